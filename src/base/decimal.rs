@@ -1,0 +1,1 @@
+//! Exact decimal and rational numbers: money, percentages and ratios are never floats.

@@ -1,0 +1,339 @@
+//! The two clocks. [`Mono`] orders events and gives lengths; [`Wall`] only labels them.
+//!
+//! The types keep them apart: a difference of two [`Mono`] is a duration, a [`Wall`] can be shifted by one, and nothing
+//! turns one into the other but a reading of both at once ([`Now`]).
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Nanoseconds in a second.
+pub const NANOS: i64 = 1_000_000_000;
+
+/// An instant on the wall clock: nanoseconds since 1970-01-01T00:00:00Z, leap seconds not counted. It covers the years
+/// 1678 to 2262. Written as RFC 3339 in UTC.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Wall(i64);
+
+impl Wall {
+    /// From nanoseconds since the epoch.
+    #[must_use]
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// From whole seconds since the epoch; what does not fit is held at the range's ends.
+    #[must_use]
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(NANOS))
+    }
+
+    /// From milliseconds since the epoch; what does not fit is held at the range's ends.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// Nanoseconds since the epoch.
+    #[must_use]
+    pub const fn nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    #[must_use]
+    pub const fn secs(self) -> i64 {
+        self.0.div_euclid(NANOS)
+    }
+
+    /// Whole milliseconds since the epoch, rounded down.
+    #[must_use]
+    pub const fn millis(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// The last multiple of `step` since the epoch that is not after this instant; `step` is not zero.
+    #[must_use]
+    pub fn floor(self, step: Duration) -> Self {
+        let step = nanos_of(step).max(1);
+        Self(self.0.div_euclid(step).saturating_mul(step))
+    }
+
+    /// Nanoseconds from `earlier` to this instant, negative when it is before it.
+    #[must_use]
+    pub const fn nanos_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// This instant moved by a signed number of nanoseconds.
+    #[must_use]
+    pub const fn shifted(self, nanos: i64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
+    /// As jiff's instant, for calendars.
+    #[must_use]
+    pub fn timestamp(self) -> Timestamp {
+        Timestamp::from_nanosecond(i128::from(self.0)).expect("every i64 of nanoseconds is within jiff's range")
+    }
+}
+
+impl From<Timestamp> for Wall {
+    fn from(at: Timestamp) -> Self {
+        let nanos = at.as_nanosecond().clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+        Self(i64::try_from(nanos).expect("clamped to the range"))
+    }
+}
+
+impl Add<Duration> for Wall {
+    type Output = Self;
+    fn add(self, length: Duration) -> Self {
+        Self(self.0.saturating_add(nanos_of(length)))
+    }
+}
+
+impl Sub<Duration> for Wall {
+    type Output = Self;
+    fn sub(self, length: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos_of(length)))
+    }
+}
+
+impl fmt::Display for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.timestamp().fmt(f)
+    }
+}
+
+impl fmt::Debug for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text is not an RFC 3339 instant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a time: expected RFC 3339, such as 2026-06-03T01:00:00Z")]
+pub struct NotATime(pub String);
+
+impl FromStr for Wall {
+    type Err = NotATime;
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        text.parse::<Timestamp>().map(Self::from).map_err(|_| NotATime(text.to_owned()))
+    }
+}
+
+impl Serialize for Wall {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Wall {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// An instant on the monotonic clock of this boot, in nanoseconds; it goes on during a suspend (`CLOCK_BOOTTIME`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Mono(u64);
+
+impl Mono {
+    /// From nanoseconds since the boot.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the boot.
+    #[must_use]
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to this instant; zero when it is before it.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Mono {
+    type Output = Self;
+    fn add(self, length: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub for Mono {
+    type Output = Duration;
+    fn sub(self, earlier: Self) -> Duration {
+        self.since(earlier)
+    }
+}
+
+/// Both clocks, read together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// What the wall clock says.
+    pub wall: Wall,
+    /// What the monotonic clock says.
+    pub mono: Mono,
+}
+
+impl Now {
+    /// The wall time of a monotonic instant, by this reading.
+    #[must_use]
+    pub fn wall_of(&self, at: Mono) -> Wall {
+        let ahead = i128::from(at.nanos()) - i128::from(self.mono.nanos());
+        let ahead = ahead.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+        self.wall.shifted(i64::try_from(ahead).expect("clamped to the range"))
+    }
+
+    /// The monotonic instant of a wall time, by this reading; what was before the boot is the boot.
+    #[must_use]
+    pub fn mono_of(&self, at: Wall) -> Mono {
+        let nanos = i128::from(self.mono.nanos()) + i128::from(at.nanos_since(self.wall));
+        Mono(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
+    }
+}
+
+/// Where the time comes from: the system, or a test's hand.
+pub trait Clock {
+    /// Reads both clocks.
+    fn now(&self) -> Now;
+}
+
+/// The clocks of this host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Now {
+        use nix::time::{ClockId, clock_gettime};
+        let read = |clock| {
+            let at = clock_gettime(clock).expect("the kernel has had these clocks since 2.6.39");
+            at.tv_sec().saturating_mul(NANOS).saturating_add(at.tv_nsec())
+        };
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let mono = read(ClockId::CLOCK_BOOTTIME);
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let mono = read(ClockId::CLOCK_MONOTONIC);
+        Now { wall: Wall(read(ClockId::CLOCK_REALTIME)), mono: Mono(u64::try_from(mono).unwrap_or(0)) }
+    }
+}
+
+/// A duration in nanoseconds, held at the end of the range (292 years).
+#[must_use]
+pub fn nanos_of(length: Duration) -> i64 {
+    i64::try_from(length.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// A text is not a duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a duration: expected a whole number and a unit (ns, us, ms, s, m, h, d), such as 30s")]
+pub struct NotADuration(pub String);
+
+/// Reads a duration as configurations write it: `20ms`, `30s`, `5m`, `1h30m`, `90d`; parts add up, a day is 24 hours.
+///
+/// # Errors
+/// When the text is empty, has no unit, an unknown unit, or does not fit.
+pub fn parse_duration(text: &str) -> Result<Duration, NotADuration> {
+    let fault = || NotADuration(text.to_owned());
+    let mut rest = text.trim();
+    let mut total = Duration::ZERO;
+    if rest.is_empty() {
+        return Err(fault());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(fault)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| fault())?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
+        let part = match &rest[..letters] {
+            "ns" => Some(Duration::from_nanos(number)),
+            "us" | "µs" => Some(Duration::from_micros(number)),
+            "ms" => Some(Duration::from_millis(number)),
+            "s" => seconds(1),
+            "m" | "min" => seconds(60),
+            "h" => seconds(3600),
+            "d" => seconds(86_400),
+            _ => None,
+        };
+        total = part.and_then(|part| total.checked_add(part)).ok_or_else(fault)?;
+        rest = &rest[letters..];
+    }
+    Ok(total)
+}
+
+/// Writes a duration as [`parse_duration`] reads it, in the largest units that are exact: `1m30s`, `20ms`, `0s`.
+#[must_use]
+pub fn format_duration(length: Duration) -> String {
+    let mut nanos = length.as_nanos();
+    if nanos == 0 {
+        return "0s".to_owned();
+    }
+    let units: [(u128, &str); 7] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+        (1, "ns"),
+    ];
+    let mut text = String::new();
+    for (size, unit) in units {
+        if nanos >= size {
+            text.push_str(&format!("{}{unit}", nanos / size));
+            nanos %= size;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_time_is_written_as_rfc_3339_in_utc_and_read_back() {
+        let at: Wall = "2026-11-23T10:00:00.5+01:00".parse().unwrap();
+        assert_eq!(at.to_string(), "2026-11-23T09:00:00.5Z");
+        assert_eq!(Wall::from_secs(0).to_string(), "1970-01-01T00:00:00Z");
+        assert!("2026-13-01T00:00:00Z".parse::<Wall>().is_err());
+    }
+
+    #[test]
+    fn a_minute_begins_at_a_multiple_of_sixty_seconds_before_the_epoch_too() {
+        assert_eq!(Wall::from_secs(61).floor(Duration::from_secs(60)), Wall::from_secs(60));
+        assert_eq!(Wall::from_secs(-1).floor(Duration::from_secs(60)), Wall::from_secs(-60));
+    }
+
+    #[test]
+    fn durations_are_read_and_written_in_the_same_words() {
+        for text in ["1s", "20ms", "5m", "1h30m", "90d", "250us", "1m0s500ms"] {
+            let length = parse_duration(text).unwrap();
+            assert_eq!(parse_duration(&format_duration(length)).unwrap(), length, "{text}");
+        }
+        for text in ["", "5", "s", "1.5s", "5 s", "1w", "99999999999999999999s", "-1s"] {
+            assert_eq!(parse_duration(text), Err(NotADuration(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_reading_of_both_clocks_turns_one_into_the_other() {
+        let now = Now { wall: Wall::from_secs(1000), mono: Mono::from_nanos(5_000_000_000) };
+        let later = Mono::from_nanos(7_500_000_000);
+        assert_eq!(now.wall_of(later), Wall::from_millis(1_002_500));
+        assert_eq!(now.mono_of(Wall::from_millis(1_002_500)), later);
+        assert_eq!(now.mono_of(Wall::from_secs(0)), Mono::from_nanos(0));
+    }
+}

@@ -1,0 +1,74 @@
+//! The commands: one file for each, one place for what they print to people.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod contract;
+#[cfg(feature = "agent")]
+pub mod ping;
+pub mod verify;
+
+/// Proves, with evidence that both sides of a contract can check, whether a WAN service met its SLA.
+#[derive(Debug, Parser)]
+#[command(name = "wanproof", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ping hosts with the agent's engine, without configuration
+    #[cfg(feature = "agent")]
+    Ping(ping::Args),
+    /// Check contracts, and judge facts by them
+    Contract(contract::Args),
+    /// Check summaries, chains, receipts and claim bundles offline
+    Verify(verify::Args),
+}
+
+/// How a command that did its work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Done, and the answer is bad: breached with `--exit-code`, or a verification that failed.
+    Bad,
+}
+
+/// Why a command did not do its work: what happened, what it means, and what to do, in words for people.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Wrong usage, configuration, contract or facts; exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// It could not be done; exit code 3.
+    #[error("{0}")]
+    Could(String),
+}
+
+/// Runs the command of the arguments and gives the exit code: 0 done; 1 done, and the answer is bad; 2 wrong usage or
+/// configuration; 3 could not do it.
+pub fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        #[cfg(feature = "agent")]
+        Command::Ping(args) => ping::run(&args),
+        Command::Contract(args) => contract::run(&args),
+        Command::Verify(args) => verify::run(&args),
+    };
+    match result {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Bad) => ExitCode::from(1),
+        Err(failure) => {
+            #[expect(clippy::print_stderr, reason = "the one place where a command's failure is told")]
+            {
+                eprintln!("{failure}");
+            }
+            ExitCode::from(match failure {
+                Failure::Usage(_) => 2,
+                Failure::Could(_) => 3,
+            })
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The configuration files: as written, and as checked.

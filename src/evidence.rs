@@ -1,0 +1,1 @@
+//! What can be proven: summaries, signatures, chains, receipts.

@@ -1,0 +1,7 @@
+//! Measuring, without touching the network: what became of each probe, and the minute's figures.
+
+pub mod event;
+pub mod histogram;
+pub mod interval;
+pub mod outcome;
+pub mod probe;

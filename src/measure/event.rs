@@ -1,0 +1,103 @@
+//! What the prober says of its probes: the words between the sockets and the ledger.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::base::time::Mono;
+use crate::measure::interval::Phase;
+use crate::measure::outcome::{Outcome, Reason};
+
+/// A probe's place in the list of those configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProbeId(pub u32);
+
+/// Who put the stamps between which an RTT was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stamp {
+    /// The kernel, at both ends of the wait.
+    Kernel,
+    /// This program.
+    User,
+}
+
+impl Stamp {
+    /// Its word in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::User => "user",
+        }
+    }
+}
+
+/// One probe, settled: what became of the send with this number. It happens exactly once for each send that was due.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settled {
+    /// Which probe.
+    pub probe: ProbeId,
+    /// The running number of the send, from 0 at the probe's start; it was due at its start + number · period.
+    pub send: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The round-trip time, for an answered or late one, in nanoseconds.
+    pub rtt_ns: Option<u64>,
+    /// Who measured it.
+    pub stamp: Option<Stamp>,
+    /// Why it is not answered; or [`None`].
+    pub reason: Option<Reason>,
+    /// The ICMP sequence number sent, where there is one.
+    pub seq: Option<u16>,
+    /// The TTL (hop limit) of the reply, where it is known.
+    pub ttl: Option<u8>,
+    /// Bytes of the reply: for ICMP its header and payload, for HTTP the body.
+    pub bytes: Option<u32>,
+    /// Who answered or refused.
+    pub from: Option<IpAddr>,
+    /// The parts of an HTTP exchange, as far as it went, in nanoseconds.
+    pub phases: Vec<(Phase, u64)>,
+}
+
+/// What happened to a probe.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A send is due now. For each probe these come in order, without a hole, each before it is settled.
+    Due {
+        /// Which probe.
+        probe: ProbeId,
+        /// The running number of the send.
+        send: u64,
+        /// When it was due (not when it was sent).
+        at: Mono,
+    },
+    /// A send was settled.
+    Settled(Settled),
+    /// A second answer to one send.
+    Duplicate {
+        /// Which probe.
+        probe: ProbeId,
+        /// The send that was answered again.
+        send: u64,
+    },
+    /// An answer came after the answer to a later send (RFC 4737).
+    Reordered {
+        /// Which probe.
+        probe: ProbeId,
+        /// The send that was overtaken.
+        send: u64,
+    },
+    /// The address behind a target is now this one; the first time too. [`None`] when the name does not resolve.
+    Address {
+        /// Which probe.
+        probe: ProbeId,
+        /// What it is.
+        address: Option<IpAddr>,
+    },
+    /// The prober itself was late, by this much in this pass: what is shown as its own lag.
+    Lag {
+        /// How long after they were due its sends were handed to the kernel, at worst.
+        send: Duration,
+        /// How long after the kernel had them its replies were read, at worst.
+        receive: Duration,
+    },
+}

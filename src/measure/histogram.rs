@@ -1,0 +1,345 @@
+//! Histograms of microseconds, and their portable form: HdrHistogram V2, compressed.
+//!
+//! All have the same shape (1 to 60,000,000 µs, 3 significant digits), so any two can be merged without loss. A
+//! percentile is HdrHistogram's highest equivalent value; a mean is never read from a histogram where the exact sum is
+//! at hand.
+
+use std::io::Read;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use serde::{Deserialize, Deserializer as From, Serialize, Serializer as To};
+
+/// The largest value kept exactly, in microseconds; what is above is recorded as this and counted as clamped.
+pub const HIGHEST_US: u64 = 60_000_000;
+/// Significant decimal digits kept of each value.
+pub const DIGITS: u8 = 3;
+/// An expanded histogram of this shape is never larger: 17 rows of 1,024 counts, each at most 9 bytes, and the header.
+const EXPANDED_LIMIT: u64 = 40 + 20_480 * 9;
+/// A compressed histogram that is larger than this is refused unread.
+const PACKED_LIMIT: usize = 200 * 1024;
+
+/// Counts of microsecond values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram(hdrhistogram::Histogram<u64>);
+
+/// Whether a value was recorded as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// Within the range.
+    Exactly,
+    /// Beyond the range; recorded as its end.
+    Clamped,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Histogram {
+    /// An empty histogram.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(hdrhistogram::Histogram::new_with_bounds(1, HIGHEST_US, DIGITS).expect("these bounds are valid"))
+    }
+
+    /// Forgets all values and keeps the memory.
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    /// Records a value given in nanoseconds, rounded to the nearest microsecond.
+    pub fn record_ns(&mut self, nanos: u64) -> Recorded {
+        self.record_us(nanos.saturating_add(500) / 1000)
+    }
+
+    /// Records a value in microseconds.
+    pub fn record_us(&mut self, micros: u64) -> Recorded {
+        self.0.saturating_record(micros.min(HIGHEST_US));
+        if micros > HIGHEST_US { Recorded::Clamped } else { Recorded::Exactly }
+    }
+
+    /// Adds all values of another.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("all histograms have the same bounds");
+    }
+
+    /// How many values it holds.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The smallest value in microseconds, to the histogram's precision; zero when it is empty.
+    #[must_use]
+    pub fn min_us(&self) -> u64 {
+        self.0.min()
+    }
+
+    /// The largest value in microseconds, to the histogram's precision; zero when it is empty.
+    #[must_use]
+    pub fn max_us(&self) -> u64 {
+        self.0.max()
+    }
+
+    /// The value at a percentile from 0 to 100, in microseconds: HdrHistogram's highest equivalent value.
+    #[must_use]
+    pub fn percentile_us(&self, percentile: f64) -> u64 {
+        self.0.value_at_percentile(percentile)
+    }
+
+    /// The value at the smallest rank that is at least `numerator / denominator` of the count, in microseconds: the same
+    /// as [`Self::percentile_us`] without a float on the way. Zero when it is empty.
+    #[must_use]
+    pub fn value_at_us(&self, numerator: u64, denominator: u64) -> u64 {
+        let wanted = (u128::from(self.count()) * u128::from(numerator)).div_ceil(u128::from(denominator.max(1))).max(1);
+        let mut seen = 0u128;
+        for value in self.0.iter_recorded() {
+            seen += u128::from(value.count_at_value());
+            if seen >= wanted {
+                return self.0.highest_equivalent(value.value_iterated_to());
+            }
+        }
+        0
+    }
+
+    /// How many values are above `micros`, by the histogram's buckets: those whose lowest equivalent value is above it.
+    #[must_use]
+    pub fn count_above_us(&self, micros: u64) -> u64 {
+        self.0
+            .iter_recorded()
+            .filter(|value| self.0.lowest_equivalent(value.value_iterated_to()) > micros)
+            .map(|value| value.count_at_value())
+            .sum()
+    }
+
+    /// The recorded values in rising order: the highest equivalent value in microseconds, and how many.
+    pub fn recorded(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.0
+            .iter_recorded()
+            .map(|value| (self.0.highest_equivalent(value.value_iterated_to()), value.count_at_value()))
+    }
+
+    /// The portable form; absent when it is empty.
+    #[must_use]
+    pub fn pack(&self) -> Option<Packed> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new().serialize(&self.0, &mut bytes).expect("writing to memory does not fail");
+        Some(Packed(bytes))
+    }
+}
+
+/// A histogram as it is stored and shipped: HdrHistogram V2, compressed. Its text form is base64 (`HISTFAAA…`).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Packed(Vec<u8>);
+
+/// Why bytes are no histogram of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAHistogram {
+    /// The text is not base64.
+    #[error("a histogram is not base64")]
+    Base64,
+    /// The bytes are not an HdrHistogram in V2 compressed form, or are cut short or followed by others.
+    #[error("a histogram is not HdrHistogram V2, compressed: {0}")]
+    Form(&'static str),
+    /// It has other bounds or precision than every histogram here.
+    #[error("a histogram is not of 1 to 60,000,000 µs with 3 significant digits")]
+    Shape,
+    /// It is larger than any of this shape can be.
+    #[error("a histogram is too large")]
+    TooLarge,
+}
+
+impl Packed {
+    /// Takes the bytes as they are; [`Self::unpack`] checks them.
+    #[must_use]
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// From base64 (the standard alphabet, padded), as HdrHistogram's own logs write it.
+    ///
+    /// # Errors
+    /// When the text is not base64 or is too large.
+    pub fn from_base64(text: &str) -> Result<Self, NotAHistogram> {
+        if text.len() > PACKED_LIMIT / 3 * 4 {
+            return Err(NotAHistogram::TooLarge);
+        }
+        STANDARD.decode(text).map(Self).map_err(|_| NotAHistogram::Base64)
+    }
+
+    /// As base64.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        STANDARD.encode(&self.0)
+    }
+
+    /// Reads the histogram. The header is checked before anything is allocated by what it says, and the expanded form
+    /// is bounded, so foreign bytes cost no more than a histogram of ours.
+    ///
+    /// # Errors
+    /// When the bytes are of another form or shape, cut short, or followed by others.
+    pub fn unpack(&self) -> Result<Histogram, NotAHistogram> {
+        const COMPRESSED: u32 = 0x1c84_9314;
+        const PLAIN: u32 = 0x1c84_9313;
+        if self.0.len() > PACKED_LIMIT {
+            return Err(NotAHistogram::TooLarge);
+        }
+        let word = |bytes: &[u8], at: usize| -> Option<u32> {
+            Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+        };
+        let long = |bytes: &[u8], at: usize| -> Option<u64> {
+            Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+        };
+        if word(&self.0, 0) != Some(COMPRESSED) {
+            return Err(NotAHistogram::Form("another beginning"));
+        }
+        let length = word(&self.0, 4).ok_or(NotAHistogram::Form("cut short"))?;
+        let body = &self.0[8..];
+        if u32::try_from(body.len()) != Ok(length) {
+            return Err(NotAHistogram::Form("its length is not what it says"));
+        }
+        let mut plain = Vec::new();
+        let mut zlib = flate2::bufread::ZlibDecoder::new(body);
+        zlib.by_ref()
+            .take(EXPANDED_LIMIT + 1)
+            .read_to_end(&mut plain)
+            .map_err(|_| NotAHistogram::Form("it does not expand"))?;
+        if plain.len() as u64 > EXPANDED_LIMIT {
+            return Err(NotAHistogram::TooLarge);
+        }
+        if zlib.total_in() != u64::from(length) {
+            return Err(NotAHistogram::Form("something follows it"));
+        }
+        if word(&plain, 0) != Some(PLAIN) {
+            return Err(NotAHistogram::Form("another beginning inside"));
+        }
+        let counts = word(&plain, 4).ok_or(NotAHistogram::Form("cut short"))?;
+        if plain.len() < 40 || plain.len() - 40 != counts as usize {
+            return Err(NotAHistogram::Form("its counts are not as long as it says"));
+        }
+        // Bytes 8..12 are the normalising offset, which is zero; 32..40 the ratio to integers, which is one.
+        let shape = (word(&plain, 8), word(&plain, 12), long(&plain, 16), long(&plain, 24), long(&plain, 32));
+        let ours = (Some(0), Some(u32::from(DIGITS)), Some(1), Some(HIGHEST_US), Some(1f64.to_bits()));
+        if shape != ours {
+            return Err(NotAHistogram::Shape);
+        }
+        let read: hdrhistogram::Histogram<u64> = Deserializer::new()
+            .deserialize(&mut plain.as_slice())
+            .map_err(|_| NotAHistogram::Form("its counts cannot be read"))?;
+        let total = read.iter_recorded().try_fold(0u64, |sum, value| sum.checked_add(value.count_at_value()));
+        if total.is_none_or(|total| total > u64::from(u32::MAX)) {
+            return Err(NotAHistogram::TooLarge);
+        }
+        Ok(Histogram(read))
+    }
+}
+
+impl std::fmt::Debug for Packed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.to_base64())
+    }
+}
+
+impl Serialize for Packed {
+    fn serialize<S: To>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.to_base64())
+    }
+}
+
+impl<'de> Deserialize<'de> for Packed {
+    fn deserialize<D: From<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        Self::from_base64(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(values: &[u64]) -> Histogram {
+        let mut all = Histogram::new();
+        values.iter().for_each(|&value| {
+            all.record_us(value);
+        });
+        all
+    }
+
+    #[test]
+    fn the_text_form_begins_as_every_compressed_v2_histogram_does() {
+        let text = of(&[24_012]).pack().unwrap().to_base64();
+        assert!(text.starts_with("HISTFAAA"), "{text}");
+        assert_eq!(Packed::from_base64(&text).unwrap().unpack().unwrap(), of(&[24_012]));
+    }
+
+    #[test]
+    fn an_empty_histogram_has_no_portable_form() {
+        assert_eq!(Histogram::new().pack(), None);
+    }
+
+    #[test]
+    fn a_value_beyond_a_minute_is_clamped_and_said_so() {
+        let mut all = Histogram::new();
+        assert_eq!(all.record_ns(60_000_000_000), Recorded::Exactly);
+        assert_eq!(all.record_ns(60_000_001_000), Recorded::Clamped);
+        assert_eq!(all.count(), 2);
+    }
+
+    #[test]
+    fn another_shape_and_a_wrong_length_are_refused() {
+        let mut other = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 1_000, 2).unwrap();
+        other.record(7).unwrap();
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new().serialize(&other, &mut bytes).unwrap();
+        assert_eq!(Packed::from_bytes(bytes).unpack(), Err(NotAHistogram::Shape));
+        let mut longer = of(&[5]).pack().unwrap().bytes().to_vec();
+        longer.push(0);
+        assert!(matches!(Packed::from_bytes(longer).unpack(), Err(NotAHistogram::Form(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn a_percentile_by_rank_is_the_librarys_percentile(values in prop::collection::vec(1u64..60_000_000, 1..300), tenths in 1u32..=1000) {
+            let all = of(&values);
+            let float = all.percentile_us(f64::from(tenths) / 10.0);
+            let exact = all.value_at_us(u64::from(tenths), 1000);
+            // The library's rank comes from a float; where the exact rank is a whole number it may round up by one.
+            let next = all.value_at_us(u64::from(tenths) * 1_000_000 + 1, 1_000_000_000);
+            prop_assert!(exact == float || next == float, "{exact} {next} {float}");
+        }
+
+        #[test]
+        fn merging_two_is_recording_all(a in prop::collection::vec(0u64..100_000_000, 0..50), b in prop::collection::vec(0u64..100_000_000, 0..50)) {
+            let mut merged = of(&a);
+            merged.merge(&of(&b));
+            prop_assert_eq!(merged, of(&[a, b].concat()));
+        }
+
+        #[test]
+        fn damaged_bytes_are_read_or_refused_without_a_panic(values in prop::collection::vec(1u64..60_000_000, 1..20), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+            let mut bytes = of(&values).pack().unwrap().bytes().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            let _ = Packed::from_bytes(bytes).unpack();
+        }
+
+        #[test]
+        fn any_bytes_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Packed::from_bytes(bytes).unpack().is_err());
+        }
+    }
+}

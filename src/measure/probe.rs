@@ -1,0 +1,224 @@
+//! A probe, as the program relies on it: what is asked of whom, how often, over which circuit.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::measure::interval::Phase;
+use crate::measure::outcome::{Outcome, Reason};
+
+/// One configured, repeating test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Its name, unique on this host.
+    pub name: String,
+    /// The service that it measures, as far as its own configuration says.
+    pub service: Option<String>,
+    /// What it is for.
+    pub role: Role,
+    /// What is asked of whom.
+    pub test: Test,
+    /// Which addresses of a name are used.
+    pub family: Family,
+    /// From one due send to the next; a whole number of milliseconds, not zero.
+    pub period: Duration,
+    /// How long an answer is waited for; at most 60 s.
+    pub timeout: Duration,
+    /// An answer that took longer is late; at most, and else, the timeout.
+    pub cutoff: Duration,
+    /// The way out of this host.
+    pub circuit: Circuit,
+}
+
+/// What a probe is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It measures the path that was bought.
+    Path,
+    /// It measures the gateway or the CPE, and tells whose side failed.
+    Reference,
+}
+
+/// Which addresses of a name are used; a family that is asked for is never silently replaced by the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Family {
+    /// Whatever the name has.
+    #[default]
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+impl Family {
+    /// Whether an address is of it.
+    #[must_use]
+    pub const fn takes(self, address: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+        }
+    }
+}
+
+/// The way out of this host that a circuit is known by; the same for every kind of probe. Probes of equal circuits may
+/// share a socket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Circuit {
+    /// The interface to leave by (`SO_BINDTODEVICE`).
+    pub interface: Option<String>,
+    /// The source address.
+    pub source: Option<IpAddr>,
+    /// The firewall mark (`SO_MARK`; needs CAP_NET_ADMIN).
+    pub mark: Option<u32>,
+    /// The DSCP, 0 to 63 (RFC 2474).
+    pub dscp: Option<u8>,
+    /// The TTL or hop limit, 1 to 255.
+    pub ttl: Option<u8>,
+    /// Whether packets may be fragmented.
+    pub fragment: Fragment,
+}
+
+/// Whether packets may be fragmented on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Fragment {
+    /// As the system does it.
+    #[default]
+    Allowed,
+    /// Never; what is too large is refused (RFC 1191, RFC 8201).
+    Never,
+}
+
+/// What is asked of whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// An ICMP echo (RFC 792, RFC 4443).
+    Icmp {
+        /// Name or address.
+        target: String,
+        /// Payload bytes, cookie included; at least 24, at most 65,000.
+        size: u16,
+    },
+    /// An HTTP request, from the beginning of the connection to the last byte of the body.
+    Http(Http),
+    /// A TCP connection, established and closed.
+    Tcp {
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// A DNS query by UDP, by TCP when truncated.
+    Dns {
+        /// The server.
+        server: SocketAddr,
+        /// The name asked for.
+        query: String,
+        /// The record type asked for, such as `A`.
+        record: String,
+    },
+}
+
+/// An HTTP test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// The URL as written, `http` or `https`.
+    pub url: String,
+    /// The host of the URL, without brackets.
+    pub host: String,
+    /// The port of the URL.
+    pub port: u16,
+    /// Whether TLS is spoken.
+    pub tls: Tls,
+    /// The request's method.
+    pub method: String,
+    /// Which statuses are good; empty: any 2xx or 3xx.
+    pub expect_status: Vec<u16>,
+    /// A text that the body must hold.
+    pub expect_body: Option<String>,
+    /// A body that is longer is refused, as `refused/body-size`.
+    pub max_body: u64,
+    /// How many redirects are followed.
+    pub follow_redirects: u8,
+}
+
+/// Whether and how TLS is spoken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Plain HTTP.
+    None,
+    /// TLS, with the certificate checked against the system's roots, or those in this PEM text.
+    Checked {
+        /// PEM certificates to trust instead of the system's.
+        roots: Option<String>,
+    },
+    /// TLS, whatever the certificate.
+    Unchecked,
+}
+
+impl Probe {
+    /// The kind's word: `icmp`, `http`, `tcp` or `dns`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.test {
+            Test::Icmp { .. } => "icmp",
+            Test::Http(_) => "http",
+            Test::Tcp { .. } => "tcp",
+            Test::Dns { .. } => "dns",
+        }
+    }
+
+    /// The target as it was written.
+    #[must_use]
+    pub fn target(&self) -> String {
+        match &self.test {
+            Test::Icmp { target, .. } => target.clone(),
+            Test::Http(http) => http.url.clone(),
+            Test::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Test::Tcp { host, port } => format!("{host}:{port}"),
+            Test::Dns { server, .. } => server.to_string(),
+        }
+    }
+
+    /// The name or address that has to be resolved before a packet can be sent.
+    #[must_use]
+    pub fn host(&self) -> String {
+        match &self.test {
+            Test::Icmp { target, .. } => target.clone(),
+            Test::Http(http) => http.host.clone(),
+            Test::Tcp { host, .. } => host.clone(),
+            Test::Dns { server, .. } => server.ip().to_string(),
+        }
+    }
+
+    /// The period in milliseconds.
+    #[must_use]
+    pub fn period_ms(&self) -> u32 {
+        u32::try_from(self.period.as_millis()).unwrap_or(u32::MAX)
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} {})", self.name, self.kind(), self.target())
+    }
+}
+
+/// What became of one request of a connection-oriented probe (http, tcp, dns).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// From the beginning of the connection to the last byte, in nanoseconds; for an answered or late one.
+    pub rtt_ns: Option<u64>,
+    /// Why it is not answered; or [`None`].
+    pub reason: Option<Reason>,
+    /// Its parts, as far as it went, in nanoseconds.
+    pub phases: Vec<(Phase, u64)>,
+    /// Bytes of the answer's body.
+    pub bytes: Option<u32>,
+    /// Whom it was asked of.
+    pub address: Option<IpAddr>,
+}

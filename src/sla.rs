@@ -1,0 +1,1 @@
+//! The contract as data: its terms, its calendar, and its verdicts.
