@@ -3,5 +3,7 @@
 pub mod event;
 pub mod histogram;
 pub mod interval;
+pub mod jitter;
+pub mod ledger;
 pub mod outcome;
 pub mod probe;

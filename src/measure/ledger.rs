@@ -1,0 +1,677 @@
+//! The minute's book: takes what the prober says and makes intervals of it, in whole minutes.
+//!
+//! All probes share the same cuts: the ends of the UTC minutes, and the instants at which the wall clock was stepped. The
+//! intervals between two cuts are siblings, and are given out together once every send that was due in them is settled, so that
+//! they can be stored in one transaction and summarised in order.
+//!
+//! Lengths come from the monotonic clock; the wall clock only labels where an interval begins.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::base::time::{Mono, Now, Wall, nanos_of};
+use crate::measure::event::{Event, ProbeId, Settled, Stamp};
+use crate::measure::histogram::{Histogram, Recorded};
+use crate::measure::interval::{Interval, Phase, Spread};
+use crate::measure::jitter::Jitter;
+use crate::measure::outcome::{Outcome, Outcomes, Reason};
+
+/// The wall clock has been stepped when it is this far from where the monotonic clock says that it should be. An NTP
+/// daemon that slews by 500 ppm, the kernel's limit, moves it by 30 ms within a minute.
+pub const STEP: Duration = Duration::from_millis(100);
+/// How long after a minute's end a due send of it may still be announced.
+const GRACE: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The book of all probes.
+#[derive(Debug)]
+pub struct Ledger {
+    sheets: Vec<Sheet>,
+    /// The last reading of both clocks that is relied on for labels.
+    anchor: Now,
+    /// The intervals that are being filled belong to this one.
+    span: Span,
+    /// Finished intervals whose siblings are not all finished yet.
+    finished: BTreeMap<u64, Vec<Closed>>,
+    scratch: Histogram,
+}
+
+/// What lies between two cuts.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    number: u64,
+    from: Wall,
+    begun: Mono,
+    /// The end of the UTC minute, by the anchor.
+    ends: Mono,
+}
+
+/// One probe's page.
+#[derive(Debug)]
+struct Sheet {
+    period: Duration,
+    address: Option<IpAddr>,
+    /// Oldest first; the last one is being filled.
+    open: VecDeque<Open>,
+    /// Which sends have been told in order: all below this number.
+    told: u64,
+}
+
+/// An interval that is being filled or waits for its last sends.
+#[derive(Debug)]
+struct Open {
+    span: u64,
+    from: Wall,
+    begun: Mono,
+    ended: Option<Mono>,
+    address: Option<IpAddr>,
+    first_send: Option<u64>,
+    first_due: Mono,
+    slots: Vec<Slot>,
+    unsettled: usize,
+    reasons: Vec<(Reason, u32)>,
+    phases: Vec<(Phase, u64)>,
+    duplicates: u32,
+    reordered: u32,
+    kernel_stamped: u32,
+}
+
+/// A send: unsettled, or its outcome and RTT in nanoseconds. It takes eight bytes, since there is one for every send of a
+/// minute: the outcome's place plus one in the top three bits, the RTT below them (for a send that was not sent, one where
+/// the carrier was missing).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot(u64);
+
+impl Slot {
+    const OPEN: Self = Self(0);
+    const SHIFT: u32 = 61;
+
+    const LOW: u64 = (1 << Self::SHIFT) - 1;
+
+    fn settled(settled: &Settled) -> Self {
+        let place = Outcome::ALL.iter().position(|&each| each == settled.outcome).expect("ALL has every outcome");
+        let low = match settled.outcome {
+            Outcome::NotSent => u64::from(settled.reason.as_ref() == Some(&Reason::CARRIER)),
+            _ => settled.rtt_ns.unwrap_or(0).min(Self::LOW),
+        };
+        Self(((place as u64 + 1) << Self::SHIFT) | low)
+    }
+
+    fn carrier(self) -> CarrierLoss {
+        if self.outcome() == Some(Outcome::NotSent) && self.0 & Self::LOW != 0 {
+            CarrierLoss::Yes
+        } else {
+            CarrierLoss::No
+        }
+    }
+
+    fn outcome(self) -> Option<Outcome> {
+        let place = usize::try_from(self.0 >> Self::SHIFT).expect("three bits").checked_sub(1)?;
+        Some(Outcome::ALL[place])
+    }
+
+    fn rtt_ns(self) -> Option<u64> {
+        self.outcome().filter(|outcome| outcome.has_rtt()).map(|_| self.0 & Self::LOW)
+    }
+}
+
+/// A finished interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Which probe.
+    pub probe: ProbeId,
+    /// The address that it was sent to, where it was known.
+    pub address: Option<IpAddr>,
+    /// What it saw.
+    pub interval: Interval,
+}
+
+/// One send's outcome, told in the order of the sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Which probe.
+    pub probe: ProbeId,
+    /// When it was due.
+    pub due: Wall,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Whether it was not sent for want of a carrier.
+    pub carrier: CarrierLoss,
+}
+
+/// Whether a send failed for want of a carrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CarrierLoss {
+    /// The interface had no carrier.
+    Yes,
+    /// It had one, or it is not known.
+    No,
+}
+
+/// The wall clock was stepped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When, by the clock after the step.
+    pub at: Wall,
+    /// By how many nanoseconds; negative when it was set back.
+    pub by_ns: i64,
+}
+
+impl Ledger {
+    /// A book whose first interval begins now.
+    #[must_use]
+    pub fn new(periods: impl IntoIterator<Item = Duration>, now: Now) -> Self {
+        let span = Span::new(0, now, now.mono);
+        let sheets = periods.into_iter().map(|period| Sheet::new(period, span)).collect();
+        Self { sheets, anchor: now, span, finished: BTreeMap::new(), scratch: Histogram::new() }
+    }
+
+    /// Takes one event; what it settles is appended to `told`, in the order of the sends.
+    pub fn apply(&mut self, event: &Event, told: &mut Vec<Told>) {
+        match event {
+            Event::Due { probe, send, at } => {
+                if *at >= self.span.ends {
+                    self.turn_to(*at);
+                }
+                if let Some(sheet) = self.sheet(*probe) {
+                    sheet.due(*send, *at);
+                }
+            }
+            Event::Settled(settled) => {
+                if let Some(sheet) = self.sheet(settled.probe) {
+                    sheet.settle(settled);
+                    sheet.tell(settled.probe, told);
+                }
+            }
+            Event::Duplicate { probe, send } => self.count(*probe, *send, |open| &mut open.duplicates),
+            Event::Reordered { probe, send } => self.count(*probe, *send, |open| &mut open.reordered),
+            Event::Address { probe, address } => {
+                let (span, at) = (self.span, self.anchor);
+                if let Some(sheet) = self.sheet(*probe)
+                    && sheet.address != *address
+                {
+                    sheet.moved(span, at, *address);
+                }
+            }
+            Event::Lag { .. } => {}
+        }
+    }
+
+    /// Turns the page where a minute has ended or the clock was stepped. To be called after the events up to `now` were
+    /// applied.
+    pub fn advance(&mut self, now: Now) -> Option<Step> {
+        let by_ns = now.wall.nanos_since(self.anchor.wall_of(now.mono));
+        if by_ns.unsigned_abs() >= nanos_of(STEP).unsigned_abs() {
+            self.cut(now.mono, now);
+            return Some(Step { at: now.wall, by_ns });
+        }
+        if now.mono >= self.span.ends + GRACE {
+            self.turn_to(Mono::from_nanos(now.mono.nanos().saturating_sub(GRACE.as_nanos() as u64)));
+        }
+        // The clock is followed once a minute's page is turned; a slew within the minute stays below a step.
+        if now.mono < self.span.begun + MINUTE / 2 {
+            self.anchor = now;
+            self.span.ends = now.mono_of(self.span.minute_end());
+        }
+        None
+    }
+
+    /// Ends every interval now; what is not settled then still is waited for.
+    pub fn close(&mut self, now: Now) {
+        self.cut(now.mono, now);
+    }
+
+    /// Takes out the intervals whose siblings are all finished, oldest first. Each element is a whole set of siblings.
+    pub fn finished(&mut self) -> Vec<Vec<Closed>> {
+        for (number, sheet) in self.sheets.iter_mut().enumerate() {
+            let probe = ProbeId(u32::try_from(number).expect("fewer than 2^32 probes"));
+            while let Some(open) = sheet.open.front()
+                && open.ended.is_some()
+                && open.unsettled == 0
+            {
+                let open = sheet.open.pop_front().expect("just seen");
+                let closed =
+                    Closed { probe, address: open.address, interval: open.finish(sheet.period, &mut self.scratch) };
+                self.finished.entry(open.span).or_default().push(closed);
+            }
+        }
+        let waits_for = self.sheets.iter().filter_map(|sheet| sheet.open.front()).map(|open| open.span).min();
+        let later = match waits_for {
+            Some(number) => self.finished.split_off(&number),
+            None => BTreeMap::new(),
+        };
+        std::mem::replace(&mut self.finished, later).into_values().collect()
+    }
+
+    /// Up to when all intervals have been given out by [`Self::finished`].
+    #[must_use]
+    pub fn complete_until(&self) -> Wall {
+        self.sheets.iter().filter_map(|sheet| sheet.open.front()).map(|open| open.from).min().unwrap_or(self.span.from)
+    }
+
+    /// The wall time of a monotonic instant, by the present labels.
+    #[must_use]
+    pub fn label(&self, at: Mono) -> Wall {
+        self.anchor.wall_of(at)
+    }
+
+    fn sheet(&mut self, probe: ProbeId) -> Option<&mut Sheet> {
+        self.sheets.get_mut(probe.0 as usize)
+    }
+
+    fn count(&mut self, probe: ProbeId, send: u64, what: impl Fn(&mut Open) -> &mut u32) {
+        // An answer that comes after its interval was given out is beyond counting; it never reopens one.
+        if let Some((open, _)) = self.sheet(probe).and_then(|sheet| sheet.find(send)) {
+            let count = what(open);
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Turns the minutes' pages up to the one that holds `at`.
+    fn turn_to(&mut self, at: Mono) {
+        while at >= self.span.ends {
+            let ends = self.span.ends;
+            let minute_end = self.span.minute_end();
+            self.cut(ends, Now { wall: minute_end, mono: ends });
+        }
+    }
+
+    /// Ends the present span at `at` and begins another, labelled by `anchor`.
+    fn cut(&mut self, at: Mono, anchor: Now) {
+        self.span = Span::new(self.span.number + 1, anchor, at);
+        self.anchor = anchor;
+        for sheet in &mut self.sheets {
+            sheet.begin(self.span, self.span.from, at);
+        }
+    }
+}
+
+impl Span {
+    fn new(number: u64, anchor: Now, begun: Mono) -> Self {
+        let from = anchor.wall_of(begun).floor(Duration::from_millis(1));
+        let mut span = Self { number, from, begun, ends: begun };
+        span.ends = anchor.mono_of(span.minute_end());
+        span
+    }
+
+    fn minute_end(&self) -> Wall {
+        self.from.floor(MINUTE) + MINUTE
+    }
+}
+
+impl Sheet {
+    fn new(period: Duration, span: Span) -> Self {
+        let mut sheet = Self { period, address: None, open: VecDeque::new(), told: 0 };
+        sheet.open.push_back(Open::new(span, span.from, span.begun, None));
+        sheet
+    }
+
+    fn begin(&mut self, span: Span, from: Wall, at: Mono) {
+        if let Some(last) = self.open.back_mut() {
+            last.ended.get_or_insert(at);
+        }
+        self.open.push_back(Open::new(span, from, at, self.address));
+    }
+
+    /// The address changed: what was sent to the old one is an interval of its own.
+    fn moved(&mut self, span: Span, now: Now, address: Option<IpAddr>) {
+        self.address = address;
+        let last = self.open.back_mut().expect("one is always being filled");
+        if last.slots.is_empty() {
+            last.address = address;
+        } else {
+            // It begins with the next send, which is due after the last one that was announced.
+            let at = last.first_due + self.period * u32::try_from(last.slots.len()).unwrap_or(u32::MAX);
+            let at = at.min(span.ends).max(last.begun);
+            let from = now.wall_of(at).floor(Duration::from_millis(1));
+            self.begin(span, from, at);
+        }
+    }
+
+    fn due(&mut self, send: u64, at: Mono) {
+        // Another probe's send may have turned the page just before this one was announced.
+        let count = self.open.len();
+        let early = count > 1 && self.open[count - 1].slots.is_empty() && at < self.open[count - 1].begun;
+        let last = if early { self.open.get_mut(count - 2) } else { self.open.back_mut() };
+        let last = last.expect("one is always being filled");
+        if last.first_send.is_none() {
+            last.first_send = Some(send);
+            last.first_due = at;
+        }
+        last.slots.push(Slot::OPEN);
+        last.unsettled += 1;
+    }
+
+    fn find(&mut self, send: u64) -> Option<(&mut Open, usize)> {
+        self.open.iter_mut().rev().find_map(|open| {
+            let index = usize::try_from(send.checked_sub(open.first_send?)?).ok()?;
+            (index < open.slots.len()).then_some((open, index))
+        })
+    }
+
+    fn settle(&mut self, settled: &Settled) {
+        let Some((open, index)) = self.find(settled.send) else { return };
+        if open.slots[index] != Slot::OPEN {
+            return;
+        }
+        open.slots[index] = Slot::settled(settled);
+        open.unsettled -= 1;
+        if let Some(reason) = &settled.reason {
+            match open.reasons.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, count)) => *count += 1,
+                None => open.reasons.push((reason.clone(), 1)),
+            }
+        }
+        if settled.outcome.has_rtt() && settled.stamp == Some(Stamp::Kernel) {
+            open.kernel_stamped += 1;
+        }
+        open.phases.extend_from_slice(&settled.phases);
+    }
+
+    /// Tells what has been settled in order since the last time.
+    fn tell(&mut self, probe: ProbeId, told: &mut Vec<Told>) {
+        let mut next = self.told;
+        for open in &self.open {
+            let Some(first) = open.first_send else { continue };
+            let Some(skip) = next.checked_sub(first).and_then(|skip| usize::try_from(skip).ok()) else { break };
+            for (index, slot) in open.slots.iter().enumerate().skip(skip) {
+                let Some(outcome) = slot.outcome() else {
+                    self.told = next;
+                    return;
+                };
+                let offset = self.period * u32::try_from(index).unwrap_or(u32::MAX);
+                let due = open.from + (open.first_due - open.begun) + offset;
+                told.push(Told { probe, due, outcome, carrier: slot.carrier() });
+                next += 1;
+            }
+        }
+        self.told = next;
+    }
+}
+
+impl Open {
+    fn new(span: Span, from: Wall, begun: Mono, address: Option<IpAddr>) -> Self {
+        Self {
+            span: span.number,
+            from,
+            begun,
+            ended: None,
+            address,
+            first_send: None,
+            first_due: begun,
+            slots: Vec::new(),
+            unsettled: 0,
+            reasons: Vec::new(),
+            phases: Vec::new(),
+            duplicates: 0,
+            reordered: 0,
+            kernel_stamped: 0,
+        }
+    }
+
+    fn finish(&self, period: Duration, scratch: &mut Histogram) -> Interval {
+        let mut clamped = 0;
+        let rtts = || self.slots.iter().filter_map(|slot| slot.rtt_ns());
+        let rtt = spread(rtts(), scratch, &mut clamped);
+        let neighbours =
+            || self.slots.windows(2).filter_map(|pair| Some(pair[0].rtt_ns()?.abs_diff(pair[1].rtt_ns()?)));
+        let ipdv = spread(neighbours(), scratch, &mut clamped);
+        let mut jitter = Jitter::default();
+        let rfc3550_max_ns = neighbours().map(|difference| jitter.add(difference)).max();
+        let mut phases = BTreeMap::new();
+        for phase in Phase::ALL {
+            let values = self.phases.iter().filter(|&&(of, _)| of == phase).map(|&(_, nanos)| nanos);
+            if let Some(all) = spread(values, scratch, &mut clamped) {
+                phases.insert(phase, all.histogram);
+            }
+        }
+        let mut reasons: BTreeMap<String, u32> =
+            self.reasons.iter().map(|(reason, count)| (reason.to_string(), *count)).collect();
+        if clamped > 0 {
+            reasons.insert("rtt/clamped".to_owned(), clamped);
+        }
+        let ended = self.ended.expect("only an ended interval is finished");
+        // By the wall clock's label an interval ends with its minute at the latest, even when the clock was slewed.
+        let room = u64::try_from((self.from.floor(MINUTE) + MINUTE).nanos_since(self.from) / 1_000_000).unwrap_or(0);
+        Interval {
+            from: self.from,
+            millis: u32::try_from(round_ms(ended - self.begun).min(room)).expect("at most a minute"),
+            first_ms: u32::try_from(round_ms(self.first_due - self.begun)).unwrap_or(0),
+            period_ms: u32::try_from(period.as_millis()).unwrap_or(u32::MAX),
+            outcomes: self.slots.iter().map(|slot| slot.outcome().expect("all are settled")).collect::<Outcomes>(),
+            reasons,
+            duplicates: self.duplicates,
+            reordered: self.reordered,
+            kernel_stamped: self.kernel_stamped,
+            rtt,
+            ipdv,
+            rfc3550_max_ns,
+            phases,
+        }
+    }
+}
+
+fn round_ms(length: Duration) -> u64 {
+    u64::try_from((length.as_nanos() + 500_000) / 1_000_000).unwrap_or(u64::MAX)
+}
+
+fn spread(values: impl Iterator<Item = u64>, scratch: &mut Histogram, clamped: &mut u32) -> Option<Spread> {
+    scratch.clear();
+    let mut sum_ns = 0u64;
+    for value in values {
+        sum_ns = sum_ns.saturating_add(value);
+        if scratch.record_ns(value) == Recorded::Clamped {
+            *clamped += 1;
+        }
+    }
+    scratch.pack().map(|histogram| Spread { histogram, sum_ns })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A book of probes with a period of a second, begun at the second `from` of an hour; the monotonic clock is at 1000 s.
+    struct Desk {
+        ledger: Ledger,
+        start: Now,
+        told: Vec<Told>,
+    }
+
+    impl Desk {
+        fn new(probes: usize, from: i64) -> Self {
+            let start = Now { wall: Wall::from_secs(360_000 + from), mono: Mono::from_nanos(1_000_000_000_000) };
+            Self { ledger: Ledger::new(vec![SECOND; probes], start), start, told: Vec::new() }
+        }
+
+        fn mono(&self, ms: u64) -> Mono {
+            self.start.mono + Duration::from_millis(ms)
+        }
+
+        fn due(&mut self, probe: u32, send: u64, ms: u64) {
+            let at = self.mono(ms);
+            self.ledger.apply(&Event::Due { probe: ProbeId(probe), send, at }, &mut self.told);
+        }
+
+        fn settle(&mut self, probe: u32, send: u64, outcome: Outcome, rtt_ms: Option<u64>) {
+            let settled = Settled {
+                probe: ProbeId(probe),
+                send,
+                outcome,
+                rtt_ns: rtt_ms.map(|ms| ms * 1_000_000),
+                stamp: rtt_ms.map(|_| Stamp::Kernel),
+                reason: (outcome == Outcome::Lost).then_some(Reason::TIMEOUT),
+                seq: None,
+                ttl: None,
+                bytes: None,
+                from: None,
+                phases: Vec::new(),
+            };
+            self.ledger.apply(&Event::Settled(settled), &mut self.told);
+        }
+
+        fn advance(&mut self, ms: u64) -> Option<Step> {
+            let mono = self.mono(ms);
+            self.ledger.advance(Now { wall: self.start.wall_of(mono), mono })
+        }
+
+        fn told(&mut self) -> String {
+            self.told.drain(..).map(|told| told.outcome.letter()).collect()
+        }
+    }
+
+    #[test]
+    fn a_minute_is_given_out_once_every_send_of_every_probe_is_settled() {
+        let mut desk = Desk::new(2, 58);
+        for probe in 0..2 {
+            desk.due(probe, 0, 200);
+            desk.due(probe, 1, 1200);
+            desk.due(probe, 2, 2200);
+        }
+        desk.settle(0, 0, Outcome::Answered, Some(10));
+        desk.settle(0, 1, Outcome::Answered, Some(14));
+        desk.settle(1, 0, Outcome::Answered, Some(10));
+        desk.advance(3500);
+        assert_eq!(desk.ledger.finished(), Vec::<Vec<Closed>>::new());
+        assert_eq!(desk.ledger.complete_until(), desk.start.wall);
+        desk.settle(1, 1, Outcome::Lost, None);
+        let given = desk.ledger.finished();
+        assert_eq!(given.len(), 1);
+        assert_eq!(desk.ledger.complete_until(), Wall::from_secs(360_060));
+        let [first, second] = &given[0][..] else { panic!("{given:?}") };
+        assert_eq!((first.interval.millis, first.interval.first_ms, first.interval.kernel_stamped), (2000, 200, 2));
+        assert_eq!(first.interval.outcomes.to_string(), "2a");
+        assert_eq!(first.interval.rtt.as_ref().unwrap().sum_ns, 24_000_000);
+        assert_eq!(first.interval.ipdv.as_ref().unwrap().sum_ns, 4_000_000);
+        assert_eq!(first.interval.rfc3550_max_ns, Some(250_000));
+        assert_eq!(second.interval.outcomes.to_string(), "1a1l");
+        assert_eq!(second.interval.reasons, BTreeMap::from([("lost/timeout".to_owned(), 1)]));
+        assert_eq!(second.interval.ipdv, None);
+    }
+
+    #[test]
+    fn outcomes_are_told_in_the_order_of_their_sends_across_a_minutes_end() {
+        let mut desk = Desk::new(1, 58);
+        (0..4).for_each(|send| desk.due(0, send, 500 + 1000 * send));
+        desk.settle(0, 1, Outcome::Answered, Some(1));
+        desk.settle(0, 2, Outcome::Late, Some(1));
+        assert_eq!(desk.told(), "");
+        desk.settle(0, 0, Outcome::Lost, None);
+        assert_eq!(desk.told.iter().map(|told| told.due.millis() - 360_058_000).collect::<Vec<_>>(), [500, 1500, 2500]);
+        assert_eq!(desk.told(), "lat");
+        desk.settle(0, 3, Outcome::Answered, Some(1));
+        assert_eq!(desk.told(), "a");
+        assert_eq!(desk.ledger.finished().len(), 1, "the first minute; the second is still being filled");
+    }
+
+    #[test]
+    fn a_send_is_settled_once_and_a_late_answer_reopens_nothing() {
+        let mut desk = Desk::new(1, 58);
+        desk.due(0, 0, 100);
+        desk.settle(0, 0, Outcome::Lost, None);
+        desk.settle(0, 0, Outcome::Answered, Some(3));
+        desk.settle(0, 7, Outcome::Answered, Some(3));
+        desk.advance(3100);
+        let given = desk.ledger.finished();
+        assert_eq!(given[0][0].interval.outcomes.to_string(), "1l");
+        assert_eq!(given[0][0].interval.rtt, None);
+        desk.settle(0, 0, Outcome::Answered, Some(3));
+        assert_eq!(desk.told(), "l");
+    }
+
+    #[test]
+    fn a_probe_with_a_long_period_has_empty_intervals() {
+        let start = Now { wall: Wall::from_secs(360_000), mono: Mono::from_nanos(0) };
+        let mut ledger = Ledger::new([Duration::from_secs(150)], start);
+        let mut told = Vec::new();
+        ledger.apply(&Event::Due { probe: ProbeId(0), send: 0, at: Mono::from_nanos(5_000_000_000) }, &mut told);
+        let settled = Settled {
+            probe: ProbeId(0),
+            send: 0,
+            outcome: Outcome::NotSent,
+            rtt_ns: None,
+            stamp: None,
+            reason: Some(Reason::CARRIER),
+            seq: None,
+            ttl: None,
+            bytes: None,
+            from: None,
+            phases: Vec::new(),
+        };
+        ledger.apply(&Event::Settled(settled), &mut told);
+        assert_eq!(told[0].carrier, CarrierLoss::Yes);
+        let mono = Mono::from_nanos(130_000_000_000);
+        ledger.advance(Now { wall: start.wall_of(mono), mono });
+        let outcomes: Vec<_> =
+            ledger.finished().into_iter().flatten().map(|each| each.interval.outcomes.to_string()).collect();
+        assert_eq!(outcomes, ["1n", ""]);
+    }
+
+    #[test]
+    fn a_stepped_clock_ends_the_intervals_and_is_told() {
+        for by_ns in [3_600_000_000_000, -3_600_000_000_000] {
+            let mut desk = Desk::new(1, 10);
+            desk.due(0, 0, 100);
+            desk.settle(0, 0, Outcome::Answered, Some(3));
+            let mono = desk.mono(700);
+            let wall = desk.start.wall_of(mono).shifted(by_ns);
+            let step = desk.ledger.advance(Now { wall, mono }).unwrap();
+            assert_eq!(step, Step { at: wall, by_ns });
+            desk.due(0, 1, 1100);
+            desk.settle(0, 1, Outcome::Answered, Some(3));
+            let given = desk.ledger.finished();
+            assert_eq!(
+                (given[0][0].interval.millis, given[0][0].interval.rtt.as_ref().unwrap().sum_ns),
+                (700, 3_000_000)
+            );
+            desk.ledger.close(Now { wall: wall + SECOND, mono: mono + SECOND });
+            let given = desk.ledger.finished();
+            assert_eq!((given[0][0].interval.from, given[0][0].interval.first_ms), (wall, 400));
+        }
+    }
+
+    #[test]
+    fn a_slewed_clock_is_followed_without_a_cut() {
+        let mut desk = Desk::new(1, 0);
+        let mono = desk.mono(20_000);
+        assert_eq!(desk.ledger.advance(Now { wall: desk.start.wall_of(mono).shifted(9_000_000), mono }), None);
+        desk.due(0, 0, 60_000);
+        desk.settle(0, 0, Outcome::Answered, Some(3));
+        let given = desk.ledger.finished();
+        assert_eq!((given[0][0].interval.millis, given[0][0].interval.outcomes.len()), (59_991, 0));
+    }
+
+    #[test]
+    fn another_address_begins_another_interval() {
+        let mut desk = Desk::new(1, 10);
+        let first = Some(IpAddr::from([127, 0, 0, 1]));
+        let second = Some(IpAddr::from([127, 0, 0, 2]));
+        desk.ledger.apply(&Event::Address { probe: ProbeId(0), address: first }, &mut Vec::new());
+        desk.due(0, 0, 100);
+        desk.settle(0, 0, Outcome::Answered, Some(3));
+        desk.ledger.apply(&Event::Address { probe: ProbeId(0), address: second }, &mut Vec::new());
+        desk.due(0, 1, 1100);
+        desk.settle(0, 1, Outcome::Lost, None);
+        let mono = desk.mono(2000);
+        desk.ledger.close(Now { wall: desk.start.wall_of(mono), mono });
+        let given: Vec<_> = desk.ledger.finished().into_iter().flatten().collect();
+        assert_eq!(given.iter().map(|each| each.address).collect::<Vec<_>>(), [first, second]);
+        assert_eq!(given.iter().map(|each| each.interval.millis).collect::<Vec<_>>(), [1100, 900]);
+        assert_eq!(given[1].interval.first_ms, 0);
+        assert_eq!(desk.told(), "al");
+    }
+
+    #[test]
+    fn what_took_more_than_a_minute_is_clamped_in_the_histogram_and_exact_in_the_sum() {
+        let mut desk = Desk::new(1, 0);
+        desk.due(0, 0, 100);
+        desk.settle(0, 0, Outcome::Late, Some(61_000));
+        desk.advance(62_000);
+        let given = desk.ledger.finished();
+        assert_eq!(given[0][0].interval.reasons["rtt/clamped"], 1);
+        assert_eq!(given[0][0].interval.rtt.as_ref().unwrap().sum_ns, 61_000_000_000);
+    }
+}
