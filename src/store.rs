@@ -1,1 +1,322 @@
 //! The edge database: its schema, its migrations, and every SQL string of the agent.
+//!
+//! One file, `agent.db`, in the data directory; SQLite in WAL mode, one writer, any number of readers. What is written
+//! together is written in one transaction.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::fcntl::{Flock, FlockArg};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+
+use crate::base::time::Wall;
+
+pub mod contracts;
+pub mod intervals;
+pub mod journal;
+pub mod outages;
+pub mod outbox;
+mod schema;
+
+/// The name of the database's file in the data directory.
+pub const FILE: &str = "agent.db";
+
+/// What can go wrong with the edge database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory is not there, or not readable or writable.
+    #[error("{path}: {source}: {advice}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// There is no database where one is to be read.
+    #[error(
+        "{0} is not there: no agent has run with this data directory; name another with --data DIR or --config FILE"
+    )]
+    NoDatabase(PathBuf),
+    /// Another agent writes to it.
+    #[error(
+        "{0} is in use: another wanproof agent runs with this data directory; stop it first, or give this one its own"
+    )]
+    InUse(PathBuf),
+    /// It was written by a later version of this program.
+    #[error(
+        "the database has schema {found}, this program knows {known}: it was written by a later version; install that one"
+    )]
+    Newer {
+        /// The schema's number found.
+        found: i64,
+        /// The highest that this program knows.
+        known: i64,
+    },
+    /// SQLite failed.
+    #[error("the database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A row cannot be what this program wrote.
+    #[error("the database holds what cannot be read: {0}")]
+    Damaged(String),
+}
+
+impl StoreError {
+    /// Whether the file is no sound database, so that setting it aside is the way on.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) => {
+                matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            }
+            Self::Damaged(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// The edge database, open.
+#[derive(Debug)]
+pub struct Store {
+    db: Connection,
+    path: PathBuf,
+    /// Held for as long as this one writes.
+    _lock: Option<Flock<std::fs::File>>,
+}
+
+/// What opening for writing found.
+#[derive(Debug)]
+pub enum Found {
+    /// A sound database, or none, and a new one was begun.
+    Sound,
+    /// A damaged one; it was set aside under this name and a new one begun.
+    Damaged {
+        /// Where the damaged file is now.
+        aside: PathBuf,
+        /// What was wrong.
+        what: String,
+    },
+}
+
+impl Store {
+    /// Opens the database of a data directory for writing; makes the directory (mode 0700) if only it is missing, and
+    /// the database. A damaged database is set aside, and a new one begun.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or written, another agent has it, or it is of a later version.
+    pub fn open(dir: &Path, now: Wall) -> Result<(Self, Found), StoreError> {
+        make_dir(dir)?;
+        let lock = lock(dir)?;
+        let path = dir.join(FILE);
+        match open_file(&path) {
+            Ok(db) => Ok((Self { db, path, _lock: Some(lock) }, Found::Sound)),
+            Err(error) if error.is_damage() => {
+                let aside = set_aside(&path, now)?;
+                let db = open_file(&path)?;
+                let found = Found::Damaged { aside, what: error.to_string() };
+                Ok((Self { db, path, _lock: Some(lock) }, found))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the database of a data directory for reading, whether an agent runs on it, has died, or the directory is a
+    /// copy.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn read(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(FILE);
+        match std::fs::metadata(&path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(StoreError::NoDatabase(path)),
+            Err(source) => {
+                let advice = "the agent's data belongs to its own user; try again with sudo";
+                return Err(StoreError::Directory { path, source, advice });
+            }
+        }
+        let db =
+            Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        db.busy_timeout(Duration::from_secs(5))?;
+        // A copy on a read-only medium has no room for SQLite's shared memory; nobody writes to it either.
+        let readable = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+        let db = match readable {
+            Ok(_) => db,
+            Err(_) => {
+                let uri = format!(
+                    "file:{}?immutable=1",
+                    path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
+                );
+                Connection::open_with_flags(uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)?
+            }
+        };
+        schema::check(&db)?;
+        Ok(Self { db, path, _lock: None })
+    }
+
+    /// Runs what belongs together in one transaction.
+    ///
+    /// # Errors
+    /// When the work or the commit fails; then nothing of it is there.
+    pub fn together<T, E: From<StoreError>>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        self.db.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from)?;
+        match work(self) {
+            Ok(value) => match self.db.execute_batch("COMMIT") {
+                Ok(()) => Ok(value),
+                Err(error) => {
+                    self.roll_back();
+                    Err(StoreError::from(error).into())
+                }
+            },
+            Err(error) => {
+                self.roll_back();
+                Err(error)
+            }
+        }
+    }
+
+    fn roll_back(&self) {
+        if let Err(error) = self.db.execute_batch("ROLLBACK") {
+            tracing::debug!(%error, "nothing to roll back");
+        }
+    }
+
+    /// Bytes in use by the database, free pages not counted.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn bytes(&self) -> Result<u64, StoreError> {
+        let pragma = |name| self.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let used = (pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?;
+        Ok(u64::try_from(used).unwrap_or(0))
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(in crate::store) fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()?)
+    }
+
+    pub(in crate::store) fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        let mut set = self.db.prepare_cached(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        )?;
+        set.execute([key, value])?;
+        Ok(())
+    }
+}
+
+/// Makes a directory with mode 0700 if only it is missing.
+///
+/// # Errors
+/// When its parent is missing or may not be written.
+pub fn make_dir(dir: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::DirBuilderExt;
+    if dir.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(dir).map_err(|source| {
+        let advice = match source.kind() {
+            std::io::ErrorKind::NotFound => "its parent directory is missing; make it first, or correct data_dir",
+            std::io::ErrorKind::PermissionDenied => "this user may not make it; make it first and give it to this user",
+            _ => "data_dir must be a directory that this user may write",
+        };
+        StoreError::Directory { path: dir.to_owned(), source, advice }
+    })
+}
+
+fn lock(dir: &Path) -> Result<Flock<std::fs::File>, StoreError> {
+    let path = dir.join("lock");
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|source| {
+        let advice = "the data directory must be writable by the agent's user";
+        StoreError::Directory { path, source, advice }
+    })?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| StoreError::InUse(dir.to_owned()))
+}
+
+fn open_file(path: &Path) -> Result<Connection, StoreError> {
+    let db = Connection::open(path)?;
+    db.busy_timeout(Duration::from_secs(5))?;
+    schema::prepare(&db)?;
+    Ok(db)
+}
+
+fn set_aside(path: &Path, now: Wall) -> Result<PathBuf, StoreError> {
+    let stamp: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+    let aside = path.with_file_name(format!("{FILE}.damaged-{stamp}"));
+    for suffix in ["", "-wal", "-shm"] {
+        let with = |path: &Path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        match std::fs::rename(with(path), with(&aside)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => {
+                let advice = "a damaged database could not be set aside";
+                return Err(StoreError::Directory { path: path.to_owned(), source, advice });
+            }
+        }
+    }
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Wall = Wall::from_secs(1_700_000_000);
+
+    #[test]
+    fn a_second_agent_on_the_same_directory_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_first, _) = Store::open(dir.path(), NOW).unwrap();
+        assert!(matches!(Store::open(dir.path(), NOW), Err(StoreError::InUse(_))));
+        Store::read(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_database_is_set_aside_and_a_new_one_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), vec![7u8; 8192]).unwrap();
+        let (store, found) = Store::open(dir.path(), NOW).unwrap();
+        let Found::Damaged { aside, .. } = found else { panic!("{found:?}") };
+        assert_eq!(std::fs::read(aside).unwrap(), vec![7u8; 8192]);
+        assert!(store.bytes().unwrap() > 0);
+    }
+
+    #[test]
+    fn only_the_directory_itself_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Store::open(&dir.path().join("a/b"), NOW).unwrap_err();
+        assert!(error.to_string().contains("its parent directory is missing"), "{error}");
+        Store::open(&dir.path().join("a"), NOW).unwrap();
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(dir.path().join("a").metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_directory_without_a_database_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Store::read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("--data DIR"), "{error}");
+    }
+
+    #[test]
+    fn work_that_fails_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, _) = Store::open(dir.path(), NOW).unwrap();
+        let failed: Result<(), StoreError> = store.together(|store| {
+            store.set_meta("k", "v")?;
+            Err(StoreError::Damaged("so".to_owned()))
+        });
+        assert!(failed.is_err());
+        assert_eq!(store.meta("k").unwrap(), None);
+    }
+}

@@ -1,0 +1,462 @@
+//! The outbox: signed summaries, those that wait to be shipped and those that were answered, with their receipts.
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+
+use crate::base::time::Wall;
+use crate::store::{Store, StoreError};
+
+/// Where the chain stands: what the next summary has to say of those before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The chain's 32 hexadecimal digits.
+    pub chain: String,
+    /// The number that the next summary gets.
+    pub next_seq: u64,
+    /// The digest of the last one; [`None`] before the first.
+    pub prev: Option<String>,
+    /// What this chain follows, told by its first summary: chain, number and digest.
+    pub follows: Option<(String, u64, String)>,
+}
+
+/// What became of a summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It waits to be shipped.
+    Waiting,
+    /// The collector has it and gave a receipt.
+    Accepted,
+    /// The collector will not have it.
+    Refused,
+}
+
+impl State {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A summary's entry, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The chain.
+    pub chain: String,
+    /// Its number.
+    pub seq: u64,
+    /// Where its span begins.
+    pub from: Wall,
+    /// Where its span ends.
+    pub to: Wall,
+    /// The digest of its compact JWS.
+    pub digest: String,
+    /// Bytes of its compact JWS.
+    pub bytes: u64,
+    /// What became of it.
+    pub state: State,
+    /// Why it was refused: the problem's type and detail.
+    pub problem: Option<String>,
+    /// The receipt, a compact JWS.
+    pub receipt: Option<String>,
+    /// When the collector says that it received it.
+    pub received: Option<String>,
+}
+
+/// What the outbox holds.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// How many wait.
+    pub waiting: u64,
+    /// Their bytes as they are stored.
+    pub bytes: u64,
+    /// Where the oldest one's span begins.
+    pub oldest: Option<Wall>,
+    /// How many were refused.
+    pub refused: u64,
+    /// The last one that was accepted: chain, number, when it was received.
+    pub last_accepted: Option<(String, u64, String)>,
+}
+
+/// Numbers of summaries that were dropped before they were accepted, of one chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Dropped {
+    /// The chain.
+    pub chain: String,
+    /// The first number.
+    pub from_seq: u64,
+    /// The last number.
+    pub to_seq: u64,
+}
+
+const COLUMNS: &str = "chain, seq, from_ns, to_ns, digest, bytes, state, problem, receipt, received";
+
+impl Store {
+    /// Where the chain stands; [`None`] before [`Self::begin_chain`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn head(&self) -> Result<Option<Head>, StoreError> {
+        let Some(chain) = self.meta("chain")? else { return Ok(None) };
+        let next_seq = self.meta("next_seq")?.and_then(|seq| seq.parse().ok());
+        let next_seq = next_seq.ok_or_else(|| StoreError::Damaged("the chain has no next number".to_owned()))?;
+        let follows = match self.meta("follows")? {
+            Some(text) => Some(
+                serde_json::from_str(&text)
+                    .map_err(|_| StoreError::Damaged("what the chain follows cannot be read".to_owned()))?,
+            ),
+            None => None,
+        };
+        Ok(Some(Head { chain, next_seq, prev: self.meta("prev")?, follows }))
+    }
+
+    /// Begins a chain: number 0 is next. It follows the present one, where there is one with a summary.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn begin_chain(&self, chain: &str) -> Result<(), StoreError> {
+        let follows = self.head()?.and_then(|head| Some((head.chain, head.next_seq.checked_sub(1)?, head.prev?)));
+        self.db.execute("DELETE FROM meta WHERE key IN ('prev', 'follows')", [])?;
+        if let Some(follows) = follows {
+            self.set_meta("follows", &serde_json::to_string(&follows).expect("a tuple is JSON"))?;
+        }
+        self.set_meta("chain", chain)?;
+        self.set_meta("next_seq", "0")
+    }
+
+    /// Keeps a signed summary, waiting to be shipped, and moves the chain's head; to be called within one transaction
+    /// with what the summary holds.
+    ///
+    /// # Errors
+    /// When the database fails, or the number is not the next one.
+    pub fn keep_summary(&self, entry: &Entry, jws: &str) -> Result<(), StoreError> {
+        let head = self.head()?;
+        if head.is_none_or(|head| head.chain != entry.chain || head.next_seq != entry.seq) {
+            return Err(StoreError::Damaged(format!("summary {} is not the next of its chain", entry.seq)));
+        }
+        let packed = zstd::bulk::compress(jws.as_bytes(), 6).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        self.db
+            .prepare_cached(
+                "INSERT INTO summary (chain, seq, from_ns, to_ns, digest, bytes, state, jws)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'waiting', ?7)",
+            )?
+            .execute(params![
+                entry.chain,
+                number(entry.seq),
+                entry.from.nanos(),
+                entry.to.nanos(),
+                entry.digest,
+                number(jws.len() as u64),
+                packed
+            ])?;
+        self.set_meta("next_seq", &(entry.seq + 1).to_string())?;
+        self.set_meta("prev", &entry.digest)
+    }
+
+    /// The oldest waiting summaries with their compact JWS: at most `most`, and at most `bytes` of them, but one at
+    /// least where one waits.
+    ///
+    /// # Errors
+    /// When the database fails, or a row cannot be read.
+    pub fn waiting(&self, most: usize, bytes: usize) -> Result<Vec<(Entry, String)>, StoreError> {
+        let sql = format!("SELECT {COLUMNS}, jws FROM summary WHERE state = 'waiting' ORDER BY id LIMIT ?1");
+        let mut wanted = self.db.prepare_cached(&sql)?;
+        let mut rows = wanted.query([number(most as u64)])?;
+        let mut all = Vec::new();
+        let mut total = 0;
+        while let Some(row) = rows.next()? {
+            let entry = read(row)?;
+            let jws = unpack(&entry, &row.get::<_, Vec<u8>>(10)?)?;
+            total += jws.len();
+            if total > bytes && !all.is_empty() {
+                break;
+            }
+            all.push((entry, jws));
+        }
+        Ok(all)
+    }
+
+    /// Enters a receipt.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn accepted(&self, digest: &str, receipt: &str, received: &str) -> Result<(), StoreError> {
+        self.db.execute(
+            "UPDATE summary SET state = 'accepted', receipt = ?2, received = ?3, problem = NULL WHERE digest = ?1",
+            params![digest, receipt, received],
+        )?;
+        Ok(())
+    }
+
+    /// Enters a refusal.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn refused(&self, digest: &str, problem: &str) -> Result<(), StoreError> {
+        self.db.execute(
+            "UPDATE summary SET state = 'refused', problem = ?2 WHERE digest = ?1 AND state = 'waiting'",
+            params![digest, problem],
+        )?;
+        Ok(())
+    }
+
+    /// Every summary's entry, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn summaries(&self) -> Result<Vec<Entry>, StoreError> {
+        let mut wanted = self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM summary ORDER BY id"))?;
+        let mut rows = wanted.query([])?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            all.push(read(row)?);
+        }
+        Ok(all)
+    }
+
+    /// The compact JWS of a summary.
+    ///
+    /// # Errors
+    /// When the database fails, or the row cannot be read.
+    pub fn summary_jws(&self, entry: &Entry) -> Result<String, StoreError> {
+        let packed: Vec<u8> = self.db.query_row(
+            "SELECT jws FROM summary WHERE chain = ?1 AND seq = ?2",
+            params![entry.chain, number(entry.seq)],
+            |row| row.get(0),
+        )?;
+        unpack(entry, &packed)
+    }
+
+    /// What the outbox holds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn tally(&self) -> Result<Tally, StoreError> {
+        let (waiting, bytes, oldest) = self.db.query_row(
+            "SELECT count(*), coalesce(sum(length(jws)), 0), min(from_ns) FROM summary WHERE state = 'waiting'",
+            [],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?)),
+        )?;
+        let refused: i64 =
+            self.db.query_row("SELECT count(*) FROM summary WHERE state = 'refused'", [], |row| row.get(0))?;
+        let last_accepted = self
+            .db
+            .query_row(
+                "SELECT chain, seq, received FROM summary WHERE state = 'accepted' ORDER BY id DESC LIMIT 1",
+                [],
+                |row| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?)),
+            )
+            .optional()?
+            .map(|(chain, seq, received)| (chain, u64::try_from(seq).unwrap_or(0), received.unwrap_or_default()));
+        Ok(Tally {
+            waiting: u64::try_from(waiting).unwrap_or(0),
+            bytes: u64::try_from(bytes).unwrap_or(0),
+            oldest: oldest.map(Wall::from_nanos),
+            refused: u64::try_from(refused).unwrap_or(0),
+            last_accepted,
+        })
+    }
+
+    /// Makes the kept summaries fit into `limit` bytes: those that were answered go first, oldest first, then the oldest
+    /// waiting ones. What was dropped before it was accepted is remembered for the next summary to say; it is also given
+    /// back.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn fit_outbox(&self, limit: u64) -> Result<Vec<Dropped>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let total = |state: &str| -> Result<i64, StoreError> {
+            let sql = format!(
+                "SELECT coalesce(sum(length(jws) + coalesce(length(receipt), 0)), 0) FROM summary WHERE {state}"
+            );
+            Ok(self.db.query_row(&sql, [], |row| row.get(0))?)
+        };
+        let mut dropped = Vec::new();
+        let mut over = total("1")? - limit;
+        for state in ["state <> 'waiting'", "state = 'waiting'"] {
+            while over > 0 {
+                let sql = format!(
+                    "SELECT id, chain, seq, length(jws) + coalesce(length(receipt), 0), state FROM summary WHERE {state} ORDER BY id LIMIT 1"
+                );
+                let oldest = self
+                    .db
+                    .query_row(&sql, [], |row| {
+                        Ok((
+                            row.get::<_, i64>(0)?,
+                            row.get::<_, String>(1)?,
+                            row.get::<_, i64>(2)?,
+                            row.get::<_, i64>(3)?,
+                        ))
+                    })
+                    .optional()?;
+                let Some((id, chain, seq, bytes)) = oldest else { break };
+                self.db.execute("DELETE FROM summary WHERE id = ?1", [id])?;
+                over -= bytes;
+                if state == "state = 'waiting'" {
+                    add_dropped(&mut dropped, &chain, u64::try_from(seq).unwrap_or(0));
+                }
+            }
+        }
+        if !dropped.is_empty() {
+            let mut known = self.dropped()?;
+            for each in &dropped {
+                (each.from_seq..=each.to_seq).for_each(|seq| add_dropped(&mut known, &each.chain, seq));
+            }
+            self.set_meta("dropped", &serde_json::to_string(&known).expect("a list is JSON"))?;
+        }
+        Ok(dropped)
+    }
+
+    /// What was dropped and no summary has said yet.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn dropped(&self) -> Result<Vec<Dropped>, StoreError> {
+        let Some(text) = self.meta("dropped")? else { return Ok(Vec::new()) };
+        serde_json::from_str(&text).map_err(|_| StoreError::Damaged("what was dropped cannot be read".to_owned()))
+    }
+
+    /// Forgets what was dropped, once a summary says it; within one transaction with that summary.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn told_dropped(&self) -> Result<(), StoreError> {
+        self.db.execute("DELETE FROM meta WHERE key = 'dropped'", [])?;
+        Ok(())
+    }
+
+    /// The collector's pinned public key, a JWK as text.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn pinned_key(&self) -> Result<Option<String>, StoreError> {
+        self.meta("collector_key")
+    }
+
+    /// Pins the collector's public key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn pin_key(&self, jwk: &str) -> Result<(), StoreError> {
+        self.set_meta("collector_key", jwk)
+    }
+}
+
+fn add_dropped(all: &mut Vec<Dropped>, chain: &str, seq: u64) {
+    match all.last_mut() {
+        Some(last) if last.chain == chain && last.to_seq + 1 == seq => last.to_seq = seq,
+        _ => all.push(Dropped { chain: chain.to_owned(), from_seq: seq, to_seq: seq }),
+    }
+}
+
+fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+fn unpack(entry: &Entry, packed: &[u8]) -> Result<String, StoreError> {
+    let damaged = || StoreError::Damaged(format!("summary {} of chain {} cannot be expanded", entry.seq, entry.chain));
+    let size = usize::try_from(entry.bytes).unwrap_or(0);
+    let bytes = zstd::bulk::decompress(packed, size).map_err(|_| damaged())?;
+    String::from_utf8(bytes).map_err(|_| damaged())
+}
+
+fn read(row: &Row<'_>) -> Result<Entry, StoreError> {
+    let state: String = row.get(6)?;
+    let state = [State::Waiting, State::Accepted, State::Refused]
+        .into_iter()
+        .find(|each| each.word() == state)
+        .ok_or_else(|| StoreError::Damaged(format!("a summary's state is {state:?}")))?;
+    Ok(Entry {
+        chain: row.get(0)?,
+        seq: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
+        from: Wall::from_nanos(row.get(2)?),
+        to: Wall::from_nanos(row.get(3)?),
+        digest: row.get(4)?,
+        bytes: u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0),
+        state,
+        problem: row.get(7)?,
+        receipt: row.get(8)?,
+        received: row.get(9)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Wall = Wall::from_secs(1_700_000_000);
+
+    fn with(count: u64) -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(dir.path(), NOW).unwrap();
+        store.begin_chain("aa").unwrap();
+        (0..count).for_each(|seq| keep(&store, "aa", seq));
+        (dir, store)
+    }
+
+    fn keep(store: &Store, chain: &str, seq: u64) {
+        let entry = Entry {
+            chain: chain.to_owned(),
+            seq,
+            from: NOW,
+            to: NOW,
+            digest: format!("{chain}-{seq}"),
+            bytes: 0,
+            state: State::Waiting,
+            problem: None,
+            receipt: None,
+            received: None,
+        };
+        store.keep_summary(&entry, &format!("jws {seq}")).unwrap();
+    }
+
+    #[test]
+    fn numbers_rise_by_one_and_the_oldest_is_shipped_first() {
+        let (_dir, store) = with(3);
+        let head = store.head().unwrap().unwrap();
+        assert_eq!((head.next_seq, head.prev.as_deref()), (3, Some("aa-2")));
+        let waiting = store.waiting(2, 1 << 20).unwrap();
+        assert_eq!(waiting.iter().map(|(_, jws)| jws.as_str()).collect::<Vec<_>>(), ["jws 0", "jws 1"]);
+        assert_eq!(store.waiting(9, 1).unwrap().len(), 1, "one at least");
+    }
+
+    #[test]
+    fn a_receipt_and_a_refusal_are_kept_and_counted() {
+        let (_dir, store) = with(3);
+        store.accepted("aa-0", "receipt", "2026-01-01T00:00:00Z").unwrap();
+        store.refused("aa-1", "malformed: so").unwrap();
+        store.refused("aa-0", "too late").unwrap();
+        let tally = store.tally().unwrap();
+        assert_eq!((tally.waiting, tally.refused), (1, 1));
+        assert_eq!(tally.last_accepted, Some(("aa".to_owned(), 0, "2026-01-01T00:00:00Z".to_owned())));
+        assert_eq!(store.summary_jws(&store.summaries().unwrap()[1]).unwrap(), "jws 1");
+    }
+
+    #[test]
+    fn a_full_outbox_drops_the_oldest_waiting_last_and_says_which() {
+        let (_dir, store) = with(6);
+        store.accepted("aa-0", "receipt", "2026-01-01T00:00:00Z").unwrap();
+        let bytes = store.tally().unwrap().bytes;
+        assert_eq!(store.fit_outbox(bytes).unwrap(), [], "the answered one made room");
+        assert_eq!(store.summaries().unwrap().len(), 5);
+        let dropped = store.fit_outbox(bytes / 2).unwrap();
+        assert_eq!(dropped, [Dropped { chain: "aa".to_owned(), from_seq: 1, to_seq: 3 }]);
+        store.fit_outbox(0).unwrap();
+        assert_eq!(store.dropped().unwrap(), [Dropped { chain: "aa".to_owned(), from_seq: 1, to_seq: 5 }]);
+        store.told_dropped().unwrap();
+        assert_eq!(store.dropped().unwrap(), []);
+        assert_eq!(store.head().unwrap().unwrap().next_seq, 6, "a number is never reused");
+    }
+
+    #[test]
+    fn a_new_chain_says_what_it_follows() {
+        let (_dir, store) = with(2);
+        store.begin_chain("bb").unwrap();
+        let head = store.head().unwrap().unwrap();
+        assert_eq!((head.next_seq, head.prev, head.follows), (0, None, Some(("aa".to_owned(), 1, "aa-1".to_owned()))));
+        keep(&store, "bb", 0);
+    }
+}
