@@ -1,1 +1,7 @@
-//! The configuration files: as written, and as checked.
+//! The configuration files: the TOML as written, and the checked form that the programs rely on.
+//!
+//! All faults of a file are reported together, each with the file, the place, and what would be right.
+
+#[cfg(feature = "agent")]
+pub mod agent;
+pub mod written;

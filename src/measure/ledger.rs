@@ -207,7 +207,7 @@ impl Ledger {
             return Some(Step { at: now.wall, by_ns });
         }
         if now.mono >= self.span.ends + GRACE {
-            self.turn_to(Mono::from_nanos(now.mono.nanos().saturating_sub(GRACE.as_nanos() as u64)));
+            self.turn_to(Mono::from_nanos(now.mono.nanos().saturating_sub(nanos_of(GRACE).unsigned_abs())));
         }
         // The clock is followed once a minute's page is turned; a slew within the minute stays below a step.
         if now.mono < self.span.begun + MINUTE / 2 {
