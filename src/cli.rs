@@ -6,7 +6,14 @@ use clap::{Parser, Subcommand};
 
 pub mod contract;
 #[cfg(feature = "agent")]
+pub mod histogram;
+#[cfg(feature = "agent")]
+pub mod outages;
+#[cfg(feature = "agent")]
 pub mod ping;
+pub mod print;
+#[cfg(feature = "agent")]
+pub mod source;
 pub mod verify;
 
 /// Proves, with evidence that both sides of a contract can check, whether a WAN service met its SLA.
@@ -22,6 +29,12 @@ enum Command {
     /// Ping hosts with the agent's engine, without configuration
     #[cfg(feature = "agent")]
     Ping(ping::Args),
+    /// When was the line bad? Outages with side and definition
+    #[cfg(feature = "agent")]
+    Outages(outages::Args),
+    /// The percentiles of a probe's RTT, and their picture
+    #[cfg(feature = "agent")]
+    Histogram(histogram::Args),
     /// Check contracts, and judge facts by them
     Contract(contract::Args),
     /// Check summaries, chains, receipts and claim bundles offline
@@ -46,6 +59,9 @@ pub enum Failure {
     /// It could not be done; exit code 3.
     #[error("{0}")]
     Could(String),
+    /// Whoever read the output went away, as `head` does; nothing is to be said.
+    #[error("")]
+    Unread,
 }
 
 /// Runs the command of the arguments and gives the exit code: 0 done; 1 done, and the answer is bad; 2 wrong usage or
@@ -54,12 +70,17 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         #[cfg(feature = "agent")]
         Command::Ping(args) => ping::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Outages(args) => outages::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Histogram(args) => histogram::run(&args),
         Command::Contract(args) => contract::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
     match result {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Bad) => ExitCode::from(1),
+        Err(Failure::Unread) => ExitCode::SUCCESS,
         Err(failure) => {
             #[expect(clippy::print_stderr, reason = "the one place where a command's failure is told")]
             {
@@ -67,7 +88,7 @@ pub fn run(cli: Cli) -> ExitCode {
             }
             ExitCode::from(match failure {
                 Failure::Usage(_) => 2,
-                Failure::Could(_) => 3,
+                Failure::Could(_) | Failure::Unread => 3,
             })
         }
     }

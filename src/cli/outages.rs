@@ -1,0 +1,91 @@
+//! `wanproof outages`: when was the line bad?
+
+use serde::Serialize;
+
+use crate::base::time::{Clock, SystemClock, Wall};
+use crate::cli::source::{Source, since};
+use crate::cli::{Exit, Failure, print};
+use crate::store::outages::Outage;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// How far back to look: how long ago, or a time
+    #[arg(long, default_value = "30d", value_name = "WHEN")]
+    since: String,
+    /// One JSON array instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// An outage as JSON shows it.
+#[derive(Debug, Serialize)]
+pub struct Shown<'a> {
+    service: Option<&'a str>,
+    probe: &'a str,
+    from: Wall,
+    to: Option<Wall>,
+    seconds: Option<f64>,
+    definition: &'a str,
+    side: &'a str,
+    evidence: &'a serde_json::Value,
+}
+
+impl<'a> From<&'a Outage> for Shown<'a> {
+    fn from(outage: &'a Outage) -> Self {
+        Self {
+            service: outage.service.as_deref(),
+            probe: &outage.probe,
+            from: outage.from,
+            to: outage.to,
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds of an outage are far below 2^53")]
+            seconds: outage.to.map(|to| (to.nanos_since(outage.from) / 1_000_000) as f64 / 1000.0),
+            definition: &outage.definition,
+            side: &outage.side,
+            evidence: &outage.evidence,
+        }
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the data cannot be read.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let from = since(&args.since)?;
+    let store = args.source.store()?;
+    let all = store.outages(from, Wall::from_nanos(i64::MAX)).map_err(|error| Failure::Could(error.to_string()))?;
+    let all: Vec<Outage> = all.into_iter().map(|(_, outage)| outage).collect();
+    if args.json {
+        print::json(&all.iter().map(Shown::from).collect::<Vec<_>>())?;
+        return Ok(Exit::Done);
+    }
+    if all.is_empty() {
+        print::line(format_args!("no outage since {}", print::instant(from)))?;
+        return Ok(Exit::Done);
+    }
+    print::line(shown(&all, SystemClock.now().wall))?;
+    Ok(Exit::Done)
+}
+
+/// Outages as a table for people.
+#[must_use]
+pub fn shown(all: &[Outage], now: Wall) -> String {
+    let heading = ["FROM (UTC)", "LASTED", "SERVICE", "PROBE", "SIDE", "BY"].map(str::to_owned).to_vec();
+    let rows = all.iter().map(|outage| {
+        let until = outage.to.unwrap_or(now);
+        let lasted =
+            print::length(std::time::Duration::from_nanos(u64::try_from(until.nanos_since(outage.from)).unwrap_or(0)));
+        vec![
+            print::instant(outage.from).trim_end_matches('Z').to_owned(),
+            if outage.to.is_some() { lasted } else { format!("{lasted}, still down") },
+            outage.service.clone().unwrap_or_else(|| "-".to_owned()),
+            outage.probe.clone(),
+            outage.side.clone(),
+            outage.definition.clone(),
+        ]
+    });
+    print::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
+}

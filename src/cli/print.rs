@@ -1,0 +1,120 @@
+//! What the commands print: tables for people, JSON for programs.
+
+use std::io::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::base::time::Wall;
+use crate::cli::Failure;
+
+/// Writes a line to standard output; a reader that went away (`| head`) ends the command quietly.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::Unread),
+        Err(error) => Err(Failure::Could(format!("standard output cannot be written: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes a value as one line of JSON.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::Could(format!("JSON: {error}")))?;
+    line(text)
+}
+
+/// A table: columns as wide as they need to be, two spaces between them, no trailing space. The first row is the heading.
+#[must_use]
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|at| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut written = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            written.push_str(cell);
+            written.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
+        }
+        text.push_str(written.trim_end());
+        text.push('\n');
+    }
+    text.truncate(text.trim_end_matches('\n').len());
+    text
+}
+
+/// An instant for people: to the second where it is one, else to the millisecond; in UTC.
+#[must_use]
+pub fn instant(at: Wall) -> String {
+    let step = if at.nanos() % 1_000_000_000 == 0 { Duration::from_secs(1) } else { Duration::from_millis(1) };
+    at.floor(step).to_string().replace('T', " ")
+}
+
+/// A length for people: `3d 4h`, `2h 5m`, `12m 30s`, `7.4s`, `350ms`.
+#[must_use]
+pub fn length(of: Duration) -> String {
+    let seconds = of.as_secs();
+    let pair = |large: u64, unit: &str, small: u64, below: &str| {
+        if small == 0 { format!("{large}{unit}") } else { format!("{large}{unit} {small}{below}") }
+    };
+    match seconds {
+        86_400.. => pair(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
+        3600.. => pair(seconds / 3600, "h", seconds % 3600 / 60, "m"),
+        60.. => pair(seconds / 60, "m", seconds % 60, "s"),
+        1.. if of.subsec_millis() < 50 => format!("{seconds}s"),
+        1.. => format!("{:.1}s", of.as_secs_f64()),
+        0 => format!("{}ms", of.as_millis()),
+    }
+}
+
+/// Microseconds for people: `24.0 ms`, `350 µs`, `1.20 s`.
+#[must_use]
+pub fn micros(us: f64) -> String {
+    match us {
+        us if us >= 1_000_000.0 => format!("{:.2} s", us / 1e6),
+        us if us >= 10_000.0 => format!("{:.1} ms", us / 1e3),
+        us if us >= 1_000.0 => format!("{:.2} ms", us / 1e3),
+        us => format!("{us:.0} µs"),
+    }
+}
+
+/// Bytes for people: `512 B`, `3.4 MiB`.
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let size = count as f64;
+    match count {
+        0..1024 => format!("{count} B"),
+        1024..1_048_576 => format!("{:.1} KiB", size / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", size / 1_048_576.0),
+        _ => format!("{:.1} GiB", size / 1_073_741_824.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_whatever_they_hold() {
+        let rows = [["a", "bb", "c"], ["µµµ", "b", ""]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(table(&rows), "a    bb  c\nµµµ  b");
+    }
+
+    #[test]
+    fn lengths_are_short_and_true() {
+        let of = |ms| length(Duration::from_millis(ms));
+        assert_eq!(
+            [of(350), of(7_400), of(7_000), of(750_000), of(7_500_000), of(273_600_000)],
+            ["350ms", "7.4s", "7s", "12m 30s", "2h 5m", "3d 4h"]
+        );
+    }
+}
