@@ -14,6 +14,7 @@ use crate::base::time::Wall;
 pub mod contracts;
 pub mod intervals;
 pub mod journal;
+pub mod keyfile;
 pub mod outages;
 pub mod outbox;
 mod schema;

@@ -1,0 +1,275 @@
+//! Private keys on disk: one JSON file, a private JWK (RFC 8037, section 2), that only its owner may read; or a systemd
+//! credential of the same content.
+//!
+//! A key is never overwritten. It is written whole to a new file of mode 0600 beside its place, synced, and linked into
+//! that place only if nothing is there, so that a crash leaves a key or none, and two starts at once agree on one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::evidence::key::{NotAKey, SecretKey};
+
+/// The mode of a key file.
+const MODE: u32 = 0o600;
+/// A key file is never larger.
+const LIMIT: u64 = 4096;
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFault {
+    /// There is no such file.
+    #[error("{0}: there is no key here")]
+    Missing(PathBuf),
+    /// It cannot be read or written.
+    #[error("{path}: the key cannot be {what}: {source}", path = .path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Others than its owner may read or write it.
+    #[error(
+        "{path}: others can read or change this private key (mode {mode:04o}), so it may no longer be only yours: \
+         if nobody had access, `chmod 600` it, else replace it",
+        path = .path.display()
+    )]
+    Exposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It belongs to another user, who could exchange it.
+    #[error("{path}: this private key belongs to user {owner}, not to the one who runs this: `chown` it", path = .path.display())]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// It is not a regular file.
+    #[error("{0}: this is not a regular file, so it is not taken as a private key")]
+    NotAFile(PathBuf),
+    /// It does not hold a private key.
+    #[error("{path}: this is not a private key: {source}", path = .path.display())]
+    NotAKey {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: NotAKey,
+    },
+    /// The system gave no random bytes.
+    #[error("no key can be made: the system gives no random bytes: {0}")]
+    Random(String),
+}
+
+impl KeyFault {
+    fn io(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, what, source }
+    }
+}
+
+/// Whether a key was there or was made now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was there.
+    Found,
+    /// It was made now.
+    Made,
+}
+
+/// Reads the key of a file.
+///
+/// # Errors
+/// When it is missing, when its group or others can read or change it, when it belongs to another user than this one
+/// or root, or when it holds no private key.
+pub fn load(path: &Path) -> Result<SecretKey, KeyFault> {
+    // A FIFO would block here, were it opened to wait.
+    let mut file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(KeyFault::Missing(path.to_owned())),
+        Err(error) => return Err(KeyFault::io(path, "opened")(error)),
+    };
+    // Of the opened file, not of the path: it cannot be exchanged in between.
+    let about = file.metadata().map_err(KeyFault::io(path, "examined"))?;
+    if !about.is_file() {
+        return Err(KeyFault::NotAFile(path.to_owned()));
+    }
+    if about.mode() & 0o077 != 0 {
+        return Err(KeyFault::Exposed { path: path.to_owned(), mode: about.mode() & 0o7777 });
+    }
+    let me = nix::unistd::geteuid().as_raw();
+    if me != 0 && about.uid() != me && about.uid() != 0 {
+        return Err(KeyFault::Foreign { path: path.to_owned(), owner: about.uid() });
+    }
+    read(&mut file, path)
+}
+
+fn read(file: &mut File, path: &Path) -> Result<SecretKey, KeyFault> {
+    let mut text = String::new();
+    file.take(LIMIT).read_to_string(&mut text).map_err(KeyFault::io(path, "read"))?;
+    SecretKey::from_jwk(&text).map_err(|source| KeyFault::NotAKey { path: path.to_owned(), source })
+}
+
+/// Reads the key of a file, or makes one there when it is missing.
+///
+/// # Errors
+/// As [`load`]; and when the file cannot be written, its directory missing for one.
+pub fn load_or_create(path: &Path) -> Result<(SecretKey, Origin), KeyFault> {
+    match load(path) {
+        Ok(key) => Ok((key, Origin::Found)),
+        Err(KeyFault::Missing(_)) => create(path),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// A new random key, kept nowhere.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn generate() -> Result<SecretKey, KeyFault> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| KeyFault::Random(error.to_string()))?;
+    Ok(SecretKey::from_seed(&seed))
+}
+
+/// Makes a key at a place where none is; when another process was first, that one's key is taken.
+fn create(path: &Path) -> Result<(SecretKey, Origin), KeyFault> {
+    let key = generate()?;
+    match save(path, &key) {
+        Ok(()) => Ok((key, Origin::Made)),
+        Err(KeyFault::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+            load(path).map(|key| (key, Origin::Found))
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Writes a key to a place where nothing is.
+///
+/// # Errors
+/// When something is there already, or it cannot be written.
+pub fn save(path: &Path, key: &SecretKey) -> Result<(), KeyFault> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".new.{}", std::process::id()));
+    let beside = directory.join(name);
+    let written = write(&beside, key).and_then(|()| {
+        fs::hard_link(&beside, path).map_err(KeyFault::io(path, "made"))?;
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(KeyFault::io(path, "synced"))
+    });
+    let _ = fs::remove_file(&beside);
+    written
+}
+
+fn write(path: &Path, key: &SecretKey) -> Result<(), KeyFault> {
+    let _ = fs::remove_file(path);
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(MODE).open(path).map_err(KeyFault::io(path, "made"))?;
+    file.write_all(key.to_jwk().as_bytes())
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.sync_all())
+        .map_err(KeyFault::io(path, "written"))
+}
+
+/// Reads the key that systemd hands to this service as the credential `name` (`LoadCredential=` or
+/// `LoadCredentialEncrypted=`; systemd.exec(5)); [`None`] when this is no service or it has no such credential.
+///
+/// systemd keeps credentials in a directory that only the service's user can enter and nobody can write to, so the modes of
+/// the files in it (0440 for some versions) are not looked at.
+///
+/// # Errors
+/// When it is there but is no private key.
+pub fn credential(name: &str) -> Result<Option<SecretKey>, KeyFault> {
+    match std::env::var_os("CREDENTIALS_DIRECTORY") {
+        Some(directory) => credential_in(Path::new(&directory), name),
+        None => Ok(None),
+    }
+}
+
+fn credential_in(directory: &Path, name: &str) -> Result<Option<SecretKey>, KeyFault> {
+    let path = directory.join(name);
+    match File::open(&path) {
+        Ok(mut file) => read(&mut file, &path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(KeyFault::io(&path, "opened")(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_missing_key_is_made_for_its_owner_alone_and_found_again() {
+        let at = tempfile::tempdir().unwrap();
+        let path = at.path().join("agent.key");
+        assert!(matches!(load(&path), Err(KeyFault::Missing(_))));
+        let (key, origin) = load_or_create(&path).unwrap();
+        assert_eq!(origin, Origin::Made);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, MODE);
+        let (again, origin) = load_or_create(&path).unwrap();
+        assert_eq!((again.kid(), origin), (key.kid(), Origin::Found));
+        assert_eq!(fs::read_dir(at.path()).unwrap().count(), 1, "nothing else is left behind");
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused_with_what_to_do() {
+        let at = tempfile::tempdir().unwrap();
+        let path = at.path().join("agent.key");
+        load_or_create(&path).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o644] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let fault = load(&path).unwrap_err().to_string();
+            assert!(fault.contains("chmod 600"), "{fault}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        load(&path).unwrap();
+    }
+
+    #[test]
+    fn a_key_is_never_overwritten() {
+        let at = tempfile::tempdir().unwrap();
+        let path = at.path().join("agent.key");
+        let first = generate().unwrap();
+        save(&path, &first).unwrap();
+        assert!(save(&path, &generate().unwrap()).is_err());
+        assert_eq!(load(&path).unwrap().kid(), first.kid());
+        assert_eq!(create(&path).unwrap().0.kid(), first.kid());
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_and_left_as_it_is() {
+        let at = tempfile::tempdir().unwrap();
+        let path = at.path().join("agent.key");
+        for text in ["", "{}", "secret", &generate().unwrap().public().to_jwk()] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(MODE)).unwrap();
+            assert!(matches!(load_or_create(&path), Err(KeyFault::NotAKey { .. })), "{text}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert!(matches!(load(at.path()), Err(KeyFault::NotAFile(_) | KeyFault::Exposed { .. })));
+        assert!(load_or_create(&at.path().join("no/such/agent.key")).is_err());
+    }
+
+    #[test]
+    fn a_credential_is_taken_from_its_directory_whatever_its_mode() {
+        let at = tempfile::tempdir().unwrap();
+        let key = generate().unwrap();
+        fs::write(at.path().join("agent.key"), key.to_jwk()).unwrap();
+        assert_eq!(credential_in(at.path(), "agent.key").unwrap().unwrap().kid(), key.kid());
+        assert!(credential_in(at.path(), "other").unwrap().is_none());
+        fs::write(at.path().join("bad"), "x").unwrap();
+        assert!(credential_in(at.path(), "bad").is_err());
+    }
+}
