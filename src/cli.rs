@@ -8,7 +8,13 @@ pub mod contract;
 #[cfg(feature = "agent")]
 pub mod histogram;
 #[cfg(feature = "agent")]
+pub mod identity;
+#[cfg(feature = "agent")]
+pub mod init;
+#[cfg(feature = "agent")]
 pub mod outages;
+#[cfg(feature = "agent")]
+pub mod outbox;
 #[cfg(feature = "agent")]
 pub mod ping;
 pub mod print;
@@ -29,12 +35,21 @@ enum Command {
     /// Ping hosts with the agent's engine, without configuration
     #[cfg(feature = "agent")]
     Ping(ping::Args),
+    /// Write a commented starter configuration and a key
+    #[cfg(feature = "agent")]
+    Init(init::Args),
     /// When was the line bad? Outages with side and definition
     #[cfg(feature = "agent")]
     Outages(outages::Args),
     /// The percentiles of a probe's RTT, and their picture
     #[cfg(feature = "agent")]
     Histogram(histogram::Args),
+    /// What waits to be shipped to the collector
+    #[cfg(feature = "agent")]
+    Outbox(outbox::Args),
+    /// This device's public key and fingerprint
+    #[cfg(feature = "agent")]
+    Identity(identity::Args),
     /// Check contracts, and judge facts by them
     Contract(contract::Args),
     /// Check summaries, chains, receipts and claim bundles offline
@@ -70,6 +85,12 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         #[cfg(feature = "agent")]
         Command::Ping(args) => ping::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Init(args) => init::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Outbox(args) => outbox::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Identity(args) => identity::run(&args),
         #[cfg(feature = "agent")]
         Command::Outages(args) => outages::run(&args),
         #[cfg(feature = "agent")]

@@ -75,6 +75,9 @@ impl KeyFault {
     }
 }
 
+/// The name of the agent's key: a file in its data directory, or a systemd credential.
+pub const AGENT: &str = "agent.key";
+
 /// Whether a key was there or was made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
