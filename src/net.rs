@@ -1,1 +1,3 @@
-//! The sockets.
+//! The sockets, and what this host says of its links and its clock.
+
+pub mod clock;
