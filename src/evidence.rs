@@ -2,8 +2,16 @@
 //!
 //! Everything here follows docs/wire.md and is pure: bytes in, words or a refusal out.
 
+pub mod answer;
 pub mod base64url;
+pub mod chain;
 pub mod digest;
+pub mod enrol;
 mod json;
 pub mod jws;
 pub mod key;
+pub mod problem;
+pub mod receipt;
+pub mod request;
+pub mod rotation;
+pub mod summary;

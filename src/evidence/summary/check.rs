@@ -1,0 +1,320 @@
+//! What must add up in a summary. Each rule is one sentence of docs/wire.md; what is plausible but not said there is not
+//! asked for.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::base::time::Wall;
+use crate::evidence::chain::LAST_SEQ;
+use crate::evidence::json::NotRead;
+use crate::evidence::rotation;
+use crate::evidence::summary::{IntervalPart, LinkPart, Phases, ProbePart, Summary};
+use crate::measure::histogram::{HIGHEST_US, Histogram, Packed};
+use crate::measure::outcome::Outcome;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+/// A name, an address, a digest, a decimal: none is longer, in bytes.
+const TEXT_LIMIT: usize = 4096;
+
+/// A summary does not add up, or is not of the page: where, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    at: String,
+    what: String,
+}
+
+impl Malformed {
+    /// A fault at a place of the payload, such as `probes[0].intervals[3]`; empty for the whole.
+    pub(super) fn new(at: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { at: at.into(), what: what.into() }
+    }
+
+    /// What serde found.
+    pub(super) fn form(error: &serde_json::Error) -> Self {
+        Self::new("", error.to_string())
+    }
+
+    fn within(mut self, outer: fmt::Arguments<'_>) -> Self {
+        self.at = if self.at.is_empty() { outer.to_string() } else { format!("{outer}.{}", self.at) };
+        self
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.at.is_empty() { f.write_str(&self.what) } else { write!(f, "{}: {}", self.at, self.what) }
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+impl From<NotRead> for Malformed {
+    fn from(fault: NotRead) -> Self {
+        Self::new("", fault.to_string())
+    }
+}
+
+/// A rule: nothing when it holds, else what is wrong at this place.
+fn rule(holds: bool, at: &str, what: impl FnOnce() -> String) -> Result<(), Malformed> {
+    if holds { Ok(()) } else { Err(Malformed::new(at, what())) }
+}
+
+/// Checks all that must add up in a summary.
+///
+/// # Errors
+/// Says the first rule that does not hold, and where.
+pub fn check(summary: &Summary) -> Result<(), Malformed> {
+    numbers(summary)?;
+    span(summary)?;
+    texts(summary)?;
+    for (index, probe) in summary.probes.iter().enumerate() {
+        check_probe(probe, summary).map_err(|fault| fault.within(format_args!("probes[{index}]")))?;
+    }
+    for (index, link) in summary.link.iter().enumerate() {
+        check_link(link).map_err(|fault| fault.within(format_args!("link[{index}]")))?;
+    }
+    for (index, outage) in summary.outages.iter().enumerate() {
+        let at = || format!("outages[{index}]");
+        rule(outage.to.is_none_or(|to| to >= outage.from), "to", || "it is before \"from\"".to_owned())
+            .map_err(|fault| fault.within(format_args!("{}", at())))?;
+    }
+    if let Some(consent) = &summary.next_key {
+        rotation::verify(consent, summary.agent, summary.chain, summary.seq)
+            .map_err(|fault| Malformed::new("", fault.to_string()))?;
+    }
+    Ok(())
+}
+
+/// The chain's numbers.
+fn numbers(summary: &Summary) -> Result<(), Malformed> {
+    rule(summary.seq <= LAST_SEQ, "seq", || "it is above 2^53 - 1".to_owned())?;
+    rule(summary.prev.is_none() == (summary.seq == 0), "prev", || {
+        "it is null for number 0, and the digest of the one before for every other".to_owned()
+    })?;
+    if let Some(follows) = &summary.follows {
+        rule(summary.seq == 0, "follows", || "only number 0 has it".to_owned())?;
+        rule(follows.chain != summary.chain, "follows", || "a chain does not follow itself".to_owned())?;
+        rule(follows.seq <= LAST_SEQ, "follows.seq", || "it is above 2^53 - 1".to_owned())?;
+    }
+    for dropped in &summary.dropped {
+        rule(dropped.from_seq <= dropped.to_seq && dropped.to_seq <= LAST_SEQ, "dropped", || {
+            format!("{} to {} are no numbers in order", dropped.from_seq, dropped.to_seq)
+        })?;
+        rule(dropped.chain != summary.chain || dropped.to_seq < summary.seq, "dropped", || {
+            "what comes later cannot have been dropped yet".to_owned()
+        })?;
+    }
+    Ok(())
+}
+
+/// The summary's span: cut at the multiples of something that divides an hour, so within one hour of UTC.
+fn span(summary: &Summary) -> Result<(), Malformed> {
+    rule(summary.from <= summary.to, "to", || "it is before \"from\"".to_owned())?;
+    rule(summary.to <= summary.from.floor(HOUR) + HOUR, "to", || {
+        format!("{} to {} is not within one hour of UTC, as every span is", summary.from, summary.to)
+    })
+}
+
+fn texts(summary: &Summary) -> Result<(), Malformed> {
+    let short = |at: &str, text: &str| {
+        rule(text.len() <= TEXT_LIMIT, at, || format!("it is {} bytes, of at most {TEXT_LIMIT}", text.len()))
+    };
+    short("site", &summary.site)?;
+    short("boot", &summary.boot)?;
+    short("software", &summary.software)?;
+    for contract in &summary.contracts {
+        short("contracts", &contract.id)?;
+        let hex =
+            contract.sha256.len() == 64 && contract.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        rule(hex, "contracts", || "\"sha256\" is 64 lowercase hexadecimal digits".to_owned())?;
+    }
+    for probe in &summary.probes {
+        for text in [&probe.name, &probe.kind, &probe.target, &probe.settings] {
+            short("probes", text)?;
+        }
+        for text in [&probe.service, &probe.address].into_iter().flatten() {
+            short("probes", text)?;
+        }
+        rule(!probe.name.is_empty(), "probes", || "a probe has no name".to_owned())?;
+    }
+    for outage in &summary.outages {
+        short("outages", &outage.probe)?;
+        short("outages", &outage.definition)?;
+        short("outages", outage.service.as_deref().unwrap_or_default())?;
+    }
+    for verdict in &summary.verdicts {
+        for text in
+            [&verdict.contract, &verdict.service, &verdict.objective, &verdict.period, &verdict.result, &verdict.target]
+        {
+            short("verdicts", text)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_link(link: &LinkPart) -> Result<(), Malformed> {
+    rule(link.interface.len() <= TEXT_LIMIT, "interface", || "it is too long".to_owned())?;
+    rule(link.cpu_percent.is_none_or(|percent| percent >= 0.0), "cpu_percent", || "it is negative".to_owned())
+}
+
+fn check_probe(probe: &ProbePart, summary: &Summary) -> Result<(), Malformed> {
+    rule(probe.period_ms > 0, "period_ms", || "it is zero".to_owned())?;
+    for (index, interval) in probe.intervals.iter().enumerate() {
+        check_interval(interval, probe, summary).map_err(|fault| fault.within(format_args!("intervals[{index}]")))?;
+    }
+    Ok(())
+}
+
+fn check_interval(interval: &IntervalPart, probe: &ProbePart, summary: &Summary) -> Result<(), Malformed> {
+    place(interval, summary)?;
+    sends(interval, probe.period_ms)?;
+    let with_rtt = interval.outcomes.with_rtt();
+    rule(u64::from(interval.kernel_stamped) <= with_rtt, "kernel_stamped", || {
+        format!("it is {}, but only {with_rtt} were answered", interval.kernel_stamped)
+    })?;
+    reasons(interval)?;
+    // A clamped value is above all that the histogram can hold; its sum is exact.
+    let clamped = interval.reasons.get("rtt/clamped").is_some_and(|&count| count > 0);
+    spread("rtt_us", interval.rtt_us.as_ref(), interval.rtt_sum_ns, with_rtt, clamped)?;
+    let pairs = pairs(interval);
+    spread("ipdv_us", interval.ipdv_us.as_ref(), interval.ipdv_sum_ns, pairs, clamped)?;
+    phases(interval.phases_us.as_ref())
+}
+
+/// An interval lies within one minute of UTC and within the summary. Lengths have a resolution of one millisecond, so
+/// finer digits of an instant do not count.
+fn place(interval: &IntervalPart, summary: &Summary) -> Result<(), Malformed> {
+    let floor = |at: Wall| at.floor(Duration::from_millis(1));
+    let (from, to) = (floor(interval.from), floor(interval.from) + Duration::from_millis(u64::from(interval.millis)));
+    rule(to <= from.floor(MINUTE) + MINUTE, "seconds", || {
+        format!("{from} and {} ms are not within one minute of UTC", interval.millis)
+    })?;
+    rule(from >= floor(summary.from) && to <= floor(summary.to) + roundup(summary.to), "from", || {
+        format!("{from} to {to} is not within the summary's span, {} to {}", summary.from, summary.to)
+    })
+}
+
+/// A millisecond where an instant has digits finer than that.
+fn roundup(at: Wall) -> Duration {
+    Duration::from_millis(u64::from(at.nanos().rem_euclid(1_000_000) != 0))
+}
+
+/// The outcomes are within one of what was due, and the sends lie where they can.
+fn sends(interval: &IntervalPart, period_ms: u32) -> Result<(), Malformed> {
+    let (count, millis) = (interval.outcomes.len(), u64::from(interval.millis));
+    let (period, first) = (u64::from(period_ms), u64::from(interval.first_ms));
+    // |count − millis / period| ≤ 1, in whole numbers.
+    let adds_up = count.saturating_mul(period).abs_diff(millis) <= period;
+    rule(adds_up, "outcomes", || format!("there are {count}, in {millis} ms with one every {period} ms"))?;
+    let last = first.saturating_add(count.saturating_sub(1).saturating_mul(period));
+    rule(count == 0 || (first <= millis && last <= millis.saturating_add(period)), "first_ms", || {
+        format!("the last send would be due {last} ms after the beginning of an interval of {millis} ms")
+    })
+}
+
+/// No outcome has more reasons than there are sends with it. Words that are not known here are let through.
+fn reasons(interval: &IntervalPart) -> Result<(), Malformed> {
+    for outcome in Outcome::ALL {
+        let said: u64 = interval
+            .reasons
+            .iter()
+            .filter(|(word, _)| word.split('/').next() == Some(outcome.word()))
+            .map(|(_, &count)| u64::from(count))
+            .sum();
+        let were = interval.outcomes.count(outcome);
+        rule(said <= were, "reasons", || format!("{said} for {}, of which there were {were}", outcome.word()))?;
+    }
+    let clamped = interval.reasons.get("rtt/clamped").copied().unwrap_or(0);
+    let with_rtt = interval.outcomes.with_rtt();
+    rule(u64::from(clamped) <= with_rtt, "reasons", || format!("{clamped} were clamped, of {with_rtt} with an RTT"))?;
+    rule(interval.reasons.keys().all(|word| word.len() <= 256), "reasons", || "a word is too long".to_owned())
+}
+
+/// How many neighbouring sends were both answered.
+fn pairs(interval: &IntervalPart) -> u64 {
+    let mut pairs = 0;
+    let mut run = 0u64;
+    for (count, outcome) in interval.outcomes.runs() {
+        if outcome.has_rtt() {
+            run += u64::from(count);
+        } else {
+            pairs += run.saturating_sub(1);
+            run = 0;
+        }
+    }
+    pairs + run.saturating_sub(1)
+}
+
+/// A histogram holds as many values as it must, and the sum beside it is one that these values can have.
+fn spread(
+    at: &str,
+    packed: Option<&Packed>,
+    sum_ns: Option<u64>,
+    expected: u64,
+    clamped: bool,
+) -> Result<(), Malformed> {
+    let histogram = packed.map(Packed::unpack).transpose().map_err(|fault| Malformed::new(at, fault.to_string()))?;
+    let count = histogram.as_ref().map_or(0, Histogram::count);
+    rule(count == expected, at, || format!("the histogram holds {count} values, the outcomes give {expected}"))?;
+    let Some(sum) = sum_ns.map(u128::from) else { return Ok(()) };
+    let (lowest, highest) = histogram.as_ref().map_or((0, 0), sums_ns);
+    rule(sum >= lowest && (clamped || sum <= highest), at, || {
+        format!("a sum of {sum} ns is not one of the histogram's values, {lowest} to {highest} ns")
+    })
+}
+
+/// The bounds of the exact sum of a histogram's values: each was somewhere in its bucket, and rounded to a microsecond,
+/// to whichever side.
+fn sums_ns(histogram: &Histogram) -> (u128, u128) {
+    histogram.recorded().fold((0, 0), |(low, high), (highest_us, count)| {
+        let lowest_us = highest_us - (width_us(highest_us) - 1);
+        let count = u128::from(count);
+        (low + count * u128::from(lowest_us.saturating_sub(1)) * 1000, high + count * u128::from(highest_us + 1) * 1000)
+    })
+}
+
+/// How many microseconds share the bucket of this one: with three significant digits, 2,048 steps to each power of two.
+pub(super) fn width_us(value_us: u64) -> u64 {
+    1 << value_us.clamp(2047, 2 * HIGHEST_US).ilog2().saturating_sub(10)
+}
+
+fn phases(phases: Option<&Phases>) -> Result<(), Malformed> {
+    let Some(phases) = phases else { return Ok(()) };
+    for (name, packed) in phases.all() {
+        if let Some(packed) = packed {
+            packed.unpack().map_err(|fault| Malformed::new(format!("phases_us.{name}"), fault.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_buckets_width_is_that_of_the_histogram(value in 0u64..60_000_000, others in prop::collection::vec(0u64..60_000_000, 0..20)) {
+            let mut one = Histogram::new();
+            one.record_us(value);
+            let (highest, _) = one.recorded().next().unwrap();
+            let lowest = highest - (width_us(highest) - 1);
+            prop_assert!(lowest <= value && value <= highest);
+            prop_assert_eq!(width_us(lowest), width_us(highest));
+            // The next bucket begins right after it.
+            let mut two = Histogram::new();
+            two.record_us(lowest);
+            prop_assert_eq!(two.recorded().next().unwrap().0, highest);
+            let mut all = Histogram::new();
+            let mut sum = 0u128;
+            for value in others {
+                all.record_us(value);
+                sum += u128::from(value) * 1000;
+            }
+            let (low, high) = sums_ns(&all);
+            prop_assert!(low <= sum && sum <= high);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Between what was measured and what is shipped of it.
+
+use std::collections::BTreeMap;
+
+use crate::evidence::summary::check::width_us;
+use crate::evidence::summary::{IntervalPart, Phases, ProbePart};
+use crate::measure::histogram::{NotAHistogram, Packed};
+use crate::measure::interval::{Interval, Phase, Spread};
+
+impl Phases {
+    /// Each part by its name.
+    pub(super) fn all(&self) -> [(&'static str, Option<&Packed>); 5] {
+        Phase::ALL.map(|phase| (phase.word(), self.get(phase)))
+    }
+
+    /// The histogram of one part.
+    #[must_use]
+    pub const fn get(&self, phase: Phase) -> Option<&Packed> {
+        match phase {
+            Phase::Resolve => self.resolve.as_ref(),
+            Phase::Connect => self.connect.as_ref(),
+            Phase::Tls => self.tls.as_ref(),
+            Phase::FirstByte => self.first_byte.as_ref(),
+            Phase::Body => self.body.as_ref(),
+        }
+    }
+}
+
+impl From<&BTreeMap<Phase, Packed>> for Phases {
+    fn from(phases: &BTreeMap<Phase, Packed>) -> Self {
+        let get = |phase| phases.get(&phase).cloned();
+        Self {
+            resolve: get(Phase::Resolve),
+            connect: get(Phase::Connect),
+            tls: get(Phase::Tls),
+            first_byte: get(Phase::FirstByte),
+            body: get(Phase::Body),
+        }
+    }
+}
+
+impl From<&Interval> for IntervalPart {
+    /// The period of the interval goes into its probe's part.
+    fn from(interval: &Interval) -> Self {
+        let Interval { from, millis, first_ms, period_ms: _, duplicates, reordered, kernel_stamped, .. } = *interval;
+        let (rtt, ipdv) = (interval.rtt.as_ref(), interval.ipdv.as_ref());
+        Self {
+            from,
+            millis,
+            first_ms,
+            outcomes: interval.outcomes.clone(),
+            reasons: interval.reasons.clone(),
+            duplicates,
+            reordered,
+            kernel_stamped,
+            rtt_us: rtt.map(|rtt| rtt.histogram.clone()),
+            rtt_sum_ns: rtt.map(|rtt| rtt.sum_ns),
+            ipdv_us: ipdv.map(|ipdv| ipdv.histogram.clone()),
+            ipdv_sum_ns: ipdv.map(|ipdv| ipdv.sum_ns),
+            rfc3550_max_ns: interval.rfc3550_max_ns,
+            phases_us: if interval.phases.is_empty() { None } else { Some((&interval.phases).into()) },
+        }
+    }
+}
+
+impl ProbePart {
+    /// What this probe saw, as the rest of the program knows it. A sum that is absent is derived from its histogram.
+    ///
+    /// # Errors
+    /// When a histogram cannot be read; not for a summary that was checked.
+    pub fn intervals(&self) -> impl Iterator<Item = Result<Interval, NotAHistogram>> + '_ {
+        self.intervals.iter().map(|part| part.to_interval(self.period_ms))
+    }
+}
+
+impl IntervalPart {
+    fn to_interval(&self, period_ms: u32) -> Result<Interval, NotAHistogram> {
+        let phases = self.phases_us.as_ref();
+        let phase = |phase| Some((phase, phases?.get(phase)?.clone()));
+        Ok(Interval {
+            from: self.from,
+            millis: self.millis,
+            first_ms: self.first_ms,
+            period_ms,
+            outcomes: self.outcomes.clone(),
+            reasons: self.reasons.clone(),
+            duplicates: self.duplicates,
+            reordered: self.reordered,
+            kernel_stamped: self.kernel_stamped,
+            rtt: spread(self.rtt_us.as_ref(), self.rtt_sum_ns)?,
+            ipdv: spread(self.ipdv_us.as_ref(), self.ipdv_sum_ns)?,
+            rfc3550_max_ns: self.rfc3550_max_ns,
+            phases: Phase::ALL.into_iter().filter_map(phase).collect(),
+        })
+    }
+}
+
+/// A histogram with its sum, said or derived as HdrHistogram derives a mean: from the middle of each bucket.
+fn spread(packed: Option<&Packed>, sum_ns: Option<u64>) -> Result<Option<Spread>, NotAHistogram> {
+    let Some(packed) = packed else { return Ok(None) };
+    let sum_ns = match sum_ns {
+        Some(sum) => sum,
+        None => packed.unpack()?.recorded().fold(0u64, |sum, (highest, count)| {
+            let width = width_us(highest);
+            let middle = highest - (width - 1) + (width >> 1);
+            sum.saturating_add(count.saturating_mul(middle).saturating_mul(1000))
+        }),
+    };
+    Ok(Some(Spread { histogram: packed.clone(), sum_ns }))
+}
