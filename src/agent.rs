@@ -1,1 +1,5 @@
 //! The edge program.
+
+pub mod live;
+pub mod recorder;
+pub mod summariser;

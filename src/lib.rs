@@ -28,3 +28,6 @@ pub mod collector;
 pub mod config;
 #[cfg(feature = "agent")]
 pub mod net;
+
+/// Name and version, as summaries and requests carry them.
+pub const SOFTWARE: &str = concat!("wanproof ", env!("CARGO_PKG_VERSION"));

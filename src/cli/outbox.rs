@@ -7,6 +7,8 @@ use serde::Serialize;
 use crate::base::time::Wall;
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
+use crate::evidence::chain::ChainId;
+use crate::evidence::digest::Digest;
 use crate::store::Store;
 use crate::store::outbox::{Entry, State};
 
@@ -25,13 +27,13 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Shown<'a> {
-    chain: &'a str,
+    chain: ChainId,
     seq: u64,
     from: Wall,
     to: Wall,
     bytes: u64,
     state: State,
-    digest: &'a str,
+    digest: Digest,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'a str>,
 }
@@ -48,13 +50,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     if args.json {
         let shown = all.iter().map(|entry| Shown {
-            chain: &entry.chain,
+            chain: entry.chain,
             seq: entry.seq,
             from: entry.from,
             to: entry.to,
             bytes: entry.bytes,
             state: entry.state,
-            digest: &entry.digest,
+            digest: entry.digest,
             problem: entry.problem.as_deref(),
         });
         print::json(&shown.collect::<Vec<_>>())?;
@@ -91,7 +93,7 @@ fn export(store: &Store, all: &[Entry], dir: &Path) -> Result<(), Failure> {
         std::fs::write(path, text).map_err(|error| Failure::Could(format!("{}: {error}", path.display())))
     };
     for entry in all {
-        let chain = dir.join(&entry.chain);
+        let chain = dir.join(entry.chain.to_string());
         std::fs::create_dir_all(&chain).map_err(|error| Failure::Could(format!("{}: {error}", chain.display())))?;
         let jws = store.summary_jws(entry).map_err(|error| Failure::Could(error.to_string()))?;
         write(&chain.join(format!("{}.jws", entry.seq)), &jws)?;

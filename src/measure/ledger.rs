@@ -22,6 +22,7 @@ use crate::measure::outcome::{Outcome, Outcomes, Reason};
 pub const STEP: Duration = Duration::from_millis(100);
 /// How long after a minute's end a due send of it may still be announced.
 const GRACE: Duration = Duration::from_secs(1);
+/// The longest interval.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The book of all probes.
@@ -43,8 +44,10 @@ struct Span {
     number: u64,
     from: Wall,
     begun: Mono,
-    /// The end of the UTC minute, by the anchor.
+    /// Where the next cut is due, by the anchor.
     ends: Mono,
+    /// Cuts are due at the multiples of this; a minute, or what divides it.
+    every: Duration,
 }
 
 /// One probe's page.
@@ -159,10 +162,11 @@ pub struct Step {
 }
 
 impl Ledger {
-    /// A book whose first interval begins now.
+    /// A book whose first interval begins now. It is cut at the ends of UTC minutes, or, where `every` is shorter and divides
+    /// a minute, at the multiples of that.
     #[must_use]
-    pub fn new(periods: impl IntoIterator<Item = Duration>, now: Now) -> Self {
-        let span = Span::new(0, now, now.mono);
+    pub fn new(periods: impl IntoIterator<Item = Duration>, every: Duration, now: Now) -> Self {
+        let span = Span::new(0, every.min(MINUTE), now, now.mono);
         let sheets = periods.into_iter().map(|period| Sheet::new(period, span)).collect();
         Self { sheets, anchor: now, span, finished: BTreeMap::new(), scratch: Histogram::new() }
     }
@@ -210,9 +214,9 @@ impl Ledger {
             self.turn_to(Mono::from_nanos(now.mono.nanos().saturating_sub(nanos_of(GRACE).unsigned_abs())));
         }
         // The clock is followed once a minute's page is turned; a slew within the minute stays below a step.
-        if now.mono < self.span.begun + MINUTE / 2 {
+        if now.mono < self.span.begun + self.span.every / 2 {
             self.anchor = now;
-            self.span.ends = now.mono_of(self.span.minute_end());
+            self.span.ends = now.mono_of(self.span.due_end());
         }
         None
     }
@@ -272,14 +276,14 @@ impl Ledger {
     fn turn_to(&mut self, at: Mono) {
         while at >= self.span.ends {
             let ends = self.span.ends;
-            let minute_end = self.span.minute_end();
-            self.cut(ends, Now { wall: minute_end, mono: ends });
+            let due_end = self.span.due_end();
+            self.cut(ends, Now { wall: due_end, mono: ends });
         }
     }
 
     /// Ends the present span at `at` and begins another, labelled by `anchor`.
     fn cut(&mut self, at: Mono, anchor: Now) {
-        self.span = Span::new(self.span.number + 1, anchor, at);
+        self.span = Span::new(self.span.number + 1, self.span.every, anchor, at);
         self.anchor = anchor;
         for sheet in &mut self.sheets {
             sheet.begin(self.span, self.span.from, at);
@@ -288,15 +292,15 @@ impl Ledger {
 }
 
 impl Span {
-    fn new(number: u64, anchor: Now, begun: Mono) -> Self {
+    fn new(number: u64, every: Duration, anchor: Now, begun: Mono) -> Self {
         let from = anchor.wall_of(begun).floor(Duration::from_millis(1));
-        let mut span = Self { number, from, begun, ends: begun };
-        span.ends = anchor.mono_of(span.minute_end());
+        let mut span = Self { number, from, begun, ends: begun, every };
+        span.ends = anchor.mono_of(span.due_end());
         span
     }
 
-    fn minute_end(&self) -> Wall {
-        self.from.floor(MINUTE) + MINUTE
+    fn due_end(&self) -> Wall {
+        self.from.floor(self.every) + self.every
     }
 }
 
@@ -484,7 +488,7 @@ mod tests {
     impl Desk {
         fn new(probes: usize, from: i64) -> Self {
             let start = Now { wall: Wall::from_secs(360_000 + from), mono: Mono::from_nanos(1_000_000_000_000) };
-            Self { ledger: Ledger::new(vec![SECOND; probes], start), start, told: Vec::new() }
+            Self { ledger: Ledger::new(vec![SECOND; probes], MINUTE, start), start, told: Vec::new() }
         }
 
         fn mono(&self, ms: u64) -> Mono {
@@ -585,7 +589,7 @@ mod tests {
     #[test]
     fn a_probe_with_a_long_period_has_empty_intervals() {
         let start = Now { wall: Wall::from_secs(360_000), mono: Mono::from_nanos(0) };
-        let mut ledger = Ledger::new([Duration::from_secs(150)], start);
+        let mut ledger = Ledger::new([Duration::from_secs(150)], MINUTE, start);
         let mut told = Vec::new();
         ledger.apply(&Event::Due { probe: ProbeId(0), send: 0, at: Mono::from_nanos(5_000_000_000) }, &mut told);
         let settled = Settled {

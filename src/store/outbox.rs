@@ -4,20 +4,10 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::base::time::Wall;
+use crate::evidence::chain::{ChainId, Dropped, Follows, Head};
+use crate::evidence::digest::Digest;
+use crate::evidence::summary::Signed;
 use crate::store::{Store, StoreError};
-
-/// Where the chain stands: what the next summary has to say of those before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// The chain's 32 hexadecimal digits.
-    pub chain: String,
-    /// The number that the next summary gets.
-    pub next_seq: u64,
-    /// The digest of the last one; [`None`] before the first.
-    pub prev: Option<String>,
-    /// What this chain follows, told by its first summary: chain, number and digest.
-    pub follows: Option<(String, u64, String)>,
-}
 
 /// What became of a summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -45,7 +35,7 @@ impl State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The chain.
-    pub chain: String,
+    pub chain: ChainId,
     /// Its number.
     pub seq: u64,
     /// Where its span begins.
@@ -53,7 +43,7 @@ pub struct Entry {
     /// Where its span ends.
     pub to: Wall,
     /// The digest of its compact JWS.
-    pub digest: String,
+    pub digest: Digest,
     /// Bytes of its compact JWS.
     pub bytes: u64,
     /// What became of it.
@@ -78,18 +68,7 @@ pub struct Tally {
     /// How many were refused.
     pub refused: u64,
     /// The last one that was accepted: chain, number, when it was received.
-    pub last_accepted: Option<(String, u64, String)>,
-}
-
-/// Numbers of summaries that were dropped before they were accepted, of one chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Dropped {
-    /// The chain.
-    pub chain: String,
-    /// The first number.
-    pub from_seq: u64,
-    /// The last number.
-    pub to_seq: u64,
+    pub last_accepted: Option<(ChainId, u64, String)>,
 }
 
 const COLUMNS: &str = "chain, seq, from_ns, to_ns, digest, bytes, state, problem, receipt, received";
@@ -101,59 +80,57 @@ impl Store {
     /// When the database fails.
     pub fn head(&self) -> Result<Option<Head>, StoreError> {
         let Some(chain) = self.meta("chain")? else { return Ok(None) };
-        let next_seq = self.meta("next_seq")?.and_then(|seq| seq.parse().ok());
-        let next_seq = next_seq.ok_or_else(|| StoreError::Damaged("the chain has no next number".to_owned()))?;
-        let follows = match self.meta("follows")? {
-            Some(text) => Some(
-                serde_json::from_str(&text)
-                    .map_err(|_| StoreError::Damaged("what the chain follows cannot be read".to_owned()))?,
-            ),
-            None => None,
-        };
-        Ok(Some(Head { chain, next_seq, prev: self.meta("prev")?, follows }))
+        let damaged = |what: &str| StoreError::Damaged(format!("the chain's {what} cannot be read"));
+        let next = self.meta("next_seq")?.and_then(|seq| seq.parse().ok()).ok_or_else(|| damaged("next number"))?;
+        let prev = self.meta("prev")?.map(|text| text.parse()).transpose().map_err(|_| damaged("last digest"))?;
+        let follows = self.meta("follows")?.map(|text| serde_json::from_str::<Follows>(&text)).transpose();
+        let follows = follows.map_err(|_| damaged("predecessor"))?;
+        Ok(Some(Head { chain: chain.parse().map_err(|_| damaged("name"))?, next, prev, follows }))
     }
 
     /// Begins a chain: number 0 is next. It follows the present one, where there is one with a summary.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn begin_chain(&self, chain: &str) -> Result<(), StoreError> {
-        let follows = self.head()?.and_then(|head| Some((head.chain, head.next_seq.checked_sub(1)?, head.prev?)));
+    pub fn begin_chain(&self, chain: ChainId) -> Result<Head, StoreError> {
+        let follows = self.head()?.and_then(|head| head.as_followed());
         self.db.execute("DELETE FROM meta WHERE key IN ('prev', 'follows')", [])?;
         if let Some(follows) = follows {
-            self.set_meta("follows", &serde_json::to_string(&follows).expect("a tuple is JSON"))?;
+            self.set_meta("follows", &serde_json::to_string(&follows).expect("it is JSON"))?;
         }
-        self.set_meta("chain", chain)?;
-        self.set_meta("next_seq", "0")
+        self.set_meta("chain", &chain.to_string())?;
+        self.set_meta("next_seq", "0")?;
+        Ok(Head::new(chain, follows))
     }
 
-    /// Keeps a signed summary, waiting to be shipped, and moves the chain's head; to be called within one transaction
-    /// with what the summary holds.
+    /// Keeps a signed summary of a span, waiting to be shipped, and moves the chain's head; to be called within one
+    /// transaction with what the summary holds.
     ///
     /// # Errors
     /// When the database fails, or the number is not the next one.
-    pub fn keep_summary(&self, entry: &Entry, jws: &str) -> Result<(), StoreError> {
+    pub fn keep_summary(&self, signed: &Signed, from: Wall, to: Wall) -> Result<(), StoreError> {
         let head = self.head()?;
-        if head.is_none_or(|head| head.chain != entry.chain || head.next_seq != entry.seq) {
-            return Err(StoreError::Damaged(format!("summary {} is not the next of its chain", entry.seq)));
+        if head.is_none_or(|head| head.chain != signed.chain || head.next != signed.seq) {
+            return Err(StoreError::Damaged(format!("summary {} is not the next of its chain", signed.seq)));
         }
-        let packed = zstd::bulk::compress(jws.as_bytes(), 6).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let jws = signed.jws.as_bytes();
+        let packed = zstd::bulk::compress(jws, 6).map_err(|error| StoreError::Damaged(error.to_string()))?;
         self.db
             .prepare_cached(
                 "INSERT INTO summary (chain, seq, from_ns, to_ns, digest, bytes, state, jws)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'waiting', ?7)",
             )?
             .execute(params![
-                entry.chain,
-                number(entry.seq),
-                entry.from.nanos(),
-                entry.to.nanos(),
-                entry.digest,
+                signed.chain.to_string(),
+                number(signed.seq),
+                from.nanos(),
+                to.nanos(),
+                signed.digest.to_string(),
                 number(jws.len() as u64),
                 packed
             ])?;
-        self.set_meta("next_seq", &(entry.seq + 1).to_string())?;
-        self.set_meta("prev", &entry.digest)
+        self.set_meta("next_seq", &(signed.seq + 1).to_string())?;
+        self.set_meta("prev", &signed.digest.to_string())
     }
 
     /// The oldest waiting summaries with their compact JWS: at most `most`, and at most `bytes` of them, but one at
@@ -183,10 +160,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn accepted(&self, digest: &str, receipt: &str, received: &str) -> Result<(), StoreError> {
+    pub fn accepted(&self, digest: Digest, receipt: &str, received: &str) -> Result<(), StoreError> {
         self.db.execute(
             "UPDATE summary SET state = 'accepted', receipt = ?2, received = ?3, problem = NULL WHERE digest = ?1",
-            params![digest, receipt, received],
+            params![digest.to_string(), receipt, received],
         )?;
         Ok(())
     }
@@ -195,10 +172,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn refused(&self, digest: &str, problem: &str) -> Result<(), StoreError> {
+    pub fn refused(&self, digest: Digest, problem: &str) -> Result<(), StoreError> {
         self.db.execute(
             "UPDATE summary SET state = 'refused', problem = ?2 WHERE digest = ?1 AND state = 'waiting'",
-            params![digest, problem],
+            params![digest.to_string(), problem],
         )?;
         Ok(())
     }
@@ -224,7 +201,7 @@ impl Store {
     pub fn summary_jws(&self, entry: &Entry) -> Result<String, StoreError> {
         let packed: Vec<u8> = self.db.query_row(
             "SELECT jws FROM summary WHERE chain = ?1 AND seq = ?2",
-            params![entry.chain, number(entry.seq)],
+            params![entry.chain.to_string(), number(entry.seq)],
             |row| row.get(0),
         )?;
         unpack(entry, &packed)
@@ -247,10 +224,15 @@ impl Store {
             .query_row(
                 "SELECT chain, seq, received FROM summary WHERE state = 'accepted' ORDER BY id DESC LIMIT 1",
                 [],
-                |row| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?)),
+                |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?)),
             )
-            .optional()?
-            .map(|(chain, seq, received)| (chain, u64::try_from(seq).unwrap_or(0), received.unwrap_or_default()));
+            .optional()?;
+        let last_accepted = match last_accepted {
+            Some((chain, seq, received)) => {
+                Some((chain_of(&chain)?, u64::try_from(seq).unwrap_or(0), received.unwrap_or_default()))
+            }
+            None => None,
+        };
         Ok(Tally {
             waiting: u64::try_from(waiting).unwrap_or(0),
             bytes: u64::try_from(bytes).unwrap_or(0),
@@ -296,14 +278,14 @@ impl Store {
                 self.db.execute("DELETE FROM summary WHERE id = ?1", [id])?;
                 over -= bytes;
                 if state == "state = 'waiting'" {
-                    add_dropped(&mut dropped, &chain, u64::try_from(seq).unwrap_or(0));
+                    add_dropped(&mut dropped, chain_of(&chain)?, u64::try_from(seq).unwrap_or(0));
                 }
             }
         }
         if !dropped.is_empty() {
             let mut known = self.dropped()?;
             for each in &dropped {
-                (each.from_seq..=each.to_seq).for_each(|seq| add_dropped(&mut known, &each.chain, seq));
+                (each.from_seq..=each.to_seq).for_each(|seq| add_dropped(&mut known, each.chain, seq));
             }
             self.set_meta("dropped", &serde_json::to_string(&known).expect("a list is JSON"))?;
         }
@@ -345,10 +327,14 @@ impl Store {
     }
 }
 
-fn add_dropped(all: &mut Vec<Dropped>, chain: &str, seq: u64) {
+fn chain_of(text: &str) -> Result<ChainId, StoreError> {
+    text.parse().map_err(|_| StoreError::Damaged(format!("{text:?} is no chain")))
+}
+
+fn add_dropped(all: &mut Vec<Dropped>, chain: ChainId, seq: u64) {
     match all.last_mut() {
         Some(last) if last.chain == chain && last.to_seq + 1 == seq => last.to_seq = seq,
-        _ => all.push(Dropped { chain: chain.to_owned(), from_seq: seq, to_seq: seq }),
+        _ => all.push(Dropped { chain, from_seq: seq, to_seq: seq }),
     }
 }
 
@@ -370,11 +356,14 @@ fn read(row: &Row<'_>) -> Result<Entry, StoreError> {
         .find(|each| each.word() == state)
         .ok_or_else(|| StoreError::Damaged(format!("a summary's state is {state:?}")))?;
     Ok(Entry {
-        chain: row.get(0)?,
+        chain: chain_of(&row.get::<_, String>(0)?)?,
         seq: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
         from: Wall::from_nanos(row.get(2)?),
         to: Wall::from_nanos(row.get(3)?),
-        digest: row.get(4)?,
+        digest: {
+            let text: String = row.get(4)?;
+            text.parse().map_err(|_| StoreError::Damaged(format!("{text:?} is no digest")))?
+        },
         bytes: u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0),
         state,
         problem: row.get(7)?,
@@ -389,74 +378,73 @@ mod tests {
 
     const NOW: Wall = Wall::from_secs(1_700_000_000);
 
+    const AA: ChainId = ChainId::from_bytes([0xaa; 16]);
+    const BB: ChainId = ChainId::from_bytes([0xbb; 16]);
+
     fn with(count: u64) -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(dir.path(), NOW).unwrap();
-        store.begin_chain("aa").unwrap();
-        (0..count).for_each(|seq| keep(&store, "aa", seq));
+        store.begin_chain(AA).unwrap();
+        (0..count).for_each(|seq| keep(&store, AA, seq));
         (dir, store)
     }
 
-    fn keep(store: &Store, chain: &str, seq: u64) {
-        let entry = Entry {
-            chain: chain.to_owned(),
-            seq,
-            from: NOW,
-            to: NOW,
-            digest: format!("{chain}-{seq}"),
-            bytes: 0,
-            state: State::Waiting,
-            problem: None,
-            receipt: None,
-            received: None,
-        };
-        store.keep_summary(&entry, &format!("jws {seq}")).unwrap();
+    fn digest(seq: u64) -> Digest {
+        Digest::of(format!("jws {seq}").as_bytes())
+    }
+
+    fn keep(store: &Store, chain: ChainId, seq: u64) {
+        let signed = Signed { chain, seq, digest: digest(seq), jws: format!("jws {seq}") };
+        store.keep_summary(&signed, NOW, NOW).unwrap();
     }
 
     #[test]
     fn numbers_rise_by_one_and_the_oldest_is_shipped_first() {
         let (_dir, store) = with(3);
         let head = store.head().unwrap().unwrap();
-        assert_eq!((head.next_seq, head.prev.as_deref()), (3, Some("aa-2")));
+        assert_eq!((head.next, head.prev), (3, Some(digest(2))));
         let waiting = store.waiting(2, 1 << 20).unwrap();
         assert_eq!(waiting.iter().map(|(_, jws)| jws.as_str()).collect::<Vec<_>>(), ["jws 0", "jws 1"]);
         assert_eq!(store.waiting(9, 1).unwrap().len(), 1, "one at least");
+        let again = Signed { chain: AA, seq: 1, digest: digest(1), jws: String::new() };
+        assert!(store.keep_summary(&again, NOW, NOW).is_err());
     }
 
     #[test]
     fn a_receipt_and_a_refusal_are_kept_and_counted() {
         let (_dir, store) = with(3);
-        store.accepted("aa-0", "receipt", "2026-01-01T00:00:00Z").unwrap();
-        store.refused("aa-1", "malformed: so").unwrap();
-        store.refused("aa-0", "too late").unwrap();
+        store.accepted(digest(0), "receipt", "2026-01-01T00:00:00Z").unwrap();
+        store.refused(digest(1), "malformed: so").unwrap();
+        store.refused(digest(0), "too late").unwrap();
         let tally = store.tally().unwrap();
         assert_eq!((tally.waiting, tally.refused), (1, 1));
-        assert_eq!(tally.last_accepted, Some(("aa".to_owned(), 0, "2026-01-01T00:00:00Z".to_owned())));
+        assert_eq!(tally.last_accepted, Some((AA, 0, "2026-01-01T00:00:00Z".to_owned())));
         assert_eq!(store.summary_jws(&store.summaries().unwrap()[1]).unwrap(), "jws 1");
     }
 
     #[test]
     fn a_full_outbox_drops_the_oldest_waiting_last_and_says_which() {
         let (_dir, store) = with(6);
-        store.accepted("aa-0", "receipt", "2026-01-01T00:00:00Z").unwrap();
+        store.accepted(digest(0), "receipt", "2026-01-01T00:00:00Z").unwrap();
         let bytes = store.tally().unwrap().bytes;
         assert_eq!(store.fit_outbox(bytes).unwrap(), [], "the answered one made room");
         assert_eq!(store.summaries().unwrap().len(), 5);
         let dropped = store.fit_outbox(bytes / 2).unwrap();
-        assert_eq!(dropped, [Dropped { chain: "aa".to_owned(), from_seq: 1, to_seq: 3 }]);
+        assert_eq!(dropped, [Dropped { chain: AA, from_seq: 1, to_seq: 3 }]);
         store.fit_outbox(0).unwrap();
-        assert_eq!(store.dropped().unwrap(), [Dropped { chain: "aa".to_owned(), from_seq: 1, to_seq: 5 }]);
+        assert_eq!(store.dropped().unwrap(), [Dropped { chain: AA, from_seq: 1, to_seq: 5 }]);
         store.told_dropped().unwrap();
         assert_eq!(store.dropped().unwrap(), []);
-        assert_eq!(store.head().unwrap().unwrap().next_seq, 6, "a number is never reused");
+        assert_eq!(store.head().unwrap().unwrap().next, 6, "a number is never reused");
     }
 
     #[test]
     fn a_new_chain_says_what_it_follows() {
         let (_dir, store) = with(2);
-        store.begin_chain("bb").unwrap();
+        store.begin_chain(BB).unwrap();
         let head = store.head().unwrap().unwrap();
-        assert_eq!((head.next_seq, head.prev, head.follows), (0, None, Some(("aa".to_owned(), 1, "aa-1".to_owned()))));
-        keep(&store, "bb", 0);
+        let follows = Some(Follows { chain: AA, seq: 1, digest: digest(1) });
+        assert_eq!(head, Head::new(BB, follows));
+        keep(&store, BB, 0);
     }
 }

@@ -1,0 +1,202 @@
+//! What is measured now: the last answer and the state of each probe, told over a local socket to whoever asks.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixListener;
+use tracing::debug;
+
+use crate::measure::event::Event;
+use crate::measure::interval::Interval;
+use crate::measure::ledger::Closed;
+use crate::measure::outcome::Outcome;
+use crate::measure::probe::Probe;
+
+/// What the running agent tells of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// This device's first key's thumbprint.
+    pub agent: String,
+    /// The site's name.
+    pub site: String,
+    /// Name and version of the program.
+    pub software: String,
+    /// How the wall clock is kept: `synchronised`, `unsynchronised` or `unknown`.
+    pub clock: String,
+    /// What the last reload said, when it was refused.
+    pub fault: Option<String>,
+    /// The probes, in the order of the configuration.
+    pub probes: Vec<LiveProbe>,
+}
+
+/// A probe, now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LiveProbe {
+    /// Its name.
+    pub name: String,
+    /// `icmp`, `http`, `tcp` or `dns`.
+    pub kind: String,
+    /// The service that it measures.
+    pub service: Option<String>,
+    /// `up`, `down` or `unknown`.
+    pub state: String,
+    /// The address that it is sent to.
+    pub address: Option<IpAddr>,
+    /// The RTT of its last answer, in microseconds.
+    pub last_rtt_us: Option<f64>,
+    /// The outcomes of its last closed interval.
+    pub outcomes: String,
+    /// How much of that interval is known, in percent.
+    pub coverage: Option<String>,
+}
+
+/// The table of what is measured now.
+#[derive(Clone, Debug)]
+pub struct Live {
+    shared: Rc<RefCell<Snapshot>>,
+}
+
+impl Live {
+    /// A table with every probe unknown.
+    #[must_use]
+    pub fn new(agent: String, site: String, probes: &[Probe], services: &[Option<String>]) -> Self {
+        let probes = probes.iter().zip(services).map(|(probe, service)| LiveProbe {
+            name: probe.name.clone(),
+            kind: probe.kind().to_owned(),
+            service: service.clone(),
+            state: "unknown".to_owned(),
+            address: None,
+            last_rtt_us: None,
+            outcomes: String::new(),
+            coverage: None,
+        });
+        let snapshot = Snapshot {
+            agent,
+            site,
+            software: crate::SOFTWARE.to_owned(),
+            clock: "unknown".to_owned(),
+            fault: None,
+            probes: probes.collect(),
+        };
+        Self { shared: Rc::new(RefCell::new(snapshot)) }
+    }
+
+    /// Takes what the prober says.
+    pub fn apply(&self, event: &Event) {
+        let mut table = self.shared.borrow_mut();
+        match event {
+            Event::Settled(settled) => {
+                if let (Some(probe), Some(rtt)) = (table.probes.get_mut(settled.probe.0 as usize), settled.rtt_ns) {
+                    #[expect(clippy::cast_precision_loss, reason = "a tenth of a microsecond is shown")]
+                    let us = (rtt as f64 / 100.0).round() / 10.0;
+                    probe.last_rtt_us = Some(us);
+                }
+            }
+            Event::Address { probe, address } => {
+                if let Some(probe) = table.probes.get_mut(probe.0 as usize) {
+                    probe.address = *address;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a finished interval.
+    pub fn closed(&self, closed: &Closed) {
+        if let Some(probe) = self.shared.borrow_mut().probes.get_mut(closed.probe.0 as usize) {
+            probe.outcomes = closed.interval.outcomes.to_string();
+            probe.coverage = coverage(&closed.interval);
+        }
+    }
+
+    /// Takes a probe's state.
+    pub fn state(&self, probe: usize, state: &str) {
+        if let Some(probe) = self.shared.borrow_mut().probes.get_mut(probe) {
+            state.clone_into(&mut probe.state);
+        }
+    }
+
+    /// Takes how the clock is kept.
+    pub fn clock(&self, state: &str) {
+        state.clone_into(&mut self.shared.borrow_mut().clock);
+    }
+
+    /// Takes what a refused reload said, or that the last one was taken.
+    pub fn fault(&self, fault: Option<String>) {
+        self.shared.borrow_mut().fault = fault;
+    }
+
+    /// What is measured now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.borrow().clone()
+    }
+}
+
+/// How much of an interval is known, in percent with two decimals; [`None`] when nothing was due in it.
+#[must_use]
+pub fn coverage(interval: &Interval) -> Option<String> {
+    let due = interval.outcomes.len();
+    let unknown = interval.outcomes.count(Outcome::NotSent) + interval.outcomes.count(Outcome::NotObserved);
+    let hundredths = ((due - unknown) * 10_000).checked_div(due)?;
+    Some(format!("{}.{:02}", hundredths / 100, hundredths % 100))
+}
+
+/// The socket at which the running agent can be asked; its file goes with it.
+#[derive(Debug)]
+pub struct Window {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Window {
+    /// Opens it; what a dead agent left there is replaced. Its mode lets the agent's user and group in.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+        Ok(Self { listener, path: path.to_owned() })
+    }
+
+    /// Answers everyone who comes with a snapshot, a line of JSON, for ever.
+    pub async fn serve(&self, live: &Live) {
+        loop {
+            match self.listener.accept().await {
+                Ok((mut guest, _)) => {
+                    let text = serde_json::to_string(&live.snapshot()).expect("a snapshot is JSON") + "\n";
+                    // A guest who does not read costs a task for a second, and nothing else.
+                    tokio::task::spawn_local(async move {
+                        let told =
+                            tokio::time::timeout(std::time::Duration::from_secs(1), guest.write_all(text.as_bytes()));
+                        if !matches!(told.await, Ok(Ok(()))) {
+                            debug!("a status guest left early");
+                        }
+                    });
+                }
+                Err(error) => {
+                    debug!(%error, "a status guest could not be let in");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            debug!(%error, "the status socket was gone already");
+        }
+    }
+}

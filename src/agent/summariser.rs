@@ -1,0 +1,186 @@
+//! Makes and signs summaries of what was written: within the writer's transaction, so that a number, its summary and what it
+//! holds are on the disk together or not at all.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tracing::{error, info};
+
+use crate::base::time::{Clock as _, SystemClock, Wall};
+use crate::evidence::chain::ChainId;
+use crate::evidence::key::SecretKey;
+use crate::evidence::summary::{
+    self, Clock, ContractRef, LinkPart, OutagePart, ProbePart, Side, Summary, VERSION, VerdictPart,
+};
+use crate::measure::interval::Interval;
+use crate::store::intervals::{RowId, SeriesId};
+use crate::store::outages::Outage;
+use crate::store::{Store, StoreError};
+
+/// What a span's summaries say beside its intervals.
+#[derive(Clone, Debug)]
+pub struct SpanState {
+    /// All intervals up to here were handed over.
+    pub until: Wall,
+    /// How the wall clock was kept, and its steps.
+    pub clock: Clock,
+    /// The contracts that are judged by.
+    pub contracts: Vec<ContractRef>,
+    /// The links that the probes leave by.
+    pub link: Vec<LinkPart>,
+    /// Verdicts so far.
+    pub verdicts: Vec<VerdictPart>,
+}
+
+/// What signs, and what does not change from one summary to the next.
+#[derive(Debug)]
+pub struct Summariser {
+    /// The device's key.
+    pub key: SecretKey,
+    /// The site's name.
+    pub site: String,
+    /// The kernel's boot id.
+    pub boot: String,
+    /// A summary's span; it divides a minute or an hour.
+    pub every: Duration,
+}
+
+impl Summariser {
+    /// Signs summaries of all intervals that no summary holds yet, a span at a time, and puts them into the outbox. An
+    /// interval that is refused by our own check is left out and told; nothing else waits for it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn summarise(&self, store: &Store, state: &SpanState) -> Result<(), StoreError> {
+        let rows = store.unsummarised()?;
+        let Some(&(last, _, _)) = rows.last() else { return Ok(()) };
+        let series = store.all_series()?;
+        let mut head = match store.head()? {
+            Some(head) => head,
+            None => self.begin_chain(store)?,
+        };
+        for span in spans(&rows, self.every) {
+            let mut whole = self.whole(store, span, state)?;
+            let mut probes: BTreeMap<SeriesId, Vec<&Interval>> = BTreeMap::new();
+            for (_, id, interval) in span {
+                probes.entry(*id).or_default().push(interval);
+            }
+            whole.probes = probes
+                .into_iter()
+                .filter_map(|(id, intervals)| Some((series.get(&id)?, intervals)))
+                .map(|(series, intervals)| ProbePart {
+                    name: series.probe.clone(),
+                    service: series.service.clone(),
+                    kind: series.kind.clone(),
+                    target: series.target.clone(),
+                    address: series.address.map(|address| address.to_string()),
+                    period_ms: series.period_ms,
+                    timeout_ms: series.timeout_ms,
+                    cutoff_ms: series.cutoff_ms,
+                    settings: series.settings.clone(),
+                    intervals: intervals.into_iter().map(Into::into).collect(),
+                })
+                .collect();
+            let from = whole.from;
+            let to = whole.to;
+            let signed = summary::split(whole).and_then(|parts| {
+                let mut tried = head;
+                let signed =
+                    parts.into_iter().map(|part| tried.sign(part, &self.key)).collect::<Result<Vec<_>, _>>()?;
+                head = tried;
+                Ok(signed)
+            });
+            match signed {
+                Ok(signed) => {
+                    store.told_dropped()?;
+                    for each in &signed {
+                        store.keep_summary(each, from, to)?;
+                    }
+                }
+                Err(fault) => {
+                    // It would be refused by every collector: better told here, with the data still in the database.
+                    error!(%from, %to, %fault, "a summary could not be made");
+                    let detail = format!("no summary of {from} to {to}: {fault}");
+                    store.note(SystemClock.now().wall, "summary-fault", &detail)?;
+                }
+            }
+        }
+        store.set_summarised(last)
+    }
+
+    /// Everything but the probes.
+    fn whole(&self, store: &Store, rows: &[Row], state: &SpanState) -> Result<Summary, StoreError> {
+        let from = rows.iter().map(|(_, _, interval)| interval.from).min().unwrap_or(state.until);
+        let to = rows.iter().map(|(_, _, interval)| interval.to()).max().unwrap_or(state.until);
+        // A slewed clock may let the last interval end some milliseconds before the span does.
+        let end = from.floor(self.every) + self.every;
+        let to = if end.nanos_since(to) < 1_000_000_000 && state.until >= end { end } else { to };
+        let outages = store.outages(from, to)?;
+        let mut clock = state.clock.clone();
+        clock.steps.retain(|step| step.at >= from && step.at <= to);
+        Ok(Summary {
+            v: VERSION,
+            agent: self.key.kid(),
+            site: self.site.clone(),
+            // The chain's members are set where it is signed.
+            chain: ChainId::from_bytes([0; 16]),
+            seq: 0,
+            prev: None,
+            follows: None,
+            dropped: store.dropped()?,
+            from,
+            to,
+            boot: self.boot.clone(),
+            software: crate::SOFTWARE.to_owned(),
+            clock,
+            contracts: state.contracts.clone(),
+            probes: Vec::new(),
+            link: state.link.clone(),
+            outages: outages.into_iter().map(|(_, outage)| part(outage)).collect(),
+            verdicts: state.verdicts.clone(),
+            next_key: None,
+        })
+    }
+
+    fn begin_chain(&self, store: &Store) -> Result<crate::evidence::chain::Head, StoreError> {
+        let head = store.begin_chain(new_chain()?)?;
+        info!(chain = %head.chain, "a new chain of summaries begins");
+        Ok(head)
+    }
+}
+
+/// A new chain's random name.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn new_chain() -> Result<ChainId, StoreError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Damaged(format!("no random bytes: {error}")))?;
+    Ok(ChainId::from_bytes(bytes))
+}
+
+type Row = (RowId, SeriesId, Interval);
+
+/// Cuts rows, in the order of writing, where another span of `every` begins.
+fn spans(rows: &[Row], every: Duration) -> impl Iterator<Item = &[Row]> {
+    rows.chunk_by(move |a, b| a.2.from.floor(every) == b.2.from.floor(every))
+}
+
+fn part(outage: Outage) -> OutagePart {
+    OutagePart {
+        service: outage.service,
+        probe: outage.probe,
+        from: outage.from,
+        to: outage.to,
+        definition: outage.definition,
+        side: match outage.side.as_str() {
+            "provider" => Side::Provider,
+            "customer" => Side::Customer,
+            _ => Side::Unknown,
+        },
+        evidence: match outage.evidence {
+            serde_json::Value::Object(members) => members,
+            _ => serde_json::Map::new(),
+        },
+    }
+}
