@@ -2,4 +2,5 @@
 
 pub mod live;
 pub mod recorder;
+pub mod shipper;
 pub mod summariser;
