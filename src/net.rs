@@ -1,3 +1,6 @@
 //! The sockets, and what this host says of its links and its clock.
 
 pub mod clock;
+pub mod requests;
+pub mod resolve;
+pub mod socket;

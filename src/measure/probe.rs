@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::base::time::Wall;
 use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
 
@@ -221,4 +222,6 @@ pub struct Attempt {
     pub bytes: Option<u32>,
     /// Whom it was asked of.
     pub address: Option<IpAddr>,
+    /// Until when the server's certificate is valid, where TLS was spoken.
+    pub certificate_until: Option<Wall>,
 }
