@@ -1,9 +1,12 @@
 //! Measuring, without touching the network: what became of each probe, and the minute's figures.
 
 pub mod event;
+pub mod flight;
 pub mod histogram;
 pub mod interval;
 pub mod jitter;
 pub mod ledger;
 pub mod outcome;
 pub mod probe;
+pub mod rtt;
+pub mod schedule;

@@ -86,6 +86,22 @@ pub enum Event {
         /// The send that was overtaken.
         send: u64,
     },
+    /// An answer came to a send that had been settled without one; it changes nothing any more.
+    Straggler {
+        /// Which probe.
+        probe: ProbeId,
+        /// The send that was answered.
+        send: u64,
+    },
+    /// Replies to a probe now come with another TTL (hop limit) than before: the way back has another length.
+    Hops {
+        /// Which probe.
+        probe: ProbeId,
+        /// The TTL of the replies before.
+        before: u8,
+        /// The TTL of this one.
+        now: u8,
+    },
     /// The address behind a target is now this one; the first time too. [`None`] when the name does not resolve.
     Address {
         /// Which probe.

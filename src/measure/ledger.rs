@@ -198,7 +198,7 @@ impl Ledger {
                     sheet.moved(span, at, *address);
                 }
             }
-            Event::Lag { .. } => {}
+            Event::Straggler { .. } | Event::Hops { .. } | Event::Lag { .. } => {}
         }
     }
 

@@ -1,0 +1,240 @@
+//! When each probe is due. Targets are spread over their period by a hash of the probe's name, the same from start to
+//! start, so that they are not fired together.
+//!
+//! # What was missed
+//!
+//! A send is made up for when it is late by at most half a second and by at most its period (but always by up to 100 ms,
+//! which is how long a busy host may keep a process from its core). Whatever is later than that was not observed; so is
+//! everything that was due while the process stood still, so that after a suspend nothing is sent in a burst.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use crate::base::time::{Mono, NANOS, Now, nanos_of};
+use crate::measure::event::ProbeId;
+
+/// No send is made up for that is later than this.
+pub const LATEST: Duration = Duration::from_millis(500);
+/// Every send is made up for that is no later than this.
+pub const ALWAYS: Duration = Duration::from_millis(100);
+
+/// The due times of all probes.
+#[derive(Debug, Default)]
+pub struct Schedule {
+    slots: Vec<Slot>,
+    queue: BinaryHeap<Reverse<(Mono, u32, u32)>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    period: Duration,
+    next: u64,
+    /// Tells the entries of the queue that belong to a probe that has been removed.
+    generation: u32,
+    active: bool,
+}
+
+/// A send that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Which probe.
+    pub probe: ProbeId,
+    /// The running number of the send.
+    pub send: u64,
+    /// When it was due.
+    pub at: Mono,
+    /// Whether it can still be sent.
+    pub chance: Chance,
+}
+
+/// Whether a send that is due can still be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chance {
+    /// It is sent now.
+    Punctual,
+    /// It is too late for it.
+    Missed,
+}
+
+/// The offset of a probe within its period, in whole milliseconds: FNV-1a over its name, finished by splitmix64.
+#[must_use]
+pub fn phase(name: &str, period: Duration) -> Duration {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for byte in name.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^= hash >> 31;
+    let millis = u64::try_from(period.as_millis()).unwrap_or(u64::MAX).max(1);
+    Duration::from_millis(hash % millis)
+}
+
+/// By how much a send may be late and is still sent.
+#[must_use]
+pub fn patience(period: Duration) -> Duration {
+    period.clamp(ALWAYS, LATEST)
+}
+
+impl Schedule {
+    /// Takes a probe in. Its first send is due at the first instant after `now` at which the wall clock is its phase
+    /// after a multiple of its period; from there on the monotonic clock counts.
+    pub fn add(&mut self, probe: ProbeId, name: &str, period: Duration, now: Now) {
+        let period = period.max(Duration::from_millis(1));
+        let into = now.wall.nanos().rem_euclid(nanos_of(period));
+        let wait = (nanos_of(phase(name, period)) - into).rem_euclid(nanos_of(period));
+        self.add_at(probe, period, now.mono + Duration::from_nanos(wait.unsigned_abs()));
+    }
+
+    /// Takes a probe in whose first send is due at `first`.
+    pub fn add_at(&mut self, probe: ProbeId, period: Duration, first: Mono) {
+        let index = probe.0 as usize;
+        if self.slots.len() <= index {
+            let empty = Slot { period: Duration::ZERO, next: 0, generation: 0, active: false };
+            self.slots.resize(index + 1, empty);
+        }
+        let slot = &mut self.slots[index];
+        let generation = slot.generation.wrapping_add(1);
+        *slot = Slot { period: period.max(Duration::from_millis(1)), next: 0, generation, active: true };
+        self.queue.push(Reverse((first, probe.0, generation)));
+    }
+
+    /// Forgets a probe.
+    pub fn remove(&mut self, probe: ProbeId) {
+        if let Some(slot) = self.slots.get_mut(probe.0 as usize) {
+            slot.active = false;
+        }
+    }
+
+    /// When the next send is due.
+    #[must_use]
+    pub fn next(&self) -> Option<Mono> {
+        self.queue.peek().map(|Reverse((at, _, _))| *at)
+    }
+
+    /// The earliest send that is due at `now`, all probes in the order of time; what was due up to `unobserved` was
+    /// missed.
+    pub fn take(&mut self, now: Mono, unobserved: Option<Mono>) -> Option<Turn> {
+        while let Some(mut top) = self.queue.peek_mut() {
+            let Reverse((at, id, generation)) = *top;
+            if at > now {
+                return None;
+            }
+            let slot = &mut self.slots[id as usize];
+            if !slot.active || slot.generation != generation {
+                std::collections::binary_heap::PeekMut::pop(top);
+                continue;
+            }
+            let send = slot.next;
+            slot.next += 1;
+            *top = Reverse((at + slot.period, id, generation));
+            let missed = now.since(at) > patience(slot.period) || unobserved.is_some_and(|until| at <= until);
+            let chance = if missed { Chance::Missed } else { Chance::Punctual };
+            return Some(Turn { probe: ProbeId(id), send, at, chance });
+        }
+        None
+    }
+
+    /// How many sends a second all probes together make, rounded up.
+    #[must_use]
+    pub fn rate(&self) -> u64 {
+        let per_second = |slot: &Slot| u128::from(NANOS.unsigned_abs()) * 1000 / slot.period.as_nanos().max(1);
+        let milli: u128 = self.slots.iter().filter(|slot| slot.active).map(per_second).sum();
+        u64::try_from(milli.div_ceil(1000)).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::Wall;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn mono(ms: u64) -> Mono {
+        Mono::from_nanos(ms * 1_000_000)
+    }
+
+    fn drain(schedule: &mut Schedule, now: Mono, unobserved: Option<Mono>) -> Vec<(u32, u64, Chance)> {
+        std::iter::from_fn(|| schedule.take(now, unobserved))
+            .map(|turn| (turn.probe.0, turn.send, turn.chance))
+            .collect()
+    }
+
+    #[test]
+    fn a_probe_is_due_at_the_same_place_of_its_period_from_start_to_start() {
+        let first_due = |wall_ms: i64| {
+            let mut schedule = Schedule::default();
+            let now = Now { wall: Wall::from_millis(wall_ms), mono: mono(5000) };
+            schedule.add(ProbeId(0), "hq-icmp", SECOND, now);
+            let due = now.wall_of(schedule.next().unwrap());
+            assert!(due >= now.wall && due < now.wall + SECOND);
+            due.millis().rem_euclid(1000)
+        };
+        let place = first_due(1_700_000_000_123);
+        assert_eq!([1_700_000_000_999, 1_712_345_678_000, -5].map(first_due), [place; 3]);
+        assert_eq!(u128::try_from(place).unwrap(), phase("hq-icmp", SECOND).as_millis());
+    }
+
+    #[test]
+    fn the_phases_are_the_same_in_every_version() {
+        let phases = ["hq-icmp", "portal", "dns"].map(|name| phase(name, SECOND).as_millis());
+        assert_eq!(phases, [331, 862, 954]);
+    }
+
+    #[test]
+    fn targets_are_spread_over_the_period() {
+        let mut buckets = [0u32; 50];
+        for index in 0..1000 {
+            let at = phase(&format!("site-{index}-icmp"), SECOND).as_millis();
+            buckets[usize::try_from(at / 20).unwrap()] += 1;
+        }
+        assert!(buckets.iter().all(|&count| (5..=45).contains(&count)), "{buckets:?}");
+    }
+
+    #[test]
+    fn sends_are_numbered_without_a_hole_and_given_in_the_order_of_time() {
+        let mut schedule = Schedule::default();
+        schedule.add_at(ProbeId(0), SECOND, mono(100));
+        schedule.add_at(ProbeId(1), SECOND / 2, mono(300));
+        assert_eq!(drain(&mut schedule, mono(99), None), []);
+        use Chance::Punctual;
+        assert_eq!(drain(&mut schedule, mono(300), None), [(0, 0, Punctual), (1, 0, Punctual)]);
+        assert_eq!(drain(&mut schedule, mono(1100), None), [(1, 1, Punctual), (0, 1, Punctual)]);
+        assert_eq!(schedule.rate(), 3);
+    }
+
+    #[test]
+    fn what_is_too_late_is_missed_and_not_sent_in_a_burst() {
+        let mut schedule = Schedule::default();
+        schedule.add_at(ProbeId(0), SECOND, mono(0));
+        let turns = drain(&mut schedule, mono(5400), None);
+        assert_eq!(turns.len(), 6);
+        assert!(turns[..5].iter().all(|turn| turn.2 == Chance::Missed));
+        assert_eq!(turns[5].2, Chance::Punctual);
+        schedule.add_at(ProbeId(1), Duration::from_millis(20), mono(6010));
+        let turns = drain(&mut schedule, mono(6200), None);
+        assert_eq!(turns.iter().filter(|turn| turn.0 == 1 && turn.2 == Chance::Punctual).count(), 5);
+    }
+
+    #[test]
+    fn what_was_due_while_the_process_stood_still_is_missed() {
+        let mut schedule = Schedule::default();
+        schedule.add_at(ProbeId(0), SECOND, mono(900));
+        assert_eq!(drain(&mut schedule, mono(1000), Some(mono(1000))), [(0, 0, Chance::Missed)]);
+        assert_eq!(drain(&mut schedule, mono(1900), None), [(0, 1, Chance::Punctual)]);
+    }
+
+    #[test]
+    fn a_removed_probe_is_never_due_and_its_place_can_be_taken() {
+        let mut schedule = Schedule::default();
+        schedule.add_at(ProbeId(0), SECOND, mono(0));
+        schedule.remove(ProbeId(0));
+        assert_eq!(drain(&mut schedule, mono(1), None), []);
+        schedule.add_at(ProbeId(0), SECOND, mono(10));
+        schedule.remove(ProbeId(0));
+        schedule.add_at(ProbeId(0), SECOND, mono(20));
+        assert_eq!(drain(&mut schedule, mono(30), None), [(0, 0, Chance::Punctual)]);
+    }
+}
