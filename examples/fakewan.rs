@@ -9,8 +9,11 @@
 //!
 //! It prints one line of JSON when the network can be used; `enter` in it are the words before a command that run it in the
 //! namespace. It ends, with a whole log, after `--for`, on SIGTERM or SIGINT, when COMMAND ended (and then with its exit
-//! code), or, with `--while-stdin`, when its standard input closes. It needs root or an unprivileged user namespace.
+//! code), or, with `--while-stdin`, when its standard input closes. It needs root or an unprivileged user namespace; where
+//! neither is to be had it says so and exits with 77.
 
+#[path = "fakewan/fate.rs"]
+mod fate;
 #[path = "fakewan/http.rs"]
 mod http;
 #[path = "fakewan/log.rs"]
@@ -97,21 +100,40 @@ fn length(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|fault| fault.to_string())
 }
 
+/// Why there is no network.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    /// This host lets nobody make one; tests are skipped then.
+    #[error("{0}")]
+    Place(String),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<String> for Fault {
+    fn from(fault: String) -> Self {
+        Self::Other(fault)
+    }
+}
+
 fn main() -> ExitCode {
     let done = match Args::parse() {
         Args::Run(args) => run(&args),
-        Args::Truth { log } => table::print(&log).map(|()| ExitCode::SUCCESS),
+        Args::Truth { log } => table::print(&log).map(|()| ExitCode::SUCCESS).map_err(Fault::Other),
     };
     done.unwrap_or_else(|fault| {
         #[expect(clippy::print_stderr, reason = "the one place where a failure is told")]
         {
             eprintln!("fakewan: {fault}");
         }
-        ExitCode::from(3)
+        ExitCode::from(match fault {
+            Fault::Place(_) => 77,
+            Fault::Other(_) => 3,
+        })
     })
 }
 
-fn run(args: &Run) -> Result<ExitCode, String> {
+fn run(args: &Run) -> Result<ExitCode, Fault> {
     let text = std::fs::read_to_string(&args.scenario);
     let text = text.map_err(|fault| format!("{}: {fault}", args.scenario.display()))?;
     let scenario = Scenario::parse(&text).map_err(|fault| format!("{}: {fault}", args.scenario.display()))?;
@@ -120,8 +142,10 @@ fn run(args: &Run) -> Result<ExitCode, String> {
         Run { here: true, .. } => Place::Here,
         Run { user_namespace: true, .. } => Place::NewUser,
         _ => Place::New,
-    })?;
-    let device = place::device(&scenario)?;
+    })
+    .map_err(Fault::Place)?;
+    let device = place::device(&scenario.device).map_err(Fault::Place)?;
+    place::set_up(&scenario)?;
     let serves = scenario.rules.iter().any(|rules| rules.http.is_some());
     let http = serves.then(http::serve).transpose().map_err(|fault| format!("no HTTP server: {fault}"))?;
     let recorder = Recorder::new(args.log.as_deref())?;

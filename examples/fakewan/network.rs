@@ -13,10 +13,11 @@ use nix::unistd::{read, write};
 use tun_rs::SyncDevice;
 use wanproof::base::time::{Clock as _, Now, SystemClock};
 
+use crate::fate::{Fate, Proto};
 use crate::log::{Kind, Line, Note, Payload, What};
 use crate::packet::{self, Body, Error, Port, Seen};
 use crate::recorder::Recorder;
-use crate::scenario::{Fate, Proto, Refusal, Rules, Scenario, Since};
+use crate::scenario::{Refusal, Rules, Scenario, Since};
 
 /// How the network waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

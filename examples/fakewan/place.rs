@@ -70,14 +70,19 @@ fn not_the_hosts() -> Result<(), String> {
     Ok(())
 }
 
-/// Makes the device with its addresses and routes; reads and writes on it do not block.
-pub fn device(scenario: &Scenario) -> Result<SyncDevice, String> {
-    let name = &scenario.device;
+/// Makes the device; reads and writes on it do not block.
+pub fn device(name: &str) -> Result<SyncDevice, String> {
     let device = DeviceBuilder::new().name(name).layer(Layer::L3).inherit_enable_state().build_sync().map_err(|fault| {
         format!("no TUN device can be made: {fault}; /dev/net/tun must be there and open to this user (modprobe tun; chmod 0666 /dev/net/tun)")
     })?;
     let cannot = |fault: nix::Error| format!("the TUN device does not take O_NONBLOCK: {fault}");
     fcntl(device.as_fd(), FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK)).map_err(cannot)?;
+    Ok(device)
+}
+
+/// Gives the device its addresses and routes.
+pub fn set_up(scenario: &Scenario) -> Result<(), String> {
+    let name = &scenario.device;
     // Routers on the path have no route of their own, and an ordinary user may ping; best effort, each by itself.
     for (file, value) in [
         ("ipv4/conf/all/rp_filter".to_owned(), "0"),
@@ -90,8 +95,7 @@ pub fn device(scenario: &Scenario) -> Result<SyncDevice, String> {
             break;
         }
     }
-    ip(&commands(scenario))?;
-    Ok(device)
+    ip(&commands(scenario))
 }
 
 fn commands(scenario: &Scenario) -> String {

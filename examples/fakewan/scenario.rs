@@ -89,11 +89,19 @@ struct WrittenAddress {
     udp: Vec<(u16, u16)>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(Prefix),
-    Many(Vec<Prefix>),
+/// One prefix, or a list of them.
+#[derive(Debug, Clone)]
+struct OneOrMany(Vec<Prefix>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let texts = match toml::Value::deserialize(from)? {
+            toml::Value::Array(texts) => texts,
+            one => vec![one],
+        };
+        let prefix = |text: &toml::Value| text.as_str().unwrap_or("this").parse().map_err(serde::de::Error::custom);
+        texts.iter().map(prefix).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -128,7 +136,7 @@ impl<'de> Deserialize<'de> for Length {
 
 /// Packet numbers, both ends included: `3` or `10-19`.
 #[derive(Debug, Clone, Copy)]
-struct Span(u64, u64);
+pub struct Span(pub u64, pub u64);
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -184,12 +192,6 @@ impl FromStr for Prefix {
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.bits)
-    }
-}
-
-impl<'de> Deserialize<'de> for Prefix {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -272,16 +274,16 @@ pub struct Scenario {
 pub struct Rules {
     /// The addresses.
     pub at: Vec<Prefix>,
-    base: Figures,
-    shape: Shape,
-    lose: Vec<Span>,
-    duplicate: f64,
-    duplicate_after: u64,
-    reorder: f64,
-    reorder_by: u64,
+    pub(super) base: Figures,
+    pub(super) shape: Shape,
+    pub(super) lose: Vec<Span>,
+    pub(super) duplicate: f64,
+    pub(super) duplicate_after: u64,
+    pub(super) reorder: f64,
+    pub(super) reorder_by: u64,
     /// What windows count from.
     pub since: Since,
-    windows: Vec<Window>,
+    pub(super) windows: Vec<Window>,
     /// The routers on the way.
     pub path: Vec<IpAddr>,
     /// The TTL that answers arrive with.
@@ -298,58 +300,22 @@ pub struct Rules {
 
 /// The figures that a window may change.
 #[derive(Debug, Clone, Copy)]
-struct Figures {
-    delay: u64,
-    jitter: u64,
-    loss: f64,
-    refuse: Option<Refusal>,
+pub struct Figures {
+    pub(super) delay: u64,
+    pub(super) jitter: u64,
+    pub(super) loss: f64,
+    pub(super) refuse: Option<Refusal>,
 }
 
 #[derive(Debug, Clone)]
-struct Window {
-    from: u64,
-    to: u64,
-    down: Option<usize>,
-    delay: Option<u64>,
-    jitter: Option<u64>,
-    loss: Option<f64>,
-    refuse: Option<Refusal>,
-}
-
-/// The protocols whose packets are counted apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proto {
-    /// ICMP or ICMPv6 echo requests.
-    Echo,
-    /// TCP segments.
-    Tcp,
-    /// UDP datagrams.
-    Udp,
-}
-
-/// What becomes of a packet. Times are nanoseconds from its arrival.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It is answered.
-    Answered {
-        /// When.
-        after: u64,
-        /// When it is answered once more.
-        again: Option<u64>,
-        /// Whether it was held back, for reordering.
-        held_back: bool,
-    },
-    /// An error comes instead of an answer.
-    Refused {
-        /// When.
-        after: u64,
-        /// Which.
-        refusal: Refusal,
-    },
-    /// It is dropped by chance.
-    Lost,
-    /// It is dropped by an outage.
-    Outage,
+pub struct Window {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) down: Option<usize>,
+    pub(super) delay: Option<u64>,
+    pub(super) jitter: Option<u64>,
+    pub(super) loss: Option<f64>,
+    pub(super) refuse: Option<Refusal>,
 }
 
 impl Scenario {
@@ -389,10 +355,7 @@ impl Scenario {
 
 impl Rules {
     fn check(written: WrittenAddress) -> Result<Self, String> {
-        let at = match written.at {
-            OneOrMany::One(one) => vec![one],
-            OneOrMany::Many(many) => many,
-        };
+        let at = written.at.0;
         let name = at.first().map_or_else(|| "address".to_owned(), ToString::to_string);
         let shares = [written.loss, written.duplicate, written.reorder];
         let mut shares = shares.into_iter().chain(written.windows.iter().filter_map(|window| window.loss));
@@ -456,97 +419,4 @@ impl Rules {
             udp: written.udp,
         })
     }
-
-    /// From which hop on nothing answers at a time, in nanoseconds of the rules' own count; [`None`] without an outage.
-    pub fn down_from_hop(&self, at: u64) -> Option<usize> {
-        self.windows.iter().filter(|window| (window.from..window.to).contains(&at)).find_map(|window| window.down)
-    }
-
-    /// The undisturbed delay at a time.
-    pub fn delay(&self, at: u64) -> u64 {
-        self.figures(at).delay
-    }
-
-    fn figures(&self, at: u64) -> Figures {
-        let mut figures = self.base;
-        for window in self.windows.iter().filter(|window| (window.from..window.to).contains(&at)) {
-            figures.delay = window.delay.unwrap_or(figures.delay);
-            figures.jitter = window.jitter.unwrap_or(figures.jitter);
-            figures.loss = window.loss.unwrap_or(figures.loss);
-            figures.refuse = window.refuse.or(figures.refuse);
-        }
-        figures
-    }
-
-    /// What becomes of the packet with this number, counted from 0 for each address and protocol, that arrives at this time,
-    /// in nanoseconds of the rules' own count.
-    pub fn fate(&self, seed: u64, address: IpAddr, proto: Proto, number: u64, at: u64) -> Fate {
-        if self.down_from_hop(at).is_some() {
-            return Fate::Outage;
-        }
-        let draws = Draws::new(seed, address, proto, number);
-        let figures = self.figures(at);
-        if self.lose.iter().any(|span| (span.0..=span.1).contains(&number)) || draws.share(0) < figures.loss {
-            return Fate::Lost;
-        }
-        let mut after = self.jittered(figures, &draws);
-        if let Some(refusal) = figures.refuse {
-            return Fate::Refused { after, refusal };
-        }
-        let held_back = draws.share(1) < self.reorder;
-        if held_back {
-            after += self.reorder_by;
-        }
-        let again = (draws.share(2) < self.duplicate).then_some(after + self.duplicate_after);
-        Fate::Answered { after, again, held_back }
-    }
-
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a delay of hours in nanoseconds is exact in an f64, and the result is held above zero"
-    )]
-    fn jittered(&self, figures: Figures, draws: &Draws) -> u64 {
-        if figures.jitter == 0 {
-            return figures.delay;
-        }
-        let unit = match self.shape {
-            Shape::Uniform => 2.0 * draws.share(3) - 1.0,
-            Shape::Normal => (0..12).map(|one| draws.share(16 + one)).sum::<f64>() - 6.0,
-            Shape::Exponential => -(1.0 - draws.share(3)).ln(),
-        };
-        (figures.delay as f64 + unit * figures.jitter as f64).max(0.0) as u64
-    }
-}
-
-/// The draws of one packet: a hash of all that tells it apart, so that none depends on another packet.
-struct Draws(u64);
-
-impl Draws {
-    fn new(seed: u64, address: IpAddr, proto: Proto, number: u64) -> Self {
-        let (high, low) = match address {
-            IpAddr::V4(address) => (4, u64::from(u32::from(address))),
-            IpAddr::V6(address) => {
-                let words = address.segments().map(u64::from);
-                let join = |part: &[u64]| part.iter().fold(0, |joined, word| joined << 16 | word);
-                (join(&words[..4]), join(&words[4..]))
-            }
-        };
-        Self([high, low, proto as u64, number].into_iter().fold(mix(seed), |state, word| mix(state ^ word)))
-    }
-
-    /// An even draw from 0 to below 1; another for each purpose.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are exact in an f64")]
-    fn share(&self, purpose: u64) -> f64 {
-        (mix(self.0 ^ mix(purpose)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
-/// The step of SplitMix64 (Steele, Lea and Flood, 2014).
-fn mix(state: u64) -> u64 {
-    let z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

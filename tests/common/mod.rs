@@ -1,0 +1,24 @@
+//! What the integration tests share: the fake WAN, and programs that run inside it.
+//!
+//! ```ignore
+//! let Some(wan) = Wan::start(r#"[[address]]
+//! at = "10.99.1.1"
+//! loss = 0.1
+//! "#) else { return };                                   // it has said why
+//! let pinged = wan.output("ping", &["-c", "3", "10.99.1.1"]);
+//! let truth = wan.end();
+//! assert_eq!(truth.echoes("10.99.1.1").len(), 3);
+//! ```
+#![cfg(test)]
+#![expect(dead_code, reason = "each test uses a part; the network writes the log that tests only read")]
+
+#[path = "../../examples/fakewan/fate.rs"]
+pub mod fate;
+#[path = "../../examples/fakewan/log.rs"]
+pub mod log;
+#[path = "../../examples/fakewan/scenario.rs"]
+pub mod scenario;
+
+pub mod process;
+pub mod truth;
+pub mod wan;
