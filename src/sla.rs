@@ -4,8 +4,22 @@
 //! reads a clock, a file or a socket.
 
 pub mod calendar;
+pub mod contract;
 pub mod currency;
+pub mod facts;
 pub mod fault;
+pub mod judge;
+pub mod mos;
+pub mod observed;
+pub mod outage;
+pub mod reader;
+pub mod report;
 pub mod span;
+pub mod terms;
 
+pub use facts::{Case, Facts};
 pub use fault::Fault;
+pub use judge::{evaluate, judge};
+pub use observed::Observed;
+pub use report::Report;
+pub use terms::Contract;

@@ -202,8 +202,9 @@ mod tests {
     }
 
     fn any_spans() -> impl Strategy<Value = Spans> {
-        prop::collection::vec((0i64..60, 0i64..12), 0..8)
-            .prop_map(|all| of(&all.into_iter().map(|(from, length)| (from, (from + length).min(63))).collect::<Vec<_>>()))
+        prop::collection::vec((0i64..60, 0i64..12), 0..8).prop_map(|all| {
+            of(&all.into_iter().map(|(from, length)| (from, (from + length).min(63))).collect::<Vec<_>>())
+        })
     }
 
     #[test]

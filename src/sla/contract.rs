@@ -1,0 +1,332 @@
+//! From a contract as it was written to its checked [`Contract`]: all faults at once, each with its place.
+//!
+//! A lower contract inherits whole tables and arrays from its parents; [`resolve`] puts them together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::sla::fault::Fault;
+use crate::sla::reader::{self, Faults, Need, Node, Reader};
+use crate::sla::terms::{Agreement, Combine, Contract, Level};
+
+mod money;
+mod objective;
+mod references;
+mod sections;
+
+/// The schema that a contract names.
+pub const SCHEMA: &str = "wanproof.contract/1";
+
+/// The top-level tables and arrays, in the order of the format's page.
+const SECTIONS: [&str; 9] =
+    ["agreement", "service", "exclusion", "objective", "combine", "cap", "claim", "termination", "duty"];
+
+/// A contract as it was written: its syntax is right, its terms are not checked yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    file: String,
+    table: BTreeMap<String, Node>,
+}
+
+impl Written {
+    /// Reads the syntax of a contract; `file` is what faults call it.
+    ///
+    /// # Errors
+    /// When the text is not TOML: one fault, with line and column.
+    pub fn read(text: &str, file: &str) -> Result<Self, Vec<Fault>> {
+        match text.parse::<toml::Table>() {
+            Ok(table) => {
+                let table = table.into_iter().map(|(key, value)| (key, Node::from(value))).collect();
+                Ok(Self { file: file.to_owned(), table })
+            }
+            Err(error) => {
+                let place = error.span().map_or(String::new(), |span| place_of(text, span.start));
+                Err(vec![Fault::new(file, place, format!("not TOML: {}", error.message().replace('\n', "; ")))])
+            }
+        }
+    }
+
+    /// What faults call it.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The agreement's id, as far as it has one.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.agreement_text("id")
+    }
+
+    /// The id of its parent, as far as it names one.
+    #[must_use]
+    pub fn parent(&self) -> Option<&str> {
+        self.agreement_text("parent")
+    }
+
+    /// Its version, as far as it has one.
+    #[must_use]
+    pub fn version(&self) -> Option<i64> {
+        match self.agreement()?.get("version")? {
+            Node::Whole(version) => Some(*version),
+            Node::Text(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn agreement(&self) -> Option<&BTreeMap<String, Node>> {
+        match self.table.get("agreement")? {
+            Node::Table(agreement) => Some(agreement),
+            _ => None,
+        }
+    }
+
+    fn agreement_text(&self, key: &str) -> Option<&str> {
+        match self.agreement()?.get(key)? {
+            Node::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Line and column of a byte of a text, both from 1.
+fn place_of(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    format!("line {line}, column {column}")
+}
+
+/// Reads and checks a contract that stands alone, or whose parents are not at hand.
+///
+/// # Errors
+/// All its faults.
+pub fn parse(text: &str, file: &str) -> Result<Contract, Vec<Fault>> {
+    resolve(&Written::read(text, file)?, &[])
+}
+
+/// Checks a contract together with its parents, which are looked for by id among `others`; of several versions the
+/// highest. A parent's tables and arrays hold where the contract has none of that name.
+///
+/// # Errors
+/// All faults, each with the file that it is in. A parent that is not found is one only when a required table is then
+/// missing.
+pub fn resolve(own: &Written, others: &[Written]) -> Result<Contract, Vec<Fault>> {
+    let faults = Faults::default();
+    let line = ancestry(own, others, &faults);
+    let contract = assemble(own, &line, &faults);
+    let faults = faults.into_inner();
+    match contract {
+        Some(contract) if faults.is_empty() => Ok(contract),
+        _ => Err(faults),
+    }
+}
+
+/// The contract and its parents, the nearest first, and the id of the first that was not found.
+struct Ancestry<'a> {
+    line: Vec<&'a Written>,
+    lost: Option<&'a str>,
+}
+
+impl<'a> Ancestry<'a> {
+    /// The nearest that has a section.
+    fn holder(&self, section: &str) -> Option<&'a Written> {
+        self.line.iter().copied().find(|written| written.table.contains_key(section))
+    }
+}
+
+fn ancestry<'a>(own: &'a Written, others: &'a [Written], faults: &Faults) -> Ancestry<'a> {
+    let mut line = vec![own];
+    let mut met: BTreeSet<&str> = own.id().into_iter().collect();
+    let mut next = own.parent();
+    while let Some(id) = next {
+        let last = line[line.len() - 1];
+        if !met.insert(id) {
+            faults.add(Fault::new(&last.file, "agreement.parent", format!("{id:?} is a parent of itself")));
+            return Ancestry { line, lost: None };
+        }
+        let found = others.iter().filter(|other| other.id() == Some(id)).max_by_key(|other| other.version());
+        let Some(parent) = found else { return Ancestry { line, lost: Some(id) } };
+        line.push(parent);
+        next = parent.parent();
+    }
+    Ancestry { line, lost: None }
+}
+
+fn assemble(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<Contract> {
+    let mut level_below: Option<Level> = None;
+    let mut agreement: Option<Agreement> = None;
+    for written in &ancestry.line {
+        let read = head(written, faults);
+        if let (Some(read), Some(below)) = (&read, level_below)
+            && read.level >= below
+        {
+            let what = format!("{:?} is of level {}, and must be of a higher one than {below}", read.id, read.level);
+            faults.add(Fault::new(&written.file, "agreement.level", what));
+        }
+        level_below = read.as_ref().map(|read| read.level).or(level_below);
+        if agreement.is_none() && std::ptr::eq(*written, own) {
+            agreement = read;
+        }
+    }
+    // A contract above the services is only a template; what it lacks, those below it bring.
+    let judged = agreement.as_ref().is_none_or(|agreement| agreement.level == Level::Service)
+        || ancestry.holder("service").is_some();
+    let missing = |section: &str, why: &str| {
+        let what = match ancestry.lost {
+            Some(parent) => format!("missing: {why} needs it, and its parent {parent:?} was not found"),
+            None => format!("missing: {why} needs it"),
+        };
+        faults.add(Fault::new(&own.file, section, what));
+    };
+    for section in ["service", "objective"] {
+        if judged && ancestry.holder(section).is_none() {
+            missing(section, "a contract that judges services");
+        }
+    }
+    let elements = |section: &'static str| Elements::of(ancestry.holder(section), section, faults);
+    let services = elements("service").read(sections::service);
+    let exclusions = elements("exclusion").read(sections::exclusion);
+    let objectives = elements("objective").read(objective::objective);
+    let combines: Vec<Combine> = elements("combine").read_unnamed(sections::combine);
+    let mut caps = elements("cap").read_unnamed(sections::cap);
+    caps.sort_by_key(|cap| cap.per);
+    let terminations = elements("termination").read(sections::termination);
+    let duties = elements("duty").read(sections::duty);
+    let claim = match ancestry.holder("claim") {
+        Some(holder) => {
+            let top = Reader::top(&holder.table, &holder.file, faults);
+            top.table("claim", Need::Optional).and_then(sections::claim)
+        }
+        None => {
+            if judged && objectives.all.iter().any(|objective| objective.remedy.is_some()) {
+                missing("claim", "a contract with a remedy");
+            }
+            None
+        }
+    };
+    let origins = SECTIONS
+        .iter()
+        .filter_map(|section| Some((*section, ancestry.holder(section)?.id().unwrap_or("").to_owned())))
+        .collect();
+    let files = SECTIONS.map(|section| (section, ancestry.holder(section).unwrap_or(own).file.as_str()));
+    let parts = references::Parts {
+        services: &services,
+        objectives: &objectives,
+        combines: &combines,
+        terminations: &terminations.all,
+        judged,
+    };
+    references::check(&parts, &files, faults);
+    Some(Contract {
+        agreement: agreement?,
+        services: services.all,
+        exclusions: exclusions.all,
+        objectives: objectives.all,
+        combines,
+        caps,
+        claim,
+        terminations: terminations.all,
+        duties: duties.all,
+        origins,
+    })
+}
+
+/// A file's own words: its schema, its agreement, and that it has no section that nobody knows.
+fn head(written: &Written, faults: &Faults) -> Option<Agreement> {
+    let top = Reader::top(&written.table, &written.file, faults);
+    top.get("schema", Need::By("every contract".to_owned()), |node| match node {
+        Node::Text(schema) if schema == SCHEMA => Ok(()),
+        _ => Err(format!("{} is not known: this version reads {SCHEMA:?}", node.kind())),
+    });
+    let agreement = top.table("agreement", Need::By("every contract".to_owned())).and_then(sections::agreement);
+    for section in SECTIONS {
+        top.node(section, Need::Optional);
+    }
+    top.done();
+    agreement
+}
+
+/// The tables of one section, wherever they are inherited from.
+struct Elements<'a> {
+    readers: Vec<Reader<'a>>,
+    section: &'static str,
+}
+
+impl<'a> Elements<'a> {
+    fn of(holder: Option<&'a Written>, section: &'static str, faults: &'a Faults) -> Self {
+        let mut readers = Vec::new();
+        let node = holder.and_then(|holder| Some((holder, holder.table.get(section)?)));
+        match node {
+            Some((holder, Node::List(list))) => {
+                for (number, element) in (1..).zip(list) {
+                    let Node::Table(table) = element else {
+                        let what = format!("expected a table, found {}", element.kind());
+                        faults.add(Fault::new(&holder.file, format!("{section} {number}"), what));
+                        continue;
+                    };
+                    let object = match table.get("id") {
+                        Some(Node::Text(id)) => format!("{section} {id:?}"),
+                        _ => format!("{section} {number}"),
+                    };
+                    readers.push(Reader::object(table, &holder.file, object, faults));
+                }
+            }
+            Some((holder, other)) => {
+                let what = format!("expected [[{section}]], found {}", other.kind());
+                faults.add(Fault::new(&holder.file, section, what));
+            }
+            None => {}
+        }
+        Self { readers, section }
+    }
+
+    /// Reads each, and sees to it that no two have the same id.
+    fn read<T>(self, read: impl Fn(&Reader<'_>) -> Option<T>) -> Named<T> {
+        let mut ids = BTreeSet::new();
+        let mut all = Vec::new();
+        for reader in self.readers {
+            if let Some(Node::Text(id)) = reader.node("id", Need::Optional)
+                && !ids.insert(id.clone())
+            {
+                reader.fault("id", format!("another {} has this id", self.section));
+            }
+            all.extend(read(&reader));
+            reader.done();
+        }
+        Named { all, ids }
+    }
+
+    /// Reads each of those that have no id.
+    fn read_unnamed<T>(self, read: impl Fn(&Reader<'_>) -> Option<T>) -> Vec<T> {
+        let mut all = Vec::new();
+        for reader in self.readers {
+            all.extend(read(&reader));
+            reader.done();
+        }
+        all
+    }
+}
+
+/// The elements of a section that could be read, and the ids of all of them, so that one fault does not beget others.
+struct Named<T> {
+    all: Vec<T>,
+    ids: BTreeSet<String>,
+}
+
+/// Needed by every element of a section.
+fn every(section: &str) -> Need {
+    Need::By(format!("every {section}"))
+}
+
+/// An identifier: a text without spaces or control characters.
+fn identifier(node: &Node) -> Result<String, String> {
+    let text = reader::text(node)?;
+    let bad = text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '"');
+    if bad || text.len() > 200 {
+        return Err(format!(
+            "{} is no identifier: it may not hold spaces or quotes, nor be over 200 bytes",
+            node.kind()
+        ));
+    }
+    Ok(text)
+}

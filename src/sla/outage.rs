@@ -1,0 +1,420 @@
+//! Outages from outcomes: when a service is down by a contract's definition. The same code tells of an outage as it
+//! happens and judges a year of history.
+//!
+//! A probe's outcomes are good, failed or unknown. Every definition becomes a row of good and bad steps (single probes for
+//! `misses`, intervals for the others), and a service goes down with the first of so many bad steps in a row and up with
+//! the first of so many that are not bad.
+//!
+//! **What is unknown proves nothing.** An unknown outcome (`x`; `n` while the carrier is up; time that no interval covers)
+//! never begins or prolongs an outage, so that nobody is charged for what nobody saw. One that lies within an outage does
+//! not end it either, as long as fewer than the needed answers in a row are unknown: then the outage cannot have ended,
+//! whatever became of those. Whether unknown time counts as downtime all the same is the contract's `unknown_is`.
+
+use std::time::Duration;
+
+use crate::base::decimal::Exact;
+use crate::base::time::{Wall, nanos_of};
+use crate::measure::outcome::Outcome;
+use crate::sla::terms::{CarrierLoss, Contract, Definition, Late, Objective};
+
+/// How one objective recognises outages in outcomes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// The definition; one by ticket never finds any.
+    pub definition: Definition,
+    /// What a late answer is.
+    pub late_is: Late,
+    /// What loss of carrier is.
+    pub carrier_loss_is: CarrierLoss,
+}
+
+impl Rule {
+    /// For probes that no contract judges: three failures and three answers in a row; late is good, and a line without
+    /// carrier is down.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self {
+            definition: Definition::Misses { misses: 3, answers: 3 },
+            late_is: Late::Good,
+            carrier_loss_is: CarrierLoss::Down,
+        }
+    }
+
+    /// The rule of an objective; absent where it does not look at outcomes for outages.
+    #[must_use]
+    pub fn of(objective: &Objective) -> Option<Self> {
+        let (outage, measure) = (objective.outage.as_ref()?, objective.measure.as_ref()?);
+        objective.detects().then(|| Self {
+            definition: outage.definition.clone(),
+            late_is: measure.late_is,
+            carrier_loss_is: outage.carrier_loss_is,
+        })
+    }
+
+    /// What an outcome is by this rule.
+    #[must_use]
+    pub fn class(&self, outcome: Outcome, carrier: Carrier) -> Class {
+        match outcome {
+            Outcome::Answered => Class::Good,
+            Outcome::Late if self.late_is == Late::Good => Class::Good,
+            Outcome::Late | Outcome::Lost | Outcome::Refused => Class::Failed,
+            Outcome::NotSent if carrier == Carrier::Down && self.carrier_loss_is == CarrierLoss::Down => Class::Failed,
+            Outcome::NotSent | Outcome::NotObserved => Class::Unknown,
+        }
+    }
+}
+
+/// One rule that a contract applies to a service: what live detection runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// The objective.
+    pub objective: String,
+    /// The probes of the service that it looks at.
+    pub probes: Vec<String>,
+    /// The rule.
+    pub rule: Rule,
+}
+
+/// The rules that a contract applies to a service's outcomes, one for each objective that has one.
+#[must_use]
+pub fn rules(contract: &Contract, service: &str) -> Vec<Applied> {
+    let own = contract.service(service).map(|service| service.probes.as_slice()).unwrap_or_default();
+    contract
+        .objectives_of(service)
+        .filter_map(|objective| {
+            let rule = Rule::of(objective)?;
+            let probes = objective.measure.iter().flat_map(|measure| &measure.probes);
+            let probes: Vec<String> = probes.filter(|name| own.contains(name)).cloned().collect();
+            (!probes.is_empty()).then(|| Applied { objective: objective.id.clone(), probes, rule })
+        })
+        .collect()
+}
+
+/// Whether the line had carrier when a probe was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// It had, or nobody knows.
+    Up,
+    /// It had none.
+    Down,
+}
+
+/// What an outcome is by a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The service answered.
+    Good,
+    /// It did not.
+    Failed,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// So many outcomes of one class, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// When the first was due.
+    pub from: Wall,
+    /// How many; not zero.
+    pub count: u64,
+    /// From one to the next, in nanoseconds.
+    pub step: i64,
+    /// What they are.
+    pub class: Class,
+}
+
+impl Run {
+    /// When outcome number `index` was due.
+    fn due(&self, index: u64) -> Wall {
+        self.from.shifted(self.step.saturating_mul(i64::try_from(index).unwrap_or(i64::MAX)))
+    }
+
+    /// Up to when the last of them speaks for.
+    #[must_use]
+    pub fn to(&self) -> Wall {
+        self.due(self.count)
+    }
+}
+
+/// An edge of an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// Down since this instant.
+    Down {
+        /// When the first failed probe (or interval) was due.
+        from: Wall,
+    },
+    /// Up again since this instant.
+    Up {
+        /// When the first probe (or interval) that is not bad was due.
+        at: Wall,
+    },
+}
+
+/// Whether a service is up, by what was seen of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It is up.
+    Up,
+    /// It is down.
+    Down,
+    /// Nothing is known yet, or not any more.
+    Unknown,
+}
+
+impl State {
+    /// Its word in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Finds one probe's outages by a rule, outcome by outcome or run by run, in the order in which they were due.
+#[derive(Clone, Debug)]
+pub struct Detector {
+    rule: Rule,
+    steps: Steps,
+    hysteresis: Hysteresis,
+    /// Up to when the last outcome speaks for, and how long it did.
+    told: Option<(Wall, i64)>,
+    /// How many of the last outcomes in a row were unknown; absent while nothing else was seen yet.
+    blind: Option<u64>,
+}
+
+/// What the row consists of that goes bad and good.
+#[derive(Clone, Debug)]
+enum Steps {
+    /// Single outcomes.
+    Outcomes,
+    /// Intervals, and the one that is open.
+    Intervals { length: i64, threshold: Threshold, open: Option<Open> },
+    /// Nothing: the definition does not look at outcomes.
+    None,
+}
+
+/// When an interval is bad.
+#[derive(Clone, Debug)]
+enum Threshold {
+    /// Its loss is above this ratio.
+    Above(Exact),
+    /// Nothing was answered.
+    Nothing,
+}
+
+/// An interval that is still being filled.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// Where it begins, in nanoseconds since the epoch.
+    from: i64,
+    good: u64,
+    failed: u64,
+    unknown: u64,
+    /// What the last outcome before it was; it speaks for the interval when none is due in it.
+    carried: Class,
+}
+
+impl Open {
+    fn empty(from: i64, carried: Class) -> Self {
+        Self { from, good: 0, failed: 0, unknown: 0, carried }
+    }
+
+    fn add(&mut self, class: Class, count: u64) {
+        match class {
+            Class::Good => self.good += count,
+            Class::Failed => self.failed += count,
+            Class::Unknown => self.unknown += count,
+        }
+    }
+}
+
+/// Down with the first of `down_after` bad steps in a row, up with the first of `up_after` others.
+#[derive(Clone, Copy, Debug)]
+struct Hysteresis {
+    down_after: u64,
+    up_after: u64,
+    down: bool,
+    /// The steps in a row that speak against the state: when the first was, and how many.
+    against: Option<(Wall, u64)>,
+}
+
+impl Hysteresis {
+    fn push(&mut self, from: Wall, count: u64, bad: bool) -> Option<Edge> {
+        if count == 0 {
+            return None;
+        }
+        if bad == self.down {
+            self.against = None;
+            return None;
+        }
+        let (first, before) = self.against.unwrap_or((from, 0));
+        let so_far = before.saturating_add(count);
+        if so_far < if self.down { self.up_after } else { self.down_after } {
+            self.against = Some((first, so_far));
+            return None;
+        }
+        self.against = None;
+        self.down = bad;
+        Some(if bad { Edge::Down { from: first } } else { Edge::Up { at: first } })
+    }
+}
+
+impl Detector {
+    /// A detector that has seen nothing; the service counts as up until it is shown to be down.
+    #[must_use]
+    pub fn new(rule: &Rule) -> Self {
+        let intervals =
+            |length: Duration, threshold| Steps::Intervals { length: nanos_of(length).max(1), threshold, open: None };
+        let (steps, down_after, up_after) = match &rule.definition {
+            Definition::Misses { misses, answers } => (Steps::Outcomes, *misses, *answers),
+            Definition::LossRatio { interval, threshold } => {
+                (intervals(*interval, Threshold::Above(threshold.clone())), 1, 1)
+            }
+            Definition::Mef { dt, n, threshold } => (intervals(*dt, Threshold::Above(threshold.clone())), *n, *n),
+            Definition::TotalLoss { interval } => (intervals(*interval, Threshold::Nothing), 1, 1),
+            Definition::Ticket => (Steps::None, 1, 1),
+        };
+        let (down_after, up_after) = (u64::from(down_after.max(1)), u64::from(up_after.max(1)));
+        let hysteresis = Hysteresis { down_after, up_after, down: false, against: None };
+        Self { rule: rule.clone(), steps, hysteresis, told: None, blind: None }
+    }
+
+    /// What is known now. It is unknown before anything was seen, and once as many outcomes in a row as would end an
+    /// outage are unknown.
+    #[must_use]
+    pub fn state(&self) -> State {
+        if self.hysteresis.down {
+            State::Down
+        } else if self.blind.is_none_or(|blind| blind >= self.hysteresis.up_after) {
+            State::Unknown
+        } else {
+            State::Up
+        }
+    }
+
+    /// Takes the next outcome; `period` is the time to the next due one. Outcomes come in the order in which they were due;
+    /// where some are missing in between, that time is unknown.
+    pub fn push(&mut self, due: Wall, outcome: Outcome, carrier: Carrier, period: Duration) -> Vec<Edge> {
+        let class = self.rule.class(outcome, carrier);
+        self.push_run(Run { from: due, count: 1, step: nanos_of(period).max(1), class })
+    }
+
+    /// Takes the next outcomes, all of one class.
+    pub fn push_run(&mut self, run: Run) -> Vec<Edge> {
+        let mut edges = Vec::new();
+        if let Some((to, step)) = self.told {
+            // A send is due within half a period of where the last one pointed, else those in between are missing.
+            let missing = missing_between(to, run.from, step);
+            if missing > 0 {
+                self.take(Run { from: to, count: missing, step, class: Class::Unknown }, &mut edges);
+            }
+        }
+        self.take(run, &mut edges);
+        self.told = Some((run.to(), run.step));
+        edges
+    }
+
+    fn take(&mut self, run: Run, edges: &mut Vec<Edge>) {
+        if run.count == 0 {
+            return;
+        }
+        self.blind = match run.class {
+            Class::Unknown => self.blind.map(|blind| blind.saturating_add(run.count)),
+            Class::Good | Class::Failed => Some(0),
+        };
+        match &mut self.steps {
+            Steps::None => {}
+            Steps::Outcomes => edges.extend(self.hysteresis.push(run.from, run.count, run.class == Class::Failed)),
+            Steps::Intervals { length, threshold, open } => {
+                fill(*length, threshold, open, &mut self.hysteresis, run, edges);
+            }
+        }
+    }
+
+    /// Closes the interval that is open, when nothing more will come.
+    pub fn finish(&mut self) -> Vec<Edge> {
+        let mut edges = Vec::new();
+        if let Steps::Intervals { threshold, open, .. } = &mut self.steps
+            && let Some(last) = open.take()
+        {
+            edges.extend(self.hysteresis.push(Wall::from_nanos(last.from), 1, threshold.is_bad(last)));
+        }
+        edges
+    }
+}
+
+/// How many sends are missing between where the last outcome pointed and where the next was due.
+fn missing_between(to: Wall, from: Wall, step: i64) -> u64 {
+    let gap = from.nanos_since(to);
+    if gap <= 0 || step <= 0 {
+        return 0;
+    }
+    u64::try_from(gap / step + i64::from(gap % step > step / 2)).unwrap_or(0)
+}
+
+impl Threshold {
+    /// Whether an interval is bad, by those of its outcomes that are known; one of which nothing is known is not.
+    fn is_bad(&self, mut open: Open) -> bool {
+        if open.good + open.failed + open.unknown == 0 {
+            open.add(open.carried, 1);
+        }
+        match self {
+            Self::Nothing => open.failed > 0 && open.good == 0,
+            Self::Above(threshold) => {
+                let known = i128::from(open.failed) + i128::from(open.good);
+                Exact::ratio(i128::from(open.failed), known).is_some_and(|loss| loss > *threshold)
+            }
+        }
+    }
+}
+
+/// Fills intervals with a run of outcomes; those that the run fills alone are taken together.
+fn fill(
+    length: i64,
+    threshold: &Threshold,
+    open: &mut Option<Open>,
+    hysteresis: &mut Hysteresis,
+    run: Run,
+    edges: &mut Vec<Edge>,
+) {
+    let floor = |at: Wall| at.nanos().div_euclid(length).saturating_mul(length);
+    let mut close = |done: Open, count: u64| {
+        edges.extend(hysteresis.push(Wall::from_nanos(done.from), count, threshold.is_bad(done)));
+    };
+    let first = floor(run.from);
+    if open.is_some_and(|open| open.from < first)
+        && let Some(done) = open.take()
+    {
+        close(done, 1);
+    }
+    // The interval that the run's first outcome lies in, which others may share.
+    let mut current = open.take().unwrap_or_else(|| Open::empty(first, run.class));
+    current.add(run.class, before(run, first.saturating_add(length)));
+    // The interval up to whose beginning the run speaks; those between are filled by the run alone.
+    let last = floor(run.to().shifted(-1));
+    if last <= first {
+        *open = Some(current);
+        return;
+    }
+    close(current, 1);
+    if let Ok(between @ 1..) = u64::try_from((last - first) / length - 1) {
+        close(Open::empty(first + length, run.class), between);
+    }
+    let mut next = Open::empty(last, run.class);
+    next.add(run.class, run.count - before(run, last));
+    *open = Some(next);
+}
+
+/// How many of a run's outcomes were due before an instant.
+fn before(run: Run, at: i64) -> u64 {
+    let ahead = at.saturating_sub(run.from.nanos());
+    if ahead <= 0 {
+        return 0;
+    }
+    let count = (ahead - 1) / run.step.max(1) + 1;
+    u64::try_from(count).unwrap_or(0).min(run.count)
+}

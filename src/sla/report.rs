@@ -1,0 +1,174 @@
+//! What a judgement says: verdicts with their arithmetic, credit, deadlines, rights and duties. Its JSON is the
+//! contract's printed form, key by key.
+
+use serde::{Serialize, Serializer};
+
+use crate::base::time::Wall;
+use crate::sla::calendar::{Day, Period};
+use crate::sla::reader::{Word, words};
+use crate::sla::terms::{MeasuredBy, Op, Party, Unit};
+
+words! {
+    /// How an objective stands in a period.
+    Outcome {
+        /// The target was met.
+        Met = "met",
+        /// The target was missed.
+        Breached = "breached",
+        /// Too little is known.
+        NotDetermined = "not_determined",
+    }
+}
+
+/// How a service stands by a contract in a period.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The agreement's id.
+    pub contract: String,
+    /// Its version.
+    pub version: u32,
+    /// The service.
+    pub service: String,
+    /// The period asked for.
+    #[serde(serialize_with = "shown")]
+    pub period: Period,
+    /// One verdict for each objective that holds for the service, in the contract's order.
+    pub objectives: Vec<Verdict>,
+    /// What is due for the period, after combination, caps and minimum, in the currency's minor unit.
+    pub credit: String,
+    /// The currency.
+    pub currency: String,
+    /// Until when the credit must be claimed.
+    pub claim: ClaimState,
+    /// Rights to terminate that accrued in the period.
+    pub terminations: Vec<Right>,
+    /// What the parties had to do.
+    pub duties: Vec<DutyState>,
+    /// Whose figures bind.
+    #[serde(skip)]
+    pub measured_by: MeasuredBy,
+    /// How the credit came about: combination, caps, minimum.
+    #[serde(skip)]
+    pub steps: Vec<String>,
+}
+
+/// One objective in one period, with its arithmetic.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// The objective.
+    pub id: String,
+    /// How it stands.
+    #[serde(serialize_with = "worded")]
+    pub result: Outcome,
+    /// Whether the period still runs; then the result is what is certain already.
+    #[serde(skip_serializing_if = "is_final")]
+    pub provisional: bool,
+    /// The objective's own period, where it is another than the one asked for.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "maybe_shown")]
+    pub period: Option<Period>,
+    /// What is compared: rounded where the contract says so. Absent when there is none.
+    pub actual: Option<String>,
+    /// The same, before rounding.
+    pub exact: Option<String>,
+    /// The target, as the contract writes it.
+    pub target: String,
+    /// Known time in percent of the time judged.
+    pub coverage: String,
+    /// Qualified downtime in seconds; for availability.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downtime_s: Option<String>,
+    /// Downtime removed by exclusions, in seconds; for availability.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excluded_s: Option<String>,
+    /// How many events are beyond the target; for times to restore and to notify.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// What it earns by itself, before combination, caps and minimum.
+    pub credit: String,
+    /// How all this came about, in words.
+    pub steps: Vec<String>,
+    /// How the actual must stand to the target.
+    #[serde(skip)]
+    pub op: Op,
+    /// In what target and actual are written.
+    #[serde(skip)]
+    pub unit: Unit,
+}
+
+/// Until when a credit must be claimed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClaimState {
+    /// The last local day on which to claim; absent where no credit is due or none has to be claimed.
+    #[serde(serialize_with = "maybe_shown")]
+    pub by: Option<Day>,
+    /// Until when a ticket must be opened for the earliest event; absent where there is no event or no such term.
+    pub ticket_by: Option<Wall>,
+    /// Whether the claim is lost.
+    pub lapsed: bool,
+}
+
+/// A right to terminate that accrued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Right {
+    /// Which.
+    pub id: String,
+    /// The local day on which it accrued.
+    #[serde(serialize_with = "shown")]
+    pub accrued: Day,
+    /// The last local day on which it may be exercised.
+    #[serde(serialize_with = "shown")]
+    pub exercise_by: Day,
+    /// Who may.
+    #[serde(skip)]
+    pub by: Party,
+    /// Why it accrued.
+    #[serde(skip)]
+    pub why: String,
+}
+
+/// What a party had to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DutyState {
+    /// Which duty.
+    pub id: String,
+    /// Who must.
+    #[serde(serialize_with = "worded")]
+    pub party: Party,
+    /// By when.
+    pub due: Wall,
+    /// When it was done, as far as the facts say.
+    pub done: Option<Wall>,
+    /// Whether it was kept, as far as the facts say.
+    pub kept: Option<bool>,
+    /// What is to be done.
+    #[serde(skip)]
+    pub what: String,
+}
+
+impl Report {
+    /// Whether any objective is breached.
+    #[must_use]
+    pub fn is_breached(&self) -> bool {
+        self.objectives.iter().any(|verdict| verdict.result == Outcome::Breached)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_final(provisional: &bool) -> bool {
+    !provisional
+}
+
+fn shown<T: std::fmt::Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
+fn maybe_shown<T: std::fmt::Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => to.collect_str(value),
+        None => to.serialize_none(),
+    }
+}
+
+fn worded<T: Word, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(value.word())
+}
