@@ -20,11 +20,14 @@ use std::time::{Duration, Instant};
 use crate::base::time::{Clock, Mono, SystemClock, Wall, nanos_of};
 use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
-use crate::measure::probe::{Attempt, Probe, Test};
+use crate::measure::probe::{Attempt, Probe, Test, Tls};
 use crate::net::resolve::{Resolution, Resolver, Watch};
 
 mod connect;
+mod dns;
+mod http;
 mod tcp;
+mod tls;
 
 /// When the clock that goes on in a suspend is ahead by more than this of the one that stops, or a timer rings so much
 /// too late, this process did not run meanwhile, and what it saw says nothing of the path.
@@ -34,9 +37,9 @@ const STALLED: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Requester {
     probe: Probe,
-    #[expect(dead_code, reason = "redirects are followed by it")]
     resolver: Resolver,
     watch: Mutex<Watch>,
+    tls: tls::Settings,
 }
 
 impl Requester {
@@ -44,7 +47,16 @@ impl Requester {
     #[must_use]
     pub fn new(probe: &Probe, resolver: &Resolver) -> Self {
         let watch = Mutex::new(resolver.watch(&probe.host(), probe.family));
-        Self { probe: probe.clone(), resolver: resolver.clone(), watch }
+        let tls = tls::Settings::new(match &probe.test {
+            Test::Http(http) => &http.tls,
+            _ => &Tls::None,
+        });
+        if matches!(&probe.test, Test::Http(http) if http.tls != Tls::None)
+            && let Err(fault) = tls.ready()
+        {
+            tracing::warn!(probe = probe.name, %fault, "a probe has no TLS settings: it is not sent until it has");
+        }
+        Self { probe: probe.clone(), resolver: resolver.clone(), watch, tls }
     }
 
     /// What is known of the probe's name, to be watched for changes.
@@ -91,7 +103,12 @@ impl Requester {
         let circuit = &self.probe.circuit;
         match &self.probe.test {
             Test::Tcp { port, .. } => tcp::attempt(circuit, (address, *port).into(), course).await,
-            Test::Http(_) | Test::Dns { .. } => Err(Reason::new(Outcome::NotSent, "unsupported")),
+            Test::Http(http) => {
+                let family = self.probe.family;
+                let plan = http::Plan { http, circuit, family, tls: &self.tls, resolver: &self.resolver };
+                plan.attempt(address, course).await
+            }
+            Test::Dns { server, query, record } => dns::attempt(circuit, *server, query, record, course).await,
             Test::Icmp { .. } => Err(Reason::new(Outcome::NotSent, "unsupported")),
         }
     }
@@ -130,7 +147,6 @@ impl Course {
 
     /// Adds to a phase what passed since `since`, and gives the instant up to which it was counted. A phase that happens
     /// again, after a redirect, is added up.
-    #[expect(dead_code, reason = "HTTP has phases")]
     fn passed(&mut self, phase: Phase, since: Instant) -> Instant {
         let now = Instant::now();
         self.add(phase, now - since);
@@ -143,6 +159,11 @@ impl Course {
             Some((_, sum)) => *sum = sum.saturating_add(nanos),
             None => self.phases.push((phase, nanos)),
         }
+    }
+
+    /// Of several certificates, after redirects, the one that ends first counts.
+    fn certificate(&mut self, until: Option<Wall>) {
+        self.certificate_until = self.certificate_until.into_iter().chain(until).min();
     }
 
     /// Whether this process was suspended or stopped since the beginning, by what the clocks say now.

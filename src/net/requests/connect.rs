@@ -31,7 +31,6 @@ pub async fn tcp(circuit: &Circuit, target: SocketAddr) -> Result<TcpStream, Rea
 }
 
 /// A UDP socket of the circuit, connected, so that it takes datagrams of the target only and hears of ICMP errors.
-#[expect(dead_code, reason = "DNS queries use it")]
 pub fn udp(circuit: &Circuit, target: SocketAddr) -> Result<UdpSocket, Reason> {
     let socket = socket::open(circuit, target.ip(), Type::DGRAM, Protocol::UDP).map_err(|fault| fault.reason())?;
     socket::hear_errors(&socket, target.ip()).map_err(|error| Fault::Other(error).reason())?;
