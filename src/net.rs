@@ -1,6 +1,7 @@
 //! The sockets, and what this host says of its links and its clock.
 
 pub mod clock;
+pub mod icmp;
 pub mod requests;
 pub mod resolve;
 pub mod socket;

@@ -293,20 +293,29 @@ impl Flight {
 
     /// Gives up what was waited for long enough. `heard` is a moment by which everything that had arrived was read.
     pub fn expire(&mut self, heard: Mono, events: &mut Vec<Event>) {
-        for (_, queue) in &mut self.deadlines {
-            while let Some(&(deadline, probe, number)) = queue.front()
-                && deadline + QUEUED <= heard
-            {
-                queue.pop_front();
-                let Some(lane) = lane_of(&mut self.lanes, probe) else { continue };
-                let timeout = lane.patience.timeout;
+        for (timeout, queue) in &mut self.deadlines {
+            while let Some(&(deadline, probe, number)) = queue.front() {
                 // The place may be another probe's by now; its sends have other deadlines.
-                let due = |send: &&mut Send| send.state == State::Open && send.sent.at + timeout == deadline;
-                let Some(send) = lane.find(number).filter(due) else { continue };
-                send.state = State::Closed;
+                let open = |send: &&mut Send| send.state == State::Open && send.sent.at + *timeout == deadline;
+                let lane = lane_of(&mut self.lanes, probe);
+                let Some((lane, send)) = lane.and_then(|lane| {
+                    let index = lane.index(number)?;
+                    let send = lane.sends.get_mut(index).filter(open).map(|send| *send)?;
+                    Some((lane, send))
+                }) else {
+                    queue.pop_front();
+                    continue;
+                };
+                if deadline + QUEUED > heard {
+                    break;
+                }
+                queue.pop_front();
                 let reason = send.doubt.map_or(Reason::TIMEOUT, Doubt::reason);
                 events.push(Event::Settled(send.closed(probe, reason, None)));
                 self.open -= 1;
+                if let Some(send) = lane.find(number) {
+                    send.state = State::Closed;
+                }
                 lane.tidy();
             }
         }

@@ -24,6 +24,8 @@ pub const ALWAYS: Duration = Duration::from_millis(100);
 pub struct Schedule {
     slots: Vec<Slot>,
     queue: BinaryHeap<Reverse<(Mono, u32, u32)>>,
+    /// Sends in a million seconds.
+    rate: u128,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,15 +97,21 @@ impl Schedule {
             self.slots.resize(index + 1, empty);
         }
         let slot = &mut self.slots[index];
+        let period = period.max(Duration::from_millis(1));
         let generation = slot.generation.wrapping_add(1);
-        *slot = Slot { period: period.max(Duration::from_millis(1)), next: 0, generation, active: true };
+        if slot.active {
+            self.rate -= rate(slot.period);
+        }
+        *slot = Slot { period, next: 0, generation, active: true };
+        self.rate += rate(period);
         self.queue.push(Reverse((first, probe.0, generation)));
     }
 
     /// Forgets a probe.
     pub fn remove(&mut self, probe: ProbeId) {
-        if let Some(slot) = self.slots.get_mut(probe.0 as usize) {
+        if let Some(slot) = self.slots.get_mut(probe.0 as usize).filter(|slot| slot.active) {
             slot.active = false;
+            self.rate -= rate(slot.period);
         }
     }
 
@@ -139,10 +147,13 @@ impl Schedule {
     /// How many sends a second all probes together make, rounded up.
     #[must_use]
     pub fn rate(&self) -> u64 {
-        let per_second = |slot: &Slot| u128::from(NANOS.unsigned_abs()) * 1000 / slot.period.as_nanos().max(1);
-        let milli: u128 = self.slots.iter().filter(|slot| slot.active).map(per_second).sum();
-        u64::try_from(milli.div_ceil(1000)).unwrap_or(u64::MAX)
+        u64::try_from(self.rate.div_ceil(1_000_000)).unwrap_or(u64::MAX)
     }
+}
+
+/// Sends in a million seconds.
+fn rate(period: Duration) -> u128 {
+    u128::from(NANOS.unsigned_abs()) * 1_000_000 / period.as_nanos().max(1)
 }
 
 #[cfg(test)]

@@ -1,0 +1,231 @@
+//! The ways out of this host that ICMP probes share: one port for each family and circuit, opened when it is first
+//! needed, and again after it could not be.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::base::time::Mono;
+use crate::measure::event::{Event, ProbeId};
+use crate::measure::flight::Flight;
+use crate::measure::outcome::Reason;
+use crate::measure::probe::Circuit;
+use crate::measure::rtt::Moment;
+use crate::measure::schedule::Turn;
+use crate::net::icmp::{Arrival, Drained, Echo, Engine, Family, Port, Unsent};
+
+use super::{Shut, Standing, settle};
+
+/// Requests handed over with one reading of the clocks.
+const BATCH: usize = 64;
+/// The first and the longest pause before a port that could not be opened is tried again.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// All ports.
+#[derive(Debug, Default)]
+pub(super) struct Outlets {
+    all: Vec<Outlet>,
+    /// Which probes have an address, for ICMP errors that name nothing else.
+    by_address: HashMap<IpAddr, Vec<ProbeId>>,
+    faults: Vec<(usize, Unsent)>,
+}
+
+#[derive(Debug)]
+struct Outlet {
+    family: Family,
+    circuit: Circuit,
+    largest: u16,
+    state: State,
+    /// Everything that had come by then has been read.
+    dry: Mono,
+    turns: Vec<Turn>,
+    batch: Vec<Echo>,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(Box<dyn Port>),
+    Shut { reason: Reason, why: String, again: Mono, pause: Duration },
+}
+
+impl Outlets {
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn standings(&self) -> Vec<Standing> {
+        let standing = |outlet: &Outlet| Standing {
+            family: outlet.family,
+            circuit: outlet.circuit.clone(),
+            state: match &outlet.state {
+                State::Open(port) => Ok(port.means()),
+                State::Shut { reason, why, .. } => Err(Shut { reason: reason.clone(), why: why.clone() }),
+            },
+        };
+        self.all.iter().map(standing).collect()
+    }
+
+    /// The smallest number of replies that a port's queue holds.
+    pub(super) fn room(&self) -> usize {
+        let rooms = self.all.iter().filter_map(|outlet| match &outlet.state {
+            State::Open(port) => Some(port.room()),
+            State::Shut { .. } => None,
+        });
+        rooms.min().unwrap_or(usize::MAX)
+    }
+
+    /// The outlet of this family and circuit, opened if that has not been tried lately.
+    pub(super) fn find(
+        &mut self,
+        family: Family,
+        circuit: &Circuit,
+        size: u16,
+        (engine, now): (&dyn Engine, Mono),
+    ) -> usize {
+        let fits = |outlet: &Outlet| outlet.family == family && outlet.circuit == *circuit;
+        let index = self.all.iter().position(fits).unwrap_or_else(|| {
+            let reason = Unsent::NoRoute.reason();
+            self.all.push(Outlet {
+                family,
+                circuit: circuit.clone(),
+                largest: size,
+                state: State::Shut { reason, why: String::new(), again: now, pause: Duration::ZERO },
+                dry: now,
+                turns: Vec::new(),
+                batch: Vec::new(),
+            });
+            self.all.len() - 1
+        });
+        self.all[index].ensure(size, engine, now);
+        index
+    }
+
+    pub(super) fn queue(&mut self, index: usize, turn: Turn, echo: Echo) -> Result<(), Reason> {
+        let outlet = &mut self.all[index];
+        if let State::Shut { reason, .. } = &outlet.state {
+            return Err(reason.clone());
+        }
+        outlet.turns.push(turn);
+        outlet.batch.push(echo);
+        Ok(())
+    }
+
+    pub(super) fn has_queued(&self, index: usize) -> bool {
+        !self.all[index].batch.is_empty()
+    }
+
+    /// Hands over the first of what is queued.
+    pub(super) fn flush(&mut self, index: usize, sent: Moment, flight: &mut Flight, events: &mut Vec<Event>) {
+        let outlet = &mut self.all[index];
+        let count = outlet.batch.len().min(BATCH);
+        let faults = &mut self.faults;
+        faults.clear();
+        match &mut outlet.state {
+            State::Open(port) => port.send(&outlet.batch[..count], faults),
+            State::Shut { .. } => faults.extend((0..count).map(|place| (place, Unsent::LinkDown))),
+        }
+        let mut gone = false;
+        let mut next = faults.iter().peekable();
+        for (place, turn) in outlet.turns[..count].iter().enumerate() {
+            match next.next_if(|(at, _)| *at == place) {
+                Some((_, why)) => {
+                    gone |= matches!(why, Unsent::LinkDown | Unsent::NoRoute | Unsent::Source);
+                    settle(*turn, why.reason(), events);
+                }
+                None => {
+                    let seq = outlet.batch[place].seq;
+                    flight.sent(turn.probe, turn.send, seq, sent);
+                }
+            }
+        }
+        outlet.turns.drain(..count);
+        outlet.batch.drain(..count);
+        if gone {
+            outlet.check_stale(sent.at);
+        }
+    }
+
+    /// Reads a port; [`None`] when it is shut.
+    pub(super) fn drain(&mut self, index: usize, arrivals: &mut Vec<Arrival>) -> Option<Drained> {
+        match &mut self.all[index].state {
+            State::Open(port) => Some(port.drain(arrivals)),
+            State::Shut { .. } => None,
+        }
+    }
+
+    pub(super) fn dry_since(&self, index: usize) -> Mono {
+        self.all[index].dry
+    }
+
+    pub(super) fn is_dry(&mut self, index: usize, since: Mono) {
+        self.all[index].dry = since;
+    }
+
+    /// Everything that had come by then has been read from every port.
+    pub(super) fn heard(&self, now: Mono) -> Mono {
+        let open = self.all.iter().filter(|outlet| matches!(outlet.state, State::Open(_)));
+        open.map(|outlet| outlet.dry).min().unwrap_or(now)
+    }
+
+    pub(super) fn moved(&mut self, probe: ProbeId, from: Option<IpAddr>, to: Option<IpAddr>) {
+        if let Some(from) = from
+            && let Some(there) = self.by_address.get_mut(&from)
+        {
+            there.retain(|&each| each != probe);
+            if there.is_empty() {
+                self.by_address.remove(&from);
+            }
+        }
+        if let Some(to) = to {
+            self.by_address.entry(to).or_default().push(probe);
+        }
+    }
+
+    /// The only send in the air to an address with this sequence number.
+    pub(super) fn by_seq(&self, to: IpAddr, seq: u16, flight: &Flight) -> Option<(ProbeId, u64)> {
+        let probes = self.by_address.get(&to)?;
+        let mut sends = probes.iter().filter_map(|&probe| Some((probe, flight.by_seq(probe, seq)?)));
+        let first = sends.next()?;
+        sends.next().is_none().then_some(first)
+    }
+}
+
+impl Outlet {
+    /// Opens the port if it is shut and its pause is over, or if it is too small.
+    fn ensure(&mut self, size: u16, engine: &dyn Engine, now: Mono) {
+        let grown = size > self.largest;
+        self.largest = self.largest.max(size);
+        let pause = match &self.state {
+            State::Open(_) if !grown => return,
+            State::Open(_) => Duration::ZERO,
+            State::Shut { again, .. } if now < *again => return,
+            State::Shut { pause, .. } => *pause,
+        };
+        match engine.open(self.family, &self.circuit, self.largest) {
+            Ok(port) => {
+                tracing::info!(family = ?self.family, circuit = ?self.circuit, means = %port.means(), "an ICMP port is open");
+                (self.state, self.dry) = (State::Open(port), now);
+            }
+            Err(error) => {
+                let (reason, why) = (error.reason(), error.to_string());
+                let known = matches!(&self.state, State::Shut { why: known, .. } if *known == why);
+                if !known {
+                    tracing::warn!(family = ?self.family, circuit = ?self.circuit, %error, "an ICMP port cannot be opened");
+                }
+                let pause = (pause * 2).clamp(PAUSES.0, PAUSES.1);
+                self.state = State::Shut { reason, why, again: now + pause, pause };
+            }
+        }
+    }
+
+    /// A port whose interface was replaced by another of the same name, or whose source is gone, has to be opened anew.
+    fn check_stale(&mut self, now: Mono) {
+        if let State::Open(port) = &self.state
+            && port.is_stale()
+        {
+            let reason = Unsent::LinkDown.reason();
+            let why = "the interface was replaced".to_owned();
+            self.state = State::Shut { reason, why, again: now, pause: Duration::ZERO };
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! The engine of Linux: the kernel stamps each request when it is handed to the device and each reply when it comes from
+//! there (`SO_TIMESTAMPING`), so that neither depends on when this process runs.
+//!
+//! A request's stamp comes back on the socket's error queue together with the packet itself, which names the send that it
+//! belongs to: nothing is guessed from an order. ICMP errors come by the same queue (`IP_RECVERR`), with the quotation
+//! that names their cause.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg, sendmmsg, sendmsg,
+};
+use nix::sys::time::TimeSpec;
+use socket2::Socket;
+
+use crate::base::time::{NANOS, Wall};
+use crate::measure::probe::Circuit;
+use crate::net::icmp::packet::{self, Mint, Request};
+use crate::net::icmp::{
+    Arrival, Drained, Echo, Engine, Family, Heard, Kind, Means, OpenError, Port, Stamps, Unsent, Whose,
+};
+
+mod open;
+
+/// Packets of one system call.
+const BATCH: usize = 64;
+/// Bytes of one system call's packets, unless a single one is larger.
+const BATCH_BYTES: usize = 256 * 1024;
+/// System calls of one drain, on each queue.
+const ROUNDS: usize = 16;
+/// Bytes that can come before a payload: an IPv4 header with options, and ICMP's; on the error queue a link header as
+/// well.
+const BEFORE: usize = 128;
+/// What the kernel charges a receive queue for a small packet, at most, on the drivers known.
+const TRUESIZE: usize = 2304;
+
+/// The engine. Clones, and all ports opened by them, know each other's packets.
+#[derive(Clone, Debug, Default)]
+pub struct Kernel {
+    mint: Mint,
+    /// Whether datagram sockets are tried before raw ones.
+    order: Order,
+}
+
+/// Which kind of socket is tried first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Datagram, then raw.
+    #[default]
+    DatagramFirst,
+    /// Raw only.
+    Raw,
+    /// Datagram only.
+    Datagram,
+}
+
+impl Kernel {
+    /// An engine that opens sockets in this order.
+    #[must_use]
+    pub fn with(order: Order) -> Self {
+        Self { mint: Mint::default(), order }
+    }
+}
+
+impl Engine for Kernel {
+    fn open(&self, family: Family, circuit: &Circuit, largest: u16) -> Result<Box<dyn Port>, OpenError> {
+        let opened = open::open(family, circuit, self.order)?;
+        let slot = usize::from(largest) + BEFORE;
+        Ok(Box::new(KernelPort {
+            mint: self.mint.clone(),
+            family,
+            kind: opened.kind,
+            ident: opened.ident,
+            interface: opened.interface,
+            room: opened.socket.recv_buffer_size().unwrap_or(0) / TRUESIZE / 2,
+            socket: opened.socket,
+            slot,
+            batch: (BATCH_BYTES / slot).clamp(1, BATCH),
+            incoming: Vec::new(),
+            outgoing: Vec::new(),
+            replies: Vec::new(),
+            dropped: 0,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct KernelPort {
+    socket: Socket,
+    mint: Mint,
+    family: Family,
+    kind: Kind,
+    ident: u16,
+    /// The interface that it is bound to: its name, and the index that it had.
+    interface: Option<(String, u32)>,
+    room: usize,
+    slot: usize,
+    batch: usize,
+    incoming: Vec<u8>,
+    outgoing: Vec<u8>,
+    replies: Vec<Arrival>,
+    /// The kernel's count of packets dropped from the receive queue.
+    dropped: u32,
+}
+
+impl Port for KernelPort {
+    fn send(&mut self, batch: &[Echo], faults: &mut Vec<(usize, Unsent)>) {
+        for (index, part) in batch.chunks(self.batch).enumerate() {
+            self.outgoing.clear();
+            for echo in part {
+                let Echo { token, to, seq, size, .. } = *echo;
+                self.mint.write(&mut self.outgoing, &Request { to, ident: self.ident, seq, token, size });
+            }
+            let first = index * self.batch;
+            let each = |place: usize, errno: Errno| faults.push((first + place, Unsent::of(errno)));
+            match self.family {
+                Family::V4 => self.send_all(part, |address| v4(address), each),
+                Family::V6 => self.send_all(part, |address| v6(address), each),
+            }
+        }
+    }
+
+    fn drain(&mut self, arrivals: &mut Vec<Arrival>) -> Drained {
+        // Replies are taken from the kernel first and told last: the stamps of all their requests are then on the error
+        // queue.
+        let mut replies = std::mem::take(&mut self.replies);
+        let (heard, told) = match self.family {
+            Family::V4 => (self.read_replies::<SockaddrIn>(&mut replies), self.read_errors::<SockaddrIn>(arrivals)),
+            Family::V6 => (self.read_replies::<SockaddrIn6>(&mut replies), self.read_errors::<SockaddrIn6>(arrivals)),
+        };
+        arrivals.append(&mut replies);
+        self.replies = replies;
+        if heard == Drained::Dry && told == Drained::Dry { Drained::Dry } else { Drained::More }
+    }
+
+    fn means(&self) -> Means {
+        Means { socket: self.kind, stamps: Stamps::Kernel }
+    }
+
+    fn room(&self) -> usize {
+        self.room
+    }
+
+    fn is_stale(&self) -> bool {
+        self.interface.as_ref().is_some_and(|(name, index)| open::index_of(name).is_some_and(|now| now != *index))
+    }
+}
+
+fn v4(address: IpAddr) -> Option<SockaddrIn> {
+    match address {
+        IpAddr::V4(address) => Some(SocketAddrV4::new(address, 0).into()),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn v6(address: IpAddr) -> Option<SockaddrIn6> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(SocketAddrV6::new(address, 0, 0, 0).into()),
+    }
+}
+
+/// The ICMP errors that the kernel keeps for a socket and gives to whichever call comes next; of all others a send call
+/// speaks for itself.
+fn may_be_older(errno: Errno) -> bool {
+    use Errno::{
+        EACCES, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, ENONET, ENOPROTOOPT, EOPNOTSUPP, EPROTO,
+    };
+    matches!(
+        errno,
+        EACCES
+            | ECONNREFUSED
+            | EHOSTDOWN
+            | EHOSTUNREACH
+            | EMSGSIZE
+            | ENETUNREACH
+            | ENONET
+            | ENOPROTOOPT
+            | EOPNOTSUPP
+            | EPROTO
+    )
+}
+
+impl KernelPort {
+    /// Sends the packets that lie in `outgoing`, one after the other, to the addresses of `part`.
+    fn send_all<S: SockaddrLike + Copy>(
+        &self,
+        part: &[Echo],
+        address: impl Fn(IpAddr) -> Option<S>,
+        mut fault: impl FnMut(usize, Errno),
+    ) {
+        let mut rest = &self.outgoing[..];
+        let mut packets = Vec::with_capacity(part.len());
+        let mut addresses = Vec::with_capacity(part.len());
+        for echo in part {
+            let (packet, after) = rest.split_at(usize::from(echo.size).max(packet::RECORD) + packet::HEADER);
+            packets.push([IoSlice::new(packet)]);
+            addresses.push(address(echo.to));
+            rest = after;
+        }
+        let (mut next, mut tries) = (0, 0);
+        while next < part.len() {
+            let Some(to) = addresses[next] else {
+                fault(next, Errno::EAFNOSUPPORT);
+                next += 1;
+                continue;
+            };
+            let result = if part.len() - next == 1 {
+                sendmsg(self.socket.as_raw_fd(), &packets[next], &[], MsgFlags::MSG_DONTWAIT, Some(&to)).map(|_| 1)
+            } else {
+                let mut headers = MultiHeaders::preallocate(part.len() - next, None);
+                sendmmsg(
+                    self.socket.as_raw_fd(),
+                    &mut headers,
+                    &packets[next..],
+                    &addresses[next..],
+                    [],
+                    MsgFlags::MSG_DONTWAIT,
+                )
+                .map(Iterator::count)
+            };
+            match result {
+                Ok(sent) => (next, tries) = (next + sent.max(1), 0),
+                Err(Errno::EINTR) => {}
+                // An ICMP error about an earlier packet: once it is cleared, this one is tried again.
+                Err(errno) if tries < 3 && may_be_older(errno) => {
+                    let _ = self.socket.take_error();
+                    tries += 1;
+                }
+                Err(errno) => {
+                    fault(next, errno);
+                    (next, tries) = (next + 1, 0);
+                }
+            }
+        }
+    }
+
+    fn read_replies<S: Address>(&mut self, replies: &mut Vec<Arrival>) -> Drained {
+        let (mint, family, kind, ident) = (self.mint.clone(), self.family, self.kind, self.ident);
+        let mut dropped = self.dropped;
+        let drained = self.read::<S>(MsgFlags::empty(), |message, bytes| {
+            let mut stamp = None;
+            let mut ttl = None;
+            for control in message.control {
+                match control {
+                    ControlMessageOwned::ScmTimestampsns(stamps) => stamp = wall(stamps.system),
+                    ControlMessageOwned::Ipv4Ttl(hops) | ControlMessageOwned::Ipv6HopLimit(hops) => {
+                        ttl = u8::try_from(hops).ok();
+                    }
+                    ControlMessageOwned::RxqOvfl(count) if count != dropped => {
+                        dropped = count;
+                        replies.push(Arrival::Overflow);
+                    }
+                    _ => {}
+                }
+            }
+            let with_header = family == Family::V4 && kind == Kind::Raw;
+            let packet = if with_header { packet::behind_ipv4_header(bytes)? } else { bytes };
+            let echo = packet::Echo::reply(packet).filter(|echo| echo.ident == ident)?;
+            let from = message.from?;
+            let token = mint.read(echo.payload, from)?;
+            let bytes = u32::try_from(packet.len()).unwrap_or(u32::MAX);
+            replies.push(Arrival::Reply { token, heard: Heard::At(stamp), ttl, bytes, from });
+            Some(())
+        });
+        self.dropped = dropped;
+        drained
+    }
+
+    fn read_errors<S: Address>(&mut self, arrivals: &mut Vec<Arrival>) -> Drained {
+        let (mint, family, ident) = (self.mint.clone(), self.family, self.ident);
+        self.read::<S>(MsgFlags::MSG_ERRQUEUE, |message, bytes| {
+            let mut stamp = None;
+            let mut error = None;
+            for control in message.control {
+                match control {
+                    ControlMessageOwned::ScmTimestampsns(stamps) => stamp = wall(stamps.system),
+                    ControlMessageOwned::Ipv4RecvErr(what, who) => {
+                        error = Some((what, who.map(|who| IpAddr::from(who.sin_addr.s_addr.to_ne_bytes()))));
+                    }
+                    ControlMessageOwned::Ipv6RecvErr(what, who) => {
+                        error = Some((what, who.map(|who| IpAddr::from(who.sin6_addr.s6_addr))));
+                    }
+                    _ => {}
+                }
+            }
+            let (what, who) = error?;
+            match what.ee_origin {
+                libc::SO_EE_ORIGIN_TIMESTAMPING => {
+                    arrivals.push(Arrival::Departed { token: mint.find(bytes)?, at: stamp? });
+                }
+                libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6 => {
+                    let kind = packet::refusal(family, what.ee_type, what.ee_code)?;
+                    let quoted = packet::Echo::request(bytes).filter(|echo| echo.ident == ident)?;
+                    let to = message.from?;
+                    let whose = match mint.read(quoted.payload, to) {
+                        Some(token) => Whose::Token(token),
+                        None if quoted.payload.len() < packet::RECORD => Whose::Seq(to, quoted.seq),
+                        None => return None,
+                    };
+                    arrivals.push(Arrival::Refused { whose, kind, from: who });
+                }
+                // What this host itself refuses, the send call has said already.
+                _ => {}
+            }
+            Some(())
+        })
+    }
+
+    /// Reads one queue of the socket until it is empty, or for [`ROUNDS`] calls.
+    fn read<S: Address>(&mut self, queue: MsgFlags, mut each: impl FnMut(Message<'_>, &[u8]) -> Option<()>) -> Drained {
+        // One call for a few packets first: most passes find no more.
+        let mut batch = 4.min(self.batch);
+        let mut interrupted = 0;
+        for _ in 0..ROUNDS {
+            self.incoming.resize(self.incoming.len().max(self.slot * batch), 0);
+            let mut headers = MultiHeaders::<S>::preallocate(batch, Some(control_space()));
+            let mut slots: Vec<_> =
+                self.incoming.chunks_exact_mut(self.slot).take(batch).map(|slot| [IoSliceMut::new(slot)]).collect();
+            let flags = queue | MsgFlags::MSG_DONTWAIT;
+            let result = recvmmsg(self.socket.as_raw_fd(), &mut headers, slots.iter_mut(), flags, None);
+            let messages = match result {
+                Ok(messages) => messages,
+                Err(Errno::EAGAIN) => return Drained::Dry,
+                // An ICMP error's echo, or a signal: the call has taken nothing from the queue.
+                Err(_) if interrupted < 8 => {
+                    interrupted += 1;
+                    continue;
+                }
+                Err(_) => return Drained::Dry,
+            };
+            let mut count = 0;
+            for message in messages {
+                count += 1;
+                let bytes = message.iovs().next().unwrap_or_default();
+                let Ok(control) = message.cmsgs() else { continue };
+                each(Message { from: message.address.and_then(S::address), control }, bytes);
+            }
+            if count < batch {
+                return Drained::Dry;
+            }
+            batch = self.batch;
+        }
+        Drained::More
+    }
+}
+
+/// What comes with a packet.
+struct Message<'a> {
+    /// Its sender; on the error queue, whom the quoted packet was for.
+    from: Option<IpAddr>,
+    control: nix::sys::socket::CmsgIterator<'a>,
+}
+
+/// Room for every control message that may come with one packet.
+fn control_space() -> Vec<u8> {
+    nix::cmsg_space!(
+        nix::sys::socket::Timestamps,
+        [libc::timespec; 3],
+        libc::sock_extended_err,
+        libc::sockaddr_in6,
+        i32,
+        u32
+    )
+}
+
+fn wall(stamp: TimeSpec) -> Option<Wall> {
+    let (seconds, nanos) = (i64::from(stamp.tv_sec()), i64::from(stamp.tv_nsec()));
+    (seconds != 0 || nanos != 0).then(|| Wall::from_nanos(seconds.saturating_mul(NANOS).saturating_add(nanos)))
+}
+
+trait Address: SockaddrLike + Copy {
+    fn address(self) -> Option<IpAddr>;
+}
+
+impl Address for SockaddrIn {
+    fn address(self) -> Option<IpAddr> {
+        let known = i32::from(self.as_ref().sin_family) == libc::AF_INET;
+        known.then(|| IpAddr::from(self.as_ref().sin_addr.s_addr.to_ne_bytes()))
+    }
+}
+
+impl Address for SockaddrIn6 {
+    fn address(self) -> Option<IpAddr> {
+        let known = i32::from(self.as_ref().sin6_family) == libc::AF_INET6;
+        known.then(|| IpAddr::from(self.as_ref().sin6_addr.s6_addr))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! Echo requests and what comes back, as bytes: who a packet belongs to is read from the payload alone.
+//!
+//! The first [`RECORD`] bytes of a payload name the send that it belongs to: a random cookie of this process, the probe,
+//! the send, and a keyed digest over both and the address it was sent to. Nobody who has not seen the packet can make
+//! them up, and a reply from another address than the one that was asked does not fit.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+
+/// Bytes of the payload that say whose it is: the least payload.
+pub const RECORD: usize = 24;
+/// Bytes of an ICMP echo header.
+pub const HEADER: usize = 8;
+
+/// Which send a packet belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token {
+    /// The probe, by a number that the caller chose.
+    pub lane: u32,
+    /// The low 32 bits of the send's number.
+    pub send: u32,
+}
+
+/// Signs and checks payloads for one process.
+#[derive(Clone, Debug)]
+pub struct Mint {
+    cookie: [u8; 8],
+    key: RandomState,
+}
+
+impl Default for Mint {
+    fn default() -> Self {
+        let key = RandomState::new();
+        let cookie = key.hash_one("cookie").to_be_bytes();
+        Self { cookie, key }
+    }
+}
+
+impl Mint {
+    /// Writes an echo request to the end of `packet`: header and payload of `size` bytes (at least [`RECORD`]).
+    pub fn write(&self, packet: &mut Vec<u8>, request: &Request) {
+        let begin = packet.len();
+        let kind = if request.to.is_ipv4() { ECHO_V4 } else { ECHO_V6 };
+        packet.extend_from_slice(&[kind, 0, 0, 0]);
+        packet.extend_from_slice(&request.ident.to_be_bytes());
+        packet.extend_from_slice(&request.seq.to_be_bytes());
+        self.payload(packet, request.token, request.to, request.size);
+        // The kernel does it for ICMPv6, and for datagram sockets; for raw ICMPv4 it does not.
+        if request.to.is_ipv4() {
+            let sum = checksum(&packet[begin..]);
+            packet[begin + 2..begin + 4].copy_from_slice(&sum.to_be_bytes());
+        }
+    }
+
+    /// Writes a payload of `size` bytes (at least [`RECORD`]) to the end of `packet`.
+    pub fn payload(&self, packet: &mut Vec<u8>, token: Token, to: IpAddr, size: u16) {
+        packet.extend_from_slice(&self.cookie);
+        packet.extend_from_slice(&token.lane.to_be_bytes());
+        packet.extend_from_slice(&token.send.to_be_bytes());
+        packet.extend_from_slice(&self.sign(token, to).to_be_bytes());
+        let rest = usize::from(size).saturating_sub(RECORD);
+        packet.extend(std::iter::successors(Some(0x20u8), |byte| Some(byte.wrapping_add(1))).take(rest));
+    }
+
+    fn sign(&self, token: Token, to: IpAddr) -> u64 {
+        self.key.hash_one((token.lane, token.send, to))
+    }
+
+    /// Whose payload this is, when it was sent to `to`; anything else is nobody's.
+    #[must_use]
+    pub fn read(&self, payload: &[u8], to: IpAddr) -> Option<Token> {
+        let (token, digest) = self.claimed(payload)?;
+        (digest == self.sign(token, to)).then_some(token)
+    }
+
+    fn claimed(&self, payload: &[u8]) -> Option<(Token, u64)> {
+        let (cookie, rest) = payload.split_first_chunk::<8>()?;
+        let (lane, rest) = rest.split_first_chunk::<4>()?;
+        let (send, rest) = rest.split_first_chunk::<4>()?;
+        let (digest, _) = rest.split_first_chunk::<8>()?;
+        let token = Token { lane: u32::from_be_bytes(*lane), send: u32::from_be_bytes(*send) };
+        (*cookie == self.cookie).then_some((token, u64::from_be_bytes(*digest)))
+    }
+
+    /// Whose packet this is that the kernel hands back from its own way out: headers of the link and of IP, of whatever
+    /// length, come before it.
+    #[must_use]
+    pub fn find(&self, frame: &[u8]) -> Option<Token> {
+        // Without a link header, with Ethernet's, and with a VLAN tag; IPv4 and IPv6.
+        const USUAL: [usize; 6] = [42, 28, 62, 48, 46, 66];
+        let at = |start: usize| frame.get(start..).and_then(|rest| self.claimed(rest)).map(|(token, _)| token);
+        USUAL.iter().find_map(|&start| at(start)).or_else(|| {
+            let last = frame.len().min(200).checked_sub(RECORD)?;
+            (0..=last).find_map(at)
+        })
+    }
+}
+
+/// What an echo request says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Whom it is for.
+    pub to: IpAddr,
+    /// The identifier.
+    pub ident: u16,
+    /// The sequence number.
+    pub seq: u16,
+    /// Whose it is.
+    pub token: Token,
+    /// Bytes of the payload.
+    pub size: u16,
+}
+
+const ECHO_V4: u8 = 8;
+const REPLY_V4: u8 = 0;
+const ECHO_V6: u8 = 128;
+const REPLY_V6: u8 = 129;
+
+/// An echo header and what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo<'a> {
+    /// The identifier.
+    pub ident: u16,
+    /// The sequence number.
+    pub seq: u16,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Echo<'a> {
+    /// Reads an echo reply.
+    #[must_use]
+    pub fn reply(packet: &'a [u8]) -> Option<Self> {
+        Self::of([REPLY_V4, REPLY_V6], packet)
+    }
+
+    /// Reads an echo request, as an ICMP error quotes it; the quotation may end anywhere behind the header.
+    #[must_use]
+    pub fn request(packet: &'a [u8]) -> Option<Self> {
+        Self::of([ECHO_V4, ECHO_V6], packet)
+    }
+
+    fn of(kinds: [u8; 2], packet: &'a [u8]) -> Option<Self> {
+        let (head, payload) = packet.split_first_chunk::<HEADER>()?;
+        let fits = kinds.contains(&head[0]) && head[1] == 0;
+        let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+        fits.then(|| Self { ident: word(4), seq: word(6), payload })
+    }
+}
+
+/// Steps over the header of an IPv4 packet; [`None`] when it is not one.
+#[must_use]
+pub fn behind_ipv4_header(packet: &[u8]) -> Option<&[u8]> {
+    let first = *packet.first()?;
+    let length = usize::from(first & 0x0f) * 4;
+    (first >> 4 == 4 && length >= 20).then(|| packet.get(length..)).flatten()
+}
+
+/// The Internet checksum (RFC 1071).
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u16 {
+    let mut sum = 0u64;
+    let mut words = bytes.chunks_exact(4);
+    for word in &mut words {
+        sum += u64::from(u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+    }
+    let mut last = [0u8; 4];
+    last[..words.remainder().len()].copy_from_slice(words.remainder());
+    sum += u64::from(u32::from_be_bytes(last));
+    while sum >> 16 != 0 {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).expect("folded to 16 bits")
+}
+
+/// What an ICMP error says, in the words of `refused/…`; [`None`] for what is no refusal of a packet.
+#[must_use]
+pub fn refusal(family: super::Family, kind: u8, code: u8) -> Option<&'static str> {
+    use super::Family::{V4, V6};
+    Some(match (family, kind, code) {
+        // RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1.
+        (V4, 3, 0 | 6) => "net-unreachable",
+        (V4, 3, 1 | 7 | 8) => "host-unreachable",
+        (V4, 3, 2) => "protocol-unreachable",
+        (V4, 3, 3) => "port-unreachable",
+        (V4, 3, 4) => "fragmentation-needed",
+        (V4, 3, 5) => "source-route-failed",
+        (V4, 3, 9 | 10 | 13 | 14 | 15) => "prohibited",
+        (V4, 3, 11) => "net-unreachable-for-tos",
+        (V4, 3, 12) => "host-unreachable-for-tos",
+        (V4, 3, _) => "unreachable",
+        (V4, 11, 0) | (V6, 3, 0) => "ttl-exceeded",
+        (V4, 11, _) | (V6, 3, _) => "reassembly-exceeded",
+        (V4, 12, _) | (V6, 4, _) => "parameter-problem",
+        // RFC 4443, section 3.1.
+        (V6, 1, 0) => "net-unreachable",
+        (V6, 1, 1 | 5 | 6) => "prohibited",
+        (V6, 1, 2) => "beyond-scope",
+        (V6, 1, 3) => "host-unreachable",
+        (V6, 1, 4) => "port-unreachable",
+        (V6, 1, _) => "unreachable",
+        (V6, 2, _) => "packet-too-big",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn request(token: Token, to: IpAddr, size: u16) -> Request {
+        Request { to, ident: 0x1234, seq: 7, token, size }
+    }
+
+    fn home() -> IpAddr {
+        IpAddr::from([127, 0, 0, 1])
+    }
+
+    #[test]
+    fn a_request_has_its_size_and_a_checksum_that_adds_up() {
+        let mint = Mint::default();
+        for size in [24u16, 25, 56, 57, 1472] {
+            let mut packet = Vec::new();
+            mint.write(&mut packet, &request(Token { lane: 1, send: 2 }, home(), size));
+            assert_eq!((packet.len(), checksum(&packet)), (usize::from(size) + HEADER, 0), "{size}");
+            let echo = Echo::request(&packet).unwrap();
+            assert_eq!((echo.ident, echo.seq), (0x1234, 7));
+        }
+        assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0x220d, "RFC 1071, section 3");
+    }
+
+    #[test]
+    fn another_process_another_address_or_another_send_does_not_fit() {
+        let (mint, other) = (Mint::default(), Mint::default());
+        let token = Token { lane: 1, send: 2 };
+        let mut payload = Vec::new();
+        mint.payload(&mut payload, token, home(), 56);
+        assert_eq!(mint.read(&payload, home()), Some(token));
+        assert_eq!(mint.read(&payload, IpAddr::from([127, 0, 0, 2])), None);
+        assert_eq!(other.read(&payload, home()), None);
+        payload[15] ^= 1;
+        assert_eq!(mint.read(&payload, home()), None);
+    }
+
+    #[test]
+    fn a_packet_is_found_behind_any_link_header() {
+        let mint = Mint::default();
+        let token = Token { lane: 8, send: 9 };
+        for before in [20, 34, 38, 40, 54, 58, 33, 100] {
+            let mut frame = vec![0x45; before];
+            mint.write(&mut frame, &request(token, home(), 56));
+            assert_eq!(mint.find(&frame), Some(token), "{before}");
+        }
+        assert_eq!(mint.find(&[0x45; 90]), None);
+        assert_eq!(mint.find(&[]), None);
+    }
+
+    #[test]
+    fn errors_are_named_by_what_they_say() {
+        use crate::net::icmp::Family::{V4, V6};
+        assert_eq!(refusal(V4, 3, 1), Some("host-unreachable"));
+        assert_eq!(refusal(V4, 11, 0), refusal(V6, 3, 0));
+        assert_eq!(refusal(V6, 1, 3), Some("host-unreachable"));
+        assert_eq!(refusal(V4, 4, 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_bytes_are_nobodys_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mint = Mint::default();
+            prop_assert_eq!(mint.read(&bytes, home()), None);
+            prop_assert_eq!(mint.find(&bytes), None);
+            let _ = (Echo::reply(&bytes), Echo::request(&bytes), behind_ipv4_header(&bytes), checksum(&bytes));
+        }
+
+        #[test]
+        fn a_truncated_or_altered_record_is_nobodys(
+            lane: u32, send: u32, cut in 0usize..RECORD, at in 0usize..RECORD, flip in 1u8..
+        ) {
+            let mint = Mint::default();
+            let mut payload = Vec::new();
+            mint.payload(&mut payload, Token { lane, send }, home(), 56);
+            prop_assert_eq!(mint.read(&payload[..cut], home()), None);
+            payload[at] ^= flip;
+            prop_assert_eq!(mint.read(&payload, home()), None);
+        }
+    }
+}
