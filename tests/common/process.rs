@@ -28,8 +28,10 @@ impl Running {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|fault| panic!("{name}: {fault}"));
         let (sender, lines) = channel();
-        let outputs: [Box<dyn Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        let outputs: [Box<dyn Read + Send>; 2] = [
+            Box::new(child.stdout.take().expect("it is a pipe")),
+            Box::new(child.stderr.take().expect("it is a pipe")),
+        ];
         for output in outputs {
             let sender = sender.clone();
             std::thread::spawn(move || {
@@ -79,7 +81,8 @@ impl Running {
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
+        let pid = self.pid().try_into().expect("a process identifier is positive");
+        kill(Pid::from_raw(pid), signal).expect("it was not waited for yet, so it is there");
     }
 
     /// Asks it to end (SIGTERM), and waits until it did.
@@ -92,7 +95,7 @@ impl Running {
     pub fn wait(&mut self) -> ExitStatus {
         while self.line(|_| false).is_some() {}
         // Its outputs are closed, so it has ended or is about to.
-        self.child.wait().unwrap()
+        self.child.wait().expect("it is a child")
     }
 }
 

@@ -20,7 +20,7 @@ impl Truth {
 
     /// The lines for an address.
     pub fn of(&self, to: &str, kinds: &[Kind]) -> impl Iterator<Item = &Line> {
-        let to: IpAddr = to.parse().unwrap();
+        let to: IpAddr = to.parse().expect("a test names addresses");
         self.lines.iter().filter(move |line| line.to == to && kinds.contains(&line.kind))
     }
 }

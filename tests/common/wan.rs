@@ -28,14 +28,17 @@ impl Wan {
 
     /// Makes a network with more arguments for it, such as `--spin`.
     pub fn start_with(scenario: &str, arguments: &[&str]) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("scenario.toml"), scenario).unwrap();
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        std::fs::write(dir.path().join("scenario.toml"), scenario).expect("the directory is ours");
         let mut command = Command::new(program());
         command.args(["run", "--while-stdin", "--for", "10m"]).args(arguments);
         command.arg("--scenario").arg(dir.path().join("scenario.toml")).arg("--log").arg(dir.path().join("truth.log"));
         let mut network = Running::start(&mut command);
         match network.line(|line| line.starts_with("{\"")) {
-            Some(line) => Some(Self { network, ready: serde_json::from_str(&line).unwrap(), dir }),
+            Some(line) => {
+                let ready = serde_json::from_str(&line).expect("it says that it is ready in JSON");
+                Some(Self { network, ready, dir })
+            }
             None if network.wait().code() == Some(77) => {
                 skip(&network.told());
                 None
@@ -51,9 +54,8 @@ impl Wan {
 
     /// A command that runs inside.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let words = self.ready["enter"].as_array().unwrap().iter().map(|word| word.as_str().unwrap());
-        let mut words = words.collect::<Vec<_>>().into_iter();
-        let mut command = Command::new(words.next().unwrap());
+        let words = self.ready["enter"].as_array().into_iter().flatten().filter_map(|word| word.as_str());
+        let mut command = Command::new("env");
         command.args(words).arg(program);
         command
     }
@@ -65,17 +67,17 @@ impl Wan {
 
     /// Runs a command inside, to its end.
     pub fn output(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Output {
-        self.command(program).args(arguments).output().unwrap()
+        self.command(program).args(arguments).output().expect("`env` is everywhere")
     }
 
     /// What a command inside says on standard output.
     pub fn told(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
-        String::from_utf8(self.output(program, arguments).stdout).unwrap()
+        String::from_utf8_lossy(&self.output(program, arguments).stdout).into_owned()
     }
 
     /// The truth so far; what is still in the air is not in it.
     pub fn truth(&self) -> Truth {
-        Truth::read(&self.path("truth.log")).unwrap()
+        Truth::read(&self.path("truth.log")).expect("the network writes what it reads")
     }
 
     /// Ends the network; gives the whole truth.
@@ -108,11 +110,14 @@ pub fn installed(program: &str) -> bool {
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let own = std::env::current_exe().unwrap();
-        let program = own.parent().and_then(Path::parent).unwrap().join("examples/fakewan");
+        let own = std::env::current_exe().expect("a process has a program");
+        let program = own.parent().and_then(Path::parent).expect("cargo puts it into deps").join("examples/fakewan");
         let changed = |path: &Path| path.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let sources = std::fs::read_dir(root.join("examples/fakewan")).unwrap().map(|entry| entry.unwrap().path());
+        let sources = std::fs::read_dir(root.join("examples/fakewan"))
+            .expect("its source is there")
+            .flatten()
+            .map(|entry| entry.path());
         let newest = sources.chain([root.join("examples/fakewan.rs")]).map(|path| changed(&path)).max();
         if newest > Some(changed(&program)) {
             let mut cargo = Command::new(env!("CARGO"));
@@ -122,7 +127,11 @@ pub fn program() -> &'static Path {
             {
                 cargo.env_remove(name);
             }
-            let built = cargo.current_dir(root).args(["build", "--quiet", "--example", "fakewan"]).status().unwrap();
+            let built = cargo
+                .current_dir(root)
+                .args(["build", "--quiet", "--example", "fakewan"])
+                .status()
+                .expect("cargo runs this test");
             assert!(built.success(), "examples/fakewan does not build");
         }
         program
