@@ -1,7 +1,398 @@
-//! The edge program.
+//! The edge program: probes, books what became of them, judges, records, signs, ships, and answers who asks.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use crate::agent::judge::{Judge, News};
+use crate::agent::live::{Live, Window};
+use crate::agent::outbox::Recorded;
+use crate::agent::prober::{Pace, Prober, World};
+use crate::agent::recorder::Recorder;
+use crate::agent::shipper::{Shipper, Shipping};
+use crate::agent::summariser::{SpanState, Summariser};
+use crate::agent::terms::Terms;
+use crate::base::time::{Clock, Now, SystemClock, Wall};
+use crate::config::agent::{AgentConfig, settings_digest};
+use crate::config::written::Faults;
+use crate::evidence::key::{PublicKey, SecretKey};
+use crate::evidence::summary::{Clock as ClockPart, ClockState, ClockStep};
+use crate::measure::event::Event;
+use crate::measure::ledger::{Ledger, Told};
+use crate::net::clock::{Kept, health};
+use crate::store::intervals::Series;
+use crate::store::keyfile::{self, KeyFault, Origin};
+use crate::store::{Found, Store, StoreError};
+
+pub mod judge;
 pub mod live;
+pub mod outbox;
 pub mod prober;
 pub mod recorder;
+pub mod review;
 pub mod shipper;
 pub mod summariser;
+pub mod terms;
+
+/// A summary's span where no collector says another.
+const EVERY: Duration = Duration::from_secs(300);
+/// How long the last summary may take to be shipped on a stop; it is shipped at the next start otherwise.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// Clock steps that are kept for the next summaries.
+const STEPS: usize = 100;
+
+/// Why the agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The configuration or a contract has faults.
+    #[error(transparent)]
+    Faults(#[from] Faults),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key.
+    #[error(transparent)]
+    Key(#[from] KeyFault),
+    /// The system refused something.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Something else, in words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What a running agent is told from outside.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// Read this configuration again: parse, check, then swap.
+    Reload(PathBuf),
+    /// End cleanly.
+    Stop,
+}
+
+/// Runs the agent until it is told to stop; `ready` is called once it measures. It needs a current-thread runtime with a
+/// `LocalSet`.
+///
+/// # Errors
+/// When it cannot begin. What goes wrong later is an outcome, an event or a log line; measuring goes on.
+pub async fn run(
+    mut config: AgentConfig,
+    mut orders: mpsc::Receiver<Order>,
+    ready: impl FnOnce(),
+) -> Result<(), AgentError> {
+    let mut ready = Some(ready);
+    loop {
+        let mut session = Session::begin(&config)?;
+        if let Some(ready) = ready.take() {
+            ready();
+        }
+        info!(probes = config.probes.len(), site = config.site, "measuring");
+        let next = session.work(&mut orders).await;
+        session.end().await?;
+        match next {
+            Some(new) => config = *new,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Everything that a measuring agent has before it.
+struct Session {
+    prober: Prober,
+    ledger: Ledger,
+    judge: Judge,
+    live: Live,
+    terms: Terms,
+    recorder: Recorder,
+    writer: std::thread::JoinHandle<()>,
+    window: JoinHandle<()>,
+    courier: Option<Courier>,
+    every: Duration,
+    /// Summaries were asked for up to here.
+    summarised: Wall,
+    steps: Vec<ClockStep>,
+    told: Vec<Told>,
+}
+
+/// The task that ships, and how it is spoken to.
+struct Courier {
+    task: JoinHandle<()>,
+    wake: Arc<Notify>,
+    stop: watch::Sender<bool>,
+}
+
+impl Session {
+    fn begin(config: &AgentConfig) -> Result<Self, AgentError> {
+        let terms = Terms::load(config)?;
+        let now = SystemClock.now();
+        let (store, found) = Store::open(&config.data_dir, now.wall)?;
+        if let Found::Damaged { aside, what } = &found {
+            error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
+            store.note(now.wall, "database-damaged", &format!("{what}; set aside as {}", aside.display()))?;
+        }
+        let key = device_key(&config.data_dir)?;
+        store.set_site(&config.site)?;
+        store.note(now.wall, "start", crate::SOFTWARE)?;
+        for contract in &terms.contracts {
+            store.keep_contract(&contract.file)?;
+        }
+        let judge = Judge::new(config, &terms, &store, now.wall)?;
+        let every = config.collector.as_ref().map_or(EVERY, |collector| collector.every);
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+        let summariser = Summariser { key: key.clone(), site: config.site.clone(), boot, every };
+        let services: Vec<Option<String>> = (0..config.probes.len()).map(|probe| terms.service_of(probe)).collect();
+        let series = config.probes.iter().zip(&services).map(|(probe, service)| Series {
+            probe: probe.name.clone(),
+            service: service.clone(),
+            kind: probe.kind().to_owned(),
+            target: probe.target(),
+            address: None,
+            period_ms: probe.period_ms(),
+            timeout_ms: u32::try_from(probe.timeout.as_millis()).unwrap_or(u32::MAX),
+            cutoff_ms: u32::try_from(probe.cutoff.as_millis()).unwrap_or(u32::MAX),
+            settings: settings_digest(probe),
+        });
+        let system = |what: &str| {
+            let what = what.to_owned();
+            move |source| AgentError::System { what, source }
+        };
+        let (recorder, writer) = Recorder::start(store, series.collect(), config.keep, summariser)
+            .map_err(system("the writer's thread cannot be started"))?;
+        let live = Live::new(key.kid().to_string(), config.site.clone(), &config.probes, &services);
+        let window = Window::open(&config.status_socket)
+            .map_err(system(&format!("the status socket {} cannot be made", config.status_socket.display())))?;
+        let shown = live.clone();
+        let window = tokio::task::spawn_local(async move { window.serve(&shown).await });
+        let courier = Courier::send_off(config, &key, &recorder)?;
+        let prober = Prober::new(config.probes.clone(), World::system(Pace::Thrifty));
+        // The book begins when probing does.
+        let now = SystemClock.now();
+        let ledger = Ledger::new(config.probes.iter().map(|probe| probe.period), every, now);
+        Ok(Self {
+            prober,
+            ledger,
+            judge,
+            live,
+            terms,
+            recorder,
+            writer,
+            window,
+            courier,
+            every,
+            summarised: now.wall,
+            steps: Vec::new(),
+            told: Vec::new(),
+        })
+    }
+
+    /// Measures until it is told to stop ([`None`]) or has a new configuration to go on with.
+    async fn work(&mut self, orders: &mut mpsc::Receiver<Order>) -> Option<Box<AgentConfig>> {
+        // The page is turned in time even when nothing happens.
+        let mut tick = tokio::time::interval(Duration::from_millis(500));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut events = Vec::new();
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Reload(path)) => {
+                        if let Some(config) = self.reload(&path) {
+                            return Some(Box::new(config));
+                        }
+                    }
+                    Some(Order::Stop) | None => return None,
+                },
+                now = self.prober.next(&mut events) => self.take(&mut events, now),
+                _ = tick.tick() => {
+                    self.live.clock(clock_word(health().kept));
+                    self.turn_page(SystemClock.now());
+                }
+            }
+        }
+    }
+
+    /// Books the events up to `now`, judges what they settle, and hands over what is finished.
+    fn take(&mut self, events: &mut Vec<Event>, now: Now) {
+        for event in events.drain(..) {
+            self.ledger.apply(&event, &mut self.told);
+            self.live.apply(&event);
+        }
+        for told in self.told.drain(..) {
+            for news in self.judge.take(&told) {
+                announce(&news);
+                match news {
+                    News::Opened(key, outage) => self.recorder.opened(key, outage),
+                    News::Closed(key, _, to) => self.recorder.closed(key, to),
+                    News::State(probe, state) => self.live.state(probe, state),
+                }
+            }
+        }
+        self.turn_page(now);
+    }
+
+    fn turn_page(&mut self, now: Now) {
+        if let Some(step) = self.ledger.advance(now) {
+            warn!(by_ms = step.by_ns / 1_000_000, "the clock was stepped");
+            self.recorder.note(step.at, "clock-step", format!("by {} ms", step.by_ns / 1_000_000));
+            self.steps.push(ClockStep { at: step.at, by_us: step.by_ns / 1000 });
+            self.steps.drain(..self.steps.len().saturating_sub(STEPS));
+            self.summarised = self.summarised.min(step.at);
+        }
+        self.hand_over();
+    }
+
+    fn hand_over(&mut self) {
+        for set in self.ledger.finished() {
+            set.iter().for_each(|closed| self.live.closed(closed));
+            self.recorder.siblings(set);
+        }
+        let complete = self.ledger.complete_until();
+        if complete.floor(self.every) > self.summarised.floor(self.every) {
+            self.summarise(complete);
+        }
+    }
+
+    fn summarise(&mut self, until: Wall) {
+        let health = health();
+        let state = match health.kept {
+            Kept::Synchronised => ClockState::Synchronised,
+            Kept::Unsynchronised => ClockState::Unsynchronised,
+            Kept::Unknown => ClockState::Unknown,
+        };
+        self.recorder.summarise(SpanState {
+            until,
+            clock: ClockPart { state, max_error_us: health.max_error_us, steps: self.steps.clone() },
+            contracts: self.terms.references(),
+            link: Vec::new(),
+            verdicts: Vec::new(),
+        });
+        self.summarised = until;
+        if let Some(courier) = &self.courier {
+            courier.wake.notify_one();
+        }
+    }
+
+    /// Reads the configuration again; a fault keeps the old one.
+    fn reload(&self, path: &Path) -> Option<AgentConfig> {
+        let new = crate::config::agent::load(path).and_then(|config| Terms::load(&config).map(|_| config));
+        match new {
+            Ok(config) => {
+                info!(path = %path.display(), "the configuration was read again");
+                self.recorder.note(SystemClock.now().wall, "reload", "the configuration was read again");
+                Some(config)
+            }
+            Err(faults) => {
+                warn!(%faults, "the new configuration has faults: the old one holds");
+                self.recorder.note(SystemClock.now().wall, "reload-refused", faults.to_string());
+                self.live.fault(Some(faults.to_string()));
+                None
+            }
+        }
+    }
+
+    /// Ceases to send, waits for what is in the air, closes the books, signs, and ships what it can.
+    async fn end(mut self) -> Result<(), AgentError> {
+        let mut events = Vec::new();
+        let now = self.prober.part(&mut events).await;
+        self.take(&mut events, now);
+        self.ledger.close(SystemClock.now());
+        self.hand_over();
+        self.summarise(SystemClock.now().wall);
+        self.recorder.note(SystemClock.now().wall, "stop", crate::SOFTWARE);
+        if let Some(courier) = self.courier.take() {
+            let recorder = self.recorder.clone();
+            let shipped = async {
+                while recorder.ask(|store| store.tally()).await.is_ok_and(|tally| tally.waiting > 0) {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            let _ = tokio::time::timeout(FAREWELL, shipped).await;
+            courier.end().await;
+        }
+        self.window.abort();
+        self.recorder.stop();
+        let writer = self.writer;
+        // The writer's last commit may take a while on slow flash; other tasks need not run any more.
+        tokio::task::spawn_blocking(move || writer.join())
+            .await
+            .map_err(|error| AgentError::Other(error.to_string()))?
+            .map_err(|_| AgentError::Other("the writer's thread failed".to_owned()))
+    }
+}
+
+impl Courier {
+    fn send_off(config: &AgentConfig, key: &SecretKey, recorder: &Recorder) -> Result<Option<Self>, AgentError> {
+        let Some(collector) = &config.collector else { return Ok(None) };
+        let pinned = match &collector.key {
+            Some(text) => Some(
+                PublicKey::from_jwk(text)
+                    .map_err(|error| AgentError::Other(format!("[collector]: key is no public key: {error}")))?,
+            ),
+            None => None,
+        };
+        let shipping = Shipping {
+            url: collector.url.clone(),
+            ca: collector.ca.clone(),
+            agent: key.kid(),
+            key: key.clone(),
+            site: config.site.clone(),
+            token: collector.token.as_ref().map(|token| token.0.clone()),
+            collector: pinned,
+        };
+        let shipper =
+            Shipper::new(Recorded(recorder.clone()), shipping).map_err(|error| AgentError::Other(error.to_string()))?;
+        let wake = Arc::new(Notify::new());
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::task::spawn_local(shipper.run(Arc::clone(&wake), stopped));
+        Ok(Some(Self { task, wake, stop }))
+    }
+
+    async fn end(self) {
+        let _ = self.stop.send(true);
+        if self.task.await.is_err() {
+            error!("the shipping task failed");
+        }
+    }
+}
+
+/// The device's key: systemd's credential, else the file in the data directory, made now if there is none.
+fn device_key(dir: &Path) -> Result<SecretKey, KeyFault> {
+    if let Some(key) = keyfile::credential(keyfile::AGENT)? {
+        return Ok(key);
+    }
+    let (key, origin) = keyfile::load_or_create(&dir.join(keyfile::AGENT))?;
+    if origin == Origin::Made {
+        info!(kid = %key.kid(), "a key was made for this device");
+    }
+    Ok(key)
+}
+
+fn announce(news: &News) {
+    match news {
+        News::Opened(_, outage) => {
+            let service = outage.service.as_deref().unwrap_or("-");
+            warn!(service, probe = outage.probe, from = %outage.from, by = outage.definition, "outage");
+        }
+        News::Closed(_, outage, to) => {
+            let service = outage.service.as_deref().unwrap_or("-");
+            info!(service, probe = outage.probe, from = %outage.from, %to, by = outage.definition, "outage over");
+        }
+        News::State(..) => {}
+    }
+}
+
+fn clock_word(kept: Kept) -> &'static str {
+    match kept {
+        Kept::Synchronised => "synchronised",
+        Kept::Unsynchronised => "unsynchronised",
+        Kept::Unknown => "unknown",
+    }
+}

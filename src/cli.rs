@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "agent")]
+pub mod check;
 pub mod contract;
 #[cfg(feature = "agent")]
 pub mod histogram;
@@ -19,7 +21,14 @@ pub mod outbox;
 pub mod ping;
 pub mod print;
 #[cfg(feature = "agent")]
+pub mod report;
+#[cfg(feature = "agent")]
+pub mod run;
+#[cfg(feature = "agent")]
 pub mod source;
+#[cfg(feature = "agent")]
+pub mod status;
+pub mod verdict;
 pub mod verify;
 
 /// Proves, with evidence that both sides of a contract can check, whether a WAN service met its SLA.
@@ -38,6 +47,18 @@ enum Command {
     /// Write a commented starter configuration and a key
     #[cfg(feature = "agent")]
     Init(init::Args),
+    /// Check configuration and contracts, all faults at once
+    #[cfg(feature = "agent")]
+    Check(check::Args),
+    /// Run the agent
+    #[cfg(feature = "agent")]
+    Run(run::Args),
+    /// What is measured now, what waits to be shipped, and the verdicts so far
+    #[cfg(feature = "agent")]
+    Status(status::Args),
+    /// Verdicts with their arithmetic, credits and deadlines
+    #[cfg(feature = "agent")]
+    Report(report::Args),
     /// When was the line bad? Outages with side and definition
     #[cfg(feature = "agent")]
     Outages(outages::Args),
@@ -92,6 +113,14 @@ pub fn run(cli: Cli) -> ExitCode {
         #[cfg(feature = "agent")]
         Command::Identity(args) => identity::run(&args),
         #[cfg(feature = "agent")]
+        Command::Check(args) => check::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Run(args) => run::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Status(args) => status::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Report(args) => report::run(&args),
+        #[cfg(feature = "agent")]
         Command::Outages(args) => outages::run(&args),
         #[cfg(feature = "agent")]
         Command::Histogram(args) => histogram::run(&args),
@@ -113,4 +142,27 @@ pub fn run(cli: Cli) -> ExitCode {
             })
         }
     }
+}
+
+/// Logs to standard error, as RUST_LOG says, changes of state without it. systemd's journal brings its own times.
+#[cfg(any(feature = "agent", feature = "collector"))]
+pub(crate) fn log_to_stderr() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(false);
+    // A second call, as the tests make it, changes nothing.
+    let _ = if std::env::var_os("JOURNAL_STREAM").is_some() { log.without_time().try_init() } else { log.try_init() };
+}
+
+/// One thread for everything that waits; what works hard has threads of its own.
+#[cfg(any(feature = "agent", feature = "collector"))]
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Could(format!("the runtime cannot be made: {error}")))
 }

@@ -199,6 +199,22 @@ impl Store {
         &self.path
     }
 
+    /// The site's name, as the agent last said it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn site(&self) -> Result<Option<String>, StoreError> {
+        self.meta("site")
+    }
+
+    /// Remembers the site's name.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_site(&self, site: &str) -> Result<(), StoreError> {
+        self.set_meta("site", site)
+    }
+
     pub(in crate::store) fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
         Ok(self.db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()?)
     }

@@ -37,7 +37,12 @@ pub struct Recorder {
 
 /// An outage's number between the judge and the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct OutageKey(pub u64);
+pub enum OutageKey {
+    /// It began in this run.
+    New(u64),
+    /// It was open in the database when this run began.
+    Stored(OutageId),
+}
 
 enum Job {
     Siblings(Vec<Closed>),
@@ -278,8 +283,11 @@ impl Desk {
         let mut opened: Vec<(OutageKey, OutageId)> = Vec::new();
         store.together(|store| {
             for work in waiting.iter() {
-                let id_of = |key: &OutageKey| {
-                    opened.iter().find(|(of, _)| of == key).map(|&(_, id)| id).or_else(|| outages.get(key).copied())
+                let id_of = |key: &OutageKey| match key {
+                    OutageKey::Stored(id) => Some(*id),
+                    OutageKey::New(_) => {
+                        opened.iter().find(|(of, _)| of == key).map(|&(_, id)| id).or_else(|| outages.get(key).copied())
+                    }
                 };
                 match work {
                     Work::Siblings(set) => {

@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let store = args.source.store()?;
     let all = store.summaries().map_err(|error| Failure::Could(error.to_string()))?;
     if let Some(dir) = &args.export {
-        export(&store, &all, dir)?;
+        export(&store, dir)?;
     }
     if args.json {
         let shown = all.iter().map(|entry| Shown {
@@ -88,11 +88,15 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn export(store: &Store, all: &[Entry], dir: &Path) -> Result<(), Failure> {
+/// Writes the kept summaries as `<chain>/<seq>.jws`, with their receipts beside them as `<seq>.receipt.jws`.
+///
+/// # Errors
+/// When the data cannot be read, or the files cannot be written.
+pub fn export(store: &Store, dir: &Path) -> Result<(), Failure> {
     let write = |path: &Path, text: &str| {
         std::fs::write(path, text).map_err(|error| Failure::Could(format!("{}: {error}", path.display())))
     };
-    for entry in all {
+    for entry in &store.summaries().map_err(|error| Failure::Could(error.to_string()))? {
         let chain = dir.join(entry.chain.to_string());
         std::fs::create_dir_all(&chain).map_err(|error| Failure::Could(format!("{}: {error}", chain.display())))?;
         let jws = store.summary_jws(entry).map_err(|error| Failure::Could(error.to_string()))?;

@@ -250,7 +250,7 @@ fn collector(section: &Section<'_>, beside: &Path) -> Option<Collector> {
 fn keep(section: &Section<'_>) -> Keep {
     let usual = Keep::default();
     let term = |key| {
-        let expected = "a duration such as \"90d\", or \"forever\"";
+        let expected = "a duration of a day or more, such as \"90d\", or \"forever\"";
         section.parsed(key, expected, |text| match text {
             "forever" => Some(Term::Forever),
             text => crate::base::time::parse_duration(text).ok().filter(|length| *length >= DAY).map(Term::For),

@@ -1,0 +1,121 @@
+//! What the edge database says of a contract's services: stored minutes and outages, judged by the contract.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::agent::terms::resolve;
+use crate::base::time::Wall;
+use crate::sla::calendar::{Every, Period, Stretch};
+use crate::sla::facts::Facts;
+use crate::sla::fault::Fault;
+use crate::sla::judge::judge;
+use crate::sla::observed::{Observed, Seen};
+use crate::sla::report::Report;
+use crate::sla::span::{Span, Spans};
+use crate::sla::terms::{Contract, Side};
+use crate::store::{Store, StoreError};
+
+/// Before a period's begin, so that what was down over it is seen whole, and a detector has its state.
+const LEAD: Duration = Duration::from_secs(86_400);
+
+/// Why nothing was judged.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The contract or the facts.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Faults(Vec<Fault>),
+}
+
+/// A contract and those of its services that are measured here.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The contract.
+    pub contract: Contract,
+    /// The services.
+    pub services: Vec<String>,
+}
+
+/// The contracts that the database keeps, the latest version of each, with the services that its probes measured.
+///
+/// # Errors
+/// When the database cannot be read. A contract that cannot be read is told in `faults`.
+pub fn stored(store: &Store, faults: &mut Vec<String>) -> Result<Vec<Judged>, StoreError> {
+    let mut latest = BTreeMap::new();
+    for file in store.contract_files()? {
+        // In the order of their versions: a later one replaces an earlier one.
+        latest.insert(file.id.clone(), (format!("{} version {}", file.id, file.version), file.toml));
+    }
+    let contracts = resolve(latest.into_values().collect(), faults);
+    let measured: BTreeSet<(String, String)> =
+        store.all_series()?.into_values().filter_map(|series| Some((series.service?, series.probe))).collect();
+    let judged = contracts.into_iter().map(|(mut contract, _)| {
+        for service in &mut contract.services {
+            let own = measured.iter().filter(|(of, _)| *of == service.id).map(|(_, probe)| probe);
+            for probe in own {
+                if !service.probes.contains(probe) {
+                    service.probes.push(probe.clone());
+                }
+            }
+        }
+        let here = |id: &String| measured.iter().any(|(of, _)| of == id);
+        let services = contract.services.iter().map(|service| service.id.clone()).filter(here).collect();
+        Judged { contract, services }
+    });
+    Ok(judged.collect())
+}
+
+/// The month of an instant, in a contract's zone.
+#[must_use]
+pub fn month_of(contract: &Contract, at: Wall) -> Period {
+    Every::Month.holding(contract.agreement.timezone.day(at))
+}
+
+/// Judges what is stored of a service in a period.
+///
+/// # Errors
+/// When the database cannot be read, or the facts do not fit the contract.
+pub fn review(
+    store: &Store,
+    contract: &Contract,
+    service: &str,
+    period: Period,
+    facts: &Facts,
+) -> Result<Report, ReviewError> {
+    let span = needed(contract, period);
+    let mut observed = Observed::default();
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    let members = contract.members_of(service).unwrap_or_default();
+    for each in contract.service(service).into_iter().chain(members) {
+        wanted.extend(each.probes.iter().map(String::as_str));
+    }
+    for probe in wanted {
+        let intervals = store.intervals(probe, span.from, span.to)?;
+        observed.probes.insert(probe.to_owned(), Seen { intervals, carrier_down: Spans::default() });
+    }
+    for (_, outage) in store.outages(span.from, span.to)? {
+        if outage.service.as_deref() == Some(service) {
+            let side = match outage.side.as_str() {
+                "provider" => Side::Provider,
+                "customer" => Side::Customer,
+                _ => Side::Unknown,
+            };
+            observed.sides.push((Span::new(outage.from, outage.to.unwrap_or(span.to)), side));
+        }
+    }
+    judge(contract, service, period, &observed, facts).map_err(ReviewError::Faults)
+}
+
+/// All the time that judging a period may look at.
+fn needed(contract: &Contract, period: Period) -> Span {
+    let zone = &contract.agreement.timezone;
+    let whole = Stretch::holding(Every::Month, period.last(), zone).span;
+    let own = contract
+        .objectives
+        .iter()
+        .map(|objective| Stretch::holding(objective.aggregate.every, period.last(), zone).span);
+    let from = own.map(|span| span.from).min().unwrap_or(whole.from).min(whole.from);
+    Span::new(from - LEAD, whole.to)
+}

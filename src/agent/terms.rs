@@ -1,0 +1,228 @@
+//! The contracts that this agent judges by, and which probe measures which of their services.
+//!
+//! A service and a probe belong together when the contract names the probe and the agent's site is the service's, or when
+//! the probe names the service. Where the two disagree, nobody could say what was measured: that is a fault.
+
+use std::path::{Path, PathBuf};
+
+use crate::agent::review::Judged;
+use crate::config::agent::AgentConfig;
+use crate::config::written::Faults;
+use crate::evidence::digest::Digest;
+use crate::evidence::summary::ContractRef;
+use crate::measure::probe::Role;
+use crate::sla::contract::{self, Written};
+use crate::sla::outage::{Rule, rules};
+use crate::sla::terms::Contract;
+use crate::store::contracts::ContractFile;
+
+/// A contract, with the file that it was read from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Its terms, parents resolved.
+    pub contract: Contract,
+    /// The file's bytes and their digest.
+    pub file: ContractFile,
+}
+
+/// A definition of an outage, for a service that is measured here.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// The service.
+    pub service: Option<String>,
+    /// The definition's name: `CONTRACT/VERSION#OBJECTIVE`, or `builtin`.
+    pub definition: String,
+    /// The rule.
+    pub rule: Rule,
+    /// The probes that it is applied to, by their places in the configuration.
+    pub probes: Vec<usize>,
+}
+
+/// The contracts, bound to the probes.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The contracts.
+    pub contracts: Vec<Loaded>,
+    /// What is watched live.
+    pub watches: Vec<Watch>,
+    /// The service of each probe.
+    services: Vec<Option<String>>,
+}
+
+impl Terms {
+    /// Reads the contracts that a configuration names, and binds them to its probes.
+    ///
+    /// # Errors
+    /// All faults together.
+    pub fn load(config: &AgentConfig) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let contracts = read(&config.contracts, &mut faults);
+        let bound = bind(config, contracts, &mut faults);
+        if faults.is_empty() { Ok(bound) } else { Err(Faults(faults)) }
+    }
+
+    /// The service that a probe measures, by its place in the configuration.
+    #[must_use]
+    pub fn service_of(&self, probe: usize) -> Option<String> {
+        self.services.get(probe).cloned().flatten()
+    }
+
+    /// The contracts, each with those of its services that are measured here.
+    #[must_use]
+    pub fn judged(&self) -> Vec<Judged> {
+        let here = |id: &String| self.services.iter().flatten().any(|service| service == id);
+        let judged = |loaded: &Loaded| Judged {
+            contract: loaded.contract.clone(),
+            services: loaded.contract.services.iter().map(|service| service.id.clone()).filter(here).collect(),
+        };
+        self.contracts.iter().map(judged).collect()
+    }
+
+    /// The contracts as summaries name them.
+    #[must_use]
+    pub fn references(&self) -> Vec<ContractRef> {
+        let reference = |loaded: &Loaded| ContractRef {
+            id: loaded.file.id.clone(),
+            version: u64::from(loaded.file.version),
+            sha256: loaded.file.sha256.clone(),
+        };
+        self.contracts.iter().map(reference).collect()
+    }
+}
+
+/// Contracts from their texts: each is resolved with the others as its possible parents.
+///
+/// # Errors
+/// All faults together, in `faults`; what is sound is given back all the same.
+pub fn resolve(files: Vec<(String, String)>, faults: &mut Vec<String>) -> Vec<(Contract, String)> {
+    let mut written: Vec<(Written, String)> = Vec::new();
+    for (name, text) in files {
+        match Written::read(&text, &name) {
+            Ok(read) => written.push((read, text)),
+            Err(found) => faults.extend(found.iter().map(ToString::to_string)),
+        }
+    }
+    let others: Vec<Written> = written.iter().map(|(written, _)| written.clone()).collect();
+    let mut contracts = Vec::new();
+    for (own, text) in written {
+        match contract::resolve(&own, &others) {
+            Ok(contract) => contracts.push((contract, text)),
+            Err(found) => faults.extend(found.iter().map(ToString::to_string)),
+        }
+    }
+    contracts
+}
+
+fn read(paths: &[PathBuf], faults: &mut Vec<String>) -> Vec<Loaded> {
+    let mut files = Vec::new();
+    for path in paths {
+        match std::fs::read_to_string(path) {
+            Ok(text) => files.push((shown(path), text)),
+            Err(error) => faults.push(format!("{}: it cannot be read: {error}", shown(path))),
+        }
+    }
+    let loaded = |(contract, toml): (Contract, String)| {
+        let agreement = &contract.agreement;
+        let file = ContractFile {
+            id: agreement.id.clone(),
+            version: agreement.version,
+            sha256: Digest::of(toml.as_bytes()).hex(),
+            toml,
+            source: "file".to_owned(),
+        };
+        Loaded { contract, file }
+    };
+    let mut all: Vec<Loaded> = Vec::new();
+    for next in resolve(files, faults).into_iter().map(loaded) {
+        let same = |other: &&Loaded| other.file.id == next.file.id && other.file.version == next.file.version;
+        if all.iter().any(|other| same(&other)) {
+            faults.push(format!("contract {} version {} is named twice", next.file.id, next.file.version));
+        }
+        all.push(next);
+    }
+    all
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn bind(config: &AgentConfig, mut contracts: Vec<Loaded>, faults: &mut Vec<String>) -> Terms {
+    let mut services: Vec<Option<String>> = config.probes.iter().map(|probe| probe.service.clone()).collect();
+    for Loaded { contract, .. } in &contracts {
+        for service in contract.services.iter().filter(|service| service.site == config.site) {
+            for name in &service.probes {
+                let Some(place) = config.probes.iter().position(|probe| probe.name == *name) else {
+                    faults.push(format!(
+                        "contract {}: service {:?} at site {:?} is measured by probe {name:?}, which is not configured here",
+                        contract.agreement.id, service.id, service.site
+                    ));
+                    continue;
+                };
+                match &services[place] {
+                    Some(other) if *other != service.id => faults.push(format!(
+                        "probe {name:?} measures service {other:?}, but contract {} says that it measures {:?}",
+                        contract.agreement.id, service.id
+                    )),
+                    _ => services[place] = Some(service.id.clone()),
+                }
+            }
+        }
+    }
+    let known = |id: &String| contracts.iter().any(|loaded| loaded.contract.service(id).is_some());
+    for (probe, service) in config.probes.iter().zip(&services) {
+        if let Some(id) = service
+            && !contracts.is_empty()
+            && !known(id)
+        {
+            faults.push(format!("probe {:?} measures service {id:?}, which no contract here has", probe.name));
+        }
+    }
+    // A probe may name its service, where the contract does not name the probe.
+    for (probe, service) in config.probes.iter().zip(&services) {
+        for own in contracts.iter_mut().flat_map(|loaded| &mut loaded.contract.services) {
+            if service.as_ref() == Some(&own.id) && !own.probes.contains(&probe.name) {
+                own.probes.push(probe.name.clone());
+            }
+        }
+    }
+    let watches = watches(config, &contracts, &services);
+    Terms { contracts, watches, services }
+}
+
+fn watches(config: &AgentConfig, contracts: &[Loaded], services: &[Option<String>]) -> Vec<Watch> {
+    let mut watches = Vec::new();
+    let mut judged = vec![false; config.probes.len()];
+    for Loaded { contract, .. } in contracts {
+        for service in &contract.services {
+            for applied in rules(contract, &service.id) {
+                let places = |name: &String| {
+                    let measures = |at: &usize| {
+                        config.probes[*at].name == *name && services[*at].as_deref() == Some(service.id.as_str())
+                    };
+                    (0..config.probes.len()).find(measures)
+                };
+                let probes: Vec<usize> = applied.probes.iter().filter_map(places).collect();
+                if probes.is_empty() {
+                    continue;
+                }
+                probes.iter().for_each(|&at| judged[at] = true);
+                let agreement = &contract.agreement;
+                watches.push(Watch {
+                    service: Some(service.id.clone()),
+                    definition: format!("{}/{}#{}", agreement.id, agreement.version, applied.objective),
+                    rule: applied.rule,
+                    probes,
+                });
+            }
+        }
+    }
+    // A reference probe tells whose side failed; its own failures are no outage of a service.
+    for (at, probe) in config.probes.iter().enumerate() {
+        if !judged[at] && probe.role == Role::Path {
+            let definition = "builtin".to_owned();
+            watches.push(Watch { service: None, definition, rule: Rule::builtin(), probes: vec![at] });
+        }
+    }
+    watches
+}

@@ -1,0 +1,170 @@
+//! `wanproof status`: what is measured now, what waits, and the verdicts so far.
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::agent::live::{LiveProbe, Snapshot, coverage};
+use crate::base::time::{Clock, SystemClock};
+use crate::cli::report::{self, SoFar};
+use crate::cli::source::Source;
+use crate::cli::{Exit, Failure, print};
+use crate::store::Store;
+use crate::store::keyfile;
+use crate::store::outbox::Tally;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// One JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the data cannot be read.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
+    let config = args.source.configured()?;
+    let dir = args.source.data_dir()?;
+    let socket = config.as_ref().map_or_else(|| dir.join("agent.sock"), |config| config.status_socket.clone());
+    let store = args.source.store()?;
+    let running = ask(&socket);
+    let snapshot = match &running {
+        Some(snapshot) => snapshot.clone(),
+        None => from_store(&store, &dir)?,
+    };
+    let tally = store.tally().map_err(could)?;
+    let bytes = store.bytes().map_err(could)?;
+    let max_bytes = config.as_ref().map(|config| config.keep.max_bytes);
+    let verdicts = report::verdicts_so_far(&store, config.as_ref(), SystemClock.now().wall)?;
+    if args.json {
+        let last_accepted = tally
+            .last_accepted
+            .as_ref()
+            .map(|(chain, seq, received)| json!({"chain": chain, "seq": seq, "received": received}));
+        print::json(&json!({
+            "agent": snapshot.agent,
+            "site": snapshot.site,
+            "software": snapshot.software,
+            "running": running.is_some(),
+            "clock": {"state": snapshot.clock},
+            "fault": snapshot.fault,
+            "probes": snapshot.probes,
+            "outbox": {
+                "waiting": tally.waiting,
+                "bytes": tally.bytes,
+                "oldest": tally.oldest,
+                "last_accepted": last_accepted,
+                "refused": tally.refused,
+            },
+            "store": {"bytes": bytes, "max_bytes": max_bytes},
+            "verdicts": verdicts.iter().flat_map(SoFar::json).collect::<Vec<Value>>(),
+        }))?;
+        return Ok(Exit::Done);
+    }
+    print::line(headline(&snapshot, running.is_some()))?;
+    if let Some(fault) = &snapshot.fault {
+        print::line(format_args!("the last reload was refused, the old configuration holds:\n{fault}"))?;
+    }
+    print::line(probes(&snapshot.probes))?;
+    if !verdicts.is_empty() {
+        print::line("")?;
+        print::line(report::so_far(&verdicts))?;
+    }
+    print::line("")?;
+    print::line(outbox(&tally))?;
+    let limit = max_bytes.map_or(String::new(), |max| format!(" of {}", print::bytes(max)));
+    print::line(format_args!("store   {}{limit}", print::bytes(bytes)))?;
+    Ok(Exit::Done)
+}
+
+/// Asks the running agent; [`None`] when none answers within a second.
+fn ask(socket: &Path) -> Option<Snapshot> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// What the database says of an agent that does not run.
+fn from_store(store: &Store, dir: &PathBuf) -> Result<Snapshot, Failure> {
+    let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
+    let all = store.all_series().map_err(could)?;
+    let mut probes = Vec::new();
+    for name in store.probes().map_err(could)? {
+        // The last series of a name is its latest.
+        let Some(series) = all.values().rev().find(|series| series.probe == name) else { continue };
+        let last = store.last_interval(&name).map_err(could)?;
+        probes.push(LiveProbe {
+            name,
+            kind: series.kind.clone(),
+            service: series.service.clone(),
+            state: "unknown".to_owned(),
+            address: series.address,
+            last_rtt_us: None,
+            outcomes: last.as_ref().map(|interval| interval.outcomes.to_string()).unwrap_or_default(),
+            coverage: last.as_ref().and_then(coverage),
+        });
+    }
+    let agent = keyfile::load(&dir.join(keyfile::AGENT)).map(|key| key.kid().to_string()).unwrap_or_default();
+    let site = store.site().map_err(could)?.unwrap_or_default();
+    let software = crate::SOFTWARE.to_owned();
+    Ok(Snapshot { agent, site, software, clock: "unknown".to_owned(), fault: None, probes })
+}
+
+fn headline(snapshot: &Snapshot, running: bool) -> String {
+    let state = if running { "running" } else { "NOT RUNNING: what follows is what it recorded last" };
+    format!("{}  {}  {state}  clock {}", snapshot.site, snapshot.software, snapshot.clock)
+}
+
+/// The probes as a table for people.
+#[must_use]
+pub fn probes(all: &[LiveProbe]) -> String {
+    let heading = ["PROBE", "KIND", "SERVICE", "STATE", "RTT", "LAST MINUTE", "COVERAGE"].map(str::to_owned).to_vec();
+    let rows = all.iter().map(|probe| {
+        vec![
+            probe.name.clone(),
+            probe.kind.clone(),
+            probe.service.clone().unwrap_or_else(|| "-".to_owned()),
+            probe.state.clone(),
+            probe.last_rtt_us.map_or_else(|| "-".to_owned(), print::micros),
+            shortened(&probe.outcomes, 16),
+            probe.coverage.as_ref().map_or_else(|| "-".to_owned(), |percent| format!("{percent} %")),
+        ]
+    });
+    print::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    if text.is_empty() {
+        "-".to_owned()
+    } else if text.chars().count() > most {
+        format!("{}…", text.chars().take(most - 1).collect::<String>())
+    } else {
+        text.to_owned()
+    }
+}
+
+fn outbox(tally: &Tally) -> String {
+    let mut text = format!("outbox  {} waiting ({})", tally.waiting, print::bytes(tally.bytes));
+    if let Some(oldest) = tally.oldest {
+        text.push_str(&format!(", the oldest of {}", print::instant(oldest)));
+    }
+    match &tally.last_accepted {
+        Some((_, seq, received)) => text.push_str(&format!("; last accepted: number {seq}, received {received}")),
+        None => text.push_str("; none accepted yet"),
+    }
+    if tally.refused > 0 {
+        text.push_str(&format!("; {} REFUSED: see wanproof outbox", tally.refused));
+    }
+    text
+}

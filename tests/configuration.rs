@@ -1,0 +1,64 @@
+//! Configurations as a user writes them: each broken one under testdata/configurations has the exact message beside it.
+//! `WANPROOF_WRITE_EXPECTED=1 cargo test` writes the messages anew, to be read before they are committed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn check(config: &Path) -> Output {
+    let name = config.file_name().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wanproof"));
+    command.current_dir(config.parent().unwrap()).args(["check", "--config"]).arg(name).output().unwrap()
+}
+
+#[test]
+fn every_broken_configuration_is_refused_with_exactly_its_message() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(here("tests/testdata/configurations")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        seen += 1;
+        let output = check(&path);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = path.with_extension("expected");
+        if std::env::var_os("WANPROOF_WRITE_EXPECTED").is_some() {
+            std::fs::write(&expected, &said).unwrap();
+        }
+        assert_eq!(said, std::fs::read_to_string(&expected).unwrap(), "{}", path.display());
+        assert_eq!(output.status.code(), Some(2), "{}", path.display());
+        assert!(output.stdout.is_empty(), "{}", path.display());
+    }
+    assert!(seen >= 10, "{seen}");
+}
+
+#[test]
+fn the_shipped_configurations_are_sound() {
+    let output = check(&here("config/agent.toml"));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(output.status.success());
+}
+
+#[test]
+fn a_configuration_that_is_not_there_says_how_to_begin_one() {
+    let output = check(&here("config/nowhere.toml"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("wanproof init"), "{said}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn init_writes_what_check_accepts_and_never_overwrites_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let init = || Command::new(env!("CARGO_BIN_EXE_wanproof")).arg("init").arg(dir.path()).output().unwrap();
+    assert!(init().status.success());
+    let output = check(&dir.path().join("agent.toml"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let before = std::fs::read(dir.path().join("agent.toml")).unwrap();
+    assert_eq!(init().status.code(), Some(2));
+    assert_eq!(std::fs::read(dir.path().join("agent.toml")).unwrap(), before);
+}
