@@ -48,6 +48,8 @@ const READS: usize = 64;
 const LONGEST: Duration = Duration::from_secs(1);
 /// Below this many sends a second each is sent at its own moment.
 const FEW: u64 = 50;
+/// The time between the first sends to two targets, for somebody who watches.
+const CLOSE: Duration = Duration::from_millis(10);
 /// The places that a packet can name; see [`Lane::wire`].
 const PLACES: u32 = 0x00ff_ffff;
 
@@ -211,8 +213,16 @@ impl Prober {
             sending: Sending::On,
             born: 0,
         };
+        let count = u32::try_from(probes.len()).unwrap_or(u32::MAX).max(1);
+        let mut first = reading.now.mono;
         for probe in probes {
-            prober.add(probe, reading.now);
+            // Who watches wants to see something at once; the targets follow one another closely.
+            let (pace, period) = (prober.world.pace, probe.period);
+            let place = prober.add(probe, reading.now);
+            if pace == Pace::Prompt {
+                prober.schedule.add_at(place, period, first);
+                first = first + (period / count).min(CLOSE);
+            }
         }
         prober.open_known(reading.now.mono);
         prober
@@ -236,11 +246,11 @@ impl Prober {
         self.sending = Sending::Off;
     }
 
-    /// Stops sending and waits for what is in the air, for [`PARTING`] at most; what is still open then is settled as not
-    /// observed.
-    pub async fn part(&mut self, events: &mut Vec<Event>) -> Now {
+    /// Stops sending and waits for what is in the air, for `at_most` (an agent: [`PARTING`]); what is still open then is
+    /// settled as not observed.
+    pub async fn part(&mut self, at_most: Duration, events: &mut Vec<Event>) -> Now {
         self.stop_sending();
-        let end = self.now().mono + PARTING;
+        let end = self.now().mono + at_most;
         loop {
             let until = self.pass(events);
             if self.in_air() == 0 {
@@ -258,6 +268,17 @@ impl Prober {
             self.wake = self.wake.min(end);
             self.sleep().await;
         }
+    }
+
+    /// Lets each probe make so many sends and no more.
+    pub fn limit(&mut self, sends: u64) {
+        self.schedule.limit(sends);
+    }
+
+    /// Whether nothing is in the air and nothing will be due any more.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.in_air() == 0 && (self.sending == Sending::Off || self.schedule.next().is_none())
     }
 
     /// How many sends are in the air.

@@ -599,8 +599,9 @@ fn host_port(text: &str) -> Option<(String, u16)> {
     Some((host.to_owned(), port))
 }
 
-/// A DSCP by its name (RFC 2474, 2597, 3246, 5865, 8622) or number.
-fn dscp(written: Result<&str, i64>) -> Option<u8> {
+/// A DSCP by its name (RFC 2474, 2597, 3246, 5865, 8622) or its number; [`None`] for what is neither.
+#[must_use]
+pub fn dscp(written: Result<&str, i64>) -> Option<u8> {
     let name = match written {
         Err(number) => return u8::try_from(number).ok().filter(|code| *code <= 63),
         Ok(name) => name.to_ascii_lowercase(),

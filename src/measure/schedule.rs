@@ -26,6 +26,8 @@ pub struct Schedule {
     queue: BinaryHeap<Reverse<(Mono, u32, u32)>>,
     /// Sends in a million seconds.
     rate: u128,
+    /// No probe makes more sends than this.
+    limit: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,10 +117,15 @@ impl Schedule {
         }
     }
 
-    /// When the next send is due.
+    /// Lets each probe make so many sends and no more.
+    pub const fn limit(&mut self, sends: u64) {
+        self.limit = Some(sends);
+    }
+
+    /// When the next send is due, or an instant before it.
     #[must_use]
     pub fn next(&self) -> Option<Mono> {
-        self.queue.peek().map(|Reverse((at, _, _))| *at)
+        if self.rate == 0 { None } else { self.queue.peek().map(|Reverse((at, _, _))| *at) }
     }
 
     /// The earliest send that is due at `now`, all probes in the order of time; what was due up to `unobserved` was
@@ -136,6 +143,10 @@ impl Schedule {
             }
             let send = slot.next;
             slot.next += 1;
+            if self.limit == Some(slot.next) {
+                slot.active = false;
+                self.rate -= rate(slot.period);
+            }
             *top = Reverse((at + slot.period, id, generation));
             let missed = now.since(at) > patience(slot.period) || unobserved.is_some_and(|until| at <= until);
             let chance = if missed { Chance::Missed } else { Chance::Punctual };
@@ -235,6 +246,17 @@ mod tests {
         schedule.add_at(ProbeId(0), SECOND, mono(900));
         assert_eq!(drain(&mut schedule, mono(1000), Some(mono(1000))), [(0, 0, Chance::Missed)]);
         assert_eq!(drain(&mut schedule, mono(1900), None), [(0, 1, Chance::Punctual)]);
+    }
+
+    #[test]
+    fn no_probe_makes_more_sends_than_it_may() {
+        let mut schedule = Schedule::default();
+        schedule.limit(2);
+        schedule.add_at(ProbeId(0), SECOND, mono(0));
+        schedule.add_at(ProbeId(1), SECOND, mono(400));
+        assert_eq!(drain(&mut schedule, mono(1000), None).len(), 3);
+        assert_eq!((drain(&mut schedule, mono(1400), None).len(), schedule.next()), (1, None));
+        assert_eq!(drain(&mut schedule, mono(9000), None), []);
     }
 
     #[test]

@@ -1,0 +1,340 @@
+//! What one target's probes came to.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::measure::event::{Event, Settled, Stamp};
+use crate::measure::outcome::{Outcome, Outcomes};
+
+use super::word;
+
+/// One target's figures.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) target: String,
+    pub(super) address: Option<IpAddr>,
+    /// Each send by its number: its outcome, and its RTT in nanoseconds.
+    sends: Vec<Option<(Outcome, u64)>>,
+    duplicates: u64,
+    reordered: u64,
+    stragglers: u64,
+    kernel: u64,
+}
+
+/// One settled probe, as JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct Reply<'a> {
+    target: &'a str,
+    address: Option<IpAddr>,
+    seq: Option<u16>,
+    outcome: char,
+    rtt_us: Option<f64>,
+    stamp: Option<&'static str>,
+    ttl: Option<u8>,
+    bytes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<IpAddr>,
+}
+
+/// One target's figures, as JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary<'a> {
+    target: &'a str,
+    address: Option<IpAddr>,
+    sent: u64,
+    outcomes: String,
+    duplicates: u64,
+    reordered: u64,
+    stragglers: u64,
+    kernel_stamped: u64,
+    loss_percent: f64,
+    rtt_us: Option<Spread>,
+    ipdv_us: Option<Ipdv>,
+}
+
+/// Exact figures in microseconds: a percentile is the smallest value that so many are not above.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Spread {
+    min: f64,
+    mean: f64,
+    p50: f64,
+    p90: f64,
+    p95: f64,
+    p99: f64,
+    max: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Ipdv {
+    mean: f64,
+    p95: f64,
+    max: f64,
+}
+
+impl Tally {
+    pub(super) fn new(target: String) -> Self {
+        Self { target, ..Self::default() }
+    }
+
+    pub(super) fn settle(&mut self, settled: &Settled) {
+        if settled.reason.as_ref().is_some_and(|reason| reason.kind == "stopped") {
+            return;
+        }
+        let index = usize::try_from(settled.send).unwrap_or(usize::MAX);
+        if self.sends.len() <= index {
+            self.sends.resize(index + 1, None);
+        }
+        self.sends[index] = Some((settled.outcome, settled.rtt_ns.unwrap_or(0)));
+        self.kernel += u64::from(settled.stamp == Some(Stamp::Kernel));
+    }
+
+    /// Counts an answer that settles nothing, and says what it is.
+    pub(super) fn count(&mut self, event: &Event) -> &'static str {
+        let (count, what) = match event {
+            Event::Duplicate { .. } => (&mut self.duplicates, "answered again"),
+            Event::Reordered { .. } => (&mut self.reordered, "overtaken by a later one"),
+            _ => (&mut self.stragglers, "answered after it was given up"),
+        };
+        *count += 1;
+        what
+    }
+
+    pub(super) fn answered(&self) -> usize {
+        self.rtts().count()
+    }
+
+    pub(super) fn reply<'a>(&'a self, settled: &Settled) -> Reply<'a> {
+        Reply {
+            target: &self.target,
+            address: self.address,
+            seq: settled.seq,
+            outcome: settled.outcome.letter(),
+            rtt_us: settled.rtt_ns.map(micros),
+            stamp: settled.stamp.map(Stamp::word),
+            ttl: settled.ttl,
+            bytes: settled.bytes,
+            reason: settled.reason.as_ref().map(ToString::to_string),
+            from: settled.from.filter(|from| Some(*from) != self.address),
+        }
+    }
+
+    /// One settled probe, for people.
+    pub(super) fn told(&self, settled: &Settled) -> String {
+        let mut line = self.target.clone();
+        if let Some(address) = self.address.filter(|address| address.to_string() != self.target) {
+            line.push_str(&format!(" ({address})"));
+        }
+        match settled.seq {
+            Some(seq) => line.push_str(&format!("  seq {seq}")),
+            None => line.push_str(&format!("  send {}", settled.send)),
+        }
+        match settled.rtt_ns {
+            Some(rtt) => {
+                line.push_str(&format!("  {} ms", millis(rtt)));
+                line.extend(settled.ttl.map(|ttl| format!("  ttl {ttl}")));
+                line.extend(settled.bytes.map(|bytes| format!("  {bytes} bytes")));
+                if settled.outcome == Outcome::Late {
+                    line.push_str("  late");
+                }
+                if settled.stamp == Some(Stamp::User) {
+                    line.push_str("  (user-space stamp)");
+                }
+            }
+            None => line.push_str(&format!("  {}", word(settled))),
+        }
+        line.extend(settled.from.filter(|from| Some(*from) != self.address).map(|from| format!(", says {from}")));
+        line
+    }
+
+    pub(super) fn summary(&self) -> Summary<'_> {
+        let (rtt, ipdv) = self.spreads();
+        Summary {
+            target: &self.target,
+            address: self.address,
+            sent: self.sent(),
+            outcomes: self.outcomes().to_string(),
+            duplicates: self.duplicates,
+            reordered: self.reordered,
+            stragglers: self.stragglers,
+            kernel_stamped: self.kernel,
+            loss_percent: self.loss_percent(),
+            rtt_us: rtt,
+            ipdv_us: ipdv,
+        }
+    }
+
+    fn outcomes(&self) -> Outcomes {
+        self.sends.iter().flatten().map(|(outcome, _)| *outcome).collect()
+    }
+
+    /// Those that were sent and observed.
+    fn sent(&self) -> u64 {
+        let outcomes = self.outcomes();
+        outcomes.len() - outcomes.count(Outcome::NotSent) - outcomes.count(Outcome::NotObserved)
+    }
+
+    /// Of what was sent and observed, how much was not answered; in percent, with three decimals.
+    fn loss_percent(&self) -> f64 {
+        let (sent, answered) = (self.sent(), self.outcomes().with_rtt());
+        let thousandths = ((sent - answered) * 100_000 + sent / 2).checked_div(sent).unwrap_or(0);
+        #[expect(clippy::cast_precision_loss, reason = "at most 100,000")]
+        let percent = thousandths as f64 / 1000.0;
+        percent
+    }
+
+    fn rtts(&self) -> impl Iterator<Item = u64> + '_ {
+        self.sends.iter().flatten().filter(|(outcome, _)| outcome.has_rtt()).map(|(_, rtt)| *rtt)
+    }
+
+    fn spreads(&self) -> (Option<Spread>, Option<Ipdv>) {
+        let rtt = |send: &Option<(Outcome, u64)>| send.filter(|(outcome, _)| outcome.has_rtt()).map(|(_, rtt)| rtt);
+        let differences =
+            self.sends.windows(2).filter_map(|pair| Some(rtt(&pair[0])?.abs_diff(rtt(&pair[1])?))).collect();
+        let ipdv = Sorted::of(differences).map(|all| Ipdv { mean: all.mean(), p95: all.at(95), max: all.at(100) });
+        let rtt = Sorted::of(self.rtts().collect()).map(|all| Spread {
+            min: all.at(0),
+            mean: all.mean(),
+            p50: all.at(50),
+            p90: all.at(90),
+            p95: all.at(95),
+            p99: all.at(99),
+            max: all.at(100),
+        });
+        (rtt, ipdv)
+    }
+}
+
+/// Values in rising order; there is one at least.
+struct Sorted(Vec<u64>);
+
+impl Sorted {
+    fn of(mut values: Vec<u64>) -> Option<Self> {
+        values.sort_unstable();
+        (!values.is_empty()).then_some(Self(values))
+    }
+
+    /// The nearest-rank percentile, in microseconds.
+    fn at(&self, percent: usize) -> f64 {
+        let rank = (self.0.len() * percent).div_ceil(100).max(1);
+        micros(self.0[rank - 1])
+    }
+
+    fn mean(&self) -> f64 {
+        let sum: u128 = self.0.iter().map(|&value| u128::from(value)).sum();
+        micros(u64::try_from(sum / self.0.len() as u128).unwrap_or(u64::MAX))
+    }
+}
+
+/// Nanoseconds as microseconds, with one decimal.
+#[expect(clippy::cast_precision_loss, reason = "below 2^53 for every RTT; one decimal is shown")]
+fn micros(nanos: u64) -> f64 {
+    (nanos.saturating_add(50) / 100) as f64 / 10.0
+}
+
+/// Nanoseconds as milliseconds, with three decimals.
+fn millis(nanos: u64) -> String {
+    let micros = nanos.saturating_add(500) / 1000;
+    format!("{}.{:03}", micros / 1000, micros % 1000)
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\n{}", self.target)?;
+        if let Some(address) = self.address.filter(|address| address.to_string() != self.target) {
+            write!(f, " ({address})")?;
+        }
+        let outcomes = self.outcomes();
+        write!(f, ": {} sent, {} answered, {} % lost", self.sent(), outcomes.with_rtt(), self.loss_percent())?;
+        for outcome in [Outcome::Late, Outcome::Refused, Outcome::NotSent, Outcome::NotObserved] {
+            if outcomes.count(outcome) > 0 {
+                write!(f, ", {} {}", outcomes.count(outcome), outcome.word())?;
+            }
+        }
+        for (count, what) in
+            [(self.duplicates, "duplicates"), (self.reordered, "reordered"), (self.stragglers, "too late")]
+        {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        let (rtt, ipdv) = self.spreads();
+        let ms = |us: f64| us / 1000.0;
+        if let Some(Spread { min, mean, p50, p90, p95, p99, max }) = rtt {
+            write!(
+                f,
+                "\n  RTT in ms: min {:.3}  mean {:.3}  p50 {:.3}  p90 {:.3}  p95 {:.3}  p99 {:.3}  max {:.3}",
+                ms(min),
+                ms(mean),
+                ms(p50),
+                ms(p90),
+                ms(p95),
+                ms(p99),
+                ms(max)
+            )?;
+            if self.kernel < outcomes.with_rtt() {
+                write!(f, "\n  {} of {} stamped by the kernel", self.kernel, outcomes.with_rtt())?;
+            }
+        }
+        if let Some(Ipdv { mean, p95, max }) = ipdv {
+            write!(f, "\n  jitter (IPDV) in ms: mean {:.3}  p95 {:.3}  max {:.3}", ms(mean), ms(p95), ms(max))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::event::ProbeId;
+    use crate::measure::outcome::Reason;
+
+    fn settled(send: u64, outcome: Outcome, rtt_ns: Option<u64>) -> Settled {
+        Settled {
+            probe: ProbeId(0),
+            send,
+            outcome,
+            rtt_ns,
+            stamp: rtt_ns.map(|_| Stamp::Kernel),
+            reason: (outcome == Outcome::Lost).then_some(Reason::TIMEOUT),
+            seq: u16::try_from(send).ok(),
+            ttl: rtt_ns.map(|_| 57),
+            bytes: rtt_ns.map(|_| 64),
+            from: None,
+            phases: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_json_is_as_the_interface_says() {
+        let mut tally = Tally::new("10.99.1.1".to_owned());
+        tally.address = Some(IpAddr::from([10, 99, 1, 1]));
+        let first = settled(0, Outcome::Answered, Some(24_012_400));
+        tally.settle(&settled(2, Outcome::Lost, None));
+        tally.settle(&settled(1, Outcome::Answered, Some(26_012_400)));
+        tally.settle(&first);
+        assert_eq!(
+            serde_json::to_string(&tally.reply(&first)).unwrap(),
+            "{\"target\":\"10.99.1.1\",\"address\":\"10.99.1.1\",\"seq\":0,\"outcome\":\"a\",\"rtt_us\":24012.4,\
+             \"stamp\":\"kernel\",\"ttl\":57,\"bytes\":64}"
+        );
+        let summary = serde_json::to_value(tally.summary()).unwrap();
+        assert_eq!((&summary["sent"], &summary["outcomes"]), (&3.into(), &"2a1l".into()));
+        assert_eq!(summary["loss_percent"], 33.333);
+        assert_eq!((&summary["rtt_us"]["p50"], &summary["rtt_us"]["max"]), (&24012.4.into(), &26012.4.into()));
+        assert_eq!((&summary["rtt_us"]["mean"], &summary["ipdv_us"]["max"]), (&25012.4.into(), &2000.0.into()));
+    }
+
+    #[test]
+    fn what_was_not_sent_is_no_loss() {
+        let mut tally = Tally::new("x".to_owned());
+        tally.settle(&settled(0, Outcome::NotSent, None));
+        tally.settle(&settled(1, Outcome::NotObserved, None));
+        let summary = tally.summary();
+        assert_eq!((summary.sent, summary.loss_percent, summary.rtt_us), (0, 0.0, None));
+        assert!(tally.to_string().contains("1 not-sent, 1 not-observed"), "{tally}");
+    }
+}
