@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod icmp;
+pub mod link;
 pub mod requests;
 pub mod resolve;
 pub mod socket;

@@ -18,9 +18,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::base::time::{Clock, Mono, SystemClock, Wall, nanos_of};
+use crate::evidence::summary::Carrier;
 use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::{Attempt, Probe, Test, Tls};
+use crate::net::link::Way;
 use crate::net::resolve::{Resolution, Resolver, Watch};
 
 mod connect;
@@ -40,6 +42,7 @@ pub struct Requester {
     resolver: Resolver,
     watch: Mutex<Watch>,
     tls: tls::Settings,
+    way: Way,
 }
 
 impl Requester {
@@ -56,7 +59,7 @@ impl Requester {
         {
             tracing::warn!(probe = probe.name, %fault, "a probe has no TLS settings: it is not sent until it has");
         }
-        Self { probe: probe.clone(), resolver: resolver.clone(), watch, tls }
+        Self { probe: probe.clone(), resolver: resolver.clone(), watch, tls, way: Way::new(&probe.circuit) }
     }
 
     /// What is known of the probe's name, to be watched for changes.
@@ -94,6 +97,9 @@ impl Requester {
 
     async fn exchange(&self, address: IpAddr, course: &mut Course) -> Result<(), Reason> {
         course.address = Some(address);
+        if self.way.carrier(address) == Carrier::Down {
+            return Err(Reason::CARRIER);
+        }
         course.begin();
         let deadline = self.probe.timeout;
         tokio::time::timeout(deadline, self.request(address, course)).await.unwrap_or(Err(Reason::TIMEOUT))
@@ -200,5 +206,65 @@ impl Course {
             address: self.address,
             certificate_until: self.certificate_until,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::probe::{Circuit, Family, Role};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn probe() -> Probe {
+        Probe {
+            name: "under-test".to_owned(),
+            service: None,
+            role: Role::Path,
+            test: Test::Tcp { host: "127.0.0.1".to_owned(), port: 9 },
+            family: Family::Any,
+            period: SECOND,
+            timeout: 4 * SECOND,
+            cutoff: 2 * SECOND,
+            circuit: Circuit::default(),
+        }
+    }
+
+    /// A request that began so long ago by the clock that stops in a suspend, and by the one that goes on.
+    fn begun(running: Duration, boot: Duration) -> Course {
+        let now = SystemClock.now().mono;
+        let boot = Mono::from_nanos(now.nanos() - u64::try_from(boot.as_nanos()).unwrap());
+        let running = Instant::now().checked_sub(running).unwrap();
+        Course { begun: Some(Begun { running, boot }), ..Course::default() }
+    }
+
+    fn letter(course: Course, result: Result<(), Reason>) -> char {
+        course.settle(result, &probe()).outcome.letter()
+    }
+
+    #[test]
+    fn an_answer_is_good_late_or_lost_by_how_long_it_took() {
+        let ended = |after: Duration| {
+            let mut course = begun(after, after);
+            course.ended = course.begun.map(|begun| begun.running + after);
+            course
+        };
+        assert_eq!(letter(ended(SECOND), Ok(())), 'a');
+        assert_eq!(letter(ended(3 * SECOND), Ok(())), 't');
+        assert_eq!(letter(ended(4 * SECOND + SECOND / 10), Ok(())), 'l');
+        let attempt = ended(SECOND).settle(Ok(()), &probe());
+        assert_eq!(attempt.rtt_ns, Some(1_000_000_000));
+    }
+
+    #[test]
+    fn time_in_which_this_process_did_not_run_says_nothing_of_the_path() {
+        assert_eq!(letter(begun(4 * SECOND, 4 * SECOND), Err(Reason::TIMEOUT)), 'l');
+        assert_eq!(
+            letter(begun(5 * SECOND, 5 * SECOND), Err(Reason::TIMEOUT)),
+            'x',
+            "stopped: the timer rang too late"
+        );
+        assert_eq!(letter(begun(SECOND, 60 * SECOND), Ok(())), 'x', "suspended");
+        assert_eq!(letter(Course::default(), Err(Reason::NAME)), 'n');
     }
 }

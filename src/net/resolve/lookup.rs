@@ -23,6 +23,8 @@ const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// How long an answer of the hosts file is relied on: reading it again costs next to nothing.
 const FROM_FILE: Duration = Duration::from_secs(60);
+/// How long a server's answer is waited for; a query is repeated once.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where names are looked up.
 pub struct Source {
@@ -113,6 +115,9 @@ impl Source {
         // The hosts file is read here, and again when it changes, which hickory does not do.
         options.use_hosts_file = ResolveHosts::Never;
         options.cache_size = 64;
+        // A name's task asks again by itself: a dead server is soon known, and soon asked again.
+        options.timeout = options.timeout.min(PATIENCE);
+        options.attempts = options.attempts.min(1);
         let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             .with_options(options)
             .build()

@@ -1,0 +1,303 @@
+//! What this host says of its links and itself: carrier and counters of interfaces, which of them leads to a target, how
+//! busy the processors are. Everything is read from `/sys` and `/proc`, without privilege; where they are missing, nothing
+//! is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::base::time::{Clock, Mono, SystemClock, Wall};
+use crate::evidence::summary::{Carrier, CarrierChange, LinkPart};
+use crate::measure::probe::Circuit;
+
+mod routes;
+
+use routes::Route;
+
+/// How long it is relied on which interface leads to a target.
+const WAY_HOLDS: Duration = Duration::from_secs(10);
+
+/// Whether an interface has a carrier. One that was here since this process began and is gone has lost it (that is how
+/// the end of a PPP or USB link looks); of one that was never here nothing is known.
+#[must_use]
+pub fn carrier(interface: &str) -> Carrier {
+    static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let Some(folder) = folder(interface) else { return Carrier::Unknown };
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    match fs::metadata(&folder) {
+        Err(_) if seen.contains(interface) => Carrier::Down,
+        Err(_) => Carrier::Unknown,
+        Ok(_) => {
+            if !seen.contains(interface) {
+                seen.insert(interface.to_owned());
+            }
+            // Reading it is refused (EINVAL) while the interface is set down.
+            let said = fs::read_to_string(format!("{folder}/carrier"));
+            carrier_of(said.as_deref().ok())
+        }
+    }
+}
+
+fn carrier_of(said: Option<&str>) -> Carrier {
+    match said.map(str::trim) {
+        Some("1") => Carrier::Up,
+        Some("0") | None => Carrier::Down,
+        Some(_) => Carrier::Unknown,
+    }
+}
+
+/// Where the system tells of an interface; [`None`] for what cannot be the name of one.
+fn folder(interface: &str) -> Option<String> {
+    let is_name = !interface.is_empty() && interface != "." && interface != ".." && !interface.contains('/');
+    is_name.then(|| format!("/sys/class/net/{interface}"))
+}
+
+/// The interface that packets of a circuit leave by on their way to a target: its own, or that of the route. Only the main
+/// table is read: where rules by source or mark choose another one, the circuit should name its interface.
+#[must_use]
+pub fn interface_towards(circuit: &Circuit, target: IpAddr) -> Option<String> {
+    circuit.interface.clone().or_else(|| best_route(target).map(|route| route.interface))
+}
+
+/// The next hop on the way to a target; [`None`] when it is on the link itself, or no route leads to it.
+#[must_use]
+pub fn gateway_towards(circuit: &Circuit, target: IpAddr) -> Option<IpAddr> {
+    match &circuit.interface {
+        None => best_route(target),
+        Some(interface) => routes::best(all_routes(target).filter(|route| route.interface == *interface), target),
+    }?
+    .gateway
+}
+
+fn all_routes(target: IpAddr) -> impl Iterator<Item = Route> {
+    let file = if target.is_ipv4() { "/proc/net/route" } else { "/proc/net/ipv6_route" };
+    let text = fs::read_to_string(file).unwrap_or_default();
+    if target.is_ipv4() { routes::v4(&text).into_iter() } else { routes::v6(&text).into_iter() }
+}
+
+fn best_route(target: IpAddr) -> Option<Route> {
+    routes::best(all_routes(target), target)
+}
+
+/// The interface that leads to a target, looked for at most every few seconds, and its carrier.
+#[derive(Debug)]
+pub struct Way {
+    circuit: Circuit,
+    found: Mutex<Option<Found>>,
+}
+
+#[derive(Debug)]
+struct Found {
+    at: Mono,
+    target: IpAddr,
+    interface: Option<String>,
+}
+
+impl Way {
+    /// For targets of one circuit.
+    #[must_use]
+    pub fn new(circuit: &Circuit) -> Self {
+        Self { circuit: circuit.clone(), found: Mutex::new(None) }
+    }
+
+    /// The carrier of the interface that leads to a target now. While it is down, nothing that is handed to the kernel is sent,
+    /// although the kernel may take it.
+    #[must_use]
+    pub fn carrier(&self, target: IpAddr) -> Carrier {
+        let now = SystemClock.now().mono;
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = found.take().filter(|found| found.target == target && now - found.at < WAY_HOLDS);
+        let fresh = fresh.unwrap_or_else(|| {
+            let interface = interface_towards(&self.circuit, target);
+            Found { at: now, target, interface }
+        });
+        let carrier = fresh.interface.as_deref().map_or(Carrier::Unknown, carrier);
+        // While the carrier is away its route may be too: then the interface that is known is the one to go on looking at.
+        *found = Some(if carrier == Carrier::Down { Found { at: now, ..fresh } } else { fresh });
+        carrier
+    }
+}
+
+/// What is told of links in a summary: looked at often, cut at each span's end.
+#[derive(Debug, Default)]
+pub struct Links {
+    kept: BTreeMap<String, Kept>,
+    cpu: Option<Cpu>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    carrier: Carrier,
+    changes: Vec<CarrierChange>,
+    counters: Option<Counters>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counters {
+    rx: u64,
+    tx: u64,
+}
+
+/// More changes of one interface in a span are not told one by one; a flapping link shows by as many.
+const MOST_CHANGES: usize = 100;
+
+impl Links {
+    /// Looks at these interfaces and notes what changed; gives the changes. Interfaces that are not named any more are
+    /// forgotten.
+    pub fn look<'a>(&mut self, interfaces: impl IntoIterator<Item = &'a str>, at: Wall) -> Vec<(String, Carrier)> {
+        let wanted: BTreeSet<&str> = interfaces.into_iter().collect();
+        self.kept.retain(|name, _| wanted.contains(name.as_str()));
+        self.cpu = self.cpu.or_else(Cpu::read);
+        wanted.into_iter().filter_map(|name| self.note(name, carrier(name), at)).collect()
+    }
+
+    fn note(&mut self, name: &str, carrier: Carrier, at: Wall) -> Option<(String, Carrier)> {
+        let Some(kept) = self.kept.get_mut(name) else {
+            let kept = Kept { carrier, changes: Vec::new(), counters: Counters::read(name) };
+            self.kept.insert(name.to_owned(), kept);
+            return None;
+        };
+        if kept.carrier == carrier {
+            return None;
+        }
+        kept.carrier = carrier;
+        if kept.changes.len() < MOST_CHANGES {
+            kept.changes.push(CarrierChange { at, carrier });
+        }
+        Some((name.to_owned(), carrier))
+    }
+
+    /// Ends a span: what happened since the last one ended, one part for each interface.
+    pub fn cut(&mut self) -> Vec<LinkPart> {
+        let cpu = Cpu::read();
+        let cpu_percent = self.cpu.zip(cpu).and_then(|(before, now)| now.busy_since(before));
+        self.cpu = cpu;
+        let part = |(name, kept): (&String, &mut Kept)| {
+            let now = Counters::read(name);
+            let moved = now.map(|now| now.since(kept.counters));
+            kept.counters = now;
+            LinkPart {
+                interface: name.clone(),
+                carrier: kept.carrier,
+                changes: std::mem::take(&mut kept.changes),
+                rx_bytes: moved.map_or(0, |moved| moved.rx),
+                tx_bytes: moved.map_or(0, |moved| moved.tx),
+                cpu_percent,
+            }
+        };
+        self.kept.iter_mut().map(part).collect()
+    }
+}
+
+impl Counters {
+    fn read(interface: &str) -> Option<Self> {
+        let folder = folder(interface)?;
+        let read = |name| fs::read_to_string(format!("{folder}/statistics/{name}")).ok()?.trim().parse().ok();
+        Some(Self { rx: read("rx_bytes")?, tx: read("tx_bytes")? })
+    }
+
+    /// An interface that was made anew counts from zero again.
+    fn since(self, before: Option<Self>) -> Self {
+        let Some(before) = before else { return self };
+        let moved = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
+        Self { rx: moved(self.rx, before.rx), tx: moved(self.tx, before.tx) }
+    }
+}
+
+/// How the processors of this host have spent their time since its boot, in ticks (proc_stat(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    total: u64,
+    idle: u64,
+}
+
+impl Cpu {
+    /// Reads it; [`None`] where the system does not tell.
+    #[must_use]
+    pub fn read() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
+        // user nice system idle iowait irq softirq steal; guest time is within user's.
+        let ticks: Vec<u64> = line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
+        let idle = ticks.get(3)?.checked_add(ticks.get(4).copied().unwrap_or(0))?;
+        Some(Self { total: ticks.iter().try_fold(0u64, |sum, &each| sum.checked_add(each))?, idle })
+    }
+
+    /// How busy they were since an earlier reading, of 100, to a tenth; [`None`] when no time passed. What a hypervisor
+    /// took away counts as busy: this host could not use it.
+    #[must_use]
+    pub fn busy_since(self, before: Self) -> Option<f64> {
+        let total = self.total.checked_sub(before.total).filter(|&total| total > 0)?;
+        let idle = self.idle.saturating_sub(before.idle).min(total);
+        let tenths = u32::try_from(u128::from(total - idle) * 1000 / u128::from(total)).ok()?;
+        Some(f64::from(tenths) / 10.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_interface_has_a_carrier_and_an_unknown_one_none_that_is_known() {
+        assert_eq!(carrier("lo"), Carrier::Up);
+        for name in ["nosuch0", "", "..", "../net/lo", "a/b"] {
+            assert_eq!(carrier(name), Carrier::Unknown, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_interface_that_is_set_down_has_no_carrier() {
+        assert_eq!(carrier_of(Some("1\n")), Carrier::Up);
+        assert_eq!(carrier_of(Some("0\n")), Carrier::Down);
+        assert_eq!(carrier_of(None), Carrier::Down);
+    }
+
+    #[test]
+    fn a_change_of_carrier_is_noted_once_and_told_with_its_span() {
+        let mut links = Links::default();
+        let at = Wall::from_secs;
+        assert_eq!(links.note("wan0", Carrier::Up, at(1)), None);
+        assert_eq!(links.note("wan0", Carrier::Down, at(2)), Some(("wan0".to_owned(), Carrier::Down)));
+        assert_eq!(links.note("wan0", Carrier::Down, at(3)), None);
+        let told = links.cut().remove(0);
+        assert_eq!(told.changes, [CarrierChange { at: at(2), carrier: Carrier::Down }]);
+        assert_eq!(told.carrier, Carrier::Down);
+        assert_eq!(links.cut().remove(0).changes, []);
+    }
+
+    #[test]
+    fn what_is_looked_at_is_what_is_named() {
+        let mut links = Links::default();
+        links.look(["lo", "nosuch0"], Wall::default());
+        links.look(["lo"], Wall::default());
+        let told = links.cut();
+        assert_eq!(told.iter().map(|part| part.interface.as_str()).collect::<Vec<_>>(), ["lo"]);
+        assert_eq!(told[0].carrier, Carrier::Up);
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_span_and_a_new_interface_counts_from_zero() {
+        let at = |rx, tx| Counters { rx, tx };
+        assert_eq!(at(150, 20).since(Some(at(100, 20))), at(50, 0));
+        assert_eq!(at(7, 5).since(Some(at(100, 2))), at(7, 3));
+        assert_eq!(at(7, 5).since(None), at(7, 5));
+    }
+
+    #[test]
+    fn the_processors_share_of_busy_time_is_told_to_a_tenth() {
+        let before = Cpu::parse("cpu  100 0 50 800 50 0 0 0 30 0\ncpu0 1 2 3 4\n").unwrap();
+        let now = Cpu::parse("cpu  200 0 100 1600 100 0 0 0 30 0\n").unwrap();
+        assert_eq!(now.busy_since(before), Some(15.0));
+        assert_eq!(before.busy_since(before), None);
+        assert_eq!(before.busy_since(now), None);
+        for text in ["", "cpu", "cpu  a b c d", "cpu  1 2 3", "intr 5"] {
+            assert_eq!(Cpu::parse(text), None, "{text:?}");
+        }
+    }
+}
