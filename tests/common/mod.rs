@@ -18,6 +18,8 @@ pub mod log;
 #[path = "../../examples/fakewan/scenario.rs"]
 pub mod scenario;
 
+pub mod notify;
 pub mod process;
+pub mod summaries;
 pub mod truth;
 pub mod wan;

@@ -106,10 +106,14 @@ pub fn installed(program: &str) -> bool {
     found
 }
 
-/// The network's program, which `cargo test` builds beside the tests; built when it is not there, or is old.
+/// The network's program, which `cargo test` builds beside the tests; built when it is not there, or is old. FAKEWAN names
+/// another.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
+        if let Some(program) = std::env::var_os("FAKEWAN") {
+            return program.into();
+        }
         let own = std::env::current_exe().expect("a process has a program");
         let program = own.parent().and_then(Path::parent).expect("cargo puts it into deps").join("examples/fakewan");
         let changed = |path: &Path| path.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);

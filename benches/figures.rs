@@ -1,0 +1,35 @@
+//! The figures of the README, measured side by side with the peers on the fake WAN; `benches/run` starts it.
+
+#[path = "figures/accuracy.rs"]
+mod accuracy;
+#[path = "../tests/common/mod.rs"]
+mod common;
+#[path = "figures/rate.rs"]
+mod rate;
+#[path = "figures/tools.rs"]
+mod tools;
+#[path = "figures/weight.rs"]
+mod weight;
+
+use clap::Parser;
+
+/// One figure of the README.
+#[derive(Debug, Parser)]
+enum Figure {
+    /// Error of the RTT against the truth, on an idle core and on one shared with two busy loops
+    Accuracy(accuracy::Args),
+    /// CPU for each probe, and peak memory
+    Weight(weight::Args),
+    /// Probes a second without a false loss
+    Rate(rate::Args),
+}
+
+fn main() {
+    // Cargo adds `--bench`.
+    let words = std::env::args().filter(|word| word != "--bench");
+    match Figure::parse_from(words) {
+        Figure::Accuracy(args) => accuracy::run(&args),
+        Figure::Weight(args) => weight::run(&args),
+        Figure::Rate(args) => rate::run(&args),
+    }
+}
