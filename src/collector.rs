@@ -1,1 +1,487 @@
-//! The central program.
+//! The central program: it lets agents in, takes their summaries, keeps them, and counter-signs what it keeps.
+//!
+//! The way of a request: [`http`] reads it, [`body`] expands and splits it, [`ingest`] verifies each summary by the keys in
+//! the [`archive`], [`limits`] counts it, and the one [`writer`] stores it with its receipt in one transaction, after which it
+//! is answered.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::base::time::{Clock, SystemClock};
+use crate::collector::archive::agents::Standing;
+use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::body::{EXPANDED, Encoding, Type};
+use crate::collector::fleet::AgentView;
+use crate::collector::ingest::Examined;
+use crate::collector::limits::{Brings, Limiter};
+use crate::collector::writer::{NotWritten, Writer};
+use crate::config::collector::{CollectorConfig, Enrolment};
+use crate::evidence::digest::Digest;
+use crate::evidence::enrol::{self, Enrolled};
+use crate::evidence::key::{Kid, PublicKey, SecretKey};
+use crate::evidence::problem::{Kind, Problem};
+use crate::evidence::request::{self, Asked, NotGranted};
+use crate::evidence::{answer, request::Request};
+use crate::store::keyfile::{self, KeyFault};
+
+pub mod archive;
+pub mod body;
+mod contracts;
+pub mod door;
+pub mod enrolment;
+pub mod fleet;
+mod http;
+mod ingest;
+mod limits;
+mod writer;
+
+/// All bodies together are at most so many KiB while they are worked on.
+const ROOM_KIB: usize = 128 * 1024;
+/// How long a request waits for a processor, before it is told to come again.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// When to come again.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long the requests that are under way are waited for at the end.
+const LAST_ORDERS: Duration = Duration::from_secs(10);
+/// The systemd credential that is taken instead of the key file.
+pub const CREDENTIAL: &str = "collector.key";
+
+/// Why a collector does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its key.
+    #[error(transparent)]
+    Key(#[from] KeyFault),
+    /// Its database.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// Its TLS.
+    #[error("[tls]: {0}")]
+    Tls(#[from] door::TlsFault),
+    /// The system.
+    #[error("the collector cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// What a request is answered when it is not done.
+#[derive(Debug)]
+pub struct Fault {
+    problem: Problem,
+    retry_after: Option<Duration>,
+}
+
+impl Fault {
+    fn busy(detail: &str) -> Self {
+        Self { problem: Problem::new(Kind::Busy, detail), retry_after: Some(AGAIN) }
+    }
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        let retry_after = (problem.kind() == Some(Kind::Busy)).then_some(AGAIN);
+        Self { problem, retry_after }
+    }
+}
+
+impl From<ArchiveError> for Fault {
+    fn from(error: ArchiveError) -> Self {
+        // The text can hold paths; it is for the log. Whoever asked can only come again.
+        tracing::error!("{error}");
+        Self::busy("the collector's database does not answer")
+    }
+}
+
+impl From<NotWritten> for Fault {
+    fn from(error: NotWritten) -> Self {
+        match error {
+            NotWritten::Busy => Self::busy("too much waits to be stored"),
+            NotWritten::Archive(error) => error.into(),
+            NotWritten::Commit(_) => Self::busy("it could not be stored"),
+        }
+    }
+}
+
+/// A running collector.
+#[derive(Debug)]
+pub struct Collector {
+    key: SecretKey,
+    database: PathBuf,
+    config: RwLock<Arc<CollectorConfig>>,
+    tls: watch::Sender<Option<Arc<rustls::ServerConfig>>>,
+    /// [`None`] only while it is dropped.
+    writer: Option<Writer>,
+    thread: Option<JoinHandle<()>>,
+    readers: Mutex<Vec<Archive>>,
+    room: Arc<Semaphore>,
+    processors: Arc<Semaphore>,
+    limiter: Limiter,
+    /// The requests that were granted, until they expire.
+    granted: Mutex<HashMap<(Kid, String), i64>>,
+}
+
+impl Collector {
+    /// Opens the database and the key, and makes them when both are missing.
+    ///
+    /// # Errors
+    /// When one cannot be opened, or they do not belong together.
+    pub fn open(config: CollectorConfig) -> Result<Arc<Self>, StartError> {
+        archive::make_directory(&config.data_dir)?;
+        let tls = config.tls.as_ref().map(door::tls).transpose()?;
+        let (archive, key) = open_both(&config)?;
+        let (writer, thread) = Writer::start(archive)?;
+        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Ok(Arc::new(Self {
+            key,
+            database: config.database.clone(),
+            config: RwLock::new(Arc::new(config)),
+            tls: watch::Sender::new(tls),
+            writer: Some(writer),
+            thread: Some(thread),
+            readers: Mutex::default(),
+            room: Arc::new(Semaphore::new(ROOM_KIB)),
+            processors: Arc::new(Semaphore::new(processors)),
+            limiter: Limiter::default(),
+            granted: Mutex::default(),
+        }))
+    }
+
+    /// Its public key, which agents pin.
+    #[must_use]
+    pub fn key(&self) -> &PublicKey {
+        self.key.public()
+    }
+
+    fn config(&self) -> Arc<CollectorConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes on by another configuration: enrolment, limits, administration, alerts, contracts, and the certificates, which are
+    /// read again. Where it listens, its database and its key stay until the next start.
+    ///
+    /// # Errors
+    /// When the certificates cannot be used; then everything stays as it was.
+    pub fn reload(&self, config: CollectorConfig) -> Result<(), StartError> {
+        let now = self.config();
+        if (config.listen, &config.database, &config.key_file) != (now.listen, &now.database, &now.key_file) {
+            tracing::warn!("listen, database and key_file change only at the next start");
+        }
+        self.tls.send_replace(config.tls.as_ref().map(door::tls).transpose()?);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        Ok(())
+    }
+
+    /// Room in memory for a body, until it is dropped.
+    fn room(&self, length: Option<usize>, limit: usize) -> Result<OwnedSemaphorePermit, Fault> {
+        let kib = length.unwrap_or(limit).min(limit).div_ceil(1024).max(1);
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| Fault::busy("too many requests at once"))
+    }
+
+    fn writer(&self) -> Result<&Writer, Fault> {
+        self.writer.as_ref().ok_or_else(|| Fault::busy("the collector is stopping"))
+    }
+
+    /// Does something with a reading connection, on a thread where it may take its time; as many at once as there are
+    /// processors.
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&Archive) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let waiting = Arc::clone(&self.processors).acquire_owned();
+        let Ok(Ok(processor)) = tokio::time::timeout(PATIENCE, waiting).await else {
+            return Err(Fault::busy("too many requests at once"));
+        };
+        let collector = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            let _processor = processor;
+            let idle = collector.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let archive = match idle {
+                Some(archive) => archive,
+                None => Archive::open_existing(&collector.database)?,
+            };
+            let done = act(&archive);
+            collector.readers.lock().unwrap_or_else(PoisonError::into_inner).push(archive);
+            done
+        });
+        done.await.unwrap_or_else(|error| {
+            tracing::error!("a request ended in a bug: {error}");
+            Err(Problem::new(Kind::Internal, "the collector could not do it").into())
+        })
+    }
+
+    /// Takes the summaries of a body, and gives the answer: a line for each.
+    async fn take(self: &Arc<Self>, body: Vec<u8>, of: Type, encoding: Encoding) -> Result<String, Fault> {
+        let (examined, counted) = self
+            .read(move |archive| {
+                let plain = body::expand(body, encoding, EXPANDED)?;
+                let examined = ingest::examine(&body::lines(&plain, of)?, archive)?;
+                let counted = counted(&examined, archive)?;
+                Ok((examined, counted))
+            })
+            .await?;
+        let rate = self.config().limits.per_agent;
+        for (agent, brings) in counted {
+            self.count(agent, brings, rate)?;
+        }
+        let (key, now) = (self.key.clone(), SystemClock.now().wall.floor(Duration::from_millis(1)));
+        let results = self
+            .writer()?
+            .write(move |archive| {
+                let store = |examined: Examined| {
+                    let said = match examined.summary {
+                        Ok(summary) => archive.accept(&summary, now, &key)?,
+                        Err(problem) => Err(problem),
+                    };
+                    Ok((examined.digest, said))
+                };
+                examined.into_iter().map(store).collect::<Result<Vec<_>, ArchiveError>>()
+            })
+            .await?;
+        Ok(results.into_iter().map(|(digest, said)| result_line(digest, said)).collect())
+    }
+
+    fn count(&self, agent: Kid, brings: Brings, rate: crate::config::collector::Rate) -> Result<(), Fault> {
+        self.limiter.count(agent, brings, rate, SystemClock.now().mono).map_err(|wait| Fault {
+            problem: Problem::new(Kind::Busy, format_args!("{agent} asked too often")).with_status(429),
+            retry_after: Some(wait),
+        })
+    }
+
+    /// Lets an agent in or not.
+    async fn enrol(self: &Arc<Self>, body: Vec<u8>, encoding: Encoding) -> Result<String, Fault> {
+        let mode = self.config().enrolment.clone();
+        let (said, tokens, mode) = self
+            .read(move |_| {
+                let body = body::expand(body, encoding, enrol::LIMIT)?;
+                let said = enrol::verify(body.strip_suffix(b"\n").unwrap_or(&body))?;
+                let tokens = match &mode {
+                    Enrolment::Token(path) => enrolment::tokens(path).unwrap_or_else(|error| {
+                        tracing::error!(file = %path.display(), "the tokens cannot be read: {error}");
+                        Vec::new()
+                    }),
+                    Enrolment::Operator | Enrolment::Open => Vec::new(),
+                };
+                Ok((said, tokens, mode))
+            })
+            .await?;
+        let now = SystemClock.now().wall;
+        let (kid, site) = (said.jwk.kid(), said.site.clone());
+        let state =
+            self.writer()?.write(move |archive| enrolment::enrol(archive, &said, &mode, &tokens, now)).await??;
+        tracing::info!(agent = %kid, site, ?state, "an agent asked to be enrolled");
+        Ok(json(&Enrolled { state, jwk: *self.key() }))
+    }
+
+    /// The collector's keys, signed.
+    fn keys(&self) -> String {
+        answer::sign_keys(None, &self.key)
+    }
+
+    /// The contracts that concern the agent that asks, signed.
+    async fn contracts(self: &Arc<Self>, bearer: String, method: &str, path: &str) -> Result<String, Fault> {
+        let (collector, method, path) = (Arc::clone(self), method.to_owned(), path.to_owned());
+        self.read(move |archive| {
+            let asked = Asked { collector: collector.key.kid(), method: &method, path: &path };
+            let site = collector.admit(archive, bearer.as_bytes(), asked)?;
+            let contracts = match &collector.config().contracts_dir {
+                Some(directory) => contracts::of_site(directory, &site).map_err(|error| {
+                    tracing::error!(directory = %directory.display(), "the contracts cannot be read: {error}");
+                    Fault::busy("the contracts cannot be read")
+                })?,
+                None => Vec::new(),
+            };
+            Ok(answer::sign_contracts(contracts, &collector.key))
+        })
+        .await
+    }
+
+    /// Whether an agent may read, once; gives its site.
+    fn admit(&self, archive: &Archive, bearer: &[u8], asked: Asked<'_>) -> Result<String, Fault> {
+        let now = SystemClock.now();
+        let refused = |fault: NotGranted| {
+            let kind = match fault {
+                NotGranted::Jws(_) | NotGranted::Form(_) => Kind::Malformed,
+                NotGranted::Signature(_) => Kind::BadSignature,
+                NotGranted::Other | NotGranted::Time => Kind::Unauthorized,
+            };
+            Problem::new(kind, fault)
+        };
+        let kid = request::signer(bearer).map_err(refused)?;
+        let known = archive.key(kid)?.filter(|known| known.last.is_none());
+        let known =
+            known.ok_or_else(|| Problem::new(Kind::UnknownAgent, format_args!("no agent has the key {kid}")))?;
+        match known.standing {
+            Standing::Approved => {}
+            Standing::Pending => return Err(Problem::new(Kind::Pending, "an operator has to approve it first").into()),
+            Standing::Revoked => return Err(Problem::new(Kind::Revoked, "this agent was revoked").into()),
+        }
+        let Request { agent, jti, exp, .. } = request::verify(bearer, &known.key, asked, now.wall).map_err(refused)?;
+        if agent != known.agent {
+            return Err(Problem::new(Kind::BadSignature, "its agent is not the one whose key signed it").into());
+        }
+        self.count(agent, Brings::New, self.config().limits.per_agent)?;
+        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        granted.retain(|_, exp| *exp > now.wall.secs());
+        if granted.insert((agent, jti), exp).is_some() {
+            return Err(Problem::new(Kind::Unauthorized, "its jti was used before").into());
+        }
+        Ok(known.site)
+    }
+
+    /// Whether a token is the operator's.
+    async fn admit_operator(self: &Arc<Self>, token: &str) -> Result<(), Fault> {
+        let refused = || Fault::from(Problem::new(Kind::Unauthorized, "this is not the operator's token"));
+        let file = self.config().admin_token.clone().ok_or_else(refused)?;
+        let given = Digest::of(token.as_bytes());
+        self.read(move |_| match std::fs::read_to_string(&file) {
+            // Digests are compared, so the time it takes tells nothing of the token.
+            Ok(text) if !text.trim().is_empty() && Digest::of(text.trim().as_bytes()) == given => Ok(()),
+            Ok(_) => Err(refused()),
+            Err(error) => {
+                tracing::error!(file = %file.display(), "the operator's token cannot be read: {error}");
+                Err(refused())
+            }
+        })
+        .await
+    }
+
+    /// The agents as an operator sees them, as JSON.
+    async fn agents(self: &Arc<Self>) -> Result<String, Fault> {
+        let silent_after = self.config().alerts.silent_after;
+        self.read(move |archive| {
+            let now = SystemClock.now().wall;
+            let all: Vec<AgentView> =
+                archive.agents()?.into_iter().map(|row| fleet::view(row, silent_after, now)).collect();
+            Ok(json(&all))
+        })
+        .await
+    }
+
+    async fn approve(&self, agent: &str) -> Result<(), Fault> {
+        self.set_standing(agent, Standing::Approved).await
+    }
+
+    async fn revoke(&self, agent: &str) -> Result<(), Fault> {
+        self.set_standing(agent, Standing::Revoked).await
+    }
+
+    async fn set_standing(&self, agent: &str, standing: Standing) -> Result<(), Fault> {
+        let unknown = || Fault::from(Problem::new(Kind::NotFound, "there is no such agent, or it was revoked"));
+        let agent: Kid = agent.parse().map_err(|_| unknown())?;
+        if self.writer()?.write(move |archive| archive.set_standing(agent, standing)).await? {
+            tracing::info!(%agent, state = standing.word(), "an operator changed an agent's state");
+            Ok(())
+        } else {
+            Err(unknown())
+        }
+    }
+
+    /// Whether it can work: the database answers, and can be written.
+    async fn ready(self: &Arc<Self>) -> Result<(), Fault> {
+        self.read(|archive| Ok(archive.ping()?)).await?;
+        Ok(self.writer()?.write(Archive::ping).await?)
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        // The writer's thread ends once nobody can ask it for anything.
+        self.writer = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The database and the key that it belongs to. Where the database has a key, no other is made.
+fn open_both(config: &CollectorConfig) -> Result<(Archive, SecretKey), StartError> {
+    let key = match keyfile::credential(CREDENTIAL)? {
+        Some(key) => Some(key),
+        None => match keyfile::load(&config.key_file) {
+            Ok(key) => Some(key),
+            Err(KeyFault::Missing(_)) => None,
+            Err(fault) => return Err(fault.into()),
+        },
+    };
+    let mut archive = Archive::open(&config.database)?;
+    let key = match (key, archive.collector()?) {
+        (Some(key), _) => key,
+        (None, Some(expected)) => return Err(ArchiveError::NoKey { expected }.into()),
+        (None, None) => keyfile::load_or_create(&config.key_file)?.0,
+    };
+    let kid = key.kid();
+    archive.write(|archive| archive.belong_to(kid))?;
+    Ok((archive, key))
+}
+
+/// What a request counts as, for each agent of which a signature was verified.
+fn counted(examined: &[Examined], archive: &Archive) -> Result<HashMap<Kid, Brings>, ArchiveError> {
+    let mut all = HashMap::new();
+    for each in examined {
+        let Some(agent) = each.counts else { continue };
+        let brings = all.entry(agent).or_insert(Brings::Stored);
+        let stored = match &each.summary {
+            Ok(summary) if *brings == Brings::Stored => archive.has(&summary.subject)?,
+            _ => false,
+        };
+        if !stored {
+            *brings = Brings::New;
+        }
+    }
+    Ok(all)
+}
+
+/// A line of the answer.
+fn result_line(digest: Digest, said: Result<String, Problem>) -> String {
+    #[derive(Serialize)]
+    struct Line {
+        digest: Digest,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        receipt: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<Problem>,
+    }
+    let (receipt, error) = match said {
+        Ok(receipt) => (Some(receipt), None),
+        Err(problem) => (None, Some(problem)),
+    };
+    json(&Line { digest, receipt, error }) + "\n"
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("these values can be written")
+}
+
+/// Serves until `stop` is done, then lets the requests that are under way end.
+///
+/// # Errors
+/// When the socket fails.
+pub async fn serve(
+    listener: TcpListener,
+    collector: Arc<Collector>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let door = door::Door::new(listener, collector.tls.subscribe());
+    let (stopping, mut stopped) = watch::channel(false);
+    let graceful = async move {
+        stop.await;
+        let _ = stopping.send(true);
+    };
+    let served = axum::serve(door, http::router(collector)).with_graceful_shutdown(graceful).into_future();
+    let last_orders = async {
+        let _ = stopped.wait_for(|&stopped| stopped).await;
+        tokio::time::sleep(LAST_ORDERS).await;
+    };
+    tokio::select! {
+        served = served => served,
+        () = last_orders => Ok(()),
+    }
+}

@@ -4,4 +4,6 @@
 
 #[cfg(feature = "agent")]
 pub mod agent;
+#[cfg(feature = "collector")]
+pub mod collector;
 pub mod written;

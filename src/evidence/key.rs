@@ -17,6 +17,12 @@ use crate::evidence::digest::Digest;
 pub struct Kid(Digest);
 
 impl Kid {
+    /// Takes 32 bytes as a thumbprint.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Digest::from_bytes(bytes))
+    }
+
     /// Its 32 bytes.
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {

@@ -1,0 +1,90 @@
+//! The contracts that are handed to agents: those of a directory that concern a site, with those above them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use crate::evidence::answer::ContractText;
+use crate::evidence::digest::Digest;
+
+/// A contract file, as far as it is looked at here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Filed {
+    text: ContractText,
+    parent: Option<String>,
+    sites: BTreeSet<String>,
+}
+
+/// The contracts that concern a site, by identifier and version: every version of each that names the site, and of those that they
+/// name as parents. A file that cannot be read is told in the log, and left out.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn of_site(directory: &Path, site: &str) -> std::io::Result<Vec<ContractText>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        match std::fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(|text| filed(text)) {
+            Ok(filed) => all.push(filed),
+            Err(what) => tracing::warn!(file = %path.display(), "this contract is not handed out: {what}"),
+        }
+    }
+    let mut wanted: BTreeSet<String> =
+        all.iter().filter(|filed| filed.sites.contains(site)).map(|filed| filed.text.id.clone()).collect();
+    // Upwards, until nothing new comes; a circle ends as well.
+    loop {
+        let parents =
+            all.iter().filter(|filed| wanted.contains(&filed.text.id)).filter_map(|filed| filed.parent.clone());
+        let more: Vec<String> = parents.filter(|parent| !wanted.contains(parent)).collect();
+        if more.is_empty() {
+            break;
+        }
+        wanted.extend(more);
+    }
+    let mut chosen: Vec<ContractText> =
+        all.into_iter().filter(|filed| wanted.contains(&filed.text.id)).map(|filed| filed.text).collect();
+    chosen.sort_by(|one, two| (&one.id, one.version, &one.sha256).cmp(&(&two.id, two.version, &two.sha256)));
+    Ok(chosen)
+}
+
+fn filed(toml: String) -> Result<Filed, String> {
+    let table: Table = toml.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let agreement = table.get("agreement").and_then(Value::as_table).ok_or("it has no [agreement]")?;
+    let text = |key: &str| agreement.get(key).and_then(Value::as_str).map(str::to_owned);
+    let id = text("id").ok_or("its agreement has no id")?;
+    let version = agreement.get("version").and_then(Value::as_integer).and_then(|version| u64::try_from(version).ok());
+    let version = version.ok_or("its agreement has no version")?;
+    let services = table.get("service").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let sites = services.iter().filter_map(|service| service.get("site")?.as_str().map(str::to_owned)).collect();
+    let parent = text("parent");
+    let sha256 = Digest::of(toml.as_bytes()).hex();
+    Ok(Filed { text: ContractText { id, version, sha256, toml }, parent, sites })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_gets_its_contracts_and_those_above_them_and_no_others() {
+        let at = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(at.path().join(name), text).unwrap();
+        put("a1.toml", "[agreement]\nid = \"A\"\nversion = 1\nparent = \"M\"\n[[service]]\nsite = \"leeds\"\n");
+        put("a2.toml", "[agreement]\nid = \"A\"\nversion = 2\nparent = \"M\"\n[[service]]\nsite = \"york\"\n");
+        put("m.toml", "[agreement]\nid = \"M\"\nversion = 1\nparent = \"A\"\n");
+        put("b.toml", "[agreement]\nid = \"B\"\nversion = 1\n[[service]]\nsite = \"london\"\n");
+        put("broken.toml", "[agreement");
+        put("notes.txt", "no contract");
+        let names = |site: &str| {
+            let all = of_site(at.path(), site).unwrap();
+            all.iter().map(|each| format!("{}{}", each.id, each.version)).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(names("leeds"), "A1 A2 M1");
+        assert_eq!(names("london"), "B1");
+        assert_eq!(names("paris"), "");
+    }
+}

@@ -1,0 +1,85 @@
+//! The agents as an operator sees them: who is let in, who fell silent, what is missing.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::base::time::Wall;
+use crate::collector::archive::summaries::AgentRow;
+use crate::evidence::chain::ChainId;
+use crate::evidence::key::{Kid, PublicKey};
+
+/// The span of a summary where none was received yet.
+const SPAN: Duration = Duration::from_secs(300);
+/// A summary takes so long from its span's end until it is here.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// An agent, as `wanproof collector agents --json` and the API give it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AgentView {
+    /// The agent.
+    pub agent: Kid,
+    /// Its site.
+    pub site: String,
+    /// `pending`, `approved` or `revoked`.
+    pub state: &'static str,
+    /// The last summary that was received.
+    pub last: Option<LastView>,
+    /// What is missing.
+    pub gaps: Vec<GapView>,
+    /// How many summaries did not fit into their chain.
+    pub conflicts: u64,
+    /// Whether it should have been heard of.
+    pub silent: bool,
+    /// Its public keys, the first one first.
+    pub keys: Vec<PublicKey>,
+}
+
+/// The last summary that was received of an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastView {
+    /// Its chain.
+    pub chain: ChainId,
+    /// Its number.
+    pub seq: u64,
+    /// When it was received.
+    pub received: Wall,
+}
+
+/// Numbers that are missing, both ends included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GapView {
+    /// The chain.
+    pub chain: ChainId,
+    /// The first that is missing.
+    pub from_seq: u64,
+    /// The last that is missing.
+    pub to_seq: u64,
+    /// Whether the agent said that its outbox had to drop them; then they will not come.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dropped: bool,
+}
+
+/// What an operator sees of an agent at a time; it is silent when it missed so many summaries.
+#[must_use]
+pub fn view(row: AgentRow, silent_after: u32, now: Wall) -> AgentView {
+    let (heard, span) = match &row.last {
+        Some(last) => (last.received, row.span.max(Duration::from_secs(1))),
+        None => (row.enrolled, SPAN),
+    };
+    let silent = row.may_ship() && now > heard + span.saturating_mul(silent_after) + GRACE;
+    AgentView {
+        agent: row.agent,
+        site: row.site,
+        state: row.standing.word(),
+        last: row.last.map(|last| LastView { chain: last.chain, seq: last.seq, received: last.received }),
+        gaps: row
+            .gaps
+            .into_iter()
+            .map(|(chain, gap, dropped)| GapView { chain, from_seq: gap.from_seq, to_seq: gap.to_seq, dropped })
+            .collect(),
+        conflicts: row.conflicts,
+        silent,
+        keys: row.keys,
+    }
+}

@@ -1,0 +1,169 @@
+//! The URL map on one page, and what each address does.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::{Path, Request, State};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::collector::body::{Encoding, Type};
+use crate::collector::{Collector, Fault};
+use crate::evidence::enrol;
+use crate::evidence::problem::{Kind, Problem};
+
+/// A body is given so long to arrive.
+const BODY_TIME: Duration = Duration::from_secs(120);
+
+/// Every address of the collector.
+pub fn router(collector: Arc<Collector>) -> Router {
+    Router::new()
+        .route("/v1/summaries", post(summaries))
+        .route("/v1/enrol", post(enrol_agent))
+        .route("/v1/keys", get(keys))
+        .route("/v1/contracts", get(contracts))
+        .route("/v1/agents", get(agents))
+        .route("/v1/agents/{agent}/approve", post(approve))
+        .route("/v1/agents/{agent}/revoke", post(revoke))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .fallback(async || Fault::from(Problem::new(Kind::NotFound, "there is nothing of this name here")))
+        .method_not_allowed_fallback(async || {
+            Fault::from(Problem::new(Kind::NotAllowed, "this address takes another method"))
+        })
+        .with_state(collector)
+}
+
+async fn summaries(State(collector): State<Arc<Collector>>, request: Request) -> Result<Response, Fault> {
+    let (parts, body) = request.into_parts();
+    let of = Type::of(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
+    let encoding = encoding(&parts.headers)?;
+    let room = collector.room(length(&parts.headers), collector.config().limits.body)?;
+    let body = read(body, &parts.headers, collector.config().limits.body).await?;
+    let answer = collector.take(body, of, encoding).await?;
+    drop(room);
+    Ok(answered("application/x-ndjson", answer))
+}
+
+async fn enrol_agent(State(collector): State<Arc<Collector>>, request: Request) -> Result<Response, Fault> {
+    let (parts, body) = request.into_parts();
+    let encoding = encoding(&parts.headers)?;
+    let body = read(body, &parts.headers, enrol::LIMIT).await?;
+    let answer = collector.enrol(body, encoding).await?;
+    Ok(answered("application/json", answer))
+}
+
+async fn keys(State(collector): State<Arc<Collector>>) -> Response {
+    answered("application/jose", collector.keys())
+}
+
+async fn contracts(State(collector): State<Arc<Collector>>, request: Request) -> Result<Response, Fault> {
+    let bearer = bearer(request.headers())?.to_owned();
+    let answer = collector.contracts(bearer, request.method().as_str(), request.uri().path()).await?;
+    Ok(answered("application/jose", answer))
+}
+
+async fn agents(State(collector): State<Arc<Collector>>, headers: HeaderMap) -> Result<Response, Fault> {
+    collector.admit_operator(bearer(&headers)?).await?;
+    Ok(answered("application/json", collector.agents().await?))
+}
+
+async fn approve(
+    State(collector): State<Arc<Collector>>,
+    Path(agent): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Fault> {
+    collector.admit_operator(bearer(&headers)?).await?;
+    collector.approve(&agent).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn revoke(
+    State(collector): State<Arc<Collector>>,
+    Path(agent): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Fault> {
+    collector.admit_operator(bearer(&headers)?).await?;
+    collector.revoke(&agent).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn ready(State(collector): State<Arc<Collector>>) -> Result<&'static str, Fault> {
+    collector.ready().await?;
+    Ok("ready\n")
+}
+
+fn answered(of: &'static str, body: impl Into<Body>) -> Response {
+    let headers: [(HeaderName, &'static str); 2] = [(CONTENT_TYPE, of), (CACHE_CONTROL, "no-store")];
+    (headers, body.into()).into_response()
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
+    Encoding::of(headers.get_all(CONTENT_ENCODING).iter())
+}
+
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The token of an Authorization header (RFC 6750).
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = value.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    token.ok_or_else(|| Problem::new(Kind::Unauthorized, "an Authorization: Bearer is needed"))
+}
+
+/// Reads a body, as long as it is within its limit and comes in time.
+async fn read(mut body: Body, headers: &HeaderMap, limit: usize) -> Result<Vec<u8>, Fault> {
+    let large = || Fault::from(Problem::new(Kind::TooLarge, format_args!("a body is at most {limit} bytes")));
+    let expected = length(headers).unwrap_or(0);
+    if expected > limit {
+        return Err(large());
+    }
+    let mut bytes = Vec::with_capacity(expected);
+    let whole = async {
+        while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            let frame = frame.map_err(|error| {
+                Fault::from(Problem::new(Kind::Malformed, format_args!("the body could not be read: {error}")))
+            })?;
+            if let Ok(data) = frame.into_data() {
+                if bytes.len() + data.len() > limit {
+                    return Err(large());
+                }
+                bytes.extend_from_slice(&data);
+            }
+        }
+        Ok(bytes)
+    };
+    match tokio::time::timeout(BODY_TIME, whole).await {
+        Ok(read) => read,
+        Err(_) => Err(Fault::busy("the body did not arrive in time")),
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.problem).unwrap_or_default();
+        let mut response = (status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if let Some(wait) = self.retry_after {
+            // Rounded up: whoever waits so long is not too early.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if self.problem.kind() == Some(Kind::Unauthorized) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

@@ -1,0 +1,124 @@
+//! What is done with a summary before it is stored: its form, its key, its signature, its figures, in this order, the
+//! cheap and the unforgeable before the dear.
+
+use std::collections::HashMap;
+
+use crate::collector::archive::agents::{KnownKey, Standing};
+use crate::collector::archive::summaries::Verified;
+use crate::collector::archive::{Archive, ArchiveError};
+use crate::evidence::digest::Digest;
+use crate::evidence::jws::{self, Typ};
+use crate::evidence::key::{Kid, PublicKey};
+use crate::evidence::problem::{Kind, Problem};
+use crate::evidence::receipt::Subject;
+use crate::evidence::rotation;
+use crate::evidence::summary::{self, LIMIT, NotASummary};
+
+/// A line of a request, examined.
+#[derive(Debug)]
+pub struct Examined {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// What it holds, or why it is refused.
+    pub summary: Result<Verified, Problem>,
+    /// Whose it is, if a signature was verified: what then is counted.
+    pub counts: Option<Kid>,
+}
+
+/// Examines the summaries of one request, in order.
+///
+/// # Errors
+/// When the database fails.
+pub fn examine(lines: &[&[u8]], archive: &Archive) -> Result<Vec<Examined>, ArchiveError> {
+    let mut keys = Keys { archive, known: HashMap::new() };
+    lines.iter().map(|line| examine_one(line, &mut keys)).collect()
+}
+
+/// The keys that a request's summaries are verified by: those of the database, and those that an earlier one of the same
+/// request names as next. The latter are looked up again when they are stored, and are not there if that was refused.
+struct Keys<'a> {
+    archive: &'a Archive,
+    known: HashMap<Kid, Option<KnownKey>>,
+}
+
+impl Keys<'_> {
+    fn get(&mut self, kid: Kid) -> Result<Option<&KnownKey>, ArchiveError> {
+        use std::collections::hash_map::Entry;
+        Ok(match self.known.entry(kid) {
+            Entry::Occupied(entry) => entry.into_mut().as_ref(),
+            Entry::Vacant(entry) => entry.insert(self.archive.key(kid)?).as_ref(),
+        })
+    }
+
+    fn expect_next(&mut self, next: PublicKey, present: &KnownKey) {
+        let next_known = KnownKey { key: next, last: None, ..present.clone() };
+        let slot = self.known.entry(next.kid()).or_default();
+        if slot.is_none() {
+            *slot = Some(next_known);
+        }
+    }
+}
+
+fn examine_one(line: &[u8], keys: &mut Keys<'_>) -> Result<Examined, ArchiveError> {
+    let digest = Digest::of(line);
+    let refused = |problem: Problem| Examined { digest, summary: Err(problem), counts: None };
+    if line.len() > LIMIT {
+        let detail = format_args!("a summary is {} bytes, of at most {LIMIT}", line.len());
+        return Ok(refused(Problem::new(Kind::TooLarge, detail)));
+    }
+    let jws = match jws::parse(line, Typ::Summary) {
+        Ok(jws) => jws,
+        Err(fault) => return Ok(refused(Problem::new(Kind::Malformed, fault))),
+    };
+    let kid = jws.kid();
+    let known = match keys.get(kid)? {
+        None => return Ok(refused(Problem::new(Kind::UnknownAgent, format_args!("no agent has the key {kid}")))),
+        Some(known) => known.clone(),
+    };
+    match known.standing {
+        Standing::Approved => {}
+        Standing::Pending => {
+            return Ok(refused(Problem::new(Kind::Pending, "an operator has to approve this agent first")));
+        }
+        Standing::Revoked => return Ok(refused(Problem::new(Kind::Revoked, "this agent was revoked"))),
+    }
+    let payload = match jws.verify(&known.key) {
+        Ok(payload) => payload,
+        Err(fault) => return Ok(refused(Problem::new(Kind::BadSignature, fault))),
+    };
+    let summary = read(&payload, line, digest, kid, &known);
+    if let Ok(Verified { next_key: Some(next), .. }) = &summary {
+        keys.expect_next(*next, &known);
+    }
+    Ok(Examined { digest, summary, counts: Some(known.agent) })
+}
+
+/// Reads a payload whose signature was verified.
+fn read(payload: &[u8], line: &[u8], digest: Digest, kid: Kid, known: &KnownKey) -> Result<Verified, Problem> {
+    let summary = summary::read(payload).map_err(|fault| match fault {
+        NotASummary::Version(_) => Problem::new(Kind::Unsupported, fault),
+        NotASummary::Malformed(fault) => Problem::new(Kind::Malformed, fault),
+    })?;
+    if summary.agent != known.agent {
+        return Err(Problem::new(Kind::BadSignature, "its agent is not the one whose key signed it"));
+    }
+    let malformed = |fault: &dyn std::fmt::Display| Problem::new(Kind::Malformed, fault);
+    let next_key = match &summary.next_key {
+        Some(consent) => Some(
+            rotation::verify(consent, summary.agent, summary.chain, summary.seq).map_err(|fault| malformed(&fault))?,
+        ),
+        None => None,
+    };
+    let jws = String::from_utf8(line.to_vec()).map_err(|fault| malformed(&fault))?;
+    Ok(Verified {
+        subject: Subject { agent: summary.agent, chain: summary.chain, seq: summary.seq, digest },
+        kid,
+        prev: summary.prev,
+        from: summary.from,
+        to: summary.to,
+        follows: summary.follows,
+        dropped: summary.dropped,
+        next_key,
+        jws,
+    })
+}

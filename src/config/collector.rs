@@ -1,0 +1,315 @@
+//! `collector.toml`: as written, and as checked. Every path in it is relative to the file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::written::{self, Faults, Section, parse_bytes};
+
+/// The collector's configuration, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The SQLite database.
+    pub database: PathBuf,
+    /// Its directory; made when only it is missing.
+    pub data_dir: PathBuf,
+    /// Its private key; made when it is missing and the database is new.
+    pub key_file: PathBuf,
+    /// The contracts that it hands to the agents.
+    pub contracts_dir: Option<PathBuf>,
+    /// TLS; without it only loopback is listened on.
+    pub tls: Option<Tls>,
+    /// Who is let in.
+    pub enrolment: Enrolment,
+    /// The file of the operator's bearer token.
+    pub admin_token: Option<PathBuf>,
+    /// What is too much.
+    pub limits: Limits,
+    /// Who is told of what is missing.
+    pub alerts: Alerts,
+}
+
+/// The files of TLS, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, and those between it and the root.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Who is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enrolment {
+    /// Who brings a one-time token of this file.
+    Token(PathBuf),
+    /// Whom an operator approves.
+    Operator,
+    /// Everybody: for laboratories.
+    Open,
+}
+
+/// What is too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's body as it is sent.
+    pub body: usize,
+    /// Requests of one agent, counted once a signature was verified.
+    pub per_agent: Rate,
+}
+
+/// So many in so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In how long.
+    pub per: Duration,
+}
+
+/// Who is told of what is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alerts {
+    /// How many summaries an agent may miss before it counts as silent.
+    pub silent_after: u32,
+    /// Where it is told.
+    pub webhook: Option<String>,
+}
+
+/// The most that a body may be, by the wire format.
+const BODY: usize = 4 * 1024 * 1024;
+
+impl CollectorConfig {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// All faults together, each with its place.
+    pub fn load(path: &Path) -> Result<Self, Faults> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Faults(vec![format!("{} cannot be read: {error}", path.display())]))?;
+        let beside = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, &path.display().to_string(), beside)
+    }
+
+    /// Checks a text; `file` is its name in faults, relative paths are beside it.
+    ///
+    /// # Errors
+    /// All faults together, each with its place.
+    pub fn parse(text: &str, file: &str, beside: &Path) -> Result<Self, Faults> {
+        written::read(text, file, |root| read(root, beside))
+    }
+}
+
+fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
+    let listen = root.parsed("listen", "an address and a port, such as \"0.0.0.0:8443\"", |text| text.parse().ok());
+    if !root.has("listen") {
+        root.fault("listen is missing");
+    }
+    let database = root.needed_text("database").and_then(|written| database(root, &written, beside));
+    let path = |key| root.text(key).map(|path| beside.join(path));
+    let data_dir = path("data_dir").or_else(|| Some(database.as_ref()?.parent()?.to_owned()));
+    let key_file = path("key_file").or_else(|| Some(data_dir.as_ref()?.join("collector.key")));
+    let contracts_dir = path("contracts_dir");
+    let tls = root.section("tls").map(|section| tls(&section, beside));
+    if let (Some(listen), None) = (listen, &tls) {
+        let listen: SocketAddr = listen;
+        if !listen.ip().is_loopback() {
+            root.fault(format_args!(
+                "listen {listen} can be reached from elsewhere, and without [tls] everything would be sent in the clear: \
+                 give [tls] a cert and a key, or listen on 127.0.0.1"
+            ));
+        }
+    }
+    let enrolment = match root.section("enrolment") {
+        Some(section) => enrolment(&section, beside),
+        None => Some(Enrolment::Operator),
+    };
+    let admin_token = root.section("admin").map(|section| readable(&section, "token_file", beside));
+    let limits = match root.section("limits") {
+        Some(section) => limits(&section),
+        None => Limits { body: BODY, per_agent: Rate { count: 60, per: Duration::from_secs(60) } },
+    };
+    let alerts = match root.section("alerts") {
+        Some(section) => alerts(&section),
+        None => Alerts { silent_after: 3, webhook: None },
+    };
+    Some(CollectorConfig {
+        listen: listen?,
+        database: database?,
+        data_dir: data_dir?,
+        key_file: key_file?,
+        contracts_dir,
+        tls: match tls {
+            Some(tls) => Some(tls?),
+            None => None,
+        },
+        enrolment: enrolment?,
+        admin_token: match admin_token {
+            Some(path) => Some(path?),
+            None => None,
+        },
+        limits,
+        alerts,
+    })
+}
+
+fn database(root: &Section<'_>, written: &str, beside: &Path) -> Option<PathBuf> {
+    if let Some(path) = written.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+        return Some(beside.join(path));
+    }
+    if written.starts_with("postgres://") || written.starts_with("postgresql://") {
+        root.fault("database: PostgreSQL is not supported by this version; use sqlite:/path/to/collector.db");
+    } else {
+        root.fault(format_args!("database = {written:?} is not right: expected \"sqlite:/path/to/collector.db\""));
+    }
+    None
+}
+
+/// A file that must be there.
+fn readable<'a>(section: &Section<'a>, key: &'a str, beside: &Path) -> Option<PathBuf> {
+    let path = beside.join(section.needed_text(key)?);
+    match std::fs::File::open(&path) {
+        Ok(_) => Some(path),
+        Err(error) => {
+            section.fault(format_args!("{key}: {} cannot be read: {error}", path.display()));
+            None
+        }
+    }
+}
+
+fn tls(section: &Section<'_>, beside: &Path) -> Option<Tls> {
+    let (cert, key) = (readable(section, "cert", beside), readable(section, "key", beside));
+    Some(Tls { cert: cert?, key: key? })
+}
+
+fn enrolment(section: &Section<'_>, beside: &Path) -> Option<Enrolment> {
+    #[derive(Clone, Copy)]
+    enum Mode {
+        Token,
+        Operator,
+        Open,
+    }
+    let modes = [("token", Mode::Token), ("operator", Mode::Operator), ("open", Mode::Open)];
+    let mode = section.one_of("mode", &modes);
+    if !section.has("mode") {
+        section.fault("mode is missing: token, operator or open");
+    }
+    match mode? {
+        Mode::Token => readable(section, "token_file", beside).map(Enrolment::Token),
+        // A token file may stay in the file while another mode is tried.
+        Mode::Operator => section.text("token_file").map_or(Some(Enrolment::Operator), |_| Some(Enrolment::Operator)),
+        Mode::Open => section.text("token_file").map_or(Some(Enrolment::Open), |_| Some(Enrolment::Open)),
+    }
+}
+
+fn limits(section: &Section<'_>) -> Limits {
+    let body = section.parsed("body", "a size from \"1KiB\" to \"4MiB\"", |text| {
+        parse_bytes(text).and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| (1024..=BODY).contains(bytes))
+    });
+    let per_agent = section.parsed("per_agent", "a rate such as \"60/m\" (s, m or h)", rate);
+    Limits {
+        body: body.unwrap_or(BODY),
+        per_agent: per_agent.unwrap_or(Rate { count: 60, per: Duration::from_secs(60) }),
+    }
+}
+
+fn rate(text: &str) -> Option<Rate> {
+    let (count, unit) = text.split_once('/')?;
+    let per = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    let count = count.parse().ok().filter(|&count| count > 0)?;
+    Some(Rate { count, per: Duration::from_secs(per) })
+}
+
+fn alerts(section: &Section<'_>) -> Alerts {
+    let expected = "a whole number from 1 to 1000, such as \"3\"";
+    let silent_after = section.word_or_number("silent_after", expected, |written| {
+        let number = match written {
+            Ok(text) => text.parse().ok()?,
+            Err(number) => number,
+        };
+        u32::try_from(number).ok().filter(|number| (1..=1000).contains(number))
+    });
+    let webhook = section.parsed("webhook", "an address that begins with https:// or http://", |text| {
+        (text.starts_with("https://") || text.starts_with("http://")).then(|| text.to_owned())
+    });
+    Alerts { silent_after: silent_after.unwrap_or(3), webhook }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, beside: &Path) -> Result<CollectorConfig, Faults> {
+        CollectorConfig::parse(text, "collector.toml", beside)
+    }
+
+    #[test]
+    fn the_whole_file_is_read_and_paths_are_beside_it() {
+        let at = tempfile::tempdir().unwrap();
+        for name in ["tokens", "admin-token", "cert.pem", "key.pem"] {
+            std::fs::write(at.path().join(name), "x").unwrap();
+        }
+        let text = r#"
+            listen = "0.0.0.0:8443"
+            database = "sqlite:collector.db"
+            data_dir = "/var/lib/wanproof-collector"
+            key_file = "collector.key"
+            contracts_dir = "contracts"
+            tls = { cert = "cert.pem", key = "key.pem" }
+            enrolment = { mode = "token", token_file = "tokens" }
+            admin = { token_file = "admin-token" }
+            limits = { body = "2MiB", per_agent = "10/s" }
+            alerts = { silent_after = "5", webhook = "https://example.net/hook" }
+        "#;
+        let config = parse(text, at.path()).unwrap();
+        assert_eq!(config.database, at.path().join("collector.db"));
+        assert_eq!(config.data_dir, Path::new("/var/lib/wanproof-collector"));
+        assert_eq!(config.enrolment, Enrolment::Token(at.path().join("tokens")));
+        assert_eq!(config.limits.body, 2 << 20);
+        assert_eq!(config.limits.per_agent, Rate { count: 10, per: Duration::from_secs(1) });
+        assert_eq!(config.alerts.silent_after, 5);
+    }
+
+    #[test]
+    fn a_short_file_gets_safe_defaults() {
+        let config = parse("listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:/x/c.db\"", Path::new("/etc")).unwrap();
+        assert_eq!((config.data_dir.as_path(), config.enrolment), (Path::new("/x"), Enrolment::Operator));
+        assert_eq!(config.key_file, Path::new("/x/collector.key"));
+        assert_eq!(config.limits.per_agent, Rate { count: 60, per: Duration::from_secs(60) });
+    }
+
+    #[test]
+    fn all_faults_are_told_together() {
+        let text = r#"
+            listen = "0.0.0.0:80"
+            database = "postgres://u@h/d"
+            typo = 1
+            enrolment = { mode = "token" }
+            admin = { token_file = "no-such-file" }
+            limits = { body = "5MiB", per_agent = "0/m" }
+            alerts = { silent_after = 0, webhook = "example.net" }
+        "#;
+        let faults = parse(text, Path::new("/nowhere")).unwrap_err().0;
+        for part in [
+            "listen 0.0.0.0:80 can be reached from elsewhere",
+            "database: PostgreSQL is not supported",
+            "[enrolment]: token_file is missing",
+            "[admin]: token_file: /nowhere/no-such-file cannot be read",
+            "[limits]: body = \"5MiB\"",
+            "[limits]: per_agent = \"0/m\"",
+            "[alerts]: silent_after = 0",
+            "[alerts]: webhook = \"example.net\"",
+            "typo is no key that is known here",
+        ] {
+            assert_eq!(faults.iter().filter(|fault| fault.contains(part)).count(), 1, "{part}: {faults:#?}");
+        }
+        assert_eq!(faults.len(), 9, "{faults:#?}");
+    }
+}
