@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "agent")]
 pub mod check;
+#[cfg(feature = "collector")]
+pub mod collector;
 pub mod contract;
 #[cfg(feature = "agent")]
 pub mod histogram;
@@ -71,6 +73,9 @@ enum Command {
     /// This device's public key and fingerprint
     #[cfg(feature = "agent")]
     Identity(identity::Args),
+    /// The collector: run it, see its agents, export what it keeps
+    #[cfg(feature = "collector")]
+    Collector(collector::Args),
     /// Check contracts, and judge facts by them
     Contract(contract::Args),
     /// Check summaries, chains, receipts and claim bundles offline
@@ -124,6 +129,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Outages(args) => outages::run(&args),
         #[cfg(feature = "agent")]
         Command::Histogram(args) => histogram::run(&args),
+        #[cfg(feature = "collector")]
+        Command::Collector(args) => collector::run(&args),
         Command::Contract(args) => contract::run(&args),
         Command::Verify(args) => verify::run(&args),
     };

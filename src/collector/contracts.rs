@@ -28,7 +28,7 @@ pub fn of_site(directory: &Path, site: &str) -> std::io::Result<Vec<ContractText
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        match std::fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(|text| filed(text)) {
+        match std::fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(filed) {
             Ok(filed) => all.push(filed),
             Err(what) => tracing::warn!(file = %path.display(), "this contract is not handed out: {what}"),
         }

@@ -1,0 +1,247 @@
+//! `wanproof collector`: the centre.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Subcommand;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::base::time::{Clock, SystemClock};
+use crate::cli::{Exit, Failure, print};
+use crate::collector::archive::agents::Standing;
+use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::{self, CREDENTIAL, Collector, StartError, fleet};
+use crate::config::collector::CollectorConfig;
+use crate::evidence::key::{Kid, PublicKey};
+use crate::store::keyfile;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the collector
+    Serve(Source),
+    /// The agents: who is let in, who fell silent, what is missing
+    Agents {
+        #[command(flatten)]
+        source: Source,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let an agent ship that waits for it
+    Approve {
+        /// The agent: its identifier, as `collector agents` shows it
+        agent: Kid,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Take nothing from an agent any more, for good
+    Revoke {
+        /// The agent: its identifier, as `collector agents` shows it
+        agent: Kid,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Write every summary and receipt that is stored into a directory
+    Export {
+        /// The directory; files are written as AGENT/CHAIN/SEQ.jws and SEQ.receipt.jws
+        dir: PathBuf,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// The collector's public key and fingerprint, for `[collector] key` of the agents and for `verify --key`
+    Key {
+        #[command(flatten)]
+        source: Source,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Source {
+    /// The collector's configuration
+    #[arg(long, value_name = "FILE", default_value = "/etc/wanproof/collector.toml")]
+    config: PathBuf,
+}
+
+impl Source {
+    fn load(&self) -> Result<CollectorConfig, Failure> {
+        CollectorConfig::load(&self.config).map_err(|faults| Failure::Usage(faults.to_string()))
+    }
+
+    fn archive(&self) -> Result<(CollectorConfig, Archive), Failure> {
+        let config = self.load()?;
+        let archive = Archive::open_existing(&config.database)?;
+        Ok((config, archive))
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        Self::Could(error.to_string())
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::Could(error.to_string())
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Says what could not be done.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    match &args.command {
+        Command::Serve(source) => serve(source)?,
+        Command::Agents { source, json } => agents(source, *json)?,
+        Command::Approve { agent, source } => set_standing(source, *agent, Standing::Approved)?,
+        Command::Revoke { agent, source } => set_standing(source, *agent, Standing::Revoked)?,
+        Command::Export { dir, source } => export(source, dir)?,
+        Command::Key { source, json } => key(source, *json)?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Runs the collector until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+fn serve(source: &Source) -> Result<(), Failure> {
+    let config = source.load()?;
+    let system = |error: std::io::Error| Failure::Could(format!("the collector cannot run: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
+    runtime.block_on(async {
+        let listen = config.listen;
+        let collector = Collector::open(config)?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|error| Failure::Could(format!("{listen} cannot be listened on: {error}")))?;
+        let address = listener.local_addr().map_err(system)?;
+        let (mut term, mut int, mut hup) = (
+            signal(SignalKind::terminate()).map_err(system)?,
+            signal(SignalKind::interrupt()).map_err(system)?,
+            signal(SignalKind::hangup()).map_err(system)?,
+        );
+        let (stop, mut stopped) = watch::channel(false);
+        let stopping = async move {
+            let _ = stopped.wait_for(|&stop| stop).await;
+        };
+        let serving = tokio::spawn(collector::serve(listener, Arc::clone(&collector), stopping));
+        let kid = collector.key().kid();
+        tracing::info!(%address, key = %kid, fingerprint = kid.fingerprint(), "the collector is listening");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                _ = hup.recv() => reload(source, &collector),
+            }
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        tracing::info!("the collector is stopping");
+        let _ = stop.send(true);
+        match serving.await {
+            Ok(served) => served.map_err(system),
+            Err(error) => Err(Failure::Could(format!("the collector ended in a bug: {error}"))),
+        }
+    })
+}
+
+/// Reads the configuration again; one with a fault changes nothing.
+fn reload(source: &Source, collector: &Collector) {
+    let reloaded = match CollectorConfig::load(&source.config) {
+        Ok(config) => collector.reload(config).map_err(|error| error.to_string()),
+        Err(faults) => Err(faults.to_string()),
+    };
+    match reloaded {
+        Ok(()) => tracing::info!("the configuration was read again"),
+        Err(what) => tracing::error!("the configuration stays as it was: {what}"),
+    }
+}
+
+fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
+    let (config, archive) = source.archive()?;
+    let now = SystemClock.now().wall;
+    let rows = archive.agents()?;
+    let all: Vec<_> = rows.into_iter().map(|row| fleet::view(row, config.alerts.silent_after, now)).collect();
+    if as_json {
+        return print::json(&all);
+    }
+    let mut table = vec![["SITE", "STATE", "LAST", "MISSING", "CONFLICTS", "AGENT"].map(str::to_owned).to_vec()];
+    for agent in &all {
+        let missing: u64 = agent.gaps.iter().map(|gap| gap.to_seq - gap.from_seq + 1).sum();
+        let mut state = agent.state.to_owned();
+        if agent.silent {
+            state.push_str(", silent");
+        }
+        table.push(vec![
+            agent.site.clone(),
+            state,
+            agent.last.as_ref().map_or_else(|| "never".to_owned(), |last| print::instant(last.received)),
+            missing.to_string(),
+            agent.conflicts.to_string(),
+            agent.agent.to_string(),
+        ]);
+    }
+    print::line(print::table(&table))
+}
+
+fn set_standing(source: &Source, agent: Kid, standing: Standing) -> Result<(), Failure> {
+    let (_, mut archive) = source.archive()?;
+    if archive.write(|archive| archive.set_standing(agent, standing))? {
+        return print::line(format_args!("{agent} is {}", standing.word()));
+    }
+    Err(Failure::Could(format!(
+        "{agent} is not enrolled here, or was revoked, which is for good: `wanproof collector agents` shows who is"
+    )))
+}
+
+fn export(source: &Source, dir: &Path) -> Result<(), Failure> {
+    let (_, archive) = source.archive()?;
+    let mut written = 0u64;
+    archive.each_summary(|stored| {
+        let of = &stored.subject;
+        let beside = dir.join(of.agent.to_string()).join(of.chain.to_string());
+        let failed = |error: std::io::Error| Failure::Could(format!("{} cannot be written: {error}", beside.display()));
+        fs::create_dir_all(&beside).map_err(failed)?;
+        fs::write(beside.join(format!("{}.jws", of.seq)), &stored.jws).map_err(failed)?;
+        fs::write(beside.join(format!("{}.receipt.jws", of.seq)), &stored.receipt).map_err(failed)?;
+        written += 1;
+        Ok::<(), Failure>(())
+    })?;
+    print::line(format_args!("{written} summaries with their receipts are in {}", dir.display()))
+}
+
+/// A public key, with the names that it is known by.
+#[derive(Serialize)]
+struct Named<'a> {
+    #[serde(flatten)]
+    jwk: &'a PublicKey,
+    fingerprint: String,
+}
+
+fn key(source: &Source, as_json: bool) -> Result<(), Failure> {
+    let config = source.load()?;
+    let could = |fault: keyfile::KeyFault| Failure::Could(fault.to_string());
+    let key = match keyfile::credential(CREDENTIAL).map_err(could)? {
+        Some(key) => key,
+        None => keyfile::load(&config.key_file).map_err(could)?,
+    };
+    let fingerprint = key.kid().fingerprint();
+    if as_json {
+        return print::json(&Named { jwk: key.public(), fingerprint });
+    }
+    print::line(key.public().to_jwk())?;
+    print::line(format_args!("fingerprint: {fingerprint}"))
+}
