@@ -16,6 +16,7 @@ pub mod reader;
 pub mod report;
 pub mod span;
 pub mod terms;
+pub mod words;
 
 pub use facts::{Case, Facts};
 pub use fault::Fault;

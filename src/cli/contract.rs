@@ -1,15 +1,277 @@
-//! `wanproof contract`: check a contract, judge facts by it.
+//! `wanproof contract`: check contracts, show what one comes to, judge facts by one.
 
-use crate::cli::{Exit, Failure};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::cli::{Exit, Failure, verdict};
+use crate::sla::contract::{Written, resolve};
+use crate::sla::{Contract, Fault, facts};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Check contracts: all faults at once, each with its place
+    Check {
+        /// Contract files; parents are also looked for by id beside them
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the terms of a contract, and which contract of its line each comes from
+    Show {
+        /// The contract, then its parents; parents are also looked for by id beside it
+        #[arg(required = true)]
+        contracts: Vec<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Judge facts from a file by a contract
+    Evaluate {
+        /// The contract that judges, then its parents; parents are also looked for by id beside it
+        #[arg(required = true)]
+        contracts: Vec<PathBuf>,
+        /// The facts, as JSON
+        #[arg(long)]
+        facts: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Exit with 1 when an objective is breached
+        #[arg(long)]
+        exit_code: bool,
+    },
+}
 
 /// Runs it.
 ///
 /// # Errors
 /// Says what could not be done.
-pub fn run(_args: &Args) -> Result<Exit, Failure> {
-    Err(Failure::Could("this is being built".to_owned()))
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    match &args.action {
+        Action::Check { files, json } => check(files, *json),
+        Action::Show { contracts, json } => show(contracts, *json),
+        Action::Evaluate { contracts, facts, json, exit_code } => {
+            let report = evaluate(contracts, facts)?;
+            if *json {
+                print_json(&report);
+            } else {
+                print_text(&verdict::text(&report));
+            }
+            Ok(if *exit_code && report.is_breached() { Exit::Bad } else { Exit::Done })
+        }
+    }
+}
+
+fn evaluate(contracts: &[PathBuf], facts: &Path) -> Result<crate::sla::Report, Failure> {
+    // Faults of both files are told together.
+    let contract = judging(contracts);
+    let case = read(facts).and_then(|text| facts::parse(&text, &shown(facts)).map_err(|faults| told(&faults)));
+    let (contract, case) = match (contract, case) {
+        (Ok((_, contract)), Ok(case)) => (contract, case),
+        (Err(Failure::Usage(one)), Err(Failure::Usage(other))) => {
+            return Err(Failure::Usage(format!("{one}\n{other}")));
+        }
+        (Err(failure), _) | (_, Err(failure)) => return Err(failure),
+    };
+    crate::sla::evaluate(&contract, &case).map_err(|faults| told(&faults))
+}
+
+/// The contract of the first file, with the others and those beside it as its parents.
+fn judging(files: &[PathBuf]) -> Result<(Loaded, Contract), Failure> {
+    let mut loaded = files.iter().map(|file| Loaded::read(file)).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let Some(own) = loaded.next() else { return Err(Failure::Usage("no contract was named".to_owned())) };
+    let others: Vec<Written> = loaded.map(|other| other.written).collect();
+    let contract = with_parents(&own, &others).map_err(|faults| told(&faults))?;
+    Ok((own, contract))
+}
+
+/// A contract file, read.
+struct Loaded {
+    path: PathBuf,
+    written: Written,
+    sha256: String,
+}
+
+impl Loaded {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let text = read(path)?;
+        let written = Written::read(&text, &shown(path)).map_err(|faults| told(&faults))?;
+        let digest = Sha256::digest(text.as_bytes());
+        let sha256 = digest.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        Ok(Self { path: path.to_owned(), written, sha256 })
+    }
+}
+
+/// Resolves a contract with those given, and where one of its line is still missing, with those in its directory.
+fn with_parents(own: &Loaded, others: &[Written]) -> Result<Contract, Vec<Fault>> {
+    let mut known = others.to_vec();
+    if is_missing(&own.written, &known) {
+        known.extend(beside(&own.path, &known));
+    }
+    resolve(&own.written, &known)
+}
+
+/// Whether a parent of a contract, or a parent of its parent, is not among the known.
+fn is_missing(own: &Written, known: &[Written]) -> bool {
+    let mut met = BTreeSet::new();
+    let mut next = own.parent();
+    while let Some(id) = next.filter(|id| met.insert((*id).to_owned())) {
+        let Some(parent) = known.iter().find(|written| written.id() == Some(id)) else { return true };
+        next = parent.parent();
+    }
+    false
+}
+
+/// The contracts in the directory of a file whose ids are not known yet; what is no contract there is left alone.
+fn beside(path: &Path, known: &[Written]) -> Vec<Written> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|found| found.extension().is_some_and(|extension| extension == "toml") && found != path);
+    paths.sort();
+    let read = paths.iter().filter_map(|path| Written::read(&std::fs::read_to_string(path).ok()?, &shown(path)).ok());
+    read.filter(|written| written.id().is_some_and(|id| known.iter().all(|other| other.id() != Some(id)))).collect()
+}
+
+/// A contract that is right.
+#[derive(Debug, Serialize)]
+struct Checked {
+    file: String,
+    id: String,
+    version: u32,
+    sha256: String,
+    services: Vec<String>,
+    objectives: Vec<String>,
+}
+
+fn check(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
+    let mut faults: Vec<String> = Vec::new();
+    let mut loaded = Vec::new();
+    for file in files {
+        match Loaded::read(file) {
+            Ok(read) => loaded.push(read),
+            Err(Failure::Usage(what)) => faults.push(what),
+            Err(other) => return Err(other),
+        }
+    }
+    let all: Vec<Written> = loaded.iter().map(|each| each.written.clone()).collect();
+    let mut checked = Vec::new();
+    for own in &loaded {
+        let others: Vec<Written> = all.iter().filter(|other| other.file() != own.written.file()).cloned().collect();
+        match with_parents(own, &others) {
+            Ok(contract) => checked.push(Checked {
+                file: shown(&own.path),
+                id: contract.agreement.id.clone(),
+                version: contract.agreement.version,
+                sha256: own.sha256.clone(),
+                services: contract.services.iter().map(|service| service.id.clone()).collect(),
+                objectives: contract.objectives.iter().map(|objective| objective.id.clone()).collect(),
+            }),
+            Err(found) => faults.extend(found.iter().map(ToString::to_string)),
+        }
+    }
+    if !faults.is_empty() {
+        // A parent's faults show once, however many inherit from it.
+        let mut seen = BTreeSet::new();
+        faults.retain(|fault| seen.insert(fault.clone()));
+        return Err(Failure::Usage(faults.join("\n")));
+    }
+    if json {
+        print_json(&checked);
+    } else {
+        let lines: Vec<String> = checked
+            .iter()
+            .map(|each| {
+                let Checked { file, id, version, services, objectives, .. } = each;
+                let (services, objectives) = (list_or_none(services), list_or_none(objectives));
+                format!("{file}: {id} version {version} is right; services: {services}; objectives: {objectives}\n")
+            })
+            .collect();
+        print_text(&lines.concat());
+    }
+    Ok(Exit::Done)
+}
+
+fn list_or_none(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// One line of a contract, resolved.
+#[derive(Debug, Serialize)]
+struct Shown {
+    id: String,
+    version: u32,
+    sha256: String,
+    sections: Vec<Section>,
+}
+
+#[derive(Debug, Serialize)]
+struct Section {
+    section: &'static str,
+    from: String,
+    terms: Vec<String>,
+}
+
+fn show(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
+    let (own, contract) = judging(files)?;
+    let sections = contract
+        .origins
+        .iter()
+        .map(|(section, from)| Section { section, from: from.clone(), terms: verdict::terms(&contract, section) })
+        .collect();
+    let (id, version) = (contract.agreement.id.clone(), contract.agreement.version);
+    let shown = Shown { id, version, sha256: own.sha256, sections };
+    if json {
+        print_json(&shown);
+        return Ok(Exit::Done);
+    }
+    let mut text = format!("{} version {}\nsha256 {}\n", shown.id, shown.version, shown.sha256);
+    for section in &shown.sections {
+        let _ = writeln!(text, "\n{} (from {})", section.section, section.from);
+        for term in &section.terms {
+            let _ = writeln!(text, "  {term}");
+        }
+    }
+    print_text(&text);
+    Ok(Exit::Done)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{}: cannot be read: {error}", shown(path))))
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn told(faults: &[Fault]) -> Failure {
+    Failure::Usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+fn print_json<T: Serialize>(value: &T) {
+    let text = serde_json::to_string_pretty(value).expect("reports hold nothing that JSON cannot");
+    println!("{text}");
+}
+
+fn print_text(text: &str) {
+    print!("{text}");
 }

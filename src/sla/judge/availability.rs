@@ -1,0 +1,256 @@
+//! Availability: 1 − qualified downtime / the period.
+
+use crate::base::decimal::{Exact, Rounding};
+use crate::base::time::Wall;
+use crate::sla::calendar::Stretch;
+use crate::sla::judge::outages::{self, Counting, Happening, Outage};
+use crate::sla::judge::{Compared, Court, Ground, Growth, Judged, claims, compare, coverage};
+use crate::sla::report::Outcome;
+use crate::sla::span::Span;
+use crate::sla::terms::{Definition, Objective, OutageTerms, Unit, UnknownIs};
+use crate::sla::words;
+
+/// What is left of what happened once everything that does not count is taken away.
+struct Tally {
+    outages: Vec<Outage>,
+    /// Qualified downtime in the window, in nanoseconds.
+    downtime: i128,
+    /// Downtime in the window that exclusions removed.
+    removed: i128,
+    /// How many outages there were before they had to qualify.
+    before: usize,
+}
+
+pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: Stretch, window: Span) -> Judged<'a> {
+    let Some(terms) = &objective.outage else {
+        return Judged::nothing(objective, stretch, "no outage is defined".to_owned());
+    };
+    let all = court.happenings(objective);
+    let ground = court.ground(objective, &stretch, window, &all);
+    let now = court.now(window);
+    let mut happened: Vec<Happening> = all.into_iter().filter_map(|each| each.cut(now)).collect();
+    let known = court.timelines.get(objective.id.as_str()).map(super::Timeline::known);
+    let mut unknown = court.unknown(known.as_ref(), &ground, &happened, now);
+    let mut steps = Vec::new();
+    if !unknown.is_empty() && terms.unknown_is != UnknownIs::Unknown {
+        steps.push(format!("{} are unknown and count as {}", words::seconds(unknown.nanos()), terms.unknown_is));
+        if terms.unknown_is == UnknownIs::Down {
+            happened.extend(unknown.iter().map(Happening::unknown));
+        }
+        unknown = super::Spans::none();
+    }
+    let coverage = coverage(&ground.base, &unknown);
+    let tally = tally(court, objective, terms, &ground, window, &happened);
+    tell(&tally, &ground, window, &mut steps);
+
+    let Some(length) = length(objective, &ground) else {
+        let mut judged =
+            Judged::nothing(objective, stretch, "exclusions and hours leave nothing of the period".to_owned());
+        judged.provisional = now.is_some();
+        return judged;
+    };
+    let computed = share_up(tally.downtime, &length, objective.unit);
+    let (exact, text) = match court.facts.values.get(&objective.id) {
+        Some(value) => {
+            steps.push(format!("the facts give {} {}, which wins over the events", value.written, objective.unit));
+            (value.value.clone(), value.written.clone())
+        }
+        None => {
+            let text = computed.fixed(6, Rounding::Down);
+            steps.push(arithmetic(&tally, &length, &stretch, objective, &text));
+            (computed, text)
+        }
+    };
+    let given = court.facts.values.contains_key(&objective.id);
+    let compared = compare(objective, &exact);
+    steps.extend(compared.steps.iter().cloned());
+    let at_worst = now.filter(|_| !given).map(|now| {
+        let worst = worst(court, objective, terms, &ground, window, &happened, now);
+        compare(objective, &share_up(worst, &length, objective.unit)).outcome
+    });
+    let least = objective.measure.as_ref().map(|measure| &measure.min_coverage);
+    let enough = least.is_none_or(|least| coverage >= *least);
+    let outcome = settle(&compared, &Certain { now, given, at_worst, enough }, &mut steps);
+    if !enough {
+        let (coverage, least) = (coverage.fixed(6, Rounding::Down), least.cloned().unwrap_or_default());
+        steps.push(match outcome {
+            Outcome::Breached => {
+                format!("coverage is {coverage} %, below {least} %; the target is missed all the same")
+            }
+            _ => format!("coverage is {coverage} %, below {least} %: {outcome}"),
+        });
+    }
+    let growth = growth(court, objective, window, &tally, &length, given.then_some(&compared.actual));
+    Judged {
+        objective,
+        stretch,
+        outcome,
+        provisional: now.is_some(),
+        actual: Some(compared.actual),
+        exact: Some(text),
+        coverage,
+        downtime: Some(tally.downtime),
+        excluded: Some(tally.removed),
+        beyond: None,
+        growth,
+        matter: tally.outages,
+        credit: Exact::zero(),
+        steps,
+    }
+}
+
+/// What is certain, and what is not.
+struct Certain {
+    /// While the period runs: where it stands.
+    now: Option<Wall>,
+    /// Whether the actual is given, not worked out.
+    given: bool,
+    /// While it runs: how it ends if all that is to come is bad.
+    at_worst: Option<Outcome>,
+    /// Whether enough is known.
+    enough: bool,
+}
+
+fn settle(compared: &Compared, certain: &Certain, steps: &mut Vec<String>) -> Outcome {
+    let Some(now) = certain.now else {
+        return if compared.outcome == Outcome::Met && !certain.enough {
+            Outcome::NotDetermined
+        } else {
+            compared.outcome
+        };
+    };
+    if certain.given {
+        steps.push(format!("the period still runs at {now}, so a given value is not final: not_determined"));
+        return Outcome::NotDetermined;
+    }
+    match (compared.outcome, certain.at_worst) {
+        (Outcome::Breached, _) => {
+            steps.push(format!("the period still runs at {now}; even if all that is to come is good: breached"));
+            Outcome::Breached
+        }
+        (_, Some(Outcome::Met)) if certain.enough => {
+            steps.push(format!("the period still runs at {now}; even if all that is to come is bad: met"));
+            Outcome::Met
+        }
+        _ => {
+            steps.push(format!("the period still runs at {now}, and nothing is certain yet: not_determined"));
+            Outcome::NotDetermined
+        }
+    }
+}
+
+fn tally(
+    court: &Court<'_>,
+    objective: &Objective,
+    terms: &OutageTerms,
+    ground: &Ground,
+    window: Span,
+    happened: &[Happening],
+) -> Tally {
+    let by_ticket = terms.definition == Definition::Ticket;
+    let counting = Counting { sides: &terms.sides, severity: objective.severity, by_ticket };
+    let joined = outages::joined(happened, court.contract, &court.service.id, &counting);
+    let inside = match &ground.hours {
+        Some(hours) => outages::keep(joined, |parts| parts.and(hours)),
+        None => outages::keep(joined, Clone::clone),
+    };
+    let removed = inside.iter().map(|outage| outage.parts.and(&ground.excluded.downtime).within(window).nanos()).sum();
+    let left = outages::keep(inside, |parts| parts.minus(&ground.excluded.downtime));
+    let in_window = |outage: &Outage| !outage.parts.within(window).is_empty() || window.holds(outage.begins());
+    let before = left.iter().filter(|outage| in_window(outage)).count();
+    let mut outages = outages::qualified(left, objective.qualify.as_ref(), court.zone);
+    outages.retain(in_window);
+    let downtime = outages.iter().map(|outage| outage.parts.within(window).nanos()).sum();
+    Tally { outages, downtime, removed, before }
+}
+
+/// The downtime of the window if everything from `now` on is bad.
+fn worst(
+    court: &Court<'_>,
+    objective: &Objective,
+    terms: &OutageTerms,
+    ground: &Ground,
+    window: Span,
+    happened: &[Happening],
+    now: Wall,
+) -> i128 {
+    let rest = Happening::unknown(Span::new(now.max(window.from), window.to));
+    let all: Vec<Happening> = happened.iter().cloned().chain([rest]).collect();
+    tally(court, objective, terms, ground, window, &all).downtime
+}
+
+/// What availability is a share of, in seconds; absent when that is nothing.
+fn length(objective: &Objective, ground: &Ground) -> Option<Exact> {
+    let length = match &objective.aggregate.fixed_minutes {
+        Some(minutes) => minutes * &Exact::from(60),
+        None => Exact::seconds(ground.base.nanos()),
+    };
+    (length.is_positive() && !ground.base.is_empty()).then_some(length)
+}
+
+/// The share of time that was not down, in percent or as a ratio; never below none.
+fn share_up(downtime: i128, length: &Exact, unit: Unit) -> Exact {
+    let down = Exact::seconds(downtime).over(length).unwrap_or_default();
+    let up = (&Exact::one() - &down).max(Exact::zero());
+    if unit == Unit::Percent { &up * &Exact::hundred() } else { up }
+}
+
+fn arithmetic(tally: &Tally, length: &Exact, stretch: &Stretch, objective: &Objective, text: &str) -> String {
+    let of = match &objective.aggregate.fixed_minutes {
+        Some(minutes) => format!("an agreed {minutes} minutes"),
+        None => stretch.name.to_string(),
+    };
+    let down = words::seconds(tally.downtime);
+    format!("downtime is {down} of {length} s ({of}): 1 − {down} / {length} s = {text} {}", objective.unit)
+}
+
+fn tell(tally: &Tally, ground: &Ground, window: Span, steps: &mut Vec<String>) {
+    for (id, spans, notes) in &ground.excluded.each {
+        let inside = spans.within(window).nanos();
+        if inside > 0 {
+            steps.push(format!("exclusion {id:?} holds for {}", words::seconds(inside)));
+        }
+        steps.extend(notes.iter().map(|note| format!("exclusion {id:?}: {note}, and so count")));
+    }
+    if tally.removed > 0 {
+        steps.push(format!("{} of downtime are excluded", words::seconds(tally.removed)));
+    }
+    if tally.before > 0 && tally.outages.is_empty() {
+        steps.push(format!("of {} none qualifies", words::counted(tally.before, "outage")));
+    }
+    let lengths = words::lengths(tally.outages.iter().map(Outage::nanos));
+    steps.push(match tally.outages.len() {
+        0 => "no outage counts".to_owned(),
+        1 => format!("one outage qualifies: {lengths}"),
+        many => format!("{} outages qualify: {lengths}", words::number(many)),
+    });
+}
+
+fn growth(
+    court: &Court<'_>,
+    objective: &Objective,
+    window: Span,
+    tally: &Tally,
+    length: &Exact,
+    given: Option<&Exact>,
+) -> Growth {
+    let begun: Vec<&Outage> = tally.outages.iter().filter(|outage| window.holds(outage.begins())).collect();
+    let share = |value: &Exact| match objective.unit {
+        Unit::Percent => value.over(&Exact::hundred()).unwrap_or_default(),
+        _ => value.clone(),
+    };
+    let down_at = |value: &Exact| &(&Exact::one() - &share(value)) * length;
+    let downtime = Exact::seconds(tally.downtime);
+    let excess = &given.map_or_else(|| downtime.clone(), down_at) - &down_at(&objective.target.value);
+    let mut days: Vec<_> = begun.iter().map(|outage| court.zone.day(outage.begins())).collect();
+    days.sort_unstable();
+    days.dedup();
+    Growth {
+        downtime,
+        excess: excess.max(Exact::zero()),
+        events: begun.iter().map(|outage| (Exact::seconds(outage.nanos()), claims::ticketed(court, outage))).collect(),
+        days,
+        count: court.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
+        ticketed: tally.outages.iter().any(|outage| claims::ticketed(court, outage)),
+    }
+}

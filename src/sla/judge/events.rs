@@ -1,0 +1,153 @@
+//! Times to restore and to notify: each outage belongs whole to the period in which it begins.
+
+use crate::base::decimal::Exact;
+use crate::base::time::Wall;
+use crate::sla::calendar::Stretch;
+use crate::sla::judge::outages::{self, Happening, Outage};
+use crate::sla::judge::{Court, Ground, Growth, Judged, claims, compare, coverage};
+use crate::sla::report::Outcome;
+use crate::sla::span::{Span, Spans};
+use crate::sla::terms::{EventStatistic, Metric, Objective, Op, Unit};
+use crate::sla::words;
+
+pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: Stretch, window: Span) -> Judged<'a> {
+    let all = court.service_happenings();
+    let ground = court.ground(objective, &stretch, window, &all);
+    let now = court.now(window);
+    let happened: Vec<Happening> = all.into_iter().filter_map(|each| each.cut(now)).collect();
+    let outages = counted(court, objective, &ground, window, &happened);
+    let times: Vec<Option<i128>> = outages.iter().map(|outage| time(objective, outage, &ground)).collect();
+    let unknown = court.unknown(None, &ground, &happened, now);
+    let coverage = coverage(&ground.base, &unknown);
+    let mut judged =
+        Judged { coverage, provisional: now.is_some(), ..Judged::nothing(objective, stretch, String::new()) };
+    judged.steps.clear();
+    judged.growth = growth(court, objective, &outages, &times);
+    let known: Vec<Exact> = times.iter().flatten().map(|&nanos| in_unit(nanos, objective.unit)).collect();
+    let beyond = known.iter().filter(|time| !objective.op.holds(time, &objective.target.value)).count();
+    judged.beyond = Some(beyond as u64);
+    judged.growth.count = Exact::from(beyond as u64);
+    judged.matter = outages;
+
+    if let Some(value) = court.facts.values.get(&objective.id) {
+        judged.steps.push(format!("the facts give {} {}", value.written, objective.unit));
+        let compared = compare(objective, &value.value);
+        judged.steps.extend(compared.steps);
+        judged.exact = Some(value.written.clone());
+        judged.actual = Some(compared.actual);
+        judged.outcome = if now.is_some() { Outcome::NotDetermined } else { compared.outcome };
+        return judged;
+    }
+    if judged.matter.is_empty() {
+        judged.steps.push("nothing happened".to_owned());
+        judged.exact = Some("0".to_owned());
+        judged.actual = Some(Exact::zero());
+        judged.outcome = if now.is_some() { Outcome::NotDetermined } else { Outcome::Met };
+        judged.steps.push(format!("0 {}: {}", objective.unit, judged.outcome));
+        return judged;
+    }
+    let verb = if objective.metric == Metric::TimeToRestore { "restored" } else { "notified" };
+    let lengths = words::lengths(times.iter().flatten().copied());
+    judged.steps.push(format!("{} {verb}, after {lengths}", words::counted(known.len(), "outage")));
+    if known.len() < times.len() {
+        let missing = words::counted(times.len() - known.len(), "event");
+        judged.steps.push(format!("{missing} without a notice: {}", Outcome::NotDetermined));
+        return judged;
+    }
+    let statistic = objective.aggregate.statistic.unwrap_or(EventStatistic::Each);
+    let exact = match statistic {
+        EventStatistic::Mean => {
+            let sum: Exact = known.iter().cloned().sum();
+            sum.over(&Exact::from(known.len() as u64)).unwrap_or_default()
+        }
+        EventStatistic::Max | EventStatistic::Each => known.iter().max().cloned().unwrap_or_default(),
+    };
+    let text = exact.trimmed(6);
+    let what = match statistic {
+        EventStatistic::Mean => "their mean",
+        EventStatistic::Max => "the longest",
+        EventStatistic::Each => "each counts, and the worst",
+    };
+    judged.steps.push(format!("{what} is {text} {}; beyond the target: {}", objective.unit, words::number(beyond)));
+    let compared = compare(objective, &exact);
+    judged.steps.extend(compared.steps);
+    judged.exact = Some(text);
+    judged.actual = Some(compared.actual);
+    judged.outcome = compared.outcome;
+    let lasts = judged.matter.iter().any(|outage| outage.lasts);
+    if now.is_some() || lasts {
+        // What lasts only grows; a mean may still fall with what is to come.
+        let grows = matches!(objective.op, Op::AtMost | Op::Below);
+        let certain = grows && (now.is_none() || statistic != EventStatistic::Mean);
+        judged.outcome = match compared.outcome {
+            Outcome::Breached if certain => Outcome::Breached,
+            _ => Outcome::NotDetermined,
+        };
+        let why = now.map_or("an outage still lasts".to_owned(), |now| format!("the period still runs at {now}"));
+        judged.steps.push(format!("{why}: {}", judged.outcome));
+    }
+    judged
+}
+
+/// The outages of the provider's or of nobody's side that begin in the window, are not excluded whole, touch the hours,
+/// and are long enough.
+fn counted(
+    court: &Court<'_>,
+    objective: &Objective,
+    ground: &Ground,
+    window: Span,
+    happened: &[Happening],
+) -> Vec<Outage> {
+    let joined = court.provider_outages(happened, Some(objective));
+    let kept = joined.into_iter().filter(|outage| {
+        let whole = Spans::from(outage.event);
+        let excluded = whole.minus(&ground.excluded.downtime).is_empty() && !whole.is_empty();
+        let inside = ground.hours.as_ref().is_none_or(|hours| !whole.and(hours).is_empty());
+        !excluded && inside && window.holds(outage.event.from)
+    });
+    match &objective.qualify {
+        Some(terms) => outages::long_enough(kept.collect(), terms),
+        None => kept.collect(),
+    }
+}
+
+/// How long it took, in nanoseconds; absent where nobody was told.
+fn time(objective: &Objective, outage: &Outage, ground: &Ground) -> Option<i128> {
+    let parts = match objective.metric {
+        Metric::TimeToNotify => Spans::from(Span::new(outage.event.from, outage.notified?)),
+        _ => restoring(outage),
+    };
+    Some(ground.hours.as_ref().map_or(parts.clone(), |hours| parts.and(hours)).nanos())
+}
+
+/// From the earliest ticket's opening to the earlier of restored and closed, less waiting for the customer; without a
+/// ticket, the event.
+fn restoring(outage: &Outage) -> Spans {
+    let Some(opened) = outage.tickets.iter().map(|ticket| ticket.opened).min() else { return outage.event.into() };
+    let closed: Option<Vec<Wall>> = outage.tickets.iter().map(|ticket| ticket.closed).collect();
+    let closed = closed.and_then(|all| all.into_iter().max());
+    let to = closed.map_or(outage.event.to, |closed| closed.min(outage.event.to));
+    let waiting: Spans = outage.tickets.iter().flat_map(|ticket| ticket.waiting.iter().copied()).collect();
+    Spans::from(Span::new(opened, to)).minus(&waiting)
+}
+
+fn in_unit(nanos: i128, unit: Unit) -> Exact {
+    let seconds = Exact::seconds(nanos);
+    if unit == Unit::Ms { &seconds * &Exact::from(1000) } else { seconds }
+}
+
+fn growth(court: &Court<'_>, objective: &Objective, outages: &[Outage], times: &[Option<i128>]) -> Growth {
+    let seconds: Vec<Exact> = times.iter().map(|time| Exact::seconds(time.unwrap_or(0))).collect();
+    let mut days: Vec<_> = outages.iter().map(|outage| court.zone.day(outage.event.from)).collect();
+    days.sort_unstable();
+    days.dedup();
+    let ticketed: Vec<bool> = outages.iter().map(|outage| claims::ticketed(court, outage)).collect();
+    Growth {
+        downtime: seconds.iter().cloned().sum(),
+        excess: Exact::zero(),
+        ticketed: ticketed.contains(&true),
+        events: seconds.into_iter().zip(ticketed).collect(),
+        days,
+        count: court.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,150 @@
+//! Objectives whose actual is a figure: delay, loss, delivery, jitter, score, and plain counts.
+
+use crate::base::decimal::{Exact, Rounding};
+use crate::base::time::Wall;
+use crate::sla::calendar::Stretch;
+use crate::sla::judge::outages::Happening;
+use crate::sla::judge::{Court, Ground, Growth, Judged, claims, compare, coverage};
+use crate::sla::observed;
+use crate::sla::report::Outcome;
+use crate::sla::span::{Span, Spans};
+use crate::sla::terms::{Metric, Objective, Op, Statistic};
+
+/// Delay, loss, delivery, jitter or score: as the facts give it, else as it was measured.
+pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: Stretch, window: Span) -> Judged<'a> {
+    let happenings = court.service_happenings();
+    let ground = court.ground(objective, &stretch, window, &happenings);
+    let now = court.now(window);
+    let happened: Vec<Happening> = happenings.into_iter().filter_map(|each| each.cut(now)).collect();
+    let known = measured_time(court, objective);
+    let unknown = court.unknown(known.as_ref(), &ground, &happened, now);
+    let coverage = coverage(&ground.base, &unknown);
+    let mut judged =
+        Judged { coverage, provisional: now.is_some(), ..Judged::nothing(objective, stretch, String::new()) };
+    judged.steps.clear();
+    judged.growth = growth(court, objective, window, &happened);
+    if !actual(court, objective, &ground, now, &mut judged) {
+        judged.steps.push(format!("no value is known: {}", judged.outcome));
+        return judged;
+    }
+    let least = objective.measure.as_ref().map_or_else(Exact::zero, |measure| measure.min_coverage.clone());
+    let text = judged.coverage.fixed(6, Rounding::Down);
+    if judged.coverage < least {
+        judged.outcome = Outcome::NotDetermined;
+        judged.steps.push(format!("coverage is {text} %, below {least} %: {}", judged.outcome));
+    } else if let Some(now) = now {
+        // Only what cannot fall again is certain before the end.
+        let statistic = objective.measure.as_ref().and_then(|measure| measure.statistic);
+        let highest = matches!(statistic, Some(Statistic::Max | Statistic::Rfc3550Max));
+        let certain = highest && matches!(objective.op, Op::AtMost | Op::Below) && judged.is_breached();
+        judged.outcome = if certain { Outcome::Breached } else { Outcome::NotDetermined };
+        judged.steps.push(format!("the period still runs at {now}: {}", judged.outcome));
+    }
+    judged
+}
+
+/// When the objective's probes know anything; absent where nothing is measured.
+fn measured_time(court: &Court<'_>, objective: &Objective) -> Option<Spans> {
+    let (observed, measure) = (court.observed?, objective.measure.as_ref()?);
+    if court.facts.values.contains_key(&objective.id) {
+        return None;
+    }
+    let (service, rule) = (&court.service.id, observed::knowing());
+    Some(observed::timeline(observed, court.contract, service, &measure.probes, &rule).known())
+}
+
+/// Finds and compares the actual; false when there is none.
+fn actual(
+    court: &Court<'_>,
+    objective: &Objective,
+    ground: &Ground,
+    now: Option<Wall>,
+    judged: &mut Judged<'_>,
+) -> bool {
+    let (exact, text) = if let Some(value) = court.facts.values.get(&objective.id) {
+        judged.steps.push(format!("the facts give {} {}", value.written, objective.unit));
+        (value.value.clone(), value.written.clone())
+    } else {
+        let Some(observed) = court.observed else { return false };
+        let only = objective.measure.as_ref().is_some_and(|measure| measure.only_while_available);
+        let down = if only { court.downtime() } else { Spans::none() };
+        let until = Span::new(Wall::from_nanos(i64::MIN), now.unwrap_or(Wall::from_nanos(i64::MAX)));
+        let base = ground.base.within(until);
+        let service = &court.service.id;
+        let Some(figure) = observed::figure(observed, court.contract, service, objective, &base, &down) else {
+            return false;
+        };
+        let text = match objective.metric {
+            Metric::Loss | Metric::Delivery => figure.exact.fixed(6, Rounding::Down),
+            Metric::Rtt if shares(objective) => figure.exact.fixed(6, Rounding::Down),
+            _ => figure.exact.trimmed(6),
+        };
+        if only && !down.is_empty() {
+            judged.steps.push("intervals that touch the service's downtime are left out whole".to_owned());
+        }
+        judged.steps.push(format!("{}: {text} {}", figure.step, objective.unit));
+        (figure.exact, text)
+    };
+    let compared = compare(objective, &exact);
+    judged.steps.extend(compared.steps);
+    judged.outcome = compared.outcome;
+    judged.actual = Some(compared.actual);
+    judged.exact = Some(text);
+    true
+}
+
+fn shares(objective: &Objective) -> bool {
+    objective.measure.as_ref().is_some_and(|measure| measure.statistic == Some(Statistic::ShareOver))
+}
+
+/// A count is what the facts say.
+pub(super) fn count<'a>(court: &Court<'_>, objective: &'a Objective, stretch: Stretch, window: Span) -> Judged<'a> {
+    let now = court.now(window);
+    let happened: Vec<Happening> = court.service_happenings().into_iter().filter_map(|each| each.cut(now)).collect();
+    let mut judged = Judged { provisional: now.is_some(), ..Judged::nothing(objective, stretch, String::new()) };
+    judged.coverage = Exact::hundred();
+    judged.steps.clear();
+    judged.growth = growth(court, objective, window, &happened);
+    let given = court.facts.counts.get(&objective.id).map(|count| (count.clone(), count.trimmed(6)));
+    let given = given
+        .or_else(|| court.facts.values.get(&objective.id).map(|value| (value.value.clone(), value.written.clone())));
+    let Some((exact, text)) = given else {
+        judged.steps.push(format!("the facts give no count: {}", judged.outcome));
+        return judged;
+    };
+    judged.steps.push(format!("the facts count {text}"));
+    judged.growth.count = exact.clone();
+    let compared = compare(objective, &exact);
+    judged.steps.extend(compared.steps);
+    judged.outcome = compared.outcome;
+    judged.actual = Some(compared.actual);
+    judged.exact = Some(text);
+    if let Some(now) = now {
+        // A count only rises.
+        let at_most = matches!(objective.op, Op::AtMost | Op::Below);
+        let certain = at_most == judged.is_breached();
+        judged.outcome = if certain { judged.outcome } else { Outcome::NotDetermined };
+        judged.steps.push(format!("the period still runs at {now}: {}", judged.outcome));
+    }
+    judged
+}
+
+fn growth(court: &Court<'_>, objective: &Objective, window: Span, happened: &[Happening]) -> Growth {
+    let outages = court.provider_outages(happened, Some(objective));
+    let inside = outages.iter().filter(|outage| !outage.event.and(window).is_empty());
+    Growth {
+        count: court.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
+        ticketed: inside.into_iter().any(|outage| claims::ticketed(court, outage)),
+        ..Growth::default()
+    }
+}
+
+impl Court<'_> {
+    /// When the service was down by any of its objectives' definitions.
+    fn downtime(&self) -> Spans {
+        match self.timelines.is_empty() {
+            true => self.told().iter().map(|each| each.span).collect(),
+            false => self.timelines.values().flat_map(|timeline| timeline.down.iter()).collect(),
+        }
+    }
+}
