@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::cli::{Exit, Failure, verdict};
+use crate::cli::{Exit, Failure, print, verdict};
 use crate::sla::contract::{Written, resolve};
 use crate::sla::{Contract, Fault, facts};
 
@@ -66,9 +66,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Action::Evaluate { contracts, facts, json, exit_code } => {
             let report = evaluate(contracts, facts)?;
             if *json {
-                print_json(&report);
+                print::json(&report)?;
             } else {
-                print_text(&verdict::text(&report));
+                print::line(verdict::text(&report).trim_end())?;
             }
             Ok(if *exit_code && report.is_breached() { Exit::Bad } else { Exit::Done })
         }
@@ -196,17 +196,17 @@ fn check(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
         return Err(Failure::Usage(faults.join("\n")));
     }
     if json {
-        print_json(&checked);
+        print::json(&checked)?;
     } else {
         let lines: Vec<String> = checked
             .iter()
             .map(|each| {
                 let Checked { file, id, version, services, objectives, .. } = each;
                 let (services, objectives) = (list_or_none(services), list_or_none(objectives));
-                format!("{file}: {id} version {version} is right; services: {services}; objectives: {objectives}\n")
+                format!("{file}: {id} version {version} is right; services: {services}; objectives: {objectives}")
             })
             .collect();
-        print_text(&lines.concat());
+        print::line(lines.join("\n"))?;
     }
     Ok(Exit::Done)
 }
@@ -241,7 +241,7 @@ fn show(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
     let (id, version) = (contract.agreement.id.clone(), contract.agreement.version);
     let shown = Shown { id, version, sha256: own.sha256, sections };
     if json {
-        print_json(&shown);
+        print::json(&shown)?;
         return Ok(Exit::Done);
     }
     let mut text = format!("{} version {}\nsha256 {}\n", shown.id, shown.version, shown.sha256);
@@ -251,7 +251,7 @@ fn show(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
             let _ = writeln!(text, "  {term}");
         }
     }
-    print_text(&text);
+    print::line(text.trim_end())?;
     Ok(Exit::Done)
 }
 
@@ -265,13 +265,4 @@ fn shown(path: &Path) -> String {
 
 fn told(faults: &[Fault]) -> Failure {
     Failure::Usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-}
-
-fn print_json<T: Serialize>(value: &T) {
-    let text = serde_json::to_string_pretty(value).expect("reports hold nothing that JSON cannot");
-    println!("{text}");
-}
-
-fn print_text(text: &str) {
-    print!("{text}");
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::base::decimal::Exact;
 use crate::base::time::format_duration;
+use crate::cli::print;
 use crate::sla::calendar::Weekly;
 use crate::sla::report::{Report, Verdict};
 use crate::sla::terms::{Contract, MeasuredBy, Objective, Service};
@@ -18,9 +19,10 @@ pub fn text(report: &Report) -> String {
     };
     let Report { contract, version, service, period, .. } = report;
     let _ = writeln!(text, "{contract} version {version}, service {service}, {period}; the figures of {by} bind\n");
-    let mut rows = vec![["objective", "result", "actual", "target", "coverage", "credit"].map(str::to_owned)];
-    rows.extend(report.objectives.iter().map(|verdict| row(verdict, &report.currency)));
-    text.push_str(&table(&rows));
+    let heading = ["objective", "result", "actual", "target", "coverage", "credit"].map(str::to_owned);
+    let mut rows = vec![heading.to_vec()];
+    rows.extend(report.objectives.iter().map(|verdict| row(verdict, &report.currency).to_vec()));
+    let _ = writeln!(text, "{}", print::table(&rows));
     for verdict in &report.objectives {
         let _ = writeln!(text, "\n{}", verdict.id);
         for step in &verdict.steps {
@@ -28,9 +30,6 @@ pub fn text(report: &Report) -> String {
         }
     }
     let _ = writeln!(text, "\ncredit {} {}", report.credit, report.currency);
-    for step in &report.steps {
-        let _ = writeln!(text, "  - {step}");
-    }
     if let Some(by) = report.claim.by {
         let _ = writeln!(text, "claim by {by}");
     }
@@ -42,7 +41,11 @@ pub fn text(report: &Report) -> String {
     }
     for right in &report.terminations {
         let (id, accrued, until) = (&right.id, right.accrued, right.exercise_by);
-        let _ = writeln!(text, "termination {id}: the {} may leave; accrued {accrued}, {}; exercise by {until}", right.by, right.why);
+        let _ = writeln!(
+            text,
+            "termination {id}: the {} may leave; accrued {accrued}, {}; exercise by {until}",
+            right.by, right.why
+        );
     }
     for duty in &report.duties {
         let state = match (duty.done, duty.kept) {
@@ -65,22 +68,6 @@ fn row(verdict: &Verdict, currency: &str) -> [String; 6] {
         format!("{} %", verdict.coverage),
         format!("{} {currency}", verdict.credit),
     ]
-}
-
-/// Rows as a table with columns as wide as they need to be.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let line: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        let _ = writeln!(text, "{}", line.join("  ").trim_end());
-    }
-    text
 }
 
 /// Reports as comma-separated values (RFC 4180), one line for each verdict.
@@ -132,9 +119,19 @@ pub fn terms(contract: &Contract, section: &str) -> Vec<String> {
         "agreement" => {
             let until = agreement.effective_to.map_or("open end".to_owned(), |to| to.to_string());
             vec![
-                format!("level {}, between {} and {}", agreement.level, agreement.provider.name, agreement.customer.name),
-                format!("signed {}, from {} to {until}, renewal {}", agreement.signed, agreement.effective_from, agreement.renewal),
-                format!("times in {}, money in {currency}, measured by {}", agreement.timezone.name(), agreement.measured_by),
+                format!(
+                    "level {}, between {} and {}",
+                    agreement.level, agreement.provider.name, agreement.customer.name
+                ),
+                format!(
+                    "signed {}, from {} to {until}, renewal {}",
+                    agreement.signed, agreement.effective_from, agreement.renewal
+                ),
+                format!(
+                    "times in {}, money in {currency}, measured by {}",
+                    agreement.timezone.name(),
+                    agreement.measured_by
+                ),
             ]
         }
         "service" => contract.services.iter().map(|each| service(each, currency)).collect(),

@@ -64,7 +64,11 @@ fn run(
     let court = Court::new(contract, service, period, observed, facts);
     let judged: Vec<Judged<'_>> = contract.objectives_of(&service.id).map(|objective| court.judge(objective)).collect();
     let total = total::of(&court, &judged);
-    let verdicts = judged.iter().map(|judged| judged.verdict(&court)).collect();
+    let mut verdicts: Vec<Verdict> = judged.iter().map(|judged| judged.verdict(&court)).collect();
+    // How the credits became one stands with the last that earned any.
+    if let Some(last) = judged.iter().rposition(|judged| judged.credit.is_positive()) {
+        verdicts[last].steps.extend(total.steps);
+    }
     Ok(Report {
         contract: contract.agreement.id.clone(),
         version: contract.agreement.version,
@@ -77,7 +81,6 @@ fn run(
         terminations: rights::accrued(&court, &judged),
         duties: claims::duties(&court),
         measured_by: contract.agreement.measured_by,
-        steps: total.steps,
     })
 }
 

@@ -47,9 +47,6 @@ pub struct Report {
     /// Whose figures bind.
     #[serde(skip)]
     pub measured_by: MeasuredBy,
-    /// How the credit came about: combination, caps, minimum.
-    #[serde(skip)]
-    pub steps: Vec<String>,
 }
 
 /// One objective in one period, with its arithmetic.

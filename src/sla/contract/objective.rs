@@ -43,10 +43,7 @@ pub(super) fn objective(table: &Reader<'_>) -> Option<Objective> {
     if let (Some(metric), Some(unit)) = (metric, unit) {
         check_unit(table, metric, unit, measure.as_ref().and_then(|measure| measure.statistic), target.as_ref());
     }
-    let qualify = match table.table("qualify", Need::Optional) {
-        Some(qualify) => Some(qualify_terms(qualify)),
-        None => None,
-    };
+    let qualify = table.table("qualify", Need::Optional).map(qualify_terms);
     let aggregate = table
         .table("aggregate", every("objective"))
         .and_then(|aggregate| aggregate_terms(aggregate, metric, &metric_name));
