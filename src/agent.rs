@@ -1,5 +1,6 @@
 //! The edge program: probes, books what became of them, judges, records, signs, ships, and answers who asks.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +17,16 @@ use crate::agent::recorder::Recorder;
 use crate::agent::shipper::{Shipper, Shipping};
 use crate::agent::summariser::{SpanState, Summariser};
 use crate::agent::terms::Terms;
-use crate::base::time::{Clock, Now, SystemClock, Wall};
+use crate::base::time::{Clock, Mono, Now, SystemClock, Wall};
 use crate::config::agent::{AgentConfig, settings_digest};
 use crate::config::written::Faults;
 use crate::evidence::key::{PublicKey, SecretKey};
 use crate::evidence::summary::{Clock as ClockPart, ClockState, ClockStep};
 use crate::measure::event::Event;
 use crate::measure::ledger::{Ledger, Told};
+use crate::measure::probe::Probe;
 use crate::net::clock::{Kept, health};
+use crate::net::link::{self, Links};
 use crate::store::intervals::Series;
 use crate::store::keyfile::{self, KeyFault, Origin};
 use crate::store::{Found, Store, StoreError};
@@ -42,6 +45,8 @@ pub mod terms;
 const EVERY: Duration = Duration::from_secs(300);
 /// How long the last summary may take to be shipped on a stop; it is shipped at the next start otherwise.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How often the interfaces that lead to the targets are looked for.
+const WAYS: Duration = Duration::from_secs(30);
 /// Clock steps that are kept for the next summaries.
 const STEPS: usize = 100;
 
@@ -121,6 +126,10 @@ struct Session {
     summarised: Wall,
     steps: Vec<ClockStep>,
     told: Vec<Told>,
+    links: Links,
+    /// The interfaces that the probes leave by, and when they were looked for.
+    ways: (BTreeSet<String>, Option<Mono>),
+    probes: Vec<Probe>,
 }
 
 /// The task that ships, and how it is spoken to.
@@ -191,6 +200,9 @@ impl Session {
             summarised: now.wall,
             steps: Vec::new(),
             told: Vec::new(),
+            links: Links::default(),
+            ways: (BTreeSet::new(), None),
+            probes: config.probes.clone(),
         })
     }
 
@@ -212,8 +224,10 @@ impl Session {
                 },
                 now = self.prober.next(&mut events) => self.take(&mut events, now),
                 _ = tick.tick() => {
+                    let now = SystemClock.now();
                     self.live.clock(clock_word(health().kept));
-                    self.turn_page(SystemClock.now());
+                    self.look_at_links(now);
+                    self.turn_page(now);
                 }
             }
         }
@@ -249,6 +263,25 @@ impl Session {
         self.hand_over();
     }
 
+    /// Notes what changed of the carriers. Which interfaces lead to the targets is looked for now and then: a route may
+    /// change.
+    fn look_at_links(&mut self, now: Now) {
+        if self.ways.1.is_none_or(|looked| now.mono - looked >= WAYS) {
+            let addresses = self.live.addresses();
+            let ways =
+                self.probes.iter().zip(addresses).filter_map(|(probe, address)| match &probe.circuit.interface {
+                    Some(name) => Some(name.clone()),
+                    None => link::interface_towards(&probe.circuit, address?),
+                });
+            self.ways = (ways.collect(), Some(now.mono));
+        }
+        for (interface, carrier) in self.links.look(self.ways.0.iter().map(String::as_str), now.wall) {
+            let carrier = format!("{carrier:?}").to_lowercase();
+            warn!(interface, carrier, "the carrier changed");
+            self.recorder.note(now.wall, "carrier", format!("{interface}: {carrier}"));
+        }
+    }
+
     fn hand_over(&mut self) {
         for set in self.ledger.finished() {
             set.iter().for_each(|closed| self.live.closed(closed));
@@ -271,7 +304,7 @@ impl Session {
             until,
             clock: ClockPart { state, max_error_us: health.max_error_us, steps: self.steps.clone() },
             contracts: self.terms.references(),
-            link: Vec::new(),
+            link: self.links.cut(),
             verdicts: Vec::new(),
         });
         self.summarised = until;
@@ -301,7 +334,7 @@ impl Session {
     /// Ceases to send, waits for what is in the air, closes the books, signs, and ships what it can.
     async fn end(mut self) -> Result<(), AgentError> {
         let mut events = Vec::new();
-        let now = self.prober.part(&mut events).await;
+        let now = self.prober.part(prober::PARTING, &mut events).await;
         self.take(&mut events, now);
         self.ledger.close(SystemClock.now());
         self.hand_over();

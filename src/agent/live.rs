@@ -130,6 +130,12 @@ impl Live {
         self.shared.borrow_mut().fault = fault;
     }
 
+    /// The address of each probe, where it is known.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Option<IpAddr>> {
+        self.shared.borrow().probes.iter().map(|probe| probe.address).collect()
+    }
+
     /// What is measured now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

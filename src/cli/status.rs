@@ -129,7 +129,7 @@ fn headline(snapshot: &Snapshot, running: bool) -> String {
 /// The probes as a table for people.
 #[must_use]
 pub fn probes(all: &[LiveProbe]) -> String {
-    let heading = ["PROBE", "KIND", "SERVICE", "STATE", "RTT", "LAST MINUTE", "COVERAGE"].map(str::to_owned).to_vec();
+    let heading = ["PROBE", "KIND", "SERVICE", "STATE", "RTT", "LAST INTERVAL", "COVERAGE"].map(str::to_owned).to_vec();
     let rows = all.iter().map(|probe| {
         vec![
             probe.name.clone(),
