@@ -233,8 +233,14 @@ impl Session {
         }
     }
 
-    /// Books the events up to `now`, judges what they settle, and hands over what is finished.
+    /// Books the events up to `now` and hands over what is finished.
     fn take(&mut self, events: &mut Vec<Event>, now: Now) {
+        self.book(events);
+        self.turn_page(now);
+    }
+
+    /// Books events, and judges what they settle.
+    fn book(&mut self, events: &mut Vec<Event>) {
         for event in events.drain(..) {
             self.ledger.apply(&event, &mut self.told);
             self.live.apply(&event);
@@ -249,7 +255,6 @@ impl Session {
                 }
             }
         }
-        self.turn_page(now);
     }
 
     fn turn_page(&mut self, now: Now) {
@@ -334,9 +339,11 @@ impl Session {
     /// Ceases to send, waits for what is in the air, closes the books, signs, and ships what it can.
     async fn end(mut self) -> Result<(), AgentError> {
         let mut events = Vec::new();
-        let now = self.prober.part(prober::PARTING, &mut events).await;
+        let now = self.prober.cease(&mut events);
         self.take(&mut events, now);
-        self.ledger.close(SystemClock.now());
+        self.ledger.close(now);
+        self.prober.part(prober::PARTING, &mut events).await;
+        self.book(&mut events);
         self.hand_over();
         self.summarise(SystemClock.now().wall);
         self.recorder.note(SystemClock.now().wall, "stop", crate::SOFTWARE);

@@ -241,6 +241,19 @@ impl Prober {
         }
     }
 
+    /// Sends what is due, and then nothing any more; gives the instant up to which everything that was due has been told.
+    /// What is in the air is still waited for.
+    pub fn cease(&mut self, events: &mut Vec<Event>) -> Now {
+        let end = self.now().mono;
+        loop {
+            let until = self.pass(events);
+            if until.mono >= end {
+                self.stop_sending();
+                return until;
+            }
+        }
+    }
+
     /// Sends nothing any more. What is in the air is still waited for.
     pub fn stop_sending(&mut self) {
         self.sending = Sending::Off;

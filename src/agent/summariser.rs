@@ -7,10 +7,10 @@ use std::time::Duration;
 use tracing::{error, info};
 
 use crate::base::time::{Clock as _, SystemClock, Wall};
-use crate::evidence::chain::ChainId;
+use crate::evidence::chain::{ChainId, Head};
 use crate::evidence::key::SecretKey;
 use crate::evidence::summary::{
-    self, Clock, ContractRef, LinkPart, OutagePart, ProbePart, Side, Summary, VERSION, VerdictPart,
+    self, Clock, ContractRef, LinkPart, Malformed, OutagePart, ProbePart, Side, Signed, Summary, VERSION, VerdictPart,
 };
 use crate::measure::interval::Interval;
 use crate::store::intervals::{RowId, SeriesId};
@@ -46,8 +46,7 @@ pub struct Summariser {
 }
 
 impl Summariser {
-    /// Signs summaries of all intervals that no summary holds yet, a span at a time, and puts them into the outbox. An
-    /// interval that is refused by our own check is left out and told; nothing else waits for it.
+    /// Signs summaries of all intervals that no summary holds yet, a span at a time, and puts them into the outbox.
     ///
     /// # Errors
     /// When the database fails.
@@ -61,6 +60,7 @@ impl Summariser {
         };
         for span in spans(&rows, self.every) {
             let mut whole = self.whole(store, span, state)?;
+            let (from, to) = (whole.from, whole.to);
             let mut probes: BTreeMap<SeriesId, Vec<&Interval>> = BTreeMap::new();
             for (_, id, interval) in span {
                 probes.entry(*id).or_default().push(interval);
@@ -81,31 +81,47 @@ impl Summariser {
                     intervals: intervals.into_iter().map(Into::into).collect(),
                 })
                 .collect();
-            let from = whole.from;
-            let to = whole.to;
-            let signed = summary::split(whole).and_then(|parts| {
-                let mut tried = head;
-                let signed =
-                    parts.into_iter().map(|part| tried.sign(part, &self.key)).collect::<Result<Vec<_>, _>>()?;
-                head = tried;
-                Ok(signed)
-            });
-            match signed {
-                Ok(signed) => {
-                    store.told_dropped()?;
-                    for each in &signed {
-                        store.keep_summary(each, from, to)?;
-                    }
-                }
-                Err(fault) => {
-                    // It would be refused by every collector: better told here, with the data still in the database.
-                    error!(%from, %to, %fault, "a summary could not be made");
-                    let detail = format!("no summary of {from} to {to}: {fault}");
-                    store.note(SystemClock.now().wall, "summary-fault", &detail)?;
-                }
+            for signed in self.sign(store, &mut head, whole)? {
+                store.keep_summary(&signed, from, to)?;
             }
+            store.told_dropped()?;
         }
         store.set_summarised(last)
+    }
+
+    /// Signs a span's summaries. What our own check refuses every collector would refuse too: such a probe is left out and
+    /// told, and nothing else waits for it.
+    fn sign(&self, store: &Store, head: &mut Head, mut whole: Summary) -> Result<Vec<Signed>, StoreError> {
+        if let Ok(signed) = self.try_sign(head, whole.clone()) {
+            return Ok(signed);
+        }
+        let mut kept = Vec::new();
+        for part in std::mem::take(&mut whole.probes) {
+            match summary::check(&Summary { probes: vec![part.clone()], ..whole.clone() }) {
+                Ok(()) => kept.push(part),
+                Err(fault) => self.left_out(store, &whole, &part.name, &fault)?,
+            }
+        }
+        whole.probes = kept;
+        match self.try_sign(head, whole.clone()) {
+            Ok(signed) => Ok(signed),
+            Err(fault) => self.left_out(store, &whole, "all", &fault).map(|()| Vec::new()),
+        }
+    }
+
+    /// Signs a span in as many summaries as it needs; the head moves only when all are signed.
+    fn try_sign(&self, head: &mut Head, whole: Summary) -> Result<Vec<Signed>, Malformed> {
+        let mut tried = *head;
+        let parts = summary::split(whole)?;
+        let signed = parts.into_iter().map(|part| tried.sign(part, &self.key)).collect::<Result<Vec<_>, _>>()?;
+        *head = tried;
+        Ok(signed)
+    }
+
+    fn left_out(&self, store: &Store, whole: &Summary, probe: &str, fault: &Malformed) -> Result<(), StoreError> {
+        error!(from = %whole.from, to = %whole.to, probe, %fault, "a part of a summary could not be made");
+        let detail = format!("no summary of {} to {} for probe {probe}: {fault}", whole.from, whole.to);
+        store.note(SystemClock.now().wall, "summary-fault", &detail)
     }
 
     /// Everything but the probes.
@@ -142,7 +158,7 @@ impl Summariser {
         })
     }
 
-    fn begin_chain(&self, store: &Store) -> Result<crate::evidence::chain::Head, StoreError> {
+    fn begin_chain(&self, store: &Store) -> Result<Head, StoreError> {
         let head = store.begin_chain(new_chain()?)?;
         info!(chain = %head.chain, "a new chain of summaries begins");
         Ok(head)

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ fn ask(socket: &Path) -> Option<Snapshot> {
 }
 
 /// What the database says of an agent that does not run.
-fn from_store(store: &Store, dir: &PathBuf) -> Result<Snapshot, Failure> {
+fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
     let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
     let all = store.all_series().map_err(could)?;
     let mut probes = Vec::new();
