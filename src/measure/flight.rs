@@ -22,9 +22,12 @@ const QUEUED: Duration = Duration::from_millis(1);
 pub struct Flight {
     lanes: Vec<Option<Lane>>,
     /// One queue for each waiting time, each in the order of sending, hence of deadlines.
-    deadlines: Vec<(Duration, VecDeque<(Mono, ProbeId, u64)>)>,
+    deadlines: Vec<(Duration, VecDeque<Deadline>)>,
     open: usize,
 }
+
+/// When a probe's send of this number is given up.
+type Deadline = (Mono, ProbeId, u64);
 
 /// How long an answer is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

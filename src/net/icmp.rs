@@ -329,3 +329,6 @@ impl Engine for Best {
         self.portable.open(family, circuit, largest)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,407 @@
+//! The prober in a world made by hand: a clock that is moved, a network that does as it is told.
 
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+
+use super::*;
+use crate::base::time::{NANOS, Wall};
+use crate::measure::event::Stamp;
+use crate::measure::probe::Role;
+use crate::net::icmp::{self, OpenError, Port, Stamps, Unsent};
+use crate::net::socket::Fault;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// The world's state, shared by clock, engine and test.
+#[derive(Debug)]
+struct Net {
+    mono: Cell<u64>,
+    offset: Cell<i64>,
+    /// What becomes of each request: when it is answered, possibly several times.
+    fate: Cell<fn(&Echo) -> &'static [u64]>,
+    queue: RefCell<VecDeque<(u64, Arrival)>>,
+    sent: RefCell<Vec<Echo>>,
+    missing: Cell<bool>,
+    opened: Cell<u32>,
+    full: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct Handle(Rc<Net>);
+
+impl Net {
+    fn new() -> Rc<Self> {
+        Rc::new(Self {
+            mono: Cell::new(1_000 * NANOS.unsigned_abs()),
+            offset: Cell::new(1_700_000_000 * NANOS),
+            fate: Cell::new(|_| &[24]),
+            queue: RefCell::default(),
+            sent: RefCell::default(),
+            missing: Cell::new(false),
+            opened: Cell::new(0),
+            full: Cell::new(false),
+        })
+    }
+
+    fn wall(&self, mono: u64) -> Wall {
+        Wall::from_nanos(i64::try_from(mono).unwrap() + self.offset.get())
+    }
+}
+
+impl Clock for Handle {
+    fn now(&self) -> Now {
+        let mono = self.0.mono.get();
+        Now { wall: self.0.wall(mono), mono: Mono::from_nanos(mono) }
+    }
+}
+
+impl Engine for Handle {
+    fn open(&self, _: Family, circuit: &Circuit, _: u16) -> Result<Box<dyn Port>, OpenError> {
+        self.0.opened.set(self.0.opened.get() + 1);
+        match &circuit.interface {
+            Some(interface) if self.0.missing.get() => Err(OpenError::Circuit(Fault::Interface(interface.clone()))),
+            _ => Ok(Box::new(Self(Rc::clone(&self.0)))),
+        }
+    }
+}
+
+impl Port for Handle {
+    fn send(&mut self, batch: &[Echo], faults: &mut Vec<(usize, Unsent)>) {
+        let now = self.0.mono.get();
+        for (place, echo) in batch.iter().enumerate() {
+            if self.0.full.get() {
+                faults.push((place, Unsent::Buffer));
+                continue;
+            }
+            self.0.sent.borrow_mut().push(*echo);
+            let mut queue = self.0.queue.borrow_mut();
+            queue.push_back((now + 5_000, Arrival::Departed { token: echo.token, at: self.0.wall(now + 5_000) }));
+            for after in (self.0.fate.get())(echo) {
+                let at = now + 5_000 + after * 1_000_000;
+                let heard = Heard::At(None);
+                queue.push_back((
+                    at,
+                    Arrival::Reply { token: echo.token, heard, ttl: Some(57), bytes: 64, from: echo.to },
+                ));
+            }
+        }
+    }
+
+    fn drain(&mut self, arrivals: &mut Vec<Arrival>) -> Drained {
+        let now = self.0.mono.get();
+        let mut here: Vec<_> = Vec::new();
+        self.0.queue.borrow_mut().retain(|entry| {
+            let stays = entry.0 > now;
+            if !stays {
+                here.push(*entry);
+            }
+            stays
+        });
+        here.sort_by_key(|(at, arrival)| (!matches!(arrival, Arrival::Departed { .. }), *at));
+        arrivals.extend(here.into_iter().map(|(at, arrival)| match arrival {
+            // The kernel stamps by the wall clock as it stands at that moment.
+            Arrival::Reply { token, ttl, bytes, from, .. } => {
+                Arrival::Reply { token, heard: Heard::At(Some(self.0.wall(at))), ttl, bytes, from }
+            }
+            other => other,
+        }));
+        Drained::Dry
+    }
+
+    fn means(&self) -> Means {
+        Means { socket: icmp::Kind::Raw, stamps: Stamps::Kernel }
+    }
+
+    fn room(&self) -> usize {
+        1000
+    }
+
+    fn is_stale(&self) -> bool {
+        false
+    }
+}
+
+fn probe(name: &str, period: Duration) -> Probe {
+    Probe {
+        name: name.to_owned(),
+        service: None,
+        role: Role::Path,
+        test: Test::Icmp { target: "10.99.1.1".to_owned(), size: 56 },
+        family: Wanted::Any,
+        period,
+        timeout: MS * 2000,
+        cutoff: MS * 1000,
+        circuit: Circuit::default(),
+    }
+}
+
+/// A prober and its world.
+struct Desk {
+    net: Rc<Net>,
+    prober: Prober,
+    events: Vec<Event>,
+    untils: Vec<Now>,
+}
+
+impl Desk {
+    fn new(probes: Vec<Probe>) -> Self {
+        Self::within(Net::new(), probes)
+    }
+
+    fn within(net: Rc<Net>, probes: Vec<Probe>) -> Self {
+        let world = World {
+            engine: Box::new(Handle(Rc::clone(&net))),
+            resolver: Resolver::system(),
+            clock: Box::new(Handle(Rc::clone(&net))),
+            pace: Pace::Thrifty,
+        };
+        Self { prober: Prober::new(probes, world), net, events: Vec::new(), untils: Vec::new() }
+    }
+
+    /// Lets time go on, waking the prober whenever it asked to be.
+    fn run(&mut self, length: Duration) {
+        let end = self.net.mono.get() + u64::try_from(length.as_nanos()).unwrap();
+        while self.prober.wake.nanos() <= end {
+            self.net.mono.set(self.net.mono.get().max(self.prober.wake.nanos()));
+            self.pass();
+        }
+        self.net.mono.set(end);
+    }
+
+    /// Time goes on and the process does not.
+    fn stall(&mut self, length: Duration) {
+        self.net.mono.set(self.net.mono.get() + u64::try_from(length.as_nanos()).unwrap());
+    }
+
+    fn pass(&mut self) {
+        let mut events = Vec::new();
+        self.untils.push(self.prober.pass(&mut events));
+        self.events.append(&mut events);
+    }
+
+    fn settled(&self) -> impl Iterator<Item = &Settled> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Settled(settled) => Some(settled),
+            _ => None,
+        })
+    }
+
+    fn count(&self, reason: &str) -> usize {
+        let named = |settled: &&Settled| settled.reason.as_ref().is_some_and(|each| each.to_string() == reason);
+        self.settled().filter(named).count()
+    }
+
+    /// The promise: due in order without a hole, in the order of time, settled exactly once and after being due.
+    fn check(&self) {
+        let mut next: HashMap<ProbeId, u64> = HashMap::new();
+        let mut open = HashSet::new();
+        let mut last = Mono::default();
+        for event in &self.events {
+            match event {
+                Event::Due { probe, send, at } => {
+                    assert!(*at >= last, "{event:?} is due before {last:?}");
+                    last = *at;
+                    assert_eq!(*send, *next.entry(*probe).or_default());
+                    next.insert(*probe, send + 1);
+                    open.insert((*probe, *send));
+                }
+                Event::Settled(settled) => assert!(open.remove(&(settled.probe, settled.send)), "{settled:?}"),
+                _ => {}
+            }
+        }
+        assert_eq!(open.len(), self.prober.in_air(), "what is not settled is in the air: {open:?}");
+        assert!(self.untils.is_sorted_by_key(|until| until.mono), "what is told goes forwards in time");
+    }
+}
+
+#[tokio::test]
+async fn each_send_is_due_once_and_settled_once() {
+    let probes = (0..40).map(|index| probe(&format!("p{index}"), MS * (50 + index * 37))).collect::<Vec<_>>();
+    let net = Net::new();
+    net.fate.set(|echo| match echo.token.send % 7 {
+        0 => &[],
+        1 => &[20, 25],
+        2 => &[1500],
+        3 => &[2500],
+        _ => &[24],
+    });
+    let mut desk = Desk::within(net, probes);
+    desk.run(MS * 60_000);
+    desk.check();
+    let outcomes: HashSet<_> = desk.settled().map(|settled| settled.outcome.letter()).collect();
+    assert_eq!(outcomes, HashSet::from(['a', 't', 'l']));
+    for settled in desk.settled().filter(|settled| settled.outcome.has_rtt()) {
+        let expected = if settled.send % 7 == 1 { 20 } else { 24 };
+        let expected = if settled.outcome == Outcome::Late { 1500 } else { expected };
+        assert_eq!((settled.rtt_ns, settled.stamp), (Some(expected * 1_000_000), Some(Stamp::Kernel)));
+    }
+    assert!(desk.events.iter().any(|event| matches!(event, Event::Duplicate { send, .. } if send % 7 == 1)));
+    assert!(desk.events.iter().all(|event| !matches!(event, Event::Duplicate { send, .. } if send % 7 != 1)));
+    assert!(desk.events.iter().all(|event| !matches!(event, Event::Lag { .. })), "it was never late");
+}
+
+#[tokio::test]
+async fn a_target_that_answers_is_read_without_a_wake_up_of_its_own() {
+    let mut desk = Desk::new((0..1000).map(|index| probe(&format!("p{index}"), MS * 1000)).collect());
+    desk.run(MS * 20_000);
+    desk.check();
+    assert!(desk.settled().all(|settled| settled.outcome == Outcome::Answered));
+    assert!(desk.untils.len() <= 20 * 52, "{} passes in 20 s", desk.untils.len());
+}
+
+#[tokio::test]
+async fn after_a_standstill_nothing_is_sent_in_a_burst_and_nothing_is_called_lost() {
+    let net = Net::new();
+    // Every third request is never answered, the others take 3 s at a time when the process stands still.
+    net.fate.set(|echo| if echo.token.send % 3 == 0 { &[] } else { &[700] });
+    let mut desk = Desk::within(net, (0..20).map(|index| probe(&format!("p{index}"), MS * 1000)).collect());
+    desk.run(MS * 1300);
+    desk.check();
+    let (sent, lost) = (desk.net.sent.borrow().len(), desk.count("lost/timeout"));
+    desk.stall(MS * 30_000);
+    desk.pass();
+    assert_eq!(desk.net.sent.borrow().len(), sent, "nothing is sent at once");
+    desk.check();
+    assert_eq!(desk.count("not-observed/late"), 600);
+    assert!(desk.count("not-observed/gap") > 0);
+    assert_eq!(desk.count("lost/timeout"), lost, "what nobody waited for is not lost");
+    let answered: Vec<_> = desk.settled().filter(|settled| settled.outcome.has_rtt()).collect();
+    assert!(answered.iter().all(|settled| settled.rtt_ns == Some(700_000_000)), "the kernel stamped it meanwhile");
+    desk.run(MS * 10_000);
+    desk.check();
+    assert!(desk.count("lost/timeout") > lost, "from here on it is observed again");
+}
+
+#[tokio::test]
+async fn a_long_backlog_is_told_in_parts_and_in_order() {
+    let mut desk = Desk::new((0..10).map(|index| probe(&format!("p{index}"), MS * 100)).collect());
+    desk.run(MS * 500);
+    desk.stall(MS * 600_000);
+    let before = desk.untils.len();
+    desk.run(MS * 2000);
+    desk.check();
+    assert!(desk.untils.len() > before + 10, "in parts");
+    assert!((60_000 - 100..=60_000).contains(&desk.count("not-observed/late")), "{}", desk.count("not-observed/late"));
+}
+
+#[tokio::test]
+async fn a_clock_stepped_by_an_hour_changes_no_rtt() {
+    for by in [3600 * NANOS, -3600 * NANOS] {
+        let mut desk = Desk::new((0..50).map(|index| probe(&format!("p{index}"), MS * 100)).collect());
+        for step in 0..20 {
+            desk.run(MS * 333);
+            desk.net.offset.set(desk.net.offset.get() + if step % 2 == 0 { by } else { -by });
+        }
+        desk.check();
+        assert!(desk.settled().count() > 3000);
+        for settled in desk.settled() {
+            assert_eq!((settled.outcome, settled.rtt_ns), (Outcome::Answered, Some(24_000_000)), "{settled:?}");
+        }
+        assert!(desk.settled().any(|settled| settled.stamp == Some(Stamp::User)));
+    }
+}
+
+#[tokio::test]
+async fn an_overflow_makes_silence_unknown_and_a_full_buffer_is_not_sent() {
+    let net = Net::new();
+    net.fate.set(|echo| if echo.token.send % 2 == 0 { &[] } else { &[24] });
+    let mut desk = Desk::within(net, vec![probe("p", MS * 300)]);
+    desk.run(MS * 650);
+    desk.net.queue.borrow_mut().push_back((0, Arrival::Overflow));
+    desk.run(MS * 4000);
+    desk.check();
+    let overflown = desk.count("not-observed/overflow");
+    assert!((1..=2).contains(&overflown), "{overflown}");
+    assert!(desk.count("lost/timeout") > 0);
+    desk.net.full.set(true);
+    desk.run(MS * 3000);
+    desk.check();
+    assert_eq!(desk.count("not-sent/buffer"), 10);
+}
+
+#[tokio::test]
+async fn a_missing_interface_is_tried_again_with_pauses_and_used_once_it_is_there() {
+    let net = Net::new();
+    net.missing.set(true);
+    let mut one = probe("p", MS * 100);
+    one.circuit.interface = Some("ppp0".to_owned());
+    let mut desk = Desk::within(net, vec![one, probe("q", MS * 100)]);
+    desk.run(MS * 60_000);
+    desk.check();
+    assert_eq!(desk.count("not-sent/interface"), 600);
+    assert!(desk.net.opened.get() < 10, "{} tries", desk.net.opened.get());
+    assert!(matches!(&desk.prober.ports()[0].state, Err(shut) if shut.why.contains("\"ppp0\"")));
+    desk.net.missing.set(false);
+    desk.run(MS * 31_000);
+    desk.check();
+    let last = desk.settled().filter(|settled| settled.probe == ProbeId(0)).last().unwrap();
+    assert_eq!(last.outcome, Outcome::Answered);
+}
+
+#[tokio::test]
+async fn at_the_end_what_is_in_the_air_is_waited_for_and_then_not_observed() {
+    let net = Net::new();
+    net.fate.set(|_| &[]);
+    let mut desk = Desk::within(net, vec![probe("p", MS * 500)]);
+    desk.run(MS * 1200);
+    assert!(desk.prober.in_air() > 0);
+    let sent = desk.net.sent.borrow().len();
+    let mut events = Vec::new();
+    desk.prober.part(Duration::ZERO, &mut events).await;
+    desk.events.append(&mut events);
+    desk.check();
+    assert_eq!((desk.prober.in_air(), desk.net.sent.borrow().len()), (0, sent));
+    assert!(desk.count("not-observed/stopped") > 0);
+    assert!(desk.prober.is_done());
+}
+
+#[tokio::test]
+async fn a_reload_keeps_what_is_unchanged_and_settles_what_is_gone() {
+    let net = Net::new();
+    net.fate.set(|_| &[900]);
+    let mut desk = Desk::within(net, ["a", "b", "c"].map(|name| probe(name, MS * 500)).to_vec());
+    desk.run(MS * 1200);
+    let mut changed = probe("b", MS * 500);
+    changed.timeout = MS * 1000;
+    let mut events = Vec::new();
+    let ids = desk.prober.reload(vec![probe("c", MS * 500), changed, probe("d", MS * 500)], &mut events);
+    assert_eq!(ids[0], ProbeId(2), "unchanged");
+    assert_eq!(HashSet::from([ids[1], ids[2]]), HashSet::from([ProbeId(0), ProbeId(1)]), "places are given out again");
+    assert!(!events.is_empty(), "what was in the air of the others is settled");
+    let removed = |event: &Event| matches!(event, Event::Settled(settled) if settled.outcome == Outcome::NotObserved);
+    assert!(events.iter().all(removed), "{events:?}");
+    desk.events.clear();
+    desk.run(MS * 5000);
+    // The sends of what has a place anew are numbered anew; replies to what was there before settle nothing.
+    let mut first = HashMap::new();
+    for event in &desk.events {
+        if let Event::Due { probe, send, .. } = event {
+            first.entry(*probe).or_insert(*send);
+        }
+    }
+    assert!(first[&ProbeId(2)] > 0, "its numbers go on");
+    assert_eq!((first[&ProbeId(0)], first[&ProbeId(1)]), (0, 0));
+    assert!(desk.settled().all(|settled| settled.rtt_ns == Some(900_000_000)));
+}
+
+#[tokio::test]
+async fn an_error_that_quotes_only_a_sequence_number_finds_its_probe() {
+    let net = Net::new();
+    net.fate.set(|_| &[]);
+    let mut desk = Desk::within(net, vec![probe("a", MS * 500), probe("b", MS * 500)]);
+    desk.run(MS * 1200);
+    let sent = desk.net.sent.borrow().clone();
+    let ours: Vec<_> = sent.iter().filter(|echo| echo.token.lane & PLACES == 1).collect();
+    let whose = Whose::Seq(ours[1].to, ours[1].seq);
+    let router = Some(IpAddr::from([10, 98, 0, 1]));
+    desk.net.queue.borrow_mut().push_back((0, Arrival::Refused { whose, kind: "ttl-exceeded", from: router }));
+    desk.run(MS * 200);
+    desk.check();
+    let settled = desk.settled().next().unwrap();
+    assert_eq!((settled.probe, settled.send, settled.outcome), (ProbeId(1), 1, Outcome::Refused));
+    assert_eq!(
+        (settled.from, settled.reason.as_ref().unwrap().to_string()),
+        (router, "refused/ttl-exceeded".to_owned())
+    );
+}

@@ -118,8 +118,8 @@ impl Port for KernelPort {
             let first = index * self.batch;
             let each = |place: usize, errno: Errno| faults.push((first + place, Unsent::of(errno)));
             match self.family {
-                Family::V4 => self.send_all(part, |address| v4(address), each),
-                Family::V6 => self.send_all(part, |address| v6(address), each),
+                Family::V4 => self.send_all(part, v4, each),
+                Family::V6 => self.send_all(part, v6, each),
             }
         }
     }
@@ -369,8 +369,14 @@ fn control_space() -> Vec<u8> {
 }
 
 fn wall(stamp: TimeSpec) -> Option<Wall> {
-    let (seconds, nanos) = (i64::from(stamp.tv_sec()), i64::from(stamp.tv_nsec()));
+    let (seconds, nanos) = wide(stamp);
     (seconds != 0 || nanos != 0).then(|| Wall::from_nanos(seconds.saturating_mul(NANOS).saturating_add(nanos)))
+}
+
+/// Seconds and nanoseconds; on 32-bit systems they are narrower than 64 bits.
+#[cfg_attr(target_pointer_width = "64", expect(clippy::useless_conversion, reason = "it is one on 32-bit systems"))]
+fn wide(stamp: TimeSpec) -> (i64, i64) {
+    (i64::from(stamp.tv_sec()), i64::from(stamp.tv_nsec()))
 }
 
 trait Address: SockaddrLike + Copy {
@@ -390,6 +396,3 @@ impl Address for SockaddrIn6 {
         known.then(|| IpAddr::from(self.as_ref().sin6_addr.s6_addr))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -18,6 +18,8 @@ use crate::net::icmp::{
 
 /// Requests of one port under way at once; each has a task.
 const MOST: usize = 4096;
+/// The replies that the usual receive queue of 208 KiB holds.
+const ROOM: usize = 64;
 /// surge-ping reads a reply into a buffer of 2048 bytes, headers included.
 const LARGEST: u16 = 1900;
 
@@ -109,7 +111,7 @@ impl Port for PortablePort {
     }
 
     fn room(&self) -> usize {
-        MOST
+        ROOM
     }
 
     fn is_stale(&self) -> bool {
