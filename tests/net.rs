@@ -11,6 +11,8 @@ mod names;
 mod servers;
 #[path = "net/tcp.rs"]
 mod tcp;
+#[path = "net/wire.rs"]
+mod wire;
 
 use std::time::Duration;
 

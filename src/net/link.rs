@@ -1,6 +1,6 @@
 //! What this host says of its links and itself: carrier and counters of interfaces, which of them leads to a target, how
-//! busy the processors are. Everything is read from `/sys` and `/proc`, without privilege; where they are missing, nothing
-//! is known.
+//! busy the processors are. Everything is asked by netlink and read from `/proc`, without privilege; where that is
+//! missing, nothing is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,14 +8,21 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+
 use crate::base::time::{Clock, Mono, SystemClock, Wall};
 use crate::evidence::summary::{Carrier, CarrierChange, LinkPart};
 use crate::measure::probe::Circuit;
+use crate::net::socket;
 
 mod routes;
 
 use routes::Route;
 
+/// What the kernel tells of this thread's network namespace; `/proc/net` would be that of the process's first thread.
+const NET: &str = "/proc/thread-self/net";
 /// How long it is relied on which interface leads to a target.
 const WAY_HOLDS: Duration = Duration::from_secs(10);
 
@@ -24,61 +31,61 @@ const WAY_HOLDS: Duration = Duration::from_secs(10);
 #[must_use]
 pub fn carrier(interface: &str) -> Carrier {
     static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let Some(folder) = folder(interface) else { return Carrier::Unknown };
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    match fs::metadata(&folder) {
-        Err(_) if seen.contains(interface) => Carrier::Down,
-        Err(_) => Carrier::Unknown,
-        Ok(_) => {
+    match flags(interface) {
+        Ok(Some(flags)) => {
             if !seen.contains(interface) {
                 seen.insert(interface.to_owned());
             }
-            // Reading it is refused (EINVAL) while the interface is set down.
-            let said = fs::read_to_string(format!("{folder}/carrier"));
-            carrier_of(said.as_deref().ok())
+            if flags.contains(HAS_CARRIER) { Carrier::Up } else { Carrier::Down }
         }
+        Ok(None) if seen.contains(interface) => Carrier::Down,
+        Ok(None) | Err(_) => Carrier::Unknown,
     }
 }
 
-fn carrier_of(said: Option<&str>) -> Carrier {
-    match said.map(str::trim) {
-        Some("1") => Carrier::Up,
-        Some("0") | None => Carrier::Down,
-        Some(_) => Carrier::Unknown,
-    }
+/// Set up, and with a carrier below (`IFF_LOWER_UP`, netdevice(7)).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const HAS_CARRIER: InterfaceFlags = InterfaceFlags::IFF_UP.union(InterfaceFlags::IFF_LOWER_UP);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const HAS_CARRIER: InterfaceFlags = InterfaceFlags::IFF_UP.union(InterfaceFlags::IFF_RUNNING);
+
+/// The flags of an interface of this thread's network namespace; [`None`] when there is no such interface. (`/sys` shows
+/// the namespace in which it was mounted, which need not be ours.)
+fn flags(interface: &str) -> Result<Option<InterfaceFlags>, Errno> {
+    Ok(getifaddrs()?.find(|each| each.interface_name == interface).map(|each| each.flags))
 }
 
-/// Where the system tells of an interface; [`None`] for what cannot be the name of one.
-fn folder(interface: &str) -> Option<String> {
-    let is_name = !interface.is_empty() && interface != "." && interface != ".." && !interface.contains('/');
-    is_name.then(|| format!("/sys/class/net/{interface}"))
-}
-
-/// The interface that packets of a circuit leave by on their way to a target: its own, or that of the route. Only the main
-/// table is read: where rules by source or mark choose another one, the circuit should name its interface.
+/// The interface that packets of a circuit leave by on their way to a target: its own; else the one that has the source
+/// address that the kernel chooses, rules by mark included; else that of the route in the tables.
 #[must_use]
 pub fn interface_towards(circuit: &Circuit, target: IpAddr) -> Option<String> {
-    circuit.interface.clone().or_else(|| best_route(target).map(|route| route.interface))
+    let chosen = || interface_with(socket::source_by(circuit, target)?);
+    let routed = || routes::best(all_routes(target), target).map(|route| route.interface);
+    circuit.interface.clone().or_else(chosen).or_else(routed)
 }
 
-/// The next hop on the way to a target; [`None`] when it is on the link itself, or no route leads to it.
+fn interface_with(address: IpAddr) -> Option<String> {
+    let of = |storage: &nix::sys::socket::SockaddrStorage| match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
+        (Some(v4), _) => Some(IpAddr::from(v4.ip())),
+        (None, Some(v6)) => Some(IpAddr::from(v6.ip())),
+        (None, None) => None,
+    };
+    let mut all = getifaddrs().ok()?;
+    all.find(|each| each.address.as_ref().and_then(of) == Some(address)).map(|each| each.interface_name)
+}
+
+/// The next hop of a circuit on the way to a target; [`None`] when it is on the link itself, or no route leads to it.
 #[must_use]
 pub fn gateway_towards(circuit: &Circuit, target: IpAddr) -> Option<IpAddr> {
-    match &circuit.interface {
-        None => best_route(target),
-        Some(interface) => routes::best(all_routes(target).filter(|route| route.interface == *interface), target),
-    }?
-    .gateway
+    let interface = interface_towards(circuit, target)?;
+    routes::best(all_routes(target).filter(|route| route.interface == interface), target)?.gateway
 }
 
 fn all_routes(target: IpAddr) -> impl Iterator<Item = Route> {
-    let file = if target.is_ipv4() { "/proc/net/route" } else { "/proc/net/ipv6_route" };
-    let text = fs::read_to_string(file).unwrap_or_default();
+    let file = if target.is_ipv4() { "route" } else { "ipv6_route" };
+    let text = fs::read_to_string(format!("{NET}/{file}")).unwrap_or_default();
     if target.is_ipv4() { routes::v4(&text).into_iter() } else { routes::v6(&text).into_iter() }
-}
-
-fn best_route(target: IpAddr) -> Option<Route> {
-    routes::best(all_routes(target), target)
 }
 
 /// The interface that leads to a target, looked for at most every few seconds, and its carrier.
@@ -193,9 +200,15 @@ impl Links {
 
 impl Counters {
     fn read(interface: &str) -> Option<Self> {
-        let folder = folder(interface)?;
-        let read = |name| fs::read_to_string(format!("{folder}/statistics/{name}")).ok()?.trim().parse().ok();
-        Some(Self { rx: read("rx_bytes")?, tx: read("tx_bytes")? })
+        Self::parse(&fs::read_to_string(format!("{NET}/dev")).ok()?, interface)
+    }
+
+    /// From `/proc/net/dev`: two lines of headings; then of each interface eight figures of receiving and eight of sending, the
+    /// first of each being bytes.
+    fn parse(text: &str, interface: &str) -> Option<Self> {
+        let line = text.lines().find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
+        let mut figures = line.split_whitespace().map(str::parse);
+        Some(Self { rx: figures.next()?.ok()?, tx: figures.nth(7)?.ok()? })
     }
 
     /// An interface that was made anew counts from zero again.
@@ -252,13 +265,6 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_that_is_set_down_has_no_carrier() {
-        assert_eq!(carrier_of(Some("1\n")), Carrier::Up);
-        assert_eq!(carrier_of(Some("0\n")), Carrier::Down);
-        assert_eq!(carrier_of(None), Carrier::Down);
-    }
-
-    #[test]
     fn a_change_of_carrier_is_noted_once_and_told_with_its_span() {
         let mut links = Links::default();
         let at = Wall::from_secs;
@@ -287,6 +293,17 @@ mod tests {
         assert_eq!(at(150, 20).since(Some(at(100, 20))), at(50, 0));
         assert_eq!(at(7, 5).since(Some(at(100, 2))), at(7, 3));
         assert_eq!(at(7, 5).since(None), at(7, 5));
+    }
+
+    #[test]
+    fn the_counters_are_those_of_the_interface_of_that_name() {
+        let text = "Inter-|   Receive  |  Transmit\n face |bytes packets errs\n\
+            wan0: 7 1 0 0 0 0 0 0 9 2 0 0 0 0 0 0\n  wan:123456 1 0 0 0 0 0 0 654321 2 0 0 0 0 0 0\n cut: 1 2 3\n";
+        assert_eq!(Counters::parse(text, "wan"), Some(Counters { rx: 123_456, tx: 654_321 }));
+        assert_eq!(Counters::parse(text, "wan0"), Some(Counters { rx: 7, tx: 9 }));
+        for name in ["cut", "lan0", "", "face |bytes packets errs"] {
+            assert_eq!(Counters::parse(text, name), None, "{name:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! first included.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -216,15 +216,21 @@ fn never_fragment(_socket: &Socket, _v4: bool) -> io::Result<()> {
 /// `connect` on a UDP socket only looks at the routes.
 #[must_use]
 pub fn source_towards(target: IpAddr) -> Option<IpAddr> {
-    let any: IpAddr = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect((target, 9)).ok()?;
-    socket.local_addr().ok().map(|local| local.ip())
+    source_by(&Circuit::default(), target)
+}
+
+/// The same, for the packets of a circuit.
+#[must_use]
+pub fn source_by(circuit: &Circuit, target: IpAddr) -> Option<IpAddr> {
+    let socket = open(circuit, target, Type::DGRAM, Protocol::UDP).ok()?;
+    socket.connect(&SocketAddr::new(target, 9).into()).ok()?;
+    socket.local_addr().ok()?.as_socket().map(|local| local.ip())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

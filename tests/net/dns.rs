@@ -44,10 +44,15 @@ impl NameServer {
                 break (udp, tcp);
             }
         };
+        let server = Self::by_udp_at(udp, says);
+        tokio::spawn(server.clone().by_tcp(tcp));
+        server
+    }
+
+    pub fn by_udp_at(udp: UdpSocket, says: Says) -> Self {
         let address = udp.local_addr().unwrap();
         let server = Self { address, says: Arc::new(Mutex::new(says)), asked: tokio::sync::watch::Sender::new(0) };
         tokio::spawn(server.clone().by_udp(udp));
-        tokio::spawn(server.clone().by_tcp(tcp));
         server
     }
 

@@ -53,7 +53,10 @@ impl Server {
 
 /// Plain HTTP; `says` is asked with the first line of each request.
 pub async fn plain(says: impl Fn(&str) -> Then + Send + Sync + 'static) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    plain_at(TcpListener::bind("127.0.0.1:0").await.unwrap(), says)
+}
+
+pub fn plain_at(listener: TcpListener, says: impl Fn(&str) -> Then + Send + Sync + 'static) -> Server {
     let server = Server { address: listener.local_addr().unwrap(), heads: Arc::default() };
     let (heads, says) = (Arc::clone(&server.heads), Arc::new(says));
     tokio::spawn(async move {
