@@ -1,0 +1,16 @@
+//! Contracts and facts, judged: the format's own vectors, what every term does, and what may never happen.
+
+#[path = "contract/broken.rs"]
+mod broken;
+#[path = "contract/measured.rs"]
+mod measured;
+#[path = "contract/properties.rs"]
+mod properties;
+#[path = "contract/shipped.rs"]
+mod shipped;
+#[path = "contract/support.rs"]
+mod support;
+#[path = "contract/terms.rs"]
+mod terms;
+#[path = "contract/vectors.rs"]
+mod vectors;
