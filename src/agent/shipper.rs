@@ -389,6 +389,3 @@ impl From<client::Unanswered> for Trouble {
         Self { at_least: fault.retry_after.unwrap_or_default(), ..Self::new(fault.what) }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,416 @@
+//! The shipper and the collector, on loopback: whatever dies in between, each summary arrives and is stored once.
+#![cfg(all(feature = "agent", feature = "collector"))]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+
+use wanproof::agent::shipper::{Answer, Outbox, OutboxFault, Round, Shipper, Shipping, Waiting};
+use wanproof::base::time::Wall;
+use wanproof::collector::archive::Archive;
+use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::{self, Central};
+use wanproof::evidence::chain::{ChainId, Head};
+use wanproof::evidence::enrol::{Enrolled, State};
+use wanproof::evidence::key::{PublicKey, SecretKey};
+use wanproof::evidence::problem::Kind;
+use wanproof::evidence::receipt::{self, Subject};
+use wanproof::evidence::summary::{Clock, ClockState, Summary};
+
+/// An outbox in memory; what is settled is not given out again.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Inside>>);
+
+#[derive(Default)]
+struct Inside {
+    waiting: Vec<Waiting>,
+    answers: BTreeMap<(ChainId, u64), Answer>,
+    pinned: Option<PublicKey>,
+    settled: Option<Arc<Notify>>,
+}
+
+impl Memory {
+    fn with<T>(&self, act: impl FnOnce(&mut Inside) -> T) -> T {
+        act(&mut self.0.lock().unwrap())
+    }
+
+    fn accepted(&self) -> usize {
+        self.with(|inside| inside.answers.values().filter(|answer| matches!(answer, Answer::Accepted { .. })).count())
+    }
+}
+
+impl Outbox for Memory {
+    async fn waiting(&mut self, most: usize, bytes: usize) -> Result<Vec<Waiting>, OutboxFault> {
+        let mut left = bytes;
+        let fits = |waiting: &&Waiting| {
+            let fits = left >= waiting.jws.len();
+            left = left.saturating_sub(waiting.jws.len());
+            fits
+        };
+        Ok(self.with(|inside| {
+            let mut batch: Vec<Waiting> = inside.waiting.iter().take(most).take_while(fits).cloned().collect();
+            if batch.is_empty() {
+                batch.extend(inside.waiting.first().cloned());
+            }
+            batch
+        }))
+    }
+
+    async fn settle(&mut self, answers: Vec<(Waiting, Answer)>) -> Result<(), OutboxFault> {
+        self.with(|inside| {
+            for (waiting, answer) in answers {
+                inside.waiting.retain(|other| other.digest != waiting.digest);
+                let before = inside.answers.insert((waiting.chain, waiting.seq), answer);
+                assert!(before.is_none(), "{} is settled twice", waiting.seq);
+            }
+            if let Some(settled) = &inside.settled {
+                settled.notify_one();
+            }
+        });
+        Ok(())
+    }
+
+    async fn pinned(&mut self) -> Result<Option<PublicKey>, OutboxFault> {
+        Ok(self.with(|inside| inside.pinned))
+    }
+
+    async fn pin(&mut self, key: PublicKey) -> Result<(), OutboxFault> {
+        self.with(|inside| inside.pinned = Some(key));
+        Ok(())
+    }
+}
+
+fn summary(agent: &SecretKey) -> Summary {
+    let from: Wall = "2026-11-23T10:00:00Z".parse().unwrap();
+    Summary {
+        v: 1,
+        agent: agent.kid(),
+        site: "leeds-01".into(),
+        chain: ChainId::from_bytes([0; 16]),
+        seq: 0,
+        prev: None,
+        follows: None,
+        dropped: Vec::new(),
+        from,
+        to: from + Duration::from_secs(60),
+        boot: "b".into(),
+        software: "test".into(),
+        clock: Clock { state: ClockState::Unknown, max_error_us: None, steps: Vec::new() },
+        contracts: Vec::new(),
+        probes: Vec::new(),
+        link: Vec::new(),
+        outages: Vec::new(),
+        verdicts: Vec::new(),
+        next_key: None,
+    }
+}
+
+/// An agent with some summaries waiting.
+struct Agent {
+    key: SecretKey,
+    head: Head,
+    outbox: Memory,
+}
+
+impl Agent {
+    fn new(waiting: usize) -> Self {
+        let key = wanproof::store::keyfile::generate().unwrap();
+        let mut chain = [0; 16];
+        chain.copy_from_slice(&key.kid().bytes()[..16]);
+        let mut agent = Self { key, head: Head::new(ChainId::from_bytes(chain), None), outbox: Memory::default() };
+        agent.sign(waiting);
+        agent
+    }
+
+    fn sign(&mut self, count: usize) {
+        for _ in 0..count {
+            let signed = self.head.sign(summary(&self.key), &self.key).unwrap();
+            let waiting = Waiting { chain: signed.chain, seq: signed.seq, digest: signed.digest, jws: signed.jws };
+            self.outbox.with(|inside| inside.waiting.push(waiting));
+        }
+    }
+
+    fn shipping(&self, url: &str, token: Option<&str>) -> Shipping {
+        Shipping {
+            url: url.to_owned(),
+            ca: None,
+            agent: self.key.kid(),
+            key: self.key.clone(),
+            site: "leeds-01".into(),
+            token: token.map(str::to_owned),
+            collector: None,
+        }
+    }
+
+    fn shipper(&self, central: &Central) -> Shipper<Memory> {
+        Shipper::new(self.outbox.clone(), self.shipping(&central.url, Some(&central.token))).unwrap()
+    }
+}
+
+/// Rounds without the pauses between them, until nothing waits or it does not go on.
+async fn ship(shipper: &mut Shipper<Memory>) -> Round {
+    for _ in 0..100 {
+        let round = shipper.round().await;
+        let fault = shipper.state().borrow().fault.clone();
+        match round {
+            Round::Idle => return round,
+            Round::Later(_) if fault.is_some() => return round,
+            Round::Later(_) | Round::Shipped => {}
+        }
+    }
+    panic!("it does not end");
+}
+
+fn stored(dir: &std::path::Path) -> Vec<u64> {
+    let archive = Archive::open_existing(&dir.join("collector.db")).unwrap();
+    let mut all = Vec::new();
+    archive
+        .each_summary(|stored| {
+            all.push(stored.subject.seq);
+            Ok::<(), collector::archive::ArchiveError>(())
+        })
+        .unwrap();
+    all
+}
+
+#[tokio::test]
+async fn all_that_waits_is_shipped_oldest_first_and_its_receipts_are_kept() {
+    let at = tempfile::tempdir().unwrap();
+    let central = collector::on_loopback(at.path()).await.unwrap();
+    let agent = Agent::new(150);
+    let mut shipper = agent.shipper(&central);
+    assert_eq!(ship(&mut shipper).await, Round::Idle);
+    assert_eq!((agent.outbox.accepted(), stored(at.path()).len()), (150, 150));
+    assert_eq!(agent.outbox.with(|inside| inside.pinned), Some(*central.collector.key()));
+    assert_eq!(shipper.state().borrow().enrolled, Some(State::Approved));
+}
+
+#[tokio::test]
+async fn a_collector_that_is_restarted_in_the_middle_stores_each_summary_once() {
+    let at = tempfile::tempdir().unwrap();
+    let mut agent = Agent::new(70);
+    let mut central = collector::on_loopback(at.path()).await.unwrap();
+    for round in 0..5 {
+        let mut shipper = agent.shipper(&central);
+        if round % 2 == 0 {
+            // The answer is lost: what was stored is told again, and gets its first receipt.
+            let again = agent.outbox.with(|inside| inside.waiting.clone());
+            let lost = Agent { key: agent.key.clone(), head: agent.head, outbox: Memory::default() };
+            lost.outbox.with(|inside| inside.waiting = again);
+            ship(&mut lost.shipper(&central)).await;
+        } else {
+            shipper.round().await;
+        }
+        agent.sign(10);
+        central.stop().await.unwrap();
+        let mut dead = Shipper::new(agent.outbox.clone(), agent.shipping("http://127.0.0.1:9", None)).unwrap();
+        assert!(matches!(dead.round().await, Round::Later(_)));
+        central = collector::on_loopback(at.path()).await.unwrap();
+    }
+    assert_eq!(ship(&mut agent.shipper(&central)).await, Round::Idle);
+    assert_eq!(agent.outbox.accepted(), 120);
+    assert_eq!(stored(at.path()), (0..120).collect::<Vec<u64>>());
+    let archive = Archive::open_existing(&at.path().join("collector.db")).unwrap();
+    let row = archive.agents().unwrap().remove(0);
+    assert_eq!((row.gaps, row.conflicts), (vec![], 0));
+}
+
+#[tokio::test]
+async fn a_running_shipper_goes_on_when_it_is_woken_and_ends_when_it_is_told() {
+    let at = tempfile::tempdir().unwrap();
+    let central = collector::on_loopback(at.path()).await.unwrap();
+    let mut agent = Agent::new(3);
+    let settled = Arc::new(Notify::new());
+    agent.outbox.with(|inside| inside.settled = Some(Arc::clone(&settled)));
+    let wake = Arc::new(Notify::new());
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(agent.shipper(&central).run(Arc::clone(&wake), stopped));
+    settled.notified().await;
+    assert_eq!(agent.outbox.accepted(), 3);
+    agent.sign(1);
+    wake.notify_one();
+    settled.notified().await;
+    assert_eq!(agent.outbox.accepted(), 4);
+    stop.send(true).unwrap();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_conflicts_is_refused_and_asks_for_a_new_chain_and_the_rest_goes_on() {
+    let at = tempfile::tempdir().unwrap();
+    let central = collector::on_loopback(at.path()).await.unwrap();
+    let agent = Agent::new(2);
+    assert_eq!(ship(&mut agent.shipper(&central)).await, Round::Idle);
+    // The disk is put back from a backup: the same numbers are signed again, with something else in them.
+    let mut restored =
+        Agent { key: agent.key.clone(), head: Head::new(agent.head.chain, None), outbox: Memory::default() };
+    let other = Summary { site: "elsewhere".into(), ..summary(&agent.key) };
+    let signed = restored.head.sign(other, &agent.key).unwrap();
+    let waiting = Waiting { chain: signed.chain, seq: 0, digest: signed.digest, jws: signed.jws };
+    restored.outbox.with(|inside| inside.waiting.push(waiting));
+    restored.head = Head::new(ChainId::from_bytes([9; 16]), restored.head.as_followed());
+    restored.sign(1);
+    assert_eq!(ship(&mut restored.shipper(&central)).await, Round::Idle);
+    restored.outbox.with(|inside| {
+        let Some(Answer::Conflict(problem)) = inside.answers.get(&(agent.head.chain, 0)) else { panic!("no conflict") };
+        assert_eq!(problem.kind(), Some(Kind::ChainConflict));
+        assert!(matches!(inside.answers.get(&(ChainId::from_bytes([9; 16]), 0)), Some(Answer::Accepted { .. })));
+    });
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_let_in_keeps_all_and_asks_again_slowly() {
+    let at = tempfile::tempdir().unwrap();
+    let central = collector::on_loopback(at.path()).await.unwrap();
+    let agent = Agent::new(1);
+    let mut shipper = Shipper::new(agent.outbox.clone(), agent.shipping(&central.url, Some("wrong"))).unwrap();
+    let Round::Later(wait) = shipper.round().await else { panic!("it was let in") };
+    assert!(wait >= Duration::from_secs(60));
+    assert!(shipper.state().borrow().fault.as_ref().unwrap().contains("bad-token"));
+    assert_eq!(ship(&mut agent.shipper(&central)).await, Round::Idle);
+    let mut archive = Archive::open_existing(&at.path().join("collector.db")).unwrap();
+    let kid = agent.key.kid();
+    archive
+        .write(|archive| archive.set_standing(kid, Standing::Revoked))
+        .map_err(|error: collector::archive::ArchiveError| error)
+        .unwrap();
+    let mut agent = agent;
+    agent.sign(1);
+    let mut shipper = agent.shipper(&central);
+    let Round::Later(wait) = shipper.round().await else { panic!("it was let in") };
+    assert!(wait >= Duration::from_secs(60));
+    assert_eq!(agent.outbox.with(|inside| inside.waiting.len()), 1, "nothing is thrown away");
+}
+
+#[tokio::test]
+async fn another_collector_than_the_pinned_one_is_not_believed() {
+    let (at, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let central = collector::on_loopback(at.path()).await.unwrap();
+    let impostor = collector::on_loopback(elsewhere.path()).await.unwrap();
+    let mut agent = Agent::new(1);
+    assert_eq!(ship(&mut agent.shipper(&central)).await, Round::Idle);
+    agent.sign(1);
+    let mut shipper = agent.shipper(&impostor);
+    assert!(matches!(ship(&mut shipper).await, Round::Later(_)));
+    assert!(shipper.state().borrow().fault.as_ref().unwrap().contains("somebody is in between"));
+    assert_eq!(agent.outbox.with(|inside| inside.waiting.len()), 1);
+    assert_eq!(agent.outbox.with(|inside| inside.pinned), Some(*central.collector.key()));
+}
+
+/// A server that gives one answer after another, whatever is asked.
+async fn scripted(answers: Vec<String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !is_whole(&asked) {
+                let mut part = [0; 4096];
+                match stream.read(&mut part).await.unwrap() {
+                    0 => break,
+                    read => asked.extend_from_slice(&part[..read]),
+                }
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    url
+}
+
+/// Whether a request is there, with a body as long as its header says.
+fn is_whole(asked: &[u8]) -> bool {
+    let Some(end) = asked.windows(4).position(|part| part == b"\r\n\r\n") else { return false };
+    let header = String::from_utf8_lossy(&asked[..end]);
+    let length = header.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    asked.len() >= end + 4 + length.unwrap_or(0)
+}
+
+fn http(status: &str, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+fn enrolled(collector: &SecretKey) -> String {
+    let answer = Enrolled { state: State::Approved, jwk: *collector.public() };
+    http("200 OK", "content-type: application/json\r\n", &serde_json::to_string(&answer).unwrap())
+}
+
+fn receipted(waiting: &Waiting, subject: Subject, by: &SecretKey) -> String {
+    let receipt = receipt::sign(subject, Wall::from_secs(1), by);
+    http("200 OK", "", &format!("{{\"digest\":\"{}\",\"receipt\":\"{receipt}\"}}\n", waiting.digest))
+}
+
+#[tokio::test]
+async fn a_receipt_is_believed_only_when_it_is_the_collectors_and_for_that_summary() {
+    let (collector, other) = (SecretKey::from_seed(&[3; 32]), SecretKey::from_seed(&[4; 32]));
+    let agent = Agent::new(1);
+    let waiting = agent.outbox.with(|inside| inside.waiting[0].clone());
+    let good = Subject { agent: agent.key.kid(), chain: waiting.chain, seq: waiting.seq, digest: waiting.digest };
+    let url = scripted(vec![
+        enrolled(&collector),
+        receipted(&waiting, good, &other),
+        receipted(&waiting, good, &agent.key),
+        receipted(&waiting, Subject { seq: 7, ..good }, &collector),
+        http("200 OK", "", &format!("{{\"digest\":\"{}\",\"receipt\":\"a.b.c\"}}\n", waiting.digest)),
+        http("200 OK", "", "{\"digest\":\"x\"}\n"),
+        http("200 OK", "", ""),
+        http("200 OK", "", "not json\n"),
+        receipted(&waiting, good, &collector),
+    ])
+    .await;
+    let mut shipper = Shipper::new(agent.outbox.clone(), agent.shipping(&url, None)).unwrap();
+    for attempt in 0..7 {
+        assert!(matches!(shipper.round().await, Round::Later(_)), "attempt {attempt}");
+        assert!(shipper.state().borrow().fault.is_some(), "attempt {attempt}");
+        assert_eq!(agent.outbox.with(|inside| inside.waiting.len()), 1, "attempt {attempt}");
+    }
+    assert_eq!(shipper.round().await, Round::Shipped);
+    assert_eq!((agent.outbox.accepted(), shipper.state().borrow().fault.clone()), (1, None));
+}
+
+#[tokio::test]
+async fn busy_is_waited_for_as_long_as_is_asked_and_what_is_in_between_is_not_believed() {
+    let collector = SecretKey::from_seed(&[3; 32]);
+    let agent = Agent::new(1);
+    let busy = r#"{"type":"urn:wanproof:busy","status":429,"title":"t","detail":"d"}"#;
+    let url = scripted(vec![
+        enrolled(&collector),
+        http("429 Too Many Requests", "retry-after: 40\r\ncontent-type: application/problem+json\r\n", busy),
+        http("503 Service Unavailable", "retry-after: 30\r\n", "<html>"),
+        http("413 Content Too Large", "content-type: text/html\r\n", "<html>a proxy says so</html>"),
+        http("403 Forbidden", "", r#"{"type":"about:blank","title":"a proxy"}"#),
+        http("302 Found", "location: http://127.0.0.1:9/\r\n", ""),
+    ])
+    .await;
+    let mut shipper = Shipper::new(agent.outbox.clone(), agent.shipping(&url, None)).unwrap();
+    for least in [40, 30, 0, 0, 0] {
+        let Round::Later(wait) = shipper.round().await else { panic!("it went on") };
+        assert!(wait >= Duration::from_secs(least), "{wait:?}");
+    }
+    assert_eq!(agent.outbox.with(|inside| (inside.waiting.len(), inside.answers.len())), (1, 0));
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_as_a_whole_is_taken_apart_to_find_the_one_to_blame() {
+    let collector = SecretKey::from_seed(&[3; 32]);
+    let agent = Agent::new(2);
+    let large = r#"{"type":"urn:wanproof:too-large","status":413,"title":"t","detail":"d"}"#;
+    let refused = http("413 Content Too Large", "content-type: application/problem+json\r\n", large);
+    let waiting = agent.outbox.with(|inside| inside.waiting[1].clone());
+    let good = Subject { agent: agent.key.kid(), chain: waiting.chain, seq: waiting.seq, digest: waiting.digest };
+    let url =
+        scripted(vec![enrolled(&collector), refused.clone(), refused, receipted(&waiting, good, &collector)]).await;
+    let mut shipper = Shipper::new(agent.outbox.clone(), agent.shipping(&url, None)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(shipper.round().await, Round::Shipped);
+    }
+    agent.outbox.with(|inside| {
+        assert!(matches!(inside.answers[&(waiting.chain, 0)], Answer::Refused(_)));
+        assert!(matches!(inside.answers[&(waiting.chain, 1)], Answer::Accepted { .. }));
+    });
+}
