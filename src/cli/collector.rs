@@ -120,8 +120,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 fn serve(source: &Source) -> Result<(), Failure> {
     let config = source.load()?;
     let system = |error: std::io::Error| Failure::Could(format!("the collector cannot run: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-    runtime.block_on(async {
+    super::log_to_stderr();
+    super::runtime()?.block_on(async {
         let listen = config.listen;
         let collector = Collector::open(config)?;
         let listener = TcpListener::bind(listen)
