@@ -207,6 +207,7 @@ impl Ledger {
     pub fn advance(&mut self, now: Now) -> Option<Step> {
         let by_ns = now.wall.nanos_since(self.anchor.wall_of(now.mono));
         if by_ns.unsigned_abs() >= nanos_of(STEP).unsigned_abs() {
+            self.turn_to(now.mono);
             self.cut(now.mono, now);
             return Some(Step { at: now.wall, by_ns });
         }
@@ -223,6 +224,8 @@ impl Ledger {
 
     /// Ends every interval now; what is not settled then still is waited for.
     pub fn close(&mut self, now: Now) {
+        // The page may have been due to be turned, but left open for sends that are announced late.
+        self.turn_to(now.mono);
         self.cut(now.mono, now);
     }
 
@@ -569,6 +572,19 @@ mod tests {
         desk.settle(0, 3, Outcome::Answered, Some(1));
         assert_eq!(desk.told(), "a");
         assert_eq!(desk.ledger.finished().len(), 1, "the first minute; the second is still being filled");
+    }
+
+    #[test]
+    fn a_book_closed_just_after_a_minutes_end_is_cut_there_too() {
+        let mut desk = Desk::new(1, 58);
+        desk.due(0, 0, 500);
+        desk.settle(0, 0, Outcome::Answered, Some(1));
+        desk.advance(2400);
+        let mono = desk.mono(2500);
+        desk.ledger.close(Now { wall: desk.start.wall_of(mono), mono });
+        let given = desk.ledger.finished();
+        let spans = given.iter().map(|set| (set[0].interval.from.millis() - 360_000_000, set[0].interval.millis));
+        assert_eq!(spans.collect::<Vec<_>>(), [(58_000, 2000), (60_000, 500)]);
     }
 
     #[test]
