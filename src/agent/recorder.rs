@@ -92,6 +92,7 @@ impl Recorder {
             spans: Vec::new(),
             commit_by: None,
             failing: false,
+            full: false,
             tidied: Instant::now(),
         };
         let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || desk.run(&inbox))?;
@@ -174,6 +175,8 @@ struct Desk {
     spans: Vec<SpanState>,
     commit_by: Option<Instant>,
     failing: bool,
+    /// Whether the outbox had to drop summaries the last time.
+    full: bool,
     tidied: Instant,
 }
 
@@ -279,7 +282,7 @@ impl Desk {
     }
 
     fn write(&mut self) -> Result<Vec<(OutageKey, OutageId)>, StoreError> {
-        let Self { store, series, known, waiting, spans, outages, summariser, keep, .. } = self;
+        let Self { store, series, known, waiting, spans, outages, summariser, keep, full, .. } = self;
         let mut opened: Vec<(OutageKey, OutageId)> = Vec::new();
         store.together(|store| {
             for work in waiting.iter() {
@@ -323,12 +326,14 @@ impl Desk {
                 summariser.summarise(store, span)?;
             }
             if !spans.is_empty() {
-                for dropped in store.fit_outbox(keep.outbox_bytes)? {
-                    let (from, to) = (dropped.from_seq, dropped.to_seq);
-                    warn!(chain = %dropped.chain, from, to, "the outbox is full: its oldest summaries were dropped");
-                    let detail = format!("the outbox is full: summaries {from} to {to} were dropped unshipped");
+                let dropped = store.fit_outbox(keep.outbox_bytes)?;
+                if let Some(first) = dropped.first().filter(|_| !*full) {
+                    let (chain, from) = (first.chain, first.from_seq);
+                    warn!(%chain, from, "the outbox is full: its oldest summaries are dropped from now on");
+                    let detail = format!("the outbox is full: from summary {from} on the oldest are dropped unshipped");
                     store.note(SystemClock.now().wall, "outbox-full", &detail)?;
                 }
+                *full = !dropped.is_empty();
             }
             Ok(opened)
         })

@@ -86,8 +86,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Format::Json => print::json(&json!({"reports": reports}))?,
         Format::Csv => print::line(verdict::csv(&reports))?,
         Format::Text if reports.is_empty() => print::line(
-            "no contract judges what is measured here: name one in the configuration (contracts = […]), whose \
-             [[service]] has this site and these probes",
+            "no contract judges what is measured here: name one in the configuration\n\
+             (contracts = [\"…\"]) whose [[service]] has this site and these probes",
         )?,
         Format::Text => {
             for report in &reports {

@@ -122,8 +122,11 @@ fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
 }
 
 fn headline(snapshot: &Snapshot, running: bool) -> String {
-    let state = if running { "running" } else { "NOT RUNNING: what follows is what it recorded last" };
-    format!("{}  {}  {state}  clock {}", snapshot.site, snapshot.software, snapshot.clock)
+    let (site, software) = (&snapshot.site, &snapshot.software);
+    match running {
+        true => format!("{site}  {software}  running  clock {}", snapshot.clock),
+        false => format!("{site}  {software}  NOT RUNNING: what it recorded last"),
+    }
 }
 
 /// The probes as a table for people.
@@ -160,11 +163,11 @@ fn outbox(tally: &Tally) -> String {
         text.push_str(&format!(", the oldest of {}", print::instant(oldest)));
     }
     match &tally.last_accepted {
-        Some((_, seq, received)) => text.push_str(&format!("; last accepted: number {seq}, received {received}")),
-        None => text.push_str("; none accepted yet"),
+        Some((_, seq, received)) => text.push_str(&format!("\n        last accepted: number {seq}, {received}")),
+        None => text.push_str("\n        none accepted yet"),
     }
     if tally.refused > 0 {
-        text.push_str(&format!("; {} REFUSED: see wanproof outbox", tally.refused));
+        text.push_str(&format!("\n        {} REFUSED: see wanproof outbox", tally.refused));
     }
     text
 }
