@@ -6,3 +6,4 @@ pub mod link;
 pub mod requests;
 pub mod resolve;
 pub mod socket;
+pub mod trace;

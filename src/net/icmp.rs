@@ -241,6 +241,14 @@ pub trait Port: std::fmt::Debug {
     /// Reads what has come, a bounded amount at a time: the departures of requests before their replies.
     fn drain(&mut self, arrivals: &mut Vec<Arrival>) -> Drained;
 
+    /// The TTL (hop limit) of what is sent from now on, whatever the circuit says.
+    ///
+    /// # Errors
+    /// When the engine or the system cannot.
+    fn set_hops(&mut self, _hops: u8) -> Result<(), Unsent> {
+        Err(Unsent::Unsupported)
+    }
+
     /// By what means it works.
     fn means(&self) -> Means;
 

@@ -11,7 +11,8 @@ use std::thread;
 use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, Protocol, Socket, Type};
 use wanproof::measure::probe::{Attempt, Circuit, Fragment, Probe, Test};
-use wanproof::net::link;
+use wanproof::net::trace::{Said, Trace, Tracer};
+use wanproof::net::{icmp, link};
 
 use crate::dns::{NameServer, Says, addresses};
 use crate::servers::{self, ok};
@@ -45,6 +46,7 @@ route add default via 10.8.0.2 dev wan1 metric 200
 route add default via 10.8.0.2 dev wan1 table 100
 rule add fwmark 16 lookup 100
 route add fd09::/64 via fd07::2 dev wan0
+route add fd09:0:0:8::/64 via fd07::2 dev wan0
 route add fd09::/64 via fd08::2 dev wan1 metric 2000
 route add fd09::/64 via fd08::2 dev wan1 table 100
 -6 rule add fwmark 16 lookup 100
@@ -59,8 +61,10 @@ address add 10.8.0.2/24 dev far1
 address add 10.9.0.1/32 dev lo
 address add fd07::2/64 dev far0 nodad
 address add fd08::2/64 dev far1 nodad
-address add fd09::1/128 dev lo
+address add fd09::1/128 dev lo nodad
 route add unreachable 10.9.9.9/32
+route add 10.9.8.0/24 via 10.7.0.1
+route add fd09:0:0:8::/64 via fd07::1
 ";
 
 fn ip(commands: &str, far: i32) {
@@ -96,6 +100,7 @@ fn between(test: impl AsyncFnOnce(Lab) + Send + 'static) {
         }
         ip(FAR, 0);
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
         // Every packet that cannot be forwarded is answered, not one in a second.
         std::fs::write("/proc/sys/net/ipv4/icmp_ratelimit", "0").unwrap();
         // ETH_P_ALL in network order: every frame of every interface.
@@ -319,6 +324,34 @@ fn without_a_carrier_nothing_is_sent_and_nothing_goes_by_another_way() {
         }
         assert_eq!(lab.arrived(), []);
         assert_eq!(link::carrier("wan1"), wanproof::evidence::summary::Carrier::Up);
+    });
+}
+
+#[test]
+fn a_trace_tells_the_target_a_router_and_a_refusal_apart() {
+    between(async |lab| {
+        let wan0 = Circuit { ttl: Some(3), ..Circuit::default() };
+        let traced = async |to: &str| {
+            let to: IpAddr = to.parse().unwrap();
+            Tracer::open(icmp::Family::of(to), &wan0).unwrap().trace(to).await
+        };
+        let said =
+            |trace: &Trace| trace.answers().map(|answer| (answer.from.to_string(), answer.said)).collect::<Vec<_>>();
+        for target in [V4, V6] {
+            let trace = traced(target).await;
+            assert_eq!((said(&trace), trace.hops.len()), (vec![(target.to_owned(), Said::Target)], 1));
+        }
+        // What the far end sends back here is not answered: a way that breaks behind its first router.
+        for (target, router) in [("10.9.8.1", "10.7.0.2"), ("fd09:0:0:8::1", "fd07::2")] {
+            let trace = traced(target).await;
+            assert_eq!(said(&trace), [(router.to_owned(), Said::Passing)], "{:?}", trace.lines());
+            assert_eq!((trace.reached(), trace.hops.len()), (false, 2));
+        }
+        let trace = traced("10.9.9.9").await;
+        assert_eq!(said(&trace), [("10.7.0.2".to_owned(), Said::Refused("host-unreachable"))]);
+        let trace = traced("fd99::1").await;
+        assert_eq!(trace.lines(), ["1 *", "not-sent/no-route"]);
+        drop(lab);
     });
 }
 

@@ -137,6 +137,15 @@ impl Port for KernelPort {
         if heard == Drained::Dry && told == Drained::Dry { Drained::Dry } else { Drained::More }
     }
 
+    fn set_hops(&mut self, hops: u8) -> Result<(), Unsent> {
+        let hops = u32::from(hops);
+        let set = match self.family {
+            Family::V4 => self.socket.set_ttl_v4(hops),
+            Family::V6 => self.socket.set_unicast_hops_v6(hops),
+        };
+        set.map_err(|error| Unsent::of(Errno::from_raw(error.raw_os_error().unwrap_or(0))))
+    }
+
     fn means(&self) -> Means {
         Means { socket: self.kind, stamps: Stamps::Kernel }
     }
