@@ -250,16 +250,20 @@ fn head(written: &Written, faults: &Faults) -> Option<Agreement> {
 struct Elements<'a> {
     readers: Vec<Reader<'a>>,
     section: &'static str,
+    /// Whether something stands there that is no table.
+    broken: bool,
 }
 
 impl<'a> Elements<'a> {
     fn of(holder: Option<&'a Written>, section: &'static str, faults: &'a Faults) -> Self {
         let mut readers = Vec::new();
+        let mut broken = false;
         let node = holder.and_then(|holder| Some((holder, holder.table.get(section)?)));
         match node {
             Some((holder, Node::List(list))) => {
                 for (number, element) in (1..).zip(list) {
                     let Node::Table(table) = element else {
+                        broken = true;
                         let what = format!("expected a table, found {}", element.kind());
                         faults.add(Fault::new(&holder.file, format!("{section} {number}"), what));
                         continue;
@@ -277,13 +281,14 @@ impl<'a> Elements<'a> {
             }
             None => {}
         }
-        Self { readers, section }
+        Self { readers, section, broken }
     }
 
     /// Reads each, and sees to it that no two have the same id.
     fn read<T>(self, read: impl Fn(&Reader<'_>) -> Option<T>) -> Named<T> {
         let mut ids = BTreeSet::new();
         let mut all = Vec::new();
+        let count = self.readers.len();
         for reader in self.readers {
             if let Some(Node::Text(id)) = reader.node("id", Need::Optional)
                 && !ids.insert(id.clone())
@@ -293,7 +298,8 @@ impl<'a> Elements<'a> {
             all.extend(read(&reader));
             reader.done();
         }
-        Named { all, ids }
+        let complete = count > 0 && count == ids.len() && !self.broken;
+        Named { all, ids, complete }
     }
 
     /// Reads each of those that have no id.
@@ -311,6 +317,8 @@ impl<'a> Elements<'a> {
 struct Named<T> {
     all: Vec<T>,
     ids: BTreeSet<String>,
+    /// Whether there is any, and each has an id; else no one can say that a name is not among them.
+    complete: bool,
 }
 
 /// Needed by every element of a section.

@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
         read(node).map_err(|what| self.fault(key, what)).ok()
     }
 
-    /// An array of a key, each element read by `read`; faults name the element.
+    /// An array of a key, each element read by `read`; faults name the element. Absent when any could not be read.
     pub fn list<T>(&self, key: &'a str, need: Need, read: impl Fn(&Node) -> Result<T, String>) -> Option<Vec<T>> {
         let node = self.node(key, need)?;
         let Node::List(list) = node else {
@@ -218,7 +218,7 @@ impl<'a> Reader<'a> {
                 Err(what) => self.fault(&format!("{key}[{number}]"), what),
             }
         }
-        Some(all)
+        (all.len() == list.len()).then_some(all)
     }
 
     /// A table of a key, to be read on.

@@ -29,7 +29,7 @@ pub(super) fn check(parts: &Parts<'_>, files: &Files<'_>, faults: &Faults) {
 
     for service in &parts.services.all {
         for member in &service.members {
-            if !services.contains(member) {
+            if parts.services.complete && !services.contains(member) {
                 fault(
                     "service",
                     format!("service {:?}: members", service.id),
@@ -48,15 +48,17 @@ pub(super) fn check(parts: &Parts<'_>, files: &Files<'_>, faults: &Faults) {
         for objective in &parts.objectives.all {
             let place = |key: &str| format!("objective {:?}: {key}", objective.id);
             for service in objective.services.iter().flatten() {
-                if !services.contains(service) {
+                if parts.services.complete && !services.contains(service) {
                     fault("objective", place("service"), format!("{service:?} is no service here"));
                 }
             }
-            // Where a service could not be read, its probes are not known either.
-            if parts.services.all.len() < services.len() {
+            // Where a service could not be read, or is not there, its probes are not known either.
+            let all = &parts.services.all;
+            let named = objective.services.iter().flatten().all(|id| services.contains(id));
+            let ringless = all.iter().all(|service| members_of(all, &service.id).is_some());
+            if !parts.services.complete || all.len() < services.len() || !named || !ringless {
                 continue;
             }
-            let all = &parts.services.all;
             let probes: BTreeSet<&str> = all
                 .iter()
                 .filter(|service| objective.applies_to(&service.id))
@@ -77,7 +79,7 @@ pub(super) fn check(parts: &Parts<'_>, files: &Files<'_>, faults: &Faults) {
     for (number, combine) in (1..).zip(parts.combines) {
         for objective in &combine.objectives {
             let place = || format!("combine {number}: objectives");
-            if !objectives.contains(objective) && (parts.judged || !objectives.is_empty()) {
+            if !objectives.contains(objective) && parts.objectives.complete {
                 fault("combine", place(), format!("{objective:?} is no objective here"));
             }
             if !combined.insert(objective) {
@@ -90,7 +92,7 @@ pub(super) fn check(parts: &Parts<'_>, files: &Files<'_>, faults: &Faults) {
             let (Condition::Consecutive { objective, .. } | Condition::Times { objective, .. }) = condition else {
                 continue;
             };
-            if !objectives.contains(objective) && (parts.judged || !objectives.is_empty()) {
+            if !objectives.contains(objective) && parts.objectives.complete {
                 let place = format!("termination {:?}: any[{number}].breached", termination.id);
                 fault("termination", place, format!("{objective:?} is no objective here"));
             }
