@@ -53,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// When to come again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long the requests that are under way are waited for at the end.
-const LAST_ORDERS: Duration = Duration::from_secs(10);
+const LAST_ORDERS: Duration = Duration::from_secs(5);
 /// The systemd credential that is taken instead of the key file.
 pub const CREDENTIAL: &str = "collector.key";
 

@@ -15,3 +15,4 @@ pub mod receipt;
 pub mod request;
 pub mod rotation;
 pub mod summary;
+pub mod verify;

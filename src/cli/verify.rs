@@ -1,15 +1,143 @@
 //! `wanproof verify`: evidence, checked offline.
 
-use crate::cli::{Exit, Failure};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "agent")]
+use crate::cli::source::Source;
+use crate::cli::{Exit, Failure, print};
+use crate::evidence::key::PublicKey;
+use crate::evidence::verify::{Verdict, Verifier};
+#[cfg(feature = "agent")]
+use crate::store::keyfile;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Summaries and receipts (.jws), or directories of them as `outbox --export` and `collector export` write them
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// A public key that is trusted, the agent's or the collector's: a file with its JWK
+    #[arg(long = "key", value_name = "JWK_FILE")]
+    keys: Vec<PathBuf>,
+    #[cfg(feature = "agent")]
+    #[command(flatten)]
+    source: Source,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs it.
 ///
 /// # Errors
-/// Says what could not be done.
-pub fn run(_args: &Args) -> Result<Exit, Failure> {
-    Err(Failure::Could("this is being built".to_owned()))
+/// When a key or a file that is named cannot be read.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let mut verifier = Verifier::new();
+    for path in &args.keys {
+        let text = fs::read_to_string(path).map_err(|error| unread(path, &error))?;
+        for key in keys(&text).map_err(|what| Failure::Usage(format!("{}: {what}", path.display())))? {
+            verifier.trust(key);
+        }
+    }
+    #[cfg(feature = "agent")]
+    own_keys(&args.source, &mut verifier)?;
+    for path in &args.files {
+        add(path, &mut verifier)?;
+    }
+    let verdict = verifier.verdict();
+    if args.json {
+        print::json(&verdict)?;
+    } else {
+        tell(&verdict)?;
+    }
+    Ok(if verdict.ok { Exit::Done } else { Exit::Bad })
+}
+
+fn unread(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Could(format!("{} cannot be read: {error}", path.display()))
+}
+
+/// The keys of a file: one JWK, or a JWK set.
+fn keys(text: &str) -> Result<Vec<PublicKey>, String> {
+    #[derive(serde::Deserialize)]
+    struct Set {
+        keys: Vec<PublicKey>,
+    }
+    match PublicKey::from_jwk(text) {
+        Ok(key) => Ok(vec![key]),
+        Err(fault) => serde_json::from_str::<Set>(text).map(|set| set.keys).map_err(|_| fault.to_string()),
+    }
+}
+
+/// The keys of the agent whose data is named: its own, and the collector's that it pinned or was configured with.
+#[cfg(feature = "agent")]
+fn own_keys(source: &Source, verifier: &mut Verifier) -> Result<(), Failure> {
+    if source.config.is_none() && source.data.is_none() {
+        return Ok(());
+    }
+    let could = |error: &dyn std::fmt::Display| Failure::Could(error.to_string());
+    let path = source.data_dir()?.join(keyfile::AGENT);
+    match keyfile::load(&path) {
+        Ok(key) => verifier.trust(*key.public()),
+        // A copy of the data may well be without the private key.
+        Err(keyfile::KeyFault::Missing(_)) => {}
+        Err(fault) => return Err(could(&fault)),
+    }
+    let configured = source.configured()?.and_then(|config| config.collector?.key);
+    let pinned = source.store()?.pinned_key().map_err(|error| could(&error))?;
+    for jwk in configured.into_iter().chain(pinned) {
+        verifier.trust(PublicKey::from_jwk(&jwk).map_err(|fault| could(&fault))?);
+    }
+    Ok(())
+}
+
+/// Takes a file, or the files of a directory and of those within it, in the order of their names.
+fn add(path: &Path, verifier: &mut Verifier) -> Result<(), Failure> {
+    let about = fs::metadata(path).map_err(|error| unread(path, &error))?;
+    if !about.is_dir() {
+        return add_file(path, verifier);
+    }
+    let mut inside = Vec::new();
+    for entry in fs::read_dir(path).map_err(|error| unread(path, &error))? {
+        inside.push(entry.map_err(|error| unread(path, &error))?.path());
+    }
+    inside.sort();
+    inside.iter().try_for_each(|path| add(path, verifier))
+}
+
+fn add_file(path: &Path, verifier: &mut Verifier) -> Result<(), Failure> {
+    let name = path.display().to_string();
+    let bytes = fs::read(path).map_err(|error| unread(path, &error))?;
+    if path.extension().is_some_and(|extension| extension == "jwk") {
+        match std::str::from_utf8(&bytes).map_err(|error| error.to_string()).and_then(keys) {
+            Ok(keys) => keys.into_iter().for_each(|key| verifier.bring(key)),
+            Err(what) => verifier.find(&name, what),
+        }
+    } else {
+        verifier.add(&name, &bytes);
+    }
+    Ok(())
+}
+
+/// For people.
+fn tell(verdict: &Verdict) -> Result<(), Failure> {
+    let checked = &verdict.checked;
+    print::line(format_args!(
+        "{}: {} summaries and {} receipts of {} chains",
+        if verdict.ok { "verified" } else { "NOT verified" },
+        checked.summaries,
+        checked.receipts,
+        checked.chains
+    ))?;
+    for finding in &verdict.findings {
+        print::line(format_args!("  wrong       {}: {}", finding.file, finding.what))?;
+    }
+    for what in &verdict.proved {
+        print::line(format_args!("  proved      {what}"))?;
+    }
+    for what in &verdict.not_proved {
+        print::line(format_args!("  not proved  {what}"))?;
+    }
+    Ok(())
 }

@@ -151,6 +151,23 @@ pub struct Gap {
     pub to_seq: u64,
 }
 
+impl Gap {
+    /// Whether all of it is among what an agent says that it dropped of this chain.
+    #[must_use]
+    pub fn is_told(&self, chain: ChainId, told: &[Dropped]) -> bool {
+        let mut told: Vec<&Dropped> = told.iter().filter(|told| told.chain == chain).collect();
+        told.sort();
+        let mut next = self.from_seq;
+        for told in told {
+            if told.from_seq > next || next > self.to_seq {
+                break;
+            }
+            next = next.max(told.to_seq.saturating_add(1));
+        }
+        next > self.to_seq
+    }
+}
+
 /// A fault in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
@@ -237,6 +254,19 @@ mod tests {
         );
         assert_eq!(examine(&[]), Examined::default());
         assert_eq!(examine(&[link(u64::MAX), link(0)]).gaps, [Gap { from_seq: 1, to_seq: u64::MAX - 1 }]);
+    }
+
+    #[test]
+    fn a_gap_is_told_only_when_all_of_it_is() {
+        let (chain, other) = (ChainId::from_bytes([1; 16]), ChainId::from_bytes([2; 16]));
+        let gap = Gap { from_seq: 4, to_seq: 9 };
+        let told = |ranges: &[(u64, u64)]| {
+            let dropped = |&(from_seq, to_seq)| Dropped { chain, from_seq, to_seq };
+            gap.is_told(chain, &ranges.iter().map(dropped).collect::<Vec<_>>())
+        };
+        assert!(told(&[(4, 9)]) && told(&[(7, 20), (0, 6)]) && told(&[(0, u64::MAX)]));
+        assert!(!told(&[]) && !told(&[(5, 9)]) && !told(&[(4, 8)]) && !told(&[(4, 6), (8, 9)]));
+        assert!(!gap.is_told(other, &[Dropped { chain, from_seq: 4, to_seq: 9 }]));
     }
 
     #[test]

@@ -99,24 +99,18 @@ impl Archive {
         Ok(gaps)
     }
 
-    /// Whether an agent said that it dropped the whole of a gap.
+    /// What an agent said that it dropped.
     ///
     /// # Errors
     /// When SQLite fails.
-    pub fn was_dropped(&self, agent: Kid, chain: ChainId, gap: Gap) -> Result<bool, ArchiveError> {
-        let sql = "SELECT from_seq, to_seq FROM dropped
-                   WHERE agent = ?1 AND chain = ?2 AND to_seq >= ?3 AND from_seq <= ?4 ORDER BY from_seq";
-        let mut statement = self.db.prepare_cached(sql)?;
-        let mut rows =
-            statement.query(params![agent.bytes(), chain.bytes(), number(gap.from_seq), number(gap.to_seq)])?;
-        let mut next = gap.from_seq;
+    pub fn dropped(&self, agent: Kid) -> Result<Vec<Dropped>, ArchiveError> {
+        let mut statement = self.db.prepare_cached("SELECT chain, from_seq, to_seq FROM dropped WHERE agent = ?1")?;
+        let mut rows = statement.query(params![agent.bytes()])?;
+        let mut all = Vec::new();
         while let Some(row) = rows.next()? {
-            let (from, to): (u64, u64) = (unsigned(row, 0)?, unsigned(row, 1)?);
-            if from > next {
-                return Ok(false);
-            }
-            next = next.max(to.saturating_add(1));
+            let chain = ChainId::from_bytes(bytes(&row.get::<_, Vec<u8>>(0)?)?);
+            all.push(Dropped { chain, from_seq: unsigned(row, 1)?, to_seq: unsigned(row, 2)? });
         }
-        Ok(next > gap.to_seq)
+        Ok(all)
     }
 }

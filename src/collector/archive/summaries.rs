@@ -254,8 +254,8 @@ impl Archive {
             let agent = Kid::from_bytes(bytes(&agent)?);
             // An agent's first key is never deleted, so what it enrolled with is still there.
             let Some(known) = self.key(agent)? else { continue };
-            let gaps = self.gaps(agent)?.into_iter();
-            let gaps = gaps.map(|(chain, gap)| Ok((chain, gap, self.was_dropped(agent, chain, gap)?)));
+            let (gaps, dropped) = (self.gaps(agent)?, self.dropped(agent)?);
+            let told = |(chain, gap): (ChainId, Gap)| (chain, gap, gap.is_told(chain, &dropped));
             all.push(AgentRow {
                 agent,
                 site: known.site,
@@ -263,7 +263,7 @@ impl Archive {
                 enrolled: Wall::from_nanos(enrolled),
                 last: self.last(agent)?,
                 span: self.span(agent)?,
-                gaps: gaps.collect::<Result<_, ArchiveError>>()?,
+                gaps: gaps.into_iter().map(told).collect(),
                 conflicts: self.conflicts(agent)?,
                 keys: self.keys_of(agent)?,
             });

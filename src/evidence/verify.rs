@@ -1,0 +1,445 @@
+//! Verification offline: summaries and receipts from whatever files somebody was handed, by keys that he trusts. It says
+//! what they prove and what they do not, and passes over nothing in silence.
+//!
+//! Files are read elsewhere; here come their names and bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::base::time::{Wall, format_duration};
+use crate::evidence::chain::{self, Break, ChainId, Dropped, Link};
+use crate::evidence::digest::Digest;
+use crate::evidence::jws::{self, Typ};
+use crate::evidence::key::{Kid, PublicKey};
+use crate::evidence::receipt::{self, Receipt, Subject};
+use crate::evidence::rotation;
+use crate::evidence::summary::{self, ClockState, Summary};
+
+/// Something that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// The file.
+    pub file: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// Numbers that are missing between those that are there, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// Whose.
+    pub agent: Kid,
+    /// The chain.
+    pub chain: ChainId,
+    /// The first that is missing.
+    pub from_seq: u64,
+    /// The last that is missing.
+    pub to_seq: u64,
+    /// Whether a summary of the agent says that its outbox had to drop all of them.
+    pub dropped: bool,
+}
+
+/// What was checked, and is what it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// Summaries: signed by a known key, of the wire format, adding up.
+    pub summaries: u64,
+    /// Receipts: signed by a known key, of the wire format.
+    pub receipts: u64,
+    /// Chains that these summaries belong to.
+    pub chains: u64,
+    /// What is missing of them.
+    pub gaps: Vec<Missing>,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Whether nothing is wrong.
+    pub ok: bool,
+    /// What was checked.
+    pub checked: Checked,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// What this proves.
+    pub proved: Vec<String>,
+    /// What it does not prove.
+    pub not_proved: Vec<String>,
+}
+
+/// How a key came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// Whoever verifies trusts it.
+    Given,
+    /// It came with the files that it is to prove; so it proves only that they are consistent.
+    Brought,
+}
+
+/// A key, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    key: PublicKey,
+    trust: Trust,
+}
+
+/// A summary that was verified.
+#[derive(Clone, Debug)]
+struct Verified {
+    file: String,
+    kid: Kid,
+    digest: Digest,
+    summary: Summary,
+}
+
+/// What is verified together.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    keys: BTreeMap<Kid, Known>,
+    used: BTreeSet<Kid>,
+    /// Which agent's a key is, by a summary that named it as next, and from where on.
+    successors: BTreeMap<Kid, Kid>,
+    /// The last summary of a key that was replaced.
+    replaced: BTreeMap<Kid, (ChainId, u64)>,
+    waiting: Vec<(String, Vec<u8>)>,
+    summaries: Vec<Verified>,
+    receipts: Vec<(String, Receipt)>,
+    findings: BTreeSet<Finding>,
+    not_proved: Vec<String>,
+}
+
+impl Verifier {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A key that whoever verifies trusts.
+    pub fn trust(&mut self, key: PublicKey) {
+        self.keys.insert(key.kid(), Known { key, trust: Trust::Given });
+    }
+
+    /// A key that came with the files.
+    pub fn bring(&mut self, key: PublicKey) {
+        self.keys.entry(key.kid()).or_insert(Known { key, trust: Trust::Brought });
+    }
+
+    /// Something wrong that was found elsewhere: a file that cannot be read.
+    pub fn find(&mut self, file: &str, what: impl std::fmt::Display) {
+        self.findings.insert(Finding { file: file.to_owned(), what: what.to_string() });
+    }
+
+    /// Takes a compact JWS: a summary or a receipt. One newline may follow it, as editors and shells leave it.
+    pub fn add(&mut self, file: &str, bytes: &[u8]) {
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        match jws::typ(bytes) {
+            Some(Typ::Summary | Typ::Receipt) => self.waiting.push((file.to_owned(), bytes.to_vec())),
+            Some(other) => self.find(file, format_args!("it is a {}, neither a summary nor a receipt", other.word())),
+            None => self.find(file, "it is not a JWS of a summary or of a receipt"),
+        }
+    }
+
+    /// Verifies all of it.
+    #[must_use]
+    pub fn verdict(mut self) -> Verdict {
+        self.verify_all();
+        self.whose_keys();
+        self.check_names();
+        let (chains, gaps) = self.check_chains();
+        self.check_receipts();
+        self.check_trust();
+        let checked =
+            Checked { summaries: self.summaries.len() as u64, receipts: self.receipts.len() as u64, chains, gaps };
+        let (proved, mut not_proved) = self.words(&checked);
+        not_proved.append(&mut self.not_proved);
+        Verdict {
+            ok: self.findings.is_empty() && checked.summaries + checked.receipts > 0,
+            checked,
+            findings: self.findings.into_iter().collect(),
+            proved,
+            not_proved,
+        }
+    }
+
+    /// Verifies each by the keys that are known, again and again as long as summaries name further keys.
+    fn verify_all(&mut self) {
+        loop {
+            let known = self.keys.len();
+            for (file, bytes) in std::mem::take(&mut self.waiting) {
+                match self.verify_one(&file, &bytes) {
+                    Ok(true) => {}
+                    Ok(false) => self.waiting.push((file, bytes)),
+                    Err(what) => self.find(&file, what),
+                }
+            }
+            if self.keys.len() == known {
+                break;
+            }
+        }
+        for (file, bytes) in std::mem::take(&mut self.waiting) {
+            let kid = kid(&bytes).map_or_else(|| "?".to_owned(), |kid| kid.to_string());
+            self.find(&file, format_args!("untrusted-key: it is signed with {kid}, which is none of the keys given"));
+        }
+    }
+
+    /// True when it was verified, false when its key is not known (yet).
+    fn verify_one(&mut self, file: &str, bytes: &[u8]) -> Result<bool, String> {
+        let is_receipt = jws::typ(bytes) == Some(Typ::Receipt);
+        let typ = if is_receipt { Typ::Receipt } else { Typ::Summary };
+        let jws = jws::parse(bytes, typ).map_err(|fault| fault.to_string())?;
+        let kid = jws.kid();
+        let Some(&Known { key, .. }) = self.keys.get(&kid) else { return Ok(false) };
+        if is_receipt {
+            let receipt = receipt::verify(bytes, &key).map_err(|fault| fault.to_string())?;
+            self.used.insert(kid);
+            self.receipts.push((file.to_owned(), receipt));
+            return Ok(true);
+        }
+        let payload = jws.verify(&key).map_err(|fault| fault.to_string())?;
+        let summary = summary::read(&payload).map_err(|fault| fault.to_string())?;
+        self.used.insert(kid);
+        if let Some(consent) = &summary.next_key {
+            let next = rotation::verify(consent, summary.agent, summary.chain, summary.seq)
+                .map_err(|fault| fault.to_string())?;
+            let trust = self.keys[&kid].trust;
+            self.keys.entry(next.kid()).or_insert(Known { key: next, trust });
+            self.successors.insert(next.kid(), summary.agent);
+            self.replaced.insert(kid, (summary.chain, summary.seq));
+        }
+        let digest = Digest::of(bytes);
+        self.summaries.push(Verified { file: file.to_owned(), kid, digest, summary });
+        Ok(true)
+    }
+
+    /// A summary's agent is the owner of the key that signed it, and a key that was replaced signs nothing more.
+    fn whose_keys(&mut self) {
+        let mut found = Vec::new();
+        for Verified { file, kid, summary, .. } in &self.summaries {
+            let agent = summary.agent;
+            if *kid != agent && self.successors.get(kid) != Some(&agent) {
+                found.push((file.clone(), format!("its agent is {agent}, but it is signed with {kid}, and no summary here names that key as the agent's next")));
+            }
+            if let Some((chain, seq)) = self.replaced.get(kid)
+                && *chain == summary.chain
+                && summary.seq > *seq
+            {
+                found.push((file.clone(), format!("it is signed with {kid}, which number {seq} replaced")));
+            }
+        }
+        for (file, what) in found {
+            self.find(&file, what);
+        }
+    }
+
+    /// A file that is named by a number holds the summary of that number, or its receipt.
+    fn check_names(&mut self) {
+        let mut found = Vec::new();
+        let summaries = self.summaries.iter().map(|one| (&one.file, one.summary.chain, one.summary.seq));
+        let receipts = self.receipts.iter().map(|(file, receipt)| (file, receipt.chain, receipt.seq));
+        for (file, chain, seq) in summaries.chain(receipts) {
+            let mut parts = file.rsplit('/');
+            let name = parts.next().unwrap_or_default();
+            let number = name.strip_suffix(".receipt.jws").or_else(|| name.strip_suffix(".jws"));
+            if let Some(said) = number.and_then(|number| number.parse::<u64>().ok())
+                && said != seq
+            {
+                found.push((file.clone(), format!("it is named as number {said}, but holds number {seq}")));
+            }
+            if let Some(said) = parts.next().and_then(|chain| chain.parse::<ChainId>().ok())
+                && said != chain
+            {
+                found.push((file.clone(), format!("it lies with chain {said}, but belongs to {chain}")));
+            }
+        }
+        for (file, what) in found {
+            self.find(&file, what);
+        }
+    }
+
+    /// The order of each chain, and what is missing of it.
+    fn check_chains(&mut self) -> (u64, Vec<Missing>) {
+        let mut chains: BTreeMap<(Kid, ChainId), Vec<&Verified>> = BTreeMap::new();
+        let mut dropped: BTreeMap<Kid, Vec<Dropped>> = BTreeMap::new();
+        for one in &self.summaries {
+            chains.entry((one.summary.agent, one.summary.chain)).or_default().push(one);
+            dropped.entry(one.summary.agent).or_default().extend(&one.summary.dropped);
+        }
+        let mut gaps = Vec::new();
+        let mut found = Vec::new();
+        for (&(agent, chain), members) in &chains {
+            let links: Vec<Link> = members.iter().map(|one| link(one)).collect();
+            let first = links.iter().map(|link| link.seq).min().unwrap_or(0);
+            let examined = chain::examine(&links);
+            let file = |seq: u64| members.iter().rev().find(|one| one.summary.seq == seq).map(|one| one.file.clone());
+            for fault in examined.breaks {
+                let (seq, what) = match fault {
+                    Break::Twice { seq } => (seq, format!("number {seq} of chain {chain} is there twice, and differs")),
+                    Break::Prev { seq } => {
+                        (seq, format!("number {seq} of chain {chain} does not name the digest of the one before it"))
+                    }
+                };
+                found.push((file(seq).unwrap_or_default(), what));
+            }
+            let mut seen = BTreeMap::new();
+            for one in members {
+                if let Some(other) = seen.insert(one.digest, &one.file) {
+                    found.push((one.file.clone(), format!("the same summary is there twice, also as {other}")));
+                }
+            }
+            if first > 0 {
+                self.not_proved.push(format!("what came before number {first} of chain {chain}: it is not here"));
+            }
+            for gap in examined.gaps.iter().filter(|gap| gap.from_seq >= first) {
+                let told = dropped.get(&agent).map(Vec::as_slice).unwrap_or_default();
+                let all_told = gap.is_told(chain, told);
+                let numbers = format!("numbers {} to {} of chain {chain}", gap.from_seq, gap.to_seq);
+                if all_told {
+                    self.not_proved
+                        .push(format!("what {numbers} said: the agent's outbox had to drop them, as it says"));
+                } else {
+                    found.push((
+                        file(gap.to_seq + 1).unwrap_or_default(),
+                        format!("{numbers}, before this one, are missing"),
+                    ));
+                }
+                let (from_seq, to_seq) = (gap.from_seq, gap.to_seq);
+                gaps.push(Missing { agent, chain, from_seq, to_seq, dropped: all_told });
+            }
+        }
+        let count = chains.len() as u64;
+        for (file, what) in found {
+            self.find(&file, what);
+        }
+        (count, gaps)
+    }
+
+    /// Each receipt is by a collector and for a summary that is here.
+    fn check_receipts(&mut self) {
+        let agents: BTreeSet<Kid> = self.summaries.iter().flat_map(|one| [one.kid, one.summary.agent]).collect();
+        let mut found = Vec::new();
+        let mut seen: BTreeMap<Digest, &str> = BTreeMap::new();
+        let mut numbered: BTreeMap<(Kid, ChainId, u64), Vec<&Verified>> = BTreeMap::new();
+        for one in &self.summaries {
+            numbered.entry((one.summary.agent, one.summary.chain, one.summary.seq)).or_default().push(one);
+        }
+        for (file, receipt) in &self.receipts {
+            if agents.contains(&receipt.collector) || receipt.collector == receipt.agent {
+                found.push((file.clone(), "it is signed with an agent's own key, so it proves nothing".to_owned()));
+            }
+            if let Some(other) = seen.insert(receipt.digest, file) {
+                found.push((file.clone(), format!("there is a second receipt for the same summary: {other}")));
+            }
+            let here =
+                numbered.get(&(receipt.agent, receipt.chain, receipt.seq)).map(Vec::as_slice).unwrap_or_default();
+            let subject = |one: &&Verified| Subject {
+                agent: one.summary.agent,
+                chain: one.summary.chain,
+                seq: one.summary.seq,
+                digest: one.digest,
+            };
+            if here.is_empty() && !self.summaries.is_empty() {
+                found.push((
+                    file.clone(),
+                    format!("the summary that it is for is missing: number {} of chain {}", receipt.seq, receipt.chain),
+                ));
+            } else if !here.is_empty() && !here.iter().any(|one| receipt.is_for(&subject(one)).is_ok()) {
+                found.push((file.clone(), format!("it is for another summary of number {} than is here", receipt.seq)));
+            }
+        }
+        for (file, what) in found {
+            self.find(&file, what);
+        }
+    }
+
+    /// Keys that only came with the files prove nothing of whose they are.
+    fn check_trust(&mut self) {
+        let brought: Vec<Kid> =
+            self.used.iter().copied().filter(|kid| self.keys[kid].trust == Trust::Brought).collect();
+        for kid in brought {
+            self.find(
+                &format!("keys/{kid}.jwk"),
+                "untrusted-key: this key only came with the files, so they are shown to be consistent, not whose they are; \
+                 confirm it with --key",
+            );
+        }
+    }
+
+    /// What all this proves, and what it does not, in words.
+    fn words(&self, checked: &Checked) -> (Vec<String>, Vec<String>) {
+        let (mut proved, mut not) = (Vec::new(), Vec::new());
+        let spans = self.summaries.iter().map(|one| (one.summary.from, one.summary.to));
+        if let (Some(from), Some(to)) = (spans.clone().map(|span| span.0).min(), spans.map(|span| span.1).max()) {
+            proved.push(format!(
+                "{} from {from} to {to} are as they were signed, and their outcomes and histograms add up",
+                counted(checked.summaries, "summary", "summaries")
+            ));
+        }
+        let mut late: Option<(std::time::Duration, Wall)> = None;
+        let mut early = 0u64;
+        let mut without = 0u64;
+        for one in &self.summaries {
+            let receipt =
+                self.receipts.iter().find(|(_, receipt)| receipt.digest == one.digest).map(|(_, receipt)| receipt);
+            match receipt.map(|receipt| receipt.received.nanos_since(one.summary.to)) {
+                None => without += 1,
+                Some(nanos) => match u64::try_from(nanos) {
+                    Ok(nanos) => {
+                        let delay = std::time::Duration::from_nanos(nanos);
+                        late = late.max(Some((delay, one.summary.to)));
+                    }
+                    Err(_) => early += 1,
+                },
+            }
+        }
+        if let Some((delay, to)) = late {
+            let delay = format_duration(std::time::Duration::from_secs(delay.as_secs()));
+            proved.push(format!(
+                "each of those with a receipt was made before the collector received it; the latest, for the span that \
+                 ended at {to}, {delay} after its end"
+            ));
+        }
+        if early > 0 {
+            not.push(format!(
+                "which clock was wrong: {} received before its span had ended, by the two clocks",
+                counted(early, "summary was", "summaries were")
+            ));
+        }
+        if without > 0 {
+            not.push(format!(
+                "when {} made: there is no receipt, so their time is the agent's own word",
+                counted(without, "summary was", "summaries were")
+            ));
+        }
+        let unsynchronised =
+            self.summaries.iter().filter(|one| one.summary.clock.state != ClockState::Synchronised).count() as u64;
+        if unsynchronised > 0 {
+            not.push(format!(
+                "that the times in {} are right: the agent's clock was not known to be synchronised",
+                counted(unsynchronised, "summary", "summaries")
+            ));
+        }
+        if !self.summaries.is_empty() {
+            not.push(
+                "that the agent measured what it says: whoever holds its key could have made it up before the receipt"
+                    .to_owned(),
+            );
+        }
+        (proved, not)
+    }
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+}
+
+fn link(one: &Verified) -> Link {
+    Link { seq: one.summary.seq, digest: one.digest, prev: one.summary.prev }
+}
+
+/// Which key a summary or a receipt says that it was signed with.
+fn kid(bytes: &[u8]) -> Option<Kid> {
+    let typ = jws::typ(bytes)?;
+    jws::parse(bytes, typ).ok().map(|jws| jws.kid())
+}

@@ -1,0 +1,297 @@
+//! The wire format from both sides: what we sign is read by others' libraries, and `verify` finds whatever was changed.
+#![cfg(all(feature = "agent", feature = "collector"))]
+
+#[path = "wire/foreign.rs"]
+#[expect(dead_code, reason = "what ships is used by the collector's test")]
+mod foreign;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use base64::Engine as _;
+use foreign::{Foreign, SUMMARY, digest, verify};
+use hdrhistogram::serialization::Deserializer;
+use serde_json::{Value, json};
+use wanproof::base::time::Wall;
+use wanproof::evidence::chain::{ChainId, Head};
+use wanproof::evidence::key::{PublicKey, SecretKey};
+use wanproof::evidence::receipt::{self, Subject};
+use wanproof::evidence::summary::{self, Signed, Summary};
+use wanproof::evidence::verify::{Verdict, Verifier};
+
+/// A summary of ours with all its parts, made from the page's form.
+fn template(key: &SecretKey, minute: u64) -> Summary {
+    let mut value = Foreign::new().payload(minute, Some(&digest("")).filter(|_| minute > 0).map(String::as_str));
+    value["agent"] = json!(key.kid());
+    value["outages"] = json!([{"service": "ckt-0042", "probe": "hq-icmp", "from": "2026-11-23T10:00:57.412Z", "to": null,
+        "definition": "builtin", "side": "unknown", "evidence": {"gateway": "answered"}}]);
+    summary::read(&serde_json::to_vec(&value).unwrap()).unwrap()
+}
+
+fn key() -> SecretKey {
+    SecretKey::from_seed(&[1; 32])
+}
+
+fn collector() -> SecretKey {
+    SecretKey::from_seed(&[2; 32])
+}
+
+/// Some summaries of one chain.
+fn chain(count: u64) -> Vec<Signed> {
+    let mut head = Head::new(ChainId::from_bytes([7; 16]), None);
+    (0..count).map(|seq| head.sign(template(&key(), seq), &key()).unwrap()).collect()
+}
+
+fn receipt(of: &Signed, by: &SecretKey) -> String {
+    let subject = Subject { agent: key().kid(), chain: of.chain, seq: of.seq, digest: of.digest };
+    let ended: Wall = "2026-11-23T10:00:00Z".parse().unwrap();
+    receipt::sign(subject, ended + Duration::from_secs(60 * (of.seq + 1) + 2), by)
+}
+
+#[test]
+fn every_summary_that_we_sign_is_verified_and_read_by_other_libraries() {
+    let public: Value = serde_json::from_str(&key().public().to_jwk()).unwrap();
+    let mut prev = Value::Null;
+    for signed in chain(5) {
+        let (header, said) = verify(&signed.jws, &public);
+        assert_eq!((header.algorithm(), header.token_type()), (Some("EdDSA"), Some(SUMMARY)));
+        let kid = foreign::thumbprint(public["x"].as_str().unwrap());
+        assert_eq!((header.key_id(), &said["agent"]), (Some(kid.as_str()), &json!(kid)));
+        assert_eq!((&said["prev"], &said["seq"]), (&prev, &json!(signed.seq)));
+        let interval = &said["probes"][0]["intervals"][0];
+        assert_eq!((&interval["outcomes"], &interval["seconds"]), (&json!("57a2l1a"), &json!(60)));
+        let bytes = base64::engine::general_purpose::STANDARD.decode(interval["rtt_us"].as_str().unwrap()).unwrap();
+        let histogram: hdrhistogram::Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+        assert_eq!(histogram.len(), 58);
+        prev = json!(digest(&signed.jws));
+    }
+}
+
+fn verdict(trusted: &[&PublicKey], files: &[(String, String)]) -> Verdict {
+    let mut verifier = Verifier::new();
+    trusted.iter().for_each(|key| verifier.trust(**key));
+    files.iter().for_each(|(name, text)| verifier.add(name, text.as_bytes()));
+    verifier.verdict()
+}
+
+/// An export of so many summaries with their receipts.
+fn export(count: u64) -> Vec<(String, String)> {
+    let signed = chain(count);
+    let files = signed.iter().flat_map(|one| {
+        let beside = format!("x/{}", one.chain);
+        [
+            (format!("{beside}/{}.jws", one.seq), one.jws.clone()),
+            (format!("{beside}/{}.receipt.jws", one.seq), receipt(one, &collector())),
+        ]
+    });
+    files.collect()
+}
+
+fn both(files: &[(String, String)]) -> Verdict {
+    verdict(&[key().public(), collector().public()], files)
+}
+
+fn findings(verdict: &Verdict) -> String {
+    verdict.findings.iter().map(|one| format!("{}: {}\n", one.file, one.what)).collect()
+}
+
+#[test]
+fn a_whole_export_is_verified_and_what_it_proves_is_said() {
+    let verdict = both(&export(4));
+    assert!(verdict.ok, "{}", findings(&verdict));
+    assert_eq!((verdict.checked.summaries, verdict.checked.receipts, verdict.checked.chains), (4, 4, 1));
+    assert_eq!((verdict.checked.gaps.len(), verdict.findings.len()), (0, 0));
+    let proved = verdict.proved.join("\n");
+    assert!(proved.contains("4 summaries from 2026-11-23T10:00:00Z to 2026-11-23T10:04:00Z"), "{proved}");
+    assert!(proved.contains("2s after its end"), "{proved}");
+}
+
+#[test]
+fn one_wrong_character_anywhere_is_found() {
+    let files = export(2);
+    for (index, (name, text)) in files.iter().enumerate() {
+        // Every place of the receipt and of the signatures, and every seventh of the long summaries.
+        let step = if text.len() > 2000 { 7 } else { 1 };
+        for at in (0..text.len()).step_by(step).chain(text.len() - 90..text.len()) {
+            let mut changed = files.clone();
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            changed[index].1 = String::from_utf8(bytes).unwrap();
+            let verdict = both(&changed);
+            assert!(!verdict.ok && verdict.findings.iter().any(|one| one.file == *name), "byte {at} of {name}");
+        }
+        for changed in [text[..text.len() - 1].to_owned(), format!("{text}A"), String::new()] {
+            let mut all = files.clone();
+            all[index].1 = changed;
+            assert!(!both(&all).ok, "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_moved_doubled_or_exchanged_is_named() {
+    let whole = export(4);
+    let without = |names: &[&str]| {
+        let kept = whole.iter().filter(|(name, _)| !names.iter().any(|gone| name.ends_with(gone)));
+        both(&kept.cloned().collect::<Vec<_>>())
+    };
+    let gone = without(&["/1.jws", "/1.receipt.jws"]);
+    assert!(!gone.ok && findings(&gone).contains("numbers 1 to 1"), "{}", findings(&gone));
+    assert_eq!((gone.checked.gaps[0].from_seq, gone.checked.gaps[0].to_seq), (1, 1));
+    let last = without(&["/3.jws"]);
+    assert!(!last.ok && findings(&last).contains("the summary that it is for is missing"), "{}", findings(&last));
+    let unreceipted = without(&["/2.receipt.jws"]);
+    assert!(unreceipted.ok);
+    assert!(unreceipted.not_proved.iter().any(|what| what.starts_with("when 1 summary was made")));
+    let later = without(&["/0.jws", "/0.receipt.jws"]);
+    assert!(later.ok && later.not_proved.iter().any(|what| what.contains("before number 1")));
+    let mut swapped = whole.clone();
+    let (one, two) = (swapped[2].1.clone(), swapped[4].1.clone());
+    (swapped[2].1, swapped[4].1) = (two, one);
+    assert!(findings(&both(&swapped)).contains("it is named as number 1, but holds number 2"));
+    let mut doubled = whole.clone();
+    doubled.push(("again.jws".into(), whole[2].1.clone()));
+    assert!(findings(&both(&doubled)).contains("there twice"));
+    let mut foreign = whole.clone();
+    foreign[3].1 = receipt(&chain(4)[2], &collector());
+    assert!(!both(&foreign).ok);
+    let mut head = Head::new(ChainId::from_bytes([7; 16]), None);
+    let mut other = template(&key(), 0);
+    other.site = "elsewhere".into();
+    let mut conflicting = whole.clone();
+    conflicting.push(("other.jws".into(), head.sign(other, &key()).unwrap().jws));
+    assert!(findings(&both(&conflicting)).contains("there twice, and differs"));
+}
+
+#[test]
+fn a_chain_with_a_changed_link_is_found_even_when_it_is_signed_again() {
+    // The agent's owner changes number 1 and signs it anew: number 2 tells.
+    let mut head = Head::new(ChainId::from_bytes([7; 16]), None);
+    head.sign(template(&key(), 0), &key()).unwrap();
+    let mut other = template(&key(), 1);
+    other.outages.clear();
+    let again = head.sign(other, &key()).unwrap();
+    let mut files = export(4);
+    files[2].1 = again.jws.clone();
+    let found = findings(&both(&files));
+    assert!(found.contains("does not name the digest of the one before"), "{found}");
+    assert!(found.contains("it is for another summary of number 1"), "{found}");
+}
+
+#[test]
+fn what_an_outbox_dropped_is_no_fault_but_is_not_proved() {
+    let mut head = Head::new(ChainId::from_bytes([7; 16]), None);
+    let mut files = Vec::new();
+    for seq in 0..6u64 {
+        let mut next = template(&key(), seq);
+        if seq == 5 {
+            let told = json!([{"chain": head.chain, "from_seq": 2, "to_seq": 3}]);
+            next.dropped = serde_json::from_value(told).unwrap();
+        }
+        let signed = head.sign(next, &key()).unwrap();
+        if !(2..=3).contains(&seq) {
+            files.push((format!("{seq}.jws"), signed.jws));
+        }
+    }
+    let verdict = verdict(&[key().public()], &files);
+    assert!(verdict.ok, "{}", findings(&verdict));
+    assert!(verdict.checked.gaps[0].dropped);
+    assert!(verdict.not_proved.iter().any(|what| what.contains("numbers 2 to 3")));
+}
+
+#[test]
+fn keys_that_nobody_trusts_prove_nothing() {
+    let files = export(2);
+    let none = verdict(&[], &files);
+    assert!(!none.ok && none.findings.iter().all(|one| one.what.starts_with("untrusted-key")));
+    assert_eq!(none.checked.summaries, 0);
+    let half = verdict(&[key().public()], &files);
+    assert_eq!((half.ok, half.checked.summaries, half.checked.receipts), (false, 2, 0));
+    // Brought along, they show that the files fit together, and no more.
+    let mut verifier = Verifier::new();
+    verifier.bring(*key().public());
+    verifier.bring(*collector().public());
+    files.iter().for_each(|(name, text)| verifier.add(name, text.as_bytes()));
+    let brought = verifier.verdict();
+    assert_eq!((brought.ok, brought.checked.summaries, brought.findings.len()), (false, 2, 2));
+    assert!(brought.findings.iter().all(|one| one.what.starts_with("untrusted-key")));
+}
+
+#[test]
+fn an_agent_cannot_give_itself_receipts() {
+    let signed = chain(1);
+    let files =
+        [("0.jws".to_owned(), signed[0].jws.clone()), ("0.receipt.jws".to_owned(), receipt(&signed[0], &key()))];
+    let verdict = both(&files);
+    assert!(!verdict.ok && findings(&verdict).contains("an agent's own key"), "{}", findings(&verdict));
+}
+
+#[test]
+fn a_replaced_key_is_followed_and_signs_nothing_more() {
+    let next = SecretKey::from_seed(&[3; 32]);
+    let mut head = Head::new(ChainId::from_bytes([7; 16]), None);
+    let zero = head.sign_with_next_key(template(&key(), 0), &key(), &next).unwrap();
+    let fork = head;
+    let one = head.sign(template(&key(), 1), &next).unwrap();
+    let files = |one: &Signed| [("1.jws".to_owned(), one.jws.clone()), ("0.jws".to_owned(), zero.jws.clone())];
+    let good = verdict(&[key().public()], &files(&one));
+    assert!(good.ok, "{}", findings(&good));
+    let mut fork = fork;
+    let by_old = fork.sign(template(&key(), 1), &key()).unwrap();
+    let bad = verdict(&[key().public()], &files(&by_old));
+    assert!(!bad.ok && findings(&bad).contains("which number 0 replaced"), "{}", findings(&bad));
+    // Without the summary that names it, a key is not the agent's, even if somebody trusts it.
+    let alone = verdict(&[next.public()], &files(&one)[..1]);
+    assert!(!alone.ok && findings(&alone).contains("no summary here names that key"), "{}", findings(&alone));
+}
+
+fn wanproof(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wanproof")).args(args).output().unwrap()
+}
+
+fn write(dir: &Path, files: &[(String, String)]) {
+    for (name, text) in files {
+        let path = dir.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+#[test]
+fn the_command_says_it_in_words_in_json_and_by_its_exit_code() {
+    let at = tempfile::tempdir().unwrap();
+    let path = |name: &str| at.path().join(name).display().to_string();
+    write(at.path(), &export(3));
+    std::fs::write(path("agent.jwk"), key().public().to_jwk()).unwrap();
+    std::fs::write(path("collector.jwk"), collector().public().to_jwk()).unwrap();
+    let with_keys = |more: &[&str]| {
+        let (agent, collector) = (path("agent.jwk"), path("collector.jwk"));
+        let mut args = vec!["verify", "--key", &agent, "--key", &collector];
+        args.extend(more);
+        wanproof(&args)
+    };
+    let good = with_keys(&[&path("x"), "--json"]);
+    let answer: Value = serde_json::from_slice(&good.stdout).unwrap();
+    assert_eq!(good.status.code(), Some(0), "{answer}");
+    assert_eq!(
+        (&answer["ok"], &answer["checked"]["summaries"], &answer["findings"]),
+        (&json!(true), &json!(3), &json!([]))
+    );
+    assert_eq!((&answer["checked"]["receipts"], &answer["checked"]["gaps"]), (&json!(3), &json!([])));
+    let words = String::from_utf8(with_keys(&[&path("x")]).stdout).unwrap();
+    assert!(words.starts_with("verified: 3 summaries and 3 receipts of 1 chains"), "{words}");
+    let one = path(&format!("x/{}/1.jws", "07".repeat(16)));
+    assert_eq!(with_keys(&[&one]).status.code(), Some(0));
+    let text = std::fs::read_to_string(&one).unwrap().replacen("ey", "eA", 1);
+    std::fs::write(&one, text).unwrap();
+    let bad = with_keys(&[&path("x"), "--json"]);
+    let answer: Value = serde_json::from_slice(&bad.stdout).unwrap();
+    assert_eq!((bad.status.code(), &answer["ok"]), (Some(1), &json!(false)));
+    assert!(answer["findings"].as_array().unwrap().iter().any(|finding| finding["file"] == json!(one)), "{answer}");
+    assert_eq!(wanproof(&["verify", &path("x")]).status.code(), Some(1));
+    assert_eq!(with_keys(&[&path("no-such-file")]).status.code(), Some(3));
+    std::fs::write(path("bad.jwk"), "{}").unwrap();
+    assert_eq!(wanproof(&["verify", "--key", &path("bad.jwk"), &path("x")]).status.code(), Some(2));
+    assert_eq!(wanproof(&["verify"]).status.code(), Some(2));
+}
