@@ -344,11 +344,6 @@ impl Session {
         self.ledger.close(now);
         self.prober.part(prober::PARTING, &mut events).await;
         self.book(&mut events);
-        // The last intervals end where sending does; what is then in the air is settled within them.
-        let ceased = SystemClock.now();
-        self.prober.part(prober::PARTING, &mut events).await;
-        self.book(&mut events);
-        self.ledger.close(ceased);
         self.hand_over();
         self.summarise(SystemClock.now().wall);
         self.recorder.note(SystemClock.now().wall, "stop", crate::SOFTWARE);

@@ -22,6 +22,8 @@ pub mod outbox;
 #[cfg(feature = "agent")]
 pub mod ping;
 pub mod print;
+#[cfg(all(feature = "agent", feature = "collector"))]
+pub mod quickstart;
 #[cfg(feature = "agent")]
 pub mod report;
 #[cfg(feature = "agent")]
@@ -43,6 +45,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See it work: agent, collector and an example contract on loopback, with a scripted outage
+    #[cfg(all(feature = "agent", feature = "collector"))]
+    Quickstart(quickstart::Args),
     /// Ping hosts with the agent's engine, without configuration
     #[cfg(feature = "agent")]
     Ping(ping::Args),
@@ -109,6 +114,8 @@ pub enum Failure {
 /// configuration; 3 could not do it.
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
+        #[cfg(all(feature = "agent", feature = "collector"))]
+        Command::Quickstart(args) => quickstart::run(&args),
         #[cfg(feature = "agent")]
         Command::Ping(args) => ping::run(&args),
         #[cfg(feature = "agent")]

@@ -56,6 +56,8 @@ impl Host {
     }
 
     fn agent(&self) -> Running {
+        // A socket's name stays when the one before is gone.
+        let _ = std::fs::remove_file(self.wan.path("notify"));
         let notified = Notified::at(self.wan.path("notify"));
         let mut agent = Running::start(notified.tell(&mut self.wanproof("run --config agent.toml")));
         notified.wait(|| {

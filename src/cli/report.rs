@@ -55,7 +55,7 @@ enum Format {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let config = args.source.configured()?;
     let store = args.source.store()?;
-    let now = SystemClock.now().wall;
+    let now = Wall::from_secs(SystemClock.now().wall.secs());
     let mut judged = contracts(&store, config.as_ref())?;
     if let Some(id) = &args.contract {
         judged.retain(|judged| judged.contract.id() == id);

@@ -28,6 +28,16 @@ pub struct Args {
     json: bool,
 }
 
+#[cfg(all(feature = "agent", feature = "collector"))]
+impl Args {
+    /// What an agent exported, checked with the keys that it knows.
+    #[must_use]
+    pub fn of_agent(data: PathBuf, evidence: PathBuf) -> Self {
+        let source = Source { config: None, data: Some(data) };
+        Self { files: vec![evidence], keys: Vec::new(), source, json: false }
+    }
+}
+
 /// Runs it.
 ///
 /// # Errors
