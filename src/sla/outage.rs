@@ -284,7 +284,7 @@ impl Detector {
     }
 
     /// What is known now. It is unknown before anything was seen, and once as many outcomes in a row as would end an
-    /// outage are unknown.
+    /// outage are unknown, until something is shown.
     #[must_use]
     pub fn state(&self) -> State {
         if self.hysteresis.down {
@@ -324,7 +324,9 @@ impl Detector {
         }
         self.blind = match run.class {
             Class::Unknown => self.blind.map(|blind| blind.saturating_add(run.count)),
-            Class::Good | Class::Failed => Some(0),
+            // A failure alone does not tell whether it was up before.
+            Class::Failed => self.blind.map(|blind| if blind < self.hysteresis.up_after { 0 } else { blind }),
+            Class::Good => Some(0),
         };
         match &mut self.steps {
             Steps::None => {}

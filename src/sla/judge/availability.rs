@@ -80,6 +80,9 @@ pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
             _ => format!("coverage is {coverage} %, below {least} %: {outcome}"),
         });
     }
+    if now.is_some() && !given {
+        steps.push(budget(objective, &length, tally.downtime));
+    }
     let growth = growth(court, objective, window, &tally, &length, given.then_some(&compared.actual));
     Judged {
         objective,
@@ -96,6 +99,22 @@ pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
         matter: tally.outages,
         credit: Exact::zero(),
         steps,
+    }
+}
+
+/// How much downtime the target allows, and how much of it is left.
+fn budget(objective: &Objective, length: &Exact, downtime: i128) -> String {
+    let target = &objective.target.value;
+    let up = if objective.unit == Unit::Percent {
+        target.over(&Exact::hundred()).unwrap_or_default()
+    } else {
+        target.clone()
+    };
+    let allowed = &(&Exact::one() - &up) * length;
+    let left = &allowed - &Exact::seconds(downtime);
+    match left.is_negative() {
+        true => format!("the target allows {allowed} s of downtime, which is exceeded by {} s", left.abs()),
+        false => format!("the target allows {allowed} s of downtime, of which {left} s are left"),
     }
 }
 

@@ -101,8 +101,10 @@ fn counted(
     let joined = court.provider_outages(happened, Some(objective));
     let kept = joined.into_iter().filter(|outage| {
         let whole = Spans::from(outage.event);
-        let excluded = whole.minus(&ground.excluded.downtime).is_empty() && !whole.is_empty();
-        let inside = ground.hours.as_ref().is_none_or(|hours| !whole.and(hours).is_empty());
+        let whole = ground.hours.as_ref().map_or(whole.clone(), |hours| whole.and(hours));
+        let instant = outage.event.is_empty();
+        let excluded = !whole.is_empty() && whole.minus(&ground.excluded.downtime).is_empty();
+        let inside = !whole.is_empty() || (instant && ground.hours.is_none());
         !excluded && inside && window.holds(outage.event.from)
     });
     match &objective.qualify {
