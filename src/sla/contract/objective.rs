@@ -8,7 +8,7 @@ use crate::sla::contract::{every, identifier, money, sections};
 use crate::sla::reader::{self, Figure, Need, Node, Reader};
 use crate::sla::terms::{
     Aggregate, CarrierLoss, Definition, DefinitionWord, DenominatorWord, Measure, Metric, Objective, OutageTerms,
-    Qualify, SpanWord, Statistic, Unit,
+    Qualify, SpanWord, Split, Statistic, Unit,
 };
 
 /// One `[[objective]]`.
@@ -39,11 +39,12 @@ pub(super) fn objective(table: &Reader<'_>) -> Option<Objective> {
     let measured = samples || (is_availability && !by_ticket);
     let measure = table
         .table("measure", Need::when(measured, &metric_name))
-        .and_then(|measure| measure_terms(measure, metric.filter(|_| measured), &metric_name));
+        .and_then(|measure| measure_terms(measure, metric.filter(|_| measured), &metric_name))
+        .filter(|_| measured);
     if let (Some(metric), Some(unit)) = (metric, unit) {
         check_unit(table, metric, unit, measure.as_ref().and_then(|measure| measure.statistic), target.as_ref());
     }
-    let qualify = table.table("qualify", Need::Optional).map(qualify_terms);
+    let qualify = table.table("qualify", Need::Optional).map(|qualify| qualify_terms(qualify, metric));
     let aggregate = table
         .table("aggregate", every("objective"))
         .and_then(|aggregate| aggregate_terms(aggregate, metric, &metric_name));
@@ -218,24 +219,30 @@ fn idle_outage(table: Reader<'_>) {
     table.done();
 }
 
-/// `[objective.qualify]`.
-fn qualify_terms(table: Reader<'_>) -> Option<Qualify> {
+/// `[objective.qualify]`. Only outages are split; times to restore and to notify qualify whole.
+fn qualify_terms(table: Reader<'_>, metric: Option<Metric>) -> Option<Qualify> {
+    let by_event = matches!(metric, Some(Metric::TimeToRestore | Metric::TimeToNotify));
+    let splits = metric == Some(Metric::Availability);
+    let applies = splits || by_event;
     let longer_than = table.get("longer_than", Need::Optional, reader::duration);
     let within = table.get("within", Need::Optional, reader::length);
-    if let Some(window) = within {
+    if let Some(window) = within.filter(|_| applies) {
         match longer_than {
             None if !table.has("longer_than") => table.fault("longer_than", "missing: within needs it"),
             Some(least) if least > window => {
-                table.fault("within", "is shorter than longer_than: nothing would ever count")
+                table.fault("within", "is shorter than longer_than: nothing would ever count");
             }
             _ => {}
         }
     }
     let first = table.get("first", Need::Optional, reader::duration);
-    let first_is = table.get("first_is", Need::when(table.has("first"), "first"), reader::word);
-    let split_at = table.get("split_at", Need::By("[objective.qualify]".to_owned()), reader::word);
+    let first_is = table.get("first_is", Need::when(table.has("first") && splits, "first"), reader::word);
+    let split_at = table.get("split_at", Need::when(splits, "[objective.qualify]"), reader::word);
     table.done();
-    Some(Qualify { longer_than, within, first: first.zip(first_is), split_at: split_at? })
+    if splits && split_at.is_none() {
+        return None;
+    }
+    Some(Qualify { longer_than, within, first: first.zip(first_is), split_at: split_at.unwrap_or(Split::None) })
 }
 
 /// `[objective.aggregate]`.
