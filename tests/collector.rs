@@ -1,5 +1,6 @@
 //! The collector, asked by an agent that somebody else wrote.
 #![cfg(all(feature = "agent", feature = "collector"))]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 #[path = "wire/foreign.rs"]
 mod foreign;

@@ -1,5 +1,6 @@
 //! The collector as a process: started, asked, told to read its configuration again, killed and ended.
 #![cfg(all(feature = "agent", feature = "collector"))]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 #[path = "wire/foreign.rs"]
 #[expect(dead_code, reason = "forgeries are in the collector's own test")]

@@ -1,5 +1,6 @@
 //! The shipper and the collector, on loopback: whatever dies in between, each summary arrives and is stored once.
 #![cfg(all(feature = "agent", feature = "collector"))]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

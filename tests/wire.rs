@@ -1,5 +1,6 @@
 //! The wire format from both sides: what we sign is read by others' libraries, and `verify` finds whatever was changed.
 #![cfg(all(feature = "agent", feature = "collector"))]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 #[path = "wire/foreign.rs"]
 #[expect(dead_code, reason = "what ships is used by the collector's test")]
