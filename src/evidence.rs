@@ -14,5 +14,6 @@ pub mod problem;
 pub mod receipt;
 pub mod request;
 pub mod rotation;
+pub mod side;
 pub mod summary;
 pub mod verify;

@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::evidence::side::Traced;
 use crate::measure::outcome::Reason;
 use crate::measure::probe::Circuit;
 use crate::net::icmp::{Arrival, Best, Drained, Echo, Engine, Family, OpenError, Port, Token, Unsent, Whose, packet};
@@ -78,6 +79,13 @@ impl Trace {
     /// The answers, nearest first.
     pub fn answers(&self) -> impl Iterator<Item = Answer> + '_ {
         self.hops.iter().filter_map(|hop| hop.answer)
+    }
+
+    /// The same, as what an outage's side is judged by.
+    #[must_use]
+    pub fn seen(&self) -> Traced {
+        let routers = self.answers().filter(|answer| answer.said != Said::Target && answer.from != self.to);
+        Traced { lines: self.lines(), reached: self.reached(), routers: routers.map(|answer| answer.from).collect() }
     }
 
     /// One line a hop: `3 192.0.2.1 12.345 ms`, `4 *`, `5 192.0.2.9 1.000 ms host-unreachable`.
