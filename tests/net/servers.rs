@@ -170,7 +170,7 @@ impl Authority {
                 .with_safe_default_protocol_versions()
                 .unwrap()
                 .with_no_client_auth()
-                .with_single_cert(vec![certificate.der().clone()], key.try_into().unwrap())
+                .with_single_cert(vec![certificate.der().clone()], key.into())
                 .unwrap();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))

@@ -67,6 +67,11 @@ route add 10.9.8.0/24 via 10.7.0.1
 route add fd09:0:0:8::/64 via fd07::1
 ";
 
+#[expect(clippy::print_stderr, reason = "a test that did not run says so")]
+fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
 fn ip(commands: &str, far: i32) {
     for line in commands.lines().filter(|line| !line.is_empty()) {
         let words = line.split(' ').map(|word| if word == "FAR" { far.to_string() } else { word.to_owned() });
@@ -124,7 +129,7 @@ fn between(test: impl AsyncFnOnce(Lab) + Send + 'static) {
     let far = match hear_far.recv().unwrap() {
         Ok((far, _)) => far,
         Err(error) => {
-            eprintln!("skipped: no network namespace can be made here ({error}); run the tests as root");
+            skipped(&format!("no network namespace can be made here ({error}); run the tests as root"));
             return;
         }
     };
@@ -374,6 +379,6 @@ fn what_the_system_does_not_allow_is_not_sent_and_never_left_out() {
     let copy = std::env::current_exe().unwrap();
     match Command::new(copy).args(itself).env(AS_NOBODY, "1").uid(65_534).gid(65_534).output() {
         Ok(done) => assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout)),
-        Err(error) => eprintln!("skipped: another user cannot run the tests here ({error})"),
+        Err(error) => skipped(&format!("another user cannot run the tests here ({error})")),
     }
 }
