@@ -100,6 +100,7 @@ pub struct Prober {
     /// The last pause between two looks at what has come in; it grows while nothing does.
     quiet: Duration,
     sending: Sending,
+    behind: bool,
     /// How many probes were ever taken in.
     born: u32,
 }
@@ -211,6 +212,7 @@ impl Prober {
             wake: reading.now.mono,
             quiet: Duration::ZERO,
             sending: Sending::On,
+            behind: false,
             born: 0,
         };
         let count = u32::try_from(probes.len()).unwrap_or(u32::MAX).max(1);
@@ -292,6 +294,12 @@ impl Prober {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.in_air() == 0 && (self.sending == Sending::Off || self.schedule.next().is_none())
+    }
+
+    /// Whether more was due than has been told yet: what [`Self::next`] gave last is then before the present.
+    #[must_use]
+    pub const fn is_behind(&self) -> bool {
+        self.behind
     }
 
     /// How many sends are in the air.
@@ -435,6 +443,7 @@ impl Prober {
         if late > TOLD_LAG {
             events.push(Event::Lag { send: late, receive });
         }
+        self.behind = until.is_some();
         self.plan(until);
         let now = self.timeline.now();
         until.map_or(now, |mono| Now { wall: now.wall_of(mono), mono })

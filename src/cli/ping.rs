@@ -10,6 +10,7 @@ use crate::config::agent::dscp;
 use crate::measure::event::{Event, Settled};
 use crate::measure::outcome::Outcome;
 use crate::measure::probe::{Circuit, Family, Fragment, Probe, Role, Test};
+use crate::net::icmp::portable::Portable;
 use crate::net::resolve::{Resolution, Resolver};
 
 mod tally;
@@ -62,12 +63,24 @@ pub struct Args {
     /// IPv6 only
     #[arg(short = '6')]
     v6: bool,
+    /// How packets are stamped: by the kernel where it can, or by this program on any system
+    #[arg(long, value_enum, default_value_t = EngineKind::Best)]
+    engine: EngineKind,
     /// No line for each reply, only the figures at the end
     #[arg(short, long)]
     quiet: bool,
     /// One line of JSON for each settled probe, then one for each target
     #[arg(long)]
     json: bool,
+}
+
+/// An engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum EngineKind {
+    /// Kernel stamps where the kernel gives them, else the portable engine
+    Best,
+    /// surge-ping, stamped by this program
+    Portable,
 }
 
 fn period(text: &str) -> Result<Duration, String> {
@@ -139,7 +152,10 @@ async fn ping(args: &Args) -> Result<Exit, Failure> {
         return Err(Failure::Could("no host to ping is left".to_owned()));
     }
     let mut tallies: Vec<Tally> = probes.iter().map(|probe| Tally::new(probe.host())).collect();
-    let world = World { resolver, ..World::system(Pace::Prompt) };
+    let mut world = World { resolver, ..World::system(Pace::Prompt) };
+    if args.engine == EngineKind::Portable {
+        world.engine = Box::new(Portable::default());
+    }
     let mut prober = Prober::new(probes, world);
     if let Some(count) = args.count {
         prober.limit(count);
