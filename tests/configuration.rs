@@ -38,9 +38,11 @@ fn every_broken_configuration_is_refused_with_exactly_its_message() {
 
 #[test]
 fn the_shipped_configurations_are_sound() {
-    let output = check(&here("config/agent.toml"));
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    assert!(output.status.success());
+    for name in ["config/agent.toml", "config/collector.toml"] {
+        let output = check(&here(name));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{name}");
+        assert!(output.status.success(), "{name}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `wanproof check`: configuration and contracts, all faults at once.
+//! `wanproof check`: a configuration of the agent, with its contracts, or of the collector; all faults at once.
 
 use std::path::PathBuf;
 
@@ -7,12 +7,12 @@ use serde_json::json;
 use crate::agent::terms::Terms;
 use crate::cli::source::USUAL;
 use crate::cli::{Exit, Failure, print};
-use crate::config::agent;
+use crate::config::agent::{self, AgentConfig};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The agent's configuration
+    /// The agent's configuration, or the collector's
     #[arg(long, value_name = "FILE", default_value = USUAL)]
     config: PathBuf,
     /// One JSON object instead of words
@@ -25,6 +25,10 @@ pub struct Args {
 /// # Errors
 /// All faults of the configuration and of the contracts that it names.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
+    #[cfg(feature = "collector")]
+    if is_collectors(&args.config) {
+        return check_collector(args);
+    }
     let checked = agent::load(&args.config).and_then(|config| Terms::load(&config).map(|terms| (config, terms)));
     let (config, terms) = match checked {
         Ok(checked) => checked,
@@ -37,8 +41,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     };
     let contracts: Vec<String> =
         terms.contracts.iter().map(|loaded| format!("{} version {}", loaded.file.id, loaded.file.version)).collect();
+    let notes = notes(&config);
     if args.json {
-        print::json(&json!({"ok": true, "site": config.site, "probes": config.probes.len(), "contracts": contracts}))?;
+        let (site, probes) = (&config.site, config.probes.len());
+        print::json(&json!({"ok": true, "site": site, "probes": probes, "contracts": contracts, "notes": notes}))?;
         return Ok(Exit::Done);
     }
     print::line(format_args!("{}: sound", args.config.display()))?;
@@ -51,6 +57,41 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     for contract in contracts {
         print::line(format_args!("  contract {contract}"))?;
+    }
+    for note in &notes {
+        print::line(format_args!("  note: {note}"))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What a configuration asks for and does not get from this version.
+fn notes(config: &AgentConfig) -> Vec<&'static str> {
+    let hooks = config.hooks.webhook.is_some() || !config.hooks.command.is_empty();
+    let asked = [
+        (config.metrics.is_some(), "[metrics] is read, but this version serves no metrics yet"),
+        (hooks, "[hooks] is read, but this version tells nobody of outages yet"),
+    ];
+    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, note)| note).collect()
+}
+
+/// A collector's configuration names its database, which an agent's never does.
+#[cfg(feature = "collector")]
+fn is_collectors(path: &std::path::Path) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("database"))
+}
+
+#[cfg(feature = "collector")]
+fn check_collector(args: &Args) -> Result<Exit, Failure> {
+    match crate::config::collector::CollectorConfig::load(&args.config) {
+        Ok(config) if args.json => print::json(&json!({"ok": true, "listen": config.listen}))?,
+        Ok(config) => print::line(format_args!("{}: sound; it listens on {}", args.config.display(), config.listen))?,
+        Err(faults) => {
+            if args.json {
+                print::json(&json!({"ok": false, "faults": faults.0}))?;
+            }
+            return Err(Failure::Usage(faults.to_string()));
+        }
     }
     Ok(Exit::Done)
 }
