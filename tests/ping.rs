@@ -276,3 +276,25 @@ fn who_may_not_ping_is_told_the_two_remedies() {
     assert!(err.contains("sysctl -w net.ipv4.ping_group_range=\"65534 65534\""), "{err}");
     assert!(err.contains(&format!("setcap cap_net_raw+ep {WANPROOF}")), "{err}");
 }
+
+#[test]
+fn a_link_without_a_carrier_is_told_apart_from_a_dead_path() {
+    let script = format!(
+        "mount -t sysfs none /sys || exit 77; \
+         ip link add wan0 type veth peer name far0 && ip addr add 10.99.0.1/24 dev wan0 && ip link set wan0 up && \
+         ip link set far0 up && {WANPROOF} ping --json -q -c 1 -W 100ms 10.99.0.9; \
+         ip link set far0 down; {WANPROOF} ping --json -c 2 -i 10ms 10.99.0.9; \
+         {WANPROOF} ping --json -c 2 -i 10ms -I wan0 10.99.0.9; exit 0"
+    );
+    let mut unshare = Command::new("unshare");
+    let output = unshare.args(["-r", "-n", "-m", "--propagation", "private", "sh", "-c", &script]).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        return common::wan::skip(&format!("no namespace with links of its own could be made: {err}"));
+    }
+    let summaries: Vec<&str> = out.lines().filter(|line| line.contains("\"sent\"")).collect();
+    assert_eq!(summaries.len(), 3, "{out}{err}");
+    assert!(summaries[0].contains("\"outcomes\":\"1l\""), "{out}");
+    assert!(summaries[1].contains("\"outcomes\":\"2n\"") && summaries[2].contains("\"outcomes\":\"2n\""), "{out}");
+    assert_eq!(out.matches("\"reason\":\"not-sent/carrier\"").count(), 4, "{out}");
+}

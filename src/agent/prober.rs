@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::base::time::{Clock, Mono, Now, SystemClock};
+use crate::evidence::summary::Carrier;
 use crate::measure::event::{Event, ProbeId, Settled};
 use crate::measure::flight::{Answer, Doubt, Flight, Patience, Time};
 use crate::measure::outcome::{Outcome, Reason};
@@ -31,8 +32,10 @@ use crate::net::resolve::{Resolution, Resolver, Watch};
 mod outlet;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use outlet::Outlets;
+use ways::{Way, Ways};
 
 /// A process that woke this much later than it had asked to did not observe what happened meanwhile.
 pub const STALL: Duration = Duration::from_millis(500);
@@ -46,8 +49,8 @@ const PASS: usize = 8192;
 const READS: usize = 64;
 /// The longest sleep: a suspend is noticed no later than this after it.
 const LONGEST: Duration = Duration::from_secs(1);
-/// Below this many sends a second each is sent at its own moment.
-const FEW: u64 = 50;
+/// So many sends are gathered where that does not take long.
+const GATHERED: u64 = 5;
 /// The time between the first sends to two targets, for somebody who watches.
 const CLOSE: Duration = Duration::from_millis(10);
 /// The places that a packet can name; see [`Lane::wire`].
@@ -72,6 +75,14 @@ impl Pace {
         }
     }
 
+    /// The shortest and the longest time over which sends are gathered, unless they are very many.
+    const fn gathering(self) -> (Duration, Duration) {
+        match self {
+            Self::Thrifty => (Duration::from_millis(20), Duration::from_millis(100)),
+            Self::Prompt => (Duration::from_millis(1), Duration::from_millis(5)),
+        }
+    }
+
     /// Deadlines are kept to a grid of this.
     const fn grid(self) -> Duration {
         match self {
@@ -86,7 +97,14 @@ impl Pace {
 pub struct Prober {
     world: World,
     lanes: Vec<Option<Lane>>,
+    /// Places that are free again.
+    free: Vec<usize>,
+    /// How many ICMP probes each target has.
+    targets: HashMap<String, u16>,
+    /// The shortest period there ever was.
+    shortest: Duration,
     outlets: Outlets,
+    ways: Ways,
     schedule: Schedule,
     flight: Flight,
     timeline: Timeline,
@@ -152,6 +170,8 @@ struct Lane {
     ttl: Option<u8>,
     /// The way out that it last took.
     outlet: Option<usize>,
+    /// The interface that it leaves by.
+    way: Option<Way>,
 }
 
 #[derive(Debug)]
@@ -201,7 +221,11 @@ impl Prober {
         let mut prober = Self {
             world,
             lanes: Vec::new(),
+            free: Vec::new(),
+            targets: HashMap::new(),
+            shortest: Duration::MAX,
             outlets: Outlets::default(),
+            ways: Ways::default(),
             schedule: Schedule::default(),
             flight: Flight::default(),
             timeline: Timeline::new(reading),
@@ -215,18 +239,9 @@ impl Prober {
             behind: false,
             born: 0,
         };
-        let count = u32::try_from(probes.len()).unwrap_or(u32::MAX).max(1);
-        let mut first = reading.now.mono;
-        for probe in probes {
-            // Who watches wants to see something at once; the targets follow one another closely.
-            let (pace, period) = (prober.world.pace, probe.period);
-            let place = prober.add(probe, reading.now);
-            if pace == Pace::Prompt {
-                prober.schedule.add_at(place, period, first);
-                first = first + (period / count).min(CLOSE);
-            }
-        }
+        let places: Vec<_> = probes.into_iter().map(|probe| prober.add(probe)).collect();
         prober.open_known(reading.now.mono);
+        prober.begin(&places);
         prober
     }
 
@@ -335,9 +350,17 @@ impl Prober {
         let mut gone: Vec<ProbeId> = gone.into_values().collect();
         gone.sort();
         gone.into_iter().for_each(|id| self.remove(id, events));
-        let ids =
-            probes.into_iter().zip(kept).map(|(probe, kept)| kept.unwrap_or_else(|| self.add(probe, now))).collect();
+        let mut new = Vec::new();
+        let ids = probes.into_iter().zip(kept).map(|(probe, kept)| {
+            kept.unwrap_or_else(|| {
+                let place = self.add(probe);
+                new.push(place);
+                place
+            })
+        });
+        let ids = ids.collect();
         self.open_known(now.mono);
+        self.begin(&new);
         self.wake = now.mono;
         ids
     }
@@ -351,8 +374,8 @@ impl Prober {
         self.lanes.get(probe.0 as usize)?.as_ref()
     }
 
-    fn add(&mut self, probe: Probe, now: Now) -> ProbeId {
-        let index = self.lanes.iter().position(Option::is_none).unwrap_or_else(|| {
+    fn add(&mut self, probe: Probe) -> ProbeId {
+        let index = self.free.pop().unwrap_or_else(|| {
             self.lanes.push(None);
             self.lanes.len() - 1
         });
@@ -361,8 +384,9 @@ impl Prober {
         let (kind, timeout) = match &probe.test {
             Test::Icmp { target, size } => {
                 // ICMP errors may quote no more than the sequence number: probes of one target do not share them.
-                let others = self.lanes.iter().flatten().filter(|lane| lane.probe.host() == *target).count();
-                let seq_base = u16::try_from(others % 8).expect("less than 8") << 13;
+                let others = self.targets.entry(target.clone()).or_default();
+                let seq_base = others.wrapping_shl(13);
+                *others = others.wrapping_add(1);
                 let size = (*size).max(u16::try_from(icmp::packet::RECORD).expect("24"));
                 (Kind::Echo { watch, size, seq_base }, probe.timeout)
             }
@@ -374,15 +398,42 @@ impl Prober {
             }
         };
         self.flight.add(place, Patience { timeout, cutoff: probe.cutoff });
-        self.schedule.add(place, &probe.name, probe.period, now);
+        self.shortest = self.shortest.min(probe.period);
         self.born = self.born.wrapping_add(1);
         let wire = (self.born << 24) | (place.0 & PLACES);
-        self.lanes[index] = Some(Lane { probe, wire, kind, address: None, ttl: None, outlet: None });
+        self.lanes[index] = Some(Lane { probe, wire, kind, address: None, ttl: None, outlet: None, way: None });
         place
+    }
+
+    /// Lets probes that were taken in begin.
+    fn begin(&mut self, places: &[ProbeId]) {
+        let now = self.now();
+        let count = u32::try_from(places.len()).unwrap_or(u32::MAX).max(1);
+        let mut first = now.mono;
+        for &place in places {
+            let Some(lane) = self.lanes.get(place.0 as usize).and_then(Option::as_ref) else { continue };
+            let period = lane.probe.period;
+            match self.world.pace {
+                Pace::Thrifty => self.schedule.add(place, &lane.probe.name, period, now),
+                // Who watches wants to see something at once; the targets follow one another closely.
+                Pace::Prompt => self.schedule.add_at(place, period, first),
+            }
+            first = first + (period / count).min(CLOSE);
+        }
+        self.wake = now.mono;
     }
 
     fn remove(&mut self, probe: ProbeId, events: &mut Vec<Event>) {
         let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::take) else { return };
+        self.free.push(probe.0 as usize);
+        if let Test::Icmp { target, .. } = &lane.probe.test
+            && let Some(others) = self.targets.get_mut(target)
+        {
+            *others = others.saturating_sub(1);
+            if *others == 0 {
+                self.targets.remove(target);
+            }
+        }
         let reason = Reason::new(Outcome::NotObserved, "removed");
         self.held.retain(|turn| {
             let stays = turn.probe != probe;
@@ -591,7 +642,11 @@ impl Prober {
                     let world = (&*self.world.engine, now);
                     let outlet = self.outlets.find(Family::of(to), &lane.probe.circuit, *size, world);
                     lane.outlet = Some(outlet);
-                    if let Err(reason) = self.outlets.queue(outlet, turn, echo) {
+                    let way = self.ways.to(lane.way, &lane.probe.circuit, to, now);
+                    lane.way = Some(way);
+                    if self.ways.carrier(way, now) == Carrier::Down {
+                        settle(turn, Reason::CARRIER, events);
+                    } else if let Err(reason) = self.outlets.queue(outlet, turn, echo) {
                         settle(turn, reason, events);
                     }
                 }
@@ -632,15 +687,16 @@ impl Prober {
         self.wake = if backlog.is_some() { now } else { wake.max(now) };
     }
 
-    /// Sends are gathered over this time: not at all while they are few, and never more than the ports' queues hold the
-    /// replies of.
+    /// Sends are gathered over this time: some five of them while they are few, but never over more than a tenth of the
+    /// shortest period; and never more than the ports' queues hold the replies of. Few enough, that is, not to queue up on
+    /// a slow link and be measured there.
     fn tick(&self) -> Duration {
-        let rate = self.schedule.rate();
-        if rate < FEW {
-            return Duration::from_nanos(1);
-        }
-        let batch = u64::try_from(256.min(self.outlets.room() / 4).max(1)).expect("at most 256");
-        Duration::from_micros(batch * 1_000_000 / rate).clamp(Duration::from_millis(1), Duration::from_millis(20))
+        let rate = self.schedule.rate().max(1);
+        let over = |packets: u64| Duration::from_micros(packets * 1_000_000 / rate);
+        let (least, most) = self.world.pace.gathering();
+        let room = u64::try_from(256.min(self.outlets.room() / 4).max(1)).expect("at most 256");
+        let gathered = over(GATHERED).clamp(least, most);
+        gathered.min(over(room)).min(self.shortest / 10).max(Duration::from_millis(1))
     }
 }
 

@@ -1,0 +1,66 @@
+//! The interfaces that ICMP probes leave by, and whether they have a carrier: without one the kernel takes packets and
+//! sends none of them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::base::time::Mono;
+use crate::evidence::summary::Carrier;
+use crate::measure::probe::Circuit;
+use crate::net::link;
+
+/// A carrier is looked at no more often than this.
+const FRESH: Duration = Duration::from_millis(200);
+/// The route of a target is looked for no more often than this.
+const HOLDS: Duration = Duration::from_secs(300);
+
+/// All interfaces that were led to.
+#[derive(Debug, Default)]
+pub(super) struct Ways {
+    all: Vec<Interface>,
+}
+
+#[derive(Debug)]
+struct Interface {
+    name: String,
+    carrier: Carrier,
+    looked: Option<Mono>,
+}
+
+/// The way that a probe takes, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    interface: Option<usize>,
+    to: IpAddr,
+    found: Mono,
+}
+
+impl Ways {
+    /// The way to a target: the known one while it is fresh, or while its interface has no carrier, since its route may
+    /// be gone then.
+    pub(super) fn to(&mut self, known: Option<Way>, circuit: &Circuit, to: IpAddr, now: Mono) -> Way {
+        if let Some(way) = known.filter(|way| way.to == to) {
+            if now - way.found < HOLDS || self.carrier(way, now) == Carrier::Down {
+                return way;
+            }
+        }
+        let name = link::interface_towards(circuit, to);
+        let interface = name.map(|name| {
+            self.all.iter().position(|each| each.name == name).unwrap_or_else(|| {
+                self.all.push(Interface { name, carrier: Carrier::Unknown, looked: None });
+                self.all.len() - 1
+            })
+        });
+        Way { interface, to, found: now }
+    }
+
+    /// Whether a way has a carrier.
+    pub(super) fn carrier(&mut self, way: Way, now: Mono) -> Carrier {
+        let Some(interface) = way.interface.and_then(|index| self.all.get_mut(index)) else { return Carrier::Unknown };
+        if interface.looked.is_none_or(|looked| now - looked >= FRESH) {
+            interface.carrier = link::carrier(&interface.name);
+            interface.looked = Some(now);
+        }
+        interface.carrier
+    }
+}
