@@ -34,7 +34,7 @@ mod outlet;
 mod tests;
 mod ways;
 
-use outlet::Outlets;
+use outlet::{IDENTS, Outlets};
 use ways::{Way, Ways};
 
 /// A process that woke this much later than it had asked to did not observe what happened meanwhile.
@@ -51,6 +51,8 @@ const READS: usize = 64;
 const LONGEST: Duration = Duration::from_secs(1);
 /// So many sends are gathered where that does not take long.
 const GATHERED: u64 = 5;
+/// After so many losses in a row a probe's identifier is changed.
+const SILENT: u32 = 10;
 /// The time between the first sends to two targets, for somebody who watches.
 const CLOSE: Duration = Duration::from_millis(10);
 /// The places that a packet can name; see [`Lane::wire`].
@@ -172,6 +174,10 @@ struct Lane {
     outlet: Option<usize>,
     /// The interface that it leaves by.
     way: Option<Way>,
+    /// Which of its circuit's identifiers it sends with.
+    ident: u8,
+    /// How many sends in a row were lost.
+    silent: u32,
 }
 
 #[derive(Debug)]
@@ -401,7 +407,8 @@ impl Prober {
         self.shortest = self.shortest.min(probe.period);
         self.born = self.born.wrapping_add(1);
         let wire = (self.born << 24) | (place.0 & PLACES);
-        self.lanes[index] = Some(Lane { probe, wire, kind, address: None, ttl: None, outlet: None, way: None });
+        self.lanes[index] =
+            Some(Lane { probe, wire, kind, address: None, ttl: None, outlet: None, way: None, ident: 0, silent: 0 });
         place
     }
 
@@ -456,7 +463,7 @@ impl Prober {
                 (_, Wanted::V6) => Family::V6,
                 (_, Wanted::V4 | Wanted::Any) => Family::V4,
             };
-            self.outlets.find(family, &lane.probe.circuit, *size, (&*self.world.engine, now));
+            self.outlets.find(family, &lane.probe.circuit, (*size, 0), (&*self.world.engine, now));
         }
     }
 
@@ -477,6 +484,7 @@ impl Prober {
 
     /// Does everything that is to be done now.
     fn pass(&mut self, events: &mut Vec<Event>) -> Now {
+        let known = events.len();
         let begun = self.now().mono;
         let late = begun.since(self.wake);
         let unobserved = (late > STALL).then_some(begun);
@@ -490,6 +498,7 @@ impl Prober {
             }
         }
         self.flight.expire(self.outlets.heard(begun), events);
+        self.rotate(&events[known..]);
         let until = self.send(begun, unobserved, events);
         if late > TOLD_LAG {
             events.push(Event::Lag { send: late, receive });
@@ -568,6 +577,23 @@ impl Prober {
         None
     }
 
+    /// Moves probes that nobody answers to another identifier.
+    fn rotate(&mut self, events: &[Event]) {
+        for event in events {
+            let Event::Settled(settled) = event else { continue };
+            let Some(lane) = self.lanes.get_mut(settled.probe.0 as usize).and_then(Option::as_mut) else { continue };
+            match settled.outcome {
+                Outcome::Lost => lane.silent += 1,
+                Outcome::Answered | Outcome::Late => lane.silent = 0,
+                Outcome::Refused | Outcome::NotSent | Outcome::NotObserved => {}
+            }
+            if lane.silent >= SILENT && matches!(lane.kind, Kind::Echo { .. }) {
+                (lane.silent, lane.ident) = (0, (lane.ident + 1) % IDENTS);
+                tracing::debug!(probe = lane.probe.name, ident = lane.ident, "no answers: another identifier is tried");
+            }
+        }
+    }
+
     fn whose(&self, token: Token) -> Option<(ProbeId, u64)> {
         let probe = ProbeId(token.lane & PLACES);
         self.lane(probe).filter(|lane| lane.wire == token.lane)?;
@@ -640,7 +666,8 @@ impl Prober {
                     let token = Token { lane: lane.wire, send: low };
                     let echo = Echo { token, to, seq, size: *size, timeout: lane.probe.timeout };
                     let world = (&*self.world.engine, now);
-                    let outlet = self.outlets.find(Family::of(to), &lane.probe.circuit, *size, world);
+                    let what = (*size, lane.ident);
+                    let outlet = self.outlets.find(Family::of(to), &lane.probe.circuit, what, world);
                     lane.outlet = Some(outlet);
                     let way = self.ways.to(lane.way, &lane.probe.circuit, to, now);
                     lane.way = Some(way);

@@ -1,5 +1,8 @@
 //! The ways out of this host that ICMP probes share: one port for each family and circuit, opened when it is first
 //! needed, and again after it could not be.
+//!
+//! A firewall may hold a dead session for an identifier and go on dropping what belongs to it. Hence there are up to
+//! [`IDENTS`] ports with an identifier each, and a probe that nobody answers is moved to the next one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,6 +24,9 @@ const BATCH: usize = 64;
 /// The first and the longest pause before a port that could not be opened is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// Identifiers, hence sockets, of one family and circuit at most.
+pub(super) const IDENTS: u8 = 4;
+
 /// All ports.
 #[derive(Debug, Default)]
 pub(super) struct Outlets {
@@ -34,6 +40,7 @@ pub(super) struct Outlets {
 struct Outlet {
     family: Family,
     circuit: Circuit,
+    ident: u8,
     largest: u16,
     state: State,
     /// Everything that had come by then has been read.
@@ -74,20 +81,22 @@ impl Outlets {
         rooms.min().unwrap_or(usize::MAX)
     }
 
-    /// The outlet of this family and circuit, opened if that has not been tried lately.
+    /// The outlet of this family, circuit and identifier, opened if that has not been tried lately. The first identifier's
+    /// stands in for another that cannot be had.
     pub(super) fn find(
         &mut self,
         family: Family,
         circuit: &Circuit,
-        size: u16,
+        (size, ident): (u16, u8),
         (engine, now): (&dyn Engine, Mono),
     ) -> usize {
-        let fits = |outlet: &Outlet| outlet.family == family && outlet.circuit == *circuit;
+        let fits = |outlet: &Outlet| outlet.family == family && outlet.ident == ident && outlet.circuit == *circuit;
         let index = self.all.iter().position(fits).unwrap_or_else(|| {
             let reason = Unsent::NoRoute.reason();
             self.all.push(Outlet {
                 family,
                 circuit: circuit.clone(),
+                ident,
                 largest: size,
                 state: State::Shut { reason, why: String::new(), again: now, pause: Duration::ZERO },
                 dry: now,
@@ -97,6 +106,9 @@ impl Outlets {
             self.all.len() - 1
         });
         self.all[index].ensure(size, engine, now);
+        if ident > 0 && matches!(self.all[index].state, State::Shut { .. }) {
+            return self.find(family, circuit, (size, 0), (engine, now));
+        }
         index
     }
 

@@ -25,10 +25,13 @@ struct Net {
     missing: Cell<bool>,
     opened: Cell<u32>,
     full: Cell<bool>,
+    /// What is sent by the first so many ports is swallowed.
+    dead: Cell<u32>,
 }
 
+/// The world as seen from one port; as clock and engine its number is nothing.
 #[derive(Debug)]
-struct Handle(Rc<Net>);
+struct Handle(Rc<Net>, u32);
 
 impl Net {
     fn new() -> Rc<Self> {
@@ -41,6 +44,7 @@ impl Net {
             missing: Cell::new(false),
             opened: Cell::new(0),
             full: Cell::new(false),
+            dead: Cell::new(0),
         })
     }
 
@@ -61,7 +65,7 @@ impl Engine for Handle {
         self.0.opened.set(self.0.opened.get() + 1);
         match &circuit.interface {
             Some(interface) if self.0.missing.get() => Err(OpenError::Circuit(Fault::Interface(interface.clone()))),
-            _ => Ok(Box::new(Self(Rc::clone(&self.0)))),
+            _ => Ok(Box::new(Self(Rc::clone(&self.0), self.0.opened.get()))),
         }
     }
 }
@@ -77,7 +81,8 @@ impl Port for Handle {
             self.0.sent.borrow_mut().push(*echo);
             let mut queue = self.0.queue.borrow_mut();
             queue.push_back((now + 5_000, Arrival::Departed { token: echo.token, at: self.0.wall(now + 5_000) }));
-            for after in (self.0.fate.get())(echo) {
+            let fate = if self.1 <= self.0.dead.get() { &[] } else { (self.0.fate.get())(echo) };
+            for after in fate {
                 let at = now + 5_000 + after * 1_000_000;
                 let heard = Heard::At(None);
                 queue.push_back((
@@ -151,9 +156,9 @@ impl Desk {
 
     fn within(net: Rc<Net>, probes: Vec<Probe>) -> Self {
         let world = World {
-            engine: Box::new(Handle(Rc::clone(&net))),
+            engine: Box::new(Handle(Rc::clone(&net), 0)),
             resolver: Resolver::system(),
-            clock: Box::new(Handle(Rc::clone(&net))),
+            clock: Box::new(Handle(Rc::clone(&net), 0)),
             pace: Pace::Thrifty,
         };
         Self { prober: Prober::new(probes, world), net, events: Vec::new(), untils: Vec::new() }
@@ -337,6 +342,24 @@ async fn a_missing_interface_is_tried_again_with_pauses_and_used_once_it_is_ther
     desk.check();
     let last = desk.settled().filter(|settled| settled.probe == ProbeId(0)).last().unwrap();
     assert_eq!(last.outcome, Outcome::Answered);
+}
+
+#[tokio::test]
+async fn after_a_run_of_losses_another_identifier_is_tried() {
+    let net = Net::new();
+    net.dead.set(1);
+    let mut desk = Desk::within(net, vec![probe("p", MS * 500), probe("q", MS * 500)]);
+    desk.run(MS * 20_000);
+    desk.check();
+    assert_eq!(desk.net.opened.get(), 2, "both move to the same other port");
+    let outcomes: String = desk.settled().filter(|each| each.probe.0 == 1).map(|each| each.outcome.letter()).collect();
+    let (lost, answered) = outcomes.split_at(outcomes.find('a').unwrap());
+    assert!(lost.len() <= 15 && answered.chars().all(|letter| letter == 'a' || letter == 'l'), "{outcomes}");
+    assert!(outcomes.ends_with("aaaaaaaaaa"), "{outcomes}");
+    desk.net.dead.set(u32::MAX);
+    desk.run(MS * 120_000);
+    desk.check();
+    assert_eq!(desk.net.opened.get(), u32::from(IDENTS), "no more than so many");
 }
 
 #[tokio::test]
