@@ -35,6 +35,9 @@ pub enum Fault {
     /// No route leads to the target, or not by the interface.
     #[error("no route leads to the target")]
     NoRoute,
+    /// This host has no address or port left to send from.
+    #[error("this host has no address of the target's family, or no port left, to send from")]
+    NoSource,
     /// The interface is down.
     #[error("the interface is down")]
     Down,
@@ -55,8 +58,9 @@ impl Fault {
             Self::Source(_) => "source",
             Self::Permission { .. } => "permission",
             Self::NoRoute => "no-route",
-            Self::Down => "down",
-            Self::Forbidden => "forbidden",
+            Self::NoSource => "source",
+            Self::Down => "link-down",
+            Self::Forbidden => "filtered",
             Self::Other(_) => "socket",
         };
         Reason::new(Outcome::NotSent, kind)
@@ -70,7 +74,8 @@ impl Fault {
         Some(match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ECONNREFUSED | Errno::ECONNRESET) => return None,
             // EINVAL is how Linux names a blackhole route.
-            Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EINVAL | Errno::EADDRNOTAVAIL) => Self::NoRoute,
+            Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EINVAL) => Self::NoRoute,
+            Some(Errno::EADDRNOTAVAIL) => Self::NoSource,
             Some(Errno::ENETDOWN | Errno::ENODEV | Errno::ENXIO) => Self::Down,
             Some(Errno::EPERM | Errno::EACCES) => Self::Forbidden,
             _ => Self::Other(io::Error::from(error.kind())),

@@ -14,6 +14,9 @@ use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::Circuit;
 use crate::net::requests::{Course, connect};
 
+/// What is longer is cut off, and then malformed; without EDNS no answer by UDP is longer than 512 bytes.
+const LARGEST: usize = 2048;
+
 pub async fn attempt(
     circuit: &Circuit,
     server: SocketAddr,
@@ -39,7 +42,7 @@ struct Heard {
 async fn by_udp(circuit: &Circuit, server: SocketAddr, question: &Question) -> Result<Heard, Reason> {
     let socket = connect::udp(circuit, server)?;
     socket.send(&question.bytes).await.map_err(|error| connect::at_once(&error))?;
-    let mut buffer = vec![0; usize::from(u16::MAX)];
+    let mut buffer = [0; LARGEST];
     loop {
         let length = socket.recv(&mut buffer).await.map_err(|error| of_datagram(&error))?;
         // A datagram that is not ours may come from anybody: it is passed over, and the timeout bounds the loop.
