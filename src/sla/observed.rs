@@ -113,18 +113,16 @@ fn one_probe(seen: &Seen, rule: &Rule) -> Timeline {
             follow(edge, since, down);
         }
     };
-    for run in runs(seen, rule) {
-        match &mut last {
-            Some(open) if open.class == run.class && open.step == run.step && open.to() == run.from => {
-                open.count += run.count;
-            }
-            _ => {
-                if let Some(done) = last.replace(run) {
-                    take(done, Some(run.from), &mut since, &mut down);
-                }
+    runs(seen, rule, |run| match &mut last {
+        Some(open) if open.class == run.class && open.step == run.step && open.to() == run.from => {
+            open.count += run.count;
+        }
+        _ => {
+            if let Some(done) = last.replace(run) {
+                take(done, Some(run.from), &mut since, &mut down);
             }
         }
-    }
+    });
     if let Some(done) = last {
         take(done, None, &mut since, &mut down);
         for edge in detector.finish() {
@@ -149,32 +147,31 @@ fn follow(edge: Edge, since: &mut Option<Wall>, down: &mut Vec<Span>) {
     }
 }
 
-/// A probe's outcomes as runs of one class, in order.
-fn runs<'a>(seen: &'a Seen, rule: &'a Rule) -> impl Iterator<Item = Run> + 'a {
-    seen.intervals.iter().flat_map(move |interval| {
+/// Tells a probe's outcomes as runs of one class, in order.
+fn runs(seen: &Seen, rule: &Rule, mut tell: impl FnMut(Run)) {
+    for interval in &seen.intervals {
         let step = i64::from(interval.period_ms.max(1)) * 1_000_000;
         let mut index = 0u64;
-        let mut carrier_left = u64::from(interval.reasons.get(&Reason::CARRIER.to_string()).copied().unwrap_or(0));
-        interval.outcomes.runs().flat_map(move |(count, outcome)| {
+        let mut carrier_left: Option<u32> = None;
+        for (count, outcome) in interval.outcomes.runs() {
             let from = interval.due(index);
             index += u64::from(count);
-            let run = |from, count, carrier| Run { from, count, step, class: rule.class(outcome, carrier) };
             if outcome != Outcome::NotSent {
-                return vec![run(from, u64::from(count), Carrier::Up)];
+                tell(Run { from, count: u64::from(count), step, class: rule.class(outcome, Carrier::Up) });
+                continue;
             }
             // Each one that is not sent is told apart by itself; there are few of them.
-            let mut all = Vec::new();
-            for number in 0..u64::from(count) {
-                let due = run(from, number, Carrier::Up).to();
-                let without = seen.carrier_down.iter().any(|span| span.holds(due));
-                let counted = !without && carrier_left > 0;
-                carrier_left = carrier_left.saturating_sub(1);
-                let carrier = if without || counted { Carrier::Down } else { Carrier::Up };
-                all.push(run(due, 1, carrier));
+            let counted = || interval.reasons.get(&Reason::CARRIER.to_string()).copied().unwrap_or(0);
+            let mut left = carrier_left.unwrap_or_else(counted);
+            for number in 0..i64::from(count) {
+                let due = from.shifted(step * number);
+                let carrier = if left > 0 || seen.carrier_down.holds(due) { Carrier::Down } else { Carrier::Up };
+                left = left.saturating_sub(1);
+                tell(Run { from: due, count: 1, step, class: rule.class(outcome, carrier) });
             }
-            all
-        })
-    })
+            carrier_left = Some(left);
+        }
+    }
 }
 
 /// The figure of an objective other than availability, from the intervals that lie in a stretch of time.
@@ -201,7 +198,7 @@ pub(super) fn figure(
         for name in service.probes.iter().filter(|name| measure.probes.contains(name)) {
             for interval in observed.probes.get(name).map(|seen| seen.intervals.as_slice()).unwrap_or_default() {
                 let span = Span::new(interval.from, interval.to());
-                if base.within(span).nanos() == span.nanos() && down.within(span).is_empty() && !span.is_empty() {
+                if base.covers(span) && !down.touches(span) {
                     samples.add(interval, measure.late_is, objective.metric);
                 }
             }

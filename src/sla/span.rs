@@ -112,6 +112,26 @@ impl Spans {
         )
     }
 
+    /// Whether an instant lies in it.
+    #[must_use]
+    pub fn holds(&self, at: Wall) -> bool {
+        self.0.get(self.0.partition_point(|each| each.to <= at)).is_some_and(|each| each.from <= at)
+    }
+
+    /// Whether a stretch, which is not empty, lies in it whole.
+    #[must_use]
+    pub fn covers(&self, span: Span) -> bool {
+        let at = self.0.partition_point(|each| each.to <= span.from);
+        !span.is_empty() && self.0.get(at).is_some_and(|each| each.from <= span.from && span.to <= each.to)
+    }
+
+    /// Whether it has any time in common with a stretch.
+    #[must_use]
+    pub fn touches(&self, span: Span) -> bool {
+        let at = self.0.partition_point(|each| each.to <= span.from);
+        !span.is_empty() && self.0.get(at).is_some_and(|each| each.from < span.to)
+    }
+
     /// What lies in either.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
@@ -228,6 +248,9 @@ mod tests {
             prop_assert_eq!(a.nanos(), bits(&a).iter().filter(|&&bit| bit).count() as i128);
             let window = Span::new(Wall::from_nanos(from), Wall::from_nanos(to));
             prop_assert_eq!(a.within(window), a.and(&window.into()));
+            prop_assert_eq!(a.touches(window), !a.within(window).is_empty());
+            prop_assert_eq!(a.covers(window), !window.is_empty() && a.within(window).nanos() == window.nanos());
+            prop_assert_eq!(a.holds(window.from), bits(&a)[usize::try_from(from).unwrap()]);
         }
     }
 }
