@@ -2,6 +2,8 @@
 
 #[path = "contract/broken.rs"]
 mod broken;
+#[path = "contract/commands.rs"]
+mod commands;
 #[path = "contract/measured.rs"]
 mod measured;
 #[path = "contract/properties.rs"]
