@@ -7,8 +7,7 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::common::log::{Truth, What};
-use crate::common::wan::Wan;
-use crate::tools::{NETWORK_CORE, Tool, busy, heading, median, note, row, targets};
+use crate::tools::{Tool, busy, heading, median, note, row, spinning, targets};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -57,7 +56,7 @@ pub fn run(args: &Args) {
 
 /// p50, p90 and p99 of the error in µs, and how many packets were compared.
 fn once(tool: Tool, loops: usize, args: &Args) -> Option<[f64; 4]> {
-    let wan = Wan::start_with(NETWORK, &["--spin", "--cpu", NETWORK_CORE])?;
+    let wan = spinning(NETWORK)?;
     let targets = targets(args.targets);
     let busy = busy(loops);
     let mut command = tool.command(&wan);
@@ -71,8 +70,9 @@ fn once(tool: Tool, loops: usize, args: &Args) -> Option<[f64; 4]> {
     drop(busy);
     let measured = if tool == Tool::Fping { by_fping(&output) } else { by_wanproof(&output) };
     let mut errors = compared(&wan.end(), &measured);
-    let said = || String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(errors.len() > targets.len() * args.seconds / 2, "{}: too few RTTs: {}", tool.name(), said());
+    let due = targets.len() * args.seconds;
+    let (name, said) = (tool.name(), String::from_utf8_lossy(&output.stderr));
+    assert!(errors.len() > due / 5, "{name}: {} of {due} RTTs could be compared: {said}", errors.len());
     errors.sort_by(f64::total_cmp);
     let percentile = |percent: usize| errors[(errors.len() * percent).div_ceil(100) - 1];
     #[expect(clippy::cast_precision_loss, reason = "a count of packets is exact in an f64")]
@@ -105,6 +105,11 @@ fn by_fping(output: &Output) -> Measured {
 fn by_wanproof(output: &Output) -> Measured {
     let mut measured = Measured::new();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    note(&format!(
+        "  {} stamps by the kernel, {} by the program",
+        text.matches(r#""stamp":"kernel""#).count(),
+        text.matches(r#""stamp":"user""#).count()
+    ));
     for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         if let (Some(target), Some(seq), true) =
             (line["target"].as_str(), line["seq"].as_u64(), line["outcome"].is_string())

@@ -8,8 +8,7 @@ use serde_json::Value;
 use crate::common::log::What;
 use crate::common::process::Running;
 use crate::common::summaries::{array, chained, exported, letters};
-use crate::common::wan::Wan;
-use crate::tools::{NETWORK_CORE, Tool, heading, note, row, targets};
+use crate::tools::{Tool, heading, note, row, spinning, targets};
 use crate::weight::{agent, pause};
 
 /// The arguments.
@@ -36,7 +35,7 @@ pub fn run(args: &Args) {
 }
 
 fn once(rate: u64, seconds: u64) -> Option<[String; 6]> {
-    let wan = Wan::start_with(NETWORK, &["--spin", "--cpu", NETWORK_CORE])?;
+    let wan = spinning(NETWORK)?;
     let period = (1_000_000 / rate).max(1);
     std::fs::write(wan.path("agent.toml"), agent(&wan, &targets(1000), period)).expect("the directory is ours");
     let config = wan.path("agent.toml").display().to_string();

@@ -11,6 +11,16 @@ pub const CORE: &str = "0";
 /// The network's core.
 pub const NETWORK_CORE: &str = "1";
 
+/// A network that spins on a core of its own, which whatever else runs here may hardly take away.
+pub fn spinning(scenario: &str) -> Option<Wan> {
+    let wan = Wan::start_with(scenario, &["--spin", "--cpu", NETWORK_CORE])?;
+    let mut renice = Command::new("renice");
+    let renice = renice.args(["-n", "-20", "-p"]).arg(wan.ready["pid"].to_string());
+    // Without the right to do so, more packets are marked late and left out.
+    _ = renice.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    Some(wan)
+}
+
 /// A tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tool {
