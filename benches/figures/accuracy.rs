@@ -105,11 +105,10 @@ fn by_fping(output: &Output) -> Measured {
 fn by_wanproof(output: &Output) -> Measured {
     let mut measured = Measured::new();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    note(&format!(
-        "  {} stamps by the kernel, {} by the program",
-        text.matches(r#""stamp":"kernel""#).count(),
-        text.matches(r#""stamp":"user""#).count()
-    ));
+    let count = |member: &str, word: &str| text.matches(&format!("\"{member}\":\"{word}\"")).count();
+    let outcomes = ["a", "t", "l", "u", "n", "x"].map(|letter| format!("{}{letter}", count("outcome", letter)));
+    let (kernel, user) = (count("stamp", "kernel"), count("stamp", "user"));
+    note(&format!("  {}; {kernel} stamps by the kernel, {user} by the program", outcomes.join(" ")));
     for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         if let (Some(target), Some(seq), true) =
             (line["target"].as_str(), line["seq"].as_u64(), line["outcome"].is_string())
