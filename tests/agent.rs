@@ -2,6 +2,8 @@
 //! an interface that is not there, a broken configuration, a second agent, a killed one. Whatever it is, it has its outcome or
 //! its message, and the agent goes on measuring.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
+
 mod common;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

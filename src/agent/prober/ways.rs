@@ -39,10 +39,10 @@ impl Ways {
     /// The way to a target: the known one while it is fresh, or while its interface has no carrier, since its route may
     /// be gone then.
     pub(super) fn to(&mut self, known: Option<Way>, circuit: &Circuit, to: IpAddr, now: Mono) -> Way {
-        if let Some(way) = known.filter(|way| way.to == to) {
-            if now - way.found < HOLDS || self.carrier(way, now) == Carrier::Down {
-                return way;
-            }
+        if let Some(way) = known.filter(|way| way.to == to)
+            && (now - way.found < HOLDS || self.carrier(way, now) == Carrier::Down)
+        {
+            return way;
         }
         let name = link::interface_towards(circuit, to);
         let interface = name.map(|name| {
