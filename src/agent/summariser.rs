@@ -200,3 +200,138 @@ fn part(outage: Outage) -> OutagePart {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::{Mono, Now};
+    use crate::evidence::summary::{ClockState, ClockStep};
+    use crate::measure::event::{Event, ProbeId, Settled};
+    use crate::measure::ledger::Ledger;
+    use crate::measure::outcome::Outcome;
+    use crate::store::intervals::Series;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A probe a second that is always answered, its book and its database, on clocks that a test moves.
+    struct Desk {
+        _dir: tempfile::TempDir,
+        store: Store,
+        summariser: Summariser,
+        ledger: Ledger,
+        now: Now,
+        sent: u64,
+        steps: Vec<ClockStep>,
+    }
+
+    impl Desk {
+        fn new(at: i64) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let now = Now { wall: Wall::from_secs(at), mono: Mono::from_nanos(1_000_000_000_000) };
+            let (store, _) = Store::open(dir.path(), now.wall).unwrap();
+            let key = SecretKey::from_seed(&[7; 32]);
+            let every = Duration::from_secs(300);
+            let summariser = Summariser { key, site: "s".to_owned(), boot: String::new(), every };
+            let ledger = Ledger::new([SECOND], every, now);
+            Self { _dir: dir, store, summariser, ledger, now, sent: 0, steps: Vec::new() }
+        }
+
+        /// Lets time pass, a probe a second.
+        fn pass(&mut self, seconds: u64) {
+            for _ in 0..seconds {
+                let (probe, send) = (ProbeId(0), self.sent);
+                let settled = Settled {
+                    probe,
+                    send,
+                    outcome: Outcome::Answered,
+                    rtt_ns: Some(5_000_000),
+                    stamp: None,
+                    reason: None,
+                    seq: None,
+                    ttl: None,
+                    bytes: None,
+                    from: None,
+                    phases: Vec::new(),
+                };
+                let due = Event::Due { probe, send, at: self.now.mono + SECOND / 2 };
+                for event in [due, Event::Settled(settled)] {
+                    self.ledger.apply(&event, &mut Vec::new());
+                }
+                self.sent += 1;
+                self.now = Now { wall: self.now.wall + SECOND, mono: self.now.mono + SECOND };
+                self.turn();
+            }
+        }
+
+        fn turn(&mut self) {
+            if let Some(step) = self.ledger.advance(self.now) {
+                self.steps.push(ClockStep { at: step.at, by_us: step.by_ns / 1000 });
+            }
+            let series = Series {
+                probe: "p".to_owned(),
+                service: None,
+                kind: "icmp".to_owned(),
+                target: "127.0.0.1".to_owned(),
+                address: None,
+                period_ms: 1000,
+                timeout_ms: 1000,
+                cutoff_ms: 1000,
+                settings: "x".to_owned(),
+            };
+            let id = self.store.series(&series).unwrap();
+            for closed in self.ledger.finished().into_iter().flatten() {
+                self.store.append(id, &closed.interval).unwrap();
+            }
+        }
+
+        /// Signs what there is; gives the spans, outcomes counted.
+        fn summarise(&mut self) -> Vec<(i64, i64, u64)> {
+            self.ledger.close(self.now);
+            self.turn();
+            let state = SpanState {
+                until: self.now.wall,
+                clock: Clock { state: ClockState::Unknown, max_error_us: None, steps: self.steps.clone() },
+                contracts: Vec::new(),
+                link: Vec::new(),
+                verdicts: Vec::new(),
+            };
+            self.summariser.summarise(&self.store, &state).unwrap();
+            assert_eq!(self.store.journal(10).unwrap(), [], "no fault was told");
+            let all = self.store.waiting(100, 1 << 30).unwrap();
+            all.into_iter()
+                .map(|(entry, jws)| {
+                    let payload =
+                        crate::evidence::jws::parse(jws.as_bytes(), crate::evidence::jws::Typ::Summary).unwrap();
+                    let summary = summary::read(payload.unverified_payload()).unwrap();
+                    let outcomes =
+                        summary.probes.iter().flat_map(|probe| &probe.intervals).map(|one| one.outcomes.len()).sum();
+                    (entry.from.secs(), entry.to.secs(), outcomes)
+                })
+                .collect()
+        }
+    }
+
+    #[test]
+    fn spans_are_cut_at_the_multiples_of_every() {
+        let mut desk = Desk::new(3_000_200);
+        desk.pass(700);
+        assert_eq!(
+            desk.summarise(),
+            [(3_000_200, 3_000_300, 100), (3_000_300, 3_000_600, 300), (3_000_600, 3_000_900, 300)]
+        );
+        assert_eq!(desk.store.unsummarised().unwrap(), []);
+    }
+
+    #[test]
+    fn every_outcome_is_in_a_summary_though_the_clock_was_set_back_and_forth() {
+        for by in [-40, 40, -7200, 7200] {
+            let mut desk = Desk::new(3_000_200);
+            desk.pass(130);
+            desk.now.wall = desk.now.wall.shifted(by * 1_000_000_000);
+            desk.turn();
+            desk.pass(130);
+            let total: u64 = desk.summarise().iter().map(|(_, _, outcomes)| outcomes).sum();
+            assert_eq!((total, desk.steps.len()), (260, 1), "{by} s");
+        }
+    }
+}

@@ -238,6 +238,10 @@ impl Ledger {
                 && open.unsettled == 0
             {
                 let open = sheet.open.pop_front().expect("just seen");
+                // A cut just where another was: nothing was observed between the two.
+                if open.slots.is_empty() && open.ended == Some(open.begun) {
+                    continue;
+                }
                 let closed =
                     Closed { probe, address: open.address, interval: open.finish(sheet.period, &mut self.scratch) };
                 self.finished.entry(open.span).or_default().push(closed);
