@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::agent::prober::{Pace, Prober, World};
-use crate::base::time::parse_duration;
+use crate::base::time::{Clock, SystemClock, parse_duration};
 use crate::cli::{Exit, Failure, print};
 use crate::config::agent::dscp;
 use crate::measure::event::{Event, Settled};
@@ -13,9 +13,11 @@ use crate::measure::probe::{Circuit, Family, Fragment, Probe, Role, Test};
 use crate::net::icmp::portable::Portable;
 use crate::net::resolve::{Resolution, Resolver};
 
+mod live;
 mod tally;
 mod targets;
 
+use live::Live;
 use tally::Tally;
 
 /// A name is waited for no longer than this.
@@ -69,6 +71,9 @@ pub struct Args {
     /// No line for each reply, only the figures at the end
     #[arg(short, long)]
     quiet: bool,
+    /// A line for each reply to several hosts on a terminal, too, not one for each host
+    #[arg(short, long)]
+    lines: bool,
     /// One line of JSON for each settled probe, then one for each target
     #[arg(long)]
     json: bool,
@@ -161,6 +166,7 @@ async fn ping(args: &Args) -> Result<Exit, Failure> {
         prober.limit(count);
     }
     say_means(&prober, args)?;
+    let mut live = if args.lines() { None } else { Live::on_terminal(tallies.len()) };
     let mut events = Vec::new();
     let mut stopped = false;
     while !prober.is_done() && !stopped {
@@ -171,9 +177,16 @@ async fn ping(args: &Args) -> Result<Exit, Failure> {
                 stopped = true;
             }
         }
+        let show = if live.is_some() { Show::Nothing } else { args.show() };
         for event in events.drain(..) {
-            take(&event, &mut tallies, args)?;
+            take(&event, &mut tallies, show)?;
         }
+        if let Some(live) = &mut live {
+            live.draw(&tallies, SystemClock.now().mono)?;
+        }
+    }
+    if let Some(live) = &mut live {
+        live.draw_now(&tallies, SystemClock.now().mono)?;
     }
     for tally in &tallies {
         if args.json { print::json(&tally.summary())? } else { print::line(tally)? }
@@ -231,20 +244,30 @@ fn say_means(prober: &Prober, args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn take(event: &Event, tallies: &mut [Tally], args: &Args) -> Result<(), Failure> {
+/// What is shown of each event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Show {
+    Lines,
+    Json,
+    Nothing,
+}
+
+fn take(event: &Event, tallies: &mut [Tally], show: Show) -> Result<(), Failure> {
     match event {
         Event::Settled(settled) => {
             let Some(tally) = tallies.get_mut(settled.probe.0 as usize) else { return Ok(()) };
             tally.settle(settled);
-            if args.quiet || settled.reason.as_ref().is_some_and(|reason| reason.kind == "stopped") {
-                return Ok(());
+            match show {
+                _ if settled.reason.as_ref().is_some_and(|reason| reason.kind == "stopped") => Ok(()),
+                Show::Nothing => Ok(()),
+                Show::Json => print::json(&tally.reply(settled)),
+                Show::Lines => print::line(tally.told(settled)),
             }
-            if args.json { print::json(&tally.reply(settled)) } else { print::line(tally.told(settled)) }
         }
         Event::Duplicate { probe, send } | Event::Reordered { probe, send } | Event::Straggler { probe, send } => {
             let Some(tally) = tallies.get_mut(probe.0 as usize) else { return Ok(()) };
             let what = tally.count(event);
-            if args.quiet || args.json { Ok(()) } else { print::line(format!("{}  seq {send}  {what}", tally.target)) }
+            if show == Show::Lines { print::line(format!("{}  send {send}  {what}", tally.target)) } else { Ok(()) }
         }
         Event::Address { probe, address } => {
             if let Some(tally) = tallies.get_mut(probe.0 as usize) {
@@ -254,10 +277,8 @@ fn take(event: &Event, tallies: &mut [Tally], args: &Args) -> Result<(), Failure
         }
         Event::Hops { probe, before, now } => {
             let Some(tally) = tallies.get(probe.0 as usize) else { return Ok(()) };
-            if !args.json && !args.quiet {
-                print::line(format!("{}  replies come with TTL {now} now, {before} before", tally.target))?;
-            }
-            Ok(())
+            let line = || print::line(format!("{}  replies come with TTL {now} now, {before} before", tally.target));
+            if show == Show::Lines { line() } else { Ok(()) }
         }
         Event::Due { .. } | Event::Lag { .. } => Ok(()),
     }
@@ -270,6 +291,19 @@ fn note(text: &str) {
 }
 
 impl Args {
+    /// Whether each reply has a line of its own even on a terminal.
+    fn lines(&self) -> bool {
+        self.json || self.quiet || self.lines || self.hosts.len() == 1 && !self.hosts[0].contains('/')
+    }
+
+    const fn show(&self) -> Show {
+        match (self.quiet, self.json) {
+            (true, _) => Show::Nothing,
+            (false, true) => Show::Json,
+            (false, false) => Show::Lines,
+        }
+    }
+
     const fn family(&self) -> Family {
         match (self.v4, self.v6) {
             (true, _) => Family::V4,

@@ -10,6 +10,9 @@ use crate::measure::outcome::{Outcome, Outcomes};
 
 use super::word;
 
+/// So many outcomes are shown in a live line.
+const RECENT: usize = 30;
+
 /// One target's figures.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -165,6 +168,27 @@ impl Tally {
             rtt_us: rtt,
             ipdv_us: ipdv,
         }
+    }
+
+    /// The cells of a live line: target, sent, lost, last, least, mean and greatest RTT, the last outcomes.
+    pub(super) fn row(&self) -> Vec<String> {
+        let last = self.sends.iter().rev().flatten().find(|(outcome, _)| outcome.has_rtt()).map(|(_, rtt)| *rtt);
+        let count = self.rtts().count() as u64;
+        let mean = self.rtts().map(u128::from).sum::<u128>().checked_div(u128::from(count));
+        let mean = mean.map(|mean| u64::try_from(mean).unwrap_or(u64::MAX));
+        let cell = |rtt: Option<u64>| rtt.map_or_else(|| "-".to_owned(), millis);
+        let recent = self.sends.len().saturating_sub(RECENT);
+        let letters = self.sends[recent..].iter().map(|send| send.map_or('.', |(outcome, _)| outcome.letter()));
+        vec![
+            self.target.clone(),
+            self.sent().to_string(),
+            format!("{:.1}", self.loss_percent()),
+            cell(last),
+            cell(self.rtts().min()),
+            cell(mean),
+            cell(self.rtts().max()),
+            letters.collect(),
+        ]
     }
 
     fn outcomes(&self) -> Outcomes {
