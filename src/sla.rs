@@ -9,6 +9,7 @@ pub mod currency;
 pub mod facts;
 pub mod fault;
 pub mod judge;
+pub mod lifecycle;
 pub mod mos;
 pub mod observed;
 pub mod outage;

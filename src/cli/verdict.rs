@@ -7,7 +7,7 @@ use crate::base::time::format_duration;
 use crate::cli::print;
 use crate::sla::calendar::Weekly;
 use crate::sla::report::{Report, Verdict};
-use crate::sla::terms::{Contract, MeasuredBy, Objective, Service};
+use crate::sla::terms::{Contract, MeasuredBy, Objective, Service, Unit};
 
 /// A report as text: a table of verdicts, then how each came about, then deadlines, rights and duties.
 #[must_use]
@@ -26,7 +26,7 @@ pub fn text(report: &Report) -> String {
     for verdict in &report.objectives {
         let _ = writeln!(text, "\n{}", verdict.id);
         for step in &verdict.steps {
-            let _ = writeln!(text, "  - {step}");
+            wrap(&mut text, "  - ", "    ", step);
         }
     }
     let _ = writeln!(text, "\ncredit {} {}", report.credit, report.currency);
@@ -41,11 +41,8 @@ pub fn text(report: &Report) -> String {
     }
     for right in &report.terminations {
         let (id, accrued, until) = (&right.id, right.accrued, right.exercise_by);
-        let _ = writeln!(
-            text,
-            "termination {id}: the {} may leave; accrued {accrued}, {}; exercise by {until}",
-            right.by, right.why
-        );
+        let line = format!("the {} may leave; accrued {accrued}, {}; exercise by {until}", right.by, right.why);
+        wrap(&mut text, &format!("termination {id}: "), "  ", &line);
     }
     for duty in &report.duties {
         let state = match (duty.done, duty.kept) {
@@ -53,24 +50,52 @@ pub fn text(report: &Report) -> String {
             (Some(done), _) => format!("done {done}, too late"),
             (None, _) => "nothing is known of it".to_owned(),
         };
-        let _ = writeln!(text, "duty {}: the {} must {} by {}: {state}", duty.id, duty.party, duty.what, duty.due);
+        let line = format!("the {} must {} by {}: {state}", duty.party, duty.what, duty.due);
+        wrap(&mut text, &format!("duty {}: ", duty.id), "  ", &line);
     }
     text
 }
 
 fn row(verdict: &Verdict, currency: &str) -> [String; 6] {
-    let running = if verdict.provisional { " (provisional)" } else { "" };
+    let running = if verdict.provisional { " so far" } else { "" };
+    let unit = match verdict.unit {
+        Unit::Percent => " %",
+        Unit::Ms => " ms",
+        Unit::S => " s",
+        Unit::Ratio | Unit::Count => "",
+    };
+    // Three decimals of coverage are enough for people.
+    let coverage = verdict.coverage.get(..verdict.coverage.len().saturating_sub(3)).unwrap_or(&verdict.coverage);
     [
         verdict.id.clone(),
         format!("{}{running}", verdict.result),
-        verdict.actual.as_ref().map_or_else(|| "-".to_owned(), |actual| format!("{actual} {}", verdict.unit)),
-        format!("{} {} {}", verdict.op, verdict.target, verdict.unit),
-        format!("{} %", verdict.coverage),
+        verdict.actual.as_ref().map_or_else(|| "-".to_owned(), |actual| format!("{actual}{unit}")),
+        format!("{} {}{unit}", verdict.op, verdict.target),
+        format!("{coverage} %"),
         format!("{} {currency}", verdict.credit),
     ]
 }
 
-/// Reports as comma-separated values (RFC 4180), one line for each verdict.
+/// Writes a text in lines of at most 80 characters, where its words allow it.
+fn wrap(text: &mut String, first: &str, other: &str, words: &str) {
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in words.split(' ') {
+        if !empty && line.chars().count() + 1 + word.chars().count() > 80 {
+            let _ = writeln!(text, "{line}");
+            line = other.to_owned();
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    let _ = writeln!(text, "{line}");
+}
+
+/// Reports as comma-separated values (RFC 4180), one line for each verdict; the last line is not ended.
 #[must_use]
 pub fn csv(reports: &[Report]) -> String {
     let mut text = String::from(
@@ -100,6 +125,7 @@ pub fn csv(reports: &[Report]) -> String {
             let _ = write!(text, "{}\r\n", cells.map(|cell| quoted(&cell)).join(","));
         }
     }
+    text.truncate(text.trim_end().len());
     text
 }
 
@@ -223,4 +249,26 @@ fn weekly(hours: &Weekly) -> String {
 
 fn money(amount: &Exact) -> String {
     amount.trimmed(6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_step_is_wrapped_between_words_and_none_is_lost() {
+        let words =
+            "driver downtime: 13950; tier over 2700 upto 14400: 10% of the monthly charge, 4000.00 GBP = 400.00 GBP";
+        let mut text = String::new();
+        wrap(&mut text, "  - ", "    ", words);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert_eq!(text.split_whitespace().skip(1).collect::<Vec<_>>().join(" "), words);
+    }
+
+    #[test]
+    fn a_cell_that_a_spreadsheet_would_run_or_split_is_quoted() {
+        assert_eq!(quoted("=1+1"), "'=1+1");
+        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!((quoted("99.9").as_str(), quoted("-5").as_str()), ("99.9", "-5"));
+    }
 }

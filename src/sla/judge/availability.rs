@@ -243,6 +243,26 @@ fn tell(tally: &Tally, ground: &Ground, window: Span, steps: &mut Vec<String>) {
         1 => format!("one outage qualifies: {lengths}"),
         many => format!("{} outages qualify: {lengths}", words::number(many)),
     });
+    steps.extend(tally.outages.iter().take(TOLD).map(told));
+    if tally.outages.len() > TOLD {
+        steps.push(format!("and {} more", tally.outages.len() - TOLD));
+    }
+}
+
+/// How many outages are told one by one.
+const TOLD: usize = 20;
+
+/// One outage: when, how long, and by which tickets.
+fn told(outage: &Outage) -> String {
+    let parts = outage.parts.hull().unwrap_or(outage.event);
+    let pieces = if outage.parts.len() > 1 {
+        format!(" in {} pieces", words::number(outage.parts.len()))
+    } else {
+        String::new()
+    };
+    let tickets: Vec<String> = outage.tickets.iter().filter_map(|ticket| ticket.id.clone()).collect();
+    let tickets = if tickets.is_empty() { String::new() } else { format!(", ticket {}", words::list(&tickets)) };
+    format!("down from {} to {}: {}{pieces}{tickets}", parts.from, parts.to, words::seconds(outage.nanos()))
 }
 
 fn growth(

@@ -110,7 +110,13 @@ impl Purse<'_> {
     }
 
     fn by_form(&self, remedy: &Remedy, x: &Exact, steps: &mut Vec<String>) -> Exact {
-        let head = format!("driver {}: {x}", remedy.driver);
+        let unit = match remedy.driver {
+            Driver::Downtime | Driver::ExcessDowntime | Driver::Event => " s",
+            Driver::Days => " days",
+            Driver::ExcessPercent => " %",
+            _ => "",
+        };
+        let head = format!("driver {}: {x}{unit}", remedy.driver);
         if x.is_zero() && remedy.driver != Driver::Actual {
             steps.push(format!("{head}, nothing is earned"));
             return Exact::zero();
