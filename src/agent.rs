@@ -142,6 +142,9 @@ struct Courier {
 impl Session {
     fn begin(config: &AgentConfig) -> Result<Self, AgentError> {
         let terms = Terms::load(config)?;
+        for note in &terms.notes {
+            warn!("{note}");
+        }
         let now = SystemClock.now();
         let (store, found) = Store::open(&config.data_dir, now.wall)?;
         if let Found::Damaged { aside, what } = &found {

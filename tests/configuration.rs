@@ -63,6 +63,32 @@ fn the_shipped_configurations_are_sound() {
 }
 
 #[test]
+fn a_configuration_with_every_key_is_sound() {
+    let output = check(&here("tests/testdata/configurations/every-key/agent.toml"));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("probe hq-icmp (icmp hq.example.net): measures ckt-0042"), "{said}");
+    assert!(output.status.success());
+}
+
+#[test]
+fn the_units_are_sound_to_systemd() {
+    let dir = tempfile::tempdir().unwrap();
+    for unit in ["wanproof-agent.service", "wanproof-collector.service"] {
+        // It looks whether the program is there; where the units install it, it need not be yet.
+        let text = std::fs::read_to_string(here("systemd").join(unit)).unwrap();
+        let path = dir.path().join(unit);
+        std::fs::write(&path, text.replace("/usr/local/bin/wanproof", env!("CARGO_BIN_EXE_wanproof"))).unwrap();
+        let Ok(output) = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output() else {
+            eprintln!("skipped: systemd-analyze is not installed");
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains(unit), "{said}");
+    }
+}
+
+#[test]
 fn a_configuration_that_is_not_there_says_how_to_begin_one() {
     let output = check(&here("config/nowhere.toml"));
     let said = String::from_utf8(output.stderr).unwrap();

@@ -45,6 +45,8 @@ pub struct Terms {
     pub contracts: Vec<Loaded>,
     /// What is watched live.
     pub watches: Vec<Watch>,
+    /// What may be a mistake, though it need not be.
+    pub notes: Vec<String>,
     /// The service of each probe.
     services: Vec<Option<String>>,
 }
@@ -148,14 +150,16 @@ fn shown(path: &Path) -> String {
 }
 
 fn bind(config: &AgentConfig, mut contracts: Vec<Loaded>, faults: &mut Vec<String>) -> Terms {
+    let mut notes = Vec::new();
     let mut services: Vec<Option<String>> = config.probes.iter().map(|probe| probe.service.clone()).collect();
     for Loaded { contract, .. } in &contracts {
         for service in contract.services.iter().filter(|service| service.site == config.site) {
             for name in &service.probes {
                 let Some(place) = config.probes.iter().position(|probe| probe.name == *name) else {
-                    faults.push(format!(
-                        "contract {}: service {:?} at site {:?} is measured by probe {name:?}, which is not configured here",
-                        contract.agreement.id, service.id, service.site
+                    // Another host of the site may have it.
+                    notes.push(format!(
+                        "contract {} measures service {:?} by probe {name:?} too, which is not configured here",
+                        contract.agreement.id, service.id
                     ));
                     continue;
                 };
@@ -175,7 +179,7 @@ fn bind(config: &AgentConfig, mut contracts: Vec<Loaded>, faults: &mut Vec<Strin
             && !contracts.is_empty()
             && !known(id)
         {
-            faults.push(format!("probe {:?} measures service {id:?}, which no contract here has", probe.name));
+            notes.push(format!("probe {:?} measures service {id:?}, which no contract here has", probe.name));
         }
     }
     // A probe may name its service, where the contract does not name the probe.
@@ -187,7 +191,7 @@ fn bind(config: &AgentConfig, mut contracts: Vec<Loaded>, faults: &mut Vec<Strin
         }
     }
     let watches = watches(config, &contracts, &services);
-    Terms { contracts, watches, services }
+    Terms { contracts, watches, notes, services }
 }
 
 fn watches(config: &AgentConfig, contracts: &[Loaded], services: &[Option<String>]) -> Vec<Watch> {

@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     };
     let contracts: Vec<String> =
         terms.contracts.iter().map(|loaded| format!("{} version {}", loaded.file.id, loaded.file.version)).collect();
-    let notes = notes(&config);
+    let notes: Vec<String> = notes(&config).into_iter().map(str::to_owned).chain(terms.notes.clone()).collect();
     if args.json {
         let (site, probes) = (&config.site, config.probes.len());
         print::json(&json!({"ok": true, "site": site, "probes": probes, "contracts": contracts, "notes": notes}))?;
