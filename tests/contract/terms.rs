@@ -822,3 +822,50 @@ fn a_target_that_must_be_exceeded_is_missed_when_it_is_only_reached() {
         (Outcome::Breached, Some("60".to_owned()), "0.00".to_owned())
     );
 }
+
+#[test]
+fn a_known_key_that_does_not_apply_is_accepted() {
+    let page = include_str!("../testdata/contracts/page.toml");
+    let with = |find: &str, put: &str| {
+        assert!(page.contains(find), "{find}");
+        wanproof::sla::contract::parse(&page.replacen(find, put, 1), "c.toml").map(|_| ())
+    };
+    // A sliding window's terms beside misses; a claim's clock where credits come by themselves; a probe of nobody where
+    // tickets decide; another condition's key.
+    assert_eq!(with("misses = 3 ", "dt = \"1s\"\nn = 10\ninterval = \"60s\"\nmisses = 3 "), Ok(()));
+    assert_eq!(with("mode = \"on_request\"", "mode = \"automatic\""), Ok(()));
+    assert_eq!(
+        with(
+            "{ breached = \"avail\", consecutive = 3 }",
+            "{ breached = \"avail\", consecutive = 3, period = \"month\" }"
+        ),
+        Ok(())
+    );
+    assert_eq!(with("statistic = \"mean\"\nonly_while", "over = \"10ms\"\nstatistic = \"mean\"\nonly_while"), Ok(()));
+    assert_eq!(
+        with(
+            "[objective.aggregate]\nperiod = \"month\"\n[objective.remedy]",
+            "[objective.qualify]\nlonger_than = \"60s\"\n[objective.outage]\ndefinition = \"mef\"\n[objective.aggregate]\nperiod = \"month\"\ndenominator = \"fixed\"\n[objective.remedy]"
+        ),
+        Ok(())
+    );
+}
+
+#[test]
+fn a_time_to_restore_may_pay_for_each_event_by_its_length() {
+    let tiers = r#"tiers = [ { over = "14400", upto = "28800", credit = "10%" }, { over = "28800", credit = "25%" } ]"#;
+    let facts = june(&[
+        ("2026-06-03T00:00:00Z", "2026-06-03T01:00:00Z"),
+        ("2026-06-04T00:00:00Z", "2026-06-04T05:00:00Z"),
+        ("2026-06-05T00:00:00Z", "2026-06-05T09:00:00Z"),
+    ]);
+    let report = Terms::new("1000.00", restore("14400", "each", &remedy("event", tiers))).judge(&facts);
+    assert_eq!(report.credit, "350.00");
+}
+
+#[test]
+fn a_ticket_definition_needs_no_probes() {
+    let text = "[[objective]]\nid = \"avail\"\nmetric = \"availability\"\nunit = \"percent\"\nop = \">=\"\ntarget = \"99.9\"\n[objective.outage]\ndefinition = \"ticket\"\nunknown_is = \"unknown\"\nsides = [\"provider\"]\n[objective.aggregate]\nperiod = \"month\"\ndenominator = \"actual\"\n";
+    let report = Terms::new("1000.00", text).judge(&june(&[]));
+    assert_eq!(stands(&report, "avail"), (Outcome::Met, Some("100.000000".to_owned()), "0.00".to_owned()));
+}

@@ -218,6 +218,10 @@ pub(super) fn termination(table: &Reader<'_>) -> Option<Termination> {
 fn condition(table: Reader<'_>) -> Option<Condition> {
     let need = |by: &str| Need::By(format!("a condition on {by}"));
     let kinds: Vec<&str> = ["events", "downtime_over", "breached"].into_iter().filter(|key| table.has(key)).collect();
+    // Keys of other conditions are known, and do not apply.
+    for key in ["longer_than", "within_days", "period", "consecutive", "times", "of_periods"] {
+        table.node(key, Need::Optional);
+    }
     let condition = match kinds[..] {
         ["events"] => {
             let events = table.get("events", need("events"), reader::count);
