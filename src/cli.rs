@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "agent")]
 pub mod check;
+pub mod claim;
 #[cfg(feature = "collector")]
 pub mod collector;
 pub mod contract;
@@ -81,6 +82,9 @@ enum Command {
     /// The collector: run it, see its agents, export what it keeps
     #[cfg(feature = "collector")]
     Collector(collector::Args),
+    /// The evidence behind a claim
+    #[cfg(feature = "agent")]
+    Claim(claim::Args),
     /// Check contracts, and judge facts by them
     Contract(contract::Args),
     /// Check summaries, chains, receipts and claim bundles offline
@@ -138,6 +142,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Histogram(args) => histogram::run(&args),
         #[cfg(feature = "collector")]
         Command::Collector(args) => collector::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Claim(args) => claim::run(&args),
         Command::Contract(args) => contract::run(&args),
         Command::Verify(args) => verify::run(&args),
     };

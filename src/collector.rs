@@ -44,6 +44,7 @@ mod limits;
 pub mod loopback;
 mod writer;
 
+pub use contracts::all as all_contracts;
 pub use loopback::{Central, on_loopback};
 
 /// All bodies together are at most so many KiB while they are worked on.

@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod base64url;
+pub mod bundle;
 pub mod chain;
 pub mod digest;
 pub mod enrol;

@@ -15,6 +15,7 @@ use foreign::{Foreign, SUMMARY, digest, verify};
 use hdrhistogram::serialization::Deserializer;
 use serde_json::{Value, json};
 use wanproof::base::time::Wall;
+use wanproof::evidence::bundle::{self, BundleFault, Material, Which};
 use wanproof::evidence::chain::{ChainId, Head};
 use wanproof::evidence::key::{PublicKey, SecretKey};
 use wanproof::evidence::receipt::{self, Subject};
@@ -295,4 +296,218 @@ fn the_command_says_it_in_words_in_json_and_by_its_exit_code() {
     std::fs::write(path("bad.jwk"), "{}").unwrap();
     assert_eq!(wanproof(&["verify", "--key", &path("bad.jwk"), &path("x")]).status.code(), Some(2));
     assert_eq!(wanproof(&["verify"]).status.code(), Some(2));
+}
+
+const CONTRACT: &str = r#"
+schema = "wanproof.contract/1"
+
+[agreement]
+id = "ACME"
+version = 1
+level = "service"
+provider = { name = "Example <Carrier>", contact = "noc@carrier.example" }
+customer = { name = "ACME Ltd", contact = "network@acme.example" }
+signed = "2026-01-15"
+effective_from = "2026-02-01T00:00:00Z"
+renewal = "month_to_month"
+timezone = "Europe/London"
+currency = "GBP"
+measured_by = "joint"
+
+[[service]]
+id = "ckt-0042"
+site = "leeds-01"
+mrc = "4000.00"
+probes = ["hq-icmp"]
+in_service_from = "2026-02-10T00:00:00Z"
+sla_from = "acceptance"
+
+[[exclusion]]
+id = "maint"
+kind = "scheduled_maintenance"
+removes = "downtime"
+
+[[objective]]
+id = "loss"
+metric = "loss"
+unit = "percent"
+op = "<="
+target = "1"
+
+[objective.measure]
+probes = ["hq-icmp"]
+late_is = "good"
+min_coverage = "0"
+only_while_available = false
+
+[objective.aggregate]
+period = "month"
+
+[objective.remedy]
+driver = "breach"
+base = "mrc"
+tiers = [{ from = "1", credit = "5%" }]
+requires_ticket = false
+
+[claim]
+mode = "on_request"
+within = 30
+unit = "days"
+counted_from = "period_end"
+rounding = "half_up"
+settled = "next_invoice"
+"#;
+
+fn material(count: u64) -> Material {
+    let signed = chain(count);
+    Material {
+        contracts: vec![CONTRACT.to_owned()],
+        facts: json!({"period": "2026-11", "service": "ckt-0042", "excluded": []}).to_string(),
+        receipts: signed.iter().map(|one| receipt(one, &collector())).collect(),
+        summaries: signed.into_iter().map(|one| one.jws).collect(),
+        keys: vec![*key().public(), *collector().public()],
+    }
+}
+
+fn acme() -> Which {
+    Which { id: "ACME".into(), version: 1 }
+}
+
+fn check(bytes: &[u8], trusted: &[&PublicKey]) -> Verdict {
+    let mut verifier = Verifier::new();
+    trusted.iter().for_each(|key| verifier.trust(**key));
+    bundle::check("b.zip", bytes, verifier)
+}
+
+/// The members of a bundle, by another way than ours.
+fn members(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    use std::io::Read as _;
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
+    let mut all = Vec::new();
+    for at in 0..archive.len() {
+        let mut member = archive.by_index(at).unwrap();
+        let mut plain = Vec::new();
+        member.read_to_end(&mut plain).unwrap();
+        all.push((member.name().unwrap().into_owned(), plain));
+    }
+    all
+}
+
+fn zipped(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut to = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in members {
+        let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        to.start_file(name.as_str(), options).unwrap();
+        to.write_all(bytes).unwrap();
+    }
+    to.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_bundle_is_the_same_bytes_again_and_its_verdict_is_recomputed() {
+    let bytes = bundle::make(&acme(), &material(3)).unwrap();
+    assert_eq!(bundle::make(&acme(), &material(3)).unwrap(), bytes);
+    let verdict = check(&bytes, &[key().public(), collector().public()]);
+    assert!(verdict.ok, "{}", findings(&verdict));
+    assert_eq!((verdict.checked.summaries, verdict.checked.receipts), (3, 3));
+    let proved = verdict.proved.join("\n");
+    // Two of sixty were lost in each minute: 3.33 % against at most 1 %.
+    assert!(proved.contains("200.00 GBP for ckt-0042 in 2026-11"), "{proved}");
+    let not = verdict.not_proved.join("\n");
+    assert!(not.contains("taken on trust: excluded") && not.contains("both parties agreed"), "{not}");
+    let all = members(&bytes);
+    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+    for name in ["claim.json", "contracts/ACME-1.toml", "facts.json", "report.html", "verdict.json"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    assert!(names.contains(&format!("summaries/{}/{}/2.jws", key().kid(), "07".repeat(16)).as_str()), "{names:?}");
+    assert!(names.contains(&format!("receipts/{}/{}/0.jws", key().kid(), "07".repeat(16)).as_str()));
+    assert!(names.contains(&format!("keys/{}.jwk", collector().kid()).as_str()));
+    let page = String::from_utf8(all.iter().find(|(name, _)| name == "report.html").unwrap().1.clone()).unwrap();
+    assert!(page.contains("200.00 GBP") && page.contains("Example &lt;Carrier&gt;"), "{page}");
+    assert!(!page.contains("<script") && !page.contains("http"), "it needs nothing from elsewhere");
+    // Zipped again by others it is as good.
+    assert!(check(&zipped(&all), &[key().public(), collector().public()]).ok);
+}
+
+#[test]
+fn a_bundles_own_keys_prove_only_that_it_is_consistent() {
+    let bytes = bundle::make(&acme(), &material(2)).unwrap();
+    for trusted in [&[][..], &[key().public()]] {
+        let verdict = check(&bytes, trusted);
+        assert!(
+            !verdict.ok && verdict.findings.iter().all(|one| one.what.starts_with("untrusted-key")),
+            "{}",
+            findings(&verdict)
+        );
+        assert_eq!(verdict.findings.len(), 2 - trusted.len());
+        assert!(verdict.proved.join("\n").contains("verdict.json follows"));
+    }
+}
+
+#[test]
+fn one_wrong_character_in_any_member_of_a_bundle_is_found() {
+    let trusted = [*key().public(), *collector().public()];
+    let trusted: Vec<&PublicKey> = trusted.iter().collect();
+    let all = members(&bundle::make(&acme(), &material(2)).unwrap());
+    for (index, (name, bytes)) in all.iter().enumerate() {
+        // Each check recomputes everything, so only some places are tried; EVERY_PLACE=1 tries all.
+        let step = if std::env::var_os("EVERY_PLACE").is_some() { 1 } else { (bytes.len() / 60).max(1) };
+        for at in (0..bytes.len()).step_by(step) {
+            let mut changed = all.clone();
+            changed[index].1[at] = if bytes[at] == b'1' { b'2' } else { b'1' };
+            let verdict = check(&zipped(&changed), &trusted);
+            assert!(!verdict.ok, "byte {at} of {name}");
+        }
+        let mut without = all.clone();
+        without.remove(index);
+        let verdict = check(&zipped(&without), &trusted);
+        assert!(
+            !verdict.ok && verdict.findings.iter().any(|one| one.file.contains(name.as_str())),
+            "{name} is missing: {}",
+            findings(&verdict)
+        );
+        let mut renamed = all.clone();
+        renamed[index].0.push('x');
+        assert!(!check(&zipped(&renamed), &trusted).ok, "{name} is renamed");
+    }
+    let mut more = all.clone();
+    more.push(("notes.txt".into(), b"trust me".to_vec()));
+    assert!(findings(&check(&zipped(&more), &trusted)).contains("claim.json does not name it"));
+    for bytes in [&b""[..], b"PK\x03\x04", b"no zip at all, but long enough to be one"] {
+        assert!(!check(bytes, &trusted).ok);
+    }
+}
+
+#[test]
+fn a_bundle_whose_maker_changed_facts_verdict_and_digests_alike_still_does_not_add_up() {
+    let trusted = [*key().public(), *collector().public()];
+    let trusted: Vec<&PublicKey> = trusted.iter().collect();
+    let mut all = members(&bundle::make(&acme(), &material(2)).unwrap());
+    let place = |all: &[(String, Vec<u8>)], name: &str| all.iter().position(|(of, _)| of == name).unwrap();
+    let verdict = place(&all, "verdict.json");
+    let text = String::from_utf8(all[verdict].1.clone()).unwrap().replace("200.00", "900.00");
+    all[verdict].1 = text.clone().into_bytes();
+    let claim = place(&all, "claim.json");
+    let mut said: Value = serde_json::from_slice(&all[claim].1).unwrap();
+    use sha2::Digest as _;
+    let hex: String = sha2::Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    said["members"]["verdict.json"] = json!(hex);
+    said["credit"] = json!("900.00");
+    all[claim].1 = serde_json::to_vec_pretty(&said).unwrap();
+    let found = findings(&check(&zipped(&all), &trusted));
+    assert!(found.contains("it does not follow from the summaries"), "{found}");
+    assert!(found.contains("it claims something else"), "{found}");
+}
+
+#[test]
+fn no_bundle_is_made_of_what_does_not_verify() {
+    let mut gap = material(4);
+    gap.summaries.remove(2);
+    assert!(matches!(bundle::make(&acme(), &gap), Err(BundleFault::Unproven(_))));
+    let unknown = Which { id: "OTHER".into(), version: 1 };
+    assert!(matches!(bundle::make(&unknown, &material(1)), Err(BundleFault::NoContract { .. })));
+    let facts = Material { facts: "{}".into(), ..material(1) };
+    assert!(matches!(bundle::make(&acme(), &facts), Err(BundleFault::Faults(_))));
 }

@@ -11,12 +11,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::base::time::{Clock, SystemClock};
+use crate::cli::claim::Claimed;
 use crate::cli::{Exit, Failure, print};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::{self, CREDENTIAL, Collector, StartError, fleet};
 use crate::config::collector::CollectorConfig;
-use crate::evidence::key::{Kid, PublicKey};
+use crate::evidence::bundle::Material;
+use crate::evidence::key::{Kid, PublicKey, SecretKey};
 use crate::store::keyfile;
 
 /// The arguments.
@@ -56,6 +58,16 @@ enum Command {
     Export {
         /// The directory; files are written as AGENT/CHAIN/SEQ.jws and SEQ.receipt.jws
         dir: PathBuf,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Write the evidence behind a claim: summaries, receipts, contract, facts, verdict and a report, in one .zip
+    Bundle {
+        #[command(flatten)]
+        claimed: Claimed,
+        /// Only what this agent measured [default: every agent]
+        #[arg(long)]
+        agent: Option<Kid>,
         #[command(flatten)]
         source: Source,
     },
@@ -111,6 +123,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Approve { agent, source } => set_standing(source, *agent, Standing::Approved)?,
         Command::Revoke { agent, source } => set_standing(source, *agent, Standing::Revoked)?,
         Command::Export { dir, source } => export(source, dir)?,
+        Command::Bundle { claimed, agent, source } => return bundle(claimed, *agent, source),
         Command::Key { source, json } => key(source, *json)?,
     }
     Ok(Exit::Done)
@@ -223,6 +236,30 @@ fn export(source: &Source, dir: &Path) -> Result<(), Failure> {
     print::line(format_args!("{written} summaries with their receipts are in {}", dir.display()))
 }
 
+fn bundle(claimed: &Claimed, agent: Option<Kid>, source: &Source) -> Result<Exit, Failure> {
+    let (config, archive) = source.archive()?;
+    let contracts = match &config.contracts_dir {
+        Some(directory) => collector::all_contracts(directory)
+            .map_err(|error| Failure::Could(format!("{}: {error}", directory.display())))?,
+        None => Vec::new(),
+    };
+    let mut material = Material::default();
+    for row in archive.agents()? {
+        if agent.is_none_or(|agent| agent == row.agent) {
+            material.keys.extend(row.keys);
+        }
+    }
+    archive.each_summary(|stored| {
+        if agent.is_none_or(|agent| agent == stored.subject.agent) {
+            material.summaries.push(stored.jws);
+            material.receipts.push(stored.receipt);
+        }
+        Ok::<(), Failure>(())
+    })?;
+    material.keys.push(*own_key(&config)?.public());
+    claimed.write(material, &contracts)
+}
+
 /// A public key, with the names that it is known by.
 #[derive(Serialize)]
 struct Named<'a> {
@@ -231,13 +268,16 @@ struct Named<'a> {
     fingerprint: String,
 }
 
-fn key(source: &Source, as_json: bool) -> Result<(), Failure> {
-    let config = source.load()?;
+fn own_key(config: &CollectorConfig) -> Result<SecretKey, Failure> {
     let could = |fault: keyfile::KeyFault| Failure::Could(fault.to_string());
-    let key = match keyfile::credential(CREDENTIAL).map_err(could)? {
-        Some(key) => key,
-        None => keyfile::load(&config.key_file).map_err(could)?,
-    };
+    match keyfile::credential(CREDENTIAL).map_err(could)? {
+        Some(key) => Ok(key),
+        None => keyfile::load(&config.key_file).map_err(could),
+    }
+}
+
+fn key(source: &Source, as_json: bool) -> Result<(), Failure> {
+    let key = own_key(&source.load()?)?;
     let fingerprint = key.kid().fingerprint();
     if as_json {
         return print::json(&Named { jwk: key.public(), fingerprint });

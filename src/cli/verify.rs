@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "agent")]
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
+use crate::evidence::bundle;
 use crate::evidence::key::PublicKey;
 use crate::evidence::verify::{Verdict, Verifier};
 #[cfg(feature = "agent")]
@@ -14,7 +15,8 @@ use crate::store::keyfile;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Summaries and receipts (.jws), or directories of them as `outbox --export` and `collector export` write them
+    /// Summaries and receipts (.jws), directories of them as `outbox --export` and `collector export` write them, or claim
+    /// bundles (.zip)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// A public key that is trusted, the agent's or the collector's: a file with its JWK
@@ -43,25 +45,48 @@ impl Args {
 /// # Errors
 /// When a key or a file that is named cannot be read.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let mut verifier = Verifier::new();
+    let mut trusted = Vec::new();
     for path in &args.keys {
         let text = fs::read_to_string(path).map_err(|error| unread(path, &error))?;
-        for key in keys(&text).map_err(|what| Failure::Usage(format!("{}: {what}", path.display())))? {
-            verifier.trust(key);
-        }
+        trusted.extend(keys(&text).map_err(|what| Failure::Usage(format!("{}: {what}", path.display())))?);
     }
     #[cfg(feature = "agent")]
-    own_keys(&args.source, &mut verifier)?;
-    for path in &args.files {
-        add(path, &mut verifier)?;
+    own_keys(&args.source, &mut trusted)?;
+    let verifier = || {
+        let mut verifier = Verifier::new();
+        trusted.iter().for_each(|key| verifier.trust(*key));
+        verifier
+    };
+    // A bundle stands for itself; everything else is verified together.
+    let (bundles, rest): (Vec<&PathBuf>, Vec<&PathBuf>) = args.files.iter().partition(|path| is_bundle(path));
+    let mut verdicts = Vec::new();
+    for path in bundles {
+        let bytes = fs::read(path).map_err(|error| unread(path, &error))?;
+        verdicts.push(bundle::check(&path.display().to_string(), &bytes, verifier()));
     }
-    let verdict = verifier.verdict();
+    if !rest.is_empty() {
+        let mut verifier = verifier();
+        rest.into_iter().try_for_each(|path| add(path, &mut verifier))?;
+        verdicts.push(verifier.verdict());
+    }
+    let verdict = verdicts.into_iter().reduce(Verdict::and).expect("clap demands a file");
     if args.json {
         print::json(&verdict)?;
     } else {
         tell(&verdict)?;
     }
     Ok(if verdict.ok { Exit::Done } else { Exit::Bad })
+}
+
+/// By its name, or by how every zip begins.
+fn is_bundle(path: &Path) -> bool {
+    let begins = || {
+        fs::File::open(path).and_then(|mut file| {
+            let mut four = [0; 4];
+            std::io::Read::read_exact(&mut file, &mut four).map(|()| four == *b"PK\x03\x04")
+        })
+    };
+    path.extension().is_some_and(|extension| extension == "zip") || (path.is_file() && begins().unwrap_or(false))
 }
 
 fn unread(path: &Path, error: &std::io::Error) -> Failure {
@@ -82,14 +107,14 @@ fn keys(text: &str) -> Result<Vec<PublicKey>, String> {
 
 /// The keys of the agent whose data is named: its own, and the collector's that it pinned or was configured with.
 #[cfg(feature = "agent")]
-fn own_keys(source: &Source, verifier: &mut Verifier) -> Result<(), Failure> {
+fn own_keys(source: &Source, trusted: &mut Vec<PublicKey>) -> Result<(), Failure> {
     if source.config.is_none() && source.data.is_none() {
         return Ok(());
     }
     let could = |error: &dyn std::fmt::Display| Failure::Could(error.to_string());
     let path = source.data_dir()?.join(keyfile::AGENT);
     match keyfile::load(&path) {
-        Ok(key) => verifier.trust(*key.public()),
+        Ok(key) => trusted.push(*key.public()),
         // A copy of the data may well be without the private key.
         Err(keyfile::KeyFault::Missing(_)) => {}
         Err(fault) => return Err(could(&fault)),
@@ -97,7 +122,7 @@ fn own_keys(source: &Source, verifier: &mut Verifier) -> Result<(), Failure> {
     let configured = source.configured()?.and_then(|config| config.collector?.key);
     let pinned = source.store()?.pinned_key().map_err(|error| could(&error))?;
     for jwk in configured.into_iter().chain(pinned) {
-        verifier.trust(PublicKey::from_jwk(&jwk).map_err(|fault| could(&fault))?);
+        trusted.push(PublicKey::from_jwk(&jwk).map_err(|fault| could(&fault))?);
     }
     Ok(())
 }

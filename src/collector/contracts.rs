@@ -22,17 +22,7 @@ struct Filed {
 /// # Errors
 /// When the directory cannot be read.
 pub fn of_site(directory: &Path, site: &str) -> std::io::Result<Vec<ContractText>> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != "toml") {
-            continue;
-        }
-        match std::fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(filed) {
-            Ok(filed) => all.push(filed),
-            Err(what) => tracing::warn!(file = %path.display(), "this contract is not handed out: {what}"),
-        }
-    }
+    let all = all_filed(directory)?;
     let mut wanted: BTreeSet<String> =
         all.iter().filter(|filed| filed.sites.contains(site)).map(|filed| filed.text.id.clone()).collect();
     // Upwards, until nothing new comes; a circle ends as well.
@@ -49,6 +39,30 @@ pub fn of_site(directory: &Path, site: &str) -> std::io::Result<Vec<ContractText
         all.into_iter().filter(|filed| wanted.contains(&filed.text.id)).map(|filed| filed.text).collect();
     chosen.sort_by(|one, two| (&one.id, one.version, &one.sha256).cmp(&(&two.id, two.version, &two.sha256)));
     Ok(chosen)
+}
+
+/// The contracts of a directory: identifier, version and text of each.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn all(directory: &Path) -> std::io::Result<Vec<(String, u64, String)>> {
+    let filed = all_filed(directory)?.into_iter();
+    Ok(filed.map(|filed| (filed.text.id, filed.text.version, filed.text.toml)).collect())
+}
+
+fn all_filed(directory: &Path) -> std::io::Result<Vec<Filed>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        match std::fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(filed) {
+            Ok(filed) => all.push(filed),
+            Err(what) => tracing::warn!(file = %path.display(), "this contract is not handed out: {what}"),
+        }
+    }
+    Ok(all)
 }
 
 fn filed(toml: String) -> Result<Filed, String> {

@@ -68,6 +68,28 @@ pub struct Verdict {
     pub not_proved: Vec<String>,
 }
 
+impl Verdict {
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.ok &= other.ok;
+        self.checked.summaries += other.checked.summaries;
+        self.checked.receipts += other.checked.receipts;
+        self.checked.chains += other.checked.chains;
+        self.checked.gaps.extend(other.checked.gaps);
+        self.findings.extend(other.findings);
+        self.proved.extend(other.proved);
+        self.not_proved.extend(other.not_proved);
+        self
+    }
+
+    /// Adds something that is wrong; the answer is not ok then.
+    pub fn find(&mut self, file: &str, what: impl std::fmt::Display) {
+        self.ok = false;
+        self.findings.push(Finding { file: file.to_owned(), what: what.to_string() });
+    }
+}
+
 /// How a key came to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
@@ -143,7 +165,13 @@ impl Verifier {
 
     /// Verifies all of it.
     #[must_use]
-    pub fn verdict(mut self) -> Verdict {
+    pub fn verdict(self) -> Verdict {
+        self.verdict_and_summaries().0
+    }
+
+    /// Verifies all of it, and gives the summaries that were verified, with the digests of their JWS.
+    #[must_use]
+    pub fn verdict_and_summaries(mut self) -> (Verdict, Vec<(Digest, Summary)>) {
         self.verify_all();
         self.whose_keys();
         self.check_names();
@@ -154,13 +182,14 @@ impl Verifier {
             Checked { summaries: self.summaries.len() as u64, receipts: self.receipts.len() as u64, chains, gaps };
         let (proved, mut not_proved) = self.words(&checked);
         not_proved.append(&mut self.not_proved);
-        Verdict {
+        let verdict = Verdict {
             ok: self.findings.is_empty() && checked.summaries + checked.receipts > 0,
             checked,
             findings: self.findings.into_iter().collect(),
             proved,
             not_proved,
-        }
+        };
+        (verdict, self.summaries.into_iter().map(|one| (one.digest, one.summary)).collect())
     }
 
     /// Verifies each by the keys that are known, again and again as long as summaries name further keys.

@@ -1,0 +1,115 @@
+//! `wanproof claim`: the evidence bundle behind a claim; the collector's own is made by the same code.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+#[cfg(feature = "agent")]
+use crate::cli::source::Source;
+use crate::cli::{Exit, Failure, print};
+use crate::evidence::bundle::{self, Material, Which};
+#[cfg(feature = "agent")]
+use crate::store::keyfile;
+
+/// What is claimed.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Claimed {
+    /// The contract's id
+    #[arg(long, value_name = "ID")]
+    contract: String,
+    /// The contract's version [default: the highest that is here]
+    #[arg(long, value_name = "N")]
+    contract_version: Option<u64>,
+    /// The service
+    #[arg(long)]
+    service: String,
+    /// The period, such as 2026-11
+    #[arg(long)]
+    period: String,
+    /// What does not come from measurement, as for `contract evaluate`: exclusions, tickets, earlier periods
+    #[arg(long, value_name = "FILE")]
+    facts: Option<PathBuf>,
+    /// Where the bundle is written
+    #[arg(long, value_name = "FILE.zip")]
+    out: PathBuf,
+}
+
+impl Claimed {
+    /// Makes the bundle of all that is at hand, and writes it. `contracts` are versions with their text.
+    ///
+    /// # Errors
+    /// When it cannot be made or written.
+    pub fn write(&self, mut material: Material, contracts: &[(String, u64, String)]) -> Result<Exit, Failure> {
+        let own = contracts.iter().filter(|(id, ..)| *id == self.contract).map(|(_, version, _)| *version);
+        let version = self.contract_version.or_else(|| own.max()).ok_or_else(|| {
+            let ids: Vec<&str> = contracts.iter().map(|(id, ..)| id.as_str()).collect();
+            Failure::Usage(format!("the contract {} is not here; there are: {}", self.contract, ids.join(", ")))
+        })?;
+        material.contracts = contracts.iter().map(|(_, _, toml)| toml.clone()).collect();
+        material.facts = match &self.facts {
+            Some(path) => fs::read_to_string(path)
+                .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))?,
+            None => {
+                let as_of = bundle::last(&material);
+                json!({"period": self.period, "service": self.service, "as_of": as_of}).to_string()
+            }
+        };
+        let which = Which { id: self.contract.clone(), version };
+        let bytes = bundle::make(&which, &material).map_err(|fault| Failure::Could(fault.to_string()))?;
+        fs::write(&self.out, &bytes)
+            .map_err(|error| Failure::Could(format!("{} cannot be written: {error}", self.out.display())))?;
+        print::line(format_args!(
+            "{}: {}; the other side checks it with `wanproof verify --key AGENT.jwk --key COLLECTOR.jwk {}`",
+            self.out.display(),
+            print::bytes(bytes.len() as u64),
+            self.out.display()
+        ))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// The arguments.
+#[cfg(feature = "agent")]
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[cfg(feature = "agent")]
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Write the evidence behind a claim: summaries, receipts, contract, facts, verdict and a report, in one .zip
+    Bundle {
+        #[command(flatten)]
+        claimed: Claimed,
+        #[command(flatten)]
+        source: Source,
+    },
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Says what could not be done.
+#[cfg(feature = "agent")]
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let Command::Bundle { claimed, source } = &args.command;
+    let could = |error: &dyn std::fmt::Display| Failure::Could(error.to_string());
+    let store = source.store()?;
+    let mut material = Material::default();
+    for entry in store.summaries().map_err(|error| could(&error))? {
+        material.summaries.push(store.summary_jws(&entry).map_err(|error| could(&error))?);
+        material.receipts.extend(entry.receipt);
+    }
+    let key = keyfile::load(&source.data_dir()?.join(keyfile::AGENT)).map_err(|fault| could(&fault))?;
+    material.keys.push(*key.public());
+    if let Some(jwk) = store.pinned_key().map_err(|error| could(&error))? {
+        material.keys.push(crate::evidence::key::PublicKey::from_jwk(&jwk).map_err(|fault| could(&fault))?);
+    }
+    let files = store.contract_files().map_err(|error| could(&error))?;
+    let contracts: Vec<(String, u64, String)> =
+        files.into_iter().map(|file| (file.id, u64::from(file.version), file.toml)).collect();
+    claimed.write(material, &contracts)
+}

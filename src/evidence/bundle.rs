@@ -1,0 +1,324 @@
+//! A claim bundle: all that a third person needs to check a verdict, in one file, the same bytes from the same inputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::time::Wall;
+use crate::evidence::digest::Digest;
+use crate::evidence::key::PublicKey;
+use crate::evidence::receipt;
+use crate::evidence::summary::{OutagePart, Side as SummarySide, Summary};
+use crate::evidence::verify::{Verdict, Verifier};
+use crate::measure::interval::Interval;
+use crate::sla::calendar::{Every, Period, Stretch};
+use crate::sla::contract::{self, Written};
+use crate::sla::facts::{self, Case};
+use crate::sla::fault::Fault;
+use crate::sla::judge::judge;
+use crate::sla::observed::{Observed, Seen};
+use crate::sla::report::Report;
+use crate::sla::span::{Span, Spans};
+use crate::sla::terms::{Contract, Side};
+
+mod check;
+mod page;
+mod zip;
+
+pub use check::check;
+pub use zip::NotAZip;
+
+/// Before a period's begin, so that an outage over it is seen whole, and a detector has its state.
+const LEAD: std::time::Duration = std::time::Duration::from_secs(86_400);
+/// Which program makes this; one of another version may write `report.html` otherwise.
+const SOFTWARE: &str = concat!("wanproof ", env!("CARGO_PKG_VERSION"));
+
+/// What a bundle is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Material {
+    /// The contracts' files: the one that is claimed by, and those that it names as parents, perhaps others.
+    pub contracts: Vec<String>,
+    /// The facts' file: the period, the service, and what does not come from measurement.
+    pub facts: String,
+    /// Summaries, compact.
+    pub summaries: Vec<String>,
+    /// Receipts, compact.
+    pub receipts: Vec<String>,
+    /// The public keys of agents and collectors.
+    pub keys: Vec<PublicKey>,
+}
+
+/// Why there is no bundle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BundleFault {
+    /// The contract or the facts.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Faults(Vec<Fault>),
+    /// The contract is not among those given.
+    #[error("the contract {id} version {version} is not here")]
+    NoContract {
+        /// Its identifier.
+        id: String,
+        /// Its version.
+        version: u64,
+    },
+    /// What was measured does not verify.
+    #[error("the evidence does not verify, so no claim can rest on it: {0}")]
+    Unproven(String),
+    /// The zip.
+    #[error(transparent)]
+    Zip(#[from] NotAZip),
+}
+
+/// What is claimed, and of what: `claim.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Claim {
+    v: u64,
+    contract: String,
+    version: u64,
+    service: String,
+    period: String,
+    credit: String,
+    currency: String,
+    software: String,
+    /// SHA-256 of every other member, in lowercase hexadecimal.
+    members: BTreeMap<String, String>,
+}
+
+/// Which contract is judged by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Which {
+    /// Its identifier.
+    pub id: String,
+    /// Its version.
+    pub version: u64,
+}
+
+/// Where the last span of some material ends, as far as it verifies: when a question about it is asked.
+#[must_use]
+pub fn last(material: &Material) -> Option<Wall> {
+    verified(material).1.iter().map(|(_, summary)| summary.to).max()
+}
+
+/// Makes a bundle.
+///
+/// # Errors
+/// When the contract or the facts have faults, or the summaries and receipts do not verify by the keys given.
+pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> {
+    let (contract, used) = resolve(which, &material.contracts)?;
+    let case = facts::parse(&material.facts, "facts.json").map_err(BundleFault::Faults)?;
+    let mut members: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for (written, text) in used {
+        members.insert(contract_name(&written), text.as_bytes().to_vec());
+    }
+    members.insert("facts.json".to_owned(), material.facts.as_bytes().to_vec());
+    for key in &material.keys {
+        members.insert(format!("keys/{}.jwk", key.kid()), key_text(key));
+    }
+    let (verdict, summaries) = verified(material);
+    if !verdict.ok {
+        let first = verdict.findings.first().map_or_else(
+            || "there is not one summary".to_owned(),
+            |finding| format!("{}: {}", finding.file, finding.what),
+        );
+        return Err(BundleFault::Unproven(first));
+    }
+    let span = needed(&contract, case.period);
+    let mut chosen = Vec::new();
+    let mut receipts: BTreeMap<Digest, String> = BTreeMap::new();
+    for (jws, summary) in summaries {
+        if summary.from <= span.to && summary.to >= span.from {
+            receipts.insert(Digest::of(jws.as_bytes()), name("receipts", &summary));
+            members.insert(name("summaries", &summary), jws.into_bytes());
+            chosen.push(summary);
+        }
+    }
+    for receipt in &material.receipts {
+        let receipt = receipt.trim_end_matches('\n');
+        if let Some(place) = receipt::named(receipt).and_then(|digest| receipts.get(&digest)) {
+            members.insert(place.clone(), receipt.as_bytes().to_vec());
+        }
+    }
+    let report = judged(&contract, &case, &chosen).map_err(BundleFault::Faults)?;
+    members.insert("verdict.json".to_owned(), verdict_text(&report));
+    members.insert("report.html".to_owned(), page::page(&contract, &case, &report, &chosen).into_bytes());
+    let claim = claim(&report, &members);
+    members.insert("claim.json".to_owned(), claim_text(&claim));
+    Ok(zip::write(&members)?)
+}
+
+fn claim(report: &Report, members: &BTreeMap<String, Vec<u8>>) -> Claim {
+    Claim {
+        v: 1,
+        contract: report.contract.clone(),
+        version: u64::from(report.version),
+        service: report.service.clone(),
+        period: report.period.to_string(),
+        credit: report.credit.clone(),
+        currency: report.currency.clone(),
+        software: SOFTWARE.to_owned(),
+        members: members.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes).hex())).collect(),
+    }
+}
+
+/// JSON for a file: in lines, so that a change of it can be seen.
+fn text_of(value: &impl Serialize) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("these values can be written");
+    text.push(b'\n');
+    text
+}
+
+fn claim_text(claim: &Claim) -> Vec<u8> {
+    text_of(claim)
+}
+
+fn verdict_text(report: &Report) -> Vec<u8> {
+    text_of(report)
+}
+
+fn key_text(key: &PublicKey) -> Vec<u8> {
+    let mut text = key.to_jwk().into_bytes();
+    text.push(b'\n');
+    text
+}
+
+/// Where a summary or its receipt lies.
+fn name(folder: &str, summary: &Summary) -> String {
+    format!("{folder}/{}/{}/{}.jws", summary.agent, summary.chain, summary.seq)
+}
+
+/// Where a contract lies; characters that a path must not have are left out of its name.
+fn contract_name(written: &Written) -> String {
+    let id = written.id().unwrap_or_default().replace(['/', '\\', '\0'], "_");
+    format!("contracts/{id}-{}.toml", written.version().unwrap_or_default())
+}
+
+/// Verifies what a bundle would be made of.
+fn verified(material: &Material) -> (Verdict, Vec<(String, Summary)>) {
+    let mut verifier = Verifier::new();
+    material.keys.iter().for_each(|key| verifier.trust(*key));
+    for (at, jws) in material.summaries.iter().enumerate() {
+        verifier.add(&format!("summary {at}"), jws.as_bytes());
+    }
+    for (at, jws) in material.receipts.iter().enumerate() {
+        verifier.add(&format!("receipt {at}"), jws.as_bytes());
+    }
+    let (verdict, summaries) = verifier.verdict_and_summaries();
+    let by_digest: BTreeMap<Digest, &String> =
+        material.summaries.iter().map(|jws| (Digest::of(jws.trim_end_matches('\n').as_bytes()), jws)).collect();
+    let mut all: Vec<(String, Summary)> = summaries
+        .into_iter()
+        .filter_map(|(digest, summary)| Some((by_digest.get(&digest)?.trim_end_matches('\n').to_owned(), summary)))
+        .collect();
+    all.sort_by_key(|(_, summary)| (summary.agent, summary.chain, summary.seq));
+    (verdict, all)
+}
+
+/// The contract, with its parents, and the files that it rests on.
+fn resolve<'a>(which: &Which, texts: &'a [String]) -> Result<(Contract, Vec<(Written, &'a String)>), BundleFault> {
+    let mut all = Vec::new();
+    for (at, text) in texts.iter().enumerate() {
+        let written = Written::read(text, &format!("contract {at}")).map_err(BundleFault::Faults)?;
+        all.push((written, text));
+    }
+    let is_it = |written: &Written| {
+        written.id() == Some(which.id.as_str())
+            && written.version().and_then(|version| u64::try_from(version).ok()) == Some(which.version)
+    };
+    let Some(at) = all.iter().position(|(written, _)| is_it(written)) else {
+        return Err(BundleFault::NoContract { id: which.id.clone(), version: which.version });
+    };
+    let own = all.swap_remove(at);
+    // Upwards; of several versions of a parent the highest, as the contract's format says.
+    let mut line = vec![own];
+    while let Some(parent) = line.last().and_then(|(written, _)| written.parent().map(str::to_owned)) {
+        let here = (0..all.len()).filter(|&at| all[at].0.id() == Some(parent.as_str()));
+        let Some(at) = here.max_by_key(|&at| all[at].0.version()) else { break };
+        line.push(all.swap_remove(at));
+    }
+    let own = line.remove(0);
+    let parents: Vec<Written> = line.iter().map(|(written, _)| written.clone()).collect();
+    let contract = contract::resolve(&own.0, &parents).map_err(BundleFault::Faults)?;
+    line.insert(0, own);
+    Ok((contract, line))
+}
+
+/// All the time that judging a period may look at.
+fn needed(contract: &Contract, period: Period) -> Span {
+    let zone = &contract.agreement.timezone;
+    let whole = Stretch::holding(Every::Month, period.last(), zone).span;
+    let own = contract
+        .objectives
+        .iter()
+        .map(|objective| Stretch::holding(objective.aggregate.every, period.last(), zone).span);
+    let from = own.map(|span| span.from).min().unwrap_or(whole.from).min(whole.from);
+    Span::new(from - LEAD, whole.to)
+}
+
+/// Judges a service by the intervals and outages of summaries.
+fn judged(contract: &Contract, case: &Case, summaries: &[Summary]) -> Result<Report, Vec<Fault>> {
+    let contract = with_probes(contract, summaries);
+    let observed = observed(&contract, &case.service, summaries);
+    judge(&contract, &case.service, case.period, &observed, &case.facts)
+}
+
+/// The contract, with the probes that name its services in the summaries.
+fn with_probes(contract: &Contract, summaries: &[Summary]) -> Contract {
+    let mut contract = contract.clone();
+    for probe in summaries.iter().flat_map(|summary| &summary.probes) {
+        let Some(of) = &probe.service else { continue };
+        for service in contract.services.iter_mut().filter(|service| service.id == *of) {
+            if !service.probes.contains(&probe.name) {
+                service.probes.push(probe.name.clone());
+            }
+        }
+    }
+    contract
+}
+
+/// What the summaries say of a service and its members.
+fn observed(contract: &Contract, service: &str, summaries: &[Summary]) -> Observed {
+    let members = contract.members_of(service).unwrap_or_default();
+    let wanted: BTreeSet<(&str, &str)> = contract
+        .service(service)
+        .into_iter()
+        .chain(members)
+        .flat_map(|each| each.probes.iter().map(|probe| (probe.as_str(), each.site.as_str())))
+        .collect();
+    let mut observed = Observed::default();
+    let mut sides: BTreeMap<(&str, &str, Wall), &OutagePart> = BTreeMap::new();
+    for summary in summaries {
+        for probe in &summary.probes {
+            let of_service = probe.service.as_deref().is_some_and(|of| contract.service(of).is_some());
+            if wanted.contains(&(probe.name.as_str(), summary.site.as_str()))
+                || (of_service && wanted.iter().any(|(name, _)| *name == probe.name))
+            {
+                let seen = observed
+                    .probes
+                    .entry(probe.name.clone())
+                    .or_insert_with(|| Seen { intervals: Vec::new(), carrier_down: Spans::default() });
+                seen.intervals.extend(probe.intervals().filter_map(Result::ok));
+            }
+        }
+        // Later summaries know more of an outage than earlier ones.
+        for outage in summary.outages.iter().filter(|outage| outage.service.as_deref() == Some(service)) {
+            sides.insert((&outage.probe, &outage.definition, outage.from), outage);
+        }
+    }
+    for seen in observed.probes.values_mut() {
+        seen.intervals.sort_by_key(|interval: &Interval| interval.from);
+    }
+    let end = summaries.iter().map(|summary| summary.to).max().unwrap_or_default();
+    observed.sides = sides
+        .into_values()
+        .map(|outage| {
+            let side = match outage.side {
+                SummarySide::Provider => Side::Provider,
+                SummarySide::Customer => Side::Customer,
+                SummarySide::Unknown => Side::Unknown,
+            };
+            (Span::new(outage.from, outage.to.unwrap_or(end.max(outage.from))), side)
+        })
+        .collect();
+    observed
+}

@@ -1,0 +1,181 @@
+//! A bundle, checked: every member is what it is said to be, and the verdict is what follows from the rest.
+
+use std::collections::BTreeMap;
+
+use crate::evidence::bundle::{
+    Claim, Which, claim, claim_text, contract_name, judged, key_text, page, resolve, verdict_text, zip,
+};
+use crate::evidence::digest::Digest;
+use crate::evidence::key::PublicKey;
+use crate::evidence::summary::Summary;
+use crate::evidence::verify::{Verdict, Verifier};
+use crate::sla::facts;
+
+/// Checks a bundle; `file` is its name in findings, which go with those of the members. The verifier has the keys that are
+/// trusted.
+#[must_use]
+pub fn check(file: &str, bytes: &[u8], mut verifier: Verifier) -> Verdict {
+    let members = match zip::read(bytes) {
+        Ok(members) => members,
+        Err(fault) => {
+            verifier.find(file, fault);
+            return verifier.verdict();
+        }
+    };
+    let at = |name: &str| format!("{file}:{name}");
+    for (name, bytes) in &members {
+        if let Some(kid) = name.strip_prefix("keys/").and_then(|name| name.strip_suffix(".jwk")) {
+            match std::str::from_utf8(bytes).ok().and_then(|text| PublicKey::from_jwk(text).ok()) {
+                Some(key) if key.kid().to_string() == kid && key_text(&key) == *bytes => verifier.bring(key),
+                _ => verifier.find(&at(name), "it is not the public key that it is named after"),
+            }
+        } else if name.starts_with("summaries/") || name.starts_with("receipts/") {
+            verifier.add(&at(name), bytes);
+        }
+    }
+    let findings = Rest { file, members: &members }.of_claim(&mut verifier);
+    let rest = Rest { file, members: &members };
+    let (mut verdict, summaries) = verifier.verdict_and_summaries();
+    if let Some(said) = findings {
+        let summaries: Vec<Summary> = summaries.into_iter().map(|(_, summary)| summary).collect();
+        rest.recompute(&said, summaries, &mut verdict);
+    }
+    verdict
+}
+
+struct Rest<'a> {
+    file: &'a str,
+    members: &'a BTreeMap<String, Vec<u8>>,
+}
+
+impl Rest<'_> {
+    fn at(&self, name: &str) -> String {
+        format!("{}:{name}", self.file)
+    }
+
+    /// What is claimed, when every member is as it says.
+    fn of_claim(&self, verifier: &mut Verifier) -> Option<Claim> {
+        let Some(bytes) = self.members.get("claim.json") else {
+            verifier.find(&self.at("claim.json"), "it is missing");
+            return None;
+        };
+        let said: Claim = match serde_json::from_slice(bytes) {
+            Ok(said) => said,
+            Err(error) => {
+                verifier.find(&self.at("claim.json"), format_args!("it is not of the format: {error}"));
+                return None;
+            }
+        };
+        if claim_text(&said) != *bytes {
+            verifier.find(&self.at("claim.json"), "it is not written as a claim is");
+        }
+        for (name, digest) in &said.members {
+            match self.members.get(name) {
+                None => verifier.find(&self.at(name), "claim.json names it, but it is missing"),
+                Some(bytes) if Digest::of(bytes).hex() != *digest => {
+                    verifier.find(&self.at(name), "it was changed: its digest is not the one in claim.json");
+                }
+                Some(_) => {}
+            }
+        }
+        for name in self.members.keys().filter(|name| *name != "claim.json" && !said.members.contains_key(*name)) {
+            verifier.find(&self.at(name), "claim.json does not name it");
+        }
+        Some(said)
+    }
+
+    /// Judges again, and compares.
+    fn recompute(&self, said: &Claim, mut summaries: Vec<Summary>, verdict: &mut Verdict) {
+        summaries.sort_by_key(|summary| (summary.agent, summary.chain, summary.seq));
+        let text = |name: &str| self.members.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let in_folder = self.members.iter().filter(|(name, _)| name.starts_with("contracts/"));
+        let texts: Vec<String> = in_folder.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect();
+        let which = Which { id: said.contract.clone(), version: said.version };
+        let (contract, used) = match resolve(&which, &texts) {
+            Ok(resolved) => resolved,
+            Err(fault) => return verdict.find(&self.at("contracts"), fault),
+        };
+        for (written, text) in &used {
+            let name = contract_name(written);
+            if self.members.get(&name).map(Vec::as_slice) != Some(text.as_bytes()) {
+                verdict.find(&self.at(&name), "it does not hold the contract that it is named after");
+            }
+        }
+        let Some(facts) = text("facts.json") else { return verdict.find(&self.at("facts.json"), "it is missing") };
+        let case = match facts::parse(facts, "facts.json") {
+            Ok(case) => case,
+            Err(faults) => {
+                let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                return verdict.find(&self.at("facts.json"), all.join("; "));
+            }
+        };
+        let report = match judged(&contract, &case, &summaries) {
+            Ok(report) => report,
+            Err(faults) => {
+                let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                return verdict.find(&self.at("verdict.json"), format_args!("it cannot be judged: {}", all.join("; ")));
+            }
+        };
+        if self.members.get("verdict.json") != Some(&verdict_text(&report)) {
+            let what = "it does not follow from the summaries, contracts and facts";
+            verdict.find(&self.at("verdict.json"), what);
+        }
+        let page = page::page(&contract, &case, &report, &summaries).into_bytes();
+        let mut again: BTreeMap<String, Vec<u8>> = self.members.clone();
+        again.remove("claim.json");
+        let own = claim(&report, &again);
+        if !text("report.html").is_some_and(|page| page.contains(&page::written_by(&said.software))) {
+            verdict.find(&self.at("claim.json"), "it names another program than wrote report.html");
+        }
+        if own.software != said.software {
+            verdict.not_proved.push(format!(
+                "what report.html says: {} wrote it, and this is {}; verdict.json is what was recomputed",
+                said.software, own.software
+            ));
+        } else if self.members.get("report.html") != Some(&page) {
+            verdict
+                .find(&self.at("report.html"), "it does not say what follows from the summaries, contracts and facts");
+        }
+        let same = Claim { software: said.software.clone(), members: said.members.clone(), ..own };
+        if same != *said {
+            verdict.find(&self.at("claim.json"), "it claims something else than verdict.json concludes");
+        }
+        verdict.proved.push(format!(
+            "verdict.json follows from the summaries, the contract {} version {} and the facts: {} {} for {} in {}",
+            said.contract, said.version, report.credit, report.currency, report.service, report.period
+        ));
+        self.digests(said, &texts, &summaries, verdict);
+        trusted_facts(facts, verdict);
+    }
+
+    /// Whether the agent judged by this very contract, as its summaries say.
+    fn digests(&self, said: &Claim, texts: &[String], summaries: &[Summary], verdict: &mut Verdict) {
+        let here: Vec<String> = texts.iter().map(|text| Digest::of(text.as_bytes()).hex()).collect();
+        let mut named = false;
+        for reference in summaries.iter().flat_map(|summary| &summary.contracts) {
+            if reference.id != said.contract || reference.version != said.version {
+                continue;
+            }
+            named = true;
+            if !here.contains(&reference.sha256) {
+                let what = "summaries of the agent name another file of this contract and version";
+                return verdict.find(&self.at(&format!("contracts/{}-{}.toml", said.contract, said.version)), what);
+            }
+        }
+        if !named {
+            verdict
+                .not_proved
+                .push("that the agent knew this contract while it measured: no summary names it".to_owned());
+        }
+        verdict.not_proved.push("that both parties agreed to the contract's text".to_owned());
+    }
+}
+
+/// What is taken on trust: whatever facts.json says beside the period and the service.
+fn trusted_facts(facts: &str, verdict: &mut Verdict) {
+    let Ok(serde_json::Value::Object(all)) = serde_json::from_str(facts) else { return };
+    let named: Vec<&str> = all.keys().map(String::as_str).filter(|key| !matches!(*key, "period" | "service")).collect();
+    if !named.is_empty() {
+        verdict.not_proved.push(format!("the facts, which are taken on trust: {}", named.join(", ")));
+    }
+}
