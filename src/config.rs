@@ -6,4 +6,6 @@
 pub mod agent;
 #[cfg(feature = "collector")]
 pub mod collector;
+#[cfg(feature = "agent")]
+pub mod probe;
 pub mod written;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::agent::prober::{Pace, Prober, World};
 use crate::base::time::{Clock, SystemClock, parse_duration};
 use crate::cli::{Exit, Failure, print};
-use crate::config::agent::dscp;
+use crate::config::probe::dscp;
 use crate::measure::event::{Event, Settled};
 use crate::measure::outcome::Outcome;
 use crate::measure::probe::{Circuit, Family, Fragment, Probe, Role, Test};

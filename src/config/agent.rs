@@ -1,14 +1,13 @@
 //! `agent.toml`: as written, and as checked.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
+use crate::config::probe::{Written, probe, read_beside, split_url};
 use crate::config::written::{self, Faults, Section};
-use crate::measure::probe::{Circuit, Family, Fragment, Http, Probe, Role, Test, Tls};
+use crate::measure::probe::Probe;
 
 /// The agent's configuration, checked.
 #[derive(Clone, Debug)]
@@ -106,12 +105,8 @@ pub struct Hooks {
     pub command: Vec<String>,
 }
 
-const MS: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
-/// The payload's cookie needs this much room.
-const LEAST_SIZE: i64 = 24;
-const LARGEST_SIZE: i64 = 65_000;
 
 /// Reads and checks a configuration; files that it names are looked for beside it.
 ///
@@ -200,17 +195,6 @@ fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
-fn read_beside(section: &Section<'_>, key: &str, path: &str, beside: &Path) -> Option<String> {
-    let path = beside.join(path);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(error) => {
-            section.fault(format_args!("{key}: {} cannot be read: {error}", path.display()));
-            None
-        }
-    }
-}
-
 fn collector(section: &Section<'_>, beside: &Path) -> Option<Collector> {
     let url = section.needed_text("url").map(|url| url.trim_end_matches('/').to_owned());
     let insecure = section.truth("insecure").unwrap_or(false);
@@ -273,362 +257,12 @@ fn keep(section: &Section<'_>) -> Keep {
     keep
 }
 
-/// A probe's keys as they were written; each may come from `[defaults]`.
-#[derive(Clone, Default)]
-struct Written {
-    kind: Option<&'static str>,
-    service: Option<String>,
-    role: Option<Role>,
-    target: Option<String>,
-    family: Option<Family>,
-    period: Option<Duration>,
-    timeout: Option<Duration>,
-    cutoff: Option<Duration>,
-    size: Option<u16>,
-    dscp: Option<u8>,
-    interface: Option<String>,
-    source: Option<IpAddr>,
-    mark: Option<u32>,
-    ttl: Option<u8>,
-    dont_fragment: Option<bool>,
-    url: Option<String>,
-    method: Option<String>,
-    expect_status: Option<Vec<u16>>,
-    expect_body: Option<String>,
-    max_body: Option<u64>,
-    follow_redirects: Option<u8>,
-    ca: Option<String>,
-    insecure_tls: Option<bool>,
-    query: Option<String>,
-    record: Option<String>,
-}
-
-impl Written {
-    fn read(section: &Section<'_>, beside: &Path) -> Self {
-        let kinds = [("icmp", "icmp"), ("http", "http"), ("tcp", "tcp"), ("dns", "dns")];
-        let small = |number: i64| u8::try_from(number).ok();
-        Self {
-            kind: section.one_of("kind", &kinds),
-            service: section.text("service"),
-            role: section.one_of("role", &[("path", Role::Path), ("reference", Role::Reference)]),
-            target: section.text("target"),
-            family: section.one_of("family", &[("any", Family::Any), ("v4", Family::V4), ("v6", Family::V6)]),
-            period: section.duration("period", 10 * MS..=DAY),
-            timeout: section.duration("timeout", MS..=MINUTE),
-            cutoff: section.duration("cutoff", MS..=MINUTE),
-            size: section.number("size", LEAST_SIZE..=LARGEST_SIZE).and_then(|size| u16::try_from(size).ok()),
-            dscp: section.word_or_number("dscp", "a name such as \"ef\" or \"af41\", or a number from 0 to 63", dscp),
-            interface: section.parsed("interface", "an interface's name of 1 to 15 characters", |text| {
-                let sound = (1..=15).contains(&text.len()) && !text.contains(['/', ' ']);
-                sound.then(|| text.to_owned())
-            }),
-            source: section.parsed("source", "an IP address", |text| text.parse().ok()),
-            mark: section.number("mark", 1..=i64::from(u32::MAX)).and_then(|mark| u32::try_from(mark).ok()),
-            ttl: section.number("ttl", 1..=255).and_then(small),
-            dont_fragment: section.truth("dont_fragment"),
-            url: section.text("url"),
-            method: section.parsed("method", "GET, HEAD, POST, PUT or OPTIONS", |text| {
-                ["GET", "HEAD", "POST", "PUT", "OPTIONS"].contains(&text).then(|| text.to_owned())
-            }),
-            expect_status: section
-                .numbers("expect_status", 100..=599)
-                .map(|all| all.into_iter().filter_map(|status| u16::try_from(status).ok()).collect()),
-            expect_body: section.text("expect_body"),
-            max_body: section.bytes("max_body"),
-            follow_redirects: section.number("follow_redirects", 0..=10).and_then(small),
-            ca: section.text("ca").and_then(|path| read_beside(section, "ca", &path, beside)),
-            insecure_tls: section.truth("insecure_tls"),
-            query: section.text("query"),
-            record: section.parsed("record", "A, AAAA, CNAME, MX, NS, PTR, SOA, SRV or TXT", |text| {
-                ["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"].contains(&text).then(|| text.to_owned())
-            }),
-        }
-    }
-
-    /// What is not written here is taken from the defaults.
-    fn or(self, defaults: &Self) -> Self {
-        let d = defaults.clone();
-        Self {
-            kind: self.kind.or(d.kind),
-            service: self.service.or(d.service),
-            role: self.role.or(d.role),
-            target: self.target.or(d.target),
-            family: self.family.or(d.family),
-            period: self.period.or(d.period),
-            timeout: self.timeout.or(d.timeout),
-            cutoff: self.cutoff.or(d.cutoff),
-            size: self.size.or(d.size),
-            dscp: self.dscp.or(d.dscp),
-            interface: self.interface.or(d.interface),
-            source: self.source.or(d.source),
-            mark: self.mark.or(d.mark),
-            ttl: self.ttl.or(d.ttl),
-            dont_fragment: self.dont_fragment.or(d.dont_fragment),
-            url: self.url.or(d.url),
-            method: self.method.or(d.method),
-            expect_status: self.expect_status.or(d.expect_status),
-            expect_body: self.expect_body.or(d.expect_body),
-            max_body: self.max_body.or(d.max_body),
-            follow_redirects: self.follow_redirects.or(d.follow_redirects),
-            ca: self.ca.or(d.ca),
-            insecure_tls: self.insecure_tls.or(d.insecure_tls),
-            query: self.query.or(d.query),
-            record: self.record.or(d.record),
-        }
-    }
-}
-
-fn probe(section: &Section<'_>, name: String, defaults: &Written, beside: &Path) -> Option<Probe> {
-    let own = Written::read(section, beside);
-    if own.kind.is_none() && defaults.kind.is_none() && !section.has("kind") {
-        section.fault("kind is missing: icmp, http, tcp or dns");
-    }
-    let written = own.clone().or(defaults);
-    let kind = written.kind?;
-    misplaced(section, kind, &own);
-    let period =
-        written.period.unwrap_or(if kind == "http" { 30 * Duration::from_secs(1) } else { Duration::from_secs(1) });
-    if !period.subsec_nanos().is_multiple_of(1_000_000) {
-        section.fault("period must be a whole number of milliseconds");
-    }
-    let timeout = written.timeout.unwrap_or(if kind == "http" {
-        10 * Duration::from_secs(1)
-    } else {
-        2 * Duration::from_secs(1)
-    });
-    let cutoff = written.cutoff.unwrap_or(timeout);
-    if cutoff > timeout {
-        let shown = crate::base::time::format_duration;
-        section.fault(format_args!("cutoff {} is longer than timeout {}", shown(cutoff), shown(timeout)));
-    }
-    let family = written.family.unwrap_or_default();
-    if let Some(source) = written.source
-        && !family.takes(source)
-    {
-        section.fault(format_args!("source {source} is not of the family that is asked for"));
-    }
-    let test = match kind {
-        "icmp" => {
-            let target = target(section, &written)?;
-            if target.is_empty() || target.contains(char::is_whitespace) {
-                section.fault(format_args!("target {target:?} is neither a name nor an address"));
-            }
-            Test::Icmp { target, size: written.size.unwrap_or(56) }
-        }
-        "tcp" => {
-            let target = target(section, &written)?;
-            match host_port(&target) {
-                Some((host, port)) => Test::Tcp { host, port },
-                None => {
-                    section.fault(format_args!(
-                        "target {target:?}: expected a host and a port, such as \"hq.example.net:443\""
-                    ));
-                    return None;
-                }
-            }
-        }
-        "dns" => {
-            let server = target(section, &written).and_then(|target| match target.parse() {
-                Ok(server) => Some(server),
-                Err(_) => {
-                    section.fault(format_args!(
-                        "target {target:?}: expected the server's address and port, such as \"192.0.2.53:53\""
-                    ));
-                    None
-                }
-            });
-            if written.query.is_none() && !section.has("query") {
-                section.fault("query is missing: the name to ask for");
-            }
-            Test::Dns {
-                server: server?,
-                query: written.query?,
-                record: written.record.unwrap_or_else(|| "A".to_owned()),
-            }
-        }
-        _ => Test::Http(http(section, &written)?),
-    };
-    if let Some(address) = literal(&test) {
-        if !family.takes(address) {
-            section.fault(format_args!("the target {address} is not of the family that is asked for"));
-        }
-        if let Some(source) = written.source
-            && source.is_ipv4() != address.is_ipv4()
-        {
-            section.fault(format_args!("source {source} and target {address} are of different families"));
-        }
-    }
-    let circuit = Circuit {
-        interface: written.interface,
-        source: written.source,
-        mark: written.mark,
-        dscp: written.dscp,
-        ttl: written.ttl,
-        fragment: if written.dont_fragment == Some(true) { Fragment::Never } else { Fragment::Allowed },
-    };
-    let role = written.role.unwrap_or(Role::Path);
-    Some(Probe { name, service: written.service, role, test, family, period, timeout, cutoff, circuit })
-}
-
-/// Keys that mean something to other kinds only.
-fn misplaced(section: &Section<'_>, kind: &str, own: &Written) {
-    let keys: [(&str, bool, &[&str]); 13] = [
-        ("target", own.target.is_some(), &["icmp", "tcp", "dns"]),
-        ("size", own.size.is_some(), &["icmp"]),
-        ("url", own.url.is_some(), &["http"]),
-        ("method", own.method.is_some(), &["http"]),
-        ("expect_status", own.expect_status.is_some(), &["http"]),
-        ("expect_body", own.expect_body.is_some(), &["http"]),
-        ("max_body", own.max_body.is_some(), &["http"]),
-        ("follow_redirects", own.follow_redirects.is_some(), &["http"]),
-        ("ca", own.ca.is_some(), &["http"]),
-        ("insecure_tls", own.insecure_tls.is_some(), &["http"]),
-        ("query", own.query.is_some(), &["dns"]),
-        ("record", own.record.is_some(), &["dns"]),
-        ("dont_fragment", own.dont_fragment.is_some(), &["icmp", "dns", "tcp", "http"]),
-    ];
-    for (key, written, kinds) in keys {
-        if written && !kinds.contains(&kind) {
-            section.fault(format_args!("{key} means nothing to kind {kind}: it belongs to {}", kinds.join(", ")));
-        }
-    }
-}
-
-fn target(section: &Section<'_>, written: &Written) -> Option<String> {
-    if written.target.is_none() && !section.has("target") {
-        section.fault("target is missing");
-    }
-    written.target.clone()
-}
-
-fn http(section: &Section<'_>, written: &Written) -> Option<Http> {
-    if written.url.is_none() && !section.has("url") {
-        section.fault("url is missing");
-    }
-    let url = written.url.clone()?;
-    let parts = match split_url(&url) {
-        Ok(parts) => parts,
-        Err(what) => {
-            section.fault(format_args!("url {url:?}: {what}"));
-            return None;
-        }
-    };
-    let unchecked = written.insecure_tls.unwrap_or(false);
-    if unchecked && written.ca.is_some() {
-        section.fault("insecure_tls checks no certificate, so ca means nothing beside it");
-    }
-    let tls = match (parts.secure, unchecked) {
-        (false, _) => Tls::None,
-        (true, true) => Tls::Unchecked,
-        (true, false) => Tls::Checked { roots: written.ca.clone() },
-    };
-    Some(Http {
-        host: parts.host,
-        port: parts.port,
-        tls,
-        method: written.method.clone().unwrap_or_else(|| "GET".to_owned()),
-        expect_status: written.expect_status.clone().unwrap_or_default(),
-        expect_body: written.expect_body.clone(),
-        max_body: written.max_body.unwrap_or(1 << 20),
-        follow_redirects: written.follow_redirects.unwrap_or(0),
-        url,
-    })
-}
-
-/// The address, where the test names one and no name.
-fn literal(test: &Test) -> Option<IpAddr> {
-    match test {
-        Test::Icmp { target, .. } => target.parse().ok(),
-        Test::Http(http) => http.host.parse().ok(),
-        Test::Tcp { host, .. } => host.parse().ok(),
-        Test::Dns { server, .. } => Some(server.ip()),
-    }
-}
-
-/// What a URL names.
-struct UrlParts {
-    secure: bool,
-    host: String,
-    port: u16,
-}
-
-impl UrlParts {
-    fn is_loopback(&self) -> bool {
-        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-}
-
-fn split_url(url: &str) -> Result<UrlParts, &'static str> {
-    let (secure, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
-        (Some(rest), _) => (true, rest),
-        (_, Some(rest)) => (false, rest),
-        _ => return Err("expected http:// or https://"),
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        return Err("a user name in a URL is not supported");
-    }
-    if rest.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("it holds white space");
-    }
-    let usual = if secure { 443 } else { 80 };
-    let bare = authority.rsplit_once(':').is_none_or(|(_, port)| port.ends_with(']'));
-    let (host, port) = if bare {
-        (authority, usual)
-    } else {
-        host_port(authority)
-            .map(|(_, port)| (authority.rsplit_once(':').map_or("", |(host, _)| host), port))
-            .ok_or("its port is not right")?
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() {
-        return Err("it names no host");
-    }
-    Ok(UrlParts { secure, host: host.to_owned(), port })
-}
-
-fn host_port(text: &str) -> Option<(String, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let host = match bracketed {
-        Some(inner) => inner.parse::<std::net::Ipv6Addr>().ok().map(|_| inner)?,
-        None if host.is_empty() || host.contains(':') || host.contains(char::is_whitespace) => return None,
-        None => host,
-    };
-    Some((host.to_owned(), port))
-}
-
-/// A DSCP by its name (RFC 2474, 2597, 3246, 5865, 8622) or its number; [`None`] for what is neither.
-#[must_use]
-pub fn dscp(written: Result<&str, i64>) -> Option<u8> {
-    let name = match written {
-        Err(number) => return u8::try_from(number).ok().filter(|code| *code <= 63),
-        Ok(name) => name.to_ascii_lowercase(),
-    };
-    let names: [(&str, u8); 5] = [("be", 0), ("default", 0), ("le", 1), ("va", 44), ("ef", 46)];
-    if let Some((_, code)) = names.iter().find(|(known, _)| *known == name) {
-        return Some(*code);
-    }
-    let digits: Vec<u8> =
-        name.chars().skip(2).filter_map(|c| c.to_digit(10).and_then(|digit| u8::try_from(digit).ok())).collect();
-    match (name.get(..2)?, digits.as_slice()) {
-        ("cs", [class @ 0..=7]) if name.len() == 3 => Some(class * 8),
-        ("af", [class @ 1..=4, drop @ 1..=3]) if name.len() == 4 => Some(class * 8 + drop * 2),
-        _ => None,
-    }
-}
-
-/// The digest of a probe's checked settings: when it changes, another interval begins.
-#[must_use]
-pub fn settings_digest(probe: &Probe) -> String {
-    let hash = Sha256::digest(format!("{probe:?}").as_bytes());
-    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::probe::Test;
+
+    const MS: Duration = Duration::from_millis(1);
 
     fn faults(text: &str) -> Vec<String> {
         parse(text, "agent.toml", Path::new("/nowhere")).map(|_| ()).unwrap_err().0
@@ -677,12 +311,5 @@ mod tests {
     #[test]
     fn a_secret_prints_as_an_ellipsis() {
         assert_eq!(format!("{:?}", Token("one-time".to_owned())), "…");
-    }
-
-    #[test]
-    fn dscp_names_are_the_registered_ones() {
-        assert_eq!(["ef", "EF", "cs6", "af43", "be"].map(|name| dscp(Ok(name))), [46, 46, 48, 38, 0].map(Some));
-        assert_eq!(["af44", "cs8", "af5", "", "é", "efx"].map(|name| dscp(Ok(name))), [None; 6]);
-        assert_eq!((dscp(Err(63)), dscp(Err(64)), dscp(Err(-1))), (Some(63), None, None));
     }
 }
