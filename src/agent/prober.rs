@@ -499,7 +499,7 @@ impl Prober {
         }
         self.flight.expire(self.outlets.heard(begun), events);
         self.rotate(&events[known..]);
-        let until = self.send(begun, unobserved, events);
+        let until = self.send((begun, unobserved), known, events);
         if late > TOLD_LAG {
             events.push(Event::Lag { send: late, receive });
         }
@@ -610,14 +610,20 @@ impl Prober {
         lane.ttl = ttl.or(lane.ttl);
     }
 
-    /// Sends what is due. Gives the instant of the next one when more is due than one pass tells.
-    fn send(&mut self, begun: Mono, unobserved: Option<Mono>, events: &mut Vec<Event>) -> Option<Mono> {
+    /// Sends what is due. Gives the instant of the next one when more is due than one pass tells; `known` of the events
+    /// were there before it.
+    fn send(
+        &mut self,
+        (begun, unobserved): (Mono, Option<Mono>),
+        known: usize,
+        events: &mut Vec<Event>,
+    ) -> Option<Mono> {
         for turn in std::mem::take(&mut self.held) {
             self.launch(turn, begun, events);
         }
         let mut until = None;
         while self.sending == Sending::On {
-            if events.len() >= PASS {
+            if events.len() - known >= PASS {
                 until = self.schedule.next().filter(|&at| at <= begun);
                 break;
             }

@@ -64,17 +64,16 @@ impl Kernel {
     pub fn with(order: Order) -> Self {
         Self { mint: Mint::default(), order }
     }
-}
 
-impl Engine for Kernel {
-    fn open(&self, family: Family, circuit: &Circuit, largest: u16) -> Result<Box<dyn Port>, OpenError> {
+    fn port(&self, family: Family, circuit: &Circuit, largest: u16) -> Result<KernelPort, OpenError> {
         let opened = open::open(family, circuit, self.order)?;
         let slot = usize::from(largest) + BEFORE;
-        Ok(Box::new(KernelPort {
+        Ok(KernelPort {
             mint: self.mint.clone(),
             family,
             kind: opened.kind,
             ident: opened.ident,
+            bound: circuit.source.is_some(),
             interface: opened.interface,
             room: opened.socket.recv_buffer_size().unwrap_or(0) / TRUESIZE / 2,
             socket: opened.socket,
@@ -84,7 +83,13 @@ impl Engine for Kernel {
             outgoing: Vec::new(),
             replies: Vec::new(),
             dropped: 0,
-        }))
+        })
+    }
+}
+
+impl Engine for Kernel {
+    fn open(&self, family: Family, circuit: &Circuit, largest: u16) -> Result<Box<dyn Port>, OpenError> {
+        Ok(Box::new(self.port(family, circuit, largest)?))
     }
 }
 
@@ -95,6 +100,8 @@ struct KernelPort {
     family: Family,
     kind: Kind,
     ident: u16,
+    /// Whether it is bound to a source address.
+    bound: bool,
     /// The interface that it is bound to: its name, and the index that it had.
     interface: Option<(String, u32)>,
     room: usize,
@@ -116,7 +123,12 @@ impl Port for KernelPort {
                 self.mint.write(&mut self.outgoing, &Request { to, ident: self.ident, seq, token, size });
             }
             let first = index * self.batch;
-            let each = |place: usize, errno: Errno| faults.push((first + place, Unsent::of(errno)));
+            // A source that is no address of this host any more is an invalid argument.
+            let why = |errno| match errno {
+                Errno::EINVAL if self.bound => Unsent::Source,
+                errno => Unsent::of(errno),
+            };
+            let each = |place: usize, errno: Errno| faults.push((first + place, why(errno)));
             match self.family {
                 Family::V4 => self.send_all(part, v4, each),
                 Family::V6 => self.send_all(part, v6, each),
@@ -405,3 +417,6 @@ impl Address for SockaddrIn6 {
         known.then(|| IpAddr::from(self.as_ref().sin6_addr.s6_addr))
     }
 }
+
+#[cfg(test)]
+mod tests;

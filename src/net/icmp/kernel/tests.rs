@@ -1,0 +1,72 @@
+//! What the kernel itself says when a queue is full.
+
+#![expect(clippy::print_stderr, reason = "a test that does not run says why")]
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::*;
+use crate::net::icmp::Token;
+
+fn port(order: Order) -> Option<KernelPort> {
+    match Kernel::with(order).port(Family::V4, &Circuit::default(), 1400) {
+        Ok(port) => Some(port),
+        Err(OpenError::Permission) => {
+            eprintln!("skipped: {order:?}: this user may not have such a socket");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn echo(send: u32) -> Echo {
+    let to = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Echo { token: Token { lane: 5, send }, to, seq: 0, size: 1000, timeout: Duration::from_secs(1) }
+}
+
+#[test]
+fn a_receive_queue_that_overflowed_is_told_with_the_next_packet() {
+    for order in [Order::Datagram, Order::Raw] {
+        let Some(mut port) = port(order) else { continue };
+        port.socket.set_recv_buffer_size(20_000).unwrap();
+        let batch: Vec<_> = (0..100).map(echo).collect();
+        let mut faults = Vec::new();
+        port.send(&batch, &mut faults);
+        assert_eq!(faults, []);
+        let mut arrivals = Vec::new();
+        while port.drain(&mut arrivals) == Drained::More {}
+        let replies = arrivals.iter().filter(|each| matches!(each, Arrival::Reply { .. })).count();
+        assert!(replies < 100, "{order:?}: all fitted into the queue");
+        // Loopback answers within the call that sends.
+        port.send(&[echo(200)], &mut faults);
+        while port.drain(&mut arrivals) == Drained::More {}
+        let told = arrivals.iter().filter(|each| matches!(each, Arrival::Overflow)).count();
+        assert_eq!((told, &faults[..]), (1, &[][..]), "{order:?}: {replies} replies");
+        port.send(&[echo(201)], &mut faults);
+        arrivals.clear();
+        port.drain(&mut arrivals);
+        assert!(!arrivals.contains(&Arrival::Overflow), "{order:?}: it is told once");
+    }
+}
+
+#[test]
+fn a_dscp_is_on_the_wire() {
+    use std::io::Read as _;
+    let circuit = Circuit { dscp: Some(46), ..Circuit::default() };
+    let Ok(spy) = Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(socket2::Protocol::ICMPV4)) else {
+        eprintln!("skipped: this user may not look at packets");
+        return;
+    };
+    spy.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut port = Kernel::default().port(Family::V4, &circuit, 1400).unwrap();
+    port.send(&[Echo { token: Token { lane: 0x00d5_c946, send: 3 }, ..echo(3) }], &mut Vec::new());
+    let mut buffer = [0; 2000];
+    loop {
+        let length = (&spy).read(&mut buffer).unwrap();
+        let packet = packet::behind_ipv4_header(&buffer[..length]).unwrap();
+        if packet.first() == Some(&8) && packet.get(16..20) == Some(&[0x00, 0xd5, 0xc9, 0x46]) {
+            break;
+        }
+    }
+    assert_eq!(buffer[1], 46 << 2);
+}
