@@ -298,3 +298,102 @@ fn a_link_without_a_carrier_is_told_apart_from_a_dead_path() {
     assert!(summaries[1].contains("\"outcomes\":\"2n\"") && summaries[2].contains("\"outcomes\":\"2n\""), "{out}");
     assert_eq!(out.matches("\"reason\":\"not-sent/carrier\"").count(), 4, "{out}");
 }
+
+#[test]
+fn dscp_and_mark_are_what_a_packet_filter_sees() {
+    let Some(wan) =
+        installed("nft").then(|| Wan::start("[[address]]\nat = [\"10.99.1.1\", \"fd99:1::1\"]\n")).flatten()
+    else {
+        return;
+    };
+    let rules = "add table inet t; add chain inet t out { type filter hook output priority 0; }; \
+                 add rule inet t out ip dscp af41 drop; add rule inet t out ip6 dscp af41 drop; \
+                 add rule inet t out meta mark 77 drop";
+    let set = wan.output("nft", &[rules]);
+    if !set.status.success() {
+        return common::wan::skip(&format!("no packet filter here: {}", String::from_utf8_lossy(&set.stderr)));
+    }
+    for target in ["10.99.1.1", "fd99:1::1"] {
+        for (options, outcomes) in
+            [(["-Q", "ef"], "2a"), (["-Q", "af41"], "2n"), (["-m", "76"], "2a"), (["-m", "77"], "2n")]
+        {
+            let mut arguments = vec!["-c", "2", "-i", "10ms", target];
+            arguments.extend(options);
+            let said = Said::by(&wan, &arguments);
+            let said_outcomes = &said.summaries[target]["outcomes"];
+            if target.contains(':') && outcomes == "2n" && said_outcomes == "2l" {
+                // Linux does not tell an ICMPv6 datagram socket what its packet filter drops (icmpv6_push_pending_frames).
+                continue;
+            }
+            assert_eq!(said_outcomes, outcomes, "{target} {options:?}");
+            if outcomes == "2n" {
+                assert_eq!(said.of_target(target)[0]["reason"], "not-sent/filtered");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_interface_that_goes_and_comes_again_is_used_again() {
+    let as_root = nix::unistd::geteuid().is_root();
+    let namespaces: &[&str] = if as_root { &["-n", "-m"] } else { &["-r", "-n", "-m"] };
+    let script = format!("unshare -n sleep 600 & echo far $!; exec {WANPROOF} ping --json -i 20ms -I wan0 10.99.0.2");
+    let mut ping = Running::start(Command::new("unshare").args(namespaces).args(["sh", "-c", &script]));
+    let Some(far) = ping.line(|line| line.starts_with("far ")) else {
+        return common::wan::skip(&format!("no namespace could be made: {}", ping.told()));
+    };
+    let far = far.trim_start_matches("far ").to_owned();
+    let near = ping.pid().to_string();
+    let enter = |pid: &str, script: &str| {
+        let mut command = Command::new("nsenter");
+        if !as_root {
+            command.args(["-U", "--preserve-credentials"]);
+        }
+        let done = command.args(["-t", pid, "-n", "sh", "-c", script]).output().unwrap();
+        assert!(done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    // The far end is another namespace once `unshare` has made it.
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+    while namespace(&far) == namespace(&near) {
+        std::thread::yield_now();
+    }
+    let make = || {
+        enter(&near, &format!("ip link add wan0 type veth peer name far0 && ip link set far0 netns {far}"));
+        enter(&far, "ip addr add 10.99.0.2/24 dev far0 && ip link set far0 up");
+        enter(&near, "ip addr add 10.99.0.1/24 dev wan0 && ip link set wan0 up");
+    };
+    ping.says("not-sent/interface");
+    make();
+    ping.says("\"outcome\":\"a\"");
+    enter(&near, "ip link del wan0");
+    ping.says("\"outcome\":\"n\"");
+    make();
+    ping.says("\"outcome\":\"a\"");
+    ping.signal(Signal::SIGINT);
+    ping.says("\"sent\":");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(far.parse().unwrap()), Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn a_stopped_process_calls_nothing_lost_and_sends_nothing_in_a_burst() {
+    let Some(wan) = Wan::start("[[address]]\nat = \"10.99.1.1\"\ndelay = \"30ms\"\n") else { return };
+    let mut ping = wan.run(WANPROOF, &["ping", "--json", "-i", "50ms", "-W", "1s", "10.99.1.1"]);
+    ping.says("\"seq\":5");
+    ping.signal(Signal::SIGSTOP);
+    // The length of the standstill is what is tested; nothing happens in it that could be waited for.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    ping.signal(Signal::SIGCONT);
+    ping.says("not-observed/late");
+    ping.says("\"outcome\":\"a\"");
+    ping.says("\"outcome\":\"a\"");
+    ping.signal(Signal::SIGINT);
+    let summary: Value = serde_json::from_str(&ping.says("\"sent\":")).unwrap();
+    let outcomes = summary["outcomes"].as_str().unwrap();
+    assert!(!outcomes.contains(['l', 'n', 'u', 't']), "{outcomes}");
+    assert!(outcomes.contains('x'), "{outcomes}");
+    ping.wait();
+    let truth = wan.end();
+    let arrived: Vec<u64> = truth.echoes("10.99.1.1").iter().map(|line| line.mono).collect();
+    let burst = arrived.windows(4).any(|four| four[3] - four[0] < 50_000_000);
+    assert!(!burst, "four requests within one period: {arrived:?}");
+}

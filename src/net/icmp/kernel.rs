@@ -4,6 +4,10 @@
 //! A request's stamp comes back on the socket's error queue together with the packet itself, which names the send that it
 //! belongs to: nothing is guessed from an order. ICMP errors come by the same queue (`IP_RECVERR`), with the quotation
 //! that names their cause.
+//!
+//! What Linux does not tell: a request that its own packet filter or a full queue drops is no error to an ICMPv6 datagram
+//! socket (`icmpv6_push_pending_frames` returns none). It has no transmit stamp then; but neither has one that waits for a
+//! gateway's hardware address, which is the path's fault, so that it counts as lost.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
