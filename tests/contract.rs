@@ -8,6 +8,9 @@ mod commands;
 mod measured;
 #[path = "contract/properties.rs"]
 mod properties;
+#[cfg(feature = "agent")]
+#[path = "contract/replay.rs"]
+mod replay;
 #[path = "contract/shipped.rs"]
 mod shipped;
 #[path = "contract/support.rs"]

@@ -11,6 +11,9 @@ use crate::cli::{Exit, Failure, print, verdict};
 use crate::sla::contract::{Written, resolve};
 use crate::sla::{Contract, Fault, facts};
 
+#[cfg(feature = "agent")]
+mod replay;
+
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -53,6 +56,9 @@ enum Action {
         #[arg(long)]
         exit_code: bool,
     },
+    /// Judge stored history by another contract or version
+    #[cfg(feature = "agent")]
+    Replay(replay::Args),
 }
 
 /// Runs it.
@@ -72,6 +78,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             }
             Ok(if *exit_code && report.is_breached() { Exit::Bad } else { Exit::Done })
         }
+        #[cfg(feature = "agent")]
+        Action::Replay(args) => replay::run(args, judging(&args.contracts)?.1),
     }
 }
 
