@@ -438,3 +438,91 @@ fn a_probe_is_matched_to_its_service_by_name_and_site() {
         (1, "avail", ["p".to_owned()].as_slice())
     );
 }
+
+/// A definition as a row of steps: so many seconds each, bad above this loss, down after so many, up after so many.
+struct Steps {
+    seconds: usize,
+    threshold: &'static str,
+    down_after: usize,
+    up_after: usize,
+}
+
+/// The seconds at which a row of outcomes is down, reckoned slowly and simply.
+fn slow(letters: &[char], steps: &Steps) -> Vec<bool> {
+    // What is unknown is no failure, and an interval is judged by what is known of it.
+    let failed = |letter: &&char| matches!(letter, 't' | 'l' | 'u');
+    let known = |letter: &&char| !matches!(letter, 'n' | 'x');
+    let threshold = Exact::parse(steps.threshold).expect("a decimal");
+    let loss = |chunk: &[char]| {
+        let count = |which: &dyn Fn(&&char) -> bool| i64::try_from(chunk.iter().filter(which).count()).expect("few");
+        Exact::ratio(count(&failed), count(&known))
+    };
+    let bad: Vec<bool> =
+        letters.chunks(steps.seconds).map(|chunk| loss(chunk).is_some_and(|loss| loss > threshold)).collect();
+    let mut down = Vec::new();
+    let mut is_down = false;
+    for at in 0..bad.len() {
+        let begins =
+            |count: usize, is: bool| at + count <= bad.len() && bad[at..at + count].iter().all(|step| *step == is);
+        if (!is_down && begins(steps.down_after, true)) || (is_down && begins(steps.up_after, false)) {
+            is_down = !is_down;
+        }
+        down.push(is_down);
+    }
+    (0..letters.len()).map(|second| down[second / steps.seconds]).collect()
+}
+
+/// The seconds at which edges say that it is down.
+fn between(edges: &[Edge], seconds: usize) -> Vec<bool> {
+    let mut down = false;
+    (0..i64::try_from(seconds).expect("few"))
+        .map(|second| {
+            for edge in edges {
+                match edge {
+                    Edge::Down { from } if *from == Wall::from_secs(second) => down = true,
+                    Edge::Up { at } if *at == Wall::from_secs(second) => down = false,
+                    _ => {}
+                }
+            }
+            down
+        })
+        .collect()
+}
+
+proptest::proptest! {
+    #[test]
+    fn every_definition_finds_what_a_slow_reckoning_finds_by_single_probes_and_by_runs(
+        letters in "([aaat]{1,9}|[llu]{1,9}|[nx]{1,4}|[alx]{1,6}){1,20}",
+        which in 0usize..4,
+        n in 1usize..6,
+        m in 1usize..6,
+    ) {
+        let second = Duration::from_secs(1);
+        let (count, answers) = (u32::try_from(n).unwrap(), u32::try_from(m).unwrap());
+        let half = || Exact::parse("0.5").unwrap();
+        let (definition, steps) = match which {
+            0 => (Definition::Misses { misses: count, answers }, Steps { seconds: 1, threshold: "0.5", down_after: n, up_after: m }),
+            1 => (Definition::Mef { dt: second, n: count, threshold: half() }, Steps { seconds: 1, threshold: "0.5", down_after: n, up_after: n }),
+            2 => (Definition::Mef { dt: second * 2, n: count, threshold: half() }, Steps { seconds: 2, threshold: "0.5", down_after: n, up_after: n }),
+            _ => (Definition::LossRatio { interval: second * 5, threshold: half() }, Steps { seconds: 5, threshold: "0.5", down_after: 1, up_after: 1 }),
+        };
+        let rule = Rule { definition, late_is: Late::Failed, carrier_loss_is: CarrierLoss::Down };
+        let letters: Vec<char> = letters.chars().collect();
+        let (mut single, mut runs) = (Detector::new(&rule), Detector::new(&rule));
+        let (mut by_single, mut by_runs) = (Vec::new(), Vec::new());
+        for (at, letter) in (0i64..).zip(&letters) {
+            by_single.extend(single.push(Wall::from_secs(at), Probe::from_letter(*letter).unwrap(), Carrier::Up, second));
+        }
+        by_single.extend(single.finish());
+        let all: wanproof::measure::outcome::Outcomes = letters.iter().filter_map(|letter| Probe::from_letter(*letter)).collect();
+        let mut from = 0;
+        for (count, outcome) in all.runs() {
+            let class = rule.class(outcome, Carrier::Up);
+            by_runs.extend(runs.push_run(wanproof::sla::outage::Run { from: Wall::from_secs(from), count: u64::from(count), step: 1_000_000_000, class }));
+            from += i64::from(count);
+        }
+        by_runs.extend(runs.finish());
+        proptest::prop_assert_eq!(&by_single, &by_runs);
+        proptest::prop_assert_eq!(between(&by_single, letters.len()), slow(&letters, &steps));
+    }
+}

@@ -162,3 +162,123 @@ proptest! {
         }
     }
 }
+
+/// What the first step comes to, second by second, as a slow and simple reckoning has it. Seconds count from the local
+/// beginning of June; `low` is the first one looked at.
+struct Reckoning {
+    low: i64,
+    counted: Vec<bool>,
+    hours: Vec<bool>,
+    excluded: Vec<bool>,
+}
+
+const JUNE: i64 = 2_592_000;
+
+impl Reckoning {
+    fn seconds(&self) -> impl Iterator<Item = (usize, i64)> + use<> {
+        let low = self.low;
+        (0..self.counted.len()).zip(low..)
+    }
+
+    /// The earliest `most` excluded seconds inside the hours, in each month by itself.
+    fn limit(&mut self, most: i64) {
+        let mut left = [most; 3];
+        for (at, second) in self.seconds() {
+            let month = usize::from(second >= 0) + usize::from(second >= JUNE);
+            let holds = self.excluded[at] && self.hours[at] && left[month] > 0;
+            left[month] -= i64::from(holds);
+            self.excluded[at] = holds;
+        }
+    }
+
+    fn downtime(&self, split: bool, longer_than: i64, first: Option<(i64, bool)>) -> usize {
+        let mut outages: Vec<Vec<i64>> = Vec::new();
+        let mut open = false;
+        let mut day = None;
+        for (at, second) in self.seconds() {
+            if !self.counted[at] {
+                open = false;
+                continue;
+            }
+            if !open {
+                outages.push(Vec::new());
+                open = true;
+                day = None;
+            }
+            if self.hours[at] && !self.excluded[at] {
+                let today = second.div_euclid(86_400);
+                if split && day.is_some_and(|day| day != today) {
+                    outages.push(Vec::new());
+                }
+                day = Some(today);
+                outages.last_mut().expect("one is open").push(second);
+            }
+        }
+        outages.retain(|outage| i64::try_from(outage.len()).expect("short") > longer_than);
+        if let Some((length, waived)) = first {
+            let length = usize::try_from(length).expect("not negative");
+            for outage in &mut outages {
+                let skipped = if waived {
+                    if outage.len() > length { 0 } else { outage.len() }
+                } else {
+                    length.min(outage.len())
+                };
+                outage.drain(..skipped);
+            }
+        }
+        outages.into_iter().flatten().filter(|second| (0..JUNE).contains(second)).count()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_first_step_is_what_a_slow_reckoning_says(
+        events in prop::collection::vec((-90_000i64..JUNE, 1i64..90_000), 0..10),
+        excluded in prop::collection::vec((-90_000i64..JUNE, 1i64..90_000), 0..5),
+        hours in any::<bool>(),
+        split in any::<bool>(),
+        longer_than in 0i64..20_000,
+        first in prop::option::of((0i64..20_000, any::<bool>())),
+        most in prop::option::of(0i64..100_000),
+    ) {
+        let june: Wall = "2026-05-31T23:00:00Z".parse().unwrap();
+        let at = |seconds: i64| june.shifted(seconds * 1_000_000_000);
+        let exclusion = format!(
+            "[[exclusion]]\nid = \"m\"\nkind = \"other\"\nremoves = \"downtime\"\n{}",
+            most.map_or(String::new(), |most| format!("at_most = \"{most}s\"\n"))
+        );
+        let first_told = first.map_or(String::new(), |(length, waived)| {
+            format!("first = \"{length}s\"\nfirst_is = \"{}\"\n", if waived { "waived" } else { "subtracted" })
+        });
+        let qualify = format!(
+            "[objective.qualify]\nlonger_than = \"{longer_than}s\"\n{first_told}split_at = \"{}\"\n",
+            if split { "day" } else { "none" }
+        );
+        let aggregate = if hours { "hours = { days = [\"Mon\", \"Tue\", \"Wed\", \"Thu\", \"Fri\"], from = \"08:00\", to = \"18:00\" }" } else { "" };
+        let contract = Terms::new("1000.00", format!("{exclusion}{}", availability("99.9", aggregate, &qualify))).parse();
+        let spans: Vec<String> = excluded
+            .iter()
+            .map(|&(from, length)| format!("{{\"exclusion\": \"m\", \"from\": \"{}\", \"to\": \"{}\"}}", at(from), at(from + length)))
+            .collect();
+        let report = judge(&contract, &told(&events, &format!(", \"excluded\": [{}]", spans.join(","))));
+
+        let low = -100_000i64;
+        let length = usize::try_from(JUNE - low + 200_000).unwrap();
+        let mark = |spans: &[Event]| {
+            let mut marks = vec![false; length];
+            for &(from, long) in spans {
+                marks[usize::try_from(from - low).unwrap()..usize::try_from(from + long - low).unwrap()].fill(true);
+            }
+            marks
+        };
+        // 1 June 2026 is a Monday.
+        let open = |second: i64| !hours || (second.div_euclid(86_400).rem_euclid(7) < 5 && (28_800..64_800).contains(&second.rem_euclid(86_400)));
+        let hours = (0..length).zip(low..).map(|(_, second)| open(second)).collect();
+        let mut reckoning = Reckoning { low, counted: mark(&events), hours, excluded: mark(&excluded) };
+        reckoning.limit(most.unwrap_or(i64::MAX));
+        let down = reckoning.downtime(split, longer_than, first);
+        prop_assert_eq!(verdict(&report, "avail").downtime_s.clone(), Some(down.to_string()));
+    }
+}
