@@ -1,0 +1,261 @@
+//! Everything that is before the judge: contract, facts, measurements, and the time that they are about.
+
+use std::collections::BTreeMap;
+
+use crate::base::decimal::{Exact, Rounding};
+use crate::base::time::Wall;
+use crate::sla::calendar::{Every, Period, Stretch, Zone};
+use crate::sla::facts::Facts;
+use crate::sla::judge::outages::{self, Counting, Happening, Outage};
+use crate::sla::judge::{Judged, availability, credit, events, exclusions, values};
+use crate::sla::observed::{self, Observed, Timeline};
+use crate::sla::outage::Rule;
+use crate::sla::span::{Span, Spans};
+use crate::sla::terms::{Contract, Metric, Objective, Renewal, RoundingWord, Service, Side, SlaFrom};
+
+/// Everything that is before the judge.
+pub(super) struct Court<'a> {
+    pub(super) contract: &'a Contract,
+    pub(super) service: &'a Service,
+    pub(super) facts: &'a Facts,
+    pub(super) observed: Option<&'a Observed>,
+    pub(super) zone: &'a Zone,
+    /// The period asked for.
+    pub(super) asked: Stretch,
+    /// When the service's objectives hold.
+    pub(super) scope: Span,
+    /// The monthly charge and the usage charge.
+    pub(super) mrc: Exact,
+    pub(super) usage: Exact,
+    /// The service's time by each objective that detects outages.
+    pub(super) timelines: BTreeMap<&'a str, Timeline>,
+}
+
+impl<'a> Court<'a> {
+    pub(super) fn new(
+        contract: &'a Contract,
+        service: &'a Service,
+        period: Period,
+        observed: Option<&'a Observed>,
+        facts: &'a Facts,
+    ) -> Self {
+        let zone = &contract.agreement.timezone;
+        let lengths = contract.objectives_of(&service.id).filter_map(|objective| match objective.aggregate.every {
+            Every::Rolling(days) => Some(days),
+            _ => None,
+        });
+        let asked = Stretch::holding(period.every(lengths.max().unwrap_or(1)), period.last(), zone);
+        let mut timelines = BTreeMap::new();
+        for objective in contract.objectives_of(&service.id) {
+            if let (Some(observed), Some(rule), Some(measure)) = (observed, Rule::of(objective), &objective.measure) {
+                let timeline = observed::timeline(observed, contract, &service.id, &measure.probes, &rule);
+                timelines.insert(objective.id.as_str(), timeline);
+            }
+        }
+        Self {
+            contract,
+            service,
+            facts,
+            observed,
+            zone,
+            asked,
+            scope: scope(contract, service, zone),
+            mrc: facts.mrc.clone().unwrap_or_else(|| service.mrc.clone()),
+            usage: facts.usage.clone().unwrap_or_else(|| service.usage_charge.clone()),
+            timelines,
+        }
+    }
+
+    pub(super) fn judge(&self, objective: &'a Objective) -> Judged<'a> {
+        let stretch = Stretch::holding(objective.aggregate.every, self.asked.last, self.zone);
+        let window = stretch.span.and(self.scope);
+        let mut judged = match objective.metric {
+            _ if window.is_empty() => Judged::nothing(objective, stretch, self.why_nothing()),
+            Metric::Availability => availability::judge(self, objective, stretch, window),
+            Metric::TimeToRestore | Metric::TimeToNotify => events::judge(self, objective, stretch, window),
+            Metric::Count => values::count(self, objective, stretch, window),
+            Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos => {
+                values::judge(self, objective, stretch, window)
+            }
+        };
+        credit::earn(self, &mut judged);
+        judged
+    }
+
+    pub(super) fn why_nothing(&self) -> String {
+        match self.scope.is_empty() {
+            true => "the service level never holds".to_owned(),
+            false => format!("the service level holds from {}, and not in this period", self.scope.from),
+        }
+    }
+
+    /// The instant at which a period stands, when it still runs.
+    pub(super) fn now(&self, window: Span) -> Option<Wall> {
+        self.facts.as_of.filter(|&at| at < window.to)
+    }
+
+    /// What the facts say happened, in this period and before.
+    pub(super) fn told(&self) -> Vec<Happening> {
+        let before = self.facts.previous.iter().flat_map(|previous| &previous.events);
+        let mut all: Vec<Happening> = Vec::new();
+        for event in self.facts.events.iter().chain(before) {
+            all.push(Happening::of(event, self.facts.as_of));
+        }
+        all
+    }
+
+    /// What happened to the service, as an objective sees it.
+    pub(super) fn happenings(&self, objective: &Objective) -> Vec<Happening> {
+        match self.timelines.get(objective.id.as_str()) {
+            Some(timeline) => self.seen(timeline),
+            None => self.told(),
+        }
+    }
+
+    /// What happened to the service: by the first objective that looks at outcomes, else as the facts say.
+    pub(super) fn service_happenings(&self) -> Vec<Happening> {
+        let first = self.contract.objectives_of(&self.service.id).find_map(|each| self.timelines.get(each.id.as_str()));
+        first.map_or_else(|| self.told(), |timeline| self.seen(timeline))
+    }
+
+    /// Measured outages, with the sides that were recorded, and the tickets and sides of the facts' events that overlap them.
+    pub(super) fn seen(&self, timeline: &Timeline) -> Vec<Happening> {
+        let events = self.facts.events.iter().chain(self.facts.previous.iter().flat_map(|previous| &previous.events));
+        let events: Vec<_> = events.map(|event| (event, Happening::of(event, self.facts.as_of))).collect();
+        let recorded = self.observed.map(|observed| observed.sides.as_slice()).unwrap_or_default();
+        let known = timeline.known();
+        let mut all: Vec<Happening> = Vec::new();
+        for span in timeline.down.iter() {
+            let common = |other: Span| span.and(other).nanos();
+            let side = recorded.iter().filter(|(other, _)| common(*other) > 0).max_by_key(|(other, _)| common(*other));
+            let mut seen = Happening {
+                side: side.map_or(Some(Side::Unknown), |(_, side)| Some(*side)),
+                ..Happening::unknown(span)
+            };
+            for (event, told) in events.iter().filter(|(_, told)| common(told.span) > 0) {
+                seen.side = event.side.or(seen.side);
+                seen.severity = event.severity.or(seen.severity);
+                seen.notified = [seen.notified, told.notified].into_iter().flatten().min();
+                seen.tickets.extend(told.tickets.iter().cloned());
+            }
+            all.push(seen);
+        }
+        // Before what was measured, the facts of earlier periods hold.
+        all.extend(
+            events
+                .into_iter()
+                .map(|(_, told)| told)
+                .filter(|told| known.within(told.span).is_empty() && told.span.to <= self.asked.span.from),
+        );
+        all
+    }
+
+    /// The outages on the provider's side or of nobody's, of any severity or of one.
+    pub(super) fn provider_outages(&self, happenings: &[Happening], objective: Option<&Objective>) -> Vec<Outage> {
+        let sides = [Side::Provider, Side::Unknown];
+        let severity = objective.and_then(|objective| objective.severity);
+        let counting = Counting { sides: &sides, severity, by_ticket: false };
+        outages::joined(happenings, self.contract, &self.service.id, &counting)
+    }
+
+    /// How money is rounded.
+    pub(super) fn rounding(&self) -> Rounding {
+        self.contract.claim.as_ref().map_or(RoundingWord::HalfUp, |claim| claim.rounding).how()
+    }
+
+    /// An amount in the contract's currency.
+    pub(super) fn money(&self, amount: &Exact) -> String {
+        let currency = &self.contract.agreement.currency;
+        format!("{} {}", amount.fixed(currency.decimals, self.rounding()), currency.code)
+    }
+
+    /// Whether an objective was breached in an earlier period.
+    pub(super) fn was_breached(&self, period: Period, objective: &str) -> bool {
+        let held = self.facts.previous.iter().filter(|previous| previous.period == period);
+        held.flat_map(|previous| &previous.breached).any(|id| id == objective)
+    }
+
+    /// The periods before the one that an objective is judged on, the latest first.
+    pub(super) fn earlier(&self, stretch: &Stretch) -> impl Iterator<Item = Period> + use<> {
+        // Rolling periods are asked for by another's end when that is what is reported; their history goes by reports.
+        let from = match (stretch.every, self.asked.every) {
+            (Every::Rolling(_), Every::Rolling(_)) => *stretch,
+            (Every::Rolling(_), _) => self.asked,
+            _ => *stretch,
+        };
+        let days = u32::try_from(from.days()).unwrap_or(1);
+        std::iter::successors(Some(from.name.before(days)), move |period| Some(period.before(days)))
+    }
+
+    /// How many periods in a row, up to the one before the judged, were breached.
+    pub(super) fn breached_in_a_row(&self, stretch: &Stretch, objective: &str) -> usize {
+        self.earlier(stretch).take(1200).take_while(|period| self.was_breached(*period, objective)).count()
+    }
+}
+
+/// When a service's objectives hold: from its beginning and the agreement's, whichever is later, to the agreement's end
+/// where it is not renewed.
+fn scope(contract: &Contract, service: &Service, zone: &Zone) -> Span {
+    let agreement = &contract.agreement;
+    let begins = match service.sla_from {
+        SlaFrom::Acceptance => service.in_service_from,
+        SlaFrom::FirstFullMonth => {
+            let month = Stretch::holding(Every::Month, zone.day(service.in_service_from), zone);
+            if month.span.from == service.in_service_from { month.span.from } else { month.span.to }
+        }
+    };
+    let ends = match (agreement.renewal, agreement.effective_to) {
+        (Renewal::None, Some(to)) => to,
+        _ => Wall::from_nanos(i64::MAX),
+    };
+    Span::new(begins.max(agreement.effective_from), ends)
+}
+
+/// What an objective's time is judged over.
+pub(super) struct Ground {
+    /// The hours that count, where not all do.
+    pub(super) hours: Option<Spans>,
+    pub(super) excluded: exclusions::ExcludedTime,
+    /// The window, inside the hours, less what exclusions remove from the period.
+    pub(super) base: Spans,
+}
+
+impl Court<'_> {
+    pub(super) fn ground(
+        &self,
+        objective: &Objective,
+        stretch: &Stretch,
+        window: Span,
+        happenings: &[Happening],
+    ) -> Ground {
+        let reach = happenings
+            .iter()
+            .map(|each| each.span)
+            .chain(self.facts.excluded.iter().map(|each| each.span))
+            .fold(window, |reach, span| Span::new(reach.from.min(span.from), reach.to.max(span.to)));
+        let hours = objective.aggregate.hours.as_ref().map(|hours| hours.within(reach, self.zone));
+        let excluded = exclusions::excluded(self.contract, &self.facts.excluded, hours.as_ref(), stretch, self.zone);
+        let inside = Spans::from(window);
+        let inside = hours.as_ref().map_or(inside.clone(), |hours| inside.and(hours));
+        let base = inside.minus(&excluded.period);
+        Ground { hours, excluded, base }
+    }
+
+    /// Time of which nothing is known, within the ground; a known outage wins over it.
+    pub(super) fn unknown(
+        &self,
+        known: Option<&Spans>,
+        ground: &Ground,
+        happenings: &[Happening],
+        now: Option<Wall>,
+    ) -> Spans {
+        let told: Spans = self.facts.unknown.iter().copied().collect();
+        let unseen = known.map_or_else(Spans::none, |known| ground.base.minus(known));
+        let down: Spans = happenings.iter().map(|each| each.span).collect();
+        let unknown = ground.base.and(&told.or(&unseen)).minus(&down);
+        match now {
+            Some(now) => unknown.within(Span::new(Wall::from_nanos(i64::MIN), now)),
+            None => unknown,
+        }
+    }
+}
