@@ -511,3 +511,59 @@ fn no_bundle_is_made_of_what_does_not_verify() {
     let facts = Material { facts: "{}".into(), ..material(1) };
     assert!(matches!(bundle::make(&acme(), &facts), Err(BundleFault::Faults(_))));
 }
+
+/// A Python with the two libraries that the reader needs, in a place of its own; or why there is none.
+fn python() -> Result<std::path::PathBuf, String> {
+    let at = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let python = at.join("bin/python");
+    let ready = |python: &Path| {
+        let tried = Command::new(python).args(["-c", "import hdrh, jwcrypto"]).output();
+        tried.is_ok_and(|output| output.status.success())
+    };
+    if ready(&python) {
+        return Ok(python);
+    }
+    let run = |command: &mut Command| {
+        let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {said}")) }
+    };
+    run(Command::new("python3").args(["-m", "venv"]).arg(&at))?;
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "jwcrypto", "hdrhistogram"]))?;
+    if ready(&python) { Ok(python) } else { Err("the libraries cannot be imported".to_owned()) }
+}
+
+#[test]
+fn a_reader_in_another_language_reads_what_we_sign() {
+    let python = match python() {
+        Ok(python) => python,
+        Err(why) => {
+            println!("skipped: there is no Python with jwcrypto and hdrhistogram: {why}");
+            return;
+        }
+    };
+    let at = tempfile::tempdir().unwrap();
+    let path = |name: &str| at.path().join(name).display().to_string();
+    write(at.path(), &export(4));
+    std::fs::write(path("agent.jwk"), key().public().to_jwk()).unwrap();
+    std::fs::write(path("collector.jwk"), collector().public().to_jwk()).unwrap();
+    let read = || {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/read_summaries.py");
+        let mut command = Command::new(&python);
+        command.arg(script).args(["--key", &path("agent.jwk"), "--key", &path("collector.jwk"), &path("x")]);
+        let output = command.output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    let (code, said) = read();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("hq-icmp a=232 t=0 l=8") && said.contains("4 summaries, 4 receipts, 1 chains, 0 faults"),
+        "{said}"
+    );
+    std::fs::remove_file(path(&format!("x/{}/1.jws", "07".repeat(16)))).unwrap();
+    let (code, said) = read();
+    assert!(code == Some(1) && said.contains("numbers 1 to 1 are missing"), "{said}");
+}
