@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
+use crate::agent::inquest::{Attribution, Inquest};
 use crate::agent::judge::{Judge, News};
 use crate::agent::live::{Live, Window};
 use crate::agent::outbox::Recorded;
@@ -32,6 +33,7 @@ use crate::store::intervals::Series;
 use crate::store::keyfile::{self, KeyFault, Origin};
 use crate::store::{Found, Store, StoreError};
 
+pub mod inquest;
 pub mod judge;
 pub mod live;
 pub mod outbox;
@@ -116,6 +118,7 @@ struct Session {
     prober: Prober,
     ledger: Ledger,
     judge: Judge,
+    inquest: Inquest,
     live: Live,
     terms: Terms,
     recorder: Recorder,
@@ -128,8 +131,11 @@ struct Session {
     steps: Vec<ClockStep>,
     told: Vec<Told>,
     links: Links,
-    /// The interfaces that the probes leave by, and when they were looked for.
-    ways: (BTreeSet<String>, Option<Mono>),
+    /// The interface that each probe leaves by, as far as it was found.
+    ways: Vec<Option<String>>,
+    /// When they were all looked for, and which must be looked for before they all are again.
+    looked: Option<Mono>,
+    moved: BTreeSet<usize>,
     probes: Vec<Probe>,
 }
 
@@ -186,6 +192,7 @@ impl Session {
         let shown = live.clone();
         let window = tokio::task::spawn_local(async move { window.serve(&shown).await });
         let courier = Courier::send_off(config, &key, &recorder)?;
+        let inquest = Inquest::new(&config.probes, live.clone());
         let prober = Prober::new(config.probes.clone(), World::system(Pace::Thrifty));
         // The book begins when probing does.
         let now = SystemClock.now();
@@ -194,6 +201,7 @@ impl Session {
             prober,
             ledger,
             judge,
+            inquest,
             live,
             terms,
             recorder,
@@ -205,7 +213,9 @@ impl Session {
             steps: Vec::new(),
             told: Vec::new(),
             links: Links::default(),
-            ways: (BTreeSet::new(), None),
+            ways: vec![None; config.probes.len()],
+            looked: None,
+            moved: BTreeSet::new(),
             probes: config.probes.clone(),
         })
     }
@@ -227,10 +237,12 @@ impl Session {
                     Some(Order::Stop) | None => return None,
                 },
                 now = self.prober.next(&mut events) => self.take(&mut events, now),
+                found = self.inquest.next() => found.iter().for_each(|attribution| self.attribute(attribution)),
                 _ = tick.tick() => {
                     let now = SystemClock.now();
                     self.live.clock(clock_word(health().kept));
                     self.look_at_links(now);
+                    self.inquest.tick(now);
                     self.turn_page(now);
                 }
             }
@@ -248,17 +260,44 @@ impl Session {
         for event in events.drain(..) {
             self.ledger.apply(&event, &mut self.told);
             self.live.apply(&event);
-        }
-        for told in self.told.drain(..) {
-            for news in self.judge.take(&told) {
-                announce(&news);
-                match news {
-                    News::Opened(key, outage) => self.recorder.opened(key, outage),
-                    News::Closed(key, _, to) => self.recorder.closed(key, to),
-                    News::State(probe, state) => self.live.state(probe, state),
-                }
+            if let Event::Address { probe, .. } = event {
+                self.moved.insert(probe.0 as usize);
             }
         }
+        let mut all = std::mem::take(&mut self.told);
+        for told in all.drain(..) {
+            self.inquest.take(&told);
+            for news in self.judge.take(&told) {
+                self.tell(told.probe.0 as usize, news);
+            }
+        }
+        self.told = all;
+    }
+
+    /// Passes on what the judge has to tell of a probe.
+    fn tell(&mut self, probe: usize, news: News) {
+        announce(&news);
+        match news {
+            News::Opened(key, mut outage) => {
+                self.inquest.opened(key, &mut outage, self.ways.get(probe).and_then(Option::as_deref));
+                self.judge.attributed(key, &outage.side, &outage.evidence);
+                self.recorder.opened(key, outage);
+            }
+            News::Closed(key, mut outage, to) => {
+                outage.to = Some(to);
+                self.recorder.closed(key, to);
+                if let Some(found) = self.inquest.closed(key, &outage) {
+                    self.attribute(&found);
+                }
+            }
+            News::State(probe, state) => self.live.state(probe, state),
+        }
+    }
+
+    /// Keeps whose side an outage is thought to lie on.
+    fn attribute(&mut self, found: &Attribution) {
+        self.judge.attributed(found.key, &found.side, &found.evidence);
+        self.recorder.attributed(found.key, &found.side, found.evidence.clone());
     }
 
     fn turn_page(&mut self, now: Now) {
@@ -275,16 +314,22 @@ impl Session {
     /// Notes what changed of the carriers. Which interfaces lead to the targets is looked for now and then: a route may
     /// change.
     fn look_at_links(&mut self, now: Now) {
-        if self.ways.1.is_none_or(|looked| now.mono - looked >= WAYS) {
-            let addresses = self.live.addresses();
-            let ways =
-                self.probes.iter().zip(addresses).filter_map(|(probe, address)| match &probe.circuit.interface {
-                    Some(name) => Some(name.clone()),
-                    None => link::interface_towards(&probe.circuit, address?),
-                });
-            self.ways = (ways.collect(), Some(now.mono));
+        let all = self.looked.is_none_or(|looked| now.mono - looked >= WAYS);
+        if all {
+            self.looked = Some(now.mono);
+            self.moved.extend(0..self.probes.len());
         }
-        for (interface, carrier) in self.links.look(self.ways.0.iter().map(String::as_str), now.wall) {
+        for at in std::mem::take(&mut self.moved) {
+            let circuit = &self.probes[at].circuit;
+            let towards = || link::interface_towards(circuit, self.live.address(at)?);
+            // Without a carrier the route may be gone; then the interface that is known is the one to go on looking at.
+            if let Some(name) = circuit.interface.clone().or_else(towards) {
+                self.ways[at] = Some(name);
+            }
+        }
+        let names: BTreeSet<&str> = self.ways.iter().flatten().map(String::as_str).collect();
+        for (interface, carrier) in self.links.look(names, now.wall) {
+            self.inquest.carrier(&interface, carrier, now.wall);
             let carrier = format!("{carrier:?}").to_lowercase();
             warn!(interface, carrier, "the carrier changed");
             self.recorder.note(now.wall, "carrier", format!("{interface}: {carrier}"));

@@ -167,6 +167,15 @@ impl Judge {
         news
     }
 
+    /// Takes whose side an open outage is thought to lie on, and why.
+    pub fn attributed(&mut self, key: OutageKey, side: &str, evidence: &serde_json::Value) {
+        let open = self.watches.iter_mut().filter_map(|watch| watch.open.as_mut());
+        for (_, outage) in open.filter(|(of, _)| *of == key) {
+            side.clone_into(&mut outage.side);
+            outage.evidence.clone_from(evidence);
+        }
+    }
+
     /// Gives an outcome to every detector of a probe; what changed is told with the watch that it changed for.
     fn feed(&mut self, at: usize, due: Wall, outcome: Outcome, carrier: Carrier) -> Vec<(usize, Edge)> {
         let Self { watches, probes, .. } = self;

@@ -130,10 +130,10 @@ impl Live {
         self.shared.borrow_mut().fault = fault;
     }
 
-    /// The address of each probe, where it is known.
+    /// The address of a probe, where it is known.
     #[must_use]
-    pub fn addresses(&self) -> Vec<Option<IpAddr>> {
-        self.shared.borrow().probes.iter().map(|probe| probe.address).collect()
+    pub fn address(&self, probe: usize) -> Option<IpAddr> {
+        self.shared.borrow().probes.get(probe)?.address
     }
 
     /// What is measured now.

@@ -1,0 +1,382 @@
+//! Looks into each outage: what the references did meanwhile, the carrier, this host's processors, and a trace towards the
+//! target, when it begins and when it ends. The rule that makes a side of it is [`crate::evidence::side`]'s.
+//!
+//! The side is judged when the outage begins, so that whoever is told at once is told something; again when the trace is back;
+//! and at the outage's end where it is still unknown, since a slow reference may have been heard by then. Sends count from the
+//! outage's beginning to its end, no further.
+//!
+//! A reference counts for a probe unless it is bound to an interface that the probe does not leave by.
+
+use std::collections::{HashMap, VecDeque};
+use std::future;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::agent::live::Live;
+use crate::agent::recorder::OutageKey;
+use crate::base::time::{Mono, Now, Wall};
+use crate::evidence::side::{Asked, Seen, Traced};
+use crate::evidence::summary::{Carrier, Side};
+use crate::measure::ledger::Told;
+use crate::measure::probe::{Circuit, Family as Wanted, Probe, Role, Test};
+use crate::net::icmp::Family;
+use crate::net::link::{self, Cpu};
+use crate::net::trace::{Trace, Tracer};
+use crate::store::outages::Outage;
+
+mod runs;
+
+use runs::Runs;
+
+/// Traces that may wait for their turn; when a whole site fails, one tells as much as a hundred.
+const MOST_ERRANDS: usize = 32;
+/// How busy the processors are is told over this time and up to twice as long.
+const CPU_OVER: Duration = Duration::from_secs(5);
+
+/// The one who looks into outages.
+#[derive(Debug)]
+pub struct Inquest {
+    subjects: Vec<Subject>,
+    live: Live,
+    ways: Vec<Way>,
+    running: JoinSet<Done>,
+    errands: VecDeque<Errand>,
+    cases: HashMap<OutageKey, Case>,
+    /// Interfaces that were seen without a carrier, and until when.
+    without_carrier: HashMap<String, Wall>,
+    cpu: Option<(Mono, [Cpu; 2])>,
+}
+
+/// Whose side an outage is thought to lie on, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attribution {
+    /// Which outage.
+    pub key: OutageKey,
+    /// `provider`, `customer` or `unknown`.
+    pub side: String,
+    /// All that was seen of it so far.
+    pub evidence: Value,
+}
+
+/// A probe, as far as it matters here.
+#[derive(Debug)]
+struct Subject {
+    name: String,
+    role: Role,
+    asked: Asked,
+    circuit: Circuit,
+    runs: Runs,
+}
+
+/// A way out that traces are made by.
+#[derive(Debug)]
+struct Way {
+    family: Family,
+    circuit: Circuit,
+    /// [`None`] while a trace is under way.
+    tracer: Option<Tracer>,
+}
+
+/// An outage that is looked into.
+#[derive(Debug)]
+struct Case {
+    outage: Outage,
+    /// What was seen of it, without the sends, which are counted anew each time; [`None`] when this run did not see it
+    /// begin.
+    seen: Option<(usize, Option<String>, Seen)>,
+    /// Traces that it waits for.
+    waits: u8,
+}
+
+/// A trace that is to be made.
+#[derive(Clone, Debug)]
+struct Errand {
+    key: OutageKey,
+    way: usize,
+    to: IpAddr,
+    moment: Moment,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Beginning,
+    End,
+}
+
+#[derive(Debug)]
+struct Done {
+    way: usize,
+    tracer: Tracer,
+    trace: Trace,
+    errands: Vec<Errand>,
+}
+
+impl Inquest {
+    /// For these probes; the sockets that traces are made with are opened now.
+    #[must_use]
+    pub fn new(probes: &[Probe], live: Live) -> Self {
+        let subject = |probe: &Probe| Subject {
+            name: probe.name.clone(),
+            role: probe.role,
+            asked: if matches!(probe.test, Test::Icmp { .. }) { Asked::Echo } else { Asked::Service },
+            circuit: Circuit { ttl: None, ..probe.circuit.clone() },
+            runs: Runs::new(probe.period),
+        };
+        Self {
+            subjects: probes.iter().map(subject).collect(),
+            live,
+            ways: ways(probes),
+            running: JoinSet::new(),
+            errands: VecDeque::new(),
+            cases: HashMap::new(),
+            without_carrier: HashMap::new(),
+            cpu: None,
+        }
+    }
+
+    /// Takes one outcome; for each probe they come in the order of the sends.
+    pub fn take(&mut self, told: &Told) {
+        if let Some(subject) = self.subjects.get_mut(told.probe.0 as usize) {
+            subject.runs.push(told);
+        }
+    }
+
+    /// Takes a change of an interface's carrier.
+    pub fn carrier(&mut self, interface: &str, carrier: Carrier, at: Wall) {
+        if carrier == Carrier::Down {
+            self.without_carrier.insert(interface.to_owned(), Wall::from_nanos(i64::MAX));
+        } else if let Some(until) = self.without_carrier.get_mut(interface) {
+            *until = at.min(*until);
+        }
+    }
+
+    /// To be called now and then: reads how busy the processors are.
+    pub fn tick(&mut self, now: Now) {
+        match &mut self.cpu {
+            Some((at, _)) if now.mono - *at < CPU_OVER => {}
+            Some((at, [older, newer])) => {
+                if let Some(read) = Cpu::read() {
+                    (*at, *older, *newer) = (now.mono, *newer, read);
+                }
+            }
+            None => self.cpu = Cpu::read().map(|read| (now.mono, [read; 2])),
+        }
+    }
+
+    /// An outage began, of a probe that leaves by this interface: what is seen now is entered in it, and a trace is begun.
+    pub fn opened(&mut self, key: OutageKey, outage: &mut Outage, interface: Option<&str>) {
+        let Some(at) = self.subjects.iter().position(|subject| subject.name == outage.probe) else { return };
+        let address = self.live.address(at);
+        let interface =
+            interface.map(str::to_owned).or_else(|| link::interface_towards(&self.subjects[at].circuit, address?));
+        let seen = Seen {
+            asked: self.subjects[at].asked,
+            sends: [].into_iter().collect(),
+            carrier: Carrier::Unknown,
+            references: Vec::new(),
+            cpu_percent: self.cpu.and_then(|(_, [older, _])| Cpu::read()?.busy_since(older)),
+            traced: None,
+        };
+        let case = Case { outage: outage.clone(), seen: Some((at, interface, seen)), waits: 0 };
+        self.cases.insert(key, case);
+        self.judge(key);
+        self.send(key, at, Moment::Beginning);
+        if let Some(case) = self.cases.get(&key) {
+            outage.clone_from(&case.outage);
+        }
+    }
+
+    /// An outage ended; its `to` is there. Gives what is thought of it now, where that is another than before.
+    pub fn closed(&mut self, key: OutageKey, outage: &Outage) -> Option<Attribution> {
+        let case = self.cases.entry(key).or_insert_with(|| Case { outage: outage.clone(), seen: None, waits: 0 });
+        case.outage.to = outage.to;
+        let before = case.outage.clone();
+        if case.outage.side == word(Side::Unknown) {
+            self.judge(key);
+        }
+        // A trace that was not begun yet would no more show the outage.
+        let waiting = self.errands.len();
+        self.errands.retain(|errand| errand.key != key);
+        let given_up = waiting - self.errands.len();
+        let case = self.cases.get_mut(&key)?;
+        case.waits -= u8::try_from(given_up).unwrap_or(case.waits).min(case.waits);
+        let changed = (case.outage != before).then(|| case.attribution(key));
+        if let Some(at) = self.subjects.iter().position(|subject| subject.name == outage.probe) {
+            self.send(key, at, Moment::End);
+        }
+        self.forget(key);
+        changed
+    }
+
+    /// Waits for a trace; gives what is thought of the outages that it was made for. It may be dropped while it waits.
+    pub async fn next(&mut self) -> Vec<Attribution> {
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(done)) => return self.traced(done),
+                Some(Err(error)) => warn!(%error, "a trace failed; its way is not traced any more"),
+                None => future::pending().await,
+            }
+        }
+    }
+
+    fn traced(&mut self, done: Done) -> Vec<Attribution> {
+        self.ways[done.way].tracer = Some(done.tracer);
+        let mut news = Vec::new();
+        for Errand { key, moment, .. } in done.errands {
+            let Some(case) = self.cases.get_mut(&key) else { continue };
+            case.waits = case.waits.saturating_sub(1);
+            match moment {
+                Moment::Beginning => {
+                    let Some((_, _, seen)) = &mut case.seen else { continue };
+                    let traced: Traced = done.trace.seen();
+                    seen.traced = Some(traced);
+                    self.judge(key);
+                }
+                Moment::End => case.enter("trace_after", json!(done.trace.lines())),
+            }
+            news.extend(self.cases.get(&key).map(|case| case.attribution(key)));
+            self.forget(key);
+        }
+        self.begin();
+        news
+    }
+
+    /// Judges by what is seen now, from the outage's beginning to its end.
+    fn judge(&mut self, key: OutageKey) {
+        let Self { subjects, cases, without_carrier, .. } = self;
+        let Some(case) = cases.get_mut(&key) else { return };
+        let Some((at, interface, seen)) = &mut case.seen else { return };
+        let (from, until) = (case.outage.from, case.outage.to.unwrap_or(Wall::from_nanos(i64::MAX)));
+        let runs = &subjects[*at].runs;
+        seen.sends = runs.tally(from, until);
+        seen.carrier = match interface.as_deref() {
+            _ if seen.carrier == Carrier::Down || runs.without_carrier(from, until) => Carrier::Down,
+            Some(name) if without_carrier.get(name).is_some_and(|lost| *lost >= from) => Carrier::Down,
+            // At an outage's end the carrier is that of afterwards.
+            Some(name) if case.outage.to.is_none() => link::carrier(name),
+            _ => seen.carrier,
+        };
+        let counts = |other: &&Subject| {
+            let bound = other.circuit.interface.as_deref();
+            other.role == Role::Reference
+                && other.name != case.outage.probe
+                && bound.is_none_or(|bound| interface.as_deref().is_none_or(|own| own == bound))
+        };
+        let references = subjects.iter().filter(counts);
+        seen.references = references.map(|other| (other.name.clone(), other.runs.tally(from, until))).collect();
+        let side = word(seen.finding().side);
+        let evidence = seen.evidence();
+        side.clone_into(&mut case.outage.side);
+        for (name, value) in evidence {
+            case.enter(&name, value);
+        }
+    }
+
+    /// Has the way to a probe's present address traced, unless it is this host.
+    fn send(&mut self, key: OutageKey, at: usize, moment: Moment) {
+        let Some(to) = self.live.address(at).filter(|to| !to.is_loopback() && !to.is_unspecified()) else { return };
+        let circuit = &self.subjects[at].circuit;
+        let matches = |way: &Way| way.family == Family::of(to) && way.circuit == *circuit;
+        let Some(way) = self.ways.iter().position(matches) else { return };
+        if self.errands.len() < MOST_ERRANDS
+            && let Some(case) = self.cases.get_mut(&key)
+        {
+            case.waits += 1;
+            self.errands.push_back(Errand { key, way, to, moment });
+            self.begin();
+        }
+    }
+
+    /// Begins the next trace, unless one is under way; all who want the same share it.
+    fn begin(&mut self) {
+        while self.running.is_empty()
+            && let Some(first) = self.errands.pop_front()
+        {
+            let same = |errand: &Errand| (errand.way, errand.to) == (first.way, first.to);
+            let (mut errands, others): (Vec<_>, Vec<_>) = self.errands.drain(..).partition(same);
+            self.errands = others.into();
+            errands.push(first.clone());
+            let (way, to) = (first.way, first.to);
+            match self.ways[way].tracer.take() {
+                Some(mut tracer) => {
+                    self.running.spawn_local(async move {
+                        let trace = tracer.trace(to).await;
+                        Done { way, tracer, trace, errands }
+                    });
+                }
+                // It was lost with a trace that failed.
+                None => {
+                    for Errand { key, .. } in errands {
+                        if let Some(case) = self.cases.get_mut(&key) {
+                            case.waits = case.waits.saturating_sub(1);
+                        }
+                        self.forget(key);
+                    }
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, key: OutageKey) {
+        if self.cases.get(&key).is_some_and(|case| case.outage.to.is_some() && case.waits == 0) {
+            self.cases.remove(&key);
+        }
+    }
+}
+
+impl Case {
+    fn enter(&mut self, name: &str, value: Value) {
+        match &mut self.outage.evidence {
+            Value::Object(known) => _ = known.insert(name.to_owned(), value),
+            other => *other = json!({ name: value }),
+        }
+    }
+
+    fn attribution(&self, key: OutageKey) -> Attribution {
+        Attribution { key, side: self.outage.side.clone(), evidence: self.outage.evidence.clone() }
+    }
+}
+
+const fn word(side: Side) -> &'static str {
+    match side {
+        Side::Provider => "provider",
+        Side::Customer => "customer",
+        Side::Unknown => "unknown",
+    }
+}
+
+/// A tracer for each circuit and family that outages may be looked into by.
+fn ways(probes: &[Probe]) -> Vec<Way> {
+    let mut wanted: Vec<(Family, Circuit)> = Vec::new();
+    for probe in probes {
+        let circuit = Circuit { ttl: None, ..probe.circuit.clone() };
+        let families = match probe.family {
+            Wanted::V4 => &[Family::V4][..],
+            Wanted::V6 => &[Family::V6],
+            Wanted::Any => &[Family::V4, Family::V6],
+        };
+        let literal = match &probe.test {
+            Test::Icmp { target, .. } => target.parse::<IpAddr>().ok(),
+            Test::Http(_) | Test::Tcp { .. } | Test::Dns { .. } => None,
+        };
+        let of_source = probe.circuit.source.map(Family::of);
+        let one = literal.map(Family::of).or(of_source);
+        for &family in families.iter().filter(|&&family| one.is_none_or(|one| one == family)) {
+            if !wanted.iter().any(|(of, by)| *of == family && *by == circuit) {
+                wanted.push((family, circuit.clone()));
+            }
+        }
+    }
+    let open = |(family, circuit): (Family, Circuit)| match Tracer::open(family, &circuit) {
+        Ok(tracer) => Some(Way { family, circuit, tracer: Some(tracer) }),
+        Err(error) => {
+            info!(?family, interface = circuit.interface, %error, "outages are not traced by this circuit");
+            None
+        }
+    };
+    wanted.into_iter().filter_map(open).collect()
+}
