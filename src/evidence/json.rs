@@ -28,17 +28,20 @@ pub enum NotRead {
 /// # Errors
 /// When the bytes are not strict JSON, or not of that form.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotRead> {
-    let text = std::str::from_utf8(bytes).map_err(|_| NotRead::Utf8)?;
-    strict(text)?;
-    serde_json::from_str(text).map_err(|error| NotRead::Form(error.to_string()))
+    serde_json::from_str(strict(bytes)?).map_err(|error| NotRead::Form(error.to_string()))
 }
 
-/// Checks that a text is one JSON value without doubled members, nested at most [`DEPTH`] deep.
-fn strict(text: &str) -> Result<(), NotRead> {
+/// Checks that bytes are one JSON value in UTF-8 without doubled members, nested at most [`DEPTH`] deep.
+///
+/// # Errors
+/// When they are not.
+pub fn strict(bytes: &[u8]) -> Result<&str, NotRead> {
+    let text = std::str::from_utf8(bytes).map_err(|_| NotRead::Utf8)?;
     let fault = |error: serde_json::Error| NotRead::Json(error.to_string());
     let mut from = serde_json::Deserializer::from_str(text);
     Walk { left: DEPTH }.deserialize(&mut from).map_err(fault)?;
-    from.end().map_err(fault)
+    from.end().map_err(fault)?;
+    Ok(text)
 }
 
 /// Walks through a value and keeps nothing of it.
@@ -157,20 +160,20 @@ mod tests {
 
     #[test]
     fn nesting_is_bounded() {
-        assert!(strict(&nested(usize::from(DEPTH))).is_ok());
-        assert!(strict(&nested(usize::from(DEPTH) + 1)).is_err());
-        assert!(strict(&nested(1_000_000)).is_err());
-        assert!(strict(&r#"{"a":"#.repeat(1_000_000)).is_err());
+        assert!(strict(nested(usize::from(DEPTH)).as_bytes()).is_ok());
+        assert!(strict(nested(usize::from(DEPTH) + 1).as_bytes()).is_err());
+        assert!(strict(nested(1_000_000).as_bytes()).is_err());
+        assert!(strict(r#"{"a":"#.repeat(1_000_000).as_bytes()).is_err());
     }
 
     #[test]
     fn a_member_twice_is_refused_however_it_is_written_and_how_many_there_are() {
         for text in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":1}"#, r#"[{"b":{"a":1,"c":2,"a":3}}]"#] {
-            assert!(strict(text).unwrap_err().to_string().contains("twice"), "{text}");
+            assert!(strict(text.as_bytes()).unwrap_err().to_string().contains("twice"), "{text}");
         }
         let many: Vec<String> = (0..100).map(|n| format!("\"m{n}\":0")).collect();
-        assert!(strict(&format!("{{{}}}", many.join(","))).is_ok());
-        assert!(strict(&format!("{{{},\"m77\":0}}", many.join(","))).is_err());
+        assert!(strict(format!("{{{}}}", many.join(",")).as_bytes()).is_ok());
+        assert!(strict(format!("{{{},\"m77\":0}}", many.join(",")).as_bytes()).is_err());
     }
 
     #[test]

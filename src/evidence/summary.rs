@@ -297,7 +297,8 @@ pub struct VerdictPart {
     pub contract: String,
     /// Its version.
     pub version: u64,
-    /// The service.
+    /// The service; empty where there is none.
+    #[serde(default, deserialize_with = "form::or_default")]
     pub service: String,
     /// The objective.
     pub objective: String,
@@ -335,11 +336,22 @@ pub fn read(payload: &[u8]) -> Result<Summary, NotASummary> {
     struct Version {
         v: u64,
     }
-    let version: Version = json::read(payload).map_err(Malformed::from)?;
-    if version.v != VERSION {
-        return Err(NotASummary::Version(version.v));
+    let text = json::strict(payload).map_err(Malformed::from)?;
+    // A later version may be of another form, so its number is looked for before the form is blamed.
+    let summary: Summary = match serde_json::from_str(text) {
+        Ok(summary) => summary,
+        Err(error) => {
+            let version = serde_json::from_str(text).map_or(VERSION, |Version { v }| v);
+            return Err(if version == VERSION {
+                Malformed::form(&error).into()
+            } else {
+                NotASummary::Version(version)
+            });
+        }
+    };
+    if summary.v != VERSION {
+        return Err(NotASummary::Version(summary.v));
     }
-    let summary: Summary = serde_json::from_slice(payload).map_err(|error| Malformed::form(&error))?;
     check(&summary)?;
     Ok(summary)
 }

@@ -135,6 +135,78 @@ impl Histogram {
     }
 }
 
+/// The counts' slots: 17 rows of 1,024.
+const SLOTS: u64 = 17 * 1024;
+/// Bytes of the uncompressed form before its counts.
+const HEADER: usize = 40;
+
+/// What a histogram holds: how many values, and between what their exact sum lies when each was somewhere in its bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// How many values.
+    pub count: u64,
+    /// The sum of the lowest equivalent values, in microseconds.
+    pub lowest_us: u128,
+    /// The sum of the highest equivalent values, in microseconds.
+    pub highest_us: u128,
+}
+
+impl Figures {
+    /// Walks through the counts of the uncompressed form.
+    fn of(plain: &[u8]) -> Result<Self, NotAHistogram> {
+        const UNREADABLE: NotAHistogram = NotAHistogram::Form("its counts cannot be read");
+        let mut counts = &plain[HEADER..];
+        let mut figures = Self::default();
+        let mut slot = 0u64;
+        while let Some(number) = zigzag(&mut counts) {
+            match number.ok_or(UNREADABLE)? {
+                // It has no counterpart above zero, and no histogram is so long.
+                i64::MIN => return Err(UNREADABLE),
+                empty @ ..0 => slot = slot.saturating_add(empty.unsigned_abs()),
+                count if slot < SLOTS => {
+                    figures.add(slot, count.unsigned_abs())?;
+                    slot += 1;
+                }
+                _ => return Err(UNREADABLE),
+            }
+        }
+        Ok(figures)
+    }
+
+    fn add(&mut self, index: u64, count: u64) -> Result<(), NotAHistogram> {
+        self.count =
+            self.count.checked_add(count).filter(|&all| all <= u64::from(u32::MAX)).ok_or(NotAHistogram::TooLarge)?;
+        // The first two rows count single microseconds; each row after them twice as many in a slot as the one before.
+        let row = (index >> 10).saturating_sub(1);
+        let lowest = (index - (row << 10)) << row;
+        self.lowest_us += u128::from(count) * u128::from(lowest);
+        self.highest_us += u128::from(count) * u128::from(lowest + (1 << row) - 1);
+        Ok(())
+    }
+}
+
+/// The next number in HdrHistogram's LEB128 (at most nine bytes, the ninth whole), zigzag; nothing at the end, and no number
+/// where it is cut short.
+fn zigzag(bytes: &mut &[u8]) -> Option<Option<i64>> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let mut number = 0u64;
+    for at in 0..9 {
+        let Some((&byte, rest)) = bytes.split_first() else { return Some(None) };
+        *bytes = rest;
+        if at == 8 {
+            number |= u64::from(byte) << 56;
+            break;
+        }
+        number |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    Some(Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed()))
+}
+
 /// A histogram as it is stored and shipped: HdrHistogram V2, compressed. Its text form is base64 (`HISTFAAA…`).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Packed(Vec<u8>);
@@ -186,12 +258,16 @@ impl Packed {
         STANDARD.encode(&self.0)
     }
 
-    /// Reads the histogram. The header is checked before anything is allocated by what it says, and the expanded form
-    /// is bounded, so foreign bytes cost no more than a histogram of ours.
+    /// What the histogram holds, read without building it: what a reader of many needs to check them.
     ///
     /// # Errors
-    /// When the bytes are of another form or shape, cut short, or followed by others.
-    pub fn unpack(&self) -> Result<Histogram, NotAHistogram> {
+    /// As [`Self::unpack`].
+    pub fn figures(&self) -> Result<Figures, NotAHistogram> {
+        Figures::of(&self.plain()?)
+    }
+
+    /// The uncompressed form, its header checked.
+    fn plain(&self) -> Result<Vec<u8>, NotAHistogram> {
         const COMPRESSED: u32 = 0x1c84_9314;
         const PLAIN: u32 = 0x1c84_9313;
         if self.0.len() > PACKED_LIMIT {
@@ -236,13 +312,21 @@ impl Packed {
         if shape != ours {
             return Err(NotAHistogram::Shape);
         }
+        Ok(plain)
+    }
+
+    /// Reads the histogram. The header is checked before anything is allocated by what it says, and the expanded form
+    /// is bounded, so foreign bytes cost no more than a histogram of ours.
+    ///
+    /// # Errors
+    /// When the bytes are of another form or shape, cut short, or followed by others.
+    pub fn unpack(&self) -> Result<Histogram, NotAHistogram> {
+        let plain = self.plain()?;
+        // The library is given only what can be read, so that nothing foreign reaches an overflow in it.
+        Figures::of(&plain)?;
         let read: hdrhistogram::Histogram<u64> = Deserializer::new()
             .deserialize(&mut plain.as_slice())
             .map_err(|_| NotAHistogram::Form("its counts cannot be read"))?;
-        let total = read.iter_recorded().try_fold(0u64, |sum, value| sum.checked_add(value.count_at_value()));
-        if total.is_none_or(|total| total > u64::from(u32::MAX)) {
-            return Err(NotAHistogram::TooLarge);
-        }
         Ok(Histogram(read))
     }
 }
@@ -312,6 +396,36 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn figures_are_those_of_the_histogram(values in prop::collection::vec(0u64..70_000_000, 0..60), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+            let Some(packed) = of(&values).pack() else { return Ok(()) };
+            let mut plain = packed.plain().unwrap();
+            // As it is, and with one byte changed and compressed again.
+            for change in [false, true] {
+                if change {
+                    let at = at.index(plain.len());
+                    plain[at] = to;
+                }
+                let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+                std::io::Write::write_all(&mut zlib, &plain).unwrap();
+                let body = zlib.finish().unwrap();
+                let length = u32::try_from(body.len()).unwrap();
+                let again = Packed([&0x1c84_9314u32.to_be_bytes()[..], &length.to_be_bytes(), &body].concat());
+                match (again.unpack(), again.figures()) {
+                    (Ok(histogram), Ok(figures)) => {
+                        let sum = |of: fn(&hdrhistogram::Histogram<u64>, u64) -> u64| -> u128 {
+                            histogram.0.iter_recorded().map(|value| u128::from(value.count_at_value()) * u128::from(of(&histogram.0, value.value_iterated_to()))).sum()
+                        };
+                        prop_assert_eq!(figures.count, histogram.count());
+                        prop_assert_eq!(figures.lowest_us, sum(hdrhistogram::Histogram::lowest_equivalent));
+                        prop_assert_eq!(figures.highest_us, sum(hdrhistogram::Histogram::highest_equivalent));
+                    }
+                    (Err(_), Err(_)) => {}
+                    (unpacked, figures) => prop_assert!(false, "{:?} {:?}", unpacked.map(|one| one.count()), figures),
+                }
+            }
+        }
+
         #[test]
         fn a_percentile_by_rank_is_the_librarys_percentile(values in prop::collection::vec(1u64..60_000_000, 1..300), tenths in 1u32..=1000) {
             let all = of(&values);

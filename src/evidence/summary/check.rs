@@ -9,7 +9,7 @@ use crate::evidence::chain::LAST_SEQ;
 use crate::evidence::json::NotRead;
 use crate::evidence::rotation;
 use crate::evidence::summary::{IntervalPart, LinkPart, Phases, ProbePart, Summary};
-use crate::measure::histogram::{HIGHEST_US, Histogram, Packed};
+use crate::measure::histogram::Packed;
 use crate::measure::outcome::Outcome;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -254,67 +254,26 @@ fn spread(
     expected: u64,
     clamped: bool,
 ) -> Result<(), Malformed> {
-    let histogram = packed.map(Packed::unpack).transpose().map_err(|fault| Malformed::new(at, fault.to_string()))?;
-    let count = histogram.as_ref().map_or(0, Histogram::count);
-    rule(count == expected, at, || format!("the histogram holds {count} values, the outcomes give {expected}"))?;
+    let figures = packed.map(Packed::figures).transpose().map_err(|fault| Malformed::new(at, fault.to_string()))?;
+    let figures = figures.unwrap_or_default();
+    rule(figures.count == expected, at, || {
+        format!("the histogram holds {} values, the outcomes give {expected}", figures.count)
+    })?;
     let Some(sum) = sum_ns.map(u128::from) else { return Ok(()) };
-    let (lowest, highest) = histogram.as_ref().map_or((0, 0), sums_ns);
+    // Each value was somewhere in its bucket, and rounded to a microsecond, to whichever side.
+    let count = u128::from(figures.count);
+    let (lowest, highest) = (figures.lowest_us.saturating_sub(count) * 1000, (figures.highest_us + count) * 1000);
     rule(sum >= lowest && (clamped || sum <= highest), at, || {
         format!("a sum of {sum} ns is not one of the histogram's values, {lowest} to {highest} ns")
     })
-}
-
-/// The bounds of the exact sum of a histogram's values: each was somewhere in its bucket, and rounded to a microsecond,
-/// to whichever side.
-fn sums_ns(histogram: &Histogram) -> (u128, u128) {
-    histogram.recorded().fold((0, 0), |(low, high), (highest_us, count)| {
-        let lowest_us = highest_us - (width_us(highest_us) - 1);
-        let count = u128::from(count);
-        (low + count * u128::from(lowest_us.saturating_sub(1)) * 1000, high + count * u128::from(highest_us + 1) * 1000)
-    })
-}
-
-/// How many microseconds share the bucket of this one: with three significant digits, 2,048 steps to each power of two.
-pub(super) fn width_us(value_us: u64) -> u64 {
-    1 << value_us.clamp(2047, 2 * HIGHEST_US).ilog2().saturating_sub(10)
 }
 
 fn phases(phases: Option<&Phases>) -> Result<(), Malformed> {
     let Some(phases) = phases else { return Ok(()) };
     for (name, packed) in phases.all() {
         if let Some(packed) = packed {
-            packed.unpack().map_err(|fault| Malformed::new(format!("phases_us.{name}"), fault.to_string()))?;
+            packed.figures().map_err(|fault| Malformed::new(format!("phases_us.{name}"), fault.to_string()))?;
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_buckets_width_is_that_of_the_histogram(value in 0u64..60_000_000, others in prop::collection::vec(0u64..60_000_000, 0..20)) {
-            let mut one = Histogram::new();
-            one.record_us(value);
-            let (highest, _) = one.recorded().next().unwrap();
-            let lowest = highest - (width_us(highest) - 1);
-            prop_assert!(lowest <= value && value <= highest);
-            prop_assert_eq!(width_us(lowest), width_us(highest));
-            // The next bucket begins right after it.
-            let mut two = Histogram::new();
-            two.record_us(lowest);
-            prop_assert_eq!(two.recorded().next().unwrap().0, highest);
-            let mut all = Histogram::new();
-            let mut sum = 0u128;
-            for value in others {
-                all.record_us(value);
-                sum += u128::from(value) * 1000;
-            }
-            let (low, high) = sums_ns(&all);
-            prop_assert!(low <= sum && sum <= high);
-        }
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::summary::check::width_us;
 use crate::evidence::summary::{IntervalPart, Phases, ProbePart};
 use crate::measure::histogram::{NotAHistogram, Packed};
 use crate::measure::interval::{Interval, Phase, Spread};
@@ -95,16 +94,15 @@ impl IntervalPart {
     }
 }
 
-/// A histogram with its sum, said or derived as HdrHistogram derives a mean: from the middle of each bucket.
+/// A histogram with its sum, said or derived from the middle of each bucket, as HdrHistogram derives a mean.
 fn spread(packed: Option<&Packed>, sum_ns: Option<u64>) -> Result<Option<Spread>, NotAHistogram> {
     let Some(packed) = packed else { return Ok(None) };
     let sum_ns = match sum_ns {
         Some(sum) => sum,
-        None => packed.unpack()?.recorded().fold(0u64, |sum, (highest, count)| {
-            let width = width_us(highest);
-            let middle = highest - (width - 1) + (width >> 1);
-            sum.saturating_add(count.saturating_mul(middle).saturating_mul(1000))
-        }),
+        None => {
+            let figures = packed.figures()?;
+            u64::try_from((figures.lowest_us + figures.highest_us) * 500).unwrap_or(u64::MAX)
+        }
     };
     Ok(Some(Spread { histogram: packed.clone(), sum_ns }))
 }

@@ -146,7 +146,7 @@ fn what_the_page_demands_may_not_be_absent() {
         (INTERVAL, "from seconds outcomes reasons duplicates reordered kernel_stamped rtt_us ipdv_us"),
         ("/link/0", "interface carrier changes rx_bytes tx_bytes"),
         ("/outages/0", "probe from definition side evidence"),
-        ("/verdicts/0", "contract version service objective period result target"),
+        ("/verdicts/0", "contract version objective period result target"),
     ] {
         places.extend(names.split(' ').map(|name| format!("{at}/{name}")));
     }

@@ -1,0 +1,11 @@
+//! A contract from others: read, or refused with its faults.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Err(faults) = wanproof::sla::contract::parse(text, "contract.toml") {
+        assert!(!faults.is_empty());
+    }
+});
