@@ -12,6 +12,7 @@ use foreign::{Foreign, SUMMARY, b64, digest, verify};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wanproof::base::time::{Clock as _, SystemClock};
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::archive::{Archive, ArchiveError};
 use wanproof::collector::{self, Central};
@@ -86,7 +87,8 @@ impl Desk {
     async fn agents(&self) -> Value {
         let database = self.at.path().join("c/collector.db");
         let archive = Archive::open_existing(&database).unwrap();
-        let now = "2026-11-24T00:00:00Z".parse().unwrap();
+        // As an operator looks at it a day later.
+        let now = SystemClock.now().wall + Duration::from_secs(86_400);
         let rows = archive.agents().unwrap();
         serde_json::to_value(rows.into_iter().map(|row| collector::fleet::view(row, 3, now)).collect::<Vec<_>>())
             .unwrap()

@@ -105,10 +105,10 @@ pub fn last(material: &Material) -> Option<Wall> {
 /// # Errors
 /// When the contract or the facts have faults, or the summaries and receipts do not verify by the keys given.
 pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> {
-    let (contract, used) = resolve(which, &material.contracts)?;
+    let Resolved { contract, files } = resolve(which, &material.contracts)?;
     let case = facts::parse(&material.facts, "facts.json").map_err(BundleFault::Faults)?;
     let mut members: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for (written, text) in used {
+    for (written, text) in files {
         members.insert(contract_name(&written), text.as_bytes().to_vec());
     }
     members.insert("facts.json".to_owned(), material.facts.as_bytes().to_vec());
@@ -214,8 +214,14 @@ fn verified(material: &Material) -> (Verdict, Vec<(String, Summary)>) {
     (verdict, all)
 }
 
-/// The contract, with its parents, and the files that it rests on.
-fn resolve<'a>(which: &Which, texts: &'a [String]) -> Result<(Contract, Vec<(Written, &'a String)>), BundleFault> {
+/// A contract with its parents, and the files that it rests on.
+struct Resolved<'a> {
+    contract: Contract,
+    files: Vec<(Written, &'a String)>,
+}
+
+/// The contract that is judged by, among some files.
+fn resolve<'a>(which: &Which, texts: &'a [String]) -> Result<Resolved<'a>, BundleFault> {
     let mut all = Vec::new();
     for (at, text) in texts.iter().enumerate() {
         let written = Written::read(text, &format!("contract {at}")).map_err(BundleFault::Faults)?;
@@ -240,7 +246,7 @@ fn resolve<'a>(which: &Which, texts: &'a [String]) -> Result<(Contract, Vec<(Wri
     let parents: Vec<Written> = line.iter().map(|(written, _)| written.clone()).collect();
     let contract = contract::resolve(&own.0, &parents).map_err(BundleFault::Faults)?;
     line.insert(0, own);
-    Ok((contract, line))
+    Ok(Resolved { contract, files: line })
 }
 
 /// All the time that judging a period may look at.

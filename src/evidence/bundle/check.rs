@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::bundle::{
-    Claim, Which, claim, claim_text, contract_name, judged, key_text, page, resolve, verdict_text, zip,
+    Claim, Resolved, Which, claim, claim_text, contract_name, judged, key_text, page, resolve, verdict_text, zip,
 };
 use crate::evidence::digest::Digest;
 use crate::evidence::key::PublicKey;
@@ -91,11 +91,11 @@ impl Rest<'_> {
         let in_folder = self.members.iter().filter(|(name, _)| name.starts_with("contracts/"));
         let texts: Vec<String> = in_folder.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect();
         let which = Which { id: said.contract.clone(), version: said.version };
-        let (contract, used) = match resolve(&which, &texts) {
+        let Resolved { contract, files } = match resolve(&which, &texts) {
             Ok(resolved) => resolved,
             Err(fault) => return verdict.find(&self.at("contracts"), fault),
         };
-        for (written, text) in &used {
+        for (written, text) in &files {
             let name = contract_name(written);
             if self.members.get(&name).map(Vec::as_slice) != Some(text.as_bytes()) {
                 verdict.find(&self.at(&name), "it does not hold the contract that it is named after");

@@ -48,7 +48,7 @@ pub fn page(contract: &Contract, case: &Case, report: &Report, summaries: &[Summ
         "<h2>How to check this</h2>\n<p>This page is for people. What it says follows from the signed summaries beside it \
          in the bundle: <code>wanproof verify --key AGENT.jwk --key COLLECTOR.jwk BUNDLE.zip</code> recomputes all of it.</p>\n",
     );
-    let _ = write!(to, "{}</body></html>\n", written_by(SOFTWARE));
+    let _ = writeln!(to, "{}</body></html>", written_by(SOFTWARE));
     to
 }
 
