@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
+use crate::agent::hooks::Hooks;
 use crate::agent::inquest::{Attribution, Inquest};
 use crate::agent::judge::{Judge, News};
 use crate::agent::live::{Live, Window};
@@ -33,6 +34,7 @@ use crate::store::intervals::Series;
 use crate::store::keyfile::{self, KeyFault, Origin};
 use crate::store::{Found, Store, StoreError};
 
+pub mod hooks;
 pub mod inquest;
 pub mod judge;
 pub mod live;
@@ -43,10 +45,12 @@ pub mod review;
 pub mod shipper;
 pub mod summariser;
 pub mod terms;
+mod web;
 
 /// A summary's span where no collector says another.
 const EVERY: Duration = Duration::from_secs(300);
-/// How long the last summary may take to be shipped on a stop; it is shipped at the next start otherwise.
+/// How long the last summary may take to be shipped on a stop; it is shipped at the next start otherwise. And how long the
+/// hooks may then take.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How often the interfaces that lead to the targets are looked for.
 const WAYS: Duration = Duration::from_secs(30);
@@ -105,10 +109,14 @@ pub async fn run(
         }
         info!(probes = config.probes.len(), site = config.site, "measuring");
         let next = session.work(&mut orders).await;
-        session.end().await?;
+        let hooks = session.end().await?;
         match next {
+            // Whoever was to be told by the old configuration still is, meanwhile.
             Some(new) => config = *new,
-            None => return Ok(()),
+            None => {
+                hooks.end(FAREWELL).await;
+                return Ok(());
+            }
         }
     }
 }
@@ -119,6 +127,7 @@ struct Session {
     ledger: Ledger,
     judge: Judge,
     inquest: Inquest,
+    hooks: Hooks,
     live: Live,
     terms: Terms,
     recorder: Recorder,
@@ -202,6 +211,7 @@ impl Session {
             ledger,
             judge,
             inquest,
+            hooks: Hooks::start(&config.hooks),
             live,
             terms,
             recorder,
@@ -281,6 +291,7 @@ impl Session {
             News::Opened(key, mut outage) => {
                 self.inquest.opened(key, &mut outage, self.ways.get(probe).and_then(Option::as_deref));
                 self.judge.attributed(key, &outage.side, &outage.evidence);
+                self.hooks.tell(&outage);
                 self.recorder.opened(key, outage);
             }
             News::Closed(key, mut outage, to) => {
@@ -288,7 +299,9 @@ impl Session {
                 self.recorder.closed(key, to);
                 if let Some(found) = self.inquest.closed(key, &outage) {
                     self.attribute(&found);
+                    (outage.side, outage.evidence) = (found.side, found.evidence);
                 }
+                self.hooks.tell(&outage);
             }
             News::State(probe, state) => self.live.state(probe, state),
         }
@@ -386,7 +399,8 @@ impl Session {
     }
 
     /// Ceases to send, waits for what is in the air, closes the books, signs, and ships what it can.
-    async fn end(mut self) -> Result<(), AgentError> {
+    /// Those who are told of outages may not have been told of the last ones yet.
+    async fn end(mut self) -> Result<Hooks, AgentError> {
         let mut events = Vec::new();
         let now = self.prober.cease(&mut events);
         self.take(&mut events, now);
@@ -413,7 +427,8 @@ impl Session {
         tokio::task::spawn_blocking(move || writer.join())
             .await
             .map_err(|error| AgentError::Other(error.to_string()))?
-            .map_err(|_| AgentError::Other("the writer's thread failed".to_owned()))
+            .map_err(|_| AgentError::Other("the writer's thread failed".to_owned()))?;
+        Ok(self.hooks)
     }
 }
 

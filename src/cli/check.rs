@@ -66,11 +66,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 
 /// What a configuration asks for and does not get from this version.
 fn notes(config: &AgentConfig) -> Vec<&'static str> {
-    let hooks = config.hooks.webhook.is_some() || !config.hooks.command.is_empty();
-    let asked = [
-        (config.metrics.is_some(), "[metrics] is read, but this version serves no metrics yet"),
-        (hooks, "[hooks] is read, but this version tells nobody of outages yet"),
-    ];
+    let asked = [(config.metrics.is_some(), "[metrics] is read, but this version serves no metrics yet")];
     asked.into_iter().filter(|(asked, _)| *asked).map(|(_, note)| note).collect()
 }
 

@@ -1,11 +1,9 @@
 //! `wanproof outages`: when was the line bad?
 
-use serde::Serialize;
-
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::source::{Source, since};
 use crate::cli::{Exit, Failure, print};
-use crate::store::outages::Outage;
+use crate::store::outages::{Outage, Shown};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -18,35 +16,6 @@ pub struct Args {
     /// One JSON array instead of a table
     #[arg(long)]
     json: bool,
-}
-
-/// An outage as JSON shows it.
-#[derive(Debug, Serialize)]
-pub struct Shown<'a> {
-    service: Option<&'a str>,
-    probe: &'a str,
-    from: Wall,
-    to: Option<Wall>,
-    seconds: Option<f64>,
-    definition: &'a str,
-    side: &'a str,
-    evidence: &'a serde_json::Value,
-}
-
-impl<'a> From<&'a Outage> for Shown<'a> {
-    fn from(outage: &'a Outage) -> Self {
-        Self {
-            service: outage.service.as_deref(),
-            probe: &outage.probe,
-            from: outage.from,
-            to: outage.to,
-            #[expect(clippy::cast_precision_loss, reason = "milliseconds of an outage are far below 2^53")]
-            seconds: outage.to.map(|to| (to.nanos_since(outage.from) / 1_000_000) as f64 / 1000.0),
-            definition: &outage.definition,
-            side: &outage.side,
-            evidence: &outage.evidence,
-        }
-    }
 }
 
 /// Runs it.

@@ -147,10 +147,7 @@ fn agent(root: &Section<'_>, beside: &Path) -> Option<AgentConfig> {
         }
         listen
     });
-    let hooks = root.section("hooks").map_or_else(Hooks::default, |section| Hooks {
-        webhook: section.text("webhook"),
-        command: section.texts("command").unwrap_or_default(),
-    });
+    let hooks = root.section("hooks").map_or_else(Hooks::default, |section| hooks(&section));
     let defaults = root.section("defaults").map_or_else(Written::default, |mut section| {
         section.call("[defaults]".to_owned());
         Written::read(&section, beside)
@@ -255,6 +252,19 @@ fn keep(section: &Section<'_>) -> Keep {
         section.fault("outbox_bytes is more than max_bytes, which the outbox is part of");
     }
     keep
+}
+
+fn hooks(section: &Section<'_>) -> Hooks {
+    let webhook = section.text("webhook");
+    if let Some(Err(what)) = webhook.as_deref().map(split_url) {
+        // It may hold a secret.
+        section.fault(format_args!("webhook: {what}"));
+    }
+    let command = section.texts("command").unwrap_or_default();
+    if command.first().is_some_and(String::is_empty) {
+        section.fault("command: its first word names the program, and is empty");
+    }
+    Hooks { webhook, command }
 }
 
 #[cfg(test)]

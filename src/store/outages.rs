@@ -1,6 +1,7 @@
 //! Outages: opened and closed as they happen.
 
 use rusqlite::{Row, params};
+use serde::Serialize;
 
 use crate::base::time::Wall;
 use crate::store::{Store, StoreError};
@@ -22,6 +23,35 @@ pub struct Outage {
     pub side: String,
     /// What was seen around it.
     pub evidence: serde_json::Value,
+}
+
+/// An outage as JSON shows it; `to` and `seconds` are null while it lasts.
+#[derive(Debug, Serialize)]
+pub struct Shown<'a> {
+    service: Option<&'a str>,
+    probe: &'a str,
+    from: Wall,
+    to: Option<Wall>,
+    seconds: Option<f64>,
+    definition: &'a str,
+    side: &'a str,
+    evidence: &'a serde_json::Value,
+}
+
+impl<'a> From<&'a Outage> for Shown<'a> {
+    fn from(outage: &'a Outage) -> Self {
+        Self {
+            service: outage.service.as_deref(),
+            probe: &outage.probe,
+            from: outage.from,
+            to: outage.to,
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds of an outage are far below 2^53")]
+            seconds: outage.to.map(|to| (to.nanos_since(outage.from) / 1_000_000) as f64 / 1000.0),
+            definition: &outage.definition,
+            side: &outage.side,
+            evidence: &outage.evidence,
+        }
+    }
 }
 
 /// The number of an outage in this database.

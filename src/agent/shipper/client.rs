@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Certificate, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
 use crate::agent::shipper::Waiting;
+use crate::agent::web;
 use crate::evidence::digest::Digest;
 use crate::evidence::enrol::Enrolled;
 use crate::evidence::problem::{Kind, Problem};
@@ -51,14 +52,7 @@ impl Unanswered {
 
 impl From<reqwest::Error> for Unanswered {
     fn from(error: reqwest::Error) -> Self {
-        // reqwest's own text says little; the causes say why.
-        let mut what = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            what = format!("{what}: {inner}");
-            cause = inner.source();
-        }
-        Self::new(what)
+        Self::new(web::told(&error))
     }
 }
 
@@ -95,27 +89,13 @@ pub struct Client {
 
 impl Client {
     pub fn new(url: &str, ca: Option<&str>) -> Result<Self, ClientFault> {
-        // The only provider that is compiled in; where another part of this process was first, it is the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("wanproof/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
+        let builder = web::client(url, ca)
+            .map_err(ClientFault::Ca)?
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
             .timeout(WHOLE)
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_max_idle_per_host(1);
-        let parsed = reqwest::Url::parse(url).ok();
-        let plain = parsed.as_ref().is_some_and(|url| url.scheme() == "http");
-        if let Some(ca) = ca {
-            builder = builder.tls_certs_only(Certificate::from_pem_bundle(ca.as_bytes()).map_err(ClientFault::Ca)?);
-        } else if plain {
-            // No TLS is spoken, so a host without any certificates will do.
-            builder = builder.tls_certs_only([]);
-        }
-        if parsed.as_ref().and_then(reqwest::Url::host_str).is_some_and(is_loopback) {
-            builder = builder.no_proxy();
-        }
         Ok(Self { http: builder.build().map_err(ClientFault::Tls)?, url: url.trim_end_matches('/').to_owned() })
     }
 
@@ -161,11 +141,6 @@ impl Client {
         }
         Ok(ShipAnswer::Results(results))
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Reads an answer, within its limit; what says "later" is told as that.
