@@ -6,6 +6,7 @@
 pub mod agent;
 #[cfg(feature = "collector")]
 pub mod collector;
+pub mod contracts;
 #[cfg(feature = "agent")]
 pub mod probe;
 pub mod written;

@@ -15,6 +15,7 @@
 
 pub mod base;
 pub mod cli;
+pub mod config;
 pub mod evidence;
 pub mod measure;
 pub mod sla;
@@ -24,8 +25,6 @@ pub mod store;
 pub mod agent;
 #[cfg(feature = "collector")]
 pub mod collector;
-#[cfg(any(feature = "agent", feature = "collector"))]
-pub mod config;
 #[cfg(feature = "agent")]
 pub mod net;
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -80,7 +81,7 @@ fn the_units_are_sound_to_systemd() {
         let path = dir.path().join(unit);
         std::fs::write(&path, text.replace("/usr/local/bin/wanproof", env!("CARGO_BIN_EXE_wanproof"))).unwrap();
         let Ok(output) = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output() else {
-            eprintln!("skipped: systemd-analyze is not installed");
+            let _ = writeln!(std::io::stderr(), "skipped: systemd-analyze is not installed");
             return;
         };
         let said = String::from_utf8_lossy(&output.stderr);

@@ -112,10 +112,7 @@ pub fn review(
 fn needed(contract: &Contract, period: Period) -> Span {
     let zone = &contract.agreement.timezone;
     let whole = Stretch::holding(Every::Month, period.last(), zone).span;
-    let own = contract
-        .objectives
-        .iter()
-        .map(|objective| Stretch::holding(objective.aggregate.every, period.last(), zone).span);
-    let from = own.map(|span| span.from).min().unwrap_or(whole.from).min(whole.from);
-    Span::new(from - LEAD, whole.to)
+    let own = contract.objectives.iter().map(|each| Stretch::holding(each.aggregate.every, period.last(), zone).span);
+    let (from, to) = own.fold((whole.from, whole.to), |(from, to), span| (from.min(span.from), to.max(span.to)));
+    Span::new(from - LEAD, to)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::agent::review::Judged;
 use crate::config::agent::AgentConfig;
+use crate::config::contracts::parents_beside;
 use crate::config::written::Faults;
 use crate::evidence::digest::Digest;
 use crate::evidence::summary::ContractRef;
@@ -119,10 +120,11 @@ fn read(paths: &[PathBuf], faults: &mut Vec<String>) -> Vec<Loaded> {
     let mut files = Vec::new();
     for path in paths {
         match std::fs::read_to_string(path) {
-            Ok(text) => files.push((shown(path), text)),
+            Ok(text) => files.push((path.clone(), text)),
             Err(error) => faults.push(format!("{}: it cannot be read: {error}", shown(path))),
         }
     }
+    let files = with_parents(files);
     let loaded = |(contract, toml): (Contract, String)| {
         let agreement = &contract.agreement;
         let file = ContractFile {
@@ -141,6 +143,21 @@ fn read(paths: &[PathBuf], faults: &mut Vec<String>) -> Vec<Loaded> {
             faults.push(format!("contract {} version {} is named twice", next.file.id, next.file.version));
         }
         all.push(next);
+    }
+    all
+}
+
+/// Files with the parents that lie beside them, named once each.
+fn with_parents(files: Vec<(PathBuf, String)>) -> Vec<(String, String)> {
+    let read = |(path, text): &(PathBuf, String)| Written::read(text, &shown(path)).ok();
+    let mut known: Vec<Written> = files.iter().filter_map(read).collect();
+    let mut all: Vec<(String, String)> = files.iter().map(|(path, text)| (shown(path), text.clone())).collect();
+    for (path, text) in &files {
+        let Ok(own) = Written::read(text, &shown(path)) else { continue };
+        for (parent, text) in parents_beside(path, &own, &known) {
+            all.push((parent.file().to_owned(), text));
+            known.push(parent);
+        }
     }
     all
 }

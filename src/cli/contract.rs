@@ -8,6 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::cli::{Exit, Failure, print, verdict};
+use crate::config::contracts::parents_beside;
 use crate::sla::contract::{Written, resolve};
 use crate::sla::{Contract, Fault, facts};
 
@@ -129,35 +130,8 @@ impl Loaded {
 /// Resolves a contract with those given, and where one of its line is still missing, with those in its directory.
 fn with_parents(own: &Loaded, others: &[Written]) -> Result<Contract, Vec<Fault>> {
     let mut known = others.to_vec();
-    if is_missing(&own.written, &known) {
-        known.extend(beside(&own.path, &known));
-    }
+    known.extend(parents_beside(&own.path, &own.written, others).into_iter().map(|(written, _)| written));
     resolve(&own.written, &known)
-}
-
-/// Whether a parent of a contract, or a parent of its parent, is not among the known.
-fn is_missing(own: &Written, known: &[Written]) -> bool {
-    let mut met = BTreeSet::new();
-    let mut next = own.parent();
-    while let Some(id) = next.filter(|id| met.insert((*id).to_owned())) {
-        let Some(parent) = known.iter().find(|written| written.id() == Some(id)) else { return true };
-        next = parent.parent();
-    }
-    false
-}
-
-/// The contracts in the directory of a file whose ids are not known yet; what is no contract there is left alone.
-fn beside(path: &Path, known: &[Written]) -> Vec<Written> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|found| found.extension().is_some_and(|extension| extension == "toml") && found != path);
-    paths.sort();
-    let read = paths.iter().filter_map(|path| Written::read(&std::fs::read_to_string(path).ok()?, &shown(path)).ok());
-    read.filter(|written| written.id().is_some_and(|id| known.iter().all(|other| other.id() != Some(id)))).collect()
 }
 
 /// A contract that is right.
