@@ -13,6 +13,7 @@ use crate::agent::hooks::Hooks;
 use crate::agent::inquest::{Attribution, Inquest};
 use crate::agent::judge::{Judge, News};
 use crate::agent::live::{Live, Window};
+use crate::agent::metrics::Metrics;
 use crate::agent::outbox::Recorded;
 use crate::agent::prober::{Pace, Prober, World};
 use crate::agent::recorder::Recorder;
@@ -38,6 +39,7 @@ pub mod hooks;
 pub mod inquest;
 pub mod judge;
 pub mod live;
+pub mod metrics;
 pub mod outbox;
 pub mod prober;
 pub mod recorder;
@@ -128,6 +130,7 @@ struct Session {
     judge: Judge,
     inquest: Inquest,
     hooks: Hooks,
+    metrics: Option<Metrics>,
     live: Live,
     terms: Terms,
     recorder: Recorder,
@@ -201,6 +204,8 @@ impl Session {
         let shown = live.clone();
         let window = tokio::task::spawn_local(async move { window.serve(&shown).await });
         let courier = Courier::send_off(config, &key, &recorder)?;
+        let shown = |listen| Metrics::start(listen, config.probes.len(), live.clone(), recorder.clone());
+        let metrics = config.metrics.map(shown);
         let inquest = Inquest::new(&config.probes, live.clone());
         let prober = Prober::new(config.probes.clone(), World::system(Pace::Thrifty));
         // The book begins when probing does.
@@ -212,6 +217,7 @@ impl Session {
             judge,
             inquest,
             hooks: Hooks::start(&config.hooks),
+            metrics,
             live,
             terms,
             recorder,
@@ -270,6 +276,9 @@ impl Session {
         for event in events.drain(..) {
             self.ledger.apply(&event, &mut self.told);
             self.live.apply(&event);
+            if let Some(metrics) = &self.metrics {
+                metrics.apply(&event);
+            }
             if let Event::Address { probe, .. } = event {
                 self.moved.insert(probe.0 as usize);
             }
@@ -421,6 +430,9 @@ impl Session {
             courier.end().await;
         }
         self.window.abort();
+        if let Some(metrics) = self.metrics.take() {
+            metrics.end().await;
+        }
         self.recorder.stop();
         let writer = self.writer;
         // The writer's last commit may take a while on slow flash; other tasks need not run any more.

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::agent::terms::Terms;
 use crate::cli::source::USUAL;
 use crate::cli::{Exit, Failure, print};
-use crate::config::agent::{self, AgentConfig};
+use crate::config::agent::{self, AgentConfig, Keep};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -66,8 +66,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 
 /// What a configuration asks for and does not get from this version.
 fn notes(config: &AgentConfig) -> Vec<&'static str> {
-    let asked = [(config.metrics.is_some(), "[metrics] is read, but this version serves no metrics yet")];
-    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, note)| note).collect()
+    let usual = Keep::default();
+    let rolls_up = config.keep.hours != usual.hours || config.keep.days != usual.days;
+    let note = "keep_hours and keep_days are read, but this version rolls nothing up yet";
+    rolls_up.then_some(note).into_iter().collect()
 }
 
 /// A collector's configuration names its database, which an agent's never does.

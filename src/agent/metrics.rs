@@ -1,0 +1,243 @@
+//! What the agent shows to Prometheus: a page of metrics, by HTTP, on an address that the configuration names.
+//!
+//! It counts from the agent's start, or its last reload. Histograms have fixed buckets, which take some hundred bytes for each
+//! probe; exact percentiles are `wanproof histogram`'s.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
+
+use crate::agent::live::Live;
+use crate::agent::recorder::Recorder;
+use crate::measure::event::Event;
+use crate::measure::outcome::Outcome;
+
+mod page;
+
+use page::{Form, Kind, Page, Spread};
+
+/// Guests at one time; more wait at the door.
+const GUESTS: usize = 8;
+/// How long one may stay.
+const STAY: Duration = Duration::from_secs(10);
+/// How long the database may take to answer; else the page is without it.
+const STORE: Duration = Duration::from_secs(2);
+/// How soon an address that cannot be had is tried again.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// The metrics, counted and shown.
+#[derive(Debug)]
+pub struct Metrics {
+    book: Rc<RefCell<Book>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Book {
+    probes: Vec<Counts>,
+    send_lag: Spread,
+    receive_lag: Spread,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    /// In the order of [`Outcome::ALL`].
+    outcomes: [u64; Outcome::ALL.len()],
+    rtt: Spread,
+}
+
+/// What the page is made of.
+#[derive(Clone)]
+struct Sources {
+    book: Rc<RefCell<Book>>,
+    live: Live,
+    recorder: Recorder,
+}
+
+impl Metrics {
+    /// Counts for so many probes, and shows it at `listen`; an address that cannot be had is tried again, and the agent measures
+    /// meanwhile. It needs a `LocalSet`.
+    #[must_use]
+    pub fn start(listen: SocketAddr, probes: usize, live: Live, recorder: Recorder) -> Self {
+        let book = Book {
+            probes: vec![Counts::default(); probes],
+            send_lag: Spread::default(),
+            receive_lag: Spread::default(),
+        };
+        let book = Rc::new(RefCell::new(book));
+        let sources = Sources { book: Rc::clone(&book), live, recorder };
+        Self { book, task: tokio::task::spawn_local(serve(listen, sources)) }
+    }
+
+    /// Takes what the prober says.
+    pub fn apply(&self, event: &Event) {
+        let mut book = self.book.borrow_mut();
+        let nanos = |length: Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+        match event {
+            Event::Settled(settled) => {
+                let Some(counts) = book.probes.get_mut(settled.probe.0 as usize) else { return };
+                let place = Outcome::ALL.iter().position(|&each| each == settled.outcome);
+                counts.outcomes[place.expect("ALL has every outcome")] += 1;
+                if let Some(rtt) = settled.rtt_ns {
+                    counts.rtt.record_ns(rtt);
+                }
+            }
+            Event::Lag { send, receive } => {
+                book.send_lag.record_ns(nanos(*send));
+                book.receive_lag.record_ns(nanos(*receive));
+            }
+            _ => {}
+        }
+    }
+
+    /// Shows nothing any more; its address is free afterwards.
+    pub async fn end(self) {
+        self.task.abort();
+        // It was aborted, which is no news.
+        let _ = self.task.await;
+    }
+}
+
+async fn serve(listen: SocketAddr, sources: Sources) {
+    let listener = door(listen).await;
+    let room = Arc::new(Semaphore::new(GUESTS));
+    // Guests go when the door does.
+    let mut guests = tokio::task::JoinSet::new();
+    loop {
+        while guests.try_join_next().is_some() {}
+        let place = Arc::clone(&room).acquire_owned().await.expect("it is never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let sources = sources.clone();
+                guests.spawn_local(async move {
+                    if tokio::time::timeout(STAY, attend(stream, sources)).await.is_err() {
+                        debug!("a guest of the metrics took too long");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                debug!(%error, "a guest of the metrics could not be let in");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn door(listen: SocketAddr) -> TcpListener {
+    let mut told = false;
+    loop {
+        match TcpListener::bind(listen).await {
+            Ok(listener) => {
+                let at = listener.local_addr().unwrap_or(listen);
+                info!("metrics are at http://{at}/metrics");
+                return listener;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    warn!(%listen, %error, "metrics cannot be shown at this address; it is tried again");
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+async fn attend(stream: TcpStream, sources: Sources) {
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let sources = sources.clone();
+        async move { Ok::<_, Infallible>(answer(&request, &sources).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(STAY).max_buf_size(16 * 1024).keep_alive(false);
+    if let Err(error) = http.serve_connection(TokioIo::new(stream), answer).await {
+        debug!(%error, "a guest of the metrics left early");
+    }
+}
+
+async fn answer(request: &Request<Incoming>, sources: &Sources) -> Response<Full<Bytes>> {
+    let plain = |status, text: &'static str| {
+        let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+        *response.status_mut() = status;
+        response
+    };
+    if request.uri().path() != "/metrics" {
+        return plain(StatusCode::NOT_FOUND, "metrics are at /metrics\n");
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "metrics are read by GET\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let accept = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let form = Form::wanted(&accept.collect::<Vec<_>>().join(","));
+    let mut response = Response::new(Full::new(Bytes::from(sources.page(form).await)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
+    response
+}
+
+impl Sources {
+    async fn page(&self, form: Form) -> String {
+        let asked = self.recorder.ask(|store| Ok((store.tally()?, store.bytes()?)));
+        let stored = tokio::time::timeout(STORE, asked).await.ok().and_then(Result::ok);
+        let mut page = Page::new(form);
+        page.family(Kind::Info, "wanproof_build", "The program.");
+        page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+        self.probes(&mut page);
+        if let Some((tally, bytes)) = stored {
+            page.family(
+                Kind::Gauge,
+                "wanproof_outbox_summaries",
+                "Summaries that wait for the collector, or were refused.",
+            );
+            page.sample(&[("state", "waiting")], tally.waiting);
+            page.sample(&[("state", "refused")], tally.refused);
+            page.family(Kind::Gauge, "wanproof_outbox_bytes", "Bytes of the summaries that wait.");
+            page.sample(&[], tally.bytes);
+            page.family(Kind::Gauge, "wanproof_store_bytes", "Bytes of the database in use.");
+            page.sample(&[], bytes);
+        }
+        page.end()
+    }
+
+    fn probes(&self, page: &mut Page) {
+        let (now, book) = (self.live.snapshot(), self.book.borrow());
+        let probes = || now.probes.iter().zip(&book.probes);
+        page.family(Kind::Counter, "wanproof_probe_outcomes", "What became of the sends of each probe.");
+        for (probe, counts) in probes() {
+            for (outcome, count) in Outcome::ALL.iter().zip(counts.outcomes) {
+                page.sample(&[("probe", &probe.name), ("outcome", outcome.word())], count);
+            }
+        }
+        let states = ["up", "down", "unknown"];
+        page.family(Kind::StateSet, "wanproof_probe_state", "The state of each probe, by its contract.");
+        probes().for_each(|(probe, _)| page.states(&[("probe", &probe.name)], &states, &probe.state));
+        page.family(Kind::Histogram, "wanproof_probe_rtt_seconds", "Times from a send to its answer, late ones too.");
+        probes().for_each(|(probe, counts)| page.histogram(&[("probe", &probe.name)], &counts.rtt));
+        let lags = [
+            ("wanproof_send_lag_seconds", "How late sends were, whenever the agent was late by 50 ms.", &book.send_lag),
+            ("wanproof_receive_lag_seconds", "How long replies lay unread at such times.", &book.receive_lag),
+        ];
+        for (name, help, lag) in lags {
+            page.family(Kind::Histogram, name, help);
+            page.histogram(&[], lag);
+        }
+        page.family(Kind::StateSet, "wanproof_clock_state", "How the wall clock is kept.");
+        page.states(&[], &["synchronised", "unsynchronised", "unknown"], &now.clock);
+    }
+}
