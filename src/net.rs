@@ -1,5 +1,6 @@
 //! The sockets, and what this host says of its links and its clock.
 
+pub mod alarm;
 pub mod clock;
 pub mod icmp;
 pub mod link;

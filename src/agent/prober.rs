@@ -20,11 +20,12 @@ use tokio::task::JoinSet;
 use crate::base::time::{Clock, Mono, Now, SystemClock};
 use crate::evidence::summary::Carrier;
 use crate::measure::event::{Event, ProbeId, Settled};
-use crate::measure::flight::{Answer, Doubt, Flight, Patience, Time};
+use crate::measure::flight::{Answer, Departure, Doubt, Flight, Patience, Time};
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::{Attempt, Circuit, Family as Wanted, Probe, Test};
 use crate::measure::rtt::{Reading, Timeline};
 use crate::measure::schedule::{Chance, Schedule, Turn, patience};
+use crate::net::alarm::Alarm;
 use crate::net::icmp::{self, Arrival, Best, Drained, Echo, Engine, Family, Heard, Means, Token, Whose};
 use crate::net::requests::Requester;
 use crate::net::resolve::{Resolution, Resolver, Watch};
@@ -115,6 +116,7 @@ pub struct Prober {
     tasks: JoinSet<Done>,
     done: Vec<Done>,
     arrivals: Vec<Arrival>,
+    alarm: Alarm,
     /// When it asked to be woken.
     wake: Mono,
     /// The last pause between two looks at what has come in; it grows while nothing does.
@@ -178,6 +180,8 @@ struct Lane {
     ident: u8,
     /// How many sends in a row were lost.
     silent: u32,
+    /// Whether the last one was not answered: then its link is looked at before the next.
+    trouble: bool,
 }
 
 #[derive(Debug)]
@@ -239,6 +243,7 @@ impl Prober {
             tasks: JoinSet::new(),
             done: Vec::new(),
             arrivals: Vec::new(),
+            alarm: Alarm::new(),
             wake: reading.now.mono,
             quiet: Duration::ZERO,
             sending: Sending::On,
@@ -407,8 +412,18 @@ impl Prober {
         self.shortest = self.shortest.min(probe.period);
         self.born = self.born.wrapping_add(1);
         let wire = (self.born << 24) | (place.0 & PLACES);
-        self.lanes[index] =
-            Some(Lane { probe, wire, kind, address: None, ttl: None, outlet: None, way: None, ident: 0, silent: 0 });
+        self.lanes[index] = Some(Lane {
+            probe,
+            wire,
+            kind,
+            address: None,
+            ttl: None,
+            outlet: None,
+            way: None,
+            ident: 0,
+            silent: 0,
+            trouble: true,
+        });
         place
     }
 
@@ -469,9 +484,8 @@ impl Prober {
 
     async fn sleep(&mut self) {
         let now = self.world.clock.now().mono;
-        let sleep = tokio::time::sleep(self.wake.since(now));
         tokio::select! {
-            () = sleep => {}
+            () = self.alarm.ring(self.wake, now) => {}
             Some(done) = self.tasks.join_next() => {
                 // A task that panicked settles nothing; its send's deadline does.
                 self.done.extend(done.ok());
@@ -497,8 +511,8 @@ impl Prober {
                 self.flight.attempted(probe, send, attempt, events);
             }
         }
-        self.flight.expire(self.outlets.heard(begun), events);
-        self.rotate(&events[known..]);
+        self.expire(begun, events);
+        self.learn(&events[known..]);
         let until = self.send((begun, unobserved), known, events);
         if late > TOLD_LAG {
             events.push(Event::Lag { send: late, receive });
@@ -577,11 +591,24 @@ impl Prober {
         None
     }
 
-    /// Moves probes that nobody answers to another identifier.
-    fn rotate(&mut self, events: &[Event]) {
+    /// Gives up what was waited for long enough. What did not leave this host while its link has no carrier was not sent.
+    fn expire(&mut self, now: Mono, events: &mut Vec<Event>) {
+        let heard = self.outlets.heard(now);
+        let (lanes, ways) = (&self.lanes, &mut self.ways);
+        let excuse = |probe: ProbeId, departure: Departure| {
+            let way = lanes.get(probe.0 as usize)?.as_ref()?.way?;
+            let down = departure == Departure::Unseen && ways.carrier(way, now) == Carrier::Down;
+            down.then_some(Reason::CARRIER)
+        };
+        self.flight.expire(heard, excuse, events);
+    }
+
+    /// Takes note of who answers, and moves probes that nobody answers to another identifier.
+    fn learn(&mut self, events: &[Event]) {
         for event in events {
             let Event::Settled(settled) = event else { continue };
             let Some(lane) = self.lanes.get_mut(settled.probe.0 as usize).and_then(Option::as_mut) else { continue };
+            lane.trouble = !settled.outcome.has_rtt();
             match settled.outcome {
                 Outcome::Lost => lane.silent += 1,
                 Outcome::Answered | Outcome::Late => lane.silent = 0,
@@ -677,7 +704,7 @@ impl Prober {
                     lane.outlet = Some(outlet);
                     let way = self.ways.to(lane.way, &lane.probe.circuit, to, now);
                     lane.way = Some(way);
-                    if self.ways.carrier(way, now) == Carrier::Down {
+                    if lane.trouble && self.ways.carrier(way, now) == Carrier::Down {
                         settle(turn, Reason::CARRIER, events);
                     } else if let Err(reason) = self.outlets.queue(outlet, turn, echo) {
                         settle(turn, reason, events);

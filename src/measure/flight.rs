@@ -38,6 +38,15 @@ pub struct Patience {
     pub cutoff: Duration,
 }
 
+/// Whether the kernel said that a send left this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It gave a transmit stamp.
+    Seen,
+    /// It gave none; it may have none to give.
+    Unseen,
+}
+
 /// Why silence says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubt {
@@ -294,8 +303,14 @@ impl Flight {
         }
     }
 
-    /// Gives up what was waited for long enough. `heard` is a moment by which everything that had arrived was read.
-    pub fn expire(&mut self, heard: Mono, events: &mut Vec<Event>) {
+    /// Gives up what was waited for long enough. `heard` is a moment by which everything that had arrived was read; `excuse`
+    /// may know another reason for the silence than the path, told whether the kernel said that the send left.
+    pub fn expire(
+        &mut self,
+        heard: Mono,
+        mut excuse: impl FnMut(ProbeId, Departure) -> Option<Reason>,
+        events: &mut Vec<Event>,
+    ) {
         for (timeout, queue) in &mut self.deadlines {
             while let Some(&(deadline, probe, number)) = queue.front() {
                 // The place may be another probe's by now; its sends have other deadlines.
@@ -313,7 +328,11 @@ impl Flight {
                     break;
                 }
                 queue.pop_front();
-                let reason = send.doubt.map_or(Reason::TIMEOUT, Doubt::reason);
+                let departure = if send.tx.is_some() { Departure::Seen } else { Departure::Unseen };
+                let reason = match send.doubt {
+                    Some(doubt) => doubt.reason(),
+                    None => excuse(probe, departure).unwrap_or(Reason::TIMEOUT),
+                };
                 events.push(Event::Settled(send.closed(probe, reason, None)));
                 self.open -= 1;
                 if let Some(send) = lane.find(number) {
@@ -496,20 +515,31 @@ mod tests {
         desk.sent(0, 0);
         desk.sent(1, 500);
         assert_eq!(desk.flight.next_deadline(), Some(at(2001).at));
-        desk.flight.expire(at(2000).at, &mut desk.events);
+        desk.flight.expire(at(2000).at, |_, _| None, &mut desk.events);
         assert_eq!(desk.told(), "");
-        desk.flight.expire(at(2001).at, &mut desk.events);
+        desk.flight.expire(at(2001).at, |_, _| None, &mut desk.events);
         assert_eq!(desk.told(), "l0");
-        desk.flight.expire(at(9000).at, &mut desk.events);
+        desk.flight.expire(at(9000).at, |_, _| None, &mut desk.events);
         assert_eq!(desk.told(), "l1");
         assert_eq!((desk.flight.in_air(), desk.flight.next_deadline()), (0, None));
+    }
+
+    #[test]
+    fn what_never_left_this_host_may_have_another_reason_for_its_silence() {
+        let mut desk = Desk::new();
+        desk.sent(0, 0);
+        desk.sent(1, 0);
+        desk.flight.departed(PROBE, 1, at(1));
+        let excuse = |_, departure| (departure == Departure::Unseen).then_some(Reason::CARRIER);
+        desk.flight.expire(at(9000).at, excuse, &mut desk.events);
+        assert_eq!(desk.told(), "n0 l1");
     }
 
     #[test]
     fn a_late_reply_does_not_reopen_a_settled_probe() {
         let mut desk = Desk::new();
         desk.sent(0, 0);
-        desk.flight.expire(at(2001).at, &mut desk.events);
+        desk.flight.expire(at(2001).at, |_, _| None, &mut desk.events);
         desk.answer(0, 2500);
         desk.answer(0, 2501);
         assert_eq!(desk.told(), "l0 S0 S0");
@@ -552,7 +582,7 @@ mod tests {
         desk.flight.doubt_all(Doubt::Overflow);
         desk.sent(2, 0);
         desk.answer(1, 30);
-        desk.flight.expire(at(3000).at, &mut desk.events);
+        desk.flight.expire(at(3000).at, |_, _| None, &mut desk.events);
         let [Event::Settled(_), Event::Settled(gap), _] = &desk.events[..] else { panic!("{:?}", desk.events) };
         assert_eq!(gap.reason.as_ref().unwrap().to_string(), "not-observed/gap");
         assert_eq!(desk.told(), "a1 x0 l2");
@@ -566,7 +596,7 @@ mod tests {
         desk.answer(0, 4);
         desk.flight.abandon(&Reason::new(Outcome::NotObserved, "stopped"), &mut desk.events);
         desk.answer(1, 5);
-        desk.flight.expire(at(9000).at, &mut desk.events);
+        desk.flight.expire(at(9000).at, |_, _| None, &mut desk.events);
         assert_eq!(desk.told(), "a0 x1 S1");
     }
 
@@ -577,9 +607,9 @@ mod tests {
         desk.flight.remove(PROBE, &Reason::new(Outcome::NotObserved, "removed"), &mut desk.events);
         desk.flight.add(PROBE, Patience { timeout: 2 * SECOND, cutoff: SECOND });
         desk.sent(5, 1000);
-        desk.flight.expire(at(2500).at, &mut desk.events);
+        desk.flight.expire(at(2500).at, |_, _| None, &mut desk.events);
         assert_eq!(desk.told(), "x5");
-        desk.flight.expire(at(3001).at, &mut desk.events);
+        desk.flight.expire(at(3001).at, |_, _| None, &mut desk.events);
         assert_eq!(desk.told(), "l5");
     }
 
@@ -607,7 +637,7 @@ mod tests {
                 match what {
                     0 | 1 => { desk.sent(next, clock); next += 1; }
                     2 | 3 => desk.answer(number, clock),
-                    4 => { clock += ms; desk.flight.expire(at(clock).at, &mut desk.events); }
+                    4 => { clock += ms; desk.flight.expire(at(clock).at, |_, _| None, &mut desk.events); }
                     _ => {
                         let reason = Reason::new(Outcome::Refused, "ttl-exceeded");
                         desk.flight.refuse(PROBE, number, (reason, None), &mut desk.events);
