@@ -282,7 +282,7 @@ fn the_command_says_it_in_words_in_json_and_by_its_exit_code() {
     );
     assert_eq!((&answer["checked"]["receipts"], &answer["checked"]["gaps"]), (&json!(3), &json!([])));
     let words = String::from_utf8(with_keys(&[&path("x")]).stdout).unwrap();
-    assert!(words.starts_with("verified: 3 summaries and 3 receipts of 1 chains"), "{words}");
+    assert!(words.starts_with("verified: 3 summaries, 3 receipts, 1 chain\n"), "{words}");
     let one = path(&format!("x/{}/1.jws", "07".repeat(16)));
     assert_eq!(with_keys(&[&one]).status.code(), Some(0));
     let text = std::fs::read_to_string(&one).unwrap().replacen("ey", "eA", 1);

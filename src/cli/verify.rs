@@ -8,7 +8,7 @@ use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
 use crate::evidence::bundle;
 use crate::evidence::key::PublicKey;
-use crate::evidence::verify::{Verdict, Verifier};
+use crate::evidence::verify::{Verdict, Verifier, counted};
 #[cfg(feature = "agent")]
 use crate::store::keyfile;
 
@@ -159,11 +159,11 @@ fn add_file(path: &Path, verifier: &mut Verifier) -> Result<(), Failure> {
 fn tell(verdict: &Verdict) -> Result<(), Failure> {
     let checked = &verdict.checked;
     print::line(format_args!(
-        "{}: {} summaries and {} receipts of {} chains",
+        "{}: {}, {}, {}",
         if verdict.ok { "verified" } else { "NOT verified" },
-        checked.summaries,
-        checked.receipts,
-        checked.chains
+        counted(checked.summaries, "summary", "summaries"),
+        counted(checked.receipts, "receipt", "receipts"),
+        counted(checked.chains, "chain", "chains")
     ))?;
     for finding in &verdict.findings {
         print::line(format_args!("  wrong       {}: {}", finding.file, finding.what))?;

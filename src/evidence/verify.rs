@@ -423,7 +423,9 @@ impl Verifier {
             }
         }
         if let Some((delay, to)) = late {
-            let delay = format_duration(std::time::Duration::from_secs(delay.as_secs()));
+            let step = if delay.as_secs() == 0 { 1_000_000 } else { 1_000_000_000 };
+            let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+            let delay = format_duration(std::time::Duration::from_nanos(nanos / step * step));
             proved.push(format!(
                 "each of those with a receipt was made before the collector received it; the latest, for the span that \
                  ended at {to}, {delay} after its end"
@@ -459,7 +461,9 @@ impl Verifier {
     }
 }
 
-fn counted(count: u64, one: &str, many: &str) -> String {
+/// So many of something, in words.
+#[must_use]
+pub fn counted(count: u64, one: &str, many: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }
 
