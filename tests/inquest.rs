@@ -57,8 +57,12 @@ struct Site {
 
 impl Site {
     fn start(network: &str) -> Option<Self> {
+        Self::with(network, AGENT)
+    }
+
+    fn with(network: &str, agent: &str) -> Option<Self> {
         let wan = Wan::start(network)?;
-        std::fs::write(wan.path("agent.toml"), AGENT).unwrap();
+        std::fs::write(wan.path("agent.toml"), agent).unwrap();
         let notified = Notified::at(wan.path("notify"));
         let mut agent = Running::start(notified.tell(&mut wanproof(&wan, "run --config agent.toml")));
         notified.wait(|| {
@@ -148,4 +152,39 @@ fn without_a_carrier_nobody_can_tell() {
     let outage = site.outage(|outage| !outage["evidence"]["trace"].is_null());
     assert_eq!((&outage["side"], &outage["evidence"]["carrier"]), (&"unknown".into(), &"down".into()), "{outage}");
     assert!(site.agent.terminate().success(), "{}", site.agent.told());
+}
+
+#[test]
+fn when_all_fails_at_once_one_trace_is_made_after_the_other_and_shared_by_who_wants_the_same() {
+    let network = r#"
+        [[address]]
+        at = ["10.99.1.1", "10.99.1.2"]
+        path = ["10.98.0.1"]
+        since = "first_packet"
+        outages = [{ from = "500ms", to = "600s", down_hop = 2 }]
+    "#;
+    let mut agent = "site = 'leeds-01'\ndata_dir = 'data'\n[defaults]\nkind = 'icmp'\ntimeout = '500ms'\n".to_owned();
+    for (name, target) in [("a1", "10.99.1.1"), ("b1", "10.99.1.2"), ("a2", "10.99.1.1"), ("b2", "10.99.1.2")] {
+        agent += &format!("[[probe]]\nname = '{name}'\ntarget = '{target}'\nperiod = '100ms'\n");
+    }
+    let Some(mut site) = Site::with(network, &agent) else { return };
+    let outages = site.says("outages --json --config agent.toml", |all| {
+        let all = array(all);
+        all.len() == 4 && all.iter().all(|one| !one["evidence"]["trace"].is_null())
+    });
+    let trace = |name: &str| {
+        let own = array(&outages).iter().find(|one| one["probe"] == name);
+        own.map(|one| one["evidence"]["trace"].clone()).unwrap()
+    };
+    assert_eq!((trace("a1"), trace("b1")), (trace("a2"), trace("b2")), "{outages}");
+    assert_eq!(who(&trace("a1"))[0], "10.98.0.1", "{outages}");
+    assert!(site.agent.terminate().success(), "{}", site.agent.told());
+    let truth = site.wan.truth();
+    let [a, b] = ["10.99.1.1", "10.99.1.2"].map(|target| {
+        let packets = truth.echoes(target).into_iter().filter(|line| line.ttl < 64).map(|line| line.mono);
+        let packets: Vec<u64> = packets.collect();
+        assert!((2..=60).contains(&packets.len()), "{} packets to {target}", packets.len());
+        (*packets.iter().min().unwrap(), *packets.iter().max().unwrap())
+    });
+    assert!(a.1 < b.0 || b.1 < a.0, "the traces were made at one time: {a:?} {b:?}");
 }

@@ -11,8 +11,18 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::process::{PATIENCE, Running};
-use common::wan::installed;
+use common::wan::skip;
 use nix::sys::signal::Signal;
+
+/// Whether a program of Debian's package `prometheus` is installed, which is too large to be installed unasked.
+fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    if !found {
+        skip(&format!("{program} is not installed (tests/packages prometheus installs it)"));
+    }
+    found
+}
 
 fn agent(dir: &Path) -> (Running, String) {
     // Its port is taken by nobody: it is bound here, and never listens again once it is dropped.
@@ -126,5 +136,37 @@ fn promtool_has_no_fault_to_find() {
     promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let said = promtool.wait_with_output().unwrap();
     assert!(said.status.success() && said.stdout.is_empty() && said.stderr.is_empty(), "{said:?}\n{page}");
+    assert!(agent.terminate().success(), "{}", agent.told());
+}
+
+#[test]
+fn a_real_prometheus_scrapes_and_understands_it() {
+    if !installed("prometheus") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (mut agent, address) = agent(dir.path());
+    let config = format!(
+        "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: wanproof\n    static_configs: [{{ targets: [\"{address}\"] }}]\n"
+    );
+    std::fs::write(dir.path().join("prometheus.yml"), config).unwrap();
+    let mut command = Command::new("prometheus");
+    let arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=tsdb", "--web.listen-address=127.0.0.1:0"];
+    let mut prometheus = Running::start(command.current_dir(dir.path()).args(arguments));
+    let line = prometheus.says("msg=\"Listening on\"");
+    let prometheus_at = line.rsplit_once("address=").unwrap().1.to_owned();
+    let begun = Instant::now();
+    for query in [
+        "up==1",
+        "wanproof_probe_state{probe=%22shut%22,wanproof_probe_state=%22down%22}==1",
+        "wanproof_probe_outcomes_total{probe=%22open%22,outcome=%22answered%22}>0",
+        "histogram_quantile(0.5,wanproof_probe_rtt_seconds_bucket{probe=%22open%22})>0",
+    ] {
+        let request = format!("GET /api/v1/query?query={query} HTTP/1.1\r\nConnection: close");
+        while !ask(&prometheus_at, &request).1.contains("\"value\":[") {
+            assert!(begun.elapsed() < PATIENCE, "{query}: {}\n{}", ask(&prometheus_at, &request).1, prometheus.told());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
     assert!(agent.terminate().success(), "{}", agent.told());
 }

@@ -18,8 +18,8 @@ use tracing::{info, warn};
 
 use crate::agent::live::Live;
 use crate::agent::recorder::OutageKey;
-use crate::base::time::{Mono, Now, Wall};
-use crate::evidence::side::{Asked, Seen, Traced};
+use crate::base::time::{Clock, Mono, Now, SystemClock, Wall};
+use crate::evidence::side::{Asked, Seen};
 use crate::evidence::summary::{Carrier, Side};
 use crate::measure::ledger::Told;
 use crate::measure::probe::{Circuit, Family as Wanted, Probe, Role, Test};
@@ -43,7 +43,9 @@ pub struct Inquest {
     subjects: Vec<Subject>,
     live: Live,
     ways: Vec<Way>,
+    /// At most one trace.
     running: JoinSet<Done>,
+    under_way: Option<UnderWay>,
     errands: VecDeque<Errand>,
     cases: HashMap<OutageKey, Case>,
     /// Interfaces that were seen without a carrier, and until when.
@@ -107,12 +109,25 @@ enum Moment {
     End,
 }
 
+/// The trace that is being made, and for whom.
+#[derive(Debug)]
+struct UnderWay {
+    since: Wall,
+    errands: Vec<Errand>,
+}
+
 #[derive(Debug)]
 struct Done {
     way: usize,
     tracer: Tracer,
     trace: Trace,
-    errands: Vec<Errand>,
+}
+
+impl Errand {
+    /// Whether one trace will do for both.
+    fn is_like(&self, other: &Self) -> bool {
+        (self.way, self.to) == (other.way, other.to)
+    }
 }
 
 impl Inquest {
@@ -131,6 +146,7 @@ impl Inquest {
             live,
             ways: ways(probes),
             running: JoinSet::new(),
+            under_way: None,
             errands: VecDeque::new(),
             cases: HashMap::new(),
             without_carrier: HashMap::new(),
@@ -217,7 +233,12 @@ impl Inquest {
         loop {
             match self.running.join_next().await {
                 Some(Ok(done)) => return self.traced(done),
-                Some(Err(error)) => warn!(%error, "a trace failed; its way is not traced any more"),
+                Some(Err(error)) => {
+                    warn!(%error, "a trace failed; its way is not traced any more");
+                    let errands = self.under_way.take().map_or_else(Vec::new, |trace| trace.errands);
+                    errands.iter().for_each(|errand| self.done(errand.key));
+                    self.begin();
+                }
                 None => future::pending().await,
             }
         }
@@ -226,20 +247,18 @@ impl Inquest {
     fn traced(&mut self, done: Done) -> Vec<Attribution> {
         self.ways[done.way].tracer = Some(done.tracer);
         let mut news = Vec::new();
-        for Errand { key, moment, .. } in done.errands {
+        for Errand { key, moment, .. } in self.under_way.take().map_or_else(Vec::new, |trace| trace.errands) {
             let Some(case) = self.cases.get_mut(&key) else { continue };
-            case.waits = case.waits.saturating_sub(1);
-            match moment {
-                Moment::Beginning => {
-                    let Some((_, _, seen)) = &mut case.seen else { continue };
-                    let traced: Traced = done.trace.seen();
-                    seen.traced = Some(traced);
+            match (moment, &mut case.seen) {
+                (Moment::Beginning, Some((_, _, seen))) => {
+                    seen.traced = Some(done.trace.seen());
                     self.judge(key);
                 }
-                Moment::End => case.enter("trace_after", json!(done.trace.lines())),
+                (Moment::Beginning, None) => {}
+                (Moment::End, _) => case.enter("trace_after", json!(done.trace.lines())),
             }
             news.extend(self.cases.get(&key).map(|case| case.attribution(key)));
-            self.forget(key);
+            self.done(key);
         }
         self.begin();
         news
@@ -282,43 +301,55 @@ impl Inquest {
         let circuit = &self.subjects[at].circuit;
         let matches = |way: &Way| way.family == Family::of(to) && way.circuit == *circuit;
         let Some(way) = self.ways.iter().position(matches) else { return };
-        if self.errands.len() < MOST_ERRANDS
-            && let Some(case) = self.cases.get_mut(&key)
-        {
-            case.waits += 1;
-            self.errands.push_back(Errand { key, way, to, moment });
-            self.begin();
+        let Some(case) = self.cases.get_mut(&key) else { return };
+        let errand = Errand { key, way, to, moment };
+        let from = if moment == Moment::End { case.outage.to } else { None };
+        let from = from.unwrap_or(case.outage.from);
+        match &mut self.under_way {
+            // Whoever failed a moment before has it made already.
+            Some(trace) if trace.since >= from && trace.errands.iter().any(|other| other.is_like(&errand)) => {
+                case.waits += 1;
+                trace.errands.push(errand);
+            }
+            _ if self.errands.len() < MOST_ERRANDS => {
+                case.waits += 1;
+                self.errands.push_back(errand);
+                self.begin();
+            }
+            _ => {}
         }
     }
 
     /// Begins the next trace, unless one is under way; all who want the same share it.
     fn begin(&mut self) {
-        while self.running.is_empty()
+        while self.under_way.is_none()
             && let Some(first) = self.errands.pop_front()
         {
-            let same = |errand: &Errand| (errand.way, errand.to) == (first.way, first.to);
-            let (mut errands, others): (Vec<_>, Vec<_>) = self.errands.drain(..).partition(same);
+            let (mut errands, others): (Vec<_>, Vec<_>) =
+                self.errands.drain(..).partition(|errand| errand.is_like(&first));
             self.errands = others.into();
-            errands.push(first.clone());
             let (way, to) = (first.way, first.to);
+            errands.push(first);
             match self.ways[way].tracer.take() {
                 Some(mut tracer) => {
+                    self.under_way = Some(UnderWay { since: SystemClock.now().wall, errands });
                     self.running.spawn_local(async move {
                         let trace = tracer.trace(to).await;
-                        Done { way, tracer, trace, errands }
+                        Done { way, tracer, trace }
                     });
                 }
                 // It was lost with a trace that failed.
-                None => {
-                    for Errand { key, .. } in errands {
-                        if let Some(case) = self.cases.get_mut(&key) {
-                            case.waits = case.waits.saturating_sub(1);
-                        }
-                        self.forget(key);
-                    }
-                }
+                None => errands.iter().for_each(|errand| self.done(errand.key)),
             }
         }
+    }
+
+    /// One trace less is waited for.
+    fn done(&mut self, key: OutageKey) {
+        if let Some(case) = self.cases.get_mut(&key) {
+            case.waits = case.waits.saturating_sub(1);
+        }
+        self.forget(key);
     }
 
     fn forget(&mut self, key: OutageKey) {
