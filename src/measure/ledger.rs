@@ -392,7 +392,8 @@ impl Sheet {
                     return;
                 };
                 let offset = self.period * u32::try_from(index).unwrap_or(u32::MAX);
-                let due = open.from + (open.first_due - open.begun) + offset;
+                // As the interval will say it: to the millisecond.
+                let due = open.from + Duration::from_millis(round_ms(open.first_due - open.begun)) + offset;
                 told.push(Told { probe, due, outcome, carrier: slot.carrier() });
                 next += 1;
             }
