@@ -15,14 +15,34 @@ use crate::measure::outcome::Reason;
 use crate::measure::probe::Circuit;
 use crate::measure::rtt::Moment;
 use crate::measure::schedule::Turn;
-use crate::net::icmp::{Arrival, Drained, Echo, Engine, Family, Port, Unsent};
+use crate::net::icmp::{Arrival, Drained, Echo, Engine, Family, Means, Port, Unsent};
 
-use super::{Shut, Standing, settle};
+use super::sending::settle;
 
 /// Requests handed over with one reading of the clocks.
 const BATCH: usize = 64;
 /// The first and the longest pause before a port that could not be opened is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// A port and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its family.
+    pub family: Family,
+    /// The circuit that it leaves by.
+    pub circuit: Circuit,
+    /// By what means it works, or why it does not.
+    pub state: Result<Means, Shut>,
+}
+
+/// Why a port is not open at present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shut {
+    /// As it is counted.
+    pub reason: Reason,
+    /// In words for people, with what to do.
+    pub why: String,
+}
 
 /// Identifiers, hence sockets, of one family and circuit at most.
 pub(super) const IDENTS: u8 = 4;

@@ -4,11 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
+use std::net::IpAddr;
+
+use super::outlet::IDENTS;
+use super::roster::PLACES;
 use super::*;
-use crate::base::time::{NANOS, Wall};
-use crate::measure::event::Stamp;
-use crate::measure::probe::Role;
-use crate::net::icmp::{self, OpenError, Port, Stamps, Unsent};
+use crate::base::time::{Clock, NANOS, Wall};
+use crate::measure::event::{Settled, Stamp};
+use crate::measure::probe::{Circuit, Family as Wanted, Role, Test};
+use crate::net::icmp::{self, Drained, Echo, Engine, Family, Heard, Means, OpenError, Port, Stamps, Unsent, Whose};
+use crate::net::resolve::Resolver;
 use crate::net::socket::Fault;
 
 const MS: Duration = Duration::from_millis(1);

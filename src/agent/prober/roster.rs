@@ -1,0 +1,191 @@
+//! Who is probed: probes are taken in, spread over their periods, replaced on a reload and let go.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::time::Mono;
+use crate::measure::event::{Event, ProbeId};
+use crate::measure::flight::Patience;
+use crate::measure::outcome::{Outcome, Reason};
+use crate::measure::probe::{Family as Wanted, Probe, Test};
+use crate::net::icmp::{self, Family};
+use crate::net::requests::Requester;
+use crate::net::resolve::{Resolution, Watch};
+
+use super::sending::settle;
+use super::ways::Way;
+use super::{LONGEST, Pace, Prober, id};
+
+/// The time between the first sends to two targets, for somebody who watches.
+const CLOSE: Duration = Duration::from_millis(10);
+/// The places that a packet can name; see [`Lane::wire`].
+pub(super) const PLACES: u32 = 0x00ff_ffff;
+
+/// One probe.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) probe: Probe,
+    /// What its packets call it: its place, and a count that keeps it from being taken for another that had the place.
+    pub(super) wire: u32,
+    pub(super) kind: Kind,
+    /// The address that was told last; the outer [`None`] until the first was.
+    pub(super) address: Option<Option<IpAddr>>,
+    pub(super) ttl: Option<u8>,
+    /// The way out that it last took.
+    pub(super) outlet: Option<usize>,
+    /// The interface that it leaves by.
+    pub(super) way: Option<Way>,
+    /// Which of its circuit's identifiers it sends with.
+    pub(super) ident: u8,
+    /// How many sends in a row were lost.
+    pub(super) silent: u32,
+    /// Whether the last one was not answered: then its link is looked at before the next.
+    pub(super) trouble: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Echo { watch: Watch, size: u16, seq_base: u16 },
+    Request { requester: Arc<Requester>, watch: Watch },
+}
+
+impl Prober {
+    /// Probes these from now on. A probe that is exactly as before keeps its [`ProbeId`], its numbers, its due times and what
+    /// it has in the air; what any other had in the air is settled as not observed. Gives the [`ProbeId`] of each probe, in
+    /// their order; those of probes that are gone are given out again.
+    pub fn reload(&mut self, probes: Vec<Probe>, events: &mut Vec<Event>) -> Vec<ProbeId> {
+        let now = self.now();
+        let mut gone: HashMap<&str, ProbeId> = HashMap::new();
+        for (index, lane) in self.lanes.iter().enumerate() {
+            gone.extend(lane.as_ref().map(|lane| (lane.probe.name.as_str(), id(index))));
+        }
+        let mut kept: Vec<Option<ProbeId>> = Vec::with_capacity(probes.len());
+        for probe in &probes {
+            let same = gone.get(&*probe.name).copied();
+            let same = same.filter(|&id| self.lane(id).is_some_and(|lane| lane.probe == *probe));
+            if same.is_some() {
+                gone.remove(&*probe.name);
+            }
+            kept.push(same);
+        }
+        let mut gone: Vec<ProbeId> = gone.into_values().collect();
+        gone.sort();
+        gone.into_iter().for_each(|id| self.remove(id, events));
+        let mut new = Vec::new();
+        let ids = probes.into_iter().zip(kept).map(|(probe, kept)| {
+            kept.unwrap_or_else(|| {
+                let place = self.add(probe);
+                new.push(place);
+                place
+            })
+        });
+        let ids = ids.collect();
+        self.open_known(now.mono);
+        self.begin(&new);
+        self.wake = now.mono;
+        ids
+    }
+
+    pub(super) fn lane(&self, probe: ProbeId) -> Option<&Lane> {
+        self.lanes.get(probe.0 as usize)?.as_ref()
+    }
+
+    pub(super) fn add(&mut self, probe: Probe) -> ProbeId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.lanes.push(None);
+            self.lanes.len() - 1
+        });
+        let place = id(index);
+        let watch = self.world.resolver.watch(&probe.host(), probe.family);
+        let (kind, timeout) = match &probe.test {
+            Test::Icmp { target, size } => {
+                // ICMP errors may quote no more than the sequence number: probes of one target do not share them.
+                let others = self.targets.entry(target.clone()).or_default();
+                let seq_base = others.wrapping_shl(13);
+                *others = others.wrapping_add(1);
+                let size = (*size).max(u16::try_from(icmp::packet::RECORD).expect("24"));
+                (Kind::Echo { watch, size, seq_base }, probe.timeout)
+            }
+            Test::Http(_) | Test::Tcp { .. } | Test::Dns { .. } => {
+                let requester = Arc::new(Requester::new(&probe, &self.world.resolver));
+                // The task settles it; this is for one that fails to. While its name is looked up for the first time a
+                // request may take twice its timeout.
+                (Kind::Request { requester, watch }, probe.timeout * 2 + LONGEST)
+            }
+        };
+        self.flight.add(place, Patience { timeout, cutoff: probe.cutoff });
+        self.shortest = self.shortest.min(probe.period);
+        self.born = self.born.wrapping_add(1);
+        let wire = (self.born << 24) | (place.0 & PLACES);
+        self.lanes[index] = Some(Lane {
+            probe,
+            wire,
+            kind,
+            address: None,
+            ttl: None,
+            outlet: None,
+            way: None,
+            ident: 0,
+            silent: 0,
+            trouble: true,
+        });
+        place
+    }
+
+    /// Lets probes that were taken in begin.
+    pub(super) fn begin(&mut self, places: &[ProbeId]) {
+        let now = self.now();
+        let count = u32::try_from(places.len()).unwrap_or(u32::MAX).max(1);
+        let mut first = now.mono;
+        for &place in places {
+            let Some(lane) = self.lanes.get(place.0 as usize).and_then(Option::as_ref) else { continue };
+            let period = lane.probe.period;
+            match self.world.pace {
+                Pace::Thrifty => self.schedule.add(place, &lane.probe.name, period, now),
+                // Who watches wants to see something at once; the targets follow one another closely.
+                Pace::Prompt => self.schedule.add_at(place, period, first),
+            }
+            first = first + (period / count).min(CLOSE);
+        }
+        self.wake = now.mono;
+    }
+
+    pub(super) fn remove(&mut self, probe: ProbeId, events: &mut Vec<Event>) {
+        let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::take) else { return };
+        self.free.push(probe.0 as usize);
+        if let Test::Icmp { target, .. } = &lane.probe.test
+            && let Some(others) = self.targets.get_mut(target)
+        {
+            *others = others.saturating_sub(1);
+            if *others == 0 {
+                self.targets.remove(target);
+            }
+        }
+        let reason = Reason::new(Outcome::NotObserved, "removed");
+        self.held.retain(|turn| {
+            let stays = turn.probe != probe;
+            if !stays {
+                settle(*turn, reason.clone(), events);
+            }
+            stays
+        });
+        self.outlets.moved(probe, lane.address.flatten(), None);
+        self.flight.remove(probe, &reason, events);
+        self.schedule.remove(probe);
+    }
+
+    /// Opens the ports that probes of known addresses need; for a name of any family, IPv4's.
+    pub(super) fn open_known(&mut self, now: Mono) {
+        for lane in self.lanes.iter().flatten() {
+            let Kind::Echo { watch, size, .. } = &lane.kind else { continue };
+            let family = match (watch.current(), lane.probe.family) {
+                (Resolution::Known(address), _) => Family::of(address),
+                (_, Wanted::V6) => Family::V6,
+                (_, Wanted::V4 | Wanted::Any) => Family::V4,
+            };
+            self.outlets.find(family, &lane.probe.circuit, (*size, 0), (&*self.world.engine, now));
+        }
+    }
+}
