@@ -35,6 +35,7 @@ use crate::store::intervals::Series;
 use crate::store::keyfile::{self, KeyFault, Origin};
 use crate::store::{Found, Store, StoreError};
 
+pub mod claims;
 pub mod hooks;
 pub mod inquest;
 pub mod judge;

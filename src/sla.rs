@@ -6,13 +6,16 @@
 pub mod calendar;
 pub mod contract;
 pub mod currency;
+pub mod deadline;
 pub mod facts;
 pub mod fault;
 pub mod judge;
+pub mod letter;
 pub mod lifecycle;
 pub mod mos;
 pub mod observed;
 pub mod outage;
+pub mod reach;
 pub mod reader;
 pub mod report;
 pub mod span;

@@ -15,6 +15,7 @@ pub mod contracts;
 pub mod intervals;
 pub mod journal;
 pub mod keyfile;
+pub mod life;
 pub mod outages;
 pub mod outbox;
 mod schema;
@@ -53,6 +54,17 @@ pub enum StoreError {
         /// The schema's number found.
         found: i64,
         /// The highest that this program knows.
+        known: i64,
+    },
+    /// The agent that runs on it is of an earlier version.
+    #[error(
+        "the database has schema {found}, this program writes {known}: the agent that runs on it is of an earlier version; \
+         restart it first"
+    )]
+    Older {
+        /// The schema's number found.
+        found: i64,
+        /// What this program writes.
         known: i64,
     },
     /// SQLite failed.
@@ -117,6 +129,30 @@ impl Store {
                 let db = open_file(&path)?;
                 let found = Found::Damaged { aside, what: error.to_string() };
                 Ok((Self { db, path, _lock: Some(lock) }, found))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the database of a data directory for adding to its logs, whether an agent runs on it or not: the two take
+    /// turns at writing.
+    ///
+    /// # Errors
+    /// When there is none, it cannot be written, or a running agent of another version keeps it as that version does.
+    pub fn add(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(FILE);
+        if !path.exists() {
+            return Err(StoreError::NoDatabase(path));
+        }
+        match lock(dir) {
+            Ok(lock) => Ok(Self { db: open_file(&path)?, path, _lock: Some(lock) }),
+            Err(StoreError::InUse(_)) => {
+                let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+                db.busy_timeout(Duration::from_secs(5))?;
+                match schema::check(&db)? {
+                    found if found == schema::known() => Ok(Self { db, path, _lock: None }),
+                    found => Err(StoreError::Older { found, known: schema::known() }),
+                }
             }
             Err(error) => Err(error),
         }

@@ -4,6 +4,8 @@
 mod broken;
 #[path = "contract/commands.rs"]
 mod commands;
+#[path = "contract/letters.rs"]
+mod letters;
 #[path = "contract/measured.rs"]
 mod measured;
 #[path = "contract/properties.rs"]

@@ -1,22 +1,19 @@
 //! What the edge database says of a contract's services: stored minutes and outages, judged by the contract.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use crate::agent::terms::resolve;
 use crate::base::time::Wall;
-use crate::sla::calendar::{Every, Period, Stretch};
+use crate::sla::calendar::{Every, Period};
 use crate::sla::facts::Facts;
 use crate::sla::fault::Fault;
 use crate::sla::judge::judge;
 use crate::sla::observed::{Observed, Seen};
+use crate::sla::reach::needed;
 use crate::sla::report::Report;
-use crate::sla::span::{Span, Spans};
+use crate::sla::span::Span;
 use crate::sla::terms::{Contract, Side};
 use crate::store::{Store, StoreError};
-
-/// Before a period's begin, so that what was down over it is seen whole, and a detector has its state.
-const LEAD: Duration = Duration::from_secs(86_400);
 
 /// Why nothing was judged.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +81,7 @@ pub fn review(
     period: Period,
     facts: &Facts,
 ) -> Result<Report, ReviewError> {
-    let span = needed(contract, period);
+    let span = reach(store, contract, service, period)?;
     let mut observed = Observed::default();
     let mut wanted: BTreeSet<&str> = BTreeSet::new();
     let members = contract.members_of(service).unwrap_or_default();
@@ -93,7 +90,8 @@ pub fn review(
     }
     for probe in wanted {
         let intervals = store.intervals(probe, span.from, span.to)?;
-        observed.probes.insert(probe.to_owned(), Seen { intervals, carrier_down: Spans::default() });
+        // Which sends were not made for want of a carrier, this agent's intervals count themselves.
+        observed.probes.insert(probe.to_owned(), Seen { intervals, ..Seen::default() });
     }
     for (_, outage) in store.outages(span.from, span.to)? {
         if outage.service.as_deref() == Some(service) {
@@ -108,11 +106,12 @@ pub fn review(
     judge(contract, service, period, &observed, facts).map_err(ReviewError::Faults)
 }
 
-/// All the time that judging a period may look at.
-fn needed(contract: &Contract, period: Period) -> Span {
-    let zone = &contract.agreement.timezone;
-    let whole = Stretch::holding(Every::Month, period.last(), zone).span;
-    let own = contract.objectives.iter().map(|each| Stretch::holding(each.aggregate.every, period.last(), zone).span);
-    let (from, to) = own.fold((whole.from, whole.to), |(from, to), span| (from.min(span.from), to.max(span.to)));
-    Span::new(from - LEAD, to)
+/// All the time that judging a period looks at, by what was recorded as it happened.
+fn reach(store: &Store, contract: &Contract, service: &str, period: Period) -> Result<Span, StoreError> {
+    let least = needed(contract, period, []);
+    let recorded = store.outages(least.from, least.to)?.into_iter().filter_map(|(_, outage)| {
+        let of_service = outage.service.as_deref() == Some(service);
+        of_service.then(|| Span::new(outage.from, outage.to.unwrap_or(least.to)))
+    });
+    Ok(needed(contract, period, recorded))
 }

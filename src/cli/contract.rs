@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cli::{Exit, Failure, print, verdict};
 use crate::config::contracts::parents_beside;
-use crate::sla::contract::{Written, resolve};
+use crate::sla::contract::{self, Section, Written, resolve};
 use crate::sla::{Contract, Fault, facts};
 
 #[cfg(feature = "agent")]
@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             Ok(if *exit_code && report.is_breached() { Exit::Bad } else { Exit::Done })
         }
         #[cfg(feature = "agent")]
-        Action::Replay(args) => replay::run(args, judging(&args.contracts)?.1),
+        Action::Replay(args) => replay::run(args, judging(&args.contracts)?.contract),
     }
 }
 
@@ -89,7 +89,7 @@ fn evaluate(contracts: &[PathBuf], facts: &Path) -> Result<crate::sla::Report, F
     let contract = judging(contracts);
     let case = read(facts).and_then(|text| facts::parse(&text, &shown(facts)).map_err(|faults| told(&faults)));
     let (contract, case) = match (contract, case) {
-        (Ok((_, contract)), Ok(case)) => (contract, case),
+        (Ok(judging), Ok(case)) => (judging.contract, case),
         (Err(Failure::Usage(one)), Err(Failure::Usage(other))) => {
             return Err(Failure::Usage(format!("{one}\n{other}")));
         }
@@ -98,13 +98,21 @@ fn evaluate(contracts: &[PathBuf], facts: &Path) -> Result<crate::sla::Report, F
     crate::sla::evaluate(&contract, &case).map_err(|faults| told(&faults))
 }
 
+/// A contract that judges, with where it comes from.
+struct Judging {
+    own: Loaded,
+    /// Those given beside it, and those of its line that lie in its directory.
+    others: Vec<Written>,
+    contract: Contract,
+}
+
 /// The contract of the first file, with the others and those beside it as its parents.
-fn judging(files: &[PathBuf]) -> Result<(Loaded, Contract), Failure> {
+fn judging(files: &[PathBuf]) -> Result<Judging, Failure> {
     let mut loaded = files.iter().map(|file| Loaded::read(file)).collect::<Result<Vec<_>, _>>()?.into_iter();
     let Some(own) = loaded.next() else { return Err(Failure::Usage("no contract was named".to_owned())) };
-    let others: Vec<Written> = loaded.map(|other| other.written).collect();
-    let contract = with_parents(&own, &others).map_err(|faults| told(&faults))?;
-    Ok((own, contract))
+    let others = with_beside(&own, loaded.map(|other| other.written).collect());
+    let contract = resolve(&own.written, &others).map_err(|faults| told(&faults))?;
+    Ok(Judging { own, others, contract })
 }
 
 /// A contract file, read.
@@ -127,11 +135,11 @@ impl Loaded {
     }
 }
 
-/// Resolves a contract with those given, and where one of its line is still missing, with those in its directory.
-fn with_parents(own: &Loaded, others: &[Written]) -> Result<Contract, Vec<Fault>> {
-    let mut known = others.to_vec();
-    known.extend(parents_beside(&own.path, &own.written, others).into_iter().map(|(written, _)| written));
-    resolve(&own.written, &known)
+/// Those given, and where one of a contract's line is still missing, those in its directory.
+fn with_beside(own: &Loaded, mut others: Vec<Written>) -> Vec<Written> {
+    let beside = parents_beside(&own.path, &own.written, &others);
+    others.extend(beside.into_iter().map(|(written, _)| written));
+    others
 }
 
 /// A contract that is right.
@@ -159,7 +167,7 @@ fn check(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
     let mut checked = Vec::new();
     for own in &loaded {
         let others: Vec<Written> = all.iter().filter(|other| other.file() != own.written.file()).cloned().collect();
-        match with_parents(own, &others) {
+        match resolve(&own.written, &with_beside(own, others)) {
             Ok(contract) => checked.push(Checked {
                 file: shown(&own.path),
                 id: contract.agreement.id.clone(),
@@ -197,7 +205,7 @@ fn list_or_none(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// One line of a contract, resolved.
+/// A contract, resolved.
 #[derive(Debug, Serialize)]
 struct Shown {
     id: String,
@@ -206,20 +214,9 @@ struct Shown {
     sections: Vec<Section>,
 }
 
-#[derive(Debug, Serialize)]
-struct Section {
-    section: &'static str,
-    from: String,
-    terms: Vec<String>,
-}
-
 fn show(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
-    let (own, contract) = judging(files)?;
-    let sections = contract
-        .origins
-        .iter()
-        .map(|(section, from)| Section { section, from: from.clone(), terms: verdict::terms(&contract, section) })
-        .collect();
+    let Judging { own, others, contract } = judging(files)?;
+    let sections = contract::shown(&own.written, &others);
     let (id, version) = (contract.agreement.id.clone(), contract.agreement.version);
     let shown = Shown { id, version, sha256: own.sha256, sections };
     if json {
@@ -228,9 +225,19 @@ fn show(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
     }
     let mut text = format!("{} version {}\nsha256 {}\n", shown.id, shown.version, shown.sha256);
     for section in &shown.sections {
-        let _ = writeln!(text, "\n{} (from {})", section.section, section.from);
+        let replaces = match section.replaces.is_empty() {
+            true => String::new(),
+            false => format!("; replaces that of {}", section.replaces.join(", ")),
+        };
+        let _ = writeln!(text, "\n{} (from {}, {}{replaces})", section.section, section.from, section.file);
+        let mut of = None;
         for term in &section.terms {
-            let _ = writeln!(text, "  {term}");
+            if term.of.is_some() && term.of != of {
+                of.clone_from(&term.of);
+                let _ = writeln!(text, "  {} {}", section.section, term.of.as_deref().unwrap_or_default());
+            }
+            let indent = if term.of.is_some() { "    " } else { "  " };
+            print::wrap(&mut text, &format!("{indent}{} = ", term.key), &format!("{indent}  "), &term.value);
         }
     }
     print::line(text.trim_end())?;

@@ -1,5 +1,6 @@
 //! What the commands print: tables for people, JSON for programs.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Duration;
 
@@ -49,6 +50,47 @@ pub fn table(rows: &[Vec<String>]) -> String {
     }
     text.truncate(text.trim_end_matches('\n').len());
     text
+}
+
+/// What people's terminals are wide, in characters.
+const WIDTH: usize = 80;
+
+/// A table where it fits into 80 columns; else each row as a paragraph: its first cell, then the others by their headings.
+#[must_use]
+pub fn fitted(heading: &[String], rows: &[Vec<String>]) -> String {
+    let all: Vec<Vec<String>> = std::iter::once(heading.to_vec()).chain(rows.iter().cloned()).collect();
+    let whole = table(&all);
+    if whole.lines().all(|line| line.chars().count() <= WIDTH) {
+        return whole;
+    }
+    let mut text = String::new();
+    for row in rows {
+        let Some((first, others)) = row.split_first() else { continue };
+        let named = heading.iter().skip(1).zip(others).map(|(name, cell)| format!("{} {cell}", name.to_lowercase()));
+        wrap(&mut text, &format!("{first}: "), "  ", &named.collect::<Vec<_>>().join(", "));
+    }
+    text.truncate(text.trim_end_matches('\n').len());
+    text
+}
+
+/// Writes a text in lines of at most 80 characters, where its words allow it; `first` begins the first,
+/// `other` the others.
+pub fn wrap(text: &mut String, first: &str, other: &str, words: &str) {
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in words.split(' ') {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _ = writeln!(text, "{line}");
+            line = other.to_owned();
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    let _ = writeln!(text, "{line}");
 }
 
 /// An instant for people: to the second where it is one, else to the millisecond; in UTC.
@@ -116,5 +158,24 @@ mod tests {
             [of(350), of(7_400), of(7_000), of(750_000), of(7_500_000), of(273_600_000)],
             ["350ms", "7.4s", "7s", "12m 30s", "2h 5m", "3d 4h"]
         );
+    }
+
+    #[test]
+    fn a_long_step_is_wrapped_between_words_and_none_is_lost() {
+        let words =
+            "driver downtime: 13950; tier over 2700 upto 14400: 10% of the monthly charge, 4000.00 GBP = 400.00 GBP";
+        let mut text = String::new();
+        wrap(&mut text, "  - ", "    ", words);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert_eq!(text.split_whitespace().skip(1).collect::<Vec<_>>().join(" "), words);
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_becomes_paragraphs() {
+        let heading = ["NAME", "STATE"].map(str::to_owned);
+        let row = |name: &str| vec![name.to_owned(), "breached so far".to_owned()];
+        assert_eq!(fitted(&heading, &[row("a")]), "NAME  STATE\na     breached so far");
+        let long = "x".repeat(70);
+        assert_eq!(fitted(&heading, &[row(&long)]), format!("{long}: state\n  breached so far"));
     }
 }

@@ -2,12 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::base::decimal::Exact;
-use crate::base::time::format_duration;
-use crate::cli::print;
-use crate::sla::calendar::Weekly;
+use crate::cli::print::{self, wrap};
+use crate::sla::deadline::DeadlineKind;
 use crate::sla::report::{Report, Verdict};
-use crate::sla::terms::{Contract, MeasuredBy, Objective, Service, Unit};
+use crate::sla::terms::{MeasuredBy, Unit};
 
 /// A report as text: a table of verdicts, then how each came about, then deadlines, rights and duties.
 #[must_use]
@@ -18,11 +16,12 @@ pub fn text(report: &Report) -> String {
         party => format!("the {party}"),
     };
     let Report { contract, version, service, period, .. } = report;
-    let _ = writeln!(text, "{contract} version {version}, service {service}, {period}; the figures of {by} bind\n");
-    let heading = ["objective", "result", "actual", "target", "coverage", "credit"].map(str::to_owned);
-    let mut rows = vec![heading.to_vec()];
-    rows.extend(report.objectives.iter().map(|verdict| row(verdict, &report.currency).to_vec()));
-    let _ = writeln!(text, "{}", print::table(&rows));
+    let head = format!("{contract} version {version}, service {service}, {period}; the figures of {by} bind");
+    wrap(&mut text, "", "", &head);
+    let heading = ["objective", "result", "actual", "target", "coverage", "credit"].map(str::to_owned).to_vec();
+    let rows: Vec<Vec<String>> =
+        report.objectives.iter().map(|verdict| row(verdict, &report.currency).to_vec()).collect();
+    let _ = writeln!(text, "\n{}", print::fitted(&heading, &rows));
     for verdict in &report.objectives {
         let _ = writeln!(text, "\n{}", verdict.id);
         for step in &verdict.steps {
@@ -30,28 +29,22 @@ pub fn text(report: &Report) -> String {
         }
     }
     let _ = writeln!(text, "\ncredit {} {}", report.credit, report.currency);
-    if let Some(by) = report.claim.by {
-        let _ = writeln!(text, "claim by {by}");
-    }
-    if let Some(by) = report.claim.ticket_by {
-        let _ = writeln!(text, "ticket by {by}");
-    }
     if report.claim.lapsed {
         let _ = writeln!(text, "the claim has lapsed");
     }
-    for right in &report.terminations {
-        let (id, accrued, until) = (&right.id, right.accrued, right.exercise_by);
-        let line = format!("the {} may leave; accrued {accrued}, {}; exercise by {until}", right.by, right.why);
-        wrap(&mut text, &format!("termination {id}: "), "  ", &line);
-    }
-    for duty in &report.duties {
-        let state = match (duty.done, duty.kept) {
-            (Some(done), Some(true)) => format!("done {done}, kept"),
-            (Some(done), _) => format!("done {done}, too late"),
-            (None, _) => "nothing is known of it".to_owned(),
+    for deadline in &report.deadlines {
+        let state = match (deadline.kept, report.as_of) {
+            (Some(true), _) => ": kept".to_owned(),
+            (Some(false), _) => ": too late".to_owned(),
+            (None, Some(now)) => format!(" ({})", deadline.left(now)),
+            (None, None) => String::new(),
         };
-        let line = format!("the {} must {} by {}: {state}", duty.party, duty.what, duty.due);
-        wrap(&mut text, &format!("duty {}: ", duty.id), "  ", &line);
+        let kind = match deadline.kind {
+            DeadlineKind::Ticket | DeadlineKind::Claim => String::new(),
+            DeadlineKind::Exercise => format!("right {}: ", deadline.id),
+            DeadlineKind::Duty => format!("duty {}: ", deadline.id),
+        };
+        wrap(&mut text, "by ", "   ", &format!("{}{state}: {kind}{}", deadline.by, deadline.what));
     }
     text
 }
@@ -74,25 +67,6 @@ fn row(verdict: &Verdict, currency: &str) -> [String; 6] {
         format!("{coverage} %"),
         format!("{} {currency}", verdict.credit),
     ]
-}
-
-/// Writes a text in lines of at most 80 characters, where its words allow it.
-fn wrap(text: &mut String, first: &str, other: &str, words: &str) {
-    let mut line = first.to_owned();
-    let mut empty = true;
-    for word in words.split(' ') {
-        if !empty && line.chars().count() + 1 + word.chars().count() > 80 {
-            let _ = writeln!(text, "{line}");
-            line = other.to_owned();
-            empty = true;
-        }
-        if !empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        empty = false;
-    }
-    let _ = writeln!(text, "{line}");
 }
 
 /// Reports as comma-separated values (RFC 4180), one line for each verdict; the last line is not ended.
@@ -136,134 +110,9 @@ fn quoted(cell: &str) -> String {
     if cell.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
-/// The terms of one section of a contract, one line each.
-#[must_use]
-pub fn terms(contract: &Contract, section: &str) -> Vec<String> {
-    let agreement = &contract.agreement;
-    let currency = &agreement.currency.code;
-    match section {
-        "agreement" => {
-            let until = agreement.effective_to.map_or("open end".to_owned(), |to| to.to_string());
-            vec![
-                format!(
-                    "level {}, between {} and {}",
-                    agreement.level, agreement.provider.name, agreement.customer.name
-                ),
-                format!(
-                    "signed {}, from {} to {until}, renewal {}",
-                    agreement.signed, agreement.effective_from, agreement.renewal
-                ),
-                format!(
-                    "times in {}, money in {currency}, measured by {}",
-                    agreement.timezone.name(),
-                    agreement.measured_by
-                ),
-            ]
-        }
-        "service" => contract.services.iter().map(|each| service(each, currency)).collect(),
-        "exclusion" => contract
-            .exclusions
-            .iter()
-            .map(|each| {
-                let mut line = format!("{}: {}, removes {}", each.id, each.kind, each.removes);
-                each.notice.into_iter().for_each(|notice| {
-                    let _ = write!(line, ", notice {}", format_duration(notice));
-                });
-                each.window.iter().for_each(|window| {
-                    let _ = write!(line, ", only {}", weekly(window));
-                });
-                each.at_most.into_iter().for_each(|most| {
-                    let _ = write!(line, ", at most {}", format_duration(most));
-                });
-                line
-            })
-            .collect(),
-        "objective" => contract.objectives.iter().map(objective).collect(),
-        "combine" => {
-            contract.combines.iter().map(|each| format!("{} of {}", each.rule, each.objectives.join(", "))).collect()
-        }
-        "cap" => contract.caps.iter().map(|each| format!("{} per {}", each.written, each.per)).collect(),
-        "claim" => contract
-            .claim
-            .iter()
-            .map(|claim| {
-                let clock = claim.clock.map_or(String::new(), |clock| {
-                    format!(", within {} {} of {}", clock.within, clock.unit, clock.counted_from)
-                });
-                format!("{}{clock}, rounded {}, settled by {}", claim.mode, claim.rounding, claim.settled)
-            })
-            .collect(),
-        "termination" => contract
-            .terminations
-            .iter()
-            .map(|each| format!("{}: the {} may leave, within {} days", each.id, each.by, each.exercise_within_days))
-            .collect(),
-        "duty" => contract
-            .duties
-            .iter()
-            .map(|each| {
-                let within = format_duration(each.within);
-                format!("{}: the {} must {} within {within} of {}", each.id, each.party, each.what, each.after)
-            })
-            .collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn service(service: &Service, currency: &str) -> String {
-    let mut line = format!(
-        "{} at {}: {} {currency} a month, in service from {}, measured by {}",
-        service.id,
-        service.site,
-        money(&service.mrc),
-        service.in_service_from,
-        if service.probes.is_empty() { "no probe".to_owned() } else { service.probes.join(", ") }
-    );
-    if !service.members.is_empty() {
-        let _ = write!(line, ", down only while all of {} are", service.members.join(", "));
-    }
-    line
-}
-
-fn objective(objective: &Objective) -> String {
-    let Objective { id, metric, op, target, unit, aggregate, .. } = objective;
-    let mut line = format!("{id}: {metric} {op} {} {unit} per {}", target.written, aggregate.every.word());
-    if let Some(services) = &objective.services {
-        let _ = write!(line, ", for {}", services.join(", "));
-    }
-    if let Some(hours) = &aggregate.hours {
-        let _ = write!(line, ", only {}", weekly(hours));
-    }
-    if let Some(remedy) = &objective.remedy {
-        let _ = write!(line, ", credit by {}", remedy.driver);
-    }
-    line
-}
-
-fn weekly(hours: &Weekly) -> String {
-    const NAMES: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-    let days: Vec<&str> = NAMES.iter().zip(hours.days).filter(|(_, on)| *on).map(|(name, _)| *name).collect();
-    let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
-    format!("{} {}–{}", days.join(" "), clock(hours.from), clock(hours.to))
-}
-
-fn money(amount: &Exact) -> String {
-    amount.trimmed(6)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_long_step_is_wrapped_between_words_and_none_is_lost() {
-        let words =
-            "driver downtime: 13950; tier over 2700 upto 14400: 10% of the monthly charge, 4000.00 GBP = 400.00 GBP";
-        let mut text = String::new();
-        wrap(&mut text, "  - ", "    ", words);
-        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        assert_eq!(text.split_whitespace().skip(1).collect::<Vec<_>>().join(" "), words);
-    }
 
     #[test]
     fn a_cell_that_a_spreadsheet_would_run_or_split_is_quoted() {

@@ -11,14 +11,14 @@ use crate::evidence::receipt;
 use crate::evidence::summary::{OutagePart, Side as SummarySide, Summary};
 use crate::evidence::verify::{Verdict, Verifier};
 use crate::measure::interval::Interval;
-use crate::sla::calendar::{Every, Period, Stretch};
 use crate::sla::contract::{self, Written};
 use crate::sla::facts::{self, Case};
 use crate::sla::fault::Fault;
 use crate::sla::judge::judge;
-use crate::sla::observed::{Observed, Seen};
+use crate::sla::observed::Observed;
+use crate::sla::reach::needed;
 use crate::sla::report::Report;
-use crate::sla::span::{Span, Spans};
+use crate::sla::span::Span;
 use crate::sla::terms::{Contract, Side};
 
 mod check;
@@ -28,8 +28,6 @@ mod zip;
 pub use check::check;
 pub use zip::NotAZip;
 
-/// Before a period's begin, so that an outage over it is seen whole, and a detector has its state.
-const LEAD: std::time::Duration = std::time::Duration::from_secs(86_400);
 /// Which program makes this; one of another version may write `report.html` otherwise.
 const SOFTWARE: &str = concat!("wanproof ", env!("CARGO_PKG_VERSION"));
 
@@ -123,7 +121,7 @@ pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> 
         );
         return Err(BundleFault::Unproven(first));
     }
-    let span = needed(&contract, case.period);
+    let span = reach(&contract, &case, &summaries);
     let mut chosen = Vec::new();
     let mut receipts: BTreeMap<Digest, String> = BTreeMap::new();
     for (jws, summary) in summaries {
@@ -249,16 +247,12 @@ fn resolve<'a>(which: &Which, texts: &'a [String]) -> Result<Resolved<'a>, Bundl
     Ok(Resolved { contract, files: line })
 }
 
-/// All the time that judging a period may look at.
-fn needed(contract: &Contract, period: Period) -> Span {
-    let zone = &contract.agreement.timezone;
-    let whole = Stretch::holding(Every::Month, period.last(), zone).span;
-    let own = contract
-        .objectives
-        .iter()
-        .map(|objective| Stretch::holding(objective.aggregate.every, period.last(), zone).span);
-    let from = own.map(|span| span.from).min().unwrap_or(whole.from).min(whole.from);
-    Span::new(from - LEAD, whole.to)
+/// All the time that judging a case looks at, by what the summaries tell of outages.
+fn reach(contract: &Contract, case: &Case, summaries: &[(String, Summary)]) -> Span {
+    let end = summaries.iter().map(|(_, summary)| summary.to).max().unwrap_or_default();
+    let all = summaries.iter().flat_map(|(_, summary)| &summary.outages);
+    let own = all.filter(|outage| outage.service.as_deref() == Some(case.service.as_str()));
+    needed(contract, case.period, own.map(|outage| Span::new(outage.from, outage.to.unwrap_or(end))))
 }
 
 /// Judges a service by the intervals and outages of summaries.
@@ -294,15 +288,16 @@ fn observed(contract: &Contract, service: &str, summaries: &[Summary]) -> Observ
     let mut observed = Observed::default();
     let mut sides: BTreeMap<(&str, &str, Wall), &OutagePart> = BTreeMap::new();
     for summary in summaries {
+        let carrier_down = summary.carrier_down();
         for probe in &summary.probes {
             let of_service = probe.service.as_deref().is_some_and(|of| contract.service(of).is_some());
             if wanted.contains(&(probe.name.as_str(), summary.site.as_str()))
                 || (of_service && wanted.iter().any(|(name, _)| *name == probe.name))
             {
-                let seen = observed
-                    .probes
-                    .entry(probe.name.clone())
-                    .or_insert_with(|| Seen { intervals: Vec::new(), carrier_down: Spans::default() });
+                let seen = observed.probes.entry(probe.name.clone()).or_default();
+                if !carrier_down.is_empty() {
+                    seen.carrier_down = seen.carrier_down.or(&carrier_down);
+                }
                 seen.intervals.extend(probe.intervals().filter_map(Result::ok));
             }
         }

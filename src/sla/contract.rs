@@ -12,6 +12,9 @@ mod money;
 mod objective;
 mod references;
 mod sections;
+mod shown;
+
+pub use shown::{Section, Term, shown};
 
 /// The schema that a contract names.
 pub const SCHEMA: &str = "wanproof.contract/1";
@@ -204,10 +207,6 @@ fn assemble(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<C
             None
         }
     };
-    let origins = SECTIONS
-        .iter()
-        .filter_map(|section| Some((*section, ancestry.holder(section)?.id().unwrap_or("").to_owned())))
-        .collect();
     let files = SECTIONS.map(|section| (section, ancestry.holder(section).unwrap_or(own).file.as_str()));
     let parts = references::Parts {
         services: &services,
@@ -227,7 +226,6 @@ fn assemble(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<C
         claim,
         terminations: terminations.all,
         duties: duties.all,
-        origins,
     })
 }
 

@@ -3,10 +3,11 @@
 
 use crate::base::decimal::{Exact, Rounding};
 use crate::sla::calendar::{Day, Period, Stretch};
+use crate::sla::deadline;
 use crate::sla::facts::{Case, Facts};
 use crate::sla::fault::Fault;
 use crate::sla::observed::{Observed, Timeline};
-use crate::sla::report::{Outcome, Report, Verdict};
+use crate::sla::report::{Budget, Down, Outcome, Report, Verdict};
 use crate::sla::span::Spans;
 use crate::sla::terms::{Contract, MeasuredBy, Objective};
 use crate::sla::words;
@@ -67,7 +68,7 @@ fn run(
     if let Some(last) = judged.iter().rposition(|judged| judged.credit.is_positive()) {
         verdicts[last].steps.extend(total.steps);
     }
-    Ok(Report {
+    let mut report = Report {
         contract: contract.agreement.id.clone(),
         version: contract.agreement.version,
         service: service.id.clone(),
@@ -79,7 +80,12 @@ fn run(
         terminations: rights::accrued(&court, &judged),
         duties: claims::duties(&court),
         measured_by: contract.agreement.measured_by,
-    })
+        as_of: facts.as_of,
+        ends: court.asked.span.to,
+        deadlines: Vec::new(),
+    };
+    report.deadlines = deadline::of(&report, &contract.agreement.timezone);
+    Ok(report)
 }
 
 /// An objective, judged.
@@ -101,6 +107,8 @@ struct Judged<'a> {
     beyond: Option<u64>,
     /// What a driver may grow with.
     growth: Growth,
+    /// While the period runs, for availability: how much downtime is allowed, and how much of it is left.
+    budget: Option<Budget>,
     /// The outages that count, those that begin in the window first of all.
     matter: Vec<Outage>,
     credit: Exact,
@@ -175,6 +183,7 @@ impl<'a> Judged<'a> {
             excluded: None,
             beyond: None,
             growth: Growth::default(),
+            budget: None,
             matter: Vec::new(),
             credit: Exact::zero(),
             steps: vec![format!("{why}: {}", Outcome::NotDetermined)],
@@ -219,10 +228,17 @@ impl<'a> Judged<'a> {
             downtime_s: self.downtime.map(seconds),
             excluded_s: self.excluded.map(seconds),
             count: self.beyond,
+            budget: self.budget.clone(),
             credit: self.credit.fixed(agreement.currency.decimals, court.rounding()),
             steps: std::iter::once(head).chain(self.steps.iter().cloned()).collect(),
             op: objective.op,
             unit: objective.unit,
+            outages: self.matter.iter().map(down).collect(),
         }
     }
+}
+
+fn down(outage: &Outage) -> Down {
+    let Outage { event, lasts, notified, .. } = *outage;
+    Down { event, lasts, counted: outage.nanos(), tickets: outage.tickets.clone(), notified }
 }

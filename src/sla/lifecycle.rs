@@ -12,7 +12,9 @@ use crate::base::time::Wall;
 use crate::sla::reader::Word;
 
 mod cycles;
+mod subject;
 pub use cycles::*;
+pub use subject::{CycleWord, Standing, Subject, follow};
 
 /// A life cycle: its states, its actions, and which action leads from where to where.
 pub trait Cycle {
@@ -88,6 +90,9 @@ pub enum Refused {
         /// The life cycle.
         cycle: &'static str,
     },
+    /// Its own life cycle would allow it, and another's state does not.
+    #[error("{0}")]
+    Rule(String),
 }
 
 /// The log of one thing, and the state that it has come to.

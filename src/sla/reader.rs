@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use crate::base::decimal::Exact;
@@ -59,6 +60,27 @@ impl From<serde_json::Value> for Node {
             serde_json::Value::Array(list) => Self::List(list.into_iter().map(Self::from).collect()),
             serde_json::Value::Object(table) => {
                 Self::Table(table.into_iter().map(|(key, value)| (key, Self::from(value))).collect())
+            }
+        }
+    }
+}
+
+/// As TOML, in one line.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => fmt::Display::fmt(&toml::Value::String(text.clone()), f),
+            Self::Whole(whole) => fmt::Display::fmt(whole, f),
+            Self::Real(text) | Self::Moment(text) => f.write_str(text),
+            Self::Truth(truth) => fmt::Display::fmt(truth, f),
+            Self::Null => f.write_str("null"),
+            Self::List(list) => {
+                let all: Vec<String> = list.iter().map(Self::to_string).collect();
+                write!(f, "[{}]", all.join(", "))
+            }
+            Self::Table(table) => {
+                let all: Vec<String> = table.iter().map(|(key, node)| format!("{key} = {node}")).collect();
+                write!(f, "{{ {} }}", all.join(", "))
             }
         }
     }

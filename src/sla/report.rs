@@ -5,7 +5,10 @@ use serde::{Serialize, Serializer};
 
 use crate::base::time::Wall;
 use crate::sla::calendar::{Day, Period};
+use crate::sla::deadline::Deadline;
+use crate::sla::facts::Ticket;
 use crate::sla::reader::{Word, words};
+use crate::sla::span::Span;
 use crate::sla::terms::{MeasuredBy, Op, Party, Unit};
 
 words! {
@@ -47,6 +50,15 @@ pub struct Report {
     /// Whose figures bind.
     #[serde(skip)]
     pub measured_by: MeasuredBy,
+    /// When the question was asked; absent where the facts do not say.
+    #[serde(skip)]
+    pub as_of: Option<Wall>,
+    /// Where the period asked for ends.
+    #[serde(skip)]
+    pub ends: Wall,
+    /// Every day and instant by which something must be done, the earliest first.
+    #[serde(skip)]
+    pub deadlines: Vec<Deadline>,
 }
 
 /// One objective in one period, with its arithmetic.
@@ -80,6 +92,9 @@ pub struct Verdict {
     /// How many events are beyond the target; for times to restore and to notify.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// While the period runs: how much downtime the target allows, and what is left of it; for availability.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// What it earns by itself, before combination, caps and minimum.
     pub credit: String,
     /// How all this came about, in words.
@@ -90,6 +105,33 @@ pub struct Verdict {
     /// In what target and actual are written.
     #[serde(skip)]
     pub unit: Unit,
+    /// The outages that count, those that begin in the period first of all.
+    #[serde(skip)]
+    pub outages: Vec<Down>,
+}
+
+/// How much downtime a target allows in a period that still runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Budget {
+    /// All of it, in seconds.
+    pub allowed_s: String,
+    /// What is left of it, in seconds; negative once it is exceeded.
+    pub left_s: String,
+}
+
+/// An outage that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Down {
+    /// From where it began to where it ended, before anything was taken away.
+    pub event: Span,
+    /// Whether it still lasted when the question was asked.
+    pub lasts: bool,
+    /// What counts of it, in nanoseconds.
+    pub counted: i128,
+    /// Its tickets.
+    pub tickets: Vec<Ticket>,
+    /// When the provider told of it.
+    pub notified: Option<Wall>,
 }
 
 /// Until when a credit must be claimed.
@@ -143,11 +185,30 @@ pub struct DutyState {
 }
 
 impl Report {
+    /// Whether any credit is due.
+    #[must_use]
+    pub fn is_credited(&self) -> bool {
+        is_money(&self.credit)
+    }
+
     /// Whether any objective is breached.
     #[must_use]
     pub fn is_breached(&self) -> bool {
         self.objectives.iter().any(|verdict| verdict.result == Outcome::Breached)
     }
+}
+
+impl Verdict {
+    /// Whether it earns anything by itself.
+    #[must_use]
+    pub fn is_credited(&self) -> bool {
+        is_money(&self.credit)
+    }
+}
+
+/// Whether an amount as it is written is more than nothing.
+fn is_money(amount: &str) -> bool {
+    amount.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

@@ -32,8 +32,6 @@ pub struct Contract {
     pub terminations: Vec<Termination>,
     /// What a party must do, and by when.
     pub duties: Vec<Duty>,
-    /// Where each top-level table comes from: its name, and the id of the contract that holds it.
-    pub origins: Vec<(&'static str, String)>,
 }
 
 /// Between whom, from when, and by which calendar.

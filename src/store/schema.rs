@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// Each element brings the database from its place to the next; they are never changed, only added to.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
     -- A probe with one set of settings and one address.
@@ -91,7 +92,33 @@ const MIGRATIONS: [&str; 1] = ["
         source  TEXT NOT NULL,
         PRIMARY KEY (id, version, sha256)
     ) WITHOUT ROWID;
-"];
+",
+    LIFE,
+];
+
+/// The logs of the life cycles. What does not apply to a subject is empty; `paper` is the evidence itself where it is
+/// small and ours, such as a verdict.
+const LIFE: &str = "
+    CREATE TABLE life (
+        id          INTEGER PRIMARY KEY,
+        cycle       TEXT NOT NULL,
+        contract    TEXT NOT NULL,
+        service     TEXT NOT NULL,
+        period      TEXT NOT NULL,
+        item        TEXT NOT NULL,
+        action      TEXT NOT NULL,
+        at_ns       INTEGER NOT NULL,
+        recorded_ns INTEGER NOT NULL,
+        who         TEXT NOT NULL,
+        evidence    TEXT,
+        paper       TEXT
+    );
+    CREATE INDEX life_by_contract ON life (contract);
+    CREATE TRIGGER life_is_not_changed BEFORE UPDATE ON life
+        BEGIN SELECT RAISE(ABORT, 'the log of a life cycle is only added to'); END;
+    CREATE TRIGGER life_is_not_deleted BEFORE DELETE ON life
+        BEGIN SELECT RAISE(ABORT, 'the log of a life cycle is only added to'); END;
+";
 
 /// Sets the connection up for the one writer, and migrates.
 pub fn prepare(db: &Connection) -> Result<(), StoreError> {
@@ -113,6 +140,10 @@ pub fn prepare(db: &Connection) -> Result<(), StoreError> {
 /// The schema's number; an error where it is higher than this program knows.
 pub fn check(db: &Connection) -> Result<i64, StoreError> {
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = i64::try_from(MIGRATIONS.len()).expect("few migrations");
-    if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found) }
+    if found > known() { Err(StoreError::Newer { found, known: known() }) } else { Ok(found) }
+}
+
+/// The number of the schema that this program writes.
+pub fn known() -> i64 {
+    i64::try_from(MIGRATIONS.len()).expect("few migrations")
 }

@@ -1,6 +1,6 @@
 //! Broken contracts and facts: each fault told exactly, all at once.
 
-use wanproof::sla::contract::{Written, parse, resolve};
+use wanproof::sla::contract::{Written, parse, resolve, shown};
 use wanproof::sla::facts;
 
 const PAGE: &str = include_str!("../testdata/contracts/page.toml");
@@ -82,8 +82,22 @@ fn a_lower_contract_inherits_whole_tables_and_arrays() {
         (Written::read(&child, "child.toml").unwrap(), Written::read(&parent, "parent.toml").unwrap());
     let contract = resolve(&child, std::slice::from_ref(&parent)).unwrap();
     assert_eq!((contract.objectives.len(), contract.agreement.currency.code.as_str()), (2, "GBP"));
-    let from = |section: &str| contract.origins.iter().find(|(name, _)| *name == section).map(|(_, id)| id.clone());
-    assert_eq!((from("service").as_deref(), from("claim").as_deref()), (Some("ACME-MPLS-2026"), Some("MSA")));
+    let sections = shown(&child, std::slice::from_ref(&parent));
+    let of = |name: &str| sections.iter().find(|section| section.section == name).unwrap();
+    assert_eq!((of("service").from.as_str(), of("claim").from.as_str()), ("ACME-MPLS-2026", "MSA"));
+    assert_eq!(of("claim").file, "parent.toml");
+    let term = |section: &str, element: &str, key: &str| {
+        let terms = &of(section).terms;
+        terms.iter().find(|term| term.of.as_deref() == Some(element) && term.key == key).map(|term| term.value.clone())
+    };
+    assert_eq!(term("objective", "avail", "outage.misses").as_deref(), Some("3"));
+    assert_eq!(term("objective", "delay", "remedy.driver").as_deref(), Some("\"excess_percent\""));
+    // An own section replaces the parent's whole.
+    let own = format!("{agreement}[[cap]]\nper = \"year\"\nlimit = \"900.00\"\n").replace("ACME-MSA", "MSA");
+    let sections = shown(&Written::read(&own, "own.toml").unwrap(), std::slice::from_ref(&parent));
+    let cap = sections.iter().find(|section| section.section == "cap").unwrap();
+    assert_eq!((cap.from.as_str(), cap.replaces.as_slice()), ("ACME-MPLS-2026", ["MSA".to_owned()].as_slice()));
+    assert_eq!(cap.terms.iter().map(|term| term.value.as_str()).collect::<Vec<_>>(), ["\"900.00\"", "\"year\""]);
     // A template above the services may stand alone.
     assert!(resolve(&parent, &[]).is_ok());
     // Without its parent the child lacks what is required.

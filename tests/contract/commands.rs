@@ -77,7 +77,7 @@ fn the_text_names_who_measures_and_shows_the_arithmetic() {
         "the figures of the provider bind",
         "two outages qualify: 750 s and 13200 s",
         "credit 400.00 GBP",
-        "claim by 2026-07-30",
+        "by 2026-07-30 (in 28 days): claim 400.00 GBP for ckt-0042 in 2026-06",
     ] {
         assert!(out.contains(line), "{line:?} in {out}");
     }
@@ -150,7 +150,9 @@ fn what_a_contract_comes_to_names_where_each_table_is_from() {
     let directory = directory(&[("c.toml", &child), ("p.toml", &parent)]);
     let (code, out, _) = told(&wanproof(directory.path(), &["show", "c.toml"]));
     assert_eq!(code, Some(0));
-    assert!(out.contains("service (from ACME-MPLS-2026)") && out.contains("claim (from ACME-MSA)"), "{out}");
+    assert!(out.contains("service (from ACME-MPLS-2026,") && out.contains("claim (from ACME-MSA,"), "{out}");
+    assert!(out.contains("    outage.misses = 3\n"), "{out}");
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
 }
 
 #[test]

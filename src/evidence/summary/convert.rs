@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::summary::{IntervalPart, Phases, ProbePart};
+use crate::evidence::summary::{Carrier, IntervalPart, LinkPart, Phases, ProbePart, Summary};
 use crate::measure::histogram::{NotAHistogram, Packed};
 use crate::measure::interval::{Interval, Phase, Spread};
+use crate::sla::span::{Span, Spans};
 
 impl Phases {
     /// Each part by its name.
@@ -105,4 +106,32 @@ fn spread(packed: Option<&Packed>, sum_ns: Option<u64>) -> Result<Option<Spread>
         }
     };
     Ok(Some(Spread { histogram: packed.clone(), sum_ns }))
+}
+
+impl Summary {
+    /// When there was no carrier, by what the summary says of its links: where it names several, while none had one. A send
+    /// that was not made then is loss of carrier.
+    #[must_use]
+    pub fn carrier_down(&self) -> Spans {
+        let down = self.link.iter().map(|link| without_carrier(link, Span::new(self.from, self.to)));
+        down.reduce(|a, b| a.and(&b)).unwrap_or_default()
+    }
+}
+
+/// `carrier` is how it was at the span's end; before the first change it was the opposite of what it changed to.
+fn without_carrier(link: &LinkPart, span: Span) -> Spans {
+    let mut down = Vec::new();
+    let mut since = match link.changes.first().map_or(link.carrier, |first| first.carrier) {
+        Carrier::Down => link.changes.is_empty().then_some(span.from),
+        Carrier::Up => (!link.changes.is_empty()).then_some(span.from),
+        Carrier::Unknown => None,
+    };
+    for change in &link.changes {
+        match change.carrier {
+            Carrier::Down => since = since.or(Some(change.at)),
+            Carrier::Up | Carrier::Unknown => down.extend(since.take().map(|from| Span::new(from, change.at))),
+        }
+    }
+    down.extend(since.map(|from| Span::new(from, span.to)));
+    down.into_iter().map(|each| each.and(span)).collect()
 }

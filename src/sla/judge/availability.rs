@@ -5,7 +5,7 @@ use crate::base::time::Wall;
 use crate::sla::calendar::Stretch;
 use crate::sla::judge::outages::{self, Counting, Happening, Outage};
 use crate::sla::judge::{Compared, Court, Ground, Growth, Judged, claims, compare, coverage};
-use crate::sla::report::Outcome;
+use crate::sla::report::{Budget, Outcome};
 use crate::sla::span::Span;
 use crate::sla::terms::{Definition, Objective, OutageTerms, Unit, UnknownIs};
 use crate::sla::words;
@@ -80,9 +80,7 @@ pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
             _ => format!("coverage is {coverage} %, below {least} %: {outcome}"),
         });
     }
-    if now.is_some() && !given {
-        steps.push(budget(objective, &length, tally.downtime));
-    }
+    let budget = (now.is_some() && !given).then(|| budget(objective, &length, tally.downtime, &mut steps));
     let growth = growth(court, objective, window, &tally, &length, given.then_some(&compared.actual));
     Judged {
         objective,
@@ -96,6 +94,7 @@ pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
         excluded: Some(tally.removed),
         beyond: None,
         growth,
+        budget,
         matter: tally.outages,
         credit: Exact::zero(),
         steps,
@@ -103,7 +102,7 @@ pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
 }
 
 /// How much downtime the target allows, and how much of it is left.
-fn budget(objective: &Objective, length: &Exact, downtime: i128) -> String {
+fn budget(objective: &Objective, length: &Exact, downtime: i128, steps: &mut Vec<String>) -> Budget {
     let target = &objective.target.value;
     let up = if objective.unit == Unit::Percent {
         target.over(&Exact::hundred()).unwrap_or_default()
@@ -112,10 +111,11 @@ fn budget(objective: &Objective, length: &Exact, downtime: i128) -> String {
     };
     let allowed = &(&Exact::one() - &up) * length;
     let left = &allowed - &Exact::seconds(downtime);
-    match left.is_negative() {
+    steps.push(match left.is_negative() {
         true => format!("the target allows {allowed} s of downtime, which is exceeded by {} s", left.abs()),
         false => format!("the target allows {allowed} s of downtime, of which {left} s are left"),
-    }
+    });
+    Budget { allowed_s: allowed.trimmed(6), left_s: left.trimmed(6) }
 }
 
 /// What is certain, and what is not.
