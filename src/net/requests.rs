@@ -23,10 +23,12 @@ use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::{Attempt, Probe, Test, Tls};
 use crate::net::link::Way;
+use crate::net::requests::heard::Heard;
 use crate::net::resolve::{Resolution, Resolver, Watch};
 
 mod connect;
 mod dns;
+mod heard;
 mod http;
 mod tcp;
 mod tls;
@@ -130,6 +132,9 @@ struct Course {
     bytes: Option<u32>,
     address: Option<IpAddr>,
     certificate_until: Option<Wall>,
+    heard: Heard,
+    /// When the latest connection was begun.
+    departed: Option<Instant>,
     /// Time within the request that is not the path's: look-ups of the names that redirects lead to.
     aside: Duration,
 }
@@ -147,8 +152,19 @@ impl Course {
         self.begun = Some(Begun { running: Instant::now(), boot: SystemClock.now().mono });
     }
 
+    /// A connection's first packet is handed to the kernel now: what this host did before the first one of all is none of
+    /// the path's time. A redirect or a second question is no other beginning.
+    fn departs(&mut self) {
+        let first = self.departed.is_none();
+        if first {
+            self.begin();
+        }
+        self.departed = self.begun.map(|begun| begun.running).filter(|_| first).or_else(|| Some(Instant::now()));
+    }
+
+    /// The answer is complete: when its last bytes came, or now if it had none.
     fn end(&mut self) {
-        self.ended = Some(Instant::now());
+        self.ended = Some(self.heard.latest().unwrap_or_else(Instant::now));
     }
 
     /// Adds to a phase what passed since `since`, and gives the instant up to which it was counted. A phase that happens
@@ -157,6 +173,13 @@ impl Course {
         let now = Instant::now();
         self.add(phase, now - since);
         now
+    }
+
+    /// The same, up to when the latest bytes came.
+    fn until_heard(&mut self, phase: Phase, since: Instant) -> Instant {
+        let until = self.heard.latest().unwrap_or_else(Instant::now).max(since);
+        self.add(phase, until - since);
+        until
     }
 
     fn add(&mut self, phase: Phase, took: Duration) {
@@ -185,7 +208,9 @@ impl Course {
         let sent = !matches!(&result, Err(reason) if reason.outcome == Outcome::NotSent);
         let stalled = sent && self.stalled(probe.timeout);
         let rtt = match (self.begun, self.ended) {
-            (Some(begun), Some(ended)) => Some((ended - begun.running).saturating_sub(self.aside)),
+            (Some(begun), Some(ended)) => {
+                Some(ended.saturating_duration_since(begun.running).saturating_sub(self.aside))
+            }
             _ => None,
         };
         let (outcome, reason) = match (result, rtt) {

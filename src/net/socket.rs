@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::base::time::{NANOS, Wall};
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::{Circuit, Fragment};
 
@@ -215,6 +216,20 @@ fn set_tclass(_socket: &Socket, _byte: u32) -> io::Result<()> {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn never_fragment(_socket: &Socket, _v4: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The instant of a kernel stamp; [`None`] for one that was not made.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(in crate::net) fn wall(stamp: nix::sys::time::TimeSpec) -> Option<Wall> {
+    let (seconds, nanos) = wide(stamp);
+    (seconds != 0 || nanos != 0).then(|| Wall::from_nanos(seconds.saturating_mul(NANOS).saturating_add(nanos)))
+}
+
+/// Seconds and nanoseconds; on 32-bit systems they are narrower than 64 bits.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg_attr(target_pointer_width = "64", expect(clippy::useless_conversion, reason = "it is one on 32-bit systems"))]
+fn wide(stamp: nix::sys::time::TimeSpec) -> (i64, i64) {
+    (i64::from(stamp.tv_sec()), i64::from(stamp.tv_nsec()))
 }
 
 /// The source address that the routes choose for a target; [`None`] when no route leads to it. No packet is sent:

@@ -18,15 +18,14 @@ use nix::libc;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg, sendmmsg, sendmsg,
 };
-use nix::sys::time::TimeSpec;
 use socket2::Socket;
 
-use crate::base::time::{NANOS, Wall};
 use crate::measure::probe::Circuit;
 use crate::net::icmp::packet::{self, Mint, Request};
 use crate::net::icmp::{
     Arrival, Drained, Echo, Engine, Family, Heard, Kind, Means, OpenError, Port, Stamps, Unsent, Whose,
 };
+use crate::net::socket::wall;
 
 mod open;
 
@@ -391,17 +390,6 @@ fn control_space() -> Vec<u8> {
         i32,
         u32
     )
-}
-
-fn wall(stamp: TimeSpec) -> Option<Wall> {
-    let (seconds, nanos) = wide(stamp);
-    (seconds != 0 || nanos != 0).then(|| Wall::from_nanos(seconds.saturating_mul(NANOS).saturating_add(nanos)))
-}
-
-/// Seconds and nanoseconds; on 32-bit systems they are narrower than 64 bits.
-#[cfg_attr(target_pointer_width = "64", expect(clippy::useless_conversion, reason = "it is one on 32-bit systems"))]
-fn wide(stamp: TimeSpec) -> (i64, i64) {
-    (i64::from(stamp.tv_sec()), i64::from(stamp.tv_nsec()))
 }
 
 trait Address: SockaddrLike + Copy {

@@ -9,33 +9,39 @@ use tokio::net::{TcpStream, UdpSocket};
 
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::Circuit;
+use crate::net::requests::Course;
+use crate::net::requests::heard::{Datagrams, Stream};
 use crate::net::socket::{self, Fault};
 
 /// Connects by TCP. An error that `connect` gives at once is this host's (`n`), but for a refusal over loopback; one that
 /// comes later was brought by the network (`u`).
-pub async fn tcp(circuit: &Circuit, target: SocketAddr) -> Result<TcpStream, Reason> {
+pub async fn tcp(circuit: &Circuit, target: SocketAddr, course: &mut Course) -> Result<Stream, Reason> {
     let socket = socket::open(circuit, target.ip(), Type::STREAM, Protocol::TCP).map_err(|fault| fault.reason())?;
     // Requests are small, and Nagle's algorithm would hold parts of them back.
     socket.set_tcp_nodelay(true).map_err(|error| Fault::Other(error).reason())?;
+    course.departs();
     match socket.connect(&target.into()) {
         Ok(()) => {}
         Err(error) if error.raw_os_error().map(Errno::from_raw) == Some(Errno::EINPROGRESS) => {}
         Err(error) => return Err(at_once(&error)),
     }
     let stream = TcpStream::from_std(socket.into()).map_err(|error| Fault::Other(error).reason())?;
-    stream.writable().await.map_err(|error| later(&error))?;
-    match stream.take_error() {
+    let stream = Stream::new(stream, &course.heard);
+    stream.tcp().writable().await.map_err(|error| later(&error))?;
+    match stream.tcp().take_error() {
         Ok(None) => Ok(stream),
         Ok(Some(error)) | Err(error) => Err(later(&error)),
     }
 }
 
 /// A UDP socket of the circuit, connected, so that it takes datagrams of the target only and hears of ICMP errors.
-pub fn udp(circuit: &Circuit, target: SocketAddr) -> Result<UdpSocket, Reason> {
+pub fn udp(circuit: &Circuit, target: SocketAddr, course: &mut Course) -> Result<Datagrams, Reason> {
     let socket = socket::open(circuit, target.ip(), Type::DGRAM, Protocol::UDP).map_err(|fault| fault.reason())?;
     socket::hear_errors(&socket, target.ip()).map_err(|error| Fault::Other(error).reason())?;
     socket.connect(&target.into()).map_err(|error| at_once(&error))?;
-    UdpSocket::from_std(socket.into()).map_err(|error| Fault::Other(error).reason())
+    let socket = UdpSocket::from_std(socket.into()).map_err(|error| Fault::Other(error).reason())?;
+    course.departs();
+    Ok(Datagrams::new(socket, &course.heard))
 }
 
 /// The reason behind an error that a call gave at once, before anything was sent.

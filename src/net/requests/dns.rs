@@ -25,35 +25,45 @@ pub async fn attempt(
     course: &mut Course,
 ) -> Result<(), Reason> {
     let question = Question::new(rand::random(), query, record).ok_or(Reason::new(Outcome::NotSent, "query"))?;
-    let mut heard = by_udp(circuit, server, &question).await?;
-    if heard.message.metadata.truncation {
-        heard = by_tcp(circuit, server, &question).await?;
+    let mut answer = by_udp(circuit, server, &question, course).await?;
+    if answer.message.metadata.truncation {
+        answer = by_tcp(circuit, server, &question, course).await?;
     }
     course.end();
-    course.bytes = u32::try_from(heard.bytes).ok();
-    question.judge(&heard.message)
+    course.bytes = u32::try_from(answer.bytes).ok();
+    question.judge(&answer.message)
 }
 
-struct Heard {
+struct Answer {
     message: Message,
     bytes: usize,
 }
 
-async fn by_udp(circuit: &Circuit, server: SocketAddr, question: &Question) -> Result<Heard, Reason> {
-    let socket = connect::udp(circuit, server)?;
+async fn by_udp(
+    circuit: &Circuit,
+    server: SocketAddr,
+    question: &Question,
+    course: &mut Course,
+) -> Result<Answer, Reason> {
+    let mut socket = connect::udp(circuit, server, course)?;
     socket.send(&question.bytes).await.map_err(|error| connect::at_once(&error))?;
     let mut buffer = [0; LARGEST];
     loop {
-        let length = socket.recv(&mut buffer).await.map_err(|error| of_datagram(&error))?;
+        let length = socket.receive(&mut buffer).await.map_err(|error| of_datagram(&error))?;
         // A datagram that is not ours may come from anybody: it is passed over, and the timeout bounds the loop.
         if let Some(message) = question.answered_by(&buffer[..length])? {
-            return Ok(Heard { message, bytes: length });
+            return Ok(Answer { message, bytes: length });
         }
     }
 }
 
-async fn by_tcp(circuit: &Circuit, server: SocketAddr, question: &Question) -> Result<Heard, Reason> {
-    let mut stream = connect::tcp(circuit, server).await?;
+async fn by_tcp(
+    circuit: &Circuit,
+    server: SocketAddr,
+    question: &Question,
+    course: &mut Course,
+) -> Result<Answer, Reason> {
+    let mut stream = connect::tcp(circuit, server, course).await?;
     let length = u16::try_from(question.bytes.len()).expect("a question has one name, of at most 255 bytes");
     let framed = [&length.to_be_bytes()[..], &question.bytes].concat();
     stream.write_all(&framed).await.map_err(|error| connect::later(&error))?;
@@ -62,7 +72,7 @@ async fn by_tcp(circuit: &Circuit, server: SocketAddr, question: &Question) -> R
         let mut buffer = vec![0; usize::from(length)];
         stream.read_exact(&mut buffer).await.map_err(|error| connect::later(&error))?;
         if let Some(message) = question.answered_by(&buffer)? {
-            return Ok(Heard { message, bytes: buffer.len() });
+            return Ok(Answer { message, bytes: buffer.len() });
         }
     }
 }

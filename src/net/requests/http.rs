@@ -29,9 +29,9 @@ use crate::net::requests::{Course, connect};
 use crate::net::resolve::{Resolution, Resolver};
 
 mod body;
-mod heard;
+mod watched;
 
-use heard::Heard;
+use watched::Watched;
 
 const USER_AGENT: &str = concat!("wanproof/", env!("CARGO_PKG_VERSION"));
 
@@ -104,8 +104,8 @@ impl Plan<'_> {
     async fn hop(&self, hop: &Hop, course: &mut Course) -> Result<Step, Reason> {
         let port = hop.url.port_or_known_default().ok_or(not_sent("url"))?;
         course.address = Some(hop.address);
-        let since = Instant::now();
-        let stream = connect::tcp(self.circuit, (hop.address, port).into()).await?;
+        let stream = connect::tcp(self.circuit, (hop.address, port).into(), course).await?;
+        let since = course.departed.unwrap_or_else(Instant::now);
         let since = course.passed(Phase::Connect, since);
         if hop.url.scheme() != "https" {
             return self.http1(hop, stream, since, course).await;
@@ -124,8 +124,8 @@ impl Plan<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let heard = Arc::default();
-        let stream = TokioIo::new(Heard::new(stream, Arc::clone(&heard)));
+        let (heard, first) = (course.heard.clone(), Arc::default());
+        let stream = TokioIo::new(Watched { stream, heard, first: Arc::clone(&first) });
         let (mut sender, connection) = http1::handshake(stream).await.map_err(|error| reason(&error))?;
         let mut request = request(hop, origin_form(&hop.url)?)?;
         let host = HeaderValue::from_str(&authority(&hop.url)?).map_err(|_| not_sent("url"))?;
@@ -134,8 +134,8 @@ impl Plan<'_> {
         let exchange = async {
             let response = sender.send_request(request).await.map_err(|error| reason(&error))?;
             // The header cannot be whole before its first byte was heard.
-            let first = heard.get().copied().unwrap_or_else(Instant::now);
-            course.add(Phase::FirstByte, first - since);
+            let first = first.get().copied().unwrap_or_else(Instant::now);
+            course.add(Phase::FirstByte, first.saturating_duration_since(since));
             self.judge(hop, response, first, course).await
         };
         driven(connection, exchange).await
@@ -151,7 +151,7 @@ impl Plan<'_> {
         let request = request(hop, whole.parse().map_err(|_| not_sent("url"))?)?;
         let exchange = async {
             let response = sender.send_request(request).await.map_err(|error| reason(&error))?;
-            let first = course.passed(Phase::FirstByte, since);
+            let first = course.until_heard(Phase::FirstByte, since);
             self.judge(hop, response, first, course).await
         };
         driven(connection, exchange).await
@@ -167,7 +167,7 @@ impl Plan<'_> {
     ) -> Result<Step, Reason> {
         let status = response.status();
         if self.http.follow_redirects > 0 && is_redirect(status) {
-            course.passed(Phase::Body, first);
+            course.until_heard(Phase::Body, first);
             let onwards = response.headers().get(header::LOCATION).and_then(|to| joined(&hop.url, to));
             return onwards.map(|url| Step::Onwards(url, status)).ok_or(refused("redirect"));
         }
@@ -187,7 +187,7 @@ impl Plan<'_> {
             }
         }
         course.bytes = Some(check.bytes());
-        course.passed(Phase::Body, first);
+        course.until_heard(Phase::Body, first);
         check.end().map_err(refused)?;
         Ok(Step::Done)
     }

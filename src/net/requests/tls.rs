@@ -11,7 +11,6 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -19,6 +18,7 @@ use crate::base::time::Wall;
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::Tls;
 use crate::net::requests::connect;
+use crate::net::requests::heard::Stream;
 
 mod validity;
 
@@ -67,7 +67,7 @@ impl Settings {
     }
 
     /// Shakes hands.
-    pub async fn handshake(&self, host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, Reason> {
+    pub async fn handshake(&self, host: &str, stream: Stream) -> Result<TlsStream<Stream>, Reason> {
         let config = self.ready().map_err(|_| Reason::new(Outcome::NotSent, "tls-settings"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host).map_err(|_| Reason::new(Outcome::NotSent, "url"))?;
@@ -76,12 +76,12 @@ impl Settings {
 }
 
 /// What was agreed on.
-pub fn spoken(stream: &TlsStream<TcpStream>) -> Spoken {
+pub fn spoken(stream: &TlsStream<Stream>) -> Spoken {
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Spoken::Http2 } else { Spoken::Http1 }
 }
 
 /// Until when the server's own certificate is valid.
-pub fn valid_until(stream: &TlsStream<TcpStream>) -> Option<Wall> {
+pub fn valid_until(stream: &TlsStream<Stream>) -> Option<Wall> {
     validity::not_after(stream.get_ref().1.peer_certificates()?.first()?)
 }
 
