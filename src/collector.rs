@@ -4,9 +4,8 @@
 //! the [`archive`], [`limits`] counts it, and the one [`writer`] stores it with its receipt in one transaction, after which it
 //! is answered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,14 +15,15 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::base::time::{Clock, SystemClock};
+use crate::collector::archive::accept::{Accepted, Arrival};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::body::{EXPANDED, Encoding, Type};
 use crate::collector::fleet::AgentView;
-use crate::collector::ingest::Examined;
+use crate::collector::ingest::{Examined, KeyCache};
 use crate::collector::limits::{Brings, Limiter};
 use crate::collector::writer::{NotWritten, Writer};
-use crate::config::collector::{CollectorConfig, Enrolment};
+use crate::config::collector::{CollectorConfig, Database, Enrolment, Rate};
 use crate::evidence::digest::Digest;
 use crate::evidence::enrol::{self, Enrolled};
 use crate::evidence::key::{Kid, PublicKey, SecretKey};
@@ -108,7 +108,7 @@ impl From<NotWritten> for Fault {
         match error {
             NotWritten::Busy => Self::busy("too much waits to be stored"),
             NotWritten::Archive(error) => error.into(),
-            NotWritten::Commit(_) => Self::busy("it could not be stored"),
+            NotWritten::Undone(_) => Self::busy("it could not be stored"),
         }
     }
 }
@@ -117,7 +117,7 @@ impl From<NotWritten> for Fault {
 #[derive(Debug)]
 pub struct Collector {
     key: SecretKey,
-    database: PathBuf,
+    database: Database,
     config: RwLock<Arc<CollectorConfig>>,
     tls: watch::Sender<Option<Arc<rustls::ServerConfig>>>,
     /// [`None`] only while it is dropped.
@@ -127,6 +127,7 @@ pub struct Collector {
     room: Arc<Semaphore>,
     processors: Arc<Semaphore>,
     limiter: Limiter,
+    keys: KeyCache,
     /// The requests that were granted, until they expire.
     granted: Mutex<HashMap<(Kid, String), i64>>,
 }
@@ -153,6 +154,7 @@ impl Collector {
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             processors: Arc::new(Semaphore::new(processors)),
             limiter: Limiter::default(),
+            keys: KeyCache::default(),
             granted: Mutex::default(),
         }))
     }
@@ -207,7 +209,7 @@ impl Collector {
         let done = tokio::task::spawn_blocking(move || {
             let _processor = processor;
             let idle = collector.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let archive = match idle {
+            let archive = match idle.filter(|archive| !archive.is_lost()) {
                 Some(archive) => archive,
                 None => Archive::open_existing(&collector.database)?,
             };
@@ -223,41 +225,81 @@ impl Collector {
 
     /// Takes the summaries of a body, and gives the answer: a line for each.
     async fn take(self: &Arc<Self>, body: Vec<u8>, of: Type, encoding: Encoding) -> Result<String, Fault> {
-        let (examined, counted) = self
+        let received = SystemClock.now().wall.floor(Duration::from_millis(1));
+        let collector = Arc::clone(self);
+        let (examined, arrivals) = self
             .read(move |archive| {
                 let plain = body::expand(body, encoding, EXPANDED)?;
-                let examined = ingest::examine(&body::lines(&plain, of)?, archive)?;
-                let counted = counted(&examined, archive)?;
-                Ok((examined, counted))
+                let mut examined = ingest::examine(&body::lines(&plain, of)?, archive, &collector.keys)?;
+                let sign = |summary| Arrival::new(summary, received, &collector.key);
+                let arrivals: Vec<Arrival> = examined.iter_mut().filter_map(Examined::take).map(sign).collect();
+                Ok((examined, arrivals))
             })
             .await?;
         let rate = self.config().limits.per_agent;
-        for (agent, brings) in counted {
-            self.count(agent, brings, rate)?;
-        }
+        let (counted, arrivals) = self.count_all(&examined, arrivals, rate).await?;
         // Nothing to store costs no wait for the disk.
-        if examined.iter().all(|each| each.summary.is_err()) {
-            let refused = examined.into_iter().filter_map(|each| Some((each.digest, each.summary.err()?)));
-            return Ok(refused.map(|(digest, problem)| result_line(digest, Err(problem))).collect());
-        }
-        let (key, now) = (self.key.clone(), SystemClock.now().wall.floor(Duration::from_millis(1)));
-        let results = self
-            .writer()?
-            .write(move |archive| {
-                let store = |examined: Examined| {
-                    let said = match examined.summary {
-                        Ok(summary) => archive.accept(&summary, now, &key)?,
-                        Err(problem) => Err(problem),
-                    };
-                    Ok((examined.digest, said))
+        let accepted = if arrivals.is_empty() { Vec::new() } else { self.writer()?.store(arrivals).await? };
+        let mut accepted = accepted.into_iter();
+        let mut again = Again::default();
+        let results: Vec<(Digest, Result<String, Problem>)> = examined
+            .into_iter()
+            .map(|each| {
+                let said = match each.refused {
+                    Some(problem) => Accepted::Refused(problem),
+                    None => accepted.next().expect("the writer answers for each"),
                 };
-                examined.into_iter().map(store).collect::<Result<Vec<_>, ArchiveError>>()
+                again.note(each.counts, &said);
+                if let (Accepted::Refused(_), Some(kid)) = (&said, each.kid) {
+                    self.keys.forget(kid);
+                }
+                (each.digest, said.said())
             })
-            .await?;
+            .collect();
+        // What brought only what was stored is counted as that; what was counted before is given back.
+        for agent in counted.into_iter().filter(|agent| again.only(*agent)) {
+            self.limiter.give_back(agent, Brings::New, rate);
+            self.count(agent, Brings::Stored, rate)?;
+        }
         Ok(results.into_iter().map(|(digest, said)| result_line(digest, said)).collect())
     }
 
-    fn count(&self, agent: Kid, brings: Brings, rate: crate::config::collector::Rate) -> Result<(), Fault> {
+    /// Counts a request for each agent of which a signature was verified, before anything is stored; gives those that were counted
+    /// as bringing something new. Where that share is used up, only what is stored already may still be asked for.
+    async fn count_all(
+        self: &Arc<Self>,
+        examined: &[Examined],
+        arrivals: Vec<Arrival>,
+        rate: Rate,
+    ) -> Result<(Vec<Kid>, Vec<Arrival>), Fault> {
+        let agents: BTreeSet<Kid> = examined.iter().filter_map(|each| each.counts).collect();
+        let refused: BTreeSet<Kid> =
+            examined.iter().filter(|each| each.refused.is_some()).filter_map(|each| each.counts).collect();
+        let (mut counted, mut arrivals) = (Vec::new(), arrivals);
+        for agent in agents {
+            let Err(too_often) = self.count(agent, Brings::New, rate) else {
+                counted.push(agent);
+                continue;
+            };
+            let stored;
+            (stored, arrivals) = self
+                .read(move |archive| {
+                    let mut own = arrivals.iter().filter(|each| each.summary.subject.agent == agent);
+                    let stored = own.try_fold(true, |all, each| {
+                        Ok::<bool, ArchiveError>(all && archive.has(&each.summary.subject)?)
+                    })?;
+                    Ok((stored, arrivals))
+                })
+                .await?;
+            if refused.contains(&agent) || !stored {
+                return Err(too_often);
+            }
+            self.count(agent, Brings::Stored, rate)?;
+        }
+        Ok((counted, arrivals))
+    }
+
+    fn count(&self, agent: Kid, brings: Brings, rate: Rate) -> Result<(), Fault> {
         self.limiter.count(agent, brings, rate, SystemClock.now().mono).map_err(|wait| Fault {
             problem: Problem::new(Kind::Busy, format_args!("{agent} asked too often")).with_status(429),
             retry_after: Some(wait),
@@ -431,21 +473,20 @@ fn open_both(config: &CollectorConfig) -> Result<(Archive, SecretKey), StartErro
     Ok((archive, key))
 }
 
-/// What a request counts as, for each agent of which a signature was verified.
-fn counted(examined: &[Examined], archive: &Archive) -> Result<HashMap<Kid, Brings>, ArchiveError> {
-    let mut all = HashMap::new();
-    for each in examined {
-        let Some(agent) = each.counts else { continue };
-        let brings = all.entry(agent).or_insert(Brings::Stored);
-        let stored = match &each.summary {
-            Ok(summary) if *brings == Brings::Stored => archive.has(&summary.subject)?,
-            _ => false,
-        };
-        if !stored {
-            *brings = Brings::New;
+/// Whether a request brought nothing of an agent but what was stored before.
+#[derive(Default)]
+struct Again(HashMap<Kid, bool>);
+
+impl Again {
+    fn note(&mut self, agent: Option<Kid>, said: &Accepted) {
+        if let Some(agent) = agent {
+            *self.0.entry(agent).or_insert(true) &= matches!(said, Accepted::Again(_));
         }
     }
-    Ok(all)
+
+    fn only(&self, agent: Kid) -> bool {
+        self.0.get(&agent).is_some_and(|only| *only)
+    }
 }
 
 /// A line of the answer.

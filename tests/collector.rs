@@ -16,6 +16,7 @@ use wanproof::base::time::{Clock as _, SystemClock};
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::archive::{Archive, ArchiveError};
 use wanproof::collector::{self, Central};
+use wanproof::config::collector::Database;
 use wanproof::evidence::key::Kid;
 
 /// A collector on loopback, and a client that knows nothing of it.
@@ -86,7 +87,7 @@ impl Desk {
 
     async fn agents(&self) -> Value {
         let database = self.at.path().join("c/collector.db");
-        let archive = Archive::open_existing(&database).unwrap();
+        let archive = Archive::open_existing(&Database::Sqlite(database)).unwrap();
         // As an operator looks at it a day later.
         let now = SystemClock.now().wall + Duration::from_secs(86_400);
         let rows = archive.agents().unwrap();
@@ -404,7 +405,7 @@ async fn a_revoked_agent_is_out_for_good() {
     desk.said(&all[0]).await.unwrap();
     let database = desk.at.path().join("c/collector.db");
     let kid: Kid = agent.kid.parse().unwrap();
-    let mut archive = Archive::open_existing(&database).unwrap();
+    let mut archive = Archive::open_existing(&Database::Sqlite(database)).unwrap();
     // By another process, while the collector runs.
     assert!(
         archive.write(|archive| archive.set_standing(kid, Standing::Revoked)).map_err(|e: ArchiveError| e).unwrap()

@@ -15,6 +15,7 @@ use wanproof::base::time::Wall;
 use wanproof::collector::archive::Archive;
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::{self, Central};
+use wanproof::config::collector::Database;
 use wanproof::evidence::chain::{ChainId, Head};
 use wanproof::evidence::enrol::{Enrolled, State};
 use wanproof::evidence::key::{PublicKey, SecretKey};
@@ -167,7 +168,7 @@ async fn ship(shipper: &mut Shipper<Memory>) -> Round {
 }
 
 fn stored(dir: &std::path::Path) -> Vec<u64> {
-    let archive = Archive::open_existing(&dir.join("collector.db")).unwrap();
+    let archive = Archive::open_existing(&Database::Sqlite(dir.join("collector.db"))).unwrap();
     let mut all = Vec::new();
     archive
         .each_summary(|stored| {
@@ -215,7 +216,7 @@ async fn a_collector_that_is_restarted_in_the_middle_stores_each_summary_once() 
     assert_eq!(ship(&mut agent.shipper(&central)).await, Round::Idle);
     assert_eq!(agent.outbox.accepted(), 120);
     assert_eq!(stored(at.path()), (0..120).collect::<Vec<u64>>());
-    let archive = Archive::open_existing(&at.path().join("collector.db")).unwrap();
+    let archive = Archive::open_existing(&Database::Sqlite(at.path().join("collector.db"))).unwrap();
     let row = archive.agents().unwrap().remove(0);
     assert_eq!((row.gaps, row.conflicts), (vec![], 0));
 }
@@ -273,7 +274,7 @@ async fn an_agent_that_is_not_let_in_keeps_all_and_asks_again_slowly() {
     assert!(wait >= Duration::from_secs(60));
     assert!(shipper.state().borrow().fault.as_ref().unwrap().contains("bad-token"));
     assert_eq!(ship(&mut agent.shipper(&central)).await, Round::Idle);
-    let mut archive = Archive::open_existing(&at.path().join("collector.db")).unwrap();
+    let mut archive = Archive::open_existing(&Database::Sqlite(at.path().join("collector.db"))).unwrap();
     let kid = agent.key.kid();
     archive
         .write(|archive| archive.set_standing(kid, Standing::Revoked))

@@ -1,24 +1,54 @@
 //! The collector's database: what was received, from whom, and what is missing. Every SQL string of the collector is in
 //! this room.
 //!
-//! SQLite in WAL mode, one writer, any number of readers, in this process and in others: the operator's commands work
-//! whether the collector runs or not.
+//! [`Archive`] is a connection to SQLite or PostgreSQL, used by one thread. Its methods are written once for both:
+//!
+//! ```ignore
+//! impl Archive {
+//!     pub fn site_of(&self, agent: Kid) -> Result<Option<String>, ArchiveError> {
+//!         self.db.one("SELECT site FROM agent WHERE agent = ?1", args![&agent], |row| row.get(0))
+//!     }
+//! }
+//! ```
+//!
+//! - **A query**: `self.db.execute`, `one`, `all` or `each`, with `args![…]`, in the SQL that both share: see [`db`].
+//! - **A table**: a step at the end of `STEPS` in `schema.rs`, in the DDL of each. What grows has the agent first in its key, and on
+//!   PostgreSQL is kept in parts of a month by a time in nanoseconds: name it in `PARTED` as well.
+//! - **A change** is made within [`Archive::write`], by the one writer of a replica. On SQLite that excludes all others; on
+//!   PostgreSQL another replica may be doing the same: what is read, decided upon and then written is read after
+//!   [`Archive::lock`] of what it is about (an agent's identifier, a token's digest), which lasts as long as the transaction.
+//! - **A test** of it stands in `tests/archive.rs`, which runs each on both.
+//!
+//! SQLite is in WAL mode: one writer, any number of readers, in this process and in others; the operator's commands work
+//! whether the collector runs or not, on either.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use jiff::civil::Date;
+use rusqlite::{Connection, OpenFlags};
 
+use crate::collector::archive::db::{Db, args};
+use crate::collector::archive::postgres::Postgres;
+use crate::config::collector::{Address, Database};
+use crate::evidence::digest::Digest;
 use crate::evidence::key::Kid;
 
+pub mod accept;
 pub mod agents;
+mod db;
 pub mod gaps;
+pub mod packed;
+mod parts;
+mod postgres;
+mod schema;
 pub mod summaries;
+
+pub use postgres::Fault as PostgresFault;
 
 /// How long a command waits while another process writes.
 const BUSY: Duration = Duration::from_secs(10);
-/// The schema's version, in `user_version`.
-const SCHEMA: i64 = 1;
 
 /// What can go wrong with the collector's database.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +62,12 @@ pub enum ArchiveError {
         source: std::io::Error,
     },
     /// There is no database where one is to be read.
-    #[error("{}: there is no collector's database here: has `wanproof collector serve` run with this configuration?", .0.display())]
-    NoDatabase(PathBuf),
+    #[error("{0}: there is no collector's database here: has `wanproof collector serve` run with this configuration?")]
+    NoDatabase(Database),
     /// It was written by a later version of this program.
     #[error(
-        "the collector's database has schema {found}, this program knows {SCHEMA}: install the version that wrote it, or a later one"
+        "the collector's database has schema {found}, this program knows {known}: install the version that wrote it, or a later one",
+        known = schema::VERSION
     )]
     Later {
         /// Its schema.
@@ -65,139 +96,158 @@ pub enum ArchiveError {
     /// A row is not as it was written.
     #[error("the collector's database is damaged: {0}")]
     Damaged(String),
+    /// It is of an earlier version, which only the collector itself brings up to date.
+    #[error("the collector's database has schema {found}, this program knows {known}: start `wanproof collector serve` once, which brings it up to date", known = schema::VERSION)]
+    Earlier {
+        /// Its schema.
+        found: i64,
+    },
     /// SQLite failed.
     #[error("the collector's database: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL failed, or cannot be reached.
+    #[error("the collector's database: {0}")]
+    Postgres(PostgresFault),
+    /// The server cannot be reached, or lets nobody in.
+    #[error(
+        "the collector's database {at} cannot be used: {fault}: is the server there, and may this user use this database?"
+    )]
+    Unreachable {
+        /// Which.
+        at: Address,
+        /// What it says.
+        fault: PostgresFault,
+    },
+    /// The system gives no thread or socket.
+    #[error("the collector's database: {0}")]
+    System(#[from] std::io::Error),
 }
-
-const TABLES: &str = "
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-
-    -- An agent is the thumbprint of its first key; state is pending, approved or revoked.
-    CREATE TABLE agent (
-        agent BLOB PRIMARY KEY, site TEXT NOT NULL, state TEXT NOT NULL, enrolled_ns INTEGER NOT NULL
-    ) WITHOUT ROWID;
-
-    -- The keys of agents. One that was replaced signs nothing after the summary that named its successor.
-    CREATE TABLE agent_key (
-        kid BLOB PRIMARY KEY, agent BLOB NOT NULL, x BLOB NOT NULL, place INTEGER NOT NULL, last_chain BLOB, last_seq INTEGER
-    ) WITHOUT ROWID;
-
-    CREATE TABLE token (digest BLOB PRIMARY KEY, agent BLOB NOT NULL, used_ns INTEGER NOT NULL) WITHOUT ROWID;
-
-    CREATE TABLE chain (
-        agent BLOB NOT NULL, chain BLOB NOT NULL, last_seq INTEGER NOT NULL, received_ns INTEGER NOT NULL,
-        follows_chain BLOB, follows_seq INTEGER, follows_digest BLOB, PRIMARY KEY (agent, chain)
-    ) WITHOUT ROWID;
-
-    CREATE TABLE summary (
-        agent BLOB NOT NULL, chain BLOB NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, prev BLOB,
-        from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL, received_ns INTEGER NOT NULL,
-        jws TEXT NOT NULL, receipt TEXT NOT NULL
-    );
-    CREATE UNIQUE INDEX summary_number ON summary (agent, chain, seq);
-
-    -- What is missing, and what the agent said that it dropped; both ends included.
-    CREATE TABLE gap (
-        agent BLOB NOT NULL, chain BLOB NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,
-        PRIMARY KEY (agent, chain, from_seq)
-    ) WITHOUT ROWID;
-    CREATE TABLE dropped (
-        agent BLOB NOT NULL, chain BLOB NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,
-        PRIMARY KEY (agent, chain, from_seq, to_seq)
-    ) WITHOUT ROWID;
-
-    -- What did not fit into its chain: evidence of a fault.
-    CREATE TABLE conflict (
-        agent BLOB NOT NULL, chain BLOB NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, received_ns INTEGER NOT NULL,
-        why TEXT NOT NULL, jws TEXT NOT NULL
-    );
-    CREATE UNIQUE INDEX conflict_number ON conflict (agent, chain, seq, digest);
-";
 
 /// The database, opened by one thread.
 #[derive(Debug)]
 pub struct Archive {
-    db: Connection,
+    db: Db,
+    at: Database,
+    /// The months whose parts are known to be there.
+    parts: BTreeSet<Date>,
 }
 
 impl Archive {
-    /// Opens the database to write, and makes it if it is missing; and its directory, if only that is.
+    /// Opens the database to write, makes its tables if they are missing, and brings them up to date. SQLite's file is made too,
+    /// and its directory, if only that is missing.
     ///
     /// # Errors
     /// When it cannot be opened, or is of a later version.
-    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if let Some(directory) = directory {
-            make_directory(directory)?;
-        }
-        let db = Connection::open(path)?;
-        db.busy_timeout(BUSY)?;
-        db.pragma_update(None, "journal_mode", "wal")?;
-        // A receipt is given for what is durable: each commit waits for the disk.
-        db.pragma_update(None, "synchronous", "full")?;
-        let mut archive = Self { db };
-        archive.prepare()?;
+    pub fn open(at: &Database) -> Result<Self, ArchiveError> {
+        let db = match at {
+            Database::Sqlite(path) => {
+                if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                    make_directory(directory)?;
+                }
+                let db = Connection::open(path)?;
+                db.busy_timeout(BUSY)?;
+                db.pragma_update(None, "journal_mode", "wal")?;
+                // A receipt is given for what is durable: each commit waits for the disk.
+                db.pragma_update(None, "synchronous", "full")?;
+                Db::Sqlite(db)
+            }
+            Database::Postgres(address) => Db::Postgres(Postgres::connect(address)?),
+        };
+        let mut archive = Self { db, at: at.clone(), parts: BTreeSet::new() };
+        schema::prepare(&mut archive)?;
         Ok(archive)
     }
 
     /// Opens a database that is there, for a command or a reader; it can be written, in short transactions.
     ///
     /// # Errors
-    /// When there is none, it cannot be opened, or is of a later version.
-    pub fn open_existing(path: &Path) -> Result<Self, ArchiveError> {
-        if !path.exists() {
-            return Err(ArchiveError::NoDatabase(path.to_owned()));
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags)?;
-        db.busy_timeout(BUSY)?;
-        db.pragma_update(None, "synchronous", "full")?;
-        match db.pragma_query_value(None, "user_version", |row| row.get(0))? {
-            SCHEMA => Ok(Self { db }),
-            0 => Err(ArchiveError::NoDatabase(path.to_owned())),
-            found => Err(ArchiveError::Later { found }),
-        }
-    }
-
-    fn prepare(&mut self) -> Result<(), ArchiveError> {
-        self.write(|archive| match archive.db.pragma_query_value(None, "user_version", |row| row.get(0))? {
-            SCHEMA => Ok(()),
-            0 => {
-                archive.db.execute_batch(TABLES)?;
-                Ok(archive.db.pragma_update(None, "user_version", SCHEMA)?)
+    /// When there is none, it cannot be opened, or is of another version.
+    pub fn open_existing(at: &Database) -> Result<Self, ArchiveError> {
+        let db = match at {
+            Database::Sqlite(path) => {
+                if !path.exists() {
+                    return Err(ArchiveError::NoDatabase(at.clone()));
+                }
+                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let db = Connection::open_with_flags(path, flags)?;
+                db.busy_timeout(BUSY)?;
+                db.pragma_update(None, "synchronous", "full")?;
+                Db::Sqlite(db)
             }
+            Database::Postgres(address) => Db::Postgres(Postgres::connect(address)?),
+        };
+        match schema::version(&db)? {
+            schema::VERSION => Ok(Self { db, at: at.clone(), parts: BTreeSet::new() }),
+            0 => Err(ArchiveError::NoDatabase(at.clone())),
+            found if found < schema::VERSION => Err(ArchiveError::Earlier { found }),
             found => Err(ArchiveError::Later { found }),
-        })
+        }
     }
 
-    /// Does something in one transaction, which is undone when it fails.
+    /// Does something in one transaction, which is undone when it fails. A lost connection to PostgreSQL is made again before.
     ///
     /// # Errors
     /// What `act` returns, or when the transaction cannot be begun or committed.
     pub fn write<T, E: From<ArchiveError>>(&mut self, act: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
-        let failed = |error: rusqlite::Error| E::from(ArchiveError::from(error));
-        self.db.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-        let done = act(self).and_then(|value| match self.db.execute_batch("COMMIT") {
+        self.begin()?;
+        let done = act(self).and_then(|value| match self.db.batch("COMMIT") {
             Ok(()) => Ok(value),
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(error.into()),
         });
         if done.is_err() {
-            let _ = self.db.execute_batch("ROLLBACK");
+            let _ = self.db.batch("ROLLBACK");
         }
         done
+    }
+
+    fn begin(&mut self) -> Result<(), ArchiveError> {
+        let Database::Postgres(address) = &self.at else { return self.db.batch("BEGIN IMMEDIATE") };
+        match self.db.batch("BEGIN") {
+            Err(_) if self.is_lost() => {
+                self.db = Db::Postgres(Postgres::connect(address)?);
+                self.db.batch("BEGIN")
+            }
+            begun => begun,
+        }
+    }
+
+    /// Whether the connection to its server is lost, so that another has to be opened.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        match &self.db {
+            Db::Sqlite(_) => false,
+            Db::Postgres(db) => db.is_closed(),
+        }
+    }
+
+    /// Whether other replicas may write to it at the same time.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.at, Database::Postgres(_))
     }
 
     /// Does something within a transaction that others share; when it fails, only it is undone.
     ///
     /// # Errors
-    /// What `act` returns, or when SQLite fails.
+    /// What `act` returns, or when the database fails.
     pub fn part<T>(&self, act: impl FnOnce(&Self) -> Result<T, ArchiveError>) -> Result<T, ArchiveError> {
-        self.db.execute_batch("SAVEPOINT part")?;
+        self.db.batch("SAVEPOINT part")?;
         let done = act(self);
         let end = if done.is_ok() { "RELEASE part" } else { "ROLLBACK TO part; RELEASE part" };
-        self.db.execute_batch(end)?;
+        self.db.batch(end)?;
         done
+    }
+
+    /// Keeps every other replica from changing what is about this (an agent's identifier, a token's digest) until the transaction
+    /// ends. On SQLite a transaction that writes excludes all others anyway.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn lock(&self, about: &[u8]) -> Result<(), ArchiveError> {
+        match &self.db {
+            Db::Sqlite(_) => Ok(()),
+            Db::Postgres(db) => db.execute("SELECT pg_advisory_xact_lock(?1)", args![lock_of(about)]).map(drop),
+        }
     }
 
     /// Whether the database answers.
@@ -205,17 +255,16 @@ impl Archive {
     /// # Errors
     /// When it does not.
     pub fn ping(&self) -> Result<(), ArchiveError> {
-        Ok(self.db.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?)
+        self.db.one("SELECT count(*) FROM meta", args![], |_| Ok(())).map(drop)
     }
 
     /// Which collector's key the database belongs to.
     ///
     /// # Errors
-    /// When SQLite fails.
+    /// When the database fails.
     pub fn collector(&self) -> Result<Option<Kid>, ArchiveError> {
-        let kid: Option<String> =
-            self.db.query_row("SELECT value FROM meta WHERE key = 'collector'", [], |row| row.get(0)).optional()?;
-        match kid {
+        let sql = "SELECT value FROM meta WHERE key = 'collector'";
+        match self.db.one(sql, args![], |row| row.get::<String>(0))? {
             Some(kid) => kid.parse().map(Some).map_err(|_| ArchiveError::Damaged(format!("its key is {kid:?}"))),
             None => Ok(None),
         }
@@ -227,12 +276,19 @@ impl Archive {
     /// When it is another key's.
     pub fn belong_to(&self, found: Kid) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO meta (key, value) VALUES ('collector', ?1) ON CONFLICT DO NOTHING";
-        self.db.execute(sql, params![found.to_string()])?;
+        self.db.execute(sql, args![&found.to_string()])?;
         match self.collector()? {
             Some(expected) if expected != found => Err(ArchiveError::OtherKey { expected, found }),
             _ => Ok(()),
         }
     }
+}
+
+/// The advisory lock of something, out of 2^64: two that share one wait for each other, and that is all.
+fn lock_of(about: &[u8]) -> i64 {
+    let digest = Digest::of(about);
+    let first: [u8; 8] = std::array::from_fn(|at| digest.bytes()[at]);
+    i64::from_be_bytes(first)
 }
 
 /// Makes a directory for its owner alone, if only it is missing.
@@ -243,20 +299,4 @@ pub fn make_directory(path: &Path) -> Result<(), ArchiveError> {
     }
     let made = std::fs::DirBuilder::new().mode(0o700).create(path);
     made.map_err(|source| ArchiveError::Directory { path: path.to_owned(), source })
-}
-
-/// The bytes of a digest, a key's identifier or a chain, as a column holds them.
-fn bytes<const N: usize>(column: &[u8]) -> Result<[u8; N], ArchiveError> {
-    column.try_into().map_err(|_| ArchiveError::Damaged(format!("{} bytes where {N} are", column.len())))
-}
-
-/// A sequence number as SQLite holds it; the wire format keeps them below 2^53.
-fn number(seq: u64) -> i64 {
-    i64::try_from(seq).unwrap_or(i64::MAX)
-}
-
-/// A column that is a number or a count.
-fn unsigned(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<u64> {
-    let value: i64 = row.get(at)?;
-    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(at, value))
 }

@@ -50,6 +50,7 @@ pub fn enrol(
     now: Wall,
 ) -> Result<Result<State, Problem>, ArchiveError> {
     let kid = said.jwk.kid();
+    archive.lock(kid.bytes())?;
     let known = archive.key(kid)?;
     match &known {
         Some(known) if known.standing == Standing::Revoked || known.last.is_some() => {
@@ -74,6 +75,7 @@ pub fn enrol(
             if found.site.as_ref().is_some_and(|site| *site != said.site) {
                 return bad("this token is for another site");
             }
+            archive.lock(digest.bytes())?;
             match archive.token_user(&digest)? {
                 Some(user) if user != kid => return bad("this token was used by another agent"),
                 Some(_) => {}
@@ -101,6 +103,7 @@ pub fn enrol(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::collector::Database;
     use crate::evidence::enrol;
     use crate::evidence::key::SecretKey;
 
@@ -122,7 +125,7 @@ mod tests {
             std::fs::write(&path, "# lines\n\n first  leeds-01\nsecond # anybody\n").unwrap();
             let tokens = tokens(&path).unwrap();
             assert_eq!(tokens.len(), 2);
-            Self { archive: Archive::open(&at.path().join("c.db")).unwrap(), mode, tokens, _at: at }
+            Self { archive: Archive::open(&Database::Sqlite(at.path().join("c.db"))).unwrap(), mode, tokens, _at: at }
         }
 
         fn enrol(&self, said: &Enrolment) -> Result<State, Option<Kind>> {

@@ -2,10 +2,11 @@
 //! cheap and the unforgeable before the dear.
 
 use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
 
+use crate::collector::archive::accept::Verified;
 use crate::collector::archive::agents::{KnownKey, Standing};
-use crate::collector::archive::summaries::Verified;
-use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::archive::{Archive, ArchiveError, packed};
 use crate::evidence::digest::Digest;
 use crate::evidence::jws::{self, Typ};
 use crate::evidence::key::{Kid, PublicKey};
@@ -19,25 +20,70 @@ use crate::evidence::summary::{self, LIMIT, NotASummary};
 pub struct Examined {
     /// The digest of its bytes.
     pub digest: Digest,
-    /// What it holds, or why it is refused.
-    pub summary: Result<Verified, Problem>,
+    /// The key that it says signed it.
+    pub kid: Option<Kid>,
     /// Whose it is, if a signature was verified: what then is counted.
     pub counts: Option<Kid>,
+    /// Why it is refused.
+    pub refused: Option<Problem>,
+    /// What it holds, until it is taken to be stored.
+    summary: Option<Verified>,
+}
+
+impl Examined {
+    fn refused(digest: Digest, problem: Problem) -> Self {
+        Self { digest, kid: None, counts: None, refused: Some(problem), summary: None }
+    }
+
+    /// What is to be stored, once; nothing when it is refused.
+    pub fn take(&mut self) -> Option<Verified> {
+        self.summary.take()
+    }
 }
 
 /// Examines the summaries of one request, in order.
 ///
 /// # Errors
 /// When the database fails.
-pub fn examine(lines: &[&[u8]], archive: &Archive) -> Result<Vec<Examined>, ArchiveError> {
-    let mut keys = Keys { archive, known: HashMap::new() };
+pub fn examine(lines: &[&[u8]], archive: &Archive, cache: &KeyCache) -> Result<Vec<Examined>, ArchiveError> {
+    let mut keys = Keys { archive, cache, known: HashMap::new() };
     lines.iter().map(|line| examine_one(line, &mut keys)).collect()
+}
+
+/// The keys of approved agents that were looked up before. What a key's agent may do is asked again when its summary is stored, so
+/// that one that was revoked meanwhile costs a verification and gets nothing.
+#[derive(Debug, Default)]
+pub struct KeyCache(RwLock<HashMap<Kid, KnownKey>>);
+
+/// So many keys are kept; when there are more, all are looked up again.
+const KEYS: usize = 50_000;
+
+impl KeyCache {
+    fn get(&self, kid: Kid) -> Option<KnownKey> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&kid).cloned()
+    }
+
+    fn keep(&self, kid: Kid, known: &KnownKey) {
+        if known.standing == Standing::Approved && known.last.is_none() {
+            let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            if all.len() >= KEYS {
+                all.clear();
+            }
+            all.insert(kid, known.clone());
+        }
+    }
+
+    /// Looks a key up again the next time.
+    pub fn forget(&self, kid: Kid) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&kid);
+    }
 }
 
 /// The keys that a request's summaries are verified by: those of the database, and those that an earlier one of the same
 /// request names as next. The latter are looked up again when they are stored, and are not there if that was refused.
 struct Keys<'a> {
     archive: &'a Archive,
+    cache: &'a KeyCache,
     known: HashMap<Kid, Option<KnownKey>>,
 }
 
@@ -46,7 +92,13 @@ impl Keys<'_> {
         use std::collections::hash_map::Entry;
         Ok(match self.known.entry(kid) {
             Entry::Occupied(entry) => entry.into_mut().as_ref(),
-            Entry::Vacant(entry) => entry.insert(self.archive.key(kid)?).as_ref(),
+            Entry::Vacant(entry) => {
+                let known = match self.cache.get(kid) {
+                    Some(known) => Some(known),
+                    None => self.archive.key(kid)?.inspect(|known| self.cache.keep(kid, known)),
+                };
+                entry.insert(known).as_ref()
+            }
         })
     }
 
@@ -61,7 +113,7 @@ impl Keys<'_> {
 
 fn examine_one(line: &[u8], keys: &mut Keys<'_>) -> Result<Examined, ArchiveError> {
     let digest = Digest::of(line);
-    let refused = |problem: Problem| Examined { digest, summary: Err(problem), counts: None };
+    let refused = |problem: Problem| Examined::refused(digest, problem);
     if line.len() > LIMIT {
         let detail = format_args!("a summary is {} bytes, of at most {LIMIT}", line.len());
         return Ok(refused(Problem::new(Kind::TooLarge, detail)));
@@ -86,11 +138,14 @@ fn examine_one(line: &[u8], keys: &mut Keys<'_>) -> Result<Examined, ArchiveErro
         Ok(payload) => payload,
         Err(fault) => return Ok(refused(Problem::new(Kind::BadSignature, fault))),
     };
-    let summary = read(&payload, line, digest, kid, &known);
-    if let Ok(Verified { next_key: Some(next), .. }) = &summary {
+    let (summary, refused) = match read(&payload, line, digest, kid, &known) {
+        Ok(summary) => (Some(summary), None),
+        Err(problem) => (None, Some(problem)),
+    };
+    if let Some(Verified { next_key: Some(next), .. }) = &summary {
         keys.expect_next(*next, &known);
     }
-    Ok(Examined { digest, summary, counts: Some(known.agent) })
+    Ok(Examined { digest, kid: Some(kid), counts: Some(known.agent), refused, summary })
 }
 
 /// Reads a payload whose signature was verified.
@@ -109,7 +164,7 @@ fn read(payload: &[u8], line: &[u8], digest: Digest, kid: Kid, known: &KnownKey)
         ),
         None => None,
     };
-    let jws = String::from_utf8(line.to_vec()).map_err(|fault| malformed(&fault))?;
+    let jws = std::str::from_utf8(line).map_err(|fault| malformed(&fault))?;
     Ok(Verified {
         subject: Subject { agent: summary.agent, chain: summary.chain, seq: summary.seq, digest },
         kid,
@@ -119,6 +174,6 @@ fn read(payload: &[u8], line: &[u8], digest: Digest, kid: Kid, known: &KnownKey)
         follows: summary.follows,
         dropped: summary.dropped,
         next_key,
-        jws,
+        packed: packed::pack(jws),
     })
 }

@@ -45,6 +45,15 @@ impl Limiter {
             Err(over)
         }
     }
+
+    /// Takes back that a request was counted.
+    pub fn give_back(&self, agent: Kid, brings: Brings, rate: Rate) {
+        let each = rate.per / rate.count.max(1);
+        let mut all = self.full.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(full) = all.get_mut(&(agent, brings)) {
+            *full = Mono::from_nanos(full.nanos().saturating_sub(u64::try_from(each.as_nanos()).unwrap_or(u64::MAX)));
+        }
+    }
 }
 
 #[cfg(test)]

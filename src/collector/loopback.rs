@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::collector::archive::{self, ArchiveError};
 use crate::collector::{Collector, StartError, serve};
-use crate::config::collector::{Alerts, CollectorConfig, Enrolment, Limits, Rate};
+use crate::config::collector::{Alerts, CollectorConfig, Database, Enrolment, Limits, Rate};
 use crate::evidence::base64url;
 
 /// A collector that runs until [`Central::stop`].
@@ -49,7 +49,7 @@ pub async fn on_loopback(dir: &Path) -> Result<Central, StartError> {
 fn config(dir: &Path, listen: SocketAddr, tokens: std::path::PathBuf) -> CollectorConfig {
     CollectorConfig {
         listen,
-        database: dir.join("collector.db"),
+        database: Database::Sqlite(dir.join("collector.db")),
         data_dir: dir.to_owned(),
         key_file: dir.join("collector.key"),
         contracts_dir: None,

@@ -1,4 +1,4 @@
-//! The one writer: a thread that takes what waits and does it in one transaction, so that a hundred summaries cost one wait for
+//! The one writer: a thread that takes what waits and does it in one transaction, so that hundreds of summaries cost one wait for
 //! the disk. Whoever asked is answered after the commit, when what was done is durable.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -6,12 +6,16 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use crate::base::time::{Clock, SystemClock};
+use crate::collector::archive::accept::{Accepted, Arrival};
 use crate::collector::archive::{Archive, ArchiveError};
 
 /// So many may wait; who comes then is told to come again.
-const QUEUE: usize = 256;
-/// So many share a transaction.
-const GROUP: usize = 64;
+const QUEUE: usize = 512;
+/// So many requests share a transaction, …
+const GROUP: usize = 256;
+/// … as long as their summaries are no more bytes than this.
+const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why something was not written.
 #[derive(Debug, thiserror::Error)]
@@ -22,14 +26,25 @@ pub enum NotWritten {
     /// The database failed.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// The transaction that it was part of could not be committed.
-    #[error("the transaction could not be committed: {0}")]
-    Commit(String),
+    /// The transaction that it was part of could not be done.
+    #[error("the transaction could not be done: {0}")]
+    Undone(String),
 }
 
 /// What to do in a transaction; it gives what is to be told once that is over, and whether it holds.
-type Job = Box<dyn FnOnce(&Archive) -> Told + Send>;
+type Act = Box<dyn FnOnce(&Archive) -> Told + Send>;
 type Told = Box<dyn FnOnce(Result<(), String>) + Send>;
+
+/// The summaries of a request.
+struct Batch {
+    arrivals: Vec<Arrival>,
+    answer: oneshot::Sender<Result<Vec<Accepted>, NotWritten>>,
+}
+
+enum Job {
+    Store(Batch),
+    Act(Act),
+}
 
 /// The way to the writer.
 #[derive(Clone, Debug)]
@@ -48,6 +63,16 @@ impl Writer {
         Ok((Self { jobs }, thread))
     }
 
+    /// Stores summaries in a transaction, shared with others, and returns when they are durable: what came of each.
+    ///
+    /// # Errors
+    /// When the database fails; [`NotWritten::Busy`] at once when too many wait.
+    pub async fn store(&self, arrivals: Vec<Arrival>) -> Result<Vec<Accepted>, NotWritten> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Job::Store(Batch { arrivals, answer }))?;
+        answered.await.unwrap_or(Err(NotWritten::Busy))
+    }
+
     /// Does something in a transaction, shared with others, and returns when it is durable.
     ///
     /// # Errors
@@ -57,53 +82,118 @@ impl Writer {
         act: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,
     ) -> Result<T, NotWritten> {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |archive| {
+        self.ask(Job::Act(Box::new(move |archive| {
             let done = archive.part(act);
             Box::new(move |committed| {
                 let done = match (done, committed) {
                     (Err(error), _) => Err(error.into()),
-                    (Ok(_), Err(what)) => Err(NotWritten::Commit(what)),
+                    (Ok(_), Err(what)) => Err(NotWritten::Undone(what)),
                     (Ok(value), Ok(())) => Ok(value),
                 };
                 // Whoever asked may have gone; what was written stays.
                 let _ = answer.send(done);
             })
-        });
-        match self.jobs.try_send(job) {
-            Ok(()) => answered.await.unwrap_or(Err(NotWritten::Busy)),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(NotWritten::Busy),
-        }
+        })))?;
+        answered.await.unwrap_or(Err(NotWritten::Busy))
+    }
+
+    fn ask(&self, job: Job) -> Result<(), NotWritten> {
+        self.jobs.try_send(job).map_err(|fault| match fault {
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => NotWritten::Busy,
+        })
     }
 }
 
 fn work(mut archive: Archive, queue: &Receiver<Job>) {
     while let Ok(first) = queue.recv() {
-        let mut told = Vec::new();
-        let mut jobs = Some(first).into_iter().chain(queue.try_iter()).take(GROUP);
-        let committed = archive.write(|archive| {
-            told.extend(jobs.by_ref().map(|job| job(archive)));
-            Ok::<(), ArchiveError>(())
-        });
-        let committed = committed.map_err(|error| {
-            tracing::error!("nothing can be written: {error}");
-            error.to_string()
-        });
-        for tell in told {
-            tell(committed.clone());
+        let (mut batches, mut acts, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Store(batch) => {
+                    bytes += batch.arrivals.iter().map(|each| each.summary.packed.len()).sum::<usize>();
+                    batches.push(batch);
+                }
+                Job::Act(act) => acts.push(act),
+            }
+            let full = batches.len() + acts.len() >= GROUP || bytes >= GROUP_BYTES;
+            next = if full { None } else { queue.try_recv().ok() };
         }
+        if !batches.is_empty() {
+            store(&mut archive, batches);
+        }
+        // Between replicas each is alone in its transaction: several would hold their locks in any order.
+        let together = if archive.is_shared() { 1 } else { GROUP };
+        let mut acts = acts.into_iter();
+        while acts.len() > 0 {
+            act(&mut archive, acts.by_ref().take(together).collect());
+        }
+    }
+}
+
+/// Stores the summaries of several requests in one transaction. If that fails, each request gets one of its own, so that none
+/// fails for another's sake.
+fn store(archive: &mut Archive, batches: Vec<Batch>) {
+    let (batches, answers): (Vec<_>, Vec<_>) = batches.into_iter().map(|batch| (batch.arrivals, batch.answer)).unzip();
+    let lengths: Vec<usize> = batches.iter().map(Vec::len).collect();
+    let arrivals: Vec<Arrival> = batches.into_iter().flatten().collect();
+    // Without its month's part a row lies with the rest, and is moved when that is made.
+    let times = arrivals.iter().map(|each| each.summary.from);
+    if let Err(error) = archive.make_parts(times, SystemClock.now().wall) {
+        tracing::warn!("a month's part could not be made: {error}");
+    }
+    let all = archive.write(|archive| archive.accept_all(&arrivals));
+    let alone = answers.len() == 1;
+    match all {
+        Ok(accepted) => {
+            let mut accepted = accepted.into_iter();
+            for (answer, length) in answers.into_iter().zip(lengths) {
+                let _ = answer.send(Ok(accepted.by_ref().take(length).collect()));
+            }
+        }
+        Err(error) => {
+            tracing::error!("{} summaries were not stored: {error}", arrivals.len());
+            let mut rest = arrivals.as_slice();
+            for (answer, length) in answers.into_iter().zip(lengths) {
+                let (own, others) = rest.split_at(length);
+                rest = others;
+                let said = if alone || archive.is_lost() {
+                    Err(NotWritten::Undone(error.to_string()))
+                } else {
+                    archive.write(|archive| archive.accept_all(own)).map_err(NotWritten::Archive)
+                };
+                let _ = answer.send(said);
+            }
+        }
+    }
+}
+
+fn act(archive: &mut Archive, acts: Vec<Act>) {
+    let mut told = Vec::new();
+    let committed = archive.write(|archive| {
+        told.extend(acts.into_iter().map(|act| act(archive)));
+        Ok::<(), ArchiveError>(())
+    });
+    let committed = committed.map_err(|error| {
+        tracing::error!("nothing can be written: {error}");
+        error.to_string()
+    });
+    for tell in told {
+        tell(committed.clone());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::collector::Database;
     use crate::evidence::key::SecretKey;
 
     #[tokio::test]
     async fn what_fails_is_undone_and_what_shares_its_transaction_stays() {
         let at = tempfile::tempdir().unwrap();
-        let path = at.path().join("c.db");
-        let (writer, thread) = Writer::start(Archive::open(&path).unwrap()).unwrap();
+        let database = Database::Sqlite(at.path().join("c.db"));
+        let (writer, thread) = Writer::start(Archive::open(&database).unwrap()).unwrap();
         let (one, two) = (SecretKey::from_seed(&[1; 32]).kid(), SecretKey::from_seed(&[2; 32]).kid());
         let first = writer.write(move |archive| archive.belong_to(one));
         let second = writer.write(move |archive| archive.belong_to(two));
@@ -114,6 +204,6 @@ mod tests {
         assert_eq!(third.unwrap(), Some(one));
         drop(writer);
         thread.join().unwrap();
-        assert_eq!(Archive::open_existing(&path).unwrap().collector().unwrap(), Some(one));
+        assert_eq!(Archive::open_existing(&database).unwrap().collector().unwrap(), Some(one));
     }
 }

@@ -11,8 +11,8 @@ use crate::config::written::{self, Faults, Section, parse_bytes};
 pub struct CollectorConfig {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// The SQLite database.
-    pub database: PathBuf,
+    /// The database.
+    pub database: Database,
     /// Its directory; made when only it is missing.
     pub data_dir: PathBuf,
     /// Its private key; made when it is missing and the database is new.
@@ -29,6 +29,63 @@ pub struct CollectorConfig {
     pub limits: Limits,
     /// Who is told of what is missing.
     pub alerts: Alerts,
+}
+
+/// Where the collector keeps what it receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// A file, for one collector.
+    Sqlite(PathBuf),
+    /// A server, for any number of replicas.
+    Postgres(Address),
+}
+
+impl std::fmt::Display for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::Postgres(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+/// A database's address, which may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address(String);
+
+impl Address {
+    /// Takes `postgres://user:password@host/database?option=value`.
+    #[must_use]
+    pub fn new(url: String) -> Self {
+        Self(url)
+    }
+
+    /// With its password.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Without its password, and without its options, which can hold one.
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("postgres", &self.0));
+        let rest = rest.split('?').next().unwrap_or_default();
+        match rest.rsplit_once('@') {
+            Some((who, place)) => match who.split_once(':') {
+                Some((user, _)) => write!(f, "{scheme}://{user}:…@{place}"),
+                None => write!(f, "{scheme}://{who}@{place}"),
+            },
+            None => write!(f, "{scheme}://{rest}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 /// The files of TLS, in PEM.
@@ -109,7 +166,13 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
     }
     let database = root.needed_text("database").and_then(|written| database(root, &written, beside));
     let path = |key| root.text(key).map(|path| beside.join(path));
-    let data_dir = path("data_dir").or_else(|| Some(database.as_ref()?.parent()?.to_owned()));
+    let data_dir = path("data_dir").or_else(|| match database.as_ref()? {
+        Database::Sqlite(path) => path.parent().map(Path::to_owned),
+        Database::Postgres(_) => {
+            root.fault("data_dir is missing: where the database is a server, the collector's key still lies here");
+            None
+        }
+    });
     let key_file = path("key_file").or_else(|| Some(data_dir.as_ref()?.join("collector.key")));
     let contracts_dir = path("contracts_dir");
     let tls = root.section("tls").map(|section| tls(&section, beside));
@@ -155,15 +218,18 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
     })
 }
 
-fn database(root: &Section<'_>, written: &str, beside: &Path) -> Option<PathBuf> {
+fn database(root: &Section<'_>, written: &str, beside: &Path) -> Option<Database> {
     if let Some(path) = written.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
-        return Some(beside.join(path));
+        return Some(Database::Sqlite(beside.join(path)));
     }
-    if written.starts_with("postgres://") || written.starts_with("postgresql://") {
-        root.fault("database: PostgreSQL is not supported by this version; use sqlite:/path/to/collector.db");
-    } else {
-        root.fault(format_args!("database = {written:?} is not right: expected \"sqlite:/path/to/collector.db\""));
+    let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| written.strip_prefix(scheme));
+    if rest.is_some_and(|rest| !rest.is_empty()) {
+        return Some(Database::Postgres(Address::new(written.to_owned())));
     }
+    root.fault(format_args!(
+        "database = {:?} is not right: expected \"sqlite:/path/to/collector.db\" or \"postgres://user@host/database\"",
+        written.split([':', '@']).next().unwrap_or_default()
+    ));
     None
 }
 
@@ -269,7 +335,7 @@ mod tests {
             alerts = { silent_after = "5", webhook = "https://example.net/hook" }
         "#;
         let config = parse(text, at.path()).unwrap();
-        assert_eq!(config.database, at.path().join("collector.db"));
+        assert_eq!(config.database, Database::Sqlite(at.path().join("collector.db")));
         assert_eq!(config.data_dir, Path::new("/var/lib/wanproof-collector"));
         assert_eq!(config.enrolment, Enrolment::Token(at.path().join("tokens")));
         assert_eq!(config.limits.body, 2 << 20);
@@ -286,10 +352,23 @@ mod tests {
     }
 
     #[test]
+    fn a_server_takes_a_directory_for_the_key_and_its_password_is_not_told() {
+        let url = "postgres://wanproof:se:cr@et@db.example.net:5432/wan?sslmode=require&password=secret";
+        let text = format!("listen = \"127.0.0.1:0\"\ndatabase = \"{url}\"\n");
+        let faults = parse(&text, Path::new("/etc")).unwrap_err().0;
+        assert!(faults.len() == 1 && faults[0].contains("data_dir is missing"), "{faults:?}");
+        let config = parse(&format!("{text}data_dir = \"/d\""), Path::new("/etc")).unwrap();
+        let Database::Postgres(address) = &config.database else { panic!("{config:?}") };
+        assert_eq!(address.expose(), url);
+        assert_eq!(address.to_string(), "postgres://wanproof:…@db.example.net:5432/wan");
+        assert!(!format!("{config:?}").contains("cr@et"), "{config:?}");
+    }
+
+    #[test]
     fn all_faults_are_told_together() {
         let text = r#"
             listen = "0.0.0.0:80"
-            database = "postgres://u@h/d"
+            database = "mysql://u:secret@h/d"
             typo = 1
             enrolment = { mode = "token" }
             admin = { token_file = "no-such-file" }
@@ -299,7 +378,7 @@ mod tests {
         let faults = parse(text, Path::new("/nowhere")).unwrap_err().0;
         for part in [
             "listen 0.0.0.0:80 can be reached from elsewhere",
-            "database: PostgreSQL is not supported",
+            "database = \"mysql\" is not right",
             "[enrolment]: token_file is missing",
             "[admin]: token_file: /nowhere/no-such-file cannot be read",
             "[limits]: body = \"5MiB\"",

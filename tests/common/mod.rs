@@ -19,6 +19,7 @@ pub mod log;
 pub mod scenario;
 
 pub mod notify;
+pub mod postgres;
 pub mod process;
 pub mod summaries;
 pub mod truth;

@@ -1,0 +1,84 @@
+//! A compact JWS as it lies in the database: its parts out of base64, compressed. Strict base64url is written in one way only, so
+//! that what comes out is what went in, to the byte.
+
+use std::cell::RefCell;
+
+use crate::collector::archive::ArchiveError;
+use crate::evidence::base64url;
+use crate::evidence::summary::LIMIT;
+
+/// How a zstd frame begins; a compact JWS begins with other bytes.
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// zstd's level: the histograms within are compressed already, and a higher one finds little more.
+const LEVEL: i32 = 1;
+
+/// Compresses; what is no strict compact JWS stays as it is.
+#[must_use]
+pub fn pack(jws: &str) -> Vec<u8> {
+    parts(jws).and_then(|plain| compress(&plain)).unwrap_or_else(|| jws.as_bytes().to_vec())
+}
+
+/// Both lengths, the header, the signature, the payload.
+fn parts(jws: &str) -> Option<Vec<u8>> {
+    let (header, rest) = jws.split_once('.')?;
+    let (payload, signature) = rest.split_once('.')?;
+    let decoded = |part: &str| base64url::decode(part.as_bytes()).ok();
+    let (header, payload, signature) = (decoded(header)?, decoded(payload)?, decoded(signature)?);
+    let (long, short) = (u16::try_from(header.len()).ok()?, u16::try_from(signature.len()).ok()?);
+    Some([&long.to_be_bytes()[..], &short.to_be_bytes(), &header, &signature, &payload].concat())
+}
+
+fn compress(plain: &[u8]) -> Option<Vec<u8>> {
+    thread_local! {
+        // Its tables are made once for each thread, not for each summary.
+        static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    COMPRESSOR.with_borrow_mut(|compressor| {
+        if compressor.is_none() {
+            *compressor = zstd::bulk::Compressor::new(LEVEL).ok();
+        }
+        compressor.as_mut()?.compress(plain).ok()
+    })
+}
+
+/// The compact JWS again.
+///
+/// # Errors
+/// When the bytes are not as they were written.
+pub fn unpack(bytes: Vec<u8>) -> Result<String, ArchiveError> {
+    let damaged = || ArchiveError::Damaged("a summary does not expand".to_owned());
+    if !bytes.starts_with(&MAGIC) {
+        return String::from_utf8(bytes).map_err(|_| damaged());
+    }
+    let plain = zstd::bulk::decompress(&bytes, LIMIT).map_err(|_| damaged())?;
+    let (lengths, rest) = plain.split_at_checked(4).ok_or_else(damaged)?;
+    let length = |at: usize| usize::from(u16::from_be_bytes([lengths[at], lengths[at + 1]]));
+    let (header, rest) = rest.split_at_checked(length(0)).ok_or_else(damaged)?;
+    let (signature, payload) = rest.split_at_checked(length(2)).ok_or_else(damaged)?;
+    Ok([base64url::encode(header), base64url::encode(payload), base64url::encode(signature)].join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_was_packed_comes_out_the_same(header in prop::collection::vec(any::<u8>(), 1..80), payload in prop::collection::vec(any::<u8>(), 0..3000), other in "[ -~]{0,50}") {
+            let jws = [header, payload, vec![7; 64]].map(|part| base64url::encode(&part)).join(".");
+            let packed = pack(&jws);
+            prop_assert!(packed.starts_with(&MAGIC));
+            prop_assert_eq!(unpack(packed).unwrap(), jws);
+            prop_assert_eq!(unpack(pack(&other)).unwrap(), other);
+        }
+
+        #[test]
+        fn damaged_bytes_are_no_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200), packed in any::<bool>()) {
+            if packed {
+                bytes = compress(&bytes).unwrap();
+            }
+            let _ = unpack(bytes);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! PostgreSQL, asked by a thread that waits for the answer. The sockets are served by a thread of their own, so that a connection
+//! may be used, and dropped, wherever SQLite's may.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::Stream;
+use tokio::runtime::Handle;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Client, Config, NoTls, Row, RowStream, Statement};
+
+use crate::collector::archive::ArchiveError;
+use crate::collector::archive::db::Value;
+use crate::config::collector::Address;
+
+/// A connection is given so long to be made, unless its address says otherwise.
+const CONNECT: Duration = Duration::from_secs(10);
+/// A server that acknowledges nothing for so long is gone.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// So many statements are kept prepared; the program has fewer.
+const STATEMENTS: usize = 256;
+
+/// What PostgreSQL, or the way to it, says is wrong.
+#[derive(Debug)]
+pub struct Fault(tokio_postgres::Error);
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(said) = self.0.as_db_error() {
+            return write!(f, "{} ({})", said.message(), said.code().code());
+        }
+        write!(f, "{}", self.0)?;
+        let mut source = std::error::Error::source(&self.0);
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Its error in the archive's words.
+pub(super) fn fault(error: tokio_postgres::Error) -> ArchiveError {
+    ArchiveError::Postgres(Fault(error))
+}
+
+/// A connection to a server.
+pub struct Postgres {
+    client: Client,
+    prepared: RefCell<HashMap<String, Statement>>,
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Postgres").field("closed", &self.client.is_closed()).finish_non_exhaustive()
+    }
+}
+
+impl Postgres {
+    /// Connects to `postgres://user@host/database`.
+    ///
+    /// # Errors
+    /// When the address is none, or the server does not answer.
+    pub fn connect(at: &Address) -> Result<Self, ArchiveError> {
+        let unreachable = |error| ArchiveError::Unreachable { at: at.clone(), fault: Fault(error) };
+        let mut config: Config = at.expose().parse().map_err(unreachable)?;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(UNACKNOWLEDGED);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("wanproof");
+        }
+        let driver = driver()?;
+        let connecting = driver.spawn(async move {
+            let (client, connection) = config.connect(NoTls).await?;
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::warn!("a connection to PostgreSQL ended: {}", Fault(error));
+                }
+            });
+            Ok(client)
+        });
+        let client = wait(connecting).map_err(std::io::Error::other)?.map_err(unreachable)?;
+        let db = Self { client, prepared: RefCell::default() };
+        // A receipt is given for what is durable, whatever the server's default is.
+        db.batch(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+        )?;
+        Ok(db)
+    }
+
+    /// Whether the connection is lost.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    pub(super) fn execute(&self, sql: &str, args: &[Value<'_>]) -> Result<u64, ArchiveError> {
+        self.execute_with(sql, &refs(args))
+    }
+
+    /// As [`Self::execute`], with parameters of PostgreSQL's own types, as arrays are.
+    pub(super) fn execute_with(&self, sql: &str, args: &[&(dyn ToSql + Sync)]) -> Result<u64, ArchiveError> {
+        let statement = self.prepared(sql)?;
+        wait(self.client.execute(&statement, args)).map_err(fault)
+    }
+
+    pub(super) fn batch(&self, sql: &str) -> Result<(), ArchiveError> {
+        wait(self.client.batch_execute(sql)).map_err(fault)
+    }
+
+    pub(super) fn query(&self, sql: &str, args: &[Value<'_>]) -> Result<Vec<Row>, ArchiveError> {
+        self.query_with(sql, &refs(args))
+    }
+
+    /// As [`Self::query`], with parameters of PostgreSQL's own types, as arrays are.
+    pub(super) fn query_with(&self, sql: &str, args: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, ArchiveError> {
+        let statement = self.prepared(sql)?;
+        wait(self.client.query(&statement, args)).map_err(fault)
+    }
+
+    pub(super) fn each<E: From<ArchiveError>>(
+        &self,
+        sql: &str,
+        args: &[Value<'_>],
+        mut take: impl FnMut(&Row) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let statement = self.prepared(sql)?;
+        let rows: RowStream =
+            wait(self.client.query_raw(&statement, refs(args))).map_err(|error| E::from(fault(error)))?;
+        let mut rows = pin!(rows);
+        while let Some(row) = wait(Next(rows.as_mut())) {
+            take(&row.map_err(|error| E::from(fault(error)))?)?;
+        }
+        Ok(())
+    }
+
+    fn prepared(&self, sql: &str) -> Result<Statement, ArchiveError> {
+        if let Some(statement) = self.prepared.borrow().get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = wait(self.client.prepare(&numbered(sql))).map_err(fault)?;
+        let mut prepared = self.prepared.borrow_mut();
+        if prepared.len() >= STATEMENTS {
+            prepared.clear();
+        }
+        prepared.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+}
+
+/// `?1` as PostgreSQL writes it: `$1`.
+fn numbered(sql: &str) -> String {
+    let mut to = String::with_capacity(sql.len());
+    let mut rest = sql.chars().peekable();
+    while let Some(letter) = rest.next() {
+        let parameter = letter == '?' && rest.peek().is_some_and(char::is_ascii_digit);
+        to.push(if parameter { '$' } else { letter });
+    }
+    to
+}
+
+fn refs<'a>(args: &'a [Value<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    args.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self, of: &Type, to: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Int(value) if *of == Type::INT4 => i32::try_from(*value)?.to_sql(of, to),
+            Self::Int(value) if *of == Type::INT8 => value.to_sql(of, to),
+            Self::Text(value) if <&str as ToSql>::accepts(of) => value.to_sql(of, to),
+            Self::Blob(value) if *of == Type::BYTEA => value.to_sql(of, to),
+            other => Err(format!("{other:?} where {of} is").into()),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// The next row of a stream.
+struct Next<'a>(Pin<&'a mut RowStream>);
+
+impl Future for Next<'_> {
+    type Output = Option<Result<Row, tokio_postgres::Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+/// The thread that serves the sockets, begun at the first connection.
+fn driver() -> std::io::Result<Handle> {
+    static DRIVER: Mutex<Option<Handle>> = Mutex::new(None);
+    let mut driver = DRIVER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*driver {
+        return Ok(handle.clone());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let serve = move || runtime.block_on(std::future::pending::<()>());
+    std::thread::Builder::new().name("postgres".to_owned()).spawn(serve)?;
+    *driver = Some(handle.clone());
+    Ok(handle)
+}
+
+/// Waits for an answer that the driver's thread brings. It parks the thread, and so works on one that has a runtime of its own.
+fn wait<F: Future>(answer: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    let mut answer = pin!(answer);
+    loop {
+        match answer.as_mut().poll(&mut cx) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_written_as_postgresql_wants_them() {
+        assert_eq!(numbered("SELECT ?1, '?' WHERE a = ?12"), "SELECT $1, '?' WHERE a = $12");
+    }
+}

@@ -1,0 +1,186 @@
+//! The tables, for either database, and the steps from one version of them to the next.
+//!
+//! A step is never changed once it is published: what comes later is another step. On PostgreSQL the steps are taken under an
+//! advisory lock, in one transaction, so that any number of replicas may start together, and one of them takes them.
+//!
+//! Every table that grows has the agent first in its key, so that a distributed engine can place its rows by it
+//! (docs/operations.md), and a time in nanoseconds by which PostgreSQL keeps it in parts of a month: [`PARTED`].
+
+use crate::collector::archive::db::{Db, args};
+use crate::collector::archive::{Archive, ArchiveError};
+
+/// A step, in the SQL of each.
+struct Step {
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+/// The tables that PostgreSQL keeps in parts of a month each, and the column that says which: the table's DDL says
+/// `PARTITION BY RANGE (column)`, its keys hold the column, and a `…_rest PARTITION OF … DEFAULT` has what lies in no month's part.
+pub(super) const PARTED: &[(&str, &str)] = &[("summary", "from_ns")];
+
+/// The version that this program knows: so many steps were taken.
+pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// The advisory lock that whoever takes the steps holds.
+const LOCK: i64 = 0x7761_6e70_726f_6f66;
+
+const STEPS: &[Step] = &[
+    Step {
+        sqlite: "
+            CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+            -- An agent is the thumbprint of its first key; state is pending, approved or revoked.
+            CREATE TABLE agent (
+                agent BLOB PRIMARY KEY, site TEXT NOT NULL, state TEXT NOT NULL, enrolled_ns INTEGER NOT NULL
+            ) WITHOUT ROWID;
+
+            -- The keys of agents. One that was replaced signs nothing after the summary that named its successor.
+            CREATE TABLE agent_key (
+                kid BLOB PRIMARY KEY, agent BLOB NOT NULL, x BLOB NOT NULL, place INTEGER NOT NULL, last_chain BLOB,
+                last_seq INTEGER
+            ) WITHOUT ROWID;
+
+            CREATE TABLE token (digest BLOB PRIMARY KEY, agent BLOB NOT NULL, used_ns INTEGER NOT NULL) WITHOUT ROWID;
+
+            CREATE TABLE chain (
+                agent BLOB NOT NULL, chain BLOB NOT NULL, last_seq INTEGER NOT NULL, received_ns INTEGER NOT NULL,
+                follows_chain BLOB, follows_seq INTEGER, follows_digest BLOB, PRIMARY KEY (agent, chain)
+            ) WITHOUT ROWID;
+
+            CREATE TABLE summary (
+                agent BLOB NOT NULL, chain BLOB NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, prev BLOB,
+                from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL, received_ns INTEGER NOT NULL,
+                jws TEXT NOT NULL, receipt TEXT NOT NULL
+            );
+            CREATE UNIQUE INDEX summary_number ON summary (agent, chain, seq);
+
+            -- What is missing, and what the agent said that it dropped; both ends included.
+            CREATE TABLE gap (
+                agent BLOB NOT NULL, chain BLOB NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,
+                PRIMARY KEY (agent, chain, from_seq)
+            ) WITHOUT ROWID;
+            CREATE TABLE dropped (
+                agent BLOB NOT NULL, chain BLOB NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,
+                PRIMARY KEY (agent, chain, from_seq, to_seq)
+            ) WITHOUT ROWID;
+
+            -- What did not fit into its chain: evidence of a fault.
+            CREATE TABLE conflict (
+                agent BLOB NOT NULL, chain BLOB NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL,
+                received_ns INTEGER NOT NULL, why TEXT NOT NULL, jws TEXT NOT NULL
+            );
+            CREATE UNIQUE INDEX conflict_number ON conflict (agent, chain, seq, digest);",
+        postgres: "
+            CREATE TABLE agent (
+                agent BYTEA PRIMARY KEY, site TEXT NOT NULL, state TEXT NOT NULL, enrolled_ns BIGINT NOT NULL
+            );
+            CREATE TABLE agent_key (
+                kid BYTEA PRIMARY KEY, agent BYTEA NOT NULL, x BYTEA NOT NULL, place BIGINT NOT NULL, last_chain BYTEA,
+                last_seq BIGINT
+            );
+            CREATE INDEX agent_key_agent ON agent_key (agent);
+            CREATE TABLE token (digest BYTEA PRIMARY KEY, agent BYTEA NOT NULL, used_ns BIGINT NOT NULL);
+            CREATE TABLE chain (
+                agent BYTEA NOT NULL, chain BYTEA NOT NULL, last_seq BIGINT NOT NULL, received_ns BIGINT NOT NULL,
+                follows_chain BYTEA, follows_seq BIGINT, follows_digest BYTEA, PRIMARY KEY (agent, chain)
+            );
+            CREATE TABLE summary (
+                agent BYTEA NOT NULL, chain BYTEA NOT NULL, seq BIGINT NOT NULL, digest BYTEA NOT NULL, prev BYTEA,
+                from_ns BIGINT NOT NULL, to_ns BIGINT NOT NULL, received_ns BIGINT NOT NULL,
+                jws BYTEA NOT NULL, receipt TEXT NOT NULL, PRIMARY KEY (agent, chain, seq, from_ns)
+            ) PARTITION BY RANGE (from_ns);
+            CREATE TABLE summary_rest PARTITION OF summary DEFAULT;
+            -- It is compressed before it is stored.
+            ALTER TABLE summary ALTER COLUMN jws SET STORAGE EXTERNAL;
+            CREATE TABLE gap (
+                agent BYTEA NOT NULL, chain BYTEA NOT NULL, from_seq BIGINT NOT NULL, to_seq BIGINT NOT NULL,
+                PRIMARY KEY (agent, chain, from_seq)
+            );
+            CREATE TABLE dropped (
+                agent BYTEA NOT NULL, chain BYTEA NOT NULL, from_seq BIGINT NOT NULL, to_seq BIGINT NOT NULL,
+                PRIMARY KEY (agent, chain, from_seq, to_seq)
+            );
+            CREATE TABLE conflict (
+                agent BYTEA NOT NULL, chain BYTEA NOT NULL, seq BIGINT NOT NULL, digest BYTEA NOT NULL,
+                received_ns BIGINT NOT NULL, why TEXT NOT NULL, jws BYTEA NOT NULL,
+                PRIMARY KEY (agent, chain, seq, digest)
+            );",
+    },
+    // What the next summary of a chain is checked against lies beside its number, so that it costs the same however much is
+    // stored; span_ns is how long its summaries' spans are.
+    Step {
+        sqlite: "
+            ALTER TABLE chain ADD COLUMN last_digest BLOB;
+            ALTER TABLE chain ADD COLUMN span_ns INTEGER NOT NULL DEFAULT 0;
+            UPDATE chain SET (last_digest, span_ns) = (
+                SELECT s.digest, s.to_ns - s.from_ns FROM summary s
+                WHERE s.agent = chain.agent AND s.chain = chain.chain AND s.seq = chain.last_seq
+            );
+            CREATE INDEX agent_key_agent ON agent_key (agent);
+            -- Bytes now, compressed or not.
+            UPDATE summary SET jws = CAST(jws AS BLOB);
+            UPDATE conflict SET jws = CAST(jws AS BLOB);",
+        postgres: "
+            ALTER TABLE chain ADD COLUMN last_digest BYTEA;
+            ALTER TABLE chain ADD COLUMN span_ns BIGINT NOT NULL DEFAULT 0;",
+    },
+];
+
+/// How many steps were taken; 0 where there is no database of ours.
+pub(super) fn version(db: &Db) -> Result<i64, ArchiveError> {
+    match db {
+        Db::Sqlite(db) => Ok(db.pragma_query_value(None, "user_version", |row| row.get(0))?),
+        Db::Postgres(_) => {
+            let there = "SELECT count(*) FROM information_schema.tables
+                         WHERE table_schema = current_schema() AND table_name = 'meta'";
+            if db.one(there, args![], |row| row.get::<i64>(0))? != Some(1) {
+                return Ok(0);
+            }
+            let version = db.one("SELECT value FROM meta WHERE key = 'schema'", args![], |row| row.get::<String>(0))?;
+            version.map_or(Ok(0), |version| {
+                version.parse().map_err(|_| ArchiveError::Damaged(format!("its schema is {version:?}")))
+            })
+        }
+    }
+}
+
+/// Keeps every other replica from changing the tables until the transaction ends.
+pub(super) fn lock(db: &Db) -> Result<(), ArchiveError> {
+    match db {
+        Db::Sqlite(_) => Ok(()),
+        Db::Postgres(db) => db.batch(&format!("SELECT pg_advisory_xact_lock({LOCK})")),
+    }
+}
+
+/// Takes the steps that were not taken yet, in one transaction.
+pub(super) fn prepare(archive: &mut Archive) -> Result<(), ArchiveError> {
+    archive.write(|archive| {
+        let db = &archive.db;
+        if let Db::Postgres(_) = db {
+            // Whoever waits here finds everything done. The lock ends with the transaction.
+            lock(db)?;
+            db.batch("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")?;
+        }
+        let found = version(db)?;
+        let taken = usize::try_from(found).ok().filter(|&taken| taken <= STEPS.len());
+        let taken = taken.ok_or(ArchiveError::Later { found })?;
+        for step in &STEPS[taken..] {
+            db.batch(match db {
+                Db::Sqlite(_) => step.sqlite,
+                Db::Postgres(_) => step.postgres,
+            })?;
+        }
+        if taken == STEPS.len() {
+            return Ok(());
+        }
+        match db {
+            Db::Sqlite(db) => Ok(db.pragma_update(None, "user_version", VERSION)?),
+            Db::Postgres(_) => {
+                let sql = "INSERT INTO meta (key, value) VALUES ('schema', ?1)
+                           ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+                db.execute(sql, args![&VERSION.to_string()]).map(drop)
+            }
+        }
+    })
+}
