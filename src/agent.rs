@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use crate::agent::hooks::Hooks;
 use crate::agent::inquest::{Attribution, Inquest};
 use crate::agent::judge::{Judge, News};
+use crate::agent::keys::{InUse, Keys, KeysFault};
 use crate::agent::live::{Live, Window};
 use crate::agent::metrics::Metrics;
 use crate::agent::outbox::Recorded;
@@ -24,7 +25,7 @@ use crate::base::time::{Clock, Mono, Now, SystemClock, Wall};
 use crate::config::agent::AgentConfig;
 use crate::config::probe::settings_digest;
 use crate::config::written::Faults;
-use crate::evidence::key::{PublicKey, SecretKey};
+use crate::evidence::key::{Kid, PublicKey};
 use crate::evidence::summary::{Clock as ClockPart, ClockState, ClockStep};
 use crate::measure::event::Event;
 use crate::measure::ledger::{Ledger, Told};
@@ -32,13 +33,13 @@ use crate::measure::probe::Probe;
 use crate::net::clock::{Kept, health};
 use crate::net::link::{self, Links};
 use crate::store::intervals::Series;
-use crate::store::keyfile::{self, KeyFault, Origin};
 use crate::store::{Found, Store, StoreError};
 
 pub mod claims;
 pub mod hooks;
 pub mod inquest;
 pub mod judge;
+pub mod keys;
 pub mod live;
 pub mod metrics;
 pub mod outbox;
@@ -71,7 +72,7 @@ pub enum AgentError {
     Store(#[from] StoreError),
     /// The key.
     #[error(transparent)]
-    Key(#[from] KeyFault),
+    Keys(#[from] KeysFault),
     /// The system refused something.
     #[error("{what}: {source}")]
     System {
@@ -150,6 +151,9 @@ struct Session {
     looked: Option<Mono>,
     moved: BTreeSet<usize>,
     probes: Vec<Probe>,
+    config: AgentConfig,
+    /// Is told whenever the collector gave its contracts.
+    contracts: Arc<Notify>,
 }
 
 /// The task that ships, and how it is spoken to.
@@ -161,17 +165,20 @@ struct Courier {
 
 impl Session {
     fn begin(config: &AgentConfig) -> Result<Self, AgentError> {
-        let terms = Terms::load(config)?;
-        for note in &terms.notes {
-            warn!("{note}");
-        }
+        // Before anything is made.
+        Terms::load(config)?;
         let now = SystemClock.now();
-        let (store, found) = Store::open(&config.data_dir, now.wall)?;
+        let (mut store, found) = Store::open(&config.data_dir, now.wall)?;
         if let Found::Damaged { aside, what } = &found {
             error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
             store.note(now.wall, "database-damaged", &format!("{what}; set aside as {}", aside.display()))?;
         }
-        let key = device_key(&config.data_dir)?;
+        let terms = Terms::with_received(config, &store.contract_files()?, now.wall)?;
+        for note in &terms.notes {
+            warn!("{note}");
+        }
+        let keys = Keys::open(&config.data_dir, &mut store, now.wall)?;
+        let (agent, in_use) = (keys.agent, keys.shared());
         store.set_site(&config.site)?;
         store.note(now.wall, "start", crate::SOFTWARE)?;
         for contract in &terms.contracts {
@@ -180,7 +187,7 @@ impl Session {
         let judge = Judge::new(config, &terms, &store, now.wall)?;
         let every = config.collector.as_ref().map_or(EVERY, |collector| collector.every);
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-        let summariser = Summariser { key: key.clone(), site: config.site.clone(), boot, every };
+        let summariser = Summariser { keys, site: config.site.clone(), boot, every };
         let services: Vec<Option<String>> = (0..config.probes.len()).map(|probe| terms.service_of(probe)).collect();
         let series = config.probes.iter().zip(&services).map(|(probe, service)| Series {
             probe: probe.name.clone(),
@@ -199,12 +206,14 @@ impl Session {
         };
         let (recorder, writer) = Recorder::start(store, series.collect(), config.keep, summariser)
             .map_err(system("the writer's thread cannot be started"))?;
-        let live = Live::new(key.kid().to_string(), config.site.clone(), &config.probes, &services);
+        let live = Live::new(agent.to_string(), config.site.clone(), &config.probes, &services);
         let window = Window::open(&config.status_socket)
             .map_err(system(&format!("the status socket {} cannot be made", config.status_socket.display())))?;
         let shown = live.clone();
         let window = tokio::task::spawn_local(async move { window.serve(&shown).await });
-        let courier = Courier::send_off(config, &key, &recorder)?;
+        let contracts = Arc::new(Notify::new());
+        let recorded = Recorded { recorder: recorder.clone(), contracts: Arc::clone(&contracts) };
+        let courier = Courier::send_off(config, agent, in_use, recorded)?;
         let shown = |listen| Metrics::start(listen, config.probes.len(), live.clone(), recorder.clone());
         let metrics = config.metrics.map(shown);
         let inquest = Inquest::new(&config.probes, live.clone());
@@ -234,6 +243,8 @@ impl Session {
             looked: None,
             moved: BTreeSet::new(),
             probes: config.probes.clone(),
+            config: config.clone(),
+            contracts,
         })
     }
 
@@ -243,8 +254,14 @@ impl Session {
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut events = Vec::new();
+        let contracts = Arc::clone(&self.contracts);
         loop {
             tokio::select! {
+                () = contracts.notified() => {
+                    if self.other_terms().await {
+                        return Some(Box::new(self.config.clone()));
+                    }
+                }
                 order = orders.recv() => match order {
                     Some(Order::Reload(path)) => {
                         if let Some(config) = self.reload(&path) {
@@ -408,6 +425,22 @@ impl Session {
         }
     }
 
+    /// Whether the contracts that are kept, those of the collector among them, are others than those that are judged by.
+    async fn other_terms(&self) -> bool {
+        let Ok(kept) = self.recorder.ask(|store| store.contract_files()).await else { return false };
+        let now = SystemClock.now().wall;
+        let Ok(terms) = Terms::with_received(&self.config, &kept, now) else { return false };
+        let other = terms.references() != self.terms.references();
+        if other {
+            let named: Vec<String> =
+                terms.references().iter().map(|one| format!("{} version {}", one.id, one.version)).collect();
+            let named = named.join(", ");
+            info!(contracts = named, "other contracts hold: measuring goes on by them");
+            self.recorder.note(now, "contracts", format!("judged by from now on: {named}"));
+        }
+        other
+    }
+
     /// Ceases to send, waits for what is in the air, closes the books, signs, and ships what it can.
     /// Those who are told of outages may not have been told of the last ones yet.
     async fn end(mut self) -> Result<Hooks, AgentError> {
@@ -446,7 +479,7 @@ impl Session {
 }
 
 impl Courier {
-    fn send_off(config: &AgentConfig, key: &SecretKey, recorder: &Recorder) -> Result<Option<Self>, AgentError> {
+    fn send_off(config: &AgentConfig, agent: Kid, key: InUse, outbox: Recorded) -> Result<Option<Self>, AgentError> {
         let Some(collector) = &config.collector else { return Ok(None) };
         let pinned = match &collector.key {
             Some(text) => Some(
@@ -458,14 +491,13 @@ impl Courier {
         let shipping = Shipping {
             url: collector.url.clone(),
             ca: collector.ca.clone(),
-            agent: key.kid(),
-            key: key.clone(),
+            agent,
+            key,
             site: config.site.clone(),
             token: collector.token.as_ref().map(|token| token.0.clone()),
             collector: pinned,
         };
-        let shipper =
-            Shipper::new(Recorded(recorder.clone()), shipping).map_err(|error| AgentError::Other(error.to_string()))?;
+        let shipper = Shipper::new(outbox, shipping).map_err(|error| AgentError::Other(error.to_string()))?;
         let wake = Arc::new(Notify::new());
         let (stop, stopped) = watch::channel(false);
         let task = tokio::task::spawn_local(shipper.run(Arc::clone(&wake), stopped));
@@ -478,18 +510,6 @@ impl Courier {
             error!("the shipping task failed");
         }
     }
-}
-
-/// The device's key: systemd's credential, else the file in the data directory, made now if there is none.
-fn device_key(dir: &Path) -> Result<SecretKey, KeyFault> {
-    if let Some(key) = keyfile::credential(keyfile::AGENT)? {
-        return Ok(key);
-    }
-    let (key, origin) = keyfile::load_or_create(&dir.join(keyfile::AGENT))?;
-    if origin == Origin::Made {
-        info!(kid = %key.kid(), "a key was made for this device");
-    }
-    Ok(key)
 }
 
 fn announce(news: &News) {

@@ -15,6 +15,7 @@ pub mod contracts;
 pub mod intervals;
 pub mod journal;
 pub mod keyfile;
+pub mod keys;
 pub mod life;
 pub mod outages;
 pub mod outbox;

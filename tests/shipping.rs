@@ -16,6 +16,7 @@ use wanproof::collector::archive::Archive;
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::{self, Central};
 use wanproof::config::collector::Database;
+use wanproof::evidence::answer::ContractText;
 use wanproof::evidence::chain::{ChainId, Head};
 use wanproof::evidence::enrol::{Enrolled, State};
 use wanproof::evidence::key::{PublicKey, SecretKey};
@@ -32,6 +33,7 @@ struct Inside {
     waiting: Vec<Waiting>,
     answers: BTreeMap<(ChainId, u64), Answer>,
     pinned: Option<PublicKey>,
+    contracts: Vec<Vec<ContractText>>,
     settled: Option<Arc<Notify>>,
 }
 
@@ -82,6 +84,11 @@ impl Outbox for Memory {
 
     async fn pin(&mut self, key: PublicKey) -> Result<(), OutboxFault> {
         self.with(|inside| inside.pinned = Some(key));
+        Ok(())
+    }
+
+    async fn keep_contracts(&mut self, contracts: Vec<ContractText>) -> Result<(), OutboxFault> {
+        self.with(|inside| inside.contracts.push(contracts));
         Ok(())
     }
 }
@@ -141,7 +148,7 @@ impl Agent {
             url: url.to_owned(),
             ca: None,
             agent: self.key.kid(),
-            key: self.key.clone(),
+            key: self.key.clone().into(),
             site: "leeds-01".into(),
             token: token.map(str::to_owned),
             collector: None,

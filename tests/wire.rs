@@ -227,6 +227,13 @@ fn an_agent_cannot_give_itself_receipts() {
         [("0.jws".to_owned(), signed[0].jws.clone()), ("0.receipt.jws".to_owned(), receipt(&signed[0], &key()))];
     let verdict = both(&files);
     assert!(!verdict.ok && findings(&verdict).contains("an agent's own key"), "{}", findings(&verdict));
+    // Nor by its next key, to which the trust in its first one is handed on.
+    let next = SecretKey::from_seed(&[3; 32]);
+    let mut head = Head::new(ChainId::from_bytes([7; 16]), None);
+    let naming = head.sign_with_next_key(template(&key(), 0), &key(), &next).unwrap();
+    let files = [("0.jws".to_owned(), naming.jws.clone()), ("0.receipt.jws".to_owned(), receipt(&naming, &next))];
+    let verdict = both(&files);
+    assert!(!verdict.ok && findings(&verdict).contains("an agent's own key"), "{}", findings(&verdict));
 }
 
 #[test]
@@ -242,7 +249,7 @@ fn a_replaced_key_is_followed_and_signs_nothing_more() {
     let mut fork = fork;
     let by_old = fork.sign(template(&key(), 1), &key()).unwrap();
     let bad = verdict(&[key().public()], &files(&by_old));
-    assert!(!bad.ok && findings(&bad).contains("which number 0 replaced"), "{}", findings(&bad));
+    assert!(!bad.ok && findings(&bad).contains("which number 0 of chain"), "{}", findings(&bad));
     // Without the summary that names it, a key is not the agent's, even if somebody trusts it.
     let alone = verdict(&[next.public()], &files(&one)[..1]);
     assert!(!alone.ok && findings(&alone).contains("no summary here names that key"), "{}", findings(&alone));
@@ -429,6 +436,45 @@ fn a_bundle_is_the_same_bytes_again_and_its_verdict_is_recomputed() {
     assert!(!page.contains("<script") && !page.contains("http"), "it needs nothing from elsewhere");
     // Zipped again by others it is as good.
     assert!(check(&zipped(&all), &[key().public(), collector().public()]).ok);
+}
+
+#[test]
+fn a_bundle_of_a_later_key_brings_the_summary_that_names_it() {
+    let next = SecretKey::from_seed(&[3; 32]);
+    let mut head = Head::new(ChainId::from_bytes([7; 16]), None);
+    let zero = head.sign_with_next_key(at_month(9, 0), &key(), &next).unwrap();
+    let between = head.sign(at_month(9, 1), &next).unwrap();
+    let later: Vec<Signed> = (2..4).map(|seq| head.sign(at_month(11, seq), &next).unwrap()).collect();
+    let whole = |signed: &[&Signed]| Material {
+        summaries: signed.iter().map(|one| one.jws.clone()).collect(),
+        receipts: Vec::new(),
+        keys: vec![*key().public(), *next.public()],
+        ..material(0)
+    };
+    // Whether or not what lies between is still kept, the same bundle comes of it.
+    let bytes = bundle::make(&acme(), &whole(&[&zero, &between, &later[0], &later[1]])).unwrap();
+    assert_eq!(bundle::make(&acme(), &whole(&[&zero, &later[0], &later[1]])).unwrap(), bytes);
+    let names: Vec<String> = members(&bytes).into_iter().map(|(name, _)| name).collect();
+    let summaries: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix("summaries/")).collect();
+    assert!(summaries.len() == 3 && summaries[0].ends_with("/0.jws") && summaries[1].ends_with("/2.jws"), "{names:?}");
+    // The first key alone is trusted; the summary that names the other hands the trust on.
+    let verdict = check(&bytes, &[key().public()]);
+    assert!(verdict.ok, "{}", findings(&verdict));
+    assert!(verdict.not_proved.iter().any(|what| what.contains("numbers 1 to 1")), "{:?}", verdict.not_proved);
+    assert!(!check(&bytes, &[next.public()]).ok);
+    // Within the period a missing one is a fault all the same.
+    assert!(bundle::make(&acme(), &whole(&[&zero, &between, &later[1]])).is_ok(), "before the first, nothing is known");
+    let more = head.sign(at_month(11, 4), &next).unwrap();
+    let gap = bundle::make(&acme(), &whole(&[&zero, &between, &later[0], &more]));
+    assert!(matches!(gap, Err(BundleFault::Unproven(_))), "{gap:?}");
+}
+
+/// A summary of a month; the numbers of the minutes do not matter.
+fn at_month(month: u8, seq: u64) -> Summary {
+    let mut value = serde_json::to_value(template(&key(), seq)).unwrap();
+    value["outages"] = json!([]);
+    let text = value.to_string().replace("2026-11-23T", &format!("2026-{month:02}-23T"));
+    summary::read(text.as_bytes()).unwrap()
 }
 
 #[test]

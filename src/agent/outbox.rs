@@ -1,15 +1,27 @@
 //! The shipper's outbox, by way of the recorder: what the shipper asks and settles goes through the one writer.
 
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
 use crate::agent::recorder::{Recorder, Unanswered};
 use crate::agent::shipper::{Answer, Outbox, OutboxFault, Waiting};
 use crate::agent::summariser::new_chain;
 use crate::base::time::{Clock, SystemClock};
+use crate::evidence::answer::ContractText;
 use crate::evidence::key::PublicKey;
+use crate::sla::contract::Written;
+use crate::store::contracts::{COLLECTOR, ContractFile, Received};
 use crate::store::{Store, StoreError};
 
 /// The outbox that the recorder keeps.
 #[derive(Clone, Debug)]
-pub struct Recorded(pub Recorder);
+pub struct Recorded {
+    /// The recorder.
+    pub recorder: Recorder,
+    /// Is told whenever the collector gave its contracts.
+    pub contracts: Arc<Notify>,
+}
 
 fn fault(error: Unanswered) -> OutboxFault {
     OutboxFault(error.to_string())
@@ -17,7 +29,7 @@ fn fault(error: Unanswered) -> OutboxFault {
 
 impl Outbox for Recorded {
     async fn waiting(&mut self, most: usize, bytes: usize) -> Result<Vec<Waiting>, OutboxFault> {
-        let rows = self.0.ask(move |store| store.waiting(most, bytes)).await.map_err(fault)?;
+        let rows = self.recorder.ask(move |store| store.waiting(most, bytes)).await.map_err(fault)?;
         let waiting = |(entry, jws): (crate::store::outbox::Entry, String)| Waiting {
             chain: entry.chain,
             seq: entry.seq,
@@ -28,11 +40,11 @@ impl Outbox for Recorded {
     }
 
     async fn settle(&mut self, answers: Vec<(Waiting, Answer)>) -> Result<(), OutboxFault> {
-        self.0.ask(move |store| store.together(|store| settle(store, &answers))).await.map_err(fault)
+        self.recorder.ask(move |store| store.together(|store| settle(store, &answers))).await.map_err(fault)
     }
 
     async fn pinned(&mut self) -> Result<Option<PublicKey>, OutboxFault> {
-        let text = self.0.ask(|store| store.pinned_key()).await.map_err(fault)?;
+        let text = self.recorder.ask(|store| store.pinned_key()).await.map_err(fault)?;
         let read =
             |text: String| PublicKey::from_jwk(&text).map_err(|error| OutboxFault(format!("the pinned key: {error}")));
         text.map(read).transpose()
@@ -40,8 +52,45 @@ impl Outbox for Recorded {
 
     async fn pin(&mut self, key: PublicKey) -> Result<(), OutboxFault> {
         let jwk = key.to_jwk();
-        self.0.ask(move |store| store.pin_key(&jwk)).await.map_err(fault)
+        self.recorder.ask(move |store| store.pin_key(&jwk)).await.map_err(fault)
     }
+
+    async fn keep_contracts(&mut self, contracts: Vec<ContractText>) -> Result<(), OutboxFault> {
+        let keep = move |store: &mut Store| store.together(|store| keep_contracts(store, contracts));
+        self.recorder.ask(keep).await.map_err(fault)?;
+        self.contracts.notify_one();
+        Ok(())
+    }
+}
+
+/// Keeps what is new; what is not what it says that it is, or is another text of a known version, is told.
+fn keep_contracts(store: &mut Store, contracts: Vec<ContractText>) -> Result<(), StoreError> {
+    let now = SystemClock.now().wall;
+    for ContractText { id, version, sha256, toml } in contracts {
+        let written = Written::read(&toml, &id).ok();
+        let is_it = |written: &Written| {
+            written.id() == Some(id.as_str()) && written.version().is_some_and(|own| u64::try_from(own) == Ok(version))
+        };
+        let (Some(_), Ok(number)) = (written.filter(is_it), u32::try_from(version)) else {
+            store.note(now, "contract-refused", &format!("{id} version {version}: the text is of another contract"))?;
+            continue;
+        };
+        let file = ContractFile { id, version: number, sha256, toml, source: COLLECTOR.to_owned() };
+        let said = format!("{} version {version}, SHA-256 {}", file.id, file.sha256);
+        match store.receive_contract(&file)? {
+            Received::New => {
+                tracing::info!(id = file.id, version, "a contract came from the collector");
+                store.note(now, "contract", &said)?;
+            }
+            Received::Known => {}
+            Received::Other => {
+                let kept = "another text of this version is kept, and versions do not change";
+                tracing::warn!(id = file.id, version, "a contract from the collector is not taken: {kept}");
+                store.note(now, "contract-refused", &format!("{said}: {kept}"))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn settle(store: &mut Store, answers: &[(Waiting, Answer)]) -> Result<(), StoreError> {

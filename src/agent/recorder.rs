@@ -284,7 +284,8 @@ impl Desk {
     fn write(&mut self) -> Result<Vec<(OutageKey, OutageId)>, StoreError> {
         let Self { store, series, known, waiting, spans, outages, summariser, keep, full, .. } = self;
         let mut opened: Vec<(OutageKey, OutageId)> = Vec::new();
-        store.together(|store| {
+        let mut keys = summariser.keys.clone();
+        let written = store.together(|store| {
             for work in waiting.iter() {
                 let id_of = |key: &OutageKey| match key {
                     OutageKey::Stored(id) => Some(*id),
@@ -323,7 +324,7 @@ impl Desk {
                 }
             }
             for span in spans.iter() {
-                summariser.summarise(store, span)?;
+                summariser.summarise(store, span, &mut keys)?;
             }
             if !spans.is_empty() {
                 let dropped = store.fit_outbox(keep.outbox_bytes)?;
@@ -336,7 +337,11 @@ impl Desk {
                 *full = !dropped.is_empty();
             }
             Ok(opened)
-        })
+        });
+        if written.is_ok() {
+            summariser.keys.committed(keys);
+        }
+        written
     }
 
     /// Deletes what is too old, and then the oldest of what is too much.

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::agent::terms::resolve;
 use crate::base::time::Wall;
 use crate::sla::calendar::{Every, Period};
+use crate::sla::contract::{self, Written};
 use crate::sla::facts::Facts;
 use crate::sla::fault::Fault;
 use crate::sla::judge::judge;
@@ -13,6 +13,7 @@ use crate::sla::reach::needed;
 use crate::sla::report::Report;
 use crate::sla::span::Span;
 use crate::sla::terms::{Contract, Side};
+use crate::store::contracts::ContractFile;
 use crate::store::{Store, StoreError};
 
 /// Why nothing was judged.
@@ -35,20 +36,32 @@ pub struct Judged {
     pub services: Vec<String>,
 }
 
-/// The contracts that the database keeps, the latest version of each, with the services that its probes measured.
+/// The contracts that the database keeps, of each the highest version that holds `now`, with the services that its probes
+/// measured.
 ///
 /// # Errors
-/// When the database cannot be read. A contract that cannot be read is told in `faults`.
-pub fn stored(store: &Store, faults: &mut Vec<String>) -> Result<Vec<Judged>, StoreError> {
-    let mut latest = BTreeMap::new();
-    for file in store.contract_files()? {
-        // In the order of their versions: a later one replaces an earlier one.
-        latest.insert(file.id.clone(), (format!("{} version {}", file.id, file.version), file.toml));
+/// When the database cannot be read. A contract of which no version can be read is told in `faults`.
+pub fn stored(store: &Store, now: Wall, faults: &mut Vec<String>) -> Result<Vec<Judged>, StoreError> {
+    let files = store.contract_files()?;
+    let named = |file: &ContractFile| format!("{} version {}", file.id, file.version);
+    let written: Vec<Written> = files.iter().filter_map(|file| Written::read(&file.toml, &named(file)).ok()).collect();
+    let mut contracts: BTreeMap<&str, Contract> = BTreeMap::new();
+    let mut unread: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    // In the order of their versions: a later one that holds replaces an earlier one.
+    for file in &files {
+        match Written::read(&file.toml, &named(file)).and_then(|own| contract::resolve(&own, &written)) {
+            Ok(contract) if contract.agreement.effective_from <= now || !contracts.contains_key(file.id.as_str()) => {
+                contracts.insert(&file.id, contract);
+            }
+            Ok(_) => {}
+            Err(found) => unread.entry(&file.id).or_default().extend(found.iter().map(ToString::to_string)),
+        }
     }
-    let contracts = resolve(latest.into_values().collect(), faults);
+    unread.retain(|id, _| !contracts.contains_key(id));
+    faults.extend(unread.into_values().flatten());
     let measured: BTreeSet<(String, String)> =
         store.all_series()?.into_values().filter_map(|series| Some((series.service?, series.probe))).collect();
-    let judged = contracts.into_iter().map(|(mut contract, _)| {
+    let judged = contracts.into_values().map(|mut contract| {
         for service in &mut contract.services {
             let own = measured.iter().filter(|(of, _)| *of == service.id).map(|(_, probe)| probe);
             for probe in own {

@@ -1,21 +1,27 @@
-//! The shipper: takes what waits in the outbox to the collector, oldest first, and brings back the receipts.
+//! The shipper: takes what waits in the outbox to the collector, oldest first, and brings back the receipts; and now and then the
+//! contracts of this site.
 //!
 //! It knows the wire, not the database: an [`Outbox`] is all that it asks of the store. Nothing leaves the outbox before
 //! its receipt was verified, so however often either side dies, each summary arrives, and is stored once.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
-use crate::base::time::Wall;
+use crate::agent::keys::InUse;
+use crate::base::time::{Clock, SystemClock, Wall};
+use crate::evidence::answer::{self, ContractText};
+use crate::evidence::base64url;
 use crate::evidence::chain::ChainId;
 use crate::evidence::digest::Digest;
 use crate::evidence::enrol;
-use crate::evidence::key::{Kid, PublicKey, SecretKey};
+use crate::evidence::key::{Kid, PublicKey};
 use crate::evidence::problem::{Kind, Problem};
 use crate::evidence::receipt::{self, Subject};
+use crate::evidence::request::{self, Asked};
+use crate::evidence::summary;
 
 mod backoff;
 mod client;
@@ -31,6 +37,9 @@ const BATCH_SUMMARIES: usize = 64;
 const BATCH_BYTES: usize = 1024 * 1024;
 /// Between requests while much is waiting: so many bytes a second, so that the link that is measured is not filled.
 const PACE: u64 = 256 * 1024;
+/// So often the collector is asked for contracts, and so soon again when it gave none.
+const CONTRACTS: Duration = Duration::from_secs(3600);
+const CONTRACTS_AGAIN: Duration = Duration::from_secs(600);
 /// An agent that is unknown, pending or revoked asks again so seldom, at least.
 const SLOWLY: Duration = Duration::from_secs(60);
 
@@ -80,6 +89,9 @@ pub trait Outbox: Send {
     /// The collector's key that was pinned.
     fn pinned(&mut self) -> impl Future<Output = Result<Option<PublicKey>, OutboxFault>> + Send;
 
+    /// Keeps the contracts that the collector gave, each version for good.
+    fn keep_contracts(&mut self, contracts: Vec<ContractText>) -> impl Future<Output = Result<(), OutboxFault>> + Send;
+
     /// Pins the collector's key.
     fn pin(&mut self, key: PublicKey) -> impl Future<Output = Result<(), OutboxFault>> + Send;
 }
@@ -94,7 +106,7 @@ pub struct Shipping {
     /// The agent: the thumbprint of its first key.
     pub agent: Kid,
     /// The key in use.
-    pub key: SecretKey,
+    pub key: InUse,
     /// The site, told at the enrolment.
     pub site: String,
     /// The one-time token for it.
@@ -110,6 +122,8 @@ pub struct State {
     pub enrolled: Option<enrol::State>,
     /// What was wrong the last time; [`None`] when all is well.
     pub fault: Option<String>,
+    /// Why the collector's contracts could not be read the last time.
+    pub contracts: Option<String>,
 }
 
 /// How a round ended.
@@ -132,6 +146,8 @@ pub struct Shipper<O> {
     backoff: Backoff,
     /// How many summaries go in one request; one, after a request was refused as a whole.
     most: usize,
+    /// When the contracts are asked for again.
+    contracts: Instant,
     state: watch::Sender<State>,
 }
 
@@ -149,6 +165,7 @@ impl<O: Outbox> Shipper<O> {
             collector: None,
             backoff: Backoff::default(),
             most: BATCH_SUMMARIES,
+            contracts: Instant::now(),
             state: watch::Sender::new(State::default()),
         })
     }
@@ -174,7 +191,9 @@ impl<O: Outbox> Shipper<O> {
             let pause = async {
                 match round {
                     Round::Shipped => {}
-                    Round::Idle => wake.notified().await,
+                    Round::Idle => {
+                        let _ = tokio::time::timeout_at(self.contracts.into(), wake.notified()).await;
+                    }
                     Round::Later(length) => tokio::time::sleep(length).await,
                 }
             };
@@ -220,6 +239,9 @@ impl<O: Outbox> Shipper<O> {
         };
         let batch = self.outbox.waiting(self.most, BATCH_BYTES).await?;
         if batch.is_empty() {
+            if Instant::now() >= self.contracts {
+                self.read_contracts(&collector).await;
+            }
             return Ok(Round::Idle);
         }
         let bytes: u64 = batch.iter().map(|waiting| waiting.jws.len() as u64).sum();
@@ -233,6 +255,35 @@ impl<O: Outbox> Shipper<O> {
                 })
             }
             ShipAnswer::Problem(problem) => self.whole(batch, problem).await,
+        }
+    }
+
+    /// Asks for the contracts of this site. Shipping does not depend on it, so whatever goes wrong is told, and tried later.
+    async fn read_contracts(&mut self, collector: &PublicKey) {
+        let fault = match self.try_contracts(collector).await {
+            Ok(()) => None,
+            Err(trouble) => Some(trouble.what),
+        };
+        let pause = if fault.is_none() { CONTRACTS } else { CONTRACTS_AGAIN };
+        // Not all agents of a fleet at once.
+        self.contracts = Instant::now() + pause.mul_f64(0.9 + 0.2 * rand::random::<f64>());
+        if let Some(fault) = fault.as_ref().filter(|fault| self.state.borrow().contracts.as_ref() != Some(fault)) {
+            tracing::warn!(collector = %self.shipping.url, "no contracts from the collector: {fault}");
+        }
+        self.tell(|state| state.contracts = fault);
+    }
+
+    async fn try_contracts(&mut self, collector: &PublicKey) -> Result<(), Trouble> {
+        let asked = Asked { collector: collector.kid(), method: "GET", path: client::CONTRACTS };
+        let jti = base64url::encode(&rand::random::<[u8; 16]>());
+        let request = request::sign(self.shipping.agent, asked, SystemClock.now().wall, &jti, &self.shipping.key.get());
+        match self.client.contracts(&request).await? {
+            Ok(answer) => {
+                let said =
+                    answer::verify_contracts(&answer, collector).map_err(|fault| Trouble::new(fault.to_string()))?;
+                Ok(self.outbox.keep_contracts(said.contracts).await?)
+            }
+            Err(problem) => Err(Trouble::new(problem.to_string())),
         }
     }
 
@@ -251,7 +302,7 @@ impl<O: Outbox> Shipper<O> {
     /// Enrols, and pins the collector's key if none was known.
     async fn enrol(&mut self, known: Option<PublicKey>) -> Result<PublicKey, Trouble> {
         let Shipping { site, token, key, .. } = &self.shipping;
-        let enrolled = match self.client.enrol(enrol::sign(site, token.as_deref(), key)).await? {
+        let enrolled = match self.client.enrol(enrol::sign(site, token.as_deref(), &key.get())).await? {
             Ok(enrolled) => enrolled,
             Err(problem) => return Err(Trouble::slow(format!("the collector does not enrol this agent: {problem}"))),
         };
@@ -319,7 +370,9 @@ impl<O: Outbox> Shipper<O> {
         let Waiting { chain, seq, digest, .. } = *waiting;
         match result.said {
             Ok(receipt) => {
-                let subject = Subject { agent: self.shipping.agent, chain, seq, digest };
+                // An outbox may still hold what was signed before this agent was another.
+                let agent = summary::agent(&waiting.jws).unwrap_or(self.shipping.agent);
+                let subject = Subject { agent, chain, seq, digest };
                 let said = receipt::verify(receipt.as_bytes(), collector)
                     .and_then(|said| said.is_for(&subject).map(|()| said))
                     .map_err(|fault| Trouble::slow(format!("a receipt is not believed: {fault}")))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing::{error, info};
 
+use crate::agent::keys::Keys;
 use crate::base::time::{Clock as _, SystemClock, Wall};
 use crate::evidence::chain::{ChainId, Head};
 use crate::evidence::key::SecretKey;
@@ -35,8 +36,8 @@ pub struct SpanState {
 /// What signs, and what does not change from one summary to the next.
 #[derive(Debug)]
 pub struct Summariser {
-    /// The device's key.
-    pub key: SecretKey,
+    /// The device's keys.
+    pub keys: Keys,
     /// The site's name.
     pub site: String,
     /// The kernel's boot id.
@@ -46,11 +47,12 @@ pub struct Summariser {
 }
 
 impl Summariser {
-    /// Signs summaries of all intervals that no summary holds yet, a span at a time, and puts them into the outbox.
+    /// Signs summaries of all intervals that no summary holds yet, a span at a time, and puts them into the outbox. Where a
+    /// next key lies ready, the last of them names it, and `keys` are changed; that holds once the transaction is committed.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn summarise(&self, store: &Store, state: &SpanState) -> Result<(), StoreError> {
+    pub fn summarise(&self, store: &Store, state: &SpanState, keys: &mut Keys) -> Result<(), StoreError> {
         let rows = store.unsummarised()?;
         let Some(&(last, _, _)) = rows.last() else { return Ok(()) };
         let series = store.all_series()?;
@@ -58,7 +60,10 @@ impl Summariser {
             Some(head) => head,
             None => self.begin_chain(store)?,
         };
+        let mut left = spans(&rows, self.every).count();
         for span in spans(&rows, self.every) {
+            left -= 1;
+            let next = if left == 0 { keys.lies_ready() } else { None };
             let mut whole = self.whole(store, span, state)?;
             let (from, to) = (whole.from, whole.to);
             let mut probes: BTreeMap<SeriesId, Vec<&Interval>> = BTreeMap::new();
@@ -81,8 +86,16 @@ impl Summariser {
                     intervals: intervals.into_iter().map(Into::into).collect(),
                 })
                 .collect();
-            for signed in self.sign(store, &mut head, whole)? {
-                store.keep_summary(&signed, from, to)?;
+            let by = By { key: keys.key().clone(), next };
+            let all = self.sign(store, &mut head, whole, &by)?;
+            for signed in &all {
+                store.keep_summary(signed, from, to)?;
+            }
+            if let (Some(naming), Some(next)) = (all.last(), by.next) {
+                store.rotate(*next.public(), &naming.jws)?;
+                let detail = format!("{} follows {}, as summary {} says", next.kid(), by.key.kid(), naming.seq);
+                store.note(SystemClock.now().wall, "key-changed", &detail)?;
+                keys.change_to(next);
             }
             store.told_dropped()?;
         }
@@ -91,8 +104,8 @@ impl Summariser {
 
     /// Signs a span's summaries. What our own check refuses every collector would refuse too: such a probe is left out and
     /// told, and nothing else waits for it.
-    fn sign(&self, store: &Store, head: &mut Head, mut whole: Summary) -> Result<Vec<Signed>, StoreError> {
-        if let Ok(signed) = self.try_sign(head, whole.clone()) {
+    fn sign(&self, store: &Store, head: &mut Head, mut whole: Summary, by: &By) -> Result<Vec<Signed>, StoreError> {
+        if let Ok(signed) = try_sign(head, whole.clone(), by) {
             return Ok(signed);
         }
         let mut kept = Vec::new();
@@ -103,19 +116,10 @@ impl Summariser {
             }
         }
         whole.probes = kept;
-        match self.try_sign(head, whole.clone()) {
+        match try_sign(head, whole.clone(), by) {
             Ok(signed) => Ok(signed),
             Err(fault) => self.left_out(store, &whole, "all", &fault).map(|()| Vec::new()),
         }
-    }
-
-    /// Signs a span in as many summaries as it needs; the head moves only when all are signed.
-    fn try_sign(&self, head: &mut Head, whole: Summary) -> Result<Vec<Signed>, Malformed> {
-        let mut tried = *head;
-        let parts = summary::split(whole)?;
-        let signed = parts.into_iter().map(|part| tried.sign(part, &self.key)).collect::<Result<Vec<_>, _>>()?;
-        *head = tried;
-        Ok(signed)
     }
 
     fn left_out(&self, store: &Store, whole: &Summary, probe: &str, fault: &Malformed) -> Result<(), StoreError> {
@@ -136,7 +140,7 @@ impl Summariser {
         clock.steps.retain(|step| step.at >= from && step.at <= to);
         Ok(Summary {
             v: VERSION,
-            agent: self.key.kid(),
+            agent: self.keys.agent,
             site: self.site.clone(),
             // The chain's members are set where it is signed.
             chain: ChainId::from_bytes([0; 16]),
@@ -163,6 +167,26 @@ impl Summariser {
         info!(chain = %head.chain, "a new chain of summaries begins");
         Ok(head)
     }
+}
+
+/// The key that signs, and the one that follows it.
+struct By {
+    key: SecretKey,
+    next: Option<SecretKey>,
+}
+
+/// Signs a span in as many summaries as it needs, the last of which names the next key; the head moves only when all are signed.
+fn try_sign(head: &mut Head, whole: Summary, by: &By) -> Result<Vec<Signed>, Malformed> {
+    let mut tried = *head;
+    let parts = summary::split(whole)?;
+    let last = parts.len().saturating_sub(1);
+    let sign = |(at, part)| match &by.next {
+        Some(next) if at == last => tried.sign_with_next_key(part, &by.key, next),
+        _ => tried.sign(part, &by.key),
+    };
+    let signed = parts.into_iter().enumerate().map(sign).collect::<Result<Vec<_>, _>>()?;
+    *head = tried;
+    Ok(signed)
 }
 
 /// A new chain's random name.
@@ -229,9 +253,9 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let now = Now { wall: Wall::from_secs(at), mono: Mono::from_nanos(1_000_000_000_000) };
             let (store, _) = Store::open(dir.path(), now.wall).unwrap();
-            let key = SecretKey::from_seed(&[7; 32]);
+            let keys = Keys::fixed(SecretKey::from_seed(&[7; 32]));
             let every = Duration::from_secs(300);
-            let summariser = Summariser { key, site: "s".to_owned(), boot: String::new(), every };
+            let summariser = Summariser { keys, site: "s".to_owned(), boot: String::new(), every };
             let ledger = Ledger::new([SECOND], every, now);
             Self { _dir: dir, store, summariser, ledger, now, sent: 0, steps: Vec::new() }
         }
@@ -295,7 +319,7 @@ mod tests {
                 link: Vec::new(),
                 verdicts: Vec::new(),
             };
-            self.summariser.summarise(&self.store, &state).unwrap();
+            self.summariser.summarise(&self.store, &state, &mut self.summariser.keys.clone()).unwrap();
             assert_eq!(self.store.journal(10).unwrap(), [], "no fault was told");
             let all = self.store.waiting(100, 1 << 30).unwrap();
             all.into_iter()

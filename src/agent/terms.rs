@@ -1,11 +1,14 @@
 //! The contracts that this agent judges by, and which probe measures which of their services.
 //!
 //! A service and a probe belong together when the contract names the probe and the agent's site is the service's, or when
-//! the probe names the service. Where the two disagree, nobody could say what was measured: that is a fault.
+//! the probe names the service. Where the two disagree, nobody could say what was measured: that is a fault. A contract that
+//! came from the collector cannot stop the agent: one that does not fit is left out, and told.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::agent::review::Judged;
+use crate::base::time::Wall;
 use crate::config::agent::AgentConfig;
 use crate::config::contracts::parents_beside;
 use crate::config::written::Faults;
@@ -15,7 +18,7 @@ use crate::measure::probe::Role;
 use crate::sla::contract::{self, Written};
 use crate::sla::outage::{Rule, rules};
 use crate::sla::terms::Contract;
-use crate::store::contracts::ContractFile;
+use crate::store::contracts::{COLLECTOR, ContractFile, FILE};
 
 /// A contract, with the file that it was read from.
 #[derive(Clone, Debug)]
@@ -58,9 +61,19 @@ impl Terms {
     /// # Errors
     /// All faults together.
     pub fn load(config: &AgentConfig) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let contracts = read(&config.contracts, &mut faults);
-        let bound = bind(config, contracts, &mut faults);
+        Self::with_received(config, &[], Wall::default())
+    }
+
+    /// As [`Self::load`], together with those of `kept` that came from the collector: of each the highest version that holds
+    /// `now`, unless this host's own file is of that version or a later one.
+    ///
+    /// # Errors
+    /// All faults of the configured ones together.
+    pub fn with_received(config: &AgentConfig, kept: &[ContractFile], now: Wall) -> Result<Self, Faults> {
+        let (mut faults, mut notes) = (Vec::new(), Vec::new());
+        let own = read(&config.contracts, &mut faults);
+        let contracts = with_received(own, kept, now, &mut notes);
+        let bound = bind(config, contracts, notes, &mut faults);
         if faults.is_empty() { Ok(bound) } else { Err(Faults(faults)) }
     }
 
@@ -97,7 +110,7 @@ impl Terms {
 ///
 /// # Errors
 /// All faults together, in `faults`; what is sound is given back all the same.
-pub fn resolve(files: Vec<(String, String)>, faults: &mut Vec<String>) -> Vec<(Contract, String)> {
+fn resolve(files: Vec<(String, String)>, faults: &mut Vec<String>) -> Vec<(Contract, String)> {
     let mut written: Vec<(Written, String)> = Vec::new();
     for (name, text) in files {
         match Written::read(&text, &name) {
@@ -132,7 +145,7 @@ fn read(paths: &[PathBuf], faults: &mut Vec<String>) -> Vec<Loaded> {
             version: agreement.version,
             sha256: Digest::of(toml.as_bytes()).hex(),
             toml,
-            source: "file".to_owned(),
+            source: FILE.to_owned(),
         };
         Loaded { contract, file }
     };
@@ -145,6 +158,53 @@ fn read(paths: &[PathBuf], faults: &mut Vec<String>) -> Vec<Loaded> {
         all.push(next);
     }
     all
+}
+
+/// The configured contracts and those from the collector.
+fn with_received(mut own: Vec<Loaded>, kept: &[ContractFile], now: Wall, notes: &mut Vec<String>) -> Vec<Loaded> {
+    let received: Vec<&ContractFile> = kept.iter().filter(|file| file.source == COLLECTOR).collect();
+    let named = |file: &ContractFile| format!("contract {} version {} from the collector", file.id, file.version);
+    let texts = own.iter().map(|loaded| &loaded.file).chain(received.iter().copied());
+    let all: Vec<Written> = texts.filter_map(|file| Written::read(&file.toml, &named(file)).ok()).collect();
+    let mut chosen: BTreeMap<&str, Loaded> = BTreeMap::new();
+    for file in received {
+        let resolved = Written::read(&file.toml, &named(file)).and_then(|written| contract::resolve(&written, &all));
+        let contract = match resolved {
+            Ok(contract) => contract,
+            Err(faults) => {
+                let first = faults.first().map(ToString::to_string).unwrap_or_default();
+                notes.push(format!("{} is not judged by: {first}", named(file)));
+                continue;
+            }
+        };
+        let later = chosen.get(file.id.as_str()).is_some_and(|other| other.file.version > file.version);
+        if contract.agreement.effective_from <= now && !later {
+            chosen.insert(&file.id, Loaded { contract, file: file.clone() });
+        }
+    }
+    for (id, next) in chosen {
+        let here = own.iter().filter(|loaded| loaded.file.id == id).map(|loaded| &loaded.file);
+        match here.max_by_key(|file| file.version) {
+            Some(file) if file.version == next.file.version && file.sha256 != next.file.sha256 => {
+                notes.push(format!(
+                    "{} is another text than the file that is configured here, which holds",
+                    named(&next.file)
+                ));
+            }
+            Some(file) if file.version >= next.file.version => {}
+            Some(file) => {
+                notes.push(format!(
+                    "{} holds instead of version {}, which is configured here",
+                    named(&next.file),
+                    file.version
+                ));
+                own.retain(|loaded| loaded.file.id != id);
+                own.push(next);
+            }
+            None => own.push(next),
+        }
+    }
+    own
 }
 
 /// Files with the parents that lie beside them, named once each.
@@ -166,30 +226,28 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn bind(config: &AgentConfig, mut contracts: Vec<Loaded>, faults: &mut Vec<String>) -> Terms {
-    let mut notes = Vec::new();
+fn bind(config: &AgentConfig, mut contracts: Vec<Loaded>, mut notes: Vec<String>, faults: &mut Vec<String>) -> Terms {
     let mut services: Vec<Option<String>> = config.probes.iter().map(|probe| probe.service.clone()).collect();
-    for Loaded { contract, .. } in &contracts {
-        for service in contract.services.iter().filter(|service| service.site == config.site) {
-            for name in &service.probes {
-                let Some(place) = config.probes.iter().position(|probe| probe.name == *name) else {
-                    // Another host of the site may have it.
-                    notes.push(format!(
-                        "contract {} measures service {:?} by probe {name:?} too, which is not configured here",
-                        contract.agreement.id, service.id
-                    ));
-                    continue;
-                };
-                match &services[place] {
-                    Some(other) if *other != service.id => faults.push(format!(
-                        "probe {name:?} measures service {other:?}, but contract {} says that it measures {:?}",
-                        contract.agreement.id, service.id
-                    )),
-                    _ => services[place] = Some(service.id.clone()),
-                }
-            }
+    contracts.retain(|loaded| {
+        let Claimed { places, elsewhere, disagreements } = claimed(config, &loaded.contract, &services);
+        let Loaded { contract, file } = loaded;
+        if file.source == COLLECTOR && !disagreements.is_empty() {
+            let (id, version) = (&file.id, file.version);
+            notes.extend(
+                disagreements.iter().map(|what| format!("contract {id} version {version} is not judged by: {what}")),
+            );
+            return false;
         }
-    }
+        faults.extend(disagreements);
+        notes.extend(elsewhere.into_iter().map(|(service, name)| {
+            format!(
+                "contract {} measures service {service:?} by probe {name:?} too, which is not configured here",
+                contract.agreement.id
+            )
+        }));
+        places.into_iter().for_each(|(place, service)| services[place] = Some(service));
+        true
+    });
     let known = |id: &String| contracts.iter().any(|loaded| loaded.contract.service(id).is_some());
     for (probe, service) in config.probes.iter().zip(&services) {
         if let Some(id) = service
@@ -209,6 +267,38 @@ fn bind(config: &AgentConfig, mut contracts: Vec<Loaded>, faults: &mut Vec<Strin
     }
     let watches = watches(config, &contracts, &services);
     Terms { contracts, watches, notes, services }
+}
+
+/// What a contract says of the probes of its site.
+#[derive(Default)]
+struct Claimed {
+    /// A probe's place, and the service that it measures.
+    places: Vec<(usize, String)>,
+    /// A service, and a probe that is not configured here: another host of the site may have it.
+    elsewhere: Vec<(String, String)>,
+    /// Where the probe is said to measure another service.
+    disagreements: Vec<String>,
+}
+
+fn claimed(config: &AgentConfig, contract: &Contract, services: &[Option<String>]) -> Claimed {
+    let mut claimed = Claimed::default();
+    for service in contract.services.iter().filter(|service| service.site == config.site) {
+        for name in &service.probes {
+            let Some(place) = config.probes.iter().position(|probe| probe.name == *name) else {
+                claimed.elsewhere.push((service.id.clone(), name.clone()));
+                continue;
+            };
+            let said = claimed.places.iter().find(|(at, _)| *at == place).map(|(_, service)| service);
+            match said.or(services[place].as_ref()) {
+                Some(other) if *other != service.id => claimed.disagreements.push(format!(
+                    "probe {name:?} measures service {other:?}, but contract {} says that it measures {:?}",
+                    contract.agreement.id, service.id
+                )),
+                _ => claimed.places.push((place, service.id.clone())),
+            }
+        }
+    }
+    claimed
 }
 
 fn watches(config: &AgentConfig, contracts: &[Loaded], services: &[Option<String>]) -> Vec<Watch> {

@@ -103,8 +103,18 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         material.summaries.push(store.summary_jws(&entry).map_err(|error| could(&error))?);
         material.receipts.extend(entry.receipt);
     }
-    let key = keyfile::load(&source.data_dir()?.join(keyfile::AGENT)).map_err(|fault| could(&fault))?;
-    material.keys.push(*key.public());
+    match store.identity().map_err(|error| could(&error))? {
+        Some(known) => {
+            // Summaries that name keys show whose the later ones are; the outbox may have let them go since.
+            let missing = known.namings().filter(|jws| !material.summaries.contains(jws)).cloned().collect::<Vec<_>>();
+            material.summaries.extend(missing);
+            material.keys.extend(known.keys.into_iter().map(|signer| signer.jwk));
+        }
+        None => {
+            let key = keyfile::load(&source.data_dir()?.join(keyfile::AGENT)).map_err(|fault| could(&fault))?;
+            material.keys.push(*key.public());
+        }
+    }
     if let Some(jwk) = store.pinned_key().map_err(|error| could(&error))? {
         material.keys.push(crate::evidence::key::PublicKey::from_jwk(&jwk).map_err(|fault| could(&fault))?);
     }

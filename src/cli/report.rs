@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let config = args.source.configured()?;
     let store = args.source.store()?;
     let now = Wall::from_secs(SystemClock.now().wall.secs());
-    let mut judged = contracts(&store, config.as_ref())?;
+    let mut judged = contracts(&store, config.as_ref(), now)?;
     if let Some(id) = &args.contract {
         judged.retain(|judged| judged.contract.id() == id);
         if judged.is_empty() {
@@ -122,13 +122,14 @@ fn given(args: &Args, now: Wall) -> Result<Given, Failure> {
 
 /// The contracts, and which of their services are measured here: by the configuration where there is one, else as the
 /// database keeps them.
-fn contracts(store: &Store, config: Option<&AgentConfig>) -> Result<Vec<Judged>, Failure> {
+fn contracts(store: &Store, config: Option<&AgentConfig>, now: Wall) -> Result<Vec<Judged>, Failure> {
     if let Some(config) = config {
-        let terms = Terms::load(config).map_err(|faults| Failure::Usage(faults.to_string()))?;
+        let kept = store.contract_files().map_err(|error| Failure::Could(error.to_string()))?;
+        let terms = Terms::with_received(config, &kept, now).map_err(|faults| Failure::Usage(faults.to_string()))?;
         return Ok(terms.judged());
     }
     let mut faults = Vec::new();
-    let judged = review::stored(store, &mut faults).map_err(|error| Failure::Could(error.to_string()))?;
+    let judged = review::stored(store, now, &mut faults).map_err(|error| Failure::Could(error.to_string()))?;
     if faults.is_empty() { Ok(judged) } else { Err(Failure::Usage(faults.join("\n"))) }
 }
 
@@ -152,7 +153,7 @@ pub struct SoFar {
 pub fn verdicts_so_far(store: &Store, config: Option<&AgentConfig>, now: Wall) -> Result<Vec<SoFar>, Failure> {
     let facts = Facts { as_of: Some(now), ..Facts::default() };
     let mut all = Vec::new();
-    for Judged { contract, services } in contracts(store, config)? {
+    for Judged { contract, services } in contracts(store, config, now)? {
         for service in services {
             let period = review::month_of(&contract, now);
             let report = review::review(store, &contract, &service, period, &facts).map_err(|error| failure(&error))?;

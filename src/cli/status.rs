@@ -115,7 +115,10 @@ fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
             coverage: last.as_ref().and_then(coverage),
         });
     }
-    let agent = keyfile::load(&dir.join(keyfile::AGENT)).map(|key| key.kid().to_string()).unwrap_or_default();
+    let agent = match store.identity().map_err(could)? {
+        Some(known) => known.agent.to_string(),
+        None => keyfile::load(&dir.join(keyfile::AGENT)).map(|key| key.kid().to_string()).unwrap_or_default(),
+    };
     let site = store.site().map_err(could)?.unwrap_or_default();
     let software = crate::SOFTWARE.to_owned();
     Ok(Snapshot { agent, site, software, clock: "unknown".to_owned(), fault: None, probes })

@@ -112,15 +112,18 @@ fn own_keys(source: &Source, trusted: &mut Vec<PublicKey>) -> Result<(), Failure
         return Ok(());
     }
     let could = |error: &dyn std::fmt::Display| Failure::Could(error.to_string());
-    let path = source.data_dir()?.join(keyfile::AGENT);
-    match keyfile::load(&path) {
-        Ok(key) => trusted.push(*key.public()),
-        // A copy of the data may well be without the private key.
-        Err(keyfile::KeyFault::Missing(_)) => {}
-        Err(fault) => return Err(could(&fault)),
+    let store = source.store()?;
+    match store.identity().map_err(|error| could(&error))? {
+        Some(known) => trusted.extend(known.keys.into_iter().map(|signer| signer.jwk)),
+        None => match keyfile::load(&source.data_dir()?.join(keyfile::AGENT)) {
+            Ok(key) => trusted.push(*key.public()),
+            // A copy of the data may well be without the private key.
+            Err(keyfile::KeyFault::Missing(_)) => {}
+            Err(fault) => return Err(could(&fault)),
+        },
     }
     let configured = source.configured()?.and_then(|config| config.collector?.key);
-    let pinned = source.store()?.pinned_key().map_err(|error| could(&error))?;
+    let pinned = store.pinned_key().map_err(|error| could(&error))?;
     for jwk in configured.into_iter().chain(pinned) {
         trusted.push(PublicKey::from_jwk(&jwk).map_err(|fault| could(&fault))?);
     }

@@ -95,7 +95,7 @@ pub struct Which {
 /// Where the last span of some material ends, as far as it verifies: when a question about it is asked.
 #[must_use]
 pub fn last(material: &Material) -> Option<Wall> {
-    verified(material).1.iter().map(|(_, summary)| summary.to).max()
+    verified(material, None).1.iter().map(|(_, summary)| summary.to).max()
 }
 
 /// Makes a bundle.
@@ -113,7 +113,7 @@ pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> 
     for key in &material.keys {
         members.insert(format!("keys/{}.jwk", key.kid()), key_text(key));
     }
-    let (verdict, summaries) = verified(material);
+    let (verdict, summaries) = verified(material, Some(begin(&contract, &case)));
     if !verdict.ok {
         let first = verdict.findings.first().map_or_else(
             || "there is not one summary".to_owned(),
@@ -121,14 +121,16 @@ pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> 
         );
         return Err(BundleFault::Unproven(first));
     }
-    let span = reach(&contract, &case, &summaries);
+    let span = reach(&contract, &case, summaries.iter().map(|(_, summary)| summary));
     let mut chosen = Vec::new();
     let mut receipts: BTreeMap<Digest, String> = BTreeMap::new();
     for (jws, summary) in summaries {
-        if summary.from <= span.to && summary.to >= span.from {
+        // An earlier one that names the key of later ones shows whose they are.
+        let within = touches(span, &summary);
+        if within || (summary.next_key.is_some() && summary.to < span.from) {
             receipts.insert(Digest::of(jws.as_bytes()), name("receipts", &summary));
             members.insert(name("summaries", &summary), jws.into_bytes());
-            chosen.push(summary);
+            chosen.extend(Some(summary).filter(|_| within));
         }
     }
     for receipt in &material.receipts {
@@ -191,9 +193,17 @@ fn contract_name(written: &Written) -> String {
     format!("contracts/{id}-{}.toml", written.version().unwrap_or_default())
 }
 
-/// Verifies what a bundle would be made of.
-fn verified(material: &Material) -> (Verdict, Vec<(String, Summary)>) {
+/// Whether a summary's span is, in part at least, in the time that matters.
+fn touches(span: Span, summary: &Summary) -> bool {
+    summary.from <= span.to && summary.to >= span.from
+}
+
+/// Verifies what a bundle would be made of; what matters begins at `since`.
+fn verified(material: &Material, since: Option<Wall>) -> (Verdict, Vec<(String, Summary)>) {
     let mut verifier = Verifier::new();
+    if let Some(since) = since {
+        verifier.since(since);
+    }
     material.keys.iter().for_each(|key| verifier.trust(*key));
     for (at, jws) in material.summaries.iter().enumerate() {
         verifier.add(&format!("summary {at}"), jws.as_bytes());
@@ -247,10 +257,15 @@ fn resolve<'a>(which: &Which, texts: &'a [String]) -> Result<Resolved<'a>, Bundl
     Ok(Resolved { contract, files: line })
 }
 
+/// Where the time that judging a case looks at begins, whatever the summaries tell of outages.
+fn begin(contract: &Contract, case: &Case) -> Wall {
+    needed(contract, case.period, []).from
+}
+
 /// All the time that judging a case looks at, by what the summaries tell of outages.
-fn reach(contract: &Contract, case: &Case, summaries: &[(String, Summary)]) -> Span {
-    let end = summaries.iter().map(|(_, summary)| summary.to).max().unwrap_or_default();
-    let all = summaries.iter().flat_map(|(_, summary)| &summary.outages);
+fn reach<'a>(contract: &Contract, case: &Case, summaries: impl Iterator<Item = &'a Summary> + Clone) -> Span {
+    let end = summaries.clone().map(|summary| summary.to).max().unwrap_or_default();
+    let all = summaries.flat_map(|summary| &summary.outages);
     let own = all.filter(|outage| outage.service.as_deref() == Some(case.service.as_str()));
     needed(contract, case.period, own.map(|outage| Span::new(outage.from, outage.to.unwrap_or(end))))
 }

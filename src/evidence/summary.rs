@@ -356,6 +356,17 @@ pub fn read(payload: &[u8]) -> Result<Summary, NotASummary> {
     Ok(summary)
 }
 
+/// Whose a summary says that it is, before anything of it is verified: for one that was signed here.
+#[must_use]
+pub fn agent(jws: &str) -> Option<Kid> {
+    #[derive(Deserialize)]
+    struct Only {
+        agent: Kid,
+    }
+    let jws = jws::parse(jws.as_bytes(), Typ::Summary).ok()?;
+    serde_json::from_slice(jws.unverified_payload()).ok().map(|Only { agent }| agent)
+}
+
 /// A summary that was signed, and by that has its number for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {

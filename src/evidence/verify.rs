@@ -122,8 +122,12 @@ pub struct Verifier {
     used: BTreeSet<Kid>,
     /// Which agent's a key is, by a summary that named it as next, and from where on.
     successors: BTreeMap<Kid, Kid>,
-    /// The last summary of a key that was replaced.
-    replaced: BTreeMap<Kid, (ChainId, u64)>,
+    /// A key, and that which it named as next.
+    named: Vec<(Kid, Kid)>,
+    /// The last summary of a key that was replaced, and where its span ends.
+    replaced: BTreeMap<Kid, (ChainId, u64, Wall)>,
+    /// Where the time that matters begins.
+    since: Option<Wall>,
     waiting: Vec<(String, Vec<u8>)>,
     summaries: Vec<Verified>,
     receipts: Vec<(String, Receipt)>,
@@ -138,6 +142,26 @@ impl Verifier {
         Self::default()
     }
 
+    /// A key is trusted as far as the one that named it as next.
+    fn hand_on_trust(&mut self) {
+        let mut named: Vec<(Kid, Kid)> = self.named.clone();
+        loop {
+            let before = named.len();
+            named.retain(|(by, next)| {
+                if self.keys.get(by).is_none_or(|known| known.trust == Trust::Brought) {
+                    return true;
+                }
+                if let Some(known) = self.keys.get_mut(next) {
+                    known.trust = Trust::Given;
+                }
+                false
+            });
+            if named.len() == before {
+                return;
+            }
+        }
+    }
+
     /// A key that whoever verifies trusts.
     pub fn trust(&mut self, key: PublicKey) {
         self.keys.insert(key.kid(), Known { key, trust: Trust::Given });
@@ -146,6 +170,12 @@ impl Verifier {
     /// A key that came with the files.
     pub fn bring(&mut self, key: PublicKey) {
         self.keys.entry(key.kid()).or_insert(Known { key, trust: Trust::Brought });
+    }
+
+    /// Where the time that matters begins. A summary that ends before it is here for the key that it names: what is missing
+    /// right after it is not proved, and no fault.
+    pub fn since(&mut self, at: Wall) {
+        self.since = Some(at);
     }
 
     /// Something wrong that was found elsewhere: a file that cannot be read.
@@ -235,7 +265,8 @@ impl Verifier {
             let trust = self.keys[&kid].trust;
             self.keys.entry(next.kid()).or_insert(Known { key: next, trust });
             self.successors.insert(next.kid(), summary.agent);
-            self.replaced.insert(kid, (summary.chain, summary.seq));
+            self.named.push((kid, next.kid()));
+            self.replaced.insert(kid, (summary.chain, summary.seq, summary.to));
         }
         let digest = Digest::of(bytes);
         self.summaries.push(Verified { file: file.to_owned(), kid, digest, summary });
@@ -250,11 +281,17 @@ impl Verifier {
             if *kid != agent && self.successors.get(kid) != Some(&agent) {
                 found.push((file.clone(), format!("its agent is {agent}, but it is signed with {kid}, and no summary here names that key as the agent's next")));
             }
-            if let Some((chain, seq)) = self.replaced.get(kid)
-                && *chain == summary.chain
-                && summary.seq > *seq
+            // In another chain the numbers tell nothing; then the agent's own times do.
+            let later = |chain: ChainId, seq: u64, to: Wall| {
+                if chain == summary.chain { summary.seq > seq } else { summary.from > to }
+            };
+            if let Some(&(chain, seq, to)) = self.replaced.get(kid)
+                && later(chain, seq, to)
             {
-                found.push((file.clone(), format!("it is signed with {kid}, which number {seq} replaced")));
+                found.push((
+                    file.clone(),
+                    format!("it is signed with {kid}, which number {seq} of chain {chain} replaced"),
+                ));
             }
         }
         for (file, what) in found {
@@ -321,6 +358,14 @@ impl Verifier {
                 self.not_proved.push(format!("what came before number {first} of chain {chain}: it is not here"));
             }
             for gap in examined.gaps.iter().filter(|gap| gap.from_seq >= first) {
+                let before = members.iter().find(|one| one.summary.seq + 1 == gap.from_seq);
+                if before.is_some_and(|one| self.since.is_some_and(|since| one.summary.to < since)) {
+                    self.not_proved.push(format!(
+                        "what numbers {} to {} of chain {chain} said: they lie before what this is about",
+                        gap.from_seq, gap.to_seq
+                    ));
+                    continue;
+                }
                 let told = dropped.get(&agent).map(Vec::as_slice).unwrap_or_default();
                 let all_told = gap.is_told(chain, told);
                 let numbers = format!("numbers {} to {} of chain {chain}", gap.from_seq, gap.to_seq);
@@ -346,7 +391,9 @@ impl Verifier {
 
     /// Each receipt is by a collector and for a summary that is here.
     fn check_receipts(&mut self) {
-        let agents: BTreeSet<Kid> = self.summaries.iter().flat_map(|one| [one.kid, one.summary.agent]).collect();
+        let mut agents: BTreeSet<Kid> = self.summaries.iter().flat_map(|one| [one.kid, one.summary.agent]).collect();
+        // An agent's next key is its own too, though it signed no summary yet.
+        agents.extend(self.successors.keys());
         let mut found = Vec::new();
         let mut seen: BTreeMap<Digest, &str> = BTreeMap::new();
         let mut numbered: BTreeMap<(Kid, ChainId, u64), Vec<&Verified>> = BTreeMap::new();
@@ -384,6 +431,7 @@ impl Verifier {
 
     /// Keys that only came with the files prove nothing of whose they are.
     fn check_trust(&mut self) {
+        self.hand_on_trust();
         let brought: Vec<Kid> =
             self.used.iter().copied().filter(|kid| self.keys[kid].trust == Trust::Brought).collect();
         for kid in brought {

@@ -1,15 +1,16 @@
 //! Private keys on disk: one JSON file, a private JWK (RFC 8037, section 2), that only its owner may read; or a systemd
 //! credential of the same content.
 //!
-//! A key is never overwritten. It is written whole to a new file of mode 0600 beside its place, synced, and linked into
-//! that place only if nothing is there, so that a crash leaves a key or none, and two starts at once agree on one.
+//! A key is never overwritten, but by the one that succeeds it. It is written whole to a new file of mode 0600 beside its
+//! place, synced, and linked into that place only if nothing is there, so that a crash leaves a key or none, and two starts
+//! at once agree on one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::evidence::key::{NotAKey, SecretKey};
+use crate::evidence::key::{Kid, NotAKey, SecretKey};
 
 /// The mode of a key file.
 const MODE: u32 = 0o600;
@@ -77,6 +78,8 @@ impl KeyFault {
 
 /// The name of the agent's key: a file in its data directory, or a systemd credential.
 pub const AGENT: &str = "agent.key";
+/// The name of the key that is to follow it, likewise.
+pub const AGENT_NEXT: &str = "agent.key.next";
 
 /// Whether a key was there or was made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +162,42 @@ fn create(path: &Path) -> Result<(SecretKey, Origin), KeyFault> {
 /// # Errors
 /// When something is there already, or it cannot be written.
 pub fn save(path: &Path, key: &SecretKey) -> Result<(), KeyFault> {
+    put(path, &key.to_jwk(), Owner::Whoever)
+}
+
+/// Writes the key that is to follow the one in `present`, beside it and for the same user, though root may do it for him. The
+/// file also names the agent, whose identifier is that of its first key, so that key and identity stay together.
+///
+/// # Errors
+/// When one waits there already, or it cannot be written.
+pub fn save_next(present: &Path, next: &SecretKey, agent: Kid) -> Result<(), KeyFault> {
+    let about = fs::metadata(present).map_err(KeyFault::io(present, "examined"))?;
+    let mut jwk: serde_json::Value = serde_json::from_str(&next.to_jwk()).expect("a JWK is JSON");
+    jwk["agent"] = agent.to_string().into();
+    let owner = Owner::Of { user: about.uid(), group: about.gid() };
+    put(&present.with_file_name(AGENT_NEXT), &jwk.to_string(), owner)
+}
+
+/// Which agent's key a file says that it holds; [`None`] for an agent's first key, and for what cannot be read.
+#[must_use]
+pub fn agent_named(path: &Path) -> Option<Kid> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        agent: Kid,
+    }
+    serde_json::from_str(&fs::read_to_string(path).ok()?).ok().map(|Named { agent }| agent)
+}
+
+/// For whom a key file is made.
+#[derive(Clone, Copy)]
+enum Owner {
+    /// For whoever runs this.
+    Whoever,
+    /// For another, which only root can do.
+    Of { user: u32, group: u32 },
+}
+
+fn put(path: &Path, jwk: &str, owner: Owner) -> Result<(), KeyFault> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -166,7 +205,7 @@ pub fn save(path: &Path, key: &SecretKey) -> Result<(), KeyFault> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".new.{}", std::process::id()));
     let beside = directory.join(name);
-    let written = write(&beside, key).and_then(|()| {
+    let written = write(&beside, jwk, owner).and_then(|()| {
         fs::hard_link(&beside, path).map_err(KeyFault::io(path, "made"))?;
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(KeyFault::io(path, "synced"))
     });
@@ -174,11 +213,27 @@ pub fn save(path: &Path, key: &SecretKey) -> Result<(), KeyFault> {
     written
 }
 
-fn write(path: &Path, key: &SecretKey) -> Result<(), KeyFault> {
+/// Puts a key that is already on the disk into the place of the one that it succeeds, which is gone then; both names are in
+/// one directory. A crash leaves either.
+///
+/// # Errors
+/// When the file cannot be renamed.
+pub fn succeed(next: &Path, present: &Path) -> Result<(), KeyFault> {
+    fs::rename(next, present).map_err(KeyFault::io(present, "replaced"))?;
+    let directory = present.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(KeyFault::io(present, "synced"))
+}
+
+fn write(path: &Path, jwk: &str, owner: Owner) -> Result<(), KeyFault> {
     let _ = fs::remove_file(path);
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(MODE).open(path).map_err(KeyFault::io(path, "made"))?;
-    file.write_all(key.to_jwk().as_bytes())
+    if let Owner::Of { user, group } = owner
+        && nix::unistd::geteuid().is_root()
+    {
+        std::os::unix::fs::fchown(&file, Some(user), Some(group)).map_err(KeyFault::io(path, "given to its user"))?;
+    }
+    file.write_all(jwk.as_bytes())
         .and_then(|()| file.write_all(b"\n"))
         .and_then(|()| file.sync_all())
         .map_err(KeyFault::io(path, "written"))
@@ -249,6 +304,22 @@ mod tests {
         assert!(save(&path, &generate().unwrap()).is_err());
         assert_eq!(load(&path).unwrap().kid(), first.kid());
         assert_eq!(create(&path).unwrap().0.kid(), first.kid());
+    }
+
+    #[test]
+    fn a_key_is_replaced_only_by_its_successor() {
+        let at = tempfile::tempdir().unwrap();
+        let (path, next) = (at.path().join(AGENT), at.path().join(AGENT_NEXT));
+        let (first, second) = (generate().unwrap(), generate().unwrap());
+        save(&path, &first).unwrap();
+        assert!(succeed(&next, &path).is_err());
+        assert_eq!(load(&path).unwrap().kid(), first.kid(), "a successor that is not there replaces nothing");
+        save_next(&path, &second, first.kid()).unwrap();
+        assert!(save_next(&path, &generate().unwrap(), first.kid()).is_err(), "one waits already");
+        assert_eq!((agent_named(&path), agent_named(&next)), (None, Some(first.kid())));
+        succeed(&next, &path).unwrap();
+        assert_eq!((load(&path).unwrap().kid(), agent_named(&path)), (second.kid(), Some(first.kid())));
+        assert_eq!(fs::read_dir(at.path()).unwrap().count(), 1);
     }
 
     #[test]

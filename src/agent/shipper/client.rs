@@ -20,6 +20,10 @@ const WHOLE: Duration = Duration::from_secs(180);
 const SILENCE: Duration = Duration::from_secs(60);
 /// An answer that is longer is not read: one result for each of a batch is far below.
 const ANSWER_LIMIT: usize = 1024 * 1024;
+/// Contracts that are longer are not read.
+const CONTRACTS_LIMIT: usize = 16 * 1024 * 1024;
+/// Where a collector gives the contracts of a site.
+pub const CONTRACTS: &str = "/v1/contracts";
 /// A good deal smaller than level 1, and still cheap on a router.
 const LEVEL: i32 = 3;
 
@@ -110,6 +114,13 @@ impl Client {
         problem(status, &body).map(Err)
     }
 
+    /// Asks for the contracts of a site, by a request that the agent signed.
+    pub async fn contracts(&self, request: &str) -> Result<Result<Vec<u8>, Problem>, Unanswered> {
+        let asked = self.http.get(format!("{}{CONTRACTS}", self.url)).bearer_auth(request);
+        let (status, body) = read_up_to(asked.send().await?, CONTRACTS_LIMIT).await?;
+        if status == StatusCode::OK { Ok(Ok(body)) } else { problem(status, &body).map(Err) }
+    }
+
     /// Ships some summaries in one request.
     pub async fn ship(&self, batch: &[Waiting]) -> Result<ShipAnswer, Unanswered> {
         let mut lines = Vec::with_capacity(batch.iter().map(|waiting| waiting.jws.len() + 1).sum());
@@ -144,13 +155,17 @@ impl Client {
 }
 
 /// Reads an answer, within its limit; what says "later" is told as that.
-async fn read(mut response: Response) -> Result<(StatusCode, Vec<u8>), Unanswered> {
+async fn read(response: Response) -> Result<(StatusCode, Vec<u8>), Unanswered> {
+    read_up_to(response, ANSWER_LIMIT).await
+}
+
+async fn read_up_to(mut response: Response, limit: usize) -> Result<(StatusCode, Vec<u8>), Unanswered> {
     let status = response.status();
     let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > ANSWER_LIMIT {
-            return Err(Unanswered::new(format!("the collector's answer is longer than {ANSWER_LIMIT} bytes")));
+        if body.len() + chunk.len() > limit {
+            return Err(Unanswered::new(format!("the collector's answer is longer than {limit} bytes")));
         }
         body.extend_from_slice(&chunk);
     }

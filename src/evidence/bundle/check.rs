@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::bundle::{
-    Claim, Resolved, Which, claim, claim_text, contract_name, judged, key_text, page, resolve, verdict_text, zip,
+    Claim, Resolved, Which, begin, claim, claim_text, contract_name, judged, key_text, page, reach, resolve,
+    verdict_text, zip,
 };
 use crate::evidence::digest::Digest;
 use crate::evidence::key::PublicKey;
 use crate::evidence::summary::Summary;
-use crate::evidence::verify::{Verdict, Verifier};
-use crate::sla::facts;
+use crate::evidence::verify::{Finding, Verdict, Verifier};
+use crate::sla::facts::{self, Case};
+use crate::sla::fault::Fault;
+use crate::sla::terms::Contract;
 
 /// Checks a bundle; `file` is its name in findings, which go with those of the members. The verifier has the keys that are
 /// trusted.
@@ -33,14 +36,33 @@ pub fn check(file: &str, bytes: &[u8], mut verifier: Verifier) -> Verdict {
             verifier.add(&at(name), bytes);
         }
     }
-    let findings = Rest { file, members: &members }.of_claim(&mut verifier);
     let rest = Rest { file, members: &members };
+    let Some(said) = rest.of_claim(&mut verifier) else { return verifier.verdict() };
+    let judgeable = rest.judgeable(&said);
+    if let Ok(Judgeable { contract, case, .. }) = &judgeable {
+        verifier.since(begin(contract, case));
+    }
     let (mut verdict, summaries) = verifier.verdict_and_summaries();
-    if let Some(said) = findings {
-        let summaries: Vec<Summary> = summaries.into_iter().map(|(_, summary)| summary).collect();
-        rest.recompute(&said, summaries, &mut verdict);
+    match judgeable {
+        Err(Finding { file, what }) => verdict.find(&file, what),
+        Ok(judgeable) => {
+            let summaries = summaries.into_iter().map(|(_, summary)| summary).collect();
+            rest.recompute(&said, &judgeable, summaries, &mut verdict);
+        }
     }
     verdict
+}
+
+/// What a verdict is worked out from, beside the summaries.
+struct Judgeable {
+    contract: Contract,
+    case: Case,
+    /// SHA-256 of each contract's file, in hexadecimal.
+    digests: Vec<String>,
+}
+
+fn all_of(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 struct Rest<'a> {
@@ -84,47 +106,52 @@ impl Rest<'_> {
         Some(said)
     }
 
-    /// Judges again, and compares.
-    fn recompute(&self, said: &Claim, mut summaries: Vec<Summary>, verdict: &mut Verdict) {
-        summaries.sort_by_key(|summary| (summary.agent, summary.chain, summary.seq));
-        let text = |name: &str| self.members.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    /// What is needed to judge again, or what is wrong with it.
+    fn judgeable(&self, said: &Claim) -> Result<Judgeable, Finding> {
+        let fault = |name: &str, what: String| Finding { file: self.at(name), what };
         let in_folder = self.members.iter().filter(|(name, _)| name.starts_with("contracts/"));
         let texts: Vec<String> = in_folder.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect();
         let which = Which { id: said.contract.clone(), version: said.version };
-        let Resolved { contract, files } = match resolve(&which, &texts) {
-            Ok(resolved) => resolved,
-            Err(fault) => return verdict.find(&self.at("contracts"), fault),
-        };
+        let Resolved { contract, files } =
+            resolve(&which, &texts).map_err(|error| fault("contracts", error.to_string()))?;
         for (written, text) in &files {
             let name = contract_name(written);
             if self.members.get(&name).map(Vec::as_slice) != Some(text.as_bytes()) {
-                verdict.find(&self.at(&name), "it does not hold the contract that it is named after");
+                return Err(fault(&name, "it does not hold the contract that it is named after".to_owned()));
             }
         }
-        let Some(facts) = text("facts.json") else { return verdict.find(&self.at("facts.json"), "it is missing") };
-        let case = match facts::parse(facts, "facts.json") {
-            Ok(case) => case,
-            Err(faults) => {
-                let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                return verdict.find(&self.at("facts.json"), all.join("; "));
-            }
-        };
-        let report = match judged(&contract, &case, &summaries) {
+        let facts = self.text("facts.json").ok_or_else(|| fault("facts.json", "it is missing".to_owned()))?;
+        let case = facts::parse(facts, "facts.json").map_err(|faults| fault("facts.json", all_of(&faults)))?;
+        Ok(Judgeable { contract, case, digests: texts.iter().map(|text| Digest::of(text.as_bytes()).hex()).collect() })
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.members.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+
+    /// Judges again, and compares.
+    fn recompute(&self, said: &Claim, judgeable: &Judgeable, mut summaries: Vec<Summary>, verdict: &mut Verdict) {
+        let Judgeable { contract, case, digests } = judgeable;
+        // Earlier ones are here for the keys that they name.
+        let span = reach(contract, case, summaries.iter());
+        summaries.retain(|summary| summary.to >= span.from);
+        summaries.sort_by_key(|summary| (summary.agent, summary.chain, summary.seq));
+        let report = match judged(contract, case, &summaries) {
             Ok(report) => report,
             Err(faults) => {
-                let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                return verdict.find(&self.at("verdict.json"), format_args!("it cannot be judged: {}", all.join("; ")));
+                let what = format_args!("it cannot be judged: {}", all_of(&faults));
+                return verdict.find(&self.at("verdict.json"), what);
             }
         };
         if self.members.get("verdict.json") != Some(&verdict_text(&report)) {
             let what = "it does not follow from the summaries, contracts and facts";
             verdict.find(&self.at("verdict.json"), what);
         }
-        let page = page::page(&contract, &case, &report, &summaries).into_bytes();
+        let page = page::page(contract, case, &report, &summaries).into_bytes();
         let mut again: BTreeMap<String, Vec<u8>> = self.members.clone();
         again.remove("claim.json");
         let own = claim(&report, &again);
-        if !text("report.html").is_some_and(|page| page.contains(&page::written_by(&said.software))) {
+        if !self.text("report.html").is_some_and(|page| page.contains(&page::written_by(&said.software))) {
             verdict.find(&self.at("claim.json"), "it names another program than wrote report.html");
         }
         if own.software != said.software {
@@ -144,13 +171,12 @@ impl Rest<'_> {
             "verdict.json follows from the summaries, the contract {} version {} and the facts: {} {} for {} in {}",
             said.contract, said.version, report.credit, report.currency, report.service, report.period
         ));
-        self.digests(said, &texts, &summaries, verdict);
-        trusted_facts(facts, verdict);
+        self.digests(said, digests, &summaries, verdict);
+        trusted_facts(self.text("facts.json").unwrap_or_default(), verdict);
     }
 
     /// Whether the agent judged by this very contract, as its summaries say.
-    fn digests(&self, said: &Claim, texts: &[String], summaries: &[Summary], verdict: &mut Verdict) {
-        let here: Vec<String> = texts.iter().map(|text| Digest::of(text.as_bytes()).hex()).collect();
+    fn digests(&self, said: &Claim, here: &[String], summaries: &[Summary], verdict: &mut Verdict) {
         let mut named = false;
         for reference in summaries.iter().flat_map(|summary| &summary.contracts) {
             if reference.id != said.contract || reference.version != said.version {
