@@ -211,8 +211,17 @@ pub trait Clock {
 }
 
 /// The clocks of this host.
+///
+/// No call reads both at once, and a process may lose its processor between two calls: a pair of readings that lie 200 ms
+/// apart looks like a clock that was set. Hence the wall clock is read between two readings of the monotonic one, again
+/// when these lie apart, and the closest pair is given.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
+
+/// Two readings of the monotonic clock that lie no further apart are close enough; it takes less than a microsecond.
+const CLOSE_NANOS: u64 = 5_000;
+/// Pairs that are tried for a close one.
+const PAIRS: usize = 4;
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
@@ -222,11 +231,31 @@ impl Clock for SystemClock {
             at.tv_sec().saturating_mul(NANOS).saturating_add(at.tv_nsec())
         };
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        let mono = read(ClockId::CLOCK_BOOTTIME);
+        let mono = || read(ClockId::CLOCK_BOOTTIME);
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        let mono = read(ClockId::CLOCK_MONOTONIC);
-        Now { wall: Wall(read(ClockId::CLOCK_REALTIME)), mono: Mono(u64::try_from(mono).unwrap_or(0)) }
+        let mono = || read(ClockId::CLOCK_MONOTONIC);
+        closest(|| Mono(u64::try_from(mono()).unwrap_or(0)), || Wall(read(ClockId::CLOCK_REALTIME)))
     }
+}
+
+/// The closest of some pairs of readings. The monotonic one is that before the wall clock's: what is seen afterwards, such as
+/// a stamp, is never before it.
+fn closest(mut mono: impl FnMut() -> Mono, mut wall: impl FnMut() -> Wall) -> Now {
+    let mut before = mono();
+    let (mut best, mut apart) = (None, u64::MAX);
+    for _ in 0..PAIRS {
+        let wall = wall();
+        let after = mono();
+        let width = after.0.saturating_sub(before.0);
+        if width < apart || best.is_none() {
+            (best, apart) = (Some(Now { wall, mono: before }), width);
+        }
+        if width <= CLOSE_NANOS {
+            break;
+        }
+        before = after;
+    }
+    best.expect("one pair is read at least")
 }
 
 /// A duration in nanoseconds, held at the end of the range (292 years).
@@ -335,5 +364,35 @@ mod tests {
         assert_eq!(now.wall_of(later), Wall::from_millis(1_002_500));
         assert_eq!(now.mono_of(Wall::from_millis(1_002_500)), later);
         assert_eq!(now.mono_of(Wall::from_secs(0)), Mono::from_nanos(0));
+    }
+
+    #[test]
+    fn a_process_that_is_stopped_between_two_readings_sees_no_step() {
+        use std::cell::Cell;
+        const OFFSET: i64 = 1_700_000_000_000_000_000;
+        // How long each reading takes, in nanoseconds: two are interrupted, for 300 ms and for 40 ms.
+        let lengths = [100, 300_000_000, 100, 40_000_000, 100, 100, 100, 100, 100];
+        let (at, next) = (Cell::new(1_000_000_000_000u64), Cell::new(0));
+        let read = || {
+            let now = at.get();
+            at.set(now + lengths[next.replace(next.get() + 1)]);
+            now
+        };
+        let now = closest(|| Mono::from_nanos(read()), || Wall::from_nanos(i64::try_from(read()).unwrap() + OFFSET));
+        let offset = now.wall.nanos() - i64::try_from(now.mono.nanos()).unwrap();
+        assert!((0..=200).contains(&(offset - OFFSET)), "{} ns off", offset - OFFSET);
+    }
+
+    #[test]
+    fn of_readings_that_all_are_interrupted_the_closest_counts() {
+        use std::cell::Cell;
+        let (at, step) = (Cell::new(0u64), Cell::new(8_000_000u64));
+        let read = || {
+            let now = at.get();
+            at.set(now + step.replace((step.get() / 2).max(50_000)));
+            now
+        };
+        let now = closest(|| Mono::from_nanos(read()), || Wall::from_nanos(i64::try_from(read()).unwrap()));
+        assert!(now.wall.nanos() - i64::try_from(now.mono.nanos()).unwrap() <= 125_000, "{now:?}");
     }
 }
