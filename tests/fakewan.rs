@@ -98,6 +98,35 @@ fn a_tool_measures_the_truth_or_a_little_more_but_never_less() {
 }
 
 #[test]
+fn a_network_whose_core_was_taken_away_marks_every_packet_that_it_delayed() {
+    let text = "[[address]]\nat = '10.99.1.1'\ndelay = '3ms'\n";
+    let spinning = ["--spin", "--late-over", "20ms"];
+    let Some(wan) = installed("ping").then(|| Wan::start_with(text, &spinning)).flatten() else { return };
+    let mut ping = wan.run("ping", &["-n", "-i", "0.01", "-c", "100", "-W", "5", "10.99.1.1"]);
+    ping.says("icmp_seq=30 ");
+    let network = nix::unistd::Pid::from_raw(wan.ready["pid"].as_i64().unwrap().try_into().unwrap());
+    nix::sys::signal::kill(network, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    // The length of the standstill is what is tested; nothing happens in it that could be waited for.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    nix::sys::signal::kill(network, nix::sys::signal::Signal::SIGCONT).unwrap();
+    assert!(ping.wait().success(), "{}", ping.told());
+    let truth = wan.end();
+    let echoes = truth.echoes("10.99.1.1");
+    assert_eq!(echoes.len(), 100);
+    let late = echoes.iter().filter(|line| line.late).count();
+    assert!(late >= 10, "{late} of some twenty packets of the standstill are marked");
+    for line in ping.said.iter().filter_map(|line| line.split_once("icmp_seq=")) {
+        let (seq, rest) = line.1.split_once(' ').unwrap();
+        let (_, time) = rest.split_once("time=").unwrap();
+        let measured: f64 = time.split(' ').next().unwrap().parse().unwrap();
+        let line = echoes.iter().find(|line| line.seq.to_string() == seq).unwrap();
+        let held = f64::from(u32::try_from(line.held.unwrap()).unwrap()) / 1e6;
+        // The standstill is twice as long as what is left to the tool's own delays.
+        assert!(line.late || measured - held < 100.0, "ping says {measured} ms, the truth is {line:?}, not marked");
+    }
+}
+
+#[test]
 fn routers_on_the_path_say_that_the_ttl_is_used_up_and_the_last_hop_answers() {
     let text = r#"
         [[address]]

@@ -300,6 +300,34 @@ fn a_link_without_a_carrier_is_told_apart_from_a_dead_path() {
 }
 
 #[test]
+fn what_a_full_queue_does_not_take_is_not_sent_and_never_lost() {
+    for range in ["0 0", "1 0"] {
+        // A line of a kilobyte a second whose queue holds two packets; nobody answers at its end.
+        let script = format!(
+            "ip link set lo up && ip link add wan0 type veth peer name far0 && ip addr add 10.99.0.1/24 dev wan0 && \
+             ip link set wan0 up && ip link set far0 up && ip neigh add 10.99.0.9 lladdr 02:00:00:00:00:09 dev wan0 && \
+             tc qdisc add dev wan0 root tbf rate 8kbit burst 1600 limit 2500 || exit 77; \
+             echo {range} > /proc/sys/net/ipv4/ping_group_range; \
+             {WANPROOF} ping --json -c 12 -i 10ms -s 1000 -W 200ms 10.99.0.9; exit 0"
+        );
+        let output = Command::new("unshare").args(["-r", "-n", "sh", "-c", &script]).output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        if !output.status.success() {
+            return common::wan::skip(&format!("no namespace with a slow line could be made: {err}"));
+        }
+        let said = Said::of(&out);
+        let letters =
+            |wanted: &str| said.of_target("10.99.0.9").iter().filter(|reply| reply["outcome"] == wanted).count();
+        // One goes at once, two wait in the queue; another may find its room again.
+        assert!((1..=4).contains(&letters("l")), "{range}: {out}{err}");
+        assert_eq!(letters("l") + letters("n"), 12, "{range}: {out}");
+        assert_eq!(out.matches("\"reason\":\"not-sent/buffer\"").count(), letters("n"), "{range}: {out}");
+        assert_eq!(said.summaries["10.99.0.9"]["loss_percent"], 100.0, "{range}: of what was sent, all was lost");
+        assert_eq!(said.summaries["10.99.0.9"]["sent"], letters("l"), "{range}: {out}");
+    }
+}
+
+#[test]
 fn dscp_and_mark_are_what_a_packet_filter_sees() {
     let Some(wan) =
         installed("nft").then(|| Wan::start("[[address]]\nat = [\"10.99.1.1\", \"fd99:1::1\"]\n")).flatten()

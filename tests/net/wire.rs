@@ -11,8 +11,10 @@ use std::thread;
 use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, Protocol, Socket, Type};
 use wanproof::measure::probe::{Attempt, Circuit, Fragment, Probe, Test};
+use wanproof::net::icmp::kernel::{Kernel, Order};
+use wanproof::net::icmp::{Arrival, Echo, Engine, Family, Token, Unsent};
+use wanproof::net::link;
 use wanproof::net::trace::{Said, Trace, Tracer};
-use wanproof::net::{icmp, link};
 
 use crate::dns::{NameServer, Says, addresses};
 use crate::servers::{self, ok};
@@ -136,6 +138,8 @@ fn between(test: impl AsyncFnOnce(Lab) + Send + 'static) {
     let near = thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         ip(NEAR, far);
+        // Both kinds of ICMP socket are for everybody.
+        std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647").unwrap();
         cables_are_laid.send(()).unwrap();
         let far = hear_far.recv().unwrap().unwrap().1.unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -183,12 +187,20 @@ impl Lab {
 
     /// What has arrived for the servers since this was last asked.
     fn arrived(&self) -> Vec<Packet> {
+        self.frames().into_iter().map(|(packet, _)| packet).collect()
+    }
+
+    /// The same, with the bytes behind each IP header.
+    fn frames(&self) -> Vec<(Packet, usize)> {
         let mut frame = [0; 2000];
         let mut all = Vec::new();
         while let Ok(length) = (&self.frames).read(&mut frame) {
-            all.extend(read(&frame[..length]));
+            all.extend(read(&frame[..length]).map(|packet| {
+                let before = if packet.target.is_ipv4() { 14 + 20 } else { 14 + 40 };
+                (packet, length - before)
+            }));
         }
-        all.retain(|packet| [V4, V6].contains(&packet.target.to_string().as_str()));
+        all.retain(|(packet, _)| [V4, V6].contains(&packet.target.to_string().as_str()));
         all
     }
 
@@ -200,6 +212,33 @@ impl Lab {
         let first = packets.pop().unwrap_or_else(|| panic!("nothing arrived: {seen:?}"));
         packets.iter().for_each(|packet| assert_eq!(packet, &first));
         (seen, first)
+    }
+
+    /// An echo request of so many bytes by a circuit, by either kind of socket, and the packet that arrived, which is as long as
+    /// it says, or why it was not sent; and that it was answered.
+    async fn echoed(&self, order: Order, to: &str, circuit: &Circuit, size: u16) -> Result<(Packet, usize), Unsent> {
+        let to: IpAddr = to.parse().unwrap();
+        let mut port = Kernel::with(order).open(Family::of(to), circuit, size).unwrap();
+        self.arrived();
+        let token = Token { lane: 7, send: u32::from(size) };
+        let echo = Echo { token, to, seq: 7, size, timeout: std::time::Duration::from_secs(1) };
+        let mut faults = Vec::new();
+        port.send(&[echo], &mut faults);
+        if let Some((_, why)) = faults.first() {
+            return Err(*why);
+        }
+        let mut arrivals = Vec::new();
+        for _ in 0..10_000 {
+            port.drain(&mut arrivals);
+            let answered = |each: &Arrival| matches!(each, Arrival::Reply { token: of, .. } if *of == token);
+            if arrivals.iter().any(answered) {
+                let mut packets = self.frames();
+                let length = packets.iter().map(|(_, length)| length).sum();
+                return Ok((packets.pop().expect("it was answered").0, length));
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        panic!("{to} did not answer by {circuit:?}: {arrivals:?}");
     }
 
     fn pull(&self, cable: &'static str) {
@@ -286,6 +325,38 @@ fn source_dscp_ttl_and_dont_fragment_are_on_every_packet_of_each_kind() {
 }
 
 #[test]
+fn an_echo_request_has_the_same_options_and_its_size() {
+    between(async |lab| {
+        for order in [Order::Datagram, Order::Raw] {
+            for (target, source, other) in [(V4, "10.7.0.9", "10.8.0.1"), (V6, "fd07::9", "fd08::1")] {
+                let circuit = Circuit {
+                    source: Some(source.parse().unwrap()),
+                    dscp: Some(46),
+                    ttl: Some(7),
+                    fragment: Fragment::Never,
+                    ..Circuit::default()
+                };
+                let (packet, length) = lab.echoed(order, target, &circuit, 200).await.unwrap();
+                assert_eq!((packet.source.to_string().as_str(), packet.class, packet.ttl), (source, 46 << 2, 7));
+                assert!(packet.dont_fragment);
+                assert_eq!((packet.by, length), (FAR0, 208), "{order:?}");
+                let interface = Circuit { interface: Some("wan1".to_owned()), ..Circuit::default() };
+                let mark = Circuit { mark: Some(16), ..Circuit::default() };
+                for circuit in [interface, mark] {
+                    let (packet, _) = lab.echoed(order, target, &circuit, 56).await.unwrap();
+                    assert_eq!((packet.by, packet.source.to_string().as_str()), (FAR1, other), "{order:?} {circuit:?}");
+                }
+                // What is larger than the cable takes goes in parts, or not at all.
+                let (_, length) = lab.echoed(order, target, &Circuit::default(), 3000).await.unwrap();
+                assert!(length >= 3008, "{order:?}: {length} bytes in all parts");
+                let whole = Circuit { fragment: Fragment::Never, ..Circuit::default() };
+                assert_eq!(lab.echoed(order, target, &whole, 3000).await, Err(Unsent::TooBig), "{order:?} {target}");
+            }
+        }
+    });
+}
+
+#[test]
 fn an_interface_and_a_mark_lead_each_kind_by_the_other_cable() {
     between(async |lab| {
         let interface = Circuit { interface: Some("wan1".to_owned()), ..Circuit::default() };
@@ -338,7 +409,7 @@ fn a_trace_tells_the_target_a_router_and_a_refusal_apart() {
         let wan0 = Circuit { ttl: Some(3), ..Circuit::default() };
         let traced = async |to: &str| {
             let to: IpAddr = to.parse().unwrap();
-            Tracer::open(icmp::Family::of(to), &wan0).unwrap().trace(to).await
+            Tracer::open(Family::of(to), &wan0).unwrap().trace(to).await
         };
         let said =
             |trace: &Trace| trace.answers().map(|answer| (answer.from.to_string(), answer.said)).collect::<Vec<_>>();

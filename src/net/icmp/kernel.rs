@@ -284,9 +284,8 @@ impl KernelPort {
             }
             let with_header = family == Family::V4 && kind == Kind::Raw;
             let packet = if with_header { packet::behind_ipv4_header(bytes)? } else { bytes };
-            let echo = packet::Echo::reply(packet).filter(|echo| echo.ident == ident)?;
             let from = message.from?;
-            let token = mint.read(echo.payload, from)?;
+            let token = mint.answered(packet, ident, from)?;
             let bytes = u32::try_from(packet.len()).unwrap_or(u32::MAX);
             replies.push(Arrival::Reply { token, heard: Heard::At(stamp), ttl, bytes, from });
             Some(())

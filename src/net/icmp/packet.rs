@@ -73,6 +73,14 @@ impl Mint {
         (digest == self.sign(token, to)).then_some(token)
     }
 
+    /// Whose reply this is, which came from `from` to a port with the identifier `ident`; anything else is nobody's.
+    #[must_use]
+    pub fn answered(&self, packet: &[u8], ident: u16, from: IpAddr) -> Option<Token> {
+        let kind = if from.is_ipv4() { REPLY_V4 } else { REPLY_V6 };
+        let echo = Echo::reply(packet).filter(|echo| echo.ident == ident && packet[0] == kind)?;
+        self.read(echo.payload, from)
+    }
+
     fn claimed(&self, payload: &[u8]) -> Option<(Token, u64)> {
         let (cookie, rest) = payload.split_first_chunk::<8>()?;
         let (lane, rest) = rest.split_first_chunk::<4>()?;
