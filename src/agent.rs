@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
+use crate::agent::changes::Changes;
 use crate::agent::hooks::Hooks;
 use crate::agent::inquest::{Attribution, Inquest};
 use crate::agent::judge::{Judge, News};
@@ -26,8 +27,9 @@ use crate::config::agent::AgentConfig;
 use crate::config::probe::settings_digest;
 use crate::config::written::Faults;
 use crate::evidence::key::{Kid, PublicKey};
-use crate::evidence::summary::{Clock as ClockPart, ClockState, ClockStep};
+use crate::evidence::summary::{Clock as ClockPart, ClockState, ClockStep, LagPart, OwnLag};
 use crate::measure::event::Event;
+use crate::measure::lag::Lag;
 use crate::measure::ledger::{Ledger, Told};
 use crate::measure::probe::Probe;
 use crate::net::clock::{Kept, health};
@@ -35,6 +37,7 @@ use crate::net::link::{self, Links};
 use crate::store::intervals::Series;
 use crate::store::{Found, Store, StoreError};
 
+pub mod changes;
 pub mod claims;
 pub mod hooks;
 pub mod inquest;
@@ -145,6 +148,9 @@ struct Session {
     steps: Vec<ClockStep>,
     told: Vec<Told>,
     links: Links,
+    changes: Changes,
+    /// How late it was itself with sends and with replies, since the last summary.
+    late: [Lag; 2],
     /// The interface that each probe leaves by, as far as it was found.
     ways: Vec<Option<String>>,
     /// When they were all looked for, and which must be looked for before they all are again.
@@ -239,6 +245,8 @@ impl Session {
             steps: Vec::new(),
             told: Vec::new(),
             links: Links::default(),
+            changes: Changes::default(),
+            late: [Lag::default(); 2],
             ways: vec![None; config.probes.len()],
             looked: None,
             moved: BTreeSet::new(),
@@ -276,7 +284,8 @@ impl Session {
                     let now = SystemClock.now();
                     self.live.clock(clock_word(health().kept));
                     self.look_at_links(now);
-                    self.inquest.tick(now);
+                    self.tell_changes(now);
+                    self.inquest.tick(now, self.ways.iter().flatten().map(String::as_str));
                     self.turn_page(now);
                 }
             }
@@ -297,8 +306,15 @@ impl Session {
             if let Some(metrics) = &self.metrics {
                 metrics.apply(&event);
             }
-            if let Event::Address { probe, .. } = event {
-                self.moved.insert(probe.0 as usize);
+            self.changes.take(&event);
+            self.inquest.hear(&event);
+            match event {
+                Event::Address { probe, .. } => _ = self.moved.insert(probe.0 as usize),
+                Event::Lag { send, receive } => {
+                    self.late[0].add(send);
+                    receive.into_iter().for_each(|receive| self.late[1].add(receive));
+                }
+                _ => {}
             }
         }
         let mut all = std::mem::take(&mut self.told);
@@ -376,6 +392,16 @@ impl Session {
         }
     }
 
+    /// Enters in the journal what changed on the paths.
+    fn tell_changes(&mut self, now: Now) {
+        let probes = &self.probes;
+        let name = |probe: u32| probes.get(probe as usize).map_or_else(String::new, |probe| probe.name.clone());
+        for (kind, detail) in self.changes.lines(now.mono, name) {
+            info!(kind, detail, "a path changed");
+            self.recorder.note(now.wall, kind, detail);
+        }
+    }
+
     fn hand_over(&mut self) {
         for set in self.ledger.finished() {
             set.iter().for_each(|closed| self.live.closed(closed));
@@ -400,6 +426,7 @@ impl Session {
             contracts: self.terms.references(),
             link: self.links.cut(),
             verdicts: Vec::new(),
+            own_lag_us: own_lag(std::mem::take(&mut self.late)),
         });
         self.summarised = until;
         if let Some(courier) = &self.courier {
@@ -510,6 +537,13 @@ impl Courier {
             error!("the shipping task failed");
         }
     }
+}
+
+/// How late the agent was with sends and with replies, as a summary says it.
+fn own_lag(late: [Lag; 2]) -> Option<OwnLag> {
+    let micros = |length: Duration| u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
+    let [send, receive] = late.map(|lag| Some(LagPart { mean: micros(lag.mean()?), max: micros(lag.worst()) }));
+    (send.is_some() || receive.is_some()).then_some(OwnLag { send, receive })
 }
 
 fn announce(news: &News) {

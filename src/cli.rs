@@ -17,6 +17,8 @@ pub mod identity;
 #[cfg(feature = "agent")]
 pub mod init;
 #[cfg(feature = "agent")]
+pub mod journal;
+#[cfg(feature = "agent")]
 pub mod outages;
 #[cfg(feature = "agent")]
 pub mod outbox;
@@ -70,6 +72,9 @@ enum Command {
     /// When was the line bad? Outages with side and definition
     #[cfg(feature = "agent")]
     Outages(outages::Args),
+    /// What happened to the agent itself and to the paths: clock steps, carriers, addresses, refusals
+    #[cfg(feature = "agent")]
+    Journal(journal::Args),
     /// The percentiles of a probe's RTT, and their picture
     #[cfg(feature = "agent")]
     Histogram(histogram::Args),
@@ -138,6 +143,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Report(args) => report::run(&args),
         #[cfg(feature = "agent")]
         Command::Outages(args) => outages::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Journal(args) => journal::run(&args),
         #[cfg(feature = "agent")]
         Command::Histogram(args) => histogram::run(&args),
         #[cfg(feature = "collector")]

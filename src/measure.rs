@@ -5,6 +5,7 @@ pub mod flight;
 pub mod histogram;
 pub mod interval;
 pub mod jitter;
+pub mod lag;
 pub mod ledger;
 pub mod outcome;
 pub mod probe;

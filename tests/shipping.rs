@@ -114,6 +114,7 @@ fn summary(agent: &SecretKey) -> Summary {
         link: Vec::new(),
         outages: Vec::new(),
         verdicts: Vec::new(),
+        own_lag_us: None,
         next_key: None,
     }
 }

@@ -10,7 +10,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::future;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -18,24 +17,28 @@ use tracing::{info, warn};
 
 use crate::agent::live::Live;
 use crate::agent::recorder::OutageKey;
-use crate::base::time::{Clock, Mono, Now, SystemClock, Wall};
+use crate::base::time::{Clock, Now, SystemClock, Wall};
 use crate::evidence::side::{Asked, Seen};
 use crate::evidence::summary::{Carrier, Side};
+use crate::measure::event::{Event, Settled};
 use crate::measure::ledger::Told;
+use crate::measure::outcome::Outcome;
 use crate::measure::probe::{Circuit, Family as Wanted, Probe, Role, Test};
 use crate::net::icmp::Family;
-use crate::net::link::{self, Cpu};
+use crate::net::link;
 use crate::net::trace::{Trace, Tracer};
 use crate::store::outages::Outage;
 
+mod load;
+mod refusals;
 mod runs;
 
+use load::Load;
+use refusals::Refusals;
 use runs::Runs;
 
 /// Traces that may wait for their turn; when a whole site fails, one tells as much as a hundred.
 const MOST_ERRANDS: usize = 32;
-/// How busy the processors are is told over this time and up to twice as long.
-const CPU_OVER: Duration = Duration::from_secs(5);
 
 /// The one who looks into outages.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ pub struct Inquest {
     cases: HashMap<OutageKey, Case>,
     /// Interfaces that were seen without a carrier, and until when.
     without_carrier: HashMap<String, Wall>,
-    cpu: Option<(Mono, [Cpu; 2])>,
+    load: Load,
 }
 
 /// Whose side an outage is thought to lie on, and why.
@@ -72,6 +75,7 @@ struct Subject {
     asked: Asked,
     circuit: Circuit,
     runs: Runs,
+    refusals: Refusals,
 }
 
 /// A way out that traces are made by.
@@ -140,6 +144,7 @@ impl Inquest {
             asked: if matches!(probe.test, Test::Icmp { .. }) { Asked::Echo } else { Asked::Service },
             circuit: Circuit { ttl: None, ..probe.circuit.clone() },
             runs: Runs::new(probe.period),
+            refusals: Refusals::default(),
         };
         Self {
             subjects: probes.iter().map(subject).collect(),
@@ -150,7 +155,7 @@ impl Inquest {
             errands: VecDeque::new(),
             cases: HashMap::new(),
             without_carrier: HashMap::new(),
-            cpu: None,
+            load: Load::default(),
         }
     }
 
@@ -158,6 +163,16 @@ impl Inquest {
     pub fn take(&mut self, told: &Told) {
         if let Some(subject) = self.subjects.get_mut(told.probe.0 as usize) {
             subject.runs.push(told);
+        }
+    }
+
+    /// Takes what the prober says: ICMP errors are remembered with the router that sent each.
+    pub fn hear(&mut self, event: &Event) {
+        if let Event::Settled(Settled { probe, outcome: Outcome::Refused, reason: Some(reason), from, .. }) = event
+            && let (Some(subject), Some(from)) = (self.subjects.get_mut(probe.0 as usize), *from)
+            && subject.asked == Asked::Echo
+        {
+            subject.refusals.heard(from, &reason.kind, SystemClock.now().wall);
         }
     }
 
@@ -170,17 +185,9 @@ impl Inquest {
         }
     }
 
-    /// To be called now and then: reads how busy the processors are.
-    pub fn tick(&mut self, now: Now) {
-        match &mut self.cpu {
-            Some((at, _)) if now.mono - *at < CPU_OVER => {}
-            Some((at, [older, newer])) => {
-                if let Some(read) = Cpu::read() {
-                    (*at, *older, *newer) = (now.mono, *newer, read);
-                }
-            }
-            None => self.cpu = Cpu::read().map(|read| (now.mono, [read; 2])),
-        }
+    /// To be called now and then: reads how busy the processors and these interfaces are.
+    pub fn tick<'a>(&mut self, now: Now, interfaces: impl IntoIterator<Item = &'a str>) {
+        self.load.look(now.mono, interfaces);
     }
 
     /// An outage began, of a probe that leaves by this interface: what is seen now is entered in it, and a trace is begun.
@@ -194,7 +201,9 @@ impl Inquest {
             sends: [].into_iter().collect(),
             carrier: Carrier::Unknown,
             references: Vec::new(),
-            cpu_percent: self.cpu.and_then(|(_, [older, _])| Cpu::read()?.busy_since(older)),
+            cpu_percent: self.load.cpu_percent(),
+            traffic: interface.as_deref().and_then(|name| self.load.carried(name)),
+            refused_by: Vec::new(),
             traced: None,
         };
         let case = Case { outage: outage.clone(), seen: Some((at, interface, seen)), waits: 0 };
@@ -272,6 +281,11 @@ impl Inquest {
         let (from, until) = (case.outage.from, case.outage.to.unwrap_or(Wall::from_nanos(i64::MAX)));
         let runs = &subjects[*at].runs;
         seen.sends = runs.tally(from, until);
+        for (by, kind) in subjects[*at].refusals.since(from) {
+            if !seen.refused_by.iter().any(|(known, said)| *known == by && said == kind) {
+                seen.refused_by.push((by, kind.to_owned()));
+            }
+        }
         seen.carrier = match interface.as_deref() {
             _ if seen.carrier == Carrier::Down || runs.without_carrier(from, until) => Carrier::Down,
             Some(name) if without_carrier.get(name).is_some_and(|lost| *lost >= from) => Carrier::Down,

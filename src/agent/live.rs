@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 use tracing::debug;
 
+use crate::base::time::Wall;
 use crate::measure::event::Event;
 use crate::measure::interval::Interval;
 use crate::measure::ledger::Closed;
@@ -52,6 +53,12 @@ pub struct LiveProbe {
     pub outcomes: String,
     /// How much of that interval is known, in percent.
     pub coverage: Option<String>,
+    /// How many of its sends say as much of this host as of the network; see [`Interval::limited`].
+    #[serde(default)]
+    pub limited: u32,
+    /// Until when the certificate of its server is valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_until: Option<Wall>,
 }
 
 /// The table of what is measured now.
@@ -73,6 +80,8 @@ impl Live {
             last_rtt_us: None,
             outcomes: String::new(),
             coverage: None,
+            limited: 0,
+            certificate_until: None,
         });
         let snapshot = Snapshot {
             agent,
@@ -101,6 +110,11 @@ impl Live {
                     probe.address = *address;
                 }
             }
+            Event::Certificate { probe, until } => {
+                if let Some(probe) = table.probes.get_mut(probe.0 as usize) {
+                    probe.certificate_until = Some(*until);
+                }
+            }
             _ => {}
         }
     }
@@ -110,6 +124,7 @@ impl Live {
         if let Some(probe) = self.shared.borrow_mut().probes.get_mut(closed.probe.0 as usize) {
             probe.outcomes = closed.interval.outcomes.to_string();
             probe.coverage = coverage(&closed.interval);
+            probe.limited = closed.interval.limited();
         }
     }
 

@@ -99,7 +99,9 @@ impl Metrics {
             }
             Event::Lag { send, receive } => {
                 book.send_lag.record_ns(nanos(*send));
-                book.receive_lag.record_ns(nanos(*receive));
+                if let Some(receive) = receive {
+                    book.receive_lag.record_ns(nanos(*receive));
+                }
             }
             _ => {}
         }
@@ -229,9 +231,21 @@ impl Sources {
         probes().for_each(|(probe, _)| page.states(&[("probe", &probe.name)], &states, &probe.state));
         page.family(Kind::Histogram, "wanproof_probe_rtt_seconds", "Times from a send to its answer, late ones too.");
         probes().for_each(|(probe, counts)| page.histogram(&[("probe", &probe.name)], &counts.rtt));
+        let ending = || probes().filter_map(|(probe, _)| Some((probe, probe.certificate_until?)));
+        if ending().next().is_some() {
+            let help = "When the certificate of each probe's server ends, in seconds since 1970.";
+            page.family(Kind::Gauge, "wanproof_probe_certificate_expiry_timestamp_seconds", help);
+            for (probe, until) in ending() {
+                page.sample(&[("probe", &probe.name)], u64::try_from(until.secs()).unwrap_or(0));
+            }
+        }
         let lags = [
-            ("wanproof_send_lag_seconds", "How late sends were, whenever the agent was late by 50 ms.", &book.send_lag),
-            ("wanproof_receive_lag_seconds", "How long replies lay unread at such times.", &book.receive_lag),
+            (
+                "wanproof_send_lag_seconds",
+                "How long after its time each batch of sends was handed over.",
+                &book.send_lag,
+            ),
+            ("wanproof_receive_lag_seconds", "How long the oldest reply of each batch lay unread.", &book.receive_lag),
         ];
         for (name, help, lag) in lags {
             page.family(Kind::Histogram, name, help);

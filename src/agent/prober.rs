@@ -46,7 +46,7 @@ use ways::Ways;
 pub const STALL: Duration = Duration::from_millis(500);
 /// How long what is in the air at the end is waited for.
 pub const PARTING: Duration = Duration::from_secs(5);
-/// Being late by less than this is not worth telling.
+/// Being late by less than this is not worth telling by itself.
 const TOLD_LAG: Duration = Duration::from_millis(50);
 /// The longest sleep: a suspend is noticed no later than this after it.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -78,6 +78,8 @@ pub struct Prober {
     /// The last pause between two looks at what has come in; it grows while nothing does.
     quiet: Duration,
     sending: Sending,
+    /// When the last send of this pass was handed over.
+    handed: Option<Mono>,
     behind: bool,
     /// How many probes were ever taken in.
     born: u32,
@@ -126,6 +128,7 @@ impl Prober {
             wake: reading.now.mono,
             quiet: Duration::ZERO,
             sending: Sending::On,
+            handed: None,
             behind: false,
             born: 0,
         };
@@ -250,14 +253,18 @@ impl Prober {
         let receive = self.listen(begun, events);
         for Done { wire, probe, send, attempt } in std::mem::take(&mut self.done) {
             if self.lane(probe).is_some_and(|lane| lane.wire == wire) {
+                self.certified(probe, attempt.certificate_until, events);
                 self.flight.attempted(probe, send, attempt, events);
             }
         }
         self.expire(begun, events);
         self.learn(&events[known..]);
+        let learnt = events.len();
         let until = self.send((begun, unobserved), known, events);
-        if late > TOLD_LAG {
-            events.push(Event::Lag { send: late, receive });
+        self.learn(&events[learnt..]);
+        let send = self.handed.take().unwrap_or(begun).since(self.wake);
+        if events.len() > known || send > TOLD_LAG {
+            events.push(Event::Lag { send, receive });
         }
         self.behind = until.is_some();
         self.plan(until);

@@ -11,7 +11,8 @@ use crate::base::time::{Clock as _, SystemClock, Wall};
 use crate::evidence::chain::{ChainId, Head};
 use crate::evidence::key::SecretKey;
 use crate::evidence::summary::{
-    self, Clock, ContractRef, LinkPart, Malformed, OutagePart, ProbePart, Side, Signed, Summary, VERSION, VerdictPart,
+    self, Clock, ContractRef, LinkPart, Malformed, OutagePart, OwnLag, ProbePart, Side, Signed, Summary, VERSION,
+    VerdictPart,
 };
 use crate::measure::interval::Interval;
 use crate::store::intervals::{RowId, SeriesId};
@@ -31,6 +32,8 @@ pub struct SpanState {
     pub link: Vec<LinkPart>,
     /// Verdicts so far.
     pub verdicts: Vec<VerdictPart>,
+    /// How late the agent itself was since the last time.
+    pub own_lag_us: Option<OwnLag>,
 }
 
 /// What signs, and what does not change from one summary to the next.
@@ -158,6 +161,7 @@ impl Summariser {
             link: state.link.clone(),
             outages: outages.into_iter().map(|(_, outage)| part(outage)).collect(),
             verdicts: state.verdicts.clone(),
+            own_lag_us: state.own_lag_us,
             next_key: None,
         })
     }
@@ -318,6 +322,7 @@ mod tests {
                 contracts: Vec::new(),
                 link: Vec::new(),
                 verdicts: Vec::new(),
+                own_lag_us: None,
             };
             self.summariser.summarise(&self.store, &state, &mut self.summariser.keys.clone()).unwrap();
             assert_eq!(self.store.journal(10).unwrap(), [], "no fault was told");

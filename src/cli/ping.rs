@@ -280,7 +280,7 @@ fn take(event: &Event, tallies: &mut [Tally], show: Show) -> Result<(), Failure>
             let line = || print::line(format!("{}  replies come with TTL {now} now, {before} before", tally.target));
             if show == Show::Lines { line() } else { Ok(()) }
         }
-        Event::Due { .. } | Event::Lag { .. } => Ok(()),
+        Event::Due { .. } | Event::Lag { .. } | Event::Certificate { .. } => Ok(()),
     }
 }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::agent::live::{LiveProbe, Snapshot, coverage};
-use crate::base::time::{Clock, SystemClock};
+use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::report::{self, SoFar};
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
+use crate::measure::interval::Interval;
 use crate::store::Store;
 use crate::store::keyfile;
 use crate::store::outbox::Tally;
@@ -75,6 +76,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         print::line(format_args!("the last reload was refused, the old configuration holds:\n{fault}"))?;
     }
     print::line(probes(&snapshot.probes))?;
+    for remark in snapshot.probes.iter().flat_map(|probe| remarks(probe, SystemClock.now().wall)) {
+        print::line(remark)?;
+    }
     if !verdicts.is_empty() {
         print::line("")?;
         print::line(report::so_far(&verdicts))?;
@@ -113,6 +117,8 @@ fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
             last_rtt_us: None,
             outcomes: last.as_ref().map(|interval| interval.outcomes.to_string()).unwrap_or_default(),
             coverage: last.as_ref().and_then(coverage),
+            limited: last.as_ref().map_or(0, Interval::limited),
+            certificate_until: None,
         });
     }
     let agent = match store.identity().map_err(could)? {
@@ -150,6 +156,25 @@ pub fn probes(all: &[LiveProbe]) -> String {
     print::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
 }
 
+/// A certificate that ends within this time is told of.
+const SOON: Duration = Duration::from_secs(30 * 86_400);
+
+/// What the table has no room for, and somebody should know.
+fn remarks(probe: &LiveProbe, now: Wall) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Some(until) = probe.certificate_until.filter(|&until| until < now + SOON) {
+        let left = Duration::from_nanos(u64::try_from(until.nanos_since(now)).unwrap_or(0));
+        let when = if left.is_zero() { "has ended".to_owned() } else { format!("ends in {}", print::length(left)) };
+        all.push(format!("{}: its server's certificate {when} ({})", probe.name, print::instant(until)));
+    }
+    if probe.limited > 0 {
+        let sends = if probe.limited == 1 { "send" } else { "sends" };
+        let what = format!("{} {sends} of its last interval", probe.limited);
+        all.push(format!("{}: {what} tell of this host, which was late, not of the network", probe.name));
+    }
+    all
+}
+
 fn shortened(text: &str, most: usize) -> String {
     if text.is_empty() {
         "-".to_owned()
@@ -173,4 +198,42 @@ fn outbox(tally: &Tally) -> String {
         text.push_str(&format!("\n        {} REFUSED: see wanproof outbox", tally.refused));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probe(limited: u32, certificate_until: Option<i64>) -> LiveProbe {
+        LiveProbe {
+            name: "portal".to_owned(),
+            kind: "http".to_owned(),
+            service: None,
+            state: "up".to_owned(),
+            address: None,
+            last_rtt_us: None,
+            outcomes: "2a".to_owned(),
+            coverage: None,
+            limited,
+            certificate_until: certificate_until.map(Wall::from_secs),
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_told_of_when_it_ends_soon_and_a_probe_when_this_host_limited_it() {
+        let now = Wall::from_secs(1_700_000_000);
+        let day = 86_400;
+        let told = |limited, until| remarks(&probe(limited, until), now).join("\n");
+        assert_eq!(told(0, None), "");
+        assert_eq!(told(0, Some(1_700_000_000 + 31 * day)), "");
+        assert_eq!(
+            told(0, Some(1_700_000_000 + 6 * day)),
+            "portal: its server's certificate ends in 6d (2023-11-20 22:13:20Z)"
+        );
+        assert_eq!(
+            told(3, Some(1_700_000_000 - 1)),
+            "portal: its server's certificate has ended (2023-11-14 22:13:19Z)\n\
+             portal: 3 sends of its last interval tell of this host, which was late, not of the network"
+        );
+    }
 }

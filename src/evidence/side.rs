@@ -41,6 +41,10 @@ pub struct Seen {
     pub references: Vec<(String, Tally)>,
     /// How busy this host's processors were, of 100.
     pub cpu_percent: Option<f64>,
+    /// What went over the interface just before, this host's own load included.
+    pub traffic: Option<Traffic>,
+    /// The ICMP errors that sends since the outage began were refused with: who said what.
+    pub refused_by: Vec<(IpAddr, String)>,
     /// What a trace towards the target saw.
     pub traced: Option<Traced>,
 }
@@ -52,6 +56,19 @@ pub enum Asked {
     Echo,
     /// A service, which may fail although its host is reached.
     Service,
+}
+
+/// What an interface carried over some seconds. The rule does not ask for it; it tells people whether the line was full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// The interface.
+    pub interface: String,
+    /// Over how many milliseconds.
+    pub millis: u64,
+    /// Bytes received and sent.
+    pub bytes: [u64; 2],
+    /// Packets received and to be sent that were damaged or dropped by this host.
+    pub lost: [u64; 2],
 }
 
 /// How many of some sends ended how. What was not observed is in none.
@@ -203,6 +220,20 @@ impl Seen {
         if let Some(percent) = self.cpu_percent {
             all.insert("cpu_percent".to_owned(), json!(percent));
         }
+        if let Some(Traffic { interface, millis, bytes: [rx, tx], lost: [rx_lost, tx_lost] }) = &self.traffic {
+            let bits = |bytes: &u64| u128::from(*bytes) * 8 * 1000 / u128::from(*millis).max(1);
+            let told = json!({
+                "interface": interface, "milliseconds": millis,
+                "rx_bits_per_second": u64::try_from(bits(rx)).unwrap_or(u64::MAX),
+                "tx_bits_per_second": u64::try_from(bits(tx)).unwrap_or(u64::MAX),
+                "rx_packets_lost": rx_lost, "tx_packets_lost": tx_lost,
+            });
+            all.insert("traffic".to_owned(), told);
+        }
+        if !self.refused_by.is_empty() {
+            let each = self.refused_by.iter().map(|(from, kind)| format!("{from} {kind}"));
+            all.insert("refused_by".to_owned(), json!(each.collect::<Vec<_>>()));
+        }
         if let Some(traced) = &self.traced {
             all.insert("trace".to_owned(), json!(traced.lines));
         }
@@ -241,6 +272,8 @@ mod tests {
             carrier: Carrier::Up,
             references: Vec::new(),
             cpu_percent: None,
+            traffic: None,
+            refused_by: Vec::new(),
             traced: None,
         }
     }
@@ -310,7 +343,14 @@ mod tests {
 
     #[test]
     fn the_evidence_says_what_was_seen_and_leaves_out_what_was_not() {
-        let seen = Seen { traced: traced(false, &["10.0.0.1"]), cpu_percent: Some(12.5), ..with(&[GOOD]) };
+        let traffic = Traffic { interface: "wan0".to_owned(), millis: 8000, bytes: [1_000_000, 3_000], lost: [0, 7] };
+        let seen = Seen {
+            traced: traced(false, &["10.0.0.1"]),
+            cpu_percent: Some(12.5),
+            traffic: Some(traffic),
+            refused_by: vec![(IpAddr::from([10, 0, 0, 9]), "host-unreachable".to_owned())],
+            ..with(&[GOOD])
+        };
         let expected = json!({
             "why": "the references answered meanwhile: the fault is beyond them",
             "carrier": "up",
@@ -318,6 +358,11 @@ mod tests {
             "gateway": "answered",
             "references": {"gateway-0": {"answered": 3, "failed": 0, "not_sent": 0}},
             "cpu_percent": 12.5,
+            "traffic": {
+                "interface": "wan0", "milliseconds": 8000, "rx_bits_per_second": 1_000_000, "tx_bits_per_second": 3000,
+                "rx_packets_lost": 0, "tx_packets_lost": 7,
+            },
+            "refused_by": ["10.0.0.9 host-unreachable"],
             "trace": ["1 10.0.0.1 0.412 ms"],
         });
         assert_eq!(Value::Object(seen.evidence()), expected);

@@ -76,9 +76,32 @@ pub struct Summary {
     pub outages: Vec<OutagePart>,
     /// The agent's own verdicts.
     pub verdicts: Vec<VerdictPart>,
+    /// How late the agent itself was in the span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_lag_us: Option<OwnLag>,
     /// A JWS by the agent's next key, when it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_key: Option<String>,
+}
+
+/// How late the agent itself was, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnLag {
+    /// How long after their time its sends were handed to the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<LagPart>,
+    /// How long replies lay unread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receive: Option<LagPart>,
+}
+
+/// Delays, by their mean and the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LagPart {
+    /// Their mean.
+    pub mean: u64,
+    /// The longest.
+    pub max: u64,
 }
 
 /// The state of the wall clock.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::base::time::Mono;
+use crate::base::time::{Mono, Wall};
 use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
 
@@ -102,6 +102,13 @@ pub enum Event {
         /// The TTL of this one.
         now: u8,
     },
+    /// The certificate that a server shows is valid until then; told the first time and whenever it is another instant.
+    Certificate {
+        /// Which probe.
+        probe: ProbeId,
+        /// Until when; of several, after redirects, the one that ends first.
+        until: Wall,
+    },
     /// The address behind a target is now this one; the first time too. [`None`] when the name does not resolve.
     Address {
         /// Which probe.
@@ -109,11 +116,12 @@ pub enum Event {
         /// What it is.
         address: Option<IpAddr>,
     },
-    /// The prober itself was late, by this much in this pass: what is shown as its own lag.
+    /// How late the prober itself was in this pass; it comes with whatever else a pass tells.
     Lag {
-        /// How long after they were due its sends were handed to the kernel, at worst.
+        /// How long after it was to wake its last send was handed to the kernel, or, without one, it woke.
         send: Duration,
-        /// How long after the kernel had them its replies were read, at worst.
-        receive: Duration,
+        /// How long after the kernel had it the oldest reply was read; [`None`] when there was none with a stamp. It is
+        /// read in batches, so that some of it is meant.
+        receive: Option<Duration>,
     },
 }

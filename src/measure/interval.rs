@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::Wall;
 use crate::measure::histogram::Packed;
+use crate::measure::lag::LIMITED;
 use crate::measure::outcome::{Outcome, Outcomes};
 
 /// What one probe saw within one UTC minute. Send *i* was due at `from + first_ms + i · period_ms`.
@@ -22,7 +23,7 @@ pub struct Interval {
     pub period_ms: u32,
     /// One for each send that was due, in order.
     pub outcomes: Outcomes,
-    /// Why: how many by `outcome-word/kind`.
+    /// Why: how many by `outcome-word/kind`; and `rtt/clamped`, and [`LIMITED`].
     pub reasons: BTreeMap<String, u32>,
     /// Answers beyond the first to one probe.
     pub duplicates: u32,
@@ -87,6 +88,13 @@ impl Interval {
     #[must_use]
     pub fn to(&self) -> Wall {
         self.from + Duration::from_millis(u64::from(self.millis))
+    }
+
+    /// How many of its sends say as much of this host as of the network: it was too late for them, lost what came, or
+    /// stamped them itself while it was late ([`crate::measure::lag`]).
+    #[must_use]
+    pub fn limited(&self) -> u32 {
+        self.reasons.get(LIMITED).copied().unwrap_or(0)
     }
 
     /// When send number `index` was due.

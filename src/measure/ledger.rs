@@ -15,6 +15,7 @@ use crate::measure::event::{Event, ProbeId, Settled, Stamp};
 use crate::measure::histogram::{Histogram, Recorded};
 use crate::measure::interval::{Interval, Phase, Spread};
 use crate::measure::jitter::Jitter;
+use crate::measure::lag;
 use crate::measure::outcome::{Outcome, Outcomes, Reason};
 
 /// The wall clock has been stepped when it is this far from where the monotonic clock says that it should be. An NTP
@@ -35,6 +36,8 @@ pub struct Ledger {
     span: Span,
     /// Finished intervals whose siblings are not all finished yet.
     finished: BTreeMap<u64, Vec<Closed>>,
+    /// How late this program was at worst in each span that is not finished, by its number.
+    late: VecDeque<(u64, Duration)>,
     scratch: Histogram,
 }
 
@@ -168,7 +171,7 @@ impl Ledger {
     pub fn new(periods: impl IntoIterator<Item = Duration>, every: Duration, now: Now) -> Self {
         let span = Span::new(0, every.min(MINUTE), now, now.mono);
         let sheets = periods.into_iter().map(|period| Sheet::new(period, span)).collect();
-        Self { sheets, anchor: now, span, finished: BTreeMap::new(), scratch: Histogram::new() }
+        Self { sheets, anchor: now, span, finished: BTreeMap::new(), late: VecDeque::new(), scratch: Histogram::new() }
     }
 
     /// Takes one event; what it settles is appended to `told`, in the order of the sends.
@@ -198,7 +201,11 @@ impl Ledger {
                     sheet.moved(span, at, *address);
                 }
             }
-            Event::Straggler { .. } | Event::Hops { .. } | Event::Lag { .. } => {}
+            Event::Lag { send, .. } => match self.late.back_mut() {
+                Some((span, worst)) if *span == self.span.number => *worst = (*worst).max(*send),
+                _ => self.late.push_back((self.span.number, *send)),
+            },
+            Event::Straggler { .. } | Event::Hops { .. } | Event::Certificate { .. } => {}
         }
     }
 
@@ -231,7 +238,8 @@ impl Ledger {
 
     /// Takes out the intervals whose siblings are all finished, oldest first. Each element is a whole set of siblings.
     pub fn finished(&mut self) -> Vec<Vec<Closed>> {
-        for (number, sheet) in self.sheets.iter_mut().enumerate() {
+        let Self { sheets, late, scratch, finished, .. } = self;
+        for (number, sheet) in sheets.iter_mut().enumerate() {
             let probe = ProbeId(u32::try_from(number).expect("fewer than 2^32 probes"));
             while let Some(open) = sheet.open.front()
                 && open.ended.is_some()
@@ -242,14 +250,18 @@ impl Ledger {
                 if open.slots.is_empty() && open.ended == Some(open.begun) {
                     continue;
                 }
+                let late = late.iter().find(|(span, _)| *span == open.span).map_or(Duration::ZERO, |(_, worst)| *worst);
                 let closed =
-                    Closed { probe, address: open.address, interval: open.finish(sheet.period, &mut self.scratch) };
-                self.finished.entry(open.span).or_default().push(closed);
+                    Closed { probe, address: open.address, interval: open.finish(sheet.period, late, scratch) };
+                finished.entry(open.span).or_default().push(closed);
             }
         }
         let waits_for = self.sheets.iter().filter_map(|sheet| sheet.open.front()).map(|open| open.span).min();
         let later = match waits_for {
-            Some(number) => self.finished.split_off(&number),
+            Some(number) => {
+                self.late.retain(|(span, _)| *span >= number);
+                self.finished.split_off(&number)
+            }
             None => BTreeMap::new(),
         };
         std::mem::replace(&mut self.finished, later).into_values().collect()
@@ -422,7 +434,8 @@ impl Open {
         }
     }
 
-    fn finish(&self, period: Duration, scratch: &mut Histogram) -> Interval {
+    /// `late` is how late this program was at worst meanwhile.
+    fn finish(&self, period: Duration, late: Duration, scratch: &mut Histogram) -> Interval {
         let mut clamped = 0;
         let rtts = || self.slots.iter().filter_map(|slot| slot.rtt_ns());
         let rtt = spread(rtts(), scratch, &mut clamped);
@@ -443,6 +456,10 @@ impl Open {
         if clamped > 0 {
             reasons.insert("rtt/clamped".to_owned(), clamped);
         }
+        let limited = self.limited(late);
+        if limited > 0 {
+            reasons.insert(lag::LIMITED.to_owned(), limited);
+        }
         let ended = self.ended.expect("only an ended interval is finished");
         // By the wall clock's label an interval ends with its minute at the latest, even when the clock was slewed.
         let room = u64::try_from((self.from.floor(MINUTE) + MINUTE).nanos_since(self.from) / 1_000_000).unwrap_or(0);
@@ -461,6 +478,14 @@ impl Open {
             rfc3550_max_ns,
             phases,
         }
+    }
+
+    /// How many sends say as much of this host as of the network, `late` being how late this program was.
+    fn limited(&self, late: Duration) -> u32 {
+        let missed: u32 = self.reasons.iter().filter(|(reason, _)| lag::is_own(reason)).map(|(_, count)| count).sum();
+        let rtts = self.slots.iter().filter(|slot| slot.rtt_ns().is_some()).count();
+        let own = u32::try_from(rtts).unwrap_or(u32::MAX).saturating_sub(self.kernel_stamped);
+        missed + if late >= lag::LIMIT { own } else { 0 }
     }
 }
 
@@ -508,8 +533,8 @@ mod tests {
             self.ledger.apply(&Event::Due { probe: ProbeId(probe), send, at }, &mut self.told);
         }
 
-        fn settle(&mut self, probe: u32, send: u64, outcome: Outcome, rtt_ms: Option<u64>) {
-            let settled = Settled {
+        fn settled(probe: u32, send: u64, outcome: Outcome, rtt_ms: Option<u64>) -> Settled {
+            Settled {
                 probe: ProbeId(probe),
                 send,
                 outcome,
@@ -521,7 +546,11 @@ mod tests {
                 bytes: None,
                 from: None,
                 phases: Vec::new(),
-            };
+            }
+        }
+
+        fn settle(&mut self, probe: u32, send: u64, outcome: Outcome, rtt_ms: Option<u64>) {
+            let settled = Self::settled(probe, send, outcome, rtt_ms);
             self.ledger.apply(&Event::Settled(settled), &mut self.told);
         }
 
@@ -687,6 +716,35 @@ mod tests {
         assert_eq!(given.iter().map(|each| each.interval.millis).collect::<Vec<_>>(), [1100, 900]);
         assert_eq!(given[1].interval.first_ms, 0);
         assert_eq!(desk.told(), "al");
+    }
+
+    #[test]
+    fn sends_that_this_host_limited_are_counted_in_the_interval_in_which_it_was_late() {
+        let mut desk = Desk::new(1, 57);
+        let lag = |send| Event::Lag { send: Duration::from_micros(send), receive: None };
+        let stamped = |desk: &mut Desk, send, stamp| {
+            let mut settled = Desk::settled(0, send, Outcome::Answered, Some(3));
+            settled.stamp = Some(stamp);
+            desk.ledger.apply(&Event::Settled(settled), &mut desk.told);
+        };
+        (0..3).for_each(|send| desk.due(0, send, 100 + 1000 * send));
+        stamped(&mut desk, 0, Stamp::User);
+        desk.ledger.apply(&lag(5000), &mut desk.told);
+        desk.ledger.apply(&lag(300), &mut desk.told);
+        stamped(&mut desk, 1, Stamp::Kernel);
+        let mut missed = Desk::settled(0, 2, Outcome::NotObserved, None);
+        missed.reason = Some(Reason::new(Outcome::NotObserved, "late"));
+        desk.ledger.apply(&Event::Settled(missed), &mut desk.told);
+        // In the next minute it is not late enough.
+        (3..5).for_each(|send| desk.due(0, send, 100 + 1000 * send));
+        desk.ledger.apply(&lag(4999), &mut desk.told);
+        stamped(&mut desk, 3, Stamp::User);
+        stamped(&mut desk, 4, Stamp::User);
+        let mono = desk.mono(5000);
+        desk.ledger.close(Now { wall: desk.start.wall_of(mono), mono });
+        let given: Vec<_> = desk.ledger.finished().into_iter().flatten().collect();
+        assert_eq!(given[0].interval.limited(), 2, "one stamped by this program, one missed");
+        assert_eq!((given[1].interval.limited(), &given[1].interval.reasons), (0, &BTreeMap::new()));
     }
 
     #[test]

@@ -141,10 +141,21 @@ struct Kept {
     counters: Option<Counters>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Counters {
-    rx: u64,
-    tx: u64,
+/// What an interface has counted since it was made. An interface that was made anew counts from zero again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Packets that were received damaged.
+    pub rx_errors: u64,
+    /// Packets that were received, and for which this host had no room.
+    pub rx_dropped: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Packets that could not be sent.
+    pub tx_errors: u64,
+    /// Packets that were to be sent, and that this host dropped, as a full queue does.
+    pub tx_dropped: u64,
 }
 
 /// More changes of one interface in a span are not told one by one; a flapping link shows by as many.
@@ -189,8 +200,8 @@ impl Links {
                 interface: name.clone(),
                 carrier: kept.carrier,
                 changes: std::mem::take(&mut kept.changes),
-                rx_bytes: moved.map_or(0, |moved| moved.rx),
-                tx_bytes: moved.map_or(0, |moved| moved.tx),
+                rx_bytes: moved.map_or(0, |moved| moved.rx_bytes),
+                tx_bytes: moved.map_or(0, |moved| moved.tx_bytes),
                 cpu_percent,
             }
         };
@@ -199,7 +210,10 @@ impl Links {
 }
 
 impl Counters {
-    fn read(interface: &str) -> Option<Self> {
+    /// Reads those of an interface of this thread's network namespace; [`None`] when there is none of that name, or the system
+    /// does not tell.
+    #[must_use]
+    pub fn read(interface: &str) -> Option<Self> {
         Self::parse(&fs::read_to_string(format!("{NET}/dev")).ok()?, interface)
     }
 
@@ -207,15 +221,32 @@ impl Counters {
     /// first of each being bytes.
     fn parse(text: &str, interface: &str) -> Option<Self> {
         let line = text.lines().find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
-        let mut figures = line.split_whitespace().map(str::parse);
-        Some(Self { rx: figures.next()?.ok()?, tx: figures.nth(7)?.ok()? })
+        // bytes packets errs drop fifo frame compressed multicast, then bytes packets errs drop …
+        let figures: Vec<u64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+        let figure = |at: usize| figures.get(at).copied();
+        Some(Self {
+            rx_bytes: figure(0)?,
+            rx_errors: figure(2)?,
+            rx_dropped: figure(3)?,
+            tx_bytes: figure(8)?,
+            tx_errors: figure(10)?,
+            tx_dropped: figure(11)?,
+        })
     }
 
-    /// An interface that was made anew counts from zero again.
-    fn since(self, before: Option<Self>) -> Self {
+    /// What was counted since an earlier reading; all of it where there was none, or the interface was made anew.
+    #[must_use]
+    pub fn since(self, before: Option<Self>) -> Self {
         let Some(before) = before else { return self };
-        let moved = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
-        Self { rx: moved(self.rx, before.rx), tx: moved(self.tx, before.tx) }
+        let moved = |of: fn(&Self) -> u64| of(&self).checked_sub(of(&before)).unwrap_or(of(&self));
+        Self {
+            rx_bytes: moved(|all| all.rx_bytes),
+            rx_errors: moved(|all| all.rx_errors),
+            rx_dropped: moved(|all| all.rx_dropped),
+            tx_bytes: moved(|all| all.tx_bytes),
+            tx_errors: moved(|all| all.tx_errors),
+            tx_dropped: moved(|all| all.tx_dropped),
+        }
     }
 }
 
@@ -289,7 +320,7 @@ mod tests {
 
     #[test]
     fn bytes_are_those_of_the_span_and_a_new_interface_counts_from_zero() {
-        let at = |rx, tx| Counters { rx, tx };
+        let at = |rx_bytes, tx_bytes| Counters { rx_bytes, tx_bytes, ..Counters::default() };
         assert_eq!(at(150, 20).since(Some(at(100, 20))), at(50, 0));
         assert_eq!(at(7, 5).since(Some(at(100, 2))), at(7, 3));
         assert_eq!(at(7, 5).since(None), at(7, 5));
@@ -298,9 +329,12 @@ mod tests {
     #[test]
     fn the_counters_are_those_of_the_interface_of_that_name() {
         let text = "Inter-|   Receive  |  Transmit\n face |bytes packets errs\n\
-            wan0: 7 1 0 0 0 0 0 0 9 2 0 0 0 0 0 0\n  wan:123456 1 0 0 0 0 0 0 654321 2 0 0 0 0 0 0\n cut: 1 2 3\n";
-        assert_eq!(Counters::parse(text, "wan"), Some(Counters { rx: 123_456, tx: 654_321 }));
-        assert_eq!(Counters::parse(text, "wan0"), Some(Counters { rx: 7, tx: 9 }));
+            wan0: 7 1 0 0 0 0 0 0 9 2 0 0 0 0 0 0\n  wan:123456 1 2 3 0 0 0 0 654321 2 4 5 0 0 0 0\n cut: 1 2 3\n";
+        let wan =
+            Counters { rx_bytes: 123_456, rx_errors: 2, rx_dropped: 3, tx_bytes: 654_321, tx_errors: 4, tx_dropped: 5 };
+        assert_eq!(Counters::parse(text, "wan"), Some(wan));
+        let wan0 = Counters { rx_bytes: 7, tx_bytes: 9, ..Counters::default() };
+        assert_eq!(Counters::parse(text, "wan0"), Some(wan0));
         for name in ["cut", "lan0", "", "face |bytes packets errs"] {
             assert_eq!(Counters::parse(text, name), None, "{name:?}");
         }

@@ -1,16 +1,19 @@
 //! HTTP requests.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use wanproof::agent::prober::{Pace, Prober, World};
+use wanproof::measure::event::Event;
 use wanproof::measure::interval::Phase;
 use wanproof::measure::probe::{Attempt, Http, Probe, Test, Tls};
 
 use crate::servers::{self, Authority, Then, ok, redirect, status};
-use crate::{SHORT, attempt, http, probe, told};
+use crate::{LONG, SHORT, attempt, http, probe, told};
 
 fn of(http: Http) -> Probe {
     probe(Test::Http(http))
@@ -168,6 +171,48 @@ async fn a_certificate_is_checked_against_the_authority_given_and_its_end_is_tol
     assert_eq!(told(&with("127.0.0.1", roots(authority.pem())).await), "refused/certificate-name");
     assert_eq!(told(&with("127.0.0.1", Tls::Unchecked).await), "a");
     assert_eq!(told(&with("localhost", roots("no certificate".to_owned())).await), "not-sent/tls-settings");
+}
+
+#[tokio::test]
+async fn the_end_of_a_certificate_is_an_event_once_and_again_when_it_is_another() {
+    let authority = Authority::new("ours");
+    let acceptors = [2041, 2042].map(|until| authority.acceptor("localhost", until, &["http/1.1"]));
+    // One connection after the other; from the fourth on another certificate is shown.
+    let served = Arc::new(tokio::sync::Mutex::new(0));
+    let address = servers::accepting(move |stream| {
+        let (acceptors, served) = (acceptors.clone(), Arc::clone(&served));
+        async move {
+            let mut served = served.lock().await;
+            *served += 1;
+            let acceptor = &acceptors[usize::from(*served > 3)];
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            let mut head = [0; 4096];
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut head).await;
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+            let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+        }
+    })
+    .await;
+    let url = format!("https://localhost:{}/", address.port());
+    let tls = Tls::Checked { roots: Some(authority.pem()) };
+    let probe = Probe { period: Duration::from_millis(20), ..of(Http { tls, ..http(url) }) };
+    let mut prober = Prober::new(vec![probe], World::system(Pace::Prompt));
+    let (mut events, mut answered) = (Vec::new(), 0);
+    while answered < 8 {
+        let known = events.len();
+        tokio::time::timeout(LONG, prober.next(&mut events)).await.expect("the server answers");
+        let good = |event: &&Event| matches!(event, Event::Settled(settled) if settled.outcome.has_rtt());
+        answered += events[known..].iter().filter(good).count();
+    }
+    let told: Vec<String> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Certificate { until, .. } => Some(until.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, ["2041-12-31T00:00:00Z", "2042-12-31T00:00:00Z"]);
 }
 
 #[tokio::test]

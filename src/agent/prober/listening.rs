@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::time::Mono;
+use crate::base::time::{Mono, Wall};
 use crate::evidence::summary::Carrier;
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::flight::{Answer, Departure, Doubt, Time};
@@ -19,9 +19,9 @@ const READS: usize = 64;
 const SILENT: u32 = 10;
 
 impl Prober {
-    /// Reads all ports; gives how long the oldest reply lay there.
-    pub(super) fn listen(&mut self, begun: Mono, events: &mut Vec<Event>) -> Duration {
-        let mut oldest = Duration::ZERO;
+    /// Reads all ports; gives how long the oldest reply lay there, as far as stamps tell.
+    pub(super) fn listen(&mut self, begun: Mono, events: &mut Vec<Event>) -> Option<Duration> {
+        let mut oldest = None;
         let mut arrivals = std::mem::take(&mut self.arrivals);
         for index in 0..self.outlets.len() {
             for _ in 0..READS {
@@ -33,7 +33,7 @@ impl Prober {
                 let since = self.outlets.dry_since(index);
                 for arrival in arrivals.drain(..) {
                     let lag = self.arrived(index, since, arrival, events);
-                    oldest = oldest.max(lag.unwrap_or_default());
+                    oldest = oldest.max(lag);
                 }
                 if drained == Drained::Dry {
                     self.outlets.is_dry(index, begun);
@@ -121,6 +121,15 @@ impl Prober {
         let probe = ProbeId(token.lane & PLACES);
         self.lane(probe).filter(|lane| lane.wire == token.lane)?;
         Some((probe, self.flight.widen(probe, token.send)?))
+    }
+
+    pub(super) fn certified(&mut self, probe: ProbeId, until: Option<Wall>, events: &mut Vec<Event>) {
+        let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::as_mut) else { return };
+        if let Some(until) = until
+            && lane.certificate.replace(until) != Some(until)
+        {
+            events.push(Event::Certificate { probe, until });
+        }
     }
 
     fn hops(&mut self, probe: ProbeId, ttl: Option<u8>, events: &mut Vec<Event>) {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::time::Mono;
+use crate::base::time::{Mono, Wall};
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::flight::Patience;
 use crate::measure::outcome::{Outcome, Reason};
@@ -33,6 +33,8 @@ pub(super) struct Lane {
     /// The address that was told last; the outer [`None`] until the first was.
     pub(super) address: Option<Option<IpAddr>>,
     pub(super) ttl: Option<u8>,
+    /// Until when its server's certificate was valid, when it was last seen.
+    pub(super) certificate: Option<Wall>,
     /// The way out that it last took.
     pub(super) outlet: Option<usize>,
     /// The interface that it leaves by.
@@ -125,6 +127,7 @@ impl Prober {
             kind,
             address: None,
             ttl: None,
+            certificate: None,
             outlet: None,
             way: None,
             ident: 0,

@@ -49,7 +49,9 @@ impl Prober {
             while self.outlets.has_queued(index) {
                 self.quiet = Duration::ZERO;
                 self.now();
-                self.outlets.flush(index, self.timeline.seen(), &mut self.flight, events);
+                let seen = self.timeline.seen();
+                self.handed = Some(seen.at);
+                self.outlets.flush(index, seen, &mut self.flight, events);
             }
         }
         until

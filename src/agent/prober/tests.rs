@@ -16,6 +16,8 @@ use crate::net::icmp::{self, Drained, Echo, Engine, Family, Heard, Means, OpenEr
 use crate::net::resolve::Resolver;
 use crate::net::socket::Fault;
 
+mod hostile;
+
 const MS: Duration = Duration::from_millis(1);
 
 /// The world's state, shared by clock, engine and test.
@@ -248,7 +250,8 @@ async fn each_send_is_due_once_and_settled_once() {
     }
     assert!(desk.events.iter().any(|event| matches!(event, Event::Duplicate { send, .. } if send % 7 == 1)));
     assert!(desk.events.iter().all(|event| !matches!(event, Event::Duplicate { send, .. } if send % 7 != 1)));
-    assert!(desk.events.iter().all(|event| !matches!(event, Event::Lag { .. })), "it was never late");
+    let late = |event: &Event| matches!(event, Event::Lag { send, .. } if !send.is_zero());
+    assert!(!desk.events.iter().any(late), "it was never late");
 }
 
 #[tokio::test]
@@ -309,6 +312,62 @@ async fn a_clock_stepped_by_an_hour_changes_no_rtt() {
             assert_eq!((settled.outcome, settled.rtt_ns), (Outcome::Answered, Some(24_000_000)), "{settled:?}");
         }
         assert!(desk.settled().any(|settled| settled.stamp == Some(Stamp::User)));
+    }
+}
+
+/// What a book holds of a probe: its outcomes, the sum of its RTTs, and how many of them lie where.
+type Booked = (String, u64, Vec<(u64, u64)>);
+
+/// What it holds of 50 probes after some seconds, the clock being set by so many nanoseconds after each third of a second.
+fn booked(steps: &[i64]) -> Vec<Booked> {
+    use crate::measure::histogram::Histogram;
+    use crate::measure::ledger::Ledger;
+    let net = Net::new();
+    // Many are in the air at any moment, some are lost, some late.
+    net.fate.set(|echo| match echo.token.send % 9 {
+        0 => &[],
+        1 => &[1200],
+        2 => &[333],
+        3 => &[61, 700],
+        _ => &[24],
+    });
+    let period = MS * 100;
+    let mut desk = Desk::within(net, (0..50).map(|index| probe(&format!("p{index}"), period)).collect());
+    let start = Handle(Rc::clone(&desk.net), 0).now();
+    let mut ledger = Ledger::new(vec![period; 50], Duration::from_secs(60), start);
+    let mut seen = 0;
+    for by in steps.iter().chain(&[0; 9]) {
+        desk.run(MS * 333);
+        desk.events[seen..].iter().for_each(|event| ledger.apply(event, &mut Vec::new()));
+        seen = desk.events.len();
+        ledger.advance(Handle(Rc::clone(&desk.net), 0).now());
+        desk.net.offset.set(desk.net.offset.get() + by);
+    }
+    desk.prober.stop_sending();
+    desk.run(MS * 3000);
+    desk.events[seen..].iter().for_each(|event| ledger.apply(event, &mut Vec::new()));
+    ledger.close(Handle(Rc::clone(&desk.net), 0).now());
+    let mut all = vec![(String::new(), 0, Histogram::new()); 50];
+    for closed in ledger.finished().into_iter().flatten() {
+        let (outcomes, sum, rtts) = &mut all[closed.probe.0 as usize];
+        outcomes.extend(closed.interval.outcomes.iter().map(Outcome::letter));
+        let Some(rtt) = closed.interval.rtt else { continue };
+        *sum += rtt.sum_ns;
+        rtts.merge(&rtt.histogram.unpack().unwrap());
+    }
+    all.into_iter().map(|(outcomes, sum, rtts)| (outcomes, sum, rtts.recorded().collect())).collect()
+}
+
+#[tokio::test]
+async fn a_clock_stepped_by_an_hour_during_waits_leaves_the_histograms_as_they_were() {
+    let hour = 3600 * NANOS;
+    let quiet = booked(&[0; 20]);
+    assert!(quiet.iter().all(|(outcomes, ..)| ['a', 't', 'l'].iter().all(|letter| outcomes.contains(*letter))));
+    let forwards_and_back: Vec<i64> = (0..20).map(|step| if step % 2 == 0 { hour } else { -hour }).collect();
+    for steps in [&forwards_and_back[..], &[hour; 20], &[-hour; 20], &[0, 0, 250_000_000, 0, -250_000_000]] {
+        let mut steps = steps.to_vec();
+        steps.resize(20, 0);
+        assert_eq!(booked(&steps), quiet, "{steps:?}");
     }
 }
 

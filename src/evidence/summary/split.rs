@@ -20,6 +20,7 @@ pub fn split(mut whole: Summary) -> Result<Vec<Summary>, Malformed> {
         outages: Vec::new(),
         verdicts: Vec::new(),
         follows: None,
+        own_lag_us: None,
         next_key: None,
         ..whole.clone()
     };

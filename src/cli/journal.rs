@@ -1,0 +1,92 @@
+//! `wanproof journal`: what happened to the agent itself and to the paths that it measures, a line each.
+
+use serde_json::json;
+
+use crate::cli::source::{Source, since};
+use crate::cli::{Exit, Failure, print};
+use crate::store::journal::Entry;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// How far back to look: how long ago, or a time
+    #[arg(long, default_value = "7d", value_name = "WHEN")]
+    since: String,
+    /// Only lines of this kind, such as clock-step; may be given several times
+    #[arg(long, value_name = "KIND")]
+    kind: Vec<String>,
+    /// One JSON array instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// The columns of a terminal that is as narrow as they come.
+const COLUMNS: usize = 80;
+
+/// Runs it.
+///
+/// # Errors
+/// When the data cannot be read.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let from = since(&args.since)?;
+    let store = args.source.store()?;
+    let mut all = store.journal(u32::MAX).map_err(|error| Failure::Could(error.to_string()))?;
+    all.retain(|entry| entry.at >= from && (args.kind.is_empty() || args.kind.contains(&entry.kind)));
+    if args.json {
+        let each = |entry: &Entry| json!({"at": entry.at, "kind": entry.kind, "detail": entry.detail});
+        print::json(&all.iter().map(each).collect::<Vec<_>>())?;
+    } else if all.is_empty() {
+        print::line(format_args!("nothing was noted since {}", print::instant(from)))?;
+    }
+    let width = all.iter().map(|entry| entry.kind.chars().count()).max().unwrap_or(0);
+    for entry in all.iter().filter(|_| !args.json) {
+        print::line(shown(entry, width))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A line; words that find no room in it go below, under the others.
+fn shown(entry: &Entry, width: usize) -> String {
+    let head = format!("{}  {:width$}", print::instant(entry.at), entry.kind);
+    let indent = head.chars().count() + 2;
+    let (mut text, mut column) = (head, indent - 2);
+    for (place, word) in entry.detail.split_whitespace().enumerate() {
+        let length = word.chars().count();
+        if place == 0 {
+            text.push_str("  ");
+            column = indent;
+        } else if column + 1 + length > COLUMNS {
+            text.push('\n');
+            text.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += length;
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::Wall;
+
+    #[test]
+    fn a_long_line_goes_on_below_itself_within_80_columns() {
+        let at = Wall::from_secs(1_700_000_000);
+        let detail = "hq: replies come with TTL 57, 58 before; dc: replies come with TTL 57, 58 before".to_owned();
+        let text = shown(&Entry { at, kind: "reply-ttl".to_owned(), detail }, 10);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "2023-11-14 22:13:20Z  reply-ttl   hq: replies come with TTL 57, 58 before; dc:");
+        assert_eq!(lines[1], format!("{:34}replies come with TTL 57, 58 before", ""));
+        assert!(lines.iter().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        let bare = Entry { at, kind: "stop".to_owned(), detail: String::new() };
+        assert_eq!(shown(&bare, 10), "2023-11-14 22:13:20Z  stop");
+    }
+}
