@@ -193,6 +193,7 @@ fn v6(address: IpAddr) -> Option<SockaddrIn6> {
 fn may_be_older(errno: Errno) -> bool {
     use Errno::{
         EACCES, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, ENONET, ENOPROTOOPT, EOPNOTSUPP, EPROTO,
+        EREMOTEIO,
     };
     matches!(
         errno,
@@ -206,6 +207,8 @@ fn may_be_older(errno: Errno) -> bool {
             | ENOPROTOOPT
             | EOPNOTSUPP
             | EPROTO
+            // A redirect, which refuses nothing.
+            | EREMOTEIO
     )
 }
 
