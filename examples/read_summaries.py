@@ -2,10 +2,10 @@
 """Reads what a wanproof agent signed, with nothing but docs/wire.md and two libraries from PyPI:
 
     pip install jwcrypto hdrhistogram
-    read_summaries.py --key agent.jwk --key collector.jwk DIRECTORY|FILE...
+    read_summaries.py --key agent.jwk --key collector.jwk DIRECTORY|FILE|BUNDLE.zip...
 
-It verifies every signature, follows every chain, checks that counts and histograms add up, matches receipts, and
-prints one line for each probe. The exit code is 1 when anything is wrong.
+It verifies every signature, follows every chain, checks that counts and histograms add up, matches receipts and the
+digests of a bundle's members, and prints one line for each probe. The exit code is 1 when anything is wrong.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import json
 import pathlib
 import re
 import sys
+import zipfile
 
 from hdrh.histogram import HdrHistogram
 from jwcrypto import jwk, jws
@@ -101,6 +102,25 @@ class Probe:
             self.rtt.add(rtt)
 
 
+def texts(path, wrong):
+    """The names and texts of the JWS in a file, a directory or a bundle."""
+    if path.is_dir():
+        return [(str(file), file.read_text()) for file in sorted(path.rglob("*.jws"))]
+    if path.suffix != ".zip":
+        return [(str(path), path.read_text())]
+    with zipfile.ZipFile(path) as bundle:
+        members = {name: bundle.read(name) for name in bundle.namelist()}
+        if len(members) != len(bundle.namelist()):
+            wrong.append(f"{path}: a member is there twice")
+    named = json.loads(members["claim.json"])["members"]
+    for name in sorted(named.keys() | members.keys() - {"claim.json"}):
+        if name not in members:
+            wrong.append(f"{path}:{name}: it is missing")
+        elif named.get(name) != hashlib.sha256(members[name]).hexdigest():
+            wrong.append(f"{path}:{name}: its digest is not the one in claim.json")
+    return [(f"{path}:{name}", data.decode()) for name, data in sorted(members.items()) if name.endswith(".jws")]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--key", action="append", default=[], type=pathlib.Path, help="a public JWK that is trusted")
@@ -108,11 +128,10 @@ def main():
     arguments = parser.parse_args()
     keys = dict(read_key(path) for path in arguments.key)
 
-    files = [file for path in arguments.paths for file in (sorted(path.rglob("*.jws")) if path.is_dir() else [path])]
     chains, receipts, probes, wrong = {}, {}, {}, []
-    for file in files:
+    for file, text in [pair for path in arguments.paths for pair in texts(path, wrong)]:
         try:
-            compact = file.read_text().removesuffix("\n")
+            compact = text.removesuffix("\n")
             typ, payload, kid = verify(compact, keys)
             if payload["v"] != 1:
                 raise Wrong(f"version {payload['v']}")

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -117,6 +118,8 @@ impl From<NotWritten> for Fault {
 #[derive(Debug)]
 pub struct Collector {
     key: SecretKey,
+    /// The key that is to follow it, as `GET /v1/keys` announces it.
+    next: RwLock<Option<PublicKey>>,
     database: Database,
     config: RwLock<Arc<CollectorConfig>>,
     tls: watch::Sender<Option<Arc<rustls::ServerConfig>>>,
@@ -143,8 +146,10 @@ impl Collector {
         let (archive, key) = open_both(&config)?;
         let (writer, thread) = Writer::start(archive)?;
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let next = RwLock::new(next_key(&config)?);
         Ok(Arc::new(Self {
             key,
+            next,
             database: config.database.clone(),
             config: RwLock::new(Arc::new(config)),
             tls: watch::Sender::new(tls),
@@ -179,7 +184,9 @@ impl Collector {
         if (config.listen, &config.database, &config.key_file) != (now.listen, &now.database, &now.key_file) {
             tracing::warn!("listen, database and key_file change only at the next start");
         }
+        let next = next_key(&config)?;
         self.tls.send_replace(config.tls.as_ref().map(door::tls).transpose()?);
+        *self.next.write().unwrap_or_else(PoisonError::into_inner) = next;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         Ok(())
     }
@@ -333,7 +340,8 @@ impl Collector {
 
     /// The collector's keys, signed.
     fn keys(&self) -> String {
-        answer::sign_keys(None, &self.key)
+        let next = *self.next.read().unwrap_or_else(PoisonError::into_inner);
+        answer::sign_keys(next, &self.key)
     }
 
     /// The contracts that concern the agent that asks, signed.
@@ -449,6 +457,22 @@ impl Drop for Collector {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Where the key lies that is to follow a collector's present one.
+#[must_use]
+pub fn next_key_file(config: &CollectorConfig) -> PathBuf {
+    let mut name = config.key_file.clone().into_os_string();
+    name.push(".next");
+    name.into()
+}
+
+fn next_key(config: &CollectorConfig) -> Result<Option<PublicKey>, KeyFault> {
+    match keyfile::load(&next_key_file(config)) {
+        Ok(next) => Ok(Some(*next.public())),
+        Err(KeyFault::Missing(_)) => Ok(None),
+        Err(fault) => Err(fault),
     }
 }
 

@@ -194,6 +194,46 @@ async fn batches_are_answered_line_by_line_in_every_encoding() {
     assert!(results(last).await[0].1.is_ok(), "no newline at the end is fine");
 }
 
+/// A histogram of HdrHistogram's form whose counts are 64 MiB of zeros.
+fn bomb() -> String {
+    use base64::Engine as _;
+    use std::io::Write as _;
+    let mut deflated = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    let mut head = 0x1c84_9313_u32.to_be_bytes().to_vec();
+    head.extend((64u32 << 20).to_be_bytes());
+    head.extend([0; 4]);
+    head.extend(3u32.to_be_bytes());
+    head.extend(1u64.to_be_bytes());
+    head.extend(60_000_000_u64.to_be_bytes());
+    head.extend(1f64.to_be_bytes());
+    deflated.write_all(&head).unwrap();
+    deflated.write_all(&vec![0; 64 << 20]).unwrap();
+    let deflated = deflated.finish().unwrap();
+    let mut whole = 0x1c84_9314_u32.to_be_bytes().to_vec();
+    whole.extend(u32::try_from(deflated.len()).unwrap().to_be_bytes());
+    whole.extend(deflated);
+    base64::engine::general_purpose::STANDARD.encode(whole)
+}
+
+/// A JWS whose signature's S has the group's order added: a lenient reader would take it for the same.
+fn malleable(jws: &str) -> String {
+    use base64::Engine as _;
+    // 2^252 + 27742317777372353535851937790883648493, little-endian (RFC 8032, 5.1).
+    const ORDER: [u8; 32] = [
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    ];
+    let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let (signed, signature) = jws.rsplit_once('.').unwrap();
+    let mut bytes = engine.decode(signature).unwrap();
+    let mut carry = 0;
+    for (byte, order) in bytes[32..].iter_mut().zip(ORDER) {
+        let sum = u16::from(*byte) + u16::from(order) + carry;
+        (*byte, carry) = (sum.to_le_bytes()[0], sum >> 8);
+    }
+    format!("{signed}.{}", engine.encode(bytes))
+}
+
 #[tokio::test]
 async fn every_forgery_is_refused_by_its_name() {
     let desk = Desk::open().await;
@@ -284,6 +324,10 @@ async fn every_forgery_is_refused_by_its_name() {
         ("an interval over a minute's end", with(&interval("from"), json!("2026-11-23T10:00:30Z")), "malformed"),
         ("an interval outside of the summary", with(&interval("from"), json!("2026-11-23T10:01:00Z")), "malformed"),
         ("a prev for number 0", with("/prev", json!(digest("x"))), "malformed"),
+        ("a histogram that expands without end", with(&interval("rtt_us"), json!(bomb())), "malformed"),
+        ("outcomes without end", with(&interval("outcomes"), json!("4000000000a")), "malformed"),
+        ("outcomes of no known letter", with(&interval("outcomes"), json!("60z")), "malformed"),
+        ("the same signature in another form", malleable(&good), "bad-signature"),
         ("too long", with("/software", json!("x".repeat(1 << 20))), "too-large"),
     ];
     for (what, jws, expected) in &cases {
@@ -353,6 +397,17 @@ async fn a_request_that_cannot_be_read_is_refused_as_a_whole() {
     let body = agent.summary(0, None);
     let bomb = zstd::bulk::compress(&vec![b'a'; 40 << 20], 3).unwrap();
     assert!(bomb.len() < 10_000);
+    use std::io::Write as _;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&vec![b'a'; 40 << 20]).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let wide = {
+        // A window of 64 MiB, twice of what the page allows.
+        let mut to = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+        to.window_log(26).unwrap();
+        to.write_all(body.as_bytes()).unwrap();
+        to.finish().unwrap()
+    };
     for (what, request, expected) in [
         ("empty", desk.jose(""), (400, "malformed")),
         ("only a newline", desk.ndjson("\n"), (400, "malformed")),
@@ -366,6 +421,8 @@ async fn a_request_that_cannot_be_read_is_refused_as_a_whole() {
         ("two encodings", desk.jose(body.clone()).header("content-encoding", "gzip, zstd"), (415, "unsupported")),
         ("too much", desk.jose(vec![b'a'; (4 << 20) + 1]), (413, "too-large")),
         ("a bomb", desk.ndjson(bomb).header("content-encoding", "zstd"), (413, "too-large")),
+        ("another bomb", desk.ndjson(gzip).header("content-encoding", "gzip"), (413, "too-large")),
+        ("a window too wide", desk.jose(wide).header("content-encoding", "zstd"), (400, "malformed")),
         ("not compressed", desk.jose(body.clone()).header("content-encoding", "gzip"), (400, "malformed")),
         ("another address", desk.post("/v1/summary").body(body.clone()), (404, "not-found")),
         ("another method", desk.http.get(format!("{}/v1/summaries", desk.central.url)), (405, "method-not-allowed")),
@@ -393,6 +450,10 @@ async fn a_token_lets_one_agent_in_and_forged_enrolments_none() {
     let forged = two.sign_header(&header, &serde_json::to_vec(&of_another).unwrap());
     assert_eq!(problem(enrol(forged)).await, (422, "bad-signature".into()));
     assert_eq!(problem(enrol(two.sign(SUMMARY, &of_another))).await, (400, "malformed".into()));
+    // A point of small order, with which any message would verify.
+    let weak = json!({"kty": "OKP", "crv": "Ed25519", "x": format!("AQ{}", "A".repeat(41))});
+    let weak = json!({"v": 1, "jwk": weak, "site": "x", "token": desk.central.token});
+    assert_eq!(problem(enrol(two.sign("wanproof-enrol+jws", &weak))).await, (400, "malformed".into()));
     assert_eq!(problem(enrol(String::new())).await, (400, "malformed".into()));
     assert_eq!(problem(enrol("x".repeat(100_000))).await, (413, "too-large".into()));
 }

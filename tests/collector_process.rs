@@ -143,6 +143,16 @@ async fn an_operator_approves_and_revokes_while_it_runs() {
     assert_eq!(revoke.try_clone().unwrap().bearer_auth("let me out").send().await.unwrap().status(), 401);
     assert_eq!(revoke.bearer_auth("let me in").send().await.unwrap().status(), 204);
     assert_eq!(ship(&http, &url, all[1].clone()).await[0]["error"]["type"], "urn:wanproof:revoked");
+    // The key that is to follow is announced by the present one.
+    let present: Value = serde_json::from_slice(&desk.ask(&["key", "--json"]).stdout).unwrap();
+    let next: Value = serde_json::from_slice(&desk.ask(&["key", "--next", "--json"]).stdout).unwrap();
+    assert_ne!(next["kid"], present["kid"]);
+    running.signal(Signal::SIGHUP);
+    running.says("the configuration was read again");
+    let announced = http.get(format!("{url}/v1/keys")).send().await.unwrap().text().await.unwrap();
+    let (header, said) = foreign::verify(&announced, &present);
+    assert_eq!((header.token_type(), &said["jwk"]["kid"]), (Some("wanproof-keys+jws"), &present["kid"]));
+    assert_eq!((&said["collector"], &said["next"]["kid"]), (&present["kid"], &next["kid"]));
     let again = desk.ask(&["approve", &agent.kid]);
     assert_eq!(again.status.code(), Some(3), "{again:?}");
     assert!(running.terminate().success());

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,11 +11,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
+use wanproof::agent::keys::Keys;
+use wanproof::agent::outbox::Recorded;
+use wanproof::agent::recorder::Recorder;
 use wanproof::agent::shipper::{Answer, Outbox, OutboxFault, Round, Shipper, Shipping, Waiting};
+use wanproof::agent::summariser::Summariser;
 use wanproof::base::time::Wall;
 use wanproof::collector::archive::Archive;
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::{self, Central};
+use wanproof::config::agent::Keep;
 use wanproof::config::collector::Database;
 use wanproof::evidence::answer::ContractText;
 use wanproof::evidence::chain::{ChainId, Head};
@@ -23,6 +29,8 @@ use wanproof::evidence::key::{PublicKey, SecretKey};
 use wanproof::evidence::problem::Kind;
 use wanproof::evidence::receipt::{self, Subject};
 use wanproof::evidence::summary::{Clock, ClockState, Summary};
+use wanproof::store::outbox::State as Entered;
+use wanproof::store::{Store, StoreError};
 
 /// An outbox in memory; what is settled is not given out again.
 #[derive(Clone, Default)]
@@ -162,7 +170,7 @@ impl Agent {
 }
 
 /// Rounds without the pauses between them, until nothing waits or it does not go on.
-async fn ship(shipper: &mut Shipper<Memory>) -> Round {
+async fn ship<O: Outbox>(shipper: &mut Shipper<O>) -> Round {
     for _ in 0..100 {
         let round = shipper.round().await;
         let fault = shipper.state().borrow().fault.clone();
@@ -175,7 +183,7 @@ async fn ship(shipper: &mut Shipper<Memory>) -> Round {
     panic!("it does not end");
 }
 
-fn stored(dir: &std::path::Path) -> Vec<u64> {
+fn stored(dir: &Path) -> Vec<u64> {
     let archive = Archive::open_existing(&Database::Sqlite(dir.join("collector.db"))).unwrap();
     let mut all = Vec::new();
     archive
@@ -423,4 +431,86 @@ async fn a_request_that_is_refused_as_a_whole_is_taken_apart_to_find_the_one_to_
         assert!(matches!(inside.answers[&(waiting.chain, 0)], Answer::Refused(_)));
         assert!(matches!(inside.answers[&(waiting.chain, 1)], Answer::Accepted { .. }));
     });
+}
+
+/// What a crash at this moment would leave: the files of the database as they are on the disk now.
+fn crashed(dir: &Path) -> tempfile::TempDir {
+    let left = tempfile::tempdir().unwrap();
+    for name in ["agent.db", "agent.db-wal"] {
+        if let Ok(bytes) = std::fs::read(dir.join(name)) {
+            std::fs::write(left.path().join(name), bytes).unwrap();
+        }
+    }
+    left
+}
+
+/// Signs a summary in a store's transaction and keeps it; `before_commit` is done before that is committed.
+fn sign_in(dir: &Path, key: &SecretKey, site: &str, before_commit: impl FnOnce()) {
+    let (mut store, _) = Store::open(dir, Wall::from_secs(1)).unwrap();
+    let said = Summary { site: site.into(), ..summary(key) };
+    let (from, to) = (said.from, said.to);
+    store
+        .together(|store| {
+            let mut head = match store.head()? {
+                Some(head) => head,
+                None => store.begin_chain(ChainId::from_bytes([7; 16]))?,
+            };
+            let signed = head.sign(said, key).unwrap();
+            store.keep_summary(&signed, from, to)?;
+            before_commit();
+            Ok::<(), StoreError>(())
+        })
+        .unwrap();
+}
+
+/// Ships all that waits in a directory's database, through the agent's own recorder.
+async fn ship_from(dir: &Path, agent: &Agent, central: &Central) {
+    let (store, _) = Store::open(dir, Wall::from_secs(1)).unwrap();
+    let keys = Keys::fixed(agent.key.clone());
+    let summariser = Summariser { keys, site: "s".into(), boot: String::new(), every: Duration::from_secs(60) };
+    let (recorder, thread) = Recorder::start(store, Vec::new(), Keep::default(), summariser).unwrap();
+    let outbox = Recorded { recorder: recorder.clone(), contracts: Arc::default() };
+    let mut shipper = Shipper::new(outbox, agent.shipping(&central.url, Some(&central.token))).unwrap();
+    assert_eq!(ship(&mut shipper).await, Round::Idle);
+    recorder.stop();
+    thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn at_whatever_step_the_agent_dies_no_number_is_missing_or_given_twice() {
+    #[derive(Debug, PartialEq)]
+    enum Step {
+        Signed,
+        Stored,
+        Shipped,
+        Receipted,
+    }
+    for step in [Step::Signed, Step::Stored, Step::Shipped, Step::Receipted] {
+        let (at, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let central = collector::on_loopback(at.path()).await.unwrap();
+        let agent = Agent::new(0);
+        sign_in(dir.path(), &agent.key, "before", || ());
+        ship_from(dir.path(), &agent, &central).await;
+        let mut left = None;
+        sign_in(dir.path(), &agent.key, "the one", || left = (step == Step::Signed).then(|| crashed(dir.path())));
+        if matches!(step, Step::Stored | Step::Shipped) {
+            left = Some(crashed(dir.path()));
+        }
+        if matches!(step, Step::Shipped | Step::Receipted) {
+            ship_from(dir.path(), &agent, &central).await;
+        }
+        let left = left.unwrap_or_else(|| crashed(dir.path()));
+        drop(dir);
+        // What was signed and not stored was never shipped: its number is free, whatever the next one says.
+        let first = if step == Step::Signed { 1 } else { 2 };
+        assert_eq!(Store::read(left.path()).unwrap().head().unwrap().unwrap().next, first, "{step:?}");
+        sign_in(left.path(), &agent.key, "after", || ());
+        ship_from(left.path(), &agent, &central).await;
+        let entries = Store::read(left.path()).unwrap().summaries().unwrap();
+        assert!(entries.iter().all(|entry| entry.state == Entered::Accepted && entry.receipt.is_some()), "{step:?}");
+        let numbers: Vec<u64> = (0..=first).collect();
+        assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), numbers, "{step:?}");
+        assert_eq!(stored(at.path()), numbers, "{step:?}");
+        central.stop().await.unwrap();
+    }
 }

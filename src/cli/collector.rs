@@ -75,6 +75,9 @@ enum Command {
     Key {
         #[command(flatten)]
         source: Source,
+        /// The key that is to follow, made if there is none yet; the collector announces it once it was reloaded
+        #[arg(long)]
+        next: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -124,7 +127,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Revoke { agent, source } => set_standing(source, *agent, Standing::Revoked)?,
         Command::Export { dir, source } => export(source, dir)?,
         Command::Bundle { claimed, agent, source } => return bundle(claimed, *agent, source),
-        Command::Key { source, json } => key(source, *json)?,
+        Command::Key { source, next, json } => key(source, if *next { Which::Next } else { Which::Present }, *json)?,
     }
     Ok(Exit::Done)
 }
@@ -276,8 +279,22 @@ fn own_key(config: &CollectorConfig) -> Result<SecretKey, Failure> {
     }
 }
 
-fn key(source: &Source, as_json: bool) -> Result<(), Failure> {
-    let key = own_key(&source.load()?)?;
+/// Which of a collector's keys is meant.
+#[derive(Clone, Copy)]
+enum Which {
+    Present,
+    Next,
+}
+
+fn key(source: &Source, which: Which, as_json: bool) -> Result<(), Failure> {
+    let config = source.load()?;
+    let key = match which {
+        Which::Present => own_key(&config)?,
+        Which::Next => {
+            let made = keyfile::load_or_create(&collector::next_key_file(&config));
+            made.map_err(|fault| Failure::Could(fault.to_string()))?.0
+        }
+    };
     let fingerprint = key.kid().fingerprint();
     if as_json {
         return print::json(&Named { jwk: key.public(), fingerprint });

@@ -43,6 +43,13 @@ pub fn check(file: &str, bytes: &[u8], mut verifier: Verifier) -> Verdict {
         verifier.since(begin(contract, case));
     }
     let (mut verdict, summaries) = verifier.verdict_and_summaries();
+    if let Some(name) = zip::out_of_order(bytes) {
+        verdict.not_proved.push(format!(
+            "that this is the very file that was made: {} does not lie in the order of the names; of what the members say \
+             that changes nothing",
+            at(&name)
+        ));
+    }
     match judgeable {
         Err(Finding { file, what }) => verdict.find(&file, what),
         Ok(judgeable) => {

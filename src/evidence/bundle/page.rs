@@ -2,54 +2,123 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use crate::base::time::Wall;
+use crate::base::time::{Wall, format_duration};
 use crate::evidence::bundle::SOFTWARE;
 use crate::evidence::summary::{ClockState, OutagePart, Side, Summary};
 use crate::measure::histogram::Histogram;
 use crate::measure::outcome::Outcome;
 use crate::sla::facts::Case;
 use crate::sla::report::{Outcome as Result, Report};
-use crate::sla::terms::Contract;
+use crate::sla::terms::{Contract, MeasuredBy, Op, Unit};
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}\
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#222}\
 table{border-collapse:collapse;width:100%;margin:1em 0}td,th{border-bottom:1px solid #ccc;padding:.3em .6em;text-align:left;\
-vertical-align:top}th{border-color:#888}.n{text-align:right;font-variant-numeric:tabular-nums}.met{color:#060}.breached{color:#a00}\
-.bar{background:#57a;height:.8em;display:inline-block}small{color:#666}";
+vertical-align:top;overflow-wrap:anywhere}th{border-color:#888}.n{text-align:right;font-variant-numeric:tabular-nums}\
+.met{color:#060}.breached{color:#a00}.lead{font-size:1.1em}.bar{background:#57a;height:.8em;display:inline-block}small{color:#555}\
+dt{font-weight:bold}h2{margin-top:2em}@media print{body{margin:0;max-width:none}h2,h3,tr{break-inside:avoid}}";
 
 /// What a probe saw in all.
 #[derive(Default)]
 struct Sum {
     counts: BTreeMap<char, u64>,
     rtt: Histogram,
-    minutes: u64,
+    millis: u64,
 }
 
 /// The page.
 pub fn page(contract: &Contract, case: &Case, report: &Report, summaries: &[Summary]) -> String {
     let mut to = String::new();
-    let title = format!("{} version {}, {}, {}", report.contract, report.version, report.service, report.period);
+    let agreement = &contract.agreement;
+    let (service, period) = (esc(&report.service), report.period);
     let _ = write!(
         to,
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title><style>{STYLE}</style></head><body>\n\
-         <h1>{0}</h1>\n<p>Provider: {1}. Customer: {2}. Times are in UTC.</p>\n",
-        esc(&title),
-        esc(&contract.agreement.provider.name),
-        esc(&contract.agreement.customer.name),
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{service}, {period}</title><style>{STYLE}</style></head><body>\n<h1>Service {service} in {period}</h1>\n\
+         <p class=\"lead\">How this service stood by the contract <strong>{} version {}</strong> between {} (provider) and {} \
+         (customer). {}</p>\n<p>Times are in UTC. Periods, days and deadlines are local to {}, as the contract says; by it \
+         {}.</p>\n",
+        esc(&report.contract),
+        report.version,
+        esc(&agreement.provider.name),
+        esc(&agreement.customer.name),
+        conclusion(report),
+        esc(agreement.timezone.name()),
+        match report.measured_by {
+            MeasuredBy::Provider =>
+                "the provider's figures bind, and these are the customer's own measurements beside them",
+            MeasuredBy::Customer => "the customer's figures bind",
+            MeasuredBy::Joint => "those figures bind that both parties hold",
+        },
     );
     verdicts(&mut to, report);
-    outages(&mut to, &report.service, summaries);
-    let zone = &contract.agreement.timezone;
+    let zone = &agreement.timezone;
     let days = zone.days(case.period.first(1), case.period.last());
+    outages(&mut to, &report.service, summaries);
     measured(&mut to, report, contract, summaries, (days.from, days.to));
     clock(&mut to, summaries);
     excluded(&mut to, case);
+    to.push_str(WORDS);
     to.push_str(
         "<h2>How to check this</h2>\n<p>This page is for people. What it says follows from the signed summaries beside it \
-         in the bundle: <code>wanproof verify --key AGENT.jwk --key COLLECTOR.jwk BUNDLE.zip</code> recomputes all of it.</p>\n",
+         in the bundle: <code>wanproof verify --key AGENT.jwk --key COLLECTOR.jwk BUNDLE.zip</code> recomputes all of it, \
+         this page too, and says what it could not prove.</p>\n",
     );
     let _ = writeln!(to, "{}</body></html>", written_by(SOFTWARE));
     to
+}
+
+/// What the page comes to, in a sentence or two.
+fn conclusion(report: &Report) -> String {
+    let named = |result: Result| {
+        let of = report.objectives.iter().filter(|verdict| verdict.result == result);
+        of.map(|verdict| esc(&verdict.id)).collect::<Vec<_>>().join(", ")
+    };
+    let (breached, open) = (named(Result::Breached), named(Result::NotDetermined));
+    let mut said = match (breached.is_empty(), open.is_empty()) {
+        (false, _) => format!("Missed: <strong>{breached}</strong>."),
+        (true, true) => "Every objective was met.".to_owned(),
+        (true, false) => "No objective is known to have been missed.".to_owned(),
+    };
+    if !open.is_empty() {
+        let _ = write!(said, " Not determined: {open}.");
+    }
+    if report.objectives.iter().any(|verdict| verdict.provisional) {
+        said.push_str(" The period was not over; this is what was certain by then.");
+    }
+    let _ = write!(
+        said,
+        " Credit due: <strong>{} {}</strong>.{}{}",
+        esc(&report.credit),
+        esc(&report.currency),
+        report.claim.by.map(|by| format!(" It is to be claimed by {by}.")).unwrap_or_default(),
+        if report.claim.lapsed { " The claim has lapsed." } else { "" },
+    );
+    said
+}
+
+/// What the words of the tables mean.
+const WORDS: &str = "<h2>Words</h2>\n<dl>\
+<dt>answered</dt><dd>the answer came in time</dd>\
+<dt>late</dt><dd>it came after the cut-off, while it was still waited for; the contract says what that counts as</dd>\
+<dt>lost</dt><dd>nothing came in the whole waiting time</dd>\
+<dt>refused</dt><dd>the network or the service said no: unreachable, reset, an error</dd>\
+<dt>not sent</dt><dd>the measuring device had no way to send it: no route, no carrier, no name; never counted as the network's loss</dd>\
+<dt>not observed</dt><dd>nobody was measuring; unknown, and never counted as good</dd>\
+<dt>observed</dt><dd>the part of the time judged of which something is known</dd>\
+<dt>side</dt><dd>whose side the measuring device takes an outage to lie on, by what it saw at that time</dd></dl>\n";
+
+/// An instant for people.
+fn instant(at: Wall) -> String {
+    at.to_string().replace('T', " ").replace('Z', "")
+}
+
+/// A length for people, to the second where it is that long.
+fn length(from: Wall, to: Wall) -> String {
+    let nanos = u64::try_from(to.nanos_since(from)).unwrap_or(0);
+    let step = if nanos < 60_000_000_000 { 1_000_000 } else { 1_000_000_000 };
+    format_duration(Duration::from_nanos(nanos / step * step))
 }
 
 /// By which the page says what wrote it.
@@ -62,14 +131,9 @@ fn esc(text: &str) -> String {
 }
 
 fn verdicts(to: &mut String, report: &Report) {
-    let _ = write!(
-        to,
-        "<h2>Verdict</h2>\n<p>Credit due: <strong>{} {}</strong>.{}{}</p>\n<table><tr><th>Objective<th>Result<th>Actual\
-         <th>Target<th>Observed</tr>\n",
-        esc(&report.credit),
-        esc(&report.currency),
-        report.claim.by.map(|by| format!(" To be claimed by {by}.")).unwrap_or_default(),
-        if report.claim.lapsed { " The claim has lapsed." } else { "" },
+    to.push_str(
+        "<h2>Verdicts</h2>\n<table><tr><th>Objective<th>Result<th class=\"n\">Actual<th class=\"n\">Promised\
+         <th class=\"n\">Observed<th class=\"n\">Earns</tr>\n",
     );
     for verdict in &report.objectives {
         let class = match verdict.result {
@@ -77,15 +141,30 @@ fn verdicts(to: &mut String, report: &Report) {
             Result::Breached => "breached",
             Result::NotDetermined => "open",
         };
+        let unit = match verdict.unit {
+            Unit::Percent => " %",
+            Unit::Ms => " ms",
+            Unit::S => " s",
+            Unit::Ratio | Unit::Count => "",
+        };
+        let promised = match verdict.op {
+            Op::AtLeast => "at least",
+            Op::AtMost => "at most",
+            Op::Above => "above",
+            Op::Below => "below",
+        };
         let _ = writeln!(
             to,
-            "<tr><td>{}<td class=\"{class}\">{}{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}%</tr>",
+            "<tr><td>{}<td class=\"{class}\">{}{}<td class=\"n\">{}<td class=\"n\">{promised} {}{unit}\
+             <td class=\"n\">{} %<td class=\"n\">{} {}</tr>",
             esc(&verdict.id),
-            class.replace("open", "not determined"),
+            class.replace("open", "not determined").replace("breached", "missed"),
             if verdict.provisional { " so far" } else { "" },
-            esc(verdict.actual.as_deref().unwrap_or("–")),
+            verdict.actual.as_ref().map_or_else(|| "–".to_owned(), |actual| format!("{}{unit}", esc(actual))),
             esc(&verdict.target),
             esc(&verdict.coverage),
+            esc(&verdict.credit),
+            esc(&report.currency),
         );
     }
     to.push_str("</table>\n<h2>Arithmetic</h2>\n");
@@ -110,25 +189,44 @@ fn outages(to: &mut String, service: &str, summaries: &[Summary]) {
         to.push_str("<p>None was recorded.</p>\n");
         return;
     }
-    to.push_str("<table><tr><th>From<th>To<th>By the definition<th>Shown by<th>Side<th>What was seen</tr>\n");
+    to.push_str(
+        "<table><tr><th>From<th>To<th class=\"n\">Lasted<th>By the definition<th>Shown by<th>Side<th>What was seen</tr>\n",
+    );
     for outage in all.values() {
         let side = match outage.side {
             Side::Provider => "provider",
             Side::Customer => "customer",
             Side::Unknown => "unknown",
         };
-        let seen = serde_json::to_string(&outage.evidence).unwrap_or_default();
         let _ = writeln!(
             to,
-            "<tr><td>{}<td>{}<td>{}<td>{}<td>{side}<td><small>{}</small></tr>",
-            outage.from,
-            outage.to.map_or_else(|| "lasting".to_owned(), |to| to.to_string()),
+            "<tr><td>{}<td>{}<td class=\"n\">{}<td>{}<td>{}<td>{side}<td><small>{}</small></tr>",
+            instant(outage.from),
+            outage.to.map_or_else(|| "lasting".to_owned(), instant),
+            outage.to.map_or_else(|| "–".to_owned(), |to| length(outage.from, to)),
             esc(&outage.definition),
             esc(&outage.probe),
-            esc(&seen),
+            seen(&outage.evidence),
         );
     }
     to.push_str("</table>\n");
+}
+
+/// What was seen around an outage, a line for each thing.
+fn seen(evidence: &serde_json::Map<String, serde_json::Value>) -> String {
+    use serde_json::Value;
+    let plain = |value: &Value| match value {
+        Value::String(text) => esc(text),
+        other => esc(&other.to_string().replace(['{', '}', '"'], "").replace(',', ", ")),
+    };
+    let line = |(name, value): (&String, &Value)| {
+        let what = match value {
+            Value::Array(lines) => lines.iter().map(plain).collect::<Vec<_>>().join("<br>"),
+            other => plain(other),
+        };
+        format!("{}: {what}", esc(&name.replace('_', " ")))
+    };
+    evidence.iter().map(line).collect::<Vec<_>>().join("<br>")
 }
 
 fn measured(to: &mut String, report: &Report, contract: &Contract, summaries: &[Summary], span: (Wall, Wall)) {
@@ -144,7 +242,7 @@ fn measured(to: &mut String, report: &Report, contract: &Contract, summaries: &[
         }
         let sum = sums.entry(&probe.name).or_default();
         for interval in probe.intervals.iter().filter(|interval| interval.from >= span.0 && interval.from < span.1) {
-            sum.minutes += u64::from(interval.millis);
+            sum.millis += u64::from(interval.millis);
             for outcome in Outcome::ALL {
                 *sum.counts.entry(outcome.letter()).or_default() += interval.outcomes.count(outcome);
             }
@@ -153,13 +251,18 @@ fn measured(to: &mut String, report: &Report, contract: &Contract, summaries: &[
             }
         }
     }
-    to.push_str("<h2>What was measured in the period</h2>\n<table><tr><th>Probe<th>Minutes");
+    to.push_str("<h2>What was measured in the period</h2>\n<table><tr><th>Probe<th class=\"n\">Measured for");
     for outcome in Outcome::ALL {
-        let _ = write!(to, "<th>{}", outcome.word().replace('-', " "));
+        let _ = write!(to, "<th class=\"n\">{}", outcome.word().replace('-', " "));
     }
     to.push_str("</tr>\n");
     for (name, sum) in &sums {
-        let _ = write!(to, "<tr><td>{}<td class=\"n\">{}", esc(name), sum.minutes / 60_000);
+        let _ = write!(
+            to,
+            "<tr><td>{}<td class=\"n\">{}",
+            esc(name),
+            format_duration(Duration::from_secs(sum.millis / 1000))
+        );
         for outcome in Outcome::ALL {
             let _ = write!(to, "<td class=\"n\">{}", sum.counts.get(&outcome.letter()).copied().unwrap_or(0));
         }
@@ -169,7 +272,7 @@ fn measured(to: &mut String, report: &Report, contract: &Contract, summaries: &[
     for (name, sum) in sums.iter().filter(|(_, sum)| sum.rtt.count() > 0) {
         let _ = write!(
             to,
-            "<h3>Round-trip times of {}</h3>\n<table><tr><th>Of all answers<th>took at most<th></tr>\n",
+            "<h3>Round-trip times of {}</h3>\n<table><tr><th class=\"n\">Of all answers<th class=\"n\">took at most<th></tr>\n",
             esc(name)
         );
         let highest = sum.rtt.value_at_us(1, 1).max(1);
@@ -194,13 +297,14 @@ fn clock(to: &mut String, summaries: &[Summary]) {
     let steps: Vec<String> = summaries
         .iter()
         .flat_map(|summary| &summary.clock.steps)
-        .map(|step| format!("<li>at {} by {} µs</li>", step.at, step.by_us))
+        .map(|step| format!("<li>at {} by {} µs</li>", instant(step.at), step.by_us))
         .collect();
     let _ = write!(
         to,
-        "<h2>The clock</h2>\n<p>It was known to be synchronised in {} of {} summaries.</p>\n",
+        "<h2>The clock</h2>\n<p>The measuring device's clock was known to be synchronised in {} of {} summaries.{}</p>\n",
         summaries.len() - wrong,
-        summaries.len()
+        summaries.len(),
+        if wrong > 0 { " For the others only the collector's receipts bound the time." } else { "" },
     );
     if !steps.is_empty() {
         let _ = write!(to, "<p>It was set:</p>\n<ul>{}</ul>\n", steps.join("\n"));
@@ -215,16 +319,29 @@ fn excluded(to: &mut String, case: &Case) {
     } else {
         to.push_str("<p>Claimed, and taken on trust; the arithmetic above says what each removed.</p>\n<ul>\n");
         for one in &facts.excluded {
-            let _ = writeln!(to, "<li>{}: {} to {}</li>", esc(&one.exclusion), one.span.from, one.span.to);
+            let (from, until) = (instant(one.span.from), instant(one.span.to));
+            let _ = writeln!(
+                to,
+                "<li>{}: {from} to {until}, {}</li>",
+                esc(&one.exclusion),
+                length(one.span.from, one.span.to)
+            );
         }
         to.push_str("</ul>\n");
     }
-    if !facts.events.is_empty() || !facts.previous.is_empty() {
-        let _ = writeln!(
-            to,
-            "<p>Also taken on trust: {} events or tickets, {} earlier periods.</p>",
-            facts.events.len(),
-            facts.previous.len()
-        );
+    if !facts.events.is_empty() {
+        to.push_str("<p>Events that were told, not measured, and are taken on trust:</p>\n<ul>\n");
+        for event in &facts.events {
+            let ticket = event.ticket.as_ref().map(|ticket| {
+                let name = ticket.id.as_ref().map(|id| format!(" {}", esc(id))).unwrap_or_default();
+                format!("; ticket{name}, opened {}", instant(ticket.opened))
+            });
+            let until = event.to.map_or_else(|| "lasting".to_owned(), instant);
+            let _ = writeln!(to, "<li>{} to {until}{}</li>", instant(event.from), ticket.unwrap_or_default());
+        }
+        to.push_str("</ul>\n");
+    }
+    if !facts.previous.is_empty() {
+        let _ = writeln!(to, "<p>Earlier periods that are taken on trust: {}.</p>", facts.previous.len());
     }
 }

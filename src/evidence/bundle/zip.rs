@@ -1,6 +1,6 @@
 //! The `.zip` around a bundle: written the same way for the same members, and read with bounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read, Write};
 
 use zip::write::SimpleFileOptions;
@@ -18,8 +18,8 @@ pub enum NotAZip {
     #[error("it is not a zip that can be read: {0}")]
     Form(String),
     /// A name is there twice.
-    #[error("a member is there twice")]
-    Twice,
+    #[error("the member {0:?} is there twice")]
+    Twice(String),
     /// It is too much.
     #[error("it is longer than any bundle when expanded")]
     TooLarge,
@@ -47,16 +47,49 @@ pub fn write(members: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, NotAZip> {
     Ok(to.finish().map_err(form)?.into_inner())
 }
 
+/// The names in a zip's directory, in its order and each as often as it is there (APPNOTE.TXT, 4.3.12 to 4.3.16).
+fn directory(bytes: &[u8]) -> Option<Vec<String>> {
+    let number = |at: usize, length: usize| {
+        let little = bytes.get(at..at.checked_add(length)?)?.iter().rev();
+        usize::try_from(little.fold(0u64, |number, &byte| number << 8 | u64::from(byte))).ok()
+    };
+    let is = |at: usize, mark: &[u8]| bytes.get(at..).is_some_and(|rest| rest.starts_with(mark));
+    // A comment of up to 64 KiB may follow the end's record.
+    let last = bytes.len().checked_sub(22)?;
+    let end = (last.saturating_sub(0xffff)..=last).rev().find(|&at| is(at, b"PK\x05\x06"))?;
+    let (mut count, mut at) = (number(end + 10, 2)?, number(end + 16, 4)?);
+    if let Some(locator) = end.checked_sub(20).filter(|&locator| is(locator, b"PK\x06\x07")) {
+        let large = number(locator + 8, 8).filter(|&large| is(large, b"PK\x06\x06"))?;
+        (count, at) = (number(large + 32, 8)?, number(large + 48, 8)?);
+    }
+    let mut names = Vec::new();
+    for _ in 0..count {
+        if !is(at, b"PK\x01\x02") {
+            return None;
+        }
+        let (name, extra, comment) = (number(at + 28, 2)?, number(at + 30, 2)?, number(at + 32, 2)?);
+        names.push(String::from_utf8_lossy(bytes.get(at + 46..at + 46 + name)?).into_owned());
+        at += 46 + name + extra + comment;
+    }
+    Some(names)
+}
+
+/// The first member that does not lie in the order of the names, in which [`write`] puts them.
+#[must_use]
+pub fn out_of_order(bytes: &[u8]) -> Option<String> {
+    let names = directory(bytes)?;
+    names.windows(2).find(|two| two[0] > two[1]).map(|two| two[1].clone())
+}
+
 /// Reads all members.
 pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, NotAZip> {
-    // The directory's own count: the reader keeps one of several members of one name.
-    let end = bytes.len().checked_sub(22).ok_or_else(|| form("it is too short"))?;
-    let count =
-        (bytes[end..].starts_with(b"PK\x05\x06")).then(|| u16::from_le_bytes([bytes[end + 10], bytes[end + 11]]));
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(form)?;
-    if count.is_some_and(|count| count != u16::MAX && usize::from(count) != archive.len()) {
-        return Err(NotAZip::Twice);
+    // The reader keeps one of several members of one name; the directory has them all.
+    let names = directory(bytes).ok_or_else(|| form("its directory cannot be read"))?;
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
+        return Err(NotAZip::Twice(twice.clone()));
     }
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(form)?;
     let mut members = BTreeMap::new();
     let mut total = 0;
     for at in 0..archive.len() {
@@ -74,8 +107,8 @@ pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, NotAZip> {
         if plain.len() as u64 > MEMBER_LIMIT || total > TOTAL_LIMIT {
             return Err(NotAZip::TooLarge);
         }
-        if members.insert(name, plain).is_some() {
-            return Err(NotAZip::Twice);
+        if members.insert(name.clone(), plain).is_some() {
+            return Err(NotAZip::Twice(name));
         }
     }
     Ok(members)
@@ -92,6 +125,27 @@ mod tests {
         let bytes = write(&members).unwrap();
         assert_eq!(write(&members).unwrap(), bytes);
         assert_eq!(read(&bytes).unwrap(), members);
+        assert_eq!(out_of_order(&bytes), None);
+    }
+
+    #[test]
+    fn a_comment_hides_no_doubled_member_and_the_order_is_seen() {
+        let two = BTreeMap::from([("a".to_owned(), b"1".to_vec()), ("b".to_owned(), b"2".to_vec())]);
+        let with = |names: &[(&str, &str)], comment: &str| {
+            let mut bytes = write(&two).unwrap();
+            for (from, to) in names {
+                let place = |mark: &[u8]| bytes.windows(mark.len()).rposition(|part| part == mark).unwrap();
+                // In the directory, where the name is the last part of its entry.
+                let at = (0..bytes.len()).rev().find(|&at| bytes[at..].starts_with(from.as_bytes())).unwrap();
+                assert!(at > place(b"PK\x03\x04"));
+                bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+            }
+            let at = bytes.len() - 2;
+            bytes[at..].copy_from_slice(&u16::try_from(comment.len()).unwrap().to_le_bytes());
+            [bytes, comment.as_bytes().to_vec()].concat()
+        };
+        assert_eq!(read(&with(&[("b", "a")], "a comment")), Err(NotAZip::Twice("a".to_owned())));
+        assert_eq!(out_of_order(&with(&[("a", "c")], "")), Some("b".to_owned()));
     }
 
     #[test]
@@ -106,7 +160,7 @@ mod tests {
             }
             read(&bytes)
         };
-        assert_eq!(renamed(b"aaaa"), Err(NotAZip::Twice));
+        assert_eq!(renamed(b"aaaa"), Err(NotAZip::Twice("aaaa".to_owned())));
         assert_eq!(renamed(b"../x"), Err(NotAZip::Name("../x".to_owned())));
         assert_eq!(renamed(b"/etc"), Err(NotAZip::Name("/etc".to_owned())));
     }
