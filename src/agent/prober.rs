@@ -258,10 +258,11 @@ impl Prober {
             }
         }
         self.expire(begun, events);
-        self.learn(&events[known..]);
-        let learnt = events.len();
+        let heard = events.len();
+        self.learn(begun, &mut events[known..heard]);
         let until = self.send((begun, unobserved), known, events);
-        self.learn(&events[learnt..]);
+        // A send that fails at once is told here, and nowhere else.
+        self.learn(begun, &mut events[heard..]);
         let send = self.handed.take().unwrap_or(begun).since(self.wake);
         if events.len() > known || send > TOLD_LAG {
             events.push(Event::Lag { send, receive });

@@ -97,6 +97,14 @@ impl Reason {
     pub const CARRIER: Self = Self::new(Outcome::NotSent, "carrier");
     /// The name did not resolve.
     pub const NAME: Self = Self::new(Outcome::NotSent, "name");
+
+    /// Whether this is how a link without a carrier may look: nothing was sent, since the route, the interface, its address
+    /// or the name servers were not there.
+    #[must_use]
+    pub fn may_be_carrier(&self) -> bool {
+        self.outcome == Outcome::NotSent
+            && matches!(&*self.kind, "no-route" | "link-down" | "source" | "interface" | "name")
+    }
 }
 
 impl fmt::Display for Reason {

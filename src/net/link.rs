@@ -115,14 +115,17 @@ impl Way {
     pub fn carrier(&self, target: IpAddr) -> Carrier {
         let now = SystemClock.now().mono;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = found.take().filter(|found| found.target == target && now - found.at < WAY_HOLDS);
-        let fresh = fresh.unwrap_or_else(|| {
-            let interface = interface_towards(&self.circuit, target);
-            Found { at: now, target, interface }
-        });
+        let known = found.take().filter(|found| found.target == target);
+        let fresh = match known {
+            Some(known) if now - known.at < WAY_HOLDS => known,
+            // With the carrier its route may be gone: then the interface that is known is the one to go on looking at.
+            known => {
+                let interface = interface_towards(&self.circuit, target).or_else(|| known?.interface);
+                Found { at: now, target, interface }
+            }
+        };
         let carrier = fresh.interface.as_deref().map_or(Carrier::Unknown, carrier);
-        // While the carrier is away its route may be too: then the interface that is known is the one to go on looking at.
-        *found = Some(if carrier == Carrier::Down { Found { at: now, ..fresh } } else { fresh });
+        *found = Some(fresh);
         carrier
     }
 }

@@ -99,12 +99,18 @@ impl Prober {
         self.flight.expire(heard, excuse, events);
     }
 
-    /// Takes note of who answers, and moves probes that nobody answers to another identifier.
-    pub(super) fn learn(&mut self, events: &[Event]) {
+    /// Takes note of who answers, and moves probes that nobody answers to another identifier. What could not be sent while
+    /// its link has no carrier was not sent for want of it: a route, a source and a name server go with the carrier.
+    pub(super) fn learn(&mut self, now: Mono, events: &mut [Event]) {
         for event in events {
             let Event::Settled(settled) = event else { continue };
             let Some(lane) = self.lanes.get_mut(settled.probe.0 as usize).and_then(Option::as_mut) else { continue };
             lane.trouble = !settled.outcome.has_rtt();
+            if settled.reason.as_ref().is_some_and(Reason::may_be_carrier)
+                && lane.way.is_some_and(|way| self.ways.carrier(way, now) == Carrier::Down)
+            {
+                settled.reason = Some(Reason::CARRIER);
+            }
             match settled.outcome {
                 Outcome::Lost => lane.silent += 1,
                 Outcome::Answered | Outcome::Late => lane.silent = 0,

@@ -390,6 +390,22 @@ async fn an_overflow_makes_silence_unknown_and_a_full_buffer_is_not_sent() {
 }
 
 #[tokio::test]
+async fn the_link_is_looked_at_after_every_send_that_failed_and_after_no_other() {
+    let trouble = |desk: &Desk| desk.prober.lanes[0].as_ref().unwrap().trouble;
+    let mut desk = Desk::new(vec![probe("p", MS * 300)]);
+    desk.run(MS * 1000);
+    assert!(!trouble(&desk));
+    // It fails at once, in the same pass in which it is due, while nothing is in the air.
+    desk.net.full.set(true);
+    desk.run(MS * 600);
+    assert_eq!(desk.count("not-sent/buffer"), 2);
+    assert!(trouble(&desk));
+    desk.net.full.set(false);
+    desk.run(MS * 600);
+    assert!(!trouble(&desk));
+}
+
+#[tokio::test]
 async fn a_missing_interface_is_tried_again_with_pauses_and_used_once_it_is_there() {
     let net = Net::new();
     net.missing.set(true);

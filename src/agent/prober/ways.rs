@@ -13,6 +13,8 @@ use crate::net::link;
 const FRESH: Duration = Duration::from_millis(200);
 /// The route of a target is looked for no more often than this.
 const HOLDS: Duration = Duration::from_secs(300);
+/// While there is none, or none with a carrier.
+const WANTING: Duration = Duration::from_secs(2);
 
 /// All interfaces that were led to.
 #[derive(Debug, Default)]
@@ -36,14 +38,15 @@ pub(super) struct Way {
 }
 
 impl Ways {
-    /// The way to a target: the known one while it is fresh, or while its interface has no carrier, since its route may
-    /// be gone then.
+    /// The way to a target: the known one while it is fresh. Where no other leads there the known one stays, since its
+    /// route goes with its carrier.
     pub(super) fn to(&mut self, known: Option<Way>, circuit: &Circuit, to: IpAddr, now: Mono) -> Way {
         if let Some(way) = known.filter(|way| way.to == to)
-            && (now - way.found < HOLDS || self.carrier(way, now) == Carrier::Down)
+            && now - way.found < self.holds(way)
         {
             return way;
         }
+        let before = known.filter(|way| way.to == to).and_then(|way| way.interface);
         let name = link::interface_towards(circuit, to);
         let interface = name.map(|name| {
             self.all.iter().position(|each| each.name == name).unwrap_or_else(|| {
@@ -51,7 +54,15 @@ impl Ways {
                 self.all.len() - 1
             })
         });
-        Way { interface, to, found: now }
+        Way { interface: interface.or(before), to, found: now }
+    }
+
+    /// A host without a route, as after its boot, may soon have one; one that lost its carrier, another.
+    fn holds(&self, way: Way) -> Duration {
+        match way.interface.and_then(|index| self.all.get(index)).map(|interface| interface.carrier) {
+            None | Some(Carrier::Down) => WANTING,
+            Some(Carrier::Up | Carrier::Unknown) => HOLDS,
+        }
     }
 
     /// Whether a way has a carrier.
