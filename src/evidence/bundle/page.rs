@@ -15,7 +15,7 @@ use crate::sla::terms::{Contract, MeasuredBy, Op, Unit};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#222}\
 table{border-collapse:collapse;width:100%;margin:1em 0}td,th{border-bottom:1px solid #ccc;padding:.3em .6em;text-align:left;\
-vertical-align:top;overflow-wrap:anywhere}th{border-color:#888}.n{text-align:right;font-variant-numeric:tabular-nums}\
+vertical-align:top}small{overflow-wrap:anywhere}th{border-color:#888}.n{text-align:right;font-variant-numeric:tabular-nums}\
 .met{color:#060}.breached{color:#a00}.lead{font-size:1.1em}.bar{background:#57a;height:.8em;display:inline-block}small{color:#555}\
 dt{font-weight:bold}h2{margin-top:2em}@media print{body{margin:0;max-width:none}h2,h3,tr{break-inside:avoid}}";
 
@@ -217,7 +217,7 @@ fn seen(evidence: &serde_json::Map<String, serde_json::Value>) -> String {
     use serde_json::Value;
     let plain = |value: &Value| match value {
         Value::String(text) => esc(text),
-        other => esc(&other.to_string().replace(['{', '}', '"'], "").replace(',', ", ")),
+        other => esc(&other.to_string().replace(['{', '}', '"'], "").replace(',', ", ").replace('_', " ")),
     };
     let line = |(name, value): (&String, &Value)| {
         let what = match value {
