@@ -19,6 +19,8 @@ pub mod init;
 #[cfg(feature = "agent")]
 pub mod journal;
 #[cfg(feature = "agent")]
+pub mod life;
+#[cfg(feature = "agent")]
 pub mod outages;
 #[cfg(feature = "agent")]
 pub mod outbox;
@@ -87,7 +89,7 @@ enum Command {
     /// The collector: run it, see its agents, export what it keeps
     #[cfg(feature = "collector")]
     Collector(collector::Args),
-    /// The evidence behind a claim
+    /// What may be claimed and until when, drafts, the claim's own life, and the evidence behind it
     #[cfg(feature = "agent")]
     Claim(claim::Args),
     /// Check contracts, and judge facts by them

@@ -2,6 +2,7 @@
 //!
 //! Everything here follows docs/wire.md and is pure: bytes in, words or a refusal out.
 
+pub mod agreed;
 pub mod answer;
 pub mod base64url;
 pub mod bundle;

@@ -20,6 +20,7 @@ pub mod life;
 pub mod outages;
 pub mod outbox;
 mod schema;
+pub mod sheets;
 
 /// The name of the database's file in the data directory.
 pub const FILE: &str = "agent.db";

@@ -2,6 +2,9 @@
 
 #[path = "contract/broken.rs"]
 mod broken;
+#[cfg(feature = "agent")]
+#[path = "contract/claims.rs"]
+mod claims;
 #[path = "contract/commands.rs"]
 mod commands;
 #[path = "contract/letters.rs"]
@@ -15,6 +18,8 @@ mod properties;
 mod replay;
 #[path = "contract/shipped.rs"]
 mod shipped;
+#[path = "contract/signed.rs"]
+mod signed;
 #[path = "contract/support.rs"]
 mod support;
 #[path = "contract/terms.rs"]

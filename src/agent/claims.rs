@@ -2,9 +2,9 @@
 //! stands by its log.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::agent::review::{Judged, ReviewError, month_of, review};
+use crate::agent::review::{Judged, ReviewError, month_of, review_all};
 use crate::base::time::Wall;
 use crate::sla::calendar::Period;
 use crate::sla::deadline::{Deadline, DeadlineKind};
@@ -63,9 +63,16 @@ pub fn due(store: &Store, judged: &[Judged], now: Wall) -> Result<Vec<Due>, Revi
     let mut all = Vec::new();
     for Judged { contract, services } in judged {
         let life = store.life(Some(contract.id()))?;
+        // Services that are looked at in the same period are read together.
+        let mut wanted: BTreeMap<Reverse<Period>, Vec<String>> = BTreeMap::new();
         for service in services {
-            for Reverse(period) in periods(store, contract, service, &life, now)? {
-                let report = review(store, contract, service, period, &facts)?;
+            for period in periods(store, contract, service, &life, now)? {
+                wanted.entry(period).or_default().push(service.clone());
+            }
+        }
+        for (Reverse(period), services) in wanted {
+            let judged = Judged { contract: contract.clone(), services };
+            for report in review_all(store, &judged, period, &facts)? {
                 all.push(standing(report, &life, now)?);
             }
         }

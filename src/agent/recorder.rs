@@ -26,6 +26,8 @@ const MOST_WAITING: usize = 1440;
 const RETRY: Duration = Duration::from_secs(5);
 /// How often what is too old or too much is deleted.
 const TIDY: Duration = Duration::from_secs(600);
+/// Sheets that are written at once: one an hour where all goes well, more after a while without.
+const SHEETS: usize = 6;
 /// A commit is not put off to where the next set of siblings would come too late for it.
 const SET: Duration = Duration::from_secs(60);
 
@@ -347,9 +349,19 @@ impl Desk {
     /// Deletes what is too old, and then the oldest of what is too much.
     fn tidy(&mut self) {
         let keep = self.keep;
+        let now = SystemClock.now().wall;
+        let sheets = self.store.together(|store| {
+            if let Term::For(length) = keep.hours {
+                store.forget_sheets(now - length)?;
+            }
+            store.write_sheets(now, SHEETS)
+        });
+        if let Err(error) = sheets {
+            warn!(%error, "the sheets of hours that are over could not be written; it is tried again");
+        }
         let done: Result<(), StoreError> = self.store.together(|store| {
             if let Term::For(length) = keep.minutes {
-                store.forget_intervals(SystemClock.now().wall - length)?;
+                store.forget_intervals(now - length)?;
             }
             let mut newest = None;
             while store.bytes()? > keep.max_bytes {

@@ -14,6 +14,7 @@ use crate::sla::report::Report;
 use crate::sla::span::Span;
 use crate::sla::terms::{Contract, Side};
 use crate::store::contracts::ContractFile;
+use crate::store::outages::Outage;
 use crate::store::{Store, StoreError};
 
 /// Why nothing was judged.
@@ -94,37 +95,88 @@ pub fn review(
     period: Period,
     facts: &Facts,
 ) -> Result<Report, ReviewError> {
-    let span = reach(store, contract, service, period)?;
-    let mut observed = Observed::default();
-    let mut wanted: BTreeSet<&str> = BTreeSet::new();
-    let members = contract.members_of(service).unwrap_or_default();
-    for each in contract.service(service).into_iter().chain(members) {
-        wanted.extend(each.probes.iter().map(String::as_str));
-    }
-    for probe in wanted {
-        let intervals = store.intervals(probe, span.from, span.to)?;
-        // Which sends were not made for want of a carrier, this agent's intervals count themselves.
-        observed.probes.insert(probe.to_owned(), Seen { intervals, ..Seen::default() });
-    }
-    for (_, outage) in store.outages(span.from, span.to)? {
-        if outage.service.as_deref() == Some(service) {
-            let side = match outage.side.as_str() {
-                "provider" => Side::Provider,
-                "customer" => Side::Customer,
-                _ => Side::Unknown,
-            };
-            observed.sides.push((Span::new(outage.from, outage.to.unwrap_or(span.to)), side));
-        }
-    }
-    judge(contract, service, period, &observed, facts).map_err(ReviewError::Faults)
+    let mut stock = observe(store, contract, &[service], period)?;
+    judge_one(&mut stock, contract, service, period, facts)
 }
 
-/// All the time that judging a period looks at, by what was recorded as it happened.
-fn reach(store: &Store, contract: &Contract, service: &str, period: Period) -> Result<Span, StoreError> {
-    let least = needed(contract, period, []);
-    let recorded = store.outages(least.from, least.to)?.into_iter().filter_map(|(_, outage)| {
-        let of_service = outage.service.as_deref() == Some(service);
-        of_service.then(|| Span::new(outage.from, outage.to.unwrap_or(least.to)))
+/// Judges what is stored of several services of a contract in a period; it costs hardly more to read than one.
+///
+/// # Errors
+/// When the database cannot be read, or the facts do not fit the contract.
+pub fn review_all(
+    store: &Store,
+    Judged { contract, services }: &Judged,
+    period: Period,
+    facts: &Facts,
+) -> Result<Vec<Report>, ReviewError> {
+    let services: Vec<&str> = services.iter().map(String::as_str).collect();
+    let mut stock = observe(store, contract, &services, period)?;
+    services.iter().map(|service| judge_one(&mut stock, contract, service, period, facts)).collect()
+}
+
+/// What is stored of some services.
+struct Stock {
+    observed: Observed,
+    outages: Vec<Outage>,
+    /// How far it reaches.
+    span: Span,
+}
+
+fn judge_one(
+    stock: &mut Stock,
+    contract: &Contract,
+    service: &str,
+    period: Period,
+    facts: &Facts,
+) -> Result<Report, ReviewError> {
+    let own = stock.outages.iter().filter(|outage| outage.service.as_deref() == Some(service));
+    let sides = own.map(|outage| {
+        let side = match outage.side.as_str() {
+            "provider" => Side::Provider,
+            "customer" => Side::Customer,
+            _ => Side::Unknown,
+        };
+        (Span::new(outage.from, outage.to.unwrap_or(stock.span.to)), side)
     });
-    Ok(needed(contract, period, recorded))
+    stock.observed.sides = sides.collect();
+    judge(contract, service, period, &stock.observed, facts).map_err(ReviewError::Faults)
+}
+
+/// Reads all that judging some services in a period looks at: outcomes alone, and whole intervals only of probes of which a
+/// figure is asked.
+fn observe(store: &Store, contract: &Contract, services: &[&str], period: Period) -> Result<Stock, StoreError> {
+    let least = needed(contract, period, []);
+    let of_them = |outage: &Outage| outage.service.as_deref().is_some_and(|of| services.contains(&of));
+    let recorded = store.outages(least.from, least.to)?.into_iter().map(|(_, outage)| outage).filter(of_them);
+    let recorded = recorded.map(|outage| Span::new(outage.from, outage.to.unwrap_or(least.to)));
+    let span = needed(contract, period, recorded);
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    let mut figured: BTreeSet<&str> = BTreeSet::new();
+    for service in services {
+        let members = contract.members_of(service).unwrap_or_default();
+        let probes = members.iter().flat_map(|each| each.probes.iter().map(String::as_str));
+        let sampled = contract.objectives_of(service).filter(|objective| objective.samples());
+        let sampled: BTreeSet<&str> = sampled
+            .flat_map(|objective| &objective.measure)
+            .flat_map(|measure| &measure.probes)
+            .map(String::as_str)
+            .collect();
+        for probe in probes {
+            if sampled.contains(probe) {
+                figured.insert(probe)
+            } else {
+                wanted.insert(probe)
+            };
+        }
+    }
+    wanted.retain(|probe| !figured.contains(probe));
+    let mut all = store.outcomes(&wanted, span.from, span.to)?;
+    for probe in figured {
+        all.insert(probe.to_owned(), store.intervals(probe, span.from, span.to)?);
+    }
+    // Which sends were not made for want of a carrier, this agent's intervals count themselves.
+    let seen = |(probe, intervals)| (probe, Seen { intervals, ..Seen::default() });
+    let observed = Observed { probes: all.into_iter().map(seen).collect(), sides: Vec::new() };
+    let outages = store.outages(span.from, span.to)?.into_iter().map(|(_, outage)| outage).filter(of_them).collect();
+    Ok(Stock { observed, outages, span })
 }

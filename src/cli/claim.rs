@@ -1,4 +1,5 @@
-//! `wanproof claim`: the evidence bundle behind a claim; the collector's own is made by the same code.
+//! `wanproof claim`: what may be claimed and until when, drafts of ticket and letter, the claim's own life, and the evidence
+//! bundle behind it; the collector's own bundle is made by the same code.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,11 +7,18 @@ use std::path::PathBuf;
 use serde_json::json;
 
 #[cfg(feature = "agent")]
+use crate::cli::life::Written;
+#[cfg(feature = "agent")]
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
 use crate::evidence::bundle::{self, Material, Which};
 #[cfg(feature = "agent")]
 use crate::store::keyfile;
+
+#[cfg(feature = "agent")]
+mod desk;
+#[cfg(feature = "agent")]
+use desk::{Paper, Told, Which as WhichClaim};
 
 /// What is claimed.
 #[derive(Clone, Debug, clap::Args)]
@@ -80,6 +88,57 @@ pub struct Args {
 #[cfg(feature = "agent")]
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// What may be claimed, how it stands, and until when
+    List {
+        #[command(flatten)]
+        source: Source,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Draft the trouble ticket for the first outage that has none
+    Ticket {
+        #[command(flatten)]
+        which: WhichClaim,
+        #[command(flatten)]
+        told: Told,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Draft the letter that claims the credit
+    Letter {
+        #[command(flatten)]
+        which: WhichClaim,
+        #[command(flatten)]
+        told: Told,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Record what was done with a claim: submit, acknowledge, accept, accept_partly, reject, credit, reconcile, dispute,
+    /// lapse, waive
+    Move {
+        /// What was done
+        action: String,
+        #[command(flatten)]
+        which: WhichClaim,
+        #[command(flatten)]
+        written: Written,
+        #[command(flatten)]
+        source: Source,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What was done with claims, when, by whom, and by which evidence
+    Log {
+        #[command(flatten)]
+        which: WhichClaim,
+        #[command(flatten)]
+        source: Source,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Write the evidence behind a claim: summaries, receipts, contract, facts, verdict and a report, in one .zip
     Bundle {
         #[command(flatten)]
@@ -95,7 +154,18 @@ enum Command {
 /// Says what could not be done.
 #[cfg(feature = "agent")]
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let Command::Bundle { claimed, source } = &args.command;
+    match &args.command {
+        Command::List { source, json } => desk::list(source, *json),
+        Command::Ticket { which, told, source } => desk::draft(Paper::Ticket, which, told, source),
+        Command::Letter { which, told, source } => desk::draft(Paper::Letter, which, told, source),
+        Command::Move { action, which, written, source, json } => desk::step(action, which, written, source, *json),
+        Command::Log { which, source, json } => desk::log(which, source, *json),
+        Command::Bundle { claimed, source } => write_bundle(claimed, source),
+    }
+}
+
+#[cfg(feature = "agent")]
+fn write_bundle(claimed: &Claimed, source: &Source) -> Result<Exit, Failure> {
     let could = |error: &dyn std::fmt::Display| Failure::Could(error.to_string());
     let store = source.store()?;
     let mut material = Material::default();

@@ -13,7 +13,10 @@ use crate::sla::contract::{self, Section, Written, resolve};
 use crate::sla::{Contract, Fault, facts};
 
 #[cfg(feature = "agent")]
+mod moves;
+#[cfg(feature = "agent")]
 mod replay;
+mod sign;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -57,6 +60,27 @@ enum Action {
         #[arg(long)]
         exit_code: bool,
     },
+    /// Sign a version for one party: its digest, and those of the contracts that it inherits from
+    Sign(sign::Sign),
+    /// Sign what the other party has signed, once it is shown to be the very same
+    Countersign(sign::Countersign),
+    /// Prove that both parties signed this version
+    Signatures(sign::Signatures),
+    /// Record what became of a version, agreement, service, period or right
+    #[cfg(feature = "agent")]
+    Move(moves::Move),
+    /// What was recorded of versions, agreements, services, periods and rights
+    #[cfg(feature = "agent")]
+    Log {
+        /// Only of this contract
+        #[arg(long, value_name = "ID")]
+        contract: Option<String>,
+        #[command(flatten)]
+        source: crate::cli::source::Source,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Judge stored history by another contract or version
     #[cfg(feature = "agent")]
     Replay(replay::Args),
@@ -79,6 +103,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             }
             Ok(if *exit_code && report.is_breached() { Exit::Bad } else { Exit::Done })
         }
+        Action::Sign(args) => sign::sign(args),
+        Action::Countersign(args) => sign::countersign(args),
+        Action::Signatures(args) => sign::signatures(args),
+        #[cfg(feature = "agent")]
+        Action::Move(args) => moves::run(args),
+        #[cfg(feature = "agent")]
+        Action::Log { contract, source, json } => moves::log(contract.as_deref(), source, *json),
         #[cfg(feature = "agent")]
         Action::Replay(args) => replay::run(args, judging(&args.contracts)?.contract),
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use crate::agent::claims::{self, Due};
 use crate::agent::review::{self, Judged, ReviewError};
 use crate::agent::terms::Terms;
 use crate::base::time::{Clock, SystemClock, Wall};
@@ -12,6 +13,7 @@ use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print, verdict};
 use crate::config::agent::AgentConfig;
 use crate::sla::calendar::Period;
+use crate::sla::deadline::Deadline;
 use crate::sla::facts::{self, Facts};
 use crate::sla::report::Report;
 use crate::store::Store;
@@ -72,15 +74,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let given = given(args, now)?;
     let mut reports = Vec::new();
     for Judged { contract, services } in &judged {
-        for service in services {
-            if given.service.as_ref().is_some_and(|only| only != service) {
-                continue;
-            }
-            let period = period.or(given.period).unwrap_or_else(|| review::month_of(contract, now));
-            let report =
-                review::review(&store, contract, service, period, &given.facts).map_err(|error| failure(&error))?;
-            reports.push(report);
-        }
+        let only = |service: &&String| given.service.as_ref().is_none_or(|only| only == *service);
+        let services: Vec<String> = services.iter().filter(only).cloned().collect();
+        let period = period.or(given.period).unwrap_or_else(|| review::month_of(contract, now));
+        let judged = Judged { contract: contract.clone(), services };
+        reports.extend(review::review_all(&store, &judged, period, &given.facts).map_err(|error| failure(&error))?);
     }
     match if args.json { Format::Json } else { args.format } {
         Format::Json => print::json(&json!({"reports": reports}))?,
@@ -122,7 +120,10 @@ fn given(args: &Args, now: Wall) -> Result<Given, Failure> {
 
 /// The contracts, and which of their services are measured here: by the configuration where there is one, else as the
 /// database keeps them.
-fn contracts(store: &Store, config: Option<&AgentConfig>, now: Wall) -> Result<Vec<Judged>, Failure> {
+///
+/// # Errors
+/// When the database cannot be read, or a contract has faults.
+pub fn contracts(store: &Store, config: Option<&AgentConfig>, now: Wall) -> Result<Vec<Judged>, Failure> {
     if let Some(config) = config {
         let kept = store.contract_files().map_err(|error| Failure::Could(error.to_string()))?;
         let terms = Terms::with_received(config, &kept, now).map_err(|faults| Failure::Usage(faults.to_string()))?;
@@ -140,34 +141,19 @@ fn failure(error: &ReviewError) -> Failure {
     }
 }
 
-/// A verdict of the running month.
-#[derive(Clone, Debug)]
-pub struct SoFar {
-    report: Report,
-}
-
-/// The verdicts of the running month, for `status`.
+/// The verdicts of the running month and of those whose time to claim still runs, for `status`.
 ///
 /// # Errors
 /// When the data cannot be read, or a contract has faults.
-pub fn verdicts_so_far(store: &Store, config: Option<&AgentConfig>, now: Wall) -> Result<Vec<SoFar>, Failure> {
-    let facts = Facts { as_of: Some(now), ..Facts::default() };
-    let mut all = Vec::new();
-    for Judged { contract, services } in contracts(store, config, now)? {
-        for service in services {
-            let period = review::month_of(&contract, now);
-            let report = review::review(store, &contract, &service, period, &facts).map_err(|error| failure(&error))?;
-            all.push(SoFar { report });
-        }
-    }
-    Ok(all)
+pub fn due(store: &Store, config: Option<&AgentConfig>, now: Wall) -> Result<Vec<Due>, Failure> {
+    claims::due(store, &contracts(store, config, now)?, now).map_err(|error| failure(&error))
 }
 
-impl SoFar {
-    /// Its objectives as JSON shows them in `status`.
-    #[must_use]
-    pub fn json(&self) -> Vec<Value> {
-        let report = &self.report;
+/// The verdicts of running periods as JSON shows them in `status`.
+#[must_use]
+pub fn so_far(all: &[Due], now: Wall) -> Vec<Value> {
+    let running = all.iter().map(|due| &due.report).filter(|report| report.ends > now);
+    let of_report = |report: &Report| {
         let shown = serde_json::to_value(report).unwrap_or_default();
         let objectives = shown["objectives"].as_array().cloned().unwrap_or_default();
         let verdict = |objective: Value| {
@@ -179,29 +165,70 @@ impl SoFar {
             if objective["provisional"] == json!(true) {
                 verdict["provisional"] = json!(true);
             }
+            if objective["budget"].is_object() {
+                verdict["budget"] = objective["budget"].clone();
+            }
             verdict
         };
-        objectives.into_iter().map(verdict).collect()
-    }
+        objectives.into_iter().map(verdict).collect::<Vec<_>>()
+    };
+    running.flat_map(of_report).collect()
 }
 
-/// Verdicts as a table for people.
+/// The same as a table for people, a period at a time.
 #[must_use]
-pub fn so_far(all: &[SoFar]) -> String {
-    let heading =
-        ["SERVICE", "OBJECTIVE", "PERIOD", "SO FAR", "ACTUAL", "TARGET", "COVERAGE"].map(str::to_owned).to_vec();
+pub fn so_far_text(all: &[Value]) -> String {
+    let heading = ["SERVICE", "OBJECTIVE", "SO FAR", "ACTUAL", "TARGET", "COVERAGE", "LEFT"].map(str::to_owned);
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let rows = all.iter().flat_map(SoFar::json).map(|verdict| {
-        let result = text(&verdict["result"]).replace('_', " ");
-        vec![
-            text(&verdict["service"]),
-            text(&verdict["objective"]),
-            text(&verdict["period"]),
-            result,
-            text(&verdict["actual"]),
-            text(&verdict["target"]),
-            text(&verdict["coverage"]),
-        ]
-    });
-    print::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
+    let periods: std::collections::BTreeSet<String> = all.iter().map(|verdict| text(&verdict["period"])).collect();
+    let mut shown = Vec::new();
+    for period in periods {
+        let rows: Vec<Vec<String>> = all
+            .iter()
+            .filter(|verdict| verdict["period"] == json!(period))
+            .map(|verdict| {
+                let result = text(&verdict["result"]).replace('_', " ");
+                let coverage = text(&verdict["coverage"]);
+                // Three decimals are enough for people.
+                let coverage = coverage.get(..coverage.len().saturating_sub(3)).unwrap_or(&coverage).to_owned();
+                let (actual, target) = (text(&verdict["actual"]), text(&verdict["target"]));
+                let [service, objective] = [&verdict["service"], &verdict["objective"]].map(text);
+                vec![service, objective, result, actual, target, coverage, budget_left(&verdict["budget"])]
+            })
+            .collect();
+        shown.push(format!("{period}, so far\n{}", print::fitted(&heading, &rows)));
+    }
+    shown.join("\n\n")
+}
+
+/// What is left of the downtime that the target allows: `42m 30s`; `-3m 5s` once it is exceeded.
+fn budget_left(budget: &Value) -> String {
+    let Some(text) = budget["left_s"].as_str() else { return "-".to_owned() };
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
+    let seconds = digits.split('.').next().and_then(|whole| whole.parse().ok()).unwrap_or(0);
+    format!("{sign}{}", print::length(std::time::Duration::from_secs(seconds)))
+}
+
+/// What must still be done, the most urgent first.
+#[must_use]
+pub fn deadlines(all: &[Due], now: Wall) -> Vec<(&Due, &Deadline)> {
+    let mut open: Vec<(&Due, &Deadline)> =
+        all.iter().flat_map(|due| due.deadlines(now).map(move |deadline| (due, deadline))).collect();
+    open.sort_by_key(|(_, deadline)| deadline.ends);
+    open
+}
+
+/// The most urgent deadlines for people.
+#[must_use]
+pub fn deadlines_text(all: &[(&Due, &Deadline)], now: Wall) -> String {
+    const SHOWN: usize = 8;
+    let mut text = String::from("deadlines\n");
+    for (_, deadline) in all.iter().take(SHOWN) {
+        print::wrap(&mut text, "  ", "    ", &format!("{} ({}): {}", deadline.by, deadline.left(now), deadline.what));
+    }
+    if all.len() > SHOWN {
+        text.push_str(&format!("  and {} more: wanproof report\n", all.len() - SHOWN));
+    }
+    text.truncate(text.trim_end().len());
+    text
 }

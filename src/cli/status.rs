@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::agent::live::{LiveProbe, Snapshot, coverage};
 use crate::base::time::{Clock, SystemClock, Wall};
-use crate::cli::report::{self, SoFar};
+use crate::cli::report;
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
 use crate::measure::interval::Interval;
@@ -45,7 +45,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let tally = store.tally().map_err(could)?;
     let bytes = store.bytes().map_err(could)?;
     let max_bytes = config.as_ref().map(|config| config.keep.max_bytes);
-    let verdicts = report::verdicts_so_far(&store, config.as_ref(), SystemClock.now().wall)?;
+    let now = SystemClock.now().wall;
+    let due = report::due(&store, config.as_ref(), now)?;
+    let (verdicts, deadlines) = (report::so_far(&due, now), report::deadlines(&due, now));
     if args.json {
         let last_accepted = tally
             .last_accepted
@@ -67,7 +69,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
                 "refused": tally.refused,
             },
             "store": {"bytes": bytes, "max_bytes": max_bytes},
-            "verdicts": verdicts.iter().flat_map(SoFar::json).collect::<Vec<Value>>(),
+            "verdicts": verdicts,
+            "deadlines": deadlines.iter().map(|(due, deadline)| json!({
+                "contract": due.report.contract,
+                "service": due.report.service,
+                "period": due.report.period.to_string(),
+                "deadline": deadline,
+                "left": deadline.left(now),
+            })).collect::<Vec<Value>>(),
         }))?;
         return Ok(Exit::Done);
     }
@@ -76,12 +85,16 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         print::line(format_args!("the last reload was refused, the old configuration holds:\n{fault}"))?;
     }
     print::line(probes(&snapshot.probes))?;
-    for remark in snapshot.probes.iter().flat_map(|probe| remarks(probe, SystemClock.now().wall)) {
+    for remark in snapshot.probes.iter().flat_map(|probe| remarks(probe, now)) {
         print::line(remark)?;
     }
     if !verdicts.is_empty() {
         print::line("")?;
-        print::line(report::so_far(&verdicts))?;
+        print::line(report::so_far_text(&verdicts))?;
+    }
+    if !deadlines.is_empty() {
+        print::line("")?;
+        print::line(report::deadlines_text(&deadlines, now))?;
     }
     print::line("")?;
     print::line(outbox(&tally))?;

@@ -28,12 +28,22 @@ pub enum Typ {
     Contracts,
     /// A collector's keys.
     Keys,
+    /// A party's signature of a version of a contract.
+    ContractSignature,
 }
 
 impl Typ {
     /// Every one.
-    pub const ALL: [Self; 7] =
-        [Self::Summary, Self::Receipt, Self::Enrol, Self::Rotation, Self::Request, Self::Contracts, Self::Keys];
+    pub const ALL: [Self; 8] = [
+        Self::Summary,
+        Self::Receipt,
+        Self::Enrol,
+        Self::Rotation,
+        Self::Request,
+        Self::Contracts,
+        Self::Keys,
+        Self::ContractSignature,
+    ];
 
     /// Its word in the header.
     #[must_use]
@@ -46,6 +56,7 @@ impl Typ {
             Self::Request => "wanproof-request+jws",
             Self::Contracts => "wanproof-contracts+jws",
             Self::Keys => "wanproof-keys+jws",
+            Self::ContractSignature => "wanproof-contract-signature+jws",
         }
     }
 }

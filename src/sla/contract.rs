@@ -124,6 +124,12 @@ pub fn resolve(own: &Written, others: &[Written]) -> Result<Contract, Vec<Fault>
     }
 }
 
+/// The contract's parents, as [`resolve`] finds them, the nearest first.
+#[must_use]
+pub fn parents<'a>(own: &'a Written, others: &'a [Written]) -> Vec<&'a Written> {
+    ancestry(own, others, &Faults::default()).line.split_off(1)
+}
+
 /// The contract and its parents, the nearest first, and the id of the first that was not found.
 struct Ancestry<'a> {
     line: Vec<&'a Written>,

@@ -516,6 +516,12 @@ impl Objective {
         self.services.as_ref().is_none_or(|services| services.iter().any(|id| id == service))
     }
 
+    /// Whether its actual is a figure of samples, for which outcomes alone are not enough.
+    #[must_use]
+    pub fn samples(&self) -> bool {
+        matches!(self.metric, Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos)
+    }
+
     /// Whether its outages come from probes, not from tickets.
     #[must_use]
     pub fn detects(&self) -> bool {

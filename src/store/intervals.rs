@@ -129,7 +129,7 @@ impl Store {
                 interval.rfc3550_max_ns.map(|nanos| i64::try_from(nanos).unwrap_or(i64::MAX)),
                 phases,
             ])?;
-        Ok(())
+        self.sheet_grows_stale(interval.from)
     }
 
     /// The names of all probes that have intervals, in the order of their names.

@@ -1,6 +1,6 @@
 //! The logs of the life cycles: only added to, and only by what the life cycles allow.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use crate::base::time::Wall;
 use crate::sla::lifecycle::{CycleWord, Entry, Refused, Standing, Subject, follow};
@@ -68,6 +68,9 @@ impl Store {
     /// # Errors
     /// When the database fails, or a row cannot be read.
     pub fn life(&self, contract: Option<&str>) -> Result<Vec<(Subject, Entry)>, StoreError> {
+        if !self.has_life()? {
+            return Ok(Vec::new());
+        }
         let mut wanted = self.db.prepare_cached(
             "SELECT id, cycle, contract, service, period, item, action, at_ns, recorded_ns, who, evidence FROM life
              WHERE ?1 IS NULL OR contract = ?1 ORDER BY id",
@@ -90,6 +93,12 @@ impl Store {
             all.push((subject, entry));
         }
         Ok(all)
+    }
+
+    /// A database that an earlier version wrote, and none has opened for writing since, has none.
+    fn has_life(&self) -> Result<bool, StoreError> {
+        let there = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'life'";
+        Ok(self.db.prepare_cached(there)?.query_row([], |_| Ok(())).optional()?.is_some())
     }
 
     /// The kept evidence of this digest.

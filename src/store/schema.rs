@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// Each element brings the database from its place to the next; they are never changed, only added to.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -94,6 +94,7 @@ const MIGRATIONS: [&str; 2] = [
     ) WITHOUT ROWID;
 ",
     LIFE,
+    SHEETS,
 ];
 
 /// The logs of the life cycles. What does not apply to a subject is empty; `paper` is the evidence itself where it is
@@ -119,6 +120,9 @@ const LIFE: &str = "
     CREATE TRIGGER life_is_not_deleted BEFORE DELETE ON life
         BEGIN SELECT RAISE(ABORT, 'the log of a life cycle is only added to'); END;
 ";
+
+/// See sheets.rs; `hour` counts since 1970, and a body that is absent has grown stale.
+const SHEETS: &str = "CREATE TABLE sheet (hour INTEGER PRIMARY KEY, body TEXT)";
 
 /// Sets the connection up for the one writer, and migrates.
 pub fn prepare(db: &Connection) -> Result<(), StoreError> {

@@ -124,12 +124,15 @@ impl<'a> Court<'a> {
         let events: Vec<_> = events.map(|event| (event, Happening::of(event, self.facts.as_of))).collect();
         let recorded = self.observed.map(|observed| observed.sides.as_slice()).unwrap_or_default();
         let known = timeline.known();
+        // What nobody saw up again still lasts.
+        let last_up = timeline.up.hull().map(|hull| hull.to);
         let mut all: Vec<Happening> = Vec::new();
         for span in timeline.down.iter() {
             let common = |other: Span| span.and(other).nanos();
             let side = recorded.iter().filter(|(other, _)| common(*other) > 0).max_by_key(|(other, _)| common(*other));
             let mut seen = Happening {
                 side: side.map_or(Some(Side::Unknown), |(_, side)| Some(*side)),
+                lasts: last_up.is_none_or(|up| up <= span.from),
                 ..Happening::unknown(span)
             };
             for (event, told) in events.iter().filter(|(_, told)| common(told.span) > 0) {
