@@ -4,6 +4,8 @@
 mod accuracy;
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "figures/judge.rs"]
+mod judge;
 #[path = "figures/rate.rs"]
 mod rate;
 #[path = "figures/tools.rs"]
@@ -18,6 +20,8 @@ use clap::Parser;
 enum Figure {
     /// Error of the RTT against the truth, on an idle core and on one shared with two busy loops
     Accuracy(accuracy::Args),
+    /// Judging a period of many services from an edge database of thirteen months
+    Judge(judge::Args),
     /// CPU for each probe, and peak memory
     Weight(weight::Args),
     /// Probes a second without a false loss
@@ -29,6 +33,7 @@ fn main() {
     let words = std::env::args().filter(|word| word != "--bench");
     match Figure::parse_from(words) {
         Figure::Accuracy(args) => accuracy::run(&args),
+        Figure::Judge(args) => judge::run(&args),
         Figure::Weight(args) => weight::run(&args),
         Figure::Rate(args) => rate::run(&args),
     }
