@@ -8,6 +8,8 @@ mod common;
 mod judge;
 #[path = "figures/rate.rs"]
 mod rate;
+#[path = "figures/soak.rs"]
+mod soak;
 #[path = "figures/tools.rs"]
 mod tools;
 #[path = "figures/weight.rs"]
@@ -26,6 +28,8 @@ enum Figure {
     Weight(weight::Args),
     /// Probes a second without a false loss
     Rate(rate::Args),
+    /// Memory over an hour's traffic at sixtyfold speed
+    Soak(soak::Args),
 }
 
 fn main() {
@@ -36,5 +40,6 @@ fn main() {
         Figure::Judge(args) => judge::run(&args),
         Figure::Weight(args) => weight::run(&args),
         Figure::Rate(args) => rate::run(&args),
+        Figure::Soak(args) => soak::run(&args),
     }
 }

@@ -204,6 +204,26 @@ fn icmp_errors_settle_the_probe_that_caused_them_on_raw_sockets() {
 }
 
 #[test]
+fn after_a_run_of_losses_requests_carry_another_identifier() {
+    for sockets in [Sockets::Datagram, Sockets::Raw] {
+        let text = "[[address]]\nat = ['10.99.1.1', 'fd99:1::1']\nlose = ['0-14']\n";
+        let Some(wan) = wan(text, sockets) else { return };
+        let targets = ["10.99.1.1", "fd99:1::1"];
+        let said = Said::by(&wan, &["-c", "40", "-i", "20ms", "-W", "100ms", targets[0], targets[1]]);
+        let truth = wan.end();
+        for target in targets {
+            assert_eq!(said.summaries[target]["outcomes"], "15l25a", "{sockets:?} {target}");
+            let ids: Vec<u16> = truth.echoes(target).iter().map(|line| line.id).collect();
+            let moved = ids.iter().position(|id| *id != ids[0]).unwrap_or_else(|| panic!("{sockets:?}: {ids:?}"));
+            assert!(
+                (10..=20).contains(&moved) && ids[moved..].iter().all(|id| *id == ids[moved]),
+                "{sockets:?}: {ids:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_circuit_is_seen_on_the_wire() {
     let text = r#"
         local = ["10.99.0.2", "10.99.0.3", "fd99::2", "fd99::3"]

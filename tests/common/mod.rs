@@ -21,6 +21,7 @@ pub mod scenario;
 pub mod notify;
 pub mod postgres;
 pub mod process;
+pub mod soak;
 pub mod summaries;
 pub mod truth;
 pub mod wan;
