@@ -11,18 +11,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::process::{PATIENCE, Running};
-use common::wan::skip;
+use common::wan::installed;
 use nix::sys::signal::Signal;
-
-/// Whether a program of Debian's package `prometheus` is installed, which is too large to be installed unasked.
-fn installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
-    if !found {
-        skip(&format!("{program} is not installed (tests/packages prometheus installs it)"));
-    }
-    found
-}
 
 fn agent(dir: &Path) -> (Running, String) {
     // Its port is taken by nobody: it is bound here, and never listens again once it is dropped.
