@@ -102,11 +102,25 @@ async fn what_is_receipted_survives_a_kill_and_is_exported_and_verified() {
     let url = format!("http://{address}");
     let again = ship(&http, &url, all.join("\n")).await;
     assert_eq!(again[..4], said[..], "the receipts that were given are given again");
+    // Another summary of a number that is taken is kept aside, and shown.
+    let mut other = agent.payload(2, Some(&foreign::digest(&all[1])));
+    other["site"] = json!("elsewhere");
+    let other = agent.sign(foreign::SUMMARY, &other);
+    assert_eq!(ship(&http, &url, other.clone()).await[0]["error"]["type"], "urn:wanproof:chain-conflict");
+    let aside = desk.at.path().join("aside").display().to_string();
+    let shown = desk.ask(&["conflicts", "--json", "--export", &aside]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((shown.as_array().unwrap().len(), &shown[0]["seq"]), (1, &json!(2)), "{shown}");
+    assert_eq!((&shown[0]["agent"], &shown[0]["digest"]), (&json!(agent.kid), &json!(foreign::digest(&other))));
+    let file = Path::new(&aside).join(&agent.kid).join(&agent.chain).join(format!("2.{}.jws", foreign::digest(&other)));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), other);
+    let words = String::from_utf8(desk.ask(&["conflicts"]).stdout).unwrap();
+    assert!(words.contains("another summary has this number"), "{words}");
     assert!(running.terminate().success());
 
     let agents = desk.agents();
     assert_eq!((&agents[0]["agent"], &agents[0]["state"]), (&json!(agent.kid), &json!("approved")));
-    assert_eq!((&agents[0]["gaps"], &agents[0]["conflicts"]), (&json!([]), &json!(0)));
+    assert_eq!((&agents[0]["gaps"], &agents[0]["conflicts"]), (&json!([]), &json!(1)));
     let out = desk.at.path().join("out").display().to_string();
     assert!(desk.ask(&["export", &out]).status.success());
     let beside = Path::new(&out).join(&agent.kid).join(&agent.chain);
@@ -120,6 +134,10 @@ async fn what_is_receipted_survives_a_kill_and_is_exported_and_verified() {
     let verified = wanproof(&args).output().unwrap();
     let answer: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!((verified.status.code(), &answer["checked"]["receipts"]), (Some(0), &json!(6)), "{answer}");
+    // Beside what was kept aside it is plain that the agent's key signed two.
+    let both = ["verify", "--key", &path("agent.jwk"), "--key", &path("collector.jwk"), &out, &aside, "--json"];
+    let said = String::from_utf8(wanproof(&both).output().unwrap().stdout).unwrap();
+    assert!(said.contains("number 2 of chain") && said.contains("is there twice, and differs"), "{said}");
 }
 
 #[tokio::test]

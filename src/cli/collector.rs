@@ -10,14 +10,17 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::base::time::{Clock, SystemClock};
+use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::claim::Claimed;
 use crate::cli::{Exit, Failure, print};
 use crate::collector::archive::agents::Standing;
+use crate::collector::archive::conflicts::Conflict;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::{self, CREDENTIAL, Collector, StartError, fleet};
 use crate::config::collector::CollectorConfig;
 use crate::evidence::bundle::Material;
+use crate::evidence::chain::ChainId;
+use crate::evidence::digest::Digest;
 use crate::evidence::key::{Kid, PublicKey, SecretKey};
 use crate::store::keyfile;
 
@@ -60,6 +63,17 @@ enum Command {
         dir: PathBuf,
         #[command(flatten)]
         source: Source,
+    },
+    /// Summaries that did not fit into their chain: a reused number, a wrong link; kept aside as evidence of a fault
+    Conflicts {
+        #[command(flatten)]
+        source: Source,
+        /// Write them as DIR/AGENT/CHAIN/SEQ.DIGEST.jws, beside which `verify` shows what is wrong
+        #[arg(long, value_name = "DIR")]
+        export: Option<PathBuf>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Write the evidence behind a claim: summaries, receipts, contract, facts, verdict and a report, in one .zip
     Bundle {
@@ -126,6 +140,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Approve { agent, source } => set_standing(source, *agent, Standing::Approved)?,
         Command::Revoke { agent, source } => set_standing(source, *agent, Standing::Revoked)?,
         Command::Export { dir, source } => export(source, dir)?,
+        Command::Conflicts { source, export, json } => conflicts(source, export.as_deref(), *json)?,
         Command::Bundle { claimed, agent, source } => return bundle(claimed, *agent, source),
         Command::Key { source, next, json } => key(source, if *next { Which::Next } else { Which::Present }, *json)?,
     }
@@ -237,6 +252,47 @@ fn export(source: &Source, dir: &Path) -> Result<(), Failure> {
         Ok::<(), Failure>(())
     })?;
     print::line(format_args!("{written} summaries with their receipts are in {}", dir.display()))
+}
+
+fn conflicts(source: &Source, export: Option<&Path>, as_json: bool) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        agent: Kid,
+        chain: ChainId,
+        seq: u64,
+        digest: Digest,
+        received: Wall,
+        why: &'a str,
+    }
+    let all = source.archive()?.1.kept_aside()?;
+    if let Some(dir) = export {
+        for Conflict { subject: of, jws, .. } in &all {
+            let beside = dir.join(of.agent.to_string()).join(of.chain.to_string());
+            let path = beside.join(format!("{}.{}.jws", of.seq, of.digest));
+            fs::create_dir_all(&beside)
+                .and_then(|()| fs::write(&path, jws))
+                .map_err(|error| Failure::Could(format!("{} cannot be written: {error}", path.display())))?;
+        }
+    }
+    if as_json {
+        let shown = all.iter().map(|Conflict { subject: of, received, why, .. }| Shown {
+            agent: of.agent,
+            chain: of.chain,
+            seq: of.seq,
+            digest: of.digest,
+            received: *received,
+            why,
+        });
+        return print::json(&shown.collect::<Vec<_>>());
+    }
+    if all.is_empty() {
+        return print::line("none: every summary fitted into its chain");
+    }
+    for Conflict { subject: of, received, why, .. } in &all {
+        print::line(format_args!("number {} of chain {}: {why}", of.seq, of.chain))?;
+        print::line(format_args!("  agent {}, received {}", of.agent, print::instant(*received)))?;
+    }
+    print::line("two agents with one key write so, or one whose database was put back: see docs/operations.md")
 }
 
 fn bundle(claimed: &Claimed, agent: Option<Kid>, source: &Source) -> Result<Exit, Failure> {

@@ -37,6 +37,7 @@ use crate::evidence::key::Kid;
 
 pub mod accept;
 pub mod agents;
+pub mod conflicts;
 mod db;
 pub mod gaps;
 pub mod packed;
