@@ -1,7 +1,5 @@
 //! The units, as systemd itself judges how tightly they hold the programs in.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
-
 mod common;
 
 use std::path::Path;
