@@ -52,7 +52,6 @@ pub mod review;
 pub mod shipper;
 pub mod summariser;
 pub mod terms;
-mod web;
 
 /// A summary's span where no collector says another.
 const EVERY: Duration = Duration::from_secs(300);

@@ -20,9 +20,10 @@ use crate::collector::archive::accept::{Accepted, Arrival};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::body::{EXPANDED, Encoding, Type};
-use crate::collector::fleet::AgentView;
+use crate::collector::desk::agreements::Book;
 use crate::collector::ingest::{Examined, KeyCache};
 use crate::collector::limits::{Brings, Limiter};
+use crate::collector::metrics::Metrics;
 use crate::collector::writer::{NotWritten, Writer};
 use crate::config::collector::{CollectorConfig, Database, Enrolment, Rate};
 use crate::evidence::digest::Digest;
@@ -33,16 +34,26 @@ use crate::evidence::request::{self, Asked, NotGranted};
 use crate::evidence::{answer, request::Request};
 use crate::store::keyfile::{self, KeyFault};
 
+pub mod alerts;
+pub mod api;
 pub mod archive;
 pub mod body;
 mod contracts;
+pub mod desk;
 pub mod door;
 pub mod enrolment;
 pub mod fleet;
+pub mod folding;
 mod http;
 mod ingest;
 mod limits;
 pub mod loopback;
+pub mod metrics;
+pub mod missing;
+mod operators;
+pub mod rounds;
+pub mod statement;
+pub mod verdicts;
 mod writer;
 
 pub use contracts::all as all_contracts;
@@ -131,6 +142,7 @@ pub struct Collector {
     processors: Arc<Semaphore>,
     limiter: Limiter,
     keys: KeyCache,
+    metrics: Metrics,
     /// The requests that were granted, until they expire.
     granted: Mutex<HashMap<(Kid, String), i64>>,
 }
@@ -160,6 +172,7 @@ impl Collector {
             processors: Arc::new(Semaphore::new(processors)),
             limiter: Limiter::default(),
             keys: KeyCache::default(),
+            metrics: Metrics::default(),
             granted: Mutex::default(),
         }))
     }
@@ -268,6 +281,10 @@ impl Collector {
             self.limiter.give_back(agent, Brings::New, rate);
             self.count(agent, Brings::Stored, rate)?;
         }
+        for (_, said) in &results {
+            let kind = said.as_ref().err().and_then(Problem::kind);
+            self.metrics.summary(if said.is_ok() { "receipt" } else { kind.map_or("other", Kind::word) });
+        }
         Ok(results.into_iter().map(|(digest, said)| result_line(digest, said)).collect())
     }
 
@@ -350,13 +367,7 @@ impl Collector {
         self.read(move |archive| {
             let asked = Asked { collector: collector.key.kid(), method: &method, path: &path };
             let site = collector.admit(archive, bearer.as_bytes(), asked)?;
-            let contracts = match &collector.config().contracts_dir {
-                Some(directory) => contracts::of_site(directory, &site).map_err(|error| {
-                    tracing::error!(directory = %directory.display(), "the contracts cannot be read: {error}");
-                    Fault::busy("the contracts cannot be read")
-                })?,
-                None => Vec::new(),
-            };
+            let contracts = Book::load(archive, collector.config().contracts_dir.as_deref())?.of_site(&site);
             Ok(answer::sign_contracts(contracts, &collector.key))
         })
         .await
@@ -393,54 +404,6 @@ impl Collector {
             return Err(Problem::new(Kind::Unauthorized, "its jti was used before").into());
         }
         Ok(known.site)
-    }
-
-    /// Whether a token is the operator's.
-    async fn admit_operator(self: &Arc<Self>, token: &str) -> Result<(), Fault> {
-        let refused = || Fault::from(Problem::new(Kind::Unauthorized, "this is not the operator's token"));
-        let file = self.config().admin_token.clone().ok_or_else(refused)?;
-        let given = Digest::of(token.as_bytes());
-        self.read(move |_| match std::fs::read_to_string(&file) {
-            // Digests are compared, so the time it takes tells nothing of the token.
-            Ok(text) if !text.trim().is_empty() && Digest::of(text.trim().as_bytes()) == given => Ok(()),
-            Ok(_) => Err(refused()),
-            Err(error) => {
-                tracing::error!(file = %file.display(), "the operator's token cannot be read: {error}");
-                Err(refused())
-            }
-        })
-        .await
-    }
-
-    /// The agents as an operator sees them, as JSON.
-    async fn agents(self: &Arc<Self>) -> Result<String, Fault> {
-        let silent_after = self.config().alerts.silent_after;
-        self.read(move |archive| {
-            let now = SystemClock.now().wall;
-            let all: Vec<AgentView> =
-                archive.agents()?.into_iter().map(|row| fleet::view(row, silent_after, now)).collect();
-            Ok(json(&all))
-        })
-        .await
-    }
-
-    async fn approve(&self, agent: &str) -> Result<(), Fault> {
-        self.set_standing(agent, Standing::Approved).await
-    }
-
-    async fn revoke(&self, agent: &str) -> Result<(), Fault> {
-        self.set_standing(agent, Standing::Revoked).await
-    }
-
-    async fn set_standing(&self, agent: &str, standing: Standing) -> Result<(), Fault> {
-        let unknown = || Fault::from(Problem::new(Kind::NotFound, "there is no such agent, or it was revoked"));
-        let agent: Kid = agent.parse().map_err(|_| unknown())?;
-        if self.writer()?.write(move |archive| archive.set_standing(agent, standing)).await? {
-            tracing::info!(%agent, state = standing.word(), "an operator changed an agent's state");
-            Ok(())
-        } else {
-            Err(unknown())
-        }
     }
 
     /// Whether it can work: the database answers, and can be written.
@@ -545,6 +508,8 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let door = door::Door::new(listener, collector.tls.subscribe());
     let (stopping, mut stopped) = watch::channel(false);
+    let rounds = tokio::spawn(rounds::run(Arc::clone(&collector), stopped.clone()));
+    let renewing = tokio::spawn(operators::renew_certificates(Arc::clone(&collector), stopped.clone()));
     let graceful = async move {
         stop.await;
         let _ = stopping.send(true);
@@ -554,8 +519,14 @@ pub async fn serve(
         let _ = stopped.wait_for(|&stopped| stopped).await;
         tokio::time::sleep(LAST_ORDERS).await;
     };
-    tokio::select! {
+    let served = tokio::select! {
         served = served => served,
         () = last_orders => Ok(()),
+    };
+    renewing.abort();
+    // The round that is under way ends at its next step; what it has not written yet, the next one works out again.
+    if tokio::time::timeout(LAST_ORDERS, rounds).await.is_err() {
+        tracing::warn!("the last round was broken off");
     }
+    served
 }

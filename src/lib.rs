@@ -25,7 +25,7 @@ pub mod store;
 pub mod agent;
 #[cfg(feature = "collector")]
 pub mod collector;
-#[cfg(feature = "agent")]
+#[cfg(any(feature = "agent", feature = "collector"))]
 pub mod net;
 
 /// Name and version, as summaries and requests carry them.

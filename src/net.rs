@@ -1,10 +1,20 @@
 //! The sockets, and what this host says of its links and its clock.
 
+#[cfg(feature = "agent")]
 pub mod alarm;
+#[cfg(feature = "agent")]
 pub mod clock;
+#[cfg(feature = "agent")]
 pub mod icmp;
+#[cfg(feature = "agent")]
 pub mod link;
+pub mod page;
+#[cfg(feature = "agent")]
 pub mod requests;
+#[cfg(feature = "agent")]
 pub mod resolve;
+#[cfg(feature = "agent")]
 pub mod socket;
+#[cfg(feature = "agent")]
 pub mod trace;
+pub mod web;

@@ -216,6 +216,127 @@ async fn tls_is_spoken_and_the_configuration_is_read_again() {
     assert!(tokio::task::spawn_blocking(move || running.terminate()).await.unwrap().success());
 }
 
+#[tokio::test]
+async fn a_renewed_certificate_is_spoken_without_being_told() {
+    let desk = Desk::new("");
+    let put = |name: &str, text: &str| std::fs::write(desk.at.path().join(name), text).unwrap();
+    let certify = || rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let first = certify();
+    put("cert.pem", &first.cert.pem());
+    put("key.pem", &first.signing_key.serialize_pem());
+    desk.configure("127.0.0.1:0", "[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[enrolment]\nmode = \"open\"\n");
+    let (running, address) = desk.serve();
+    let mut running = running;
+    let healthy = async |pem: &str| {
+        let http = client(Some(pem));
+        http.get(format!("https://{address}/healthz")).send().await.is_ok_and(|answer| answer.status() == 200)
+    };
+    assert!(healthy(&first.cert.pem()).await);
+    // The certificate alone does not go with the old key: it is told, and the old pair goes on.
+    let second = certify();
+    put("cert.pem", &second.cert.pem());
+    let mut running = tokio::task::spawn_blocking(move || {
+        running.says("the certificate changed, and the old one is kept");
+        running
+    })
+    .await
+    .unwrap();
+    assert!(healthy(&first.cert.pem()).await);
+    put("key.pem", &second.signing_key.serialize_pem());
+    let running = tokio::task::spawn_blocking(move || {
+        running.says("the certificate was renewed");
+        running
+    })
+    .await
+    .unwrap();
+    assert!(healthy(&second.cert.pem()).await && !healthy(&first.cert.pem()).await);
+    let mut running = running;
+    assert!(tokio::task::spawn_blocking(move || running.terminate()).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_backup_is_made_while_it_works_and_another_collector_goes_on_from_it() {
+    let desk = Desk::new("[enrolment]\nmode = \"open\"\n");
+    let (mut running, address) = desk.serve();
+    let (http, url) = (client(None), format!("http://{address}"));
+    let agent = Foreign::new();
+    assert_eq!(enrol(&http, &url, &agent, None).await["state"], "approved");
+    let all = agent.summaries(50);
+    let before = ship(&http, &url, all[..20].join("\n")).await;
+    // It goes on shipping while the copy is made.
+    let dir = desk.at.path().join("backup").display().to_string();
+    let (copied, said) = tokio::join!(
+        tokio::task::spawn_blocking({
+            let (config, dir) = (desk.config(), dir.clone());
+            move || wanproof(&["collector", "backup", &dir, "--config", &config]).output().unwrap()
+        }),
+        async {
+            let mut said = Vec::new();
+            for jws in &all[20..] {
+                said.extend(ship(&http, &url, jws.clone()).await);
+            }
+            said
+        }
+    );
+    let copied = copied.unwrap();
+    assert!(copied.status.success(), "{copied:?}");
+    assert!(said.iter().all(|line| line["receipt"].is_string()));
+    assert!(running.terminate().success());
+    let again = desk.ask(&["backup", &dir]);
+    assert_eq!(again.status.code(), Some(3), "a backup overwrites nothing: {again:?}");
+
+    let restored = Desk::new("[enrolment]\nmode = \"open\"\n");
+    std::fs::create_dir(restored.at.path().join("data")).unwrap();
+    std::fs::copy(format!("{dir}/collector.db"), restored.at.path().join("data/collector.db")).unwrap();
+    std::fs::copy(format!("{dir}/collector.key"), restored.at.path().join("collector.key")).unwrap();
+    let (mut running, address) = restored.serve();
+    let url = format!("http://{address}");
+    assert!(restored.agents()[0]["last"]["seq"].as_u64().unwrap() >= 19);
+    assert_eq!(ship(&http, &url, all[..20].join("\n")).await, before, "the receipts are the same");
+    let rest = ship(&http, &url, all[20..].join("\n")).await;
+    assert!(rest.iter().all(|line| line["receipt"].is_string()));
+    assert_eq!(restored.agents()[0]["last"]["seq"], 49);
+    assert!(running.terminate().success());
+}
+
+#[test]
+fn operators_do_by_command_what_the_api_does() {
+    let desk = Desk::new("[enrolment]\nmode = \"open\"\n");
+    let (mut running, _) = desk.serve();
+    let done = |args: &[&str]| {
+        let output = desk.ask(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(done(&["contracts"]).contains("there is no contract yet"));
+    let file = desk.at.path().join("fleet.toml");
+    std::fs::write(&file, include_str!("fleet/contract.toml")).unwrap();
+    let file = file.display().to_string();
+    assert!(done(&["contracts", "import", &file]).contains("contracts move propose FLEET 1"));
+    let early = desk.ask(&["contracts", "move", "take_effect", "FLEET", "1"]);
+    let said = String::from_utf8(early.stderr).unwrap();
+    assert!(early.status.code() == Some(3) && said.contains("a version that is draft cannot take_effect"), "{said}");
+    for action in ["propose", "sign", "take_effect"] {
+        done(&["contracts", "move", action, "FLEET", "1", "--at", "2026-02-01T00:00:00Z"]);
+    }
+    let all: Value = serde_json::from_str(&done(&["contracts", "--json"])).unwrap();
+    assert_eq!((&all[0]["state"], &all[0]["in_force_from"]), (&json!("in_force"), &json!("2026-02-01T00:00:00Z")));
+    std::fs::write(&file, "[agreement").unwrap();
+    assert_eq!(desk.ask(&["contracts", "import", &file]).status.code(), Some(2));
+
+    std::fs::write(&file, r#"{"events": [{"from": "2026-11-03T01:00:00Z", "to": "2026-11-03T02:00:00Z"}]}"#).unwrap();
+    assert!(done(&["facts", "provider", "FLEET", "ckt-1", &file]).starts_with("1 events of ckt-1 are here"));
+    assert_eq!(desk.ask(&["facts", "provider", "FLEET", "ckt-9", &file]).status.code(), Some(3));
+    let token = done(&["tokens", "make", "grafana"]);
+    assert!(token.trim().len() >= 43 && done(&["tokens"]).contains("grafana  read"));
+    done(&["tokens", "revoke", "grafana"]);
+    assert!(done(&["findings"]).contains("nothing is missing"));
+    assert!(done(&["claims"]).contains("no verdict earned a credit yet"));
+    let unknown = desk.ask(&["label", "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "region=north"]);
+    assert_eq!(unknown.status.code(), Some(3), "{unknown:?}");
+    assert!(running.terminate().success());
+}
+
 #[test]
 fn what_cannot_work_is_refused_before_anything_is_made() {
     let desk = Desk::new("");

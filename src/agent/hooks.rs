@@ -17,8 +17,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use crate::agent::web;
 use crate::config::agent as config;
+use crate::net::web;
 use crate::store::outages::{Outage, Shown};
 
 /// Outages that may wait for one hook.

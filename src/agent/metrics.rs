@@ -26,10 +26,7 @@ use crate::agent::live::Live;
 use crate::agent::recorder::Recorder;
 use crate::measure::event::Event;
 use crate::measure::outcome::Outcome;
-
-mod page;
-
-use page::{Form, Kind, Page, Spread};
+use crate::net::page::{Form, Kind, Page, Spread};
 
 /// Guests at one time; more wait at the door.
 const GUESTS: usize = 8;

@@ -16,6 +16,7 @@ use crate::cli::{Exit, Failure, print};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::conflicts::Conflict;
 use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::desk::sites;
 use crate::collector::{self, CREDENTIAL, Collector, StartError, fleet};
 use crate::config::collector::CollectorConfig;
 use crate::evidence::bundle::Material;
@@ -23,6 +24,8 @@ use crate::evidence::chain::ChainId;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::{Kid, PublicKey, SecretKey};
 use crate::store::keyfile;
+
+mod operate;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -54,6 +57,27 @@ enum Command {
     Revoke {
         /// The agent: its identifier, as `collector agents` shows it
         agent: Kid,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Put an agent to a site, or label it: what its contracts are handed out by, what you sort by
+    Label(operate::Label),
+    /// Contracts: imported, checked, proposed, signed, in force, amended, ended
+    Contracts(operate::Contracts),
+    /// Facts about a service: the customer's tickets and exclusions, or the provider's own outage log
+    Facts(operate::FactsArgs),
+    /// The fleet's verdicts of a month, by service, site, contract, provider or level
+    Report(operate::Report),
+    /// Claims: how each stands, how long there is left; rights to terminate, duties, invoices
+    Claims(operate::Claims),
+    /// What is missing or wrong now: silent agents, gaps, conflicts, clocks, outdated contracts, deadlines
+    Findings(operate::Listing),
+    /// Tokens of the API
+    Tokens(operate::Tokens),
+    /// Write a whole copy of database and key into a new directory, while the collector works
+    Backup {
+        /// The directory; it must not be there yet
+        dir: PathBuf,
         #[command(flatten)]
         source: Source,
     },
@@ -98,10 +122,10 @@ enum Command {
     },
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct Source {
     /// The collector's configuration
-    #[arg(long, value_name = "FILE", default_value = "/etc/wanproof/collector.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/wanproof/collector.toml")]
     config: PathBuf,
 }
 
@@ -139,6 +163,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Agents { source, json } => agents(source, *json)?,
         Command::Approve { agent, source } => set_standing(source, *agent, Standing::Approved)?,
         Command::Revoke { agent, source } => set_standing(source, *agent, Standing::Revoked)?,
+        Command::Label(args) => operate::label(args)?,
+        Command::Contracts(args) => operate::contracts(args)?,
+        Command::Facts(args) => operate::import_facts(args)?,
+        Command::Report(args) => return operate::report(args),
+        Command::Claims(args) => operate::claims(args)?,
+        Command::Findings(args) => return operate::findings(args),
+        Command::Tokens(args) => operate::tokens(args)?,
+        Command::Backup { dir, source } => operate::backup(source, dir)?,
         Command::Export { dir, source } => export(source, dir)?,
         Command::Conflicts { source, export, json } => conflicts(source, export.as_deref(), *json)?,
         Command::Bundle { claimed, agent, source } => return bundle(claimed, *agent, source),
@@ -204,8 +236,7 @@ fn reload(source: &Source, collector: &Collector) {
 fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
     let (config, archive) = source.archive()?;
     let now = SystemClock.now().wall;
-    let rows = archive.agents()?;
-    let all: Vec<_> = rows.into_iter().map(|row| fleet::view(row, config.alerts.silent_after, now)).collect();
+    let all = fleet::all(&archive, config.alerts.silent_after, now)?;
     if as_json {
         return print::json(&all);
     }
@@ -230,12 +261,8 @@ fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
 
 fn set_standing(source: &Source, agent: Kid, standing: Standing) -> Result<(), Failure> {
     let (_, mut archive) = source.archive()?;
-    if archive.write(|archive| archive.set_standing(agent, standing))? {
-        return print::line(format_args!("{agent} is {}", standing.word()));
-    }
-    Err(Failure::Could(format!(
-        "{agent} is not enrolled here, or was revoked, which is for good: `wanproof collector agents` shows who is"
-    )))
+    archive.write(|archive| sites::set_standing(archive, agent, standing, &operate::hand()))?;
+    print::line(format_args!("{agent} is {}", standing.word()))
 }
 
 fn export(source: &Source, dir: &Path) -> Result<(), Failure> {

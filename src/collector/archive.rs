@@ -37,9 +37,12 @@ use crate::evidence::key::Kid;
 
 pub mod accept;
 pub mod agents;
+mod backup;
 pub mod conflicts;
 mod db;
+pub mod folds;
 pub mod gaps;
+pub mod ledger;
 pub mod packed;
 mod parts;
 mod postgres;

@@ -1,4 +1,4 @@
-//! The contracts that are handed to agents: those of a directory that concern a site, with those above them.
+//! The contracts that are handed to agents: those that concern a site, with those above them; and the files of a directory.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,13 +16,11 @@ struct Filed {
     sites: BTreeSet<String>,
 }
 
-/// The contracts that concern a site, by identifier and version: every version of each that names the site, and of those that they
-/// name as parents. A file that cannot be read is told in the log, and left out.
-///
-/// # Errors
-/// When the directory cannot be read.
-pub fn of_site(directory: &Path, site: &str) -> std::io::Result<Vec<ContractText>> {
-    let all = all_filed(directory)?;
+/// Of some contracts, those that concern a site, by identifier and version: every version of each that names the site, and of those
+/// that they name as parents. What cannot be read is left out.
+#[must_use]
+pub fn concerning(texts: Vec<String>, site: &str) -> Vec<ContractText> {
+    let all: Vec<Filed> = texts.into_iter().filter_map(|text| filed(text).ok()).collect();
     let mut wanted: BTreeSet<String> =
         all.iter().filter(|filed| filed.sites.contains(site)).map(|filed| filed.text.id.clone()).collect();
     // Upwards, until nothing new comes; a circle ends as well.
@@ -38,7 +36,7 @@ pub fn of_site(directory: &Path, site: &str) -> std::io::Result<Vec<ContractText
     let mut chosen: Vec<ContractText> =
         all.into_iter().filter(|filed| wanted.contains(&filed.text.id)).map(|filed| filed.text).collect();
     chosen.sort_by(|one, two| (&one.id, one.version, &one.sha256).cmp(&(&two.id, two.version, &two.sha256)));
-    Ok(chosen)
+    chosen
 }
 
 /// The contracts of a directory: identifier, version and text of each.
@@ -94,7 +92,8 @@ mod tests {
         put("broken.toml", "[agreement");
         put("notes.txt", "no contract");
         let names = |site: &str| {
-            let all = of_site(at.path(), site).unwrap();
+            let texts = all(at.path()).unwrap().into_iter().map(|(.., toml)| toml).collect();
+            let all = concerning(texts, site);
             all.iter().map(|each| format!("{}{}", each.id, each.version)).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(names("leeds"), "A1 A2 M1");

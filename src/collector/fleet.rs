@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::base::time::Wall;
 use crate::collector::archive::summaries::AgentRow;
+use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::desk::sites::{self, Labels};
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::{Kid, PublicKey};
 
@@ -15,9 +18,10 @@ const SPAN: Duration = Duration::from_secs(300);
 const GRACE: Duration = Duration::from_secs(60);
 
 /// An agent, as `wanproof collector agents --json` and the API give it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AgentView {
     /// The agent.
+    #[schema(value_type = String)]
     pub agent: Kid,
     /// Its site.
     pub site: String,
@@ -31,25 +35,31 @@ pub struct AgentView {
     pub conflicts: u64,
     /// Whether it should have been heard of.
     pub silent: bool,
-    /// Its public keys, the first one first.
+    /// Its public keys, the first one first, as JWK.
+    #[schema(value_type = Vec<Object>)]
     pub keys: Vec<PublicKey>,
+    /// What an operator sorts it by.
+    pub labels: Labels,
 }
 
 /// The last summary that was received of an agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LastView {
     /// Its chain.
+    #[schema(value_type = String)]
     pub chain: ChainId,
     /// Its number.
     pub seq: u64,
     /// When it was received.
+    #[schema(value_type = String, format = DateTime)]
     pub received: Wall,
 }
 
 /// Numbers that are missing, both ends included.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct GapView {
     /// The chain.
+    #[schema(value_type = String)]
     pub chain: ChainId,
     /// The first that is missing.
     pub from_seq: u64,
@@ -81,5 +91,19 @@ pub fn view(row: AgentRow, silent_after: u32, now: Wall) -> AgentView {
         conflicts: row.conflicts,
         silent,
         keys: row.keys,
+        labels: Labels::new(),
     }
+}
+
+/// Every agent as an operator sees it, by site.
+///
+/// # Errors
+/// When the database fails.
+pub fn all(archive: &Archive, silent_after: u32, now: Wall) -> Result<Vec<AgentView>, ArchiveError> {
+    let mut labels = sites::all_labels(archive)?;
+    let views = archive.agents()?.into_iter().map(|row| {
+        let labels = labels.remove(&row.agent.to_string()).unwrap_or_default();
+        AgentView { labels, ..view(row, silent_after, now) }
+    });
+    Ok(views.collect())
 }

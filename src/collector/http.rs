@@ -1,23 +1,27 @@
 //! The URL map on one page, and what each address does.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::{Path, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
+use crate::collector::api::ask::Reader;
 use crate::collector::body::{Encoding, Type};
-use crate::collector::{Collector, Fault};
+use crate::collector::{Collector, Fault, api};
 use crate::evidence::enrol;
 use crate::evidence::problem::{Kind, Problem};
+use crate::net::page::Form;
 
 /// A body is given so long to arrive.
 const BODY_TIME: Duration = Duration::from_secs(120);
@@ -29,16 +33,46 @@ pub fn router(collector: Arc<Collector>) -> Router {
         .route("/v1/enrol", post(enrol_agent))
         .route("/v1/keys", get(keys))
         .route("/v1/contracts", get(contracts))
-        .route("/v1/agents", get(agents))
-        .route("/v1/agents/{agent}/approve", post(approve))
-        .route("/v1/agents/{agent}/revoke", post(revoke))
+        .merge(api::router())
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .fallback(async || Fault::from(Problem::new(Kind::NotFound, "there is nothing of this name here")))
         .method_not_allowed_fallback(async || {
             Fault::from(Problem::new(Kind::NotAllowed, "this address takes another method"))
         })
+        .layer(middleware::from_fn_with_state(Arc::clone(&collector), counted))
         .with_state(collector)
+}
+
+/// Counts a request, and answers one whose address holds what no name does.
+async fn counted(State(collector): State<Arc<Collector>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let address = request.extensions().get::<MatchedPath>().map_or("other", |path| known(path.as_str()));
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let response = if uri.path_and_query().is_some_and(|all| all.as_str().contains("%00")) {
+        Fault::from(Problem::new(Kind::Malformed, "an address holds no zero bytes")).into_response()
+    } else {
+        next.run(request).await
+    };
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    collector.metrics.request(address, status, took);
+    tracing::debug!(%method, path = uri.path(), status, took_ms = took.as_millis(), "a request was answered");
+    response
+}
+
+/// An address of the URL map, kept for good: there are only so many.
+fn known(address: &str) -> &'static str {
+    static ALL: OnceLock<Mutex<BTreeSet<&'static str>>> = OnceLock::new();
+    let mut all = ALL.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    match all.get(address) {
+        Some(known) => known,
+        None => {
+            let kept: &'static str = Box::leak(address.to_owned().into_boxed_str());
+            all.insert(kept);
+            kept
+        }
+    }
 }
 
 async fn summaries(State(collector): State<Arc<Collector>>, request: Request) -> Result<Response, Fault> {
@@ -70,37 +104,23 @@ async fn contracts(State(collector): State<Arc<Collector>>, request: Request) ->
     Ok(answered("application/jose", answer))
 }
 
-async fn agents(State(collector): State<Arc<Collector>>, headers: HeaderMap) -> Result<Response, Fault> {
-    collector.admit_operator(bearer(&headers)?).await?;
-    Ok(answered("application/json", collector.agents().await?))
-}
-
-async fn approve(
-    State(collector): State<Arc<Collector>>,
-    Path(agent): Path<String>,
-    headers: HeaderMap,
-) -> Result<StatusCode, Fault> {
-    collector.admit_operator(bearer(&headers)?).await?;
-    collector.approve(&agent).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn revoke(
-    State(collector): State<Arc<Collector>>,
-    Path(agent): Path<String>,
-    headers: HeaderMap,
-) -> Result<StatusCode, Fault> {
-    collector.admit_operator(bearer(&headers)?).await?;
-    collector.revoke(&agent).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
 async fn ready(State(collector): State<Arc<Collector>>) -> Result<&'static str, Fault> {
     collector.ready().await?;
     Ok("ready\n")
 }
 
-fn answered(of: &'static str, body: impl Into<Body>) -> Response {
+async fn metrics(State(collector): State<Arc<Collector>>, _: Reader, headers: HeaderMap) -> Result<Response, Fault> {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let form = Form::wanted(accept);
+    Ok(answered(form.content_type(), collector.metrics_page(form).await?))
+}
+
+/// A value as JSON.
+pub(super) fn text(value: &impl serde::Serialize) -> String {
+    super::json(value)
+}
+
+pub(super) fn answered(of: &'static str, body: impl Into<Body>) -> Response {
     let headers: [(HeaderName, &'static str); 2] = [(CONTENT_TYPE, of), (CACHE_CONTROL, "no-store")];
     (headers, body.into()).into_response()
 }
@@ -114,7 +134,7 @@ fn length(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// The token of an Authorization header (RFC 6750).
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = value.and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
@@ -124,7 +144,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 }
 
 /// Reads a body, as long as it is within its limit and comes in time.
-async fn read(mut body: Body, headers: &HeaderMap, limit: usize) -> Result<Vec<u8>, Fault> {
+pub(super) async fn read(mut body: Body, headers: &HeaderMap, limit: usize) -> Result<Vec<u8>, Fault> {
     let large = || Fault::from(Problem::new(Kind::TooLarge, format_args!("a body is at most {limit} bytes")));
     let expected = length(headers).unwrap_or(0);
     if expected > limit {

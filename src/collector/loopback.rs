@@ -57,7 +57,7 @@ fn config(dir: &Path, listen: SocketAddr, tokens: std::path::PathBuf) -> Collect
         enrolment: Enrolment::Token(tokens),
         admin_token: None,
         limits: Limits { body: 4 * 1024 * 1024, per_agent: Rate { count: 600, per: Duration::from_secs(60) } },
-        alerts: Alerts { silent_after: 3, webhook: None },
+        alerts: Alerts::default(),
     }
 }
 

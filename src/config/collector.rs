@@ -131,8 +131,50 @@ pub struct Rate {
 pub struct Alerts {
     /// How many summaries an agent may miss before it counts as silent.
     pub silent_after: u32,
+    /// What ends before it lasted so long is not told.
+    pub hold: Duration,
+    /// So many days before its last one a claim's deadline is near.
+    pub claim_days: u32,
     /// Where it is told.
     pub webhook: Option<String>,
+    /// Who is told by e-mail.
+    pub mail: Option<Mail>,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self { silent_after: 3, hold: Duration::from_secs(60), claim_days: 7, webhook: None, mail: None }
+    }
+}
+
+/// How e-mail is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// The mail server's name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the way to it is protected.
+    pub security: MailSecurity,
+    /// The authority that vouches for it (PEM), instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// The user that is logged in, and the file that holds its password.
+    pub login: Option<(String, PathBuf)>,
+    /// Who sends.
+    pub from: String,
+    /// Who is told.
+    pub to: Vec<String>,
+}
+
+/// How the way to a mail server is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailSecurity {
+    /// TLS from the first byte (RFC 8314).
+    Tls,
+    /// TLS after STARTTLS, or nothing is sent (RFC 3207).
+    StartTls,
+    /// In the clear: only to this host itself.
+    None,
 }
 
 /// The most that a body may be, by the wire format.
@@ -195,8 +237,8 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
         None => Limits { body: BODY, per_agent: Rate { count: 60, per: Duration::from_secs(60) } },
     };
     let alerts = match root.section("alerts") {
-        Some(section) => alerts(&section),
-        None => Alerts { silent_after: 3, webhook: None },
+        Some(section) => alerts(&section, beside),
+        None => Some(Alerts::default()),
     };
     Some(CollectorConfig {
         listen: listen?,
@@ -214,7 +256,7 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
             None => None,
         },
         limits,
-        alerts,
+        alerts: alerts?,
     })
 }
 
@@ -293,19 +335,75 @@ fn rate(text: &str) -> Option<Rate> {
     Some(Rate { count, per: Duration::from_secs(per) })
 }
 
-fn alerts(section: &Section<'_>) -> Alerts {
-    let expected = "a whole number from 1 to 1000, such as \"3\"";
-    let silent_after = section.word_or_number("silent_after", expected, |written| {
+fn alerts(section: &Section<'_>, beside: &Path) -> Option<Alerts> {
+    let standard = Alerts::default();
+    let silent_after = number(section, "silent_after", 1..=1000).unwrap_or(standard.silent_after);
+    let claim_days = number(section, "claim_days", 0..=366).unwrap_or(standard.claim_days);
+    let hold = section.duration("hold", Duration::ZERO..=Duration::from_secs(86_400)).unwrap_or(standard.hold);
+    let webhook = section.parsed("webhook", "an address that begins with https:// or http://", |text| {
+        (text.starts_with("https://") || text.starts_with("http://")).then(|| text.to_owned())
+    });
+    let mail = match section.section("mail") {
+        Some(section) => Some(mail(&section, beside)?),
+        None => None,
+    };
+    Some(Alerts { silent_after, hold, claim_days, webhook, mail })
+}
+
+/// A whole number, written as one or in quotes.
+fn number<'a>(section: &Section<'a>, key: &'a str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
+    let expected = format!("a whole number from {} to {}, such as \"3\"", range.start(), range.end());
+    section.word_or_number(key, &expected, |written| {
         let number = match written {
             Ok(text) => text.parse().ok()?,
             Err(number) => number,
         };
-        u32::try_from(number).ok().filter(|number| (1..=1000).contains(number))
+        u32::try_from(number).ok().filter(|number| range.contains(number))
+    })
+}
+
+fn mail(section: &Section<'_>, beside: &Path) -> Option<Mail> {
+    let kinds = [("tls", MailSecurity::Tls), ("starttls", MailSecurity::StartTls), ("none", MailSecurity::None)];
+    let security =
+        section.one_of("security", &kinds).or_else(|| (!section.has("security")).then_some(MailSecurity::Tls));
+    let server = section.needed_text("server").and_then(|server| {
+        let read = server.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse::<u16>().ok()?)));
+        if read.is_none() {
+            section.fault(format_args!("server = {server:?} is not right: expected \"smtp.example.net:465\""));
+        }
+        read
     });
-    let webhook = section.parsed("webhook", "an address that begins with https:// or http://", |text| {
-        (text.starts_with("https://") || text.starts_with("http://")).then(|| text.to_owned())
+    if let (Some((host, _)), Some(MailSecurity::None)) = (&server, security) {
+        let here = host.trim_matches(['[', ']']);
+        if here != "localhost" && !here.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()) {
+            section.fault("security = \"none\" sends everything in the clear: it is only for a server on this host; use tls or starttls");
+        }
+    }
+    let ca = section.has("ca").then(|| readable(section, "ca", beside));
+    let (user, has_password) = (section.text("user"), section.has("password_file"));
+    if user.is_none() && has_password {
+        section.fault("password_file is there without user");
+    }
+    let login = user.map(|user| Some((user, readable(section, "password_file", beside)?)));
+    let address = |text: &str| text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+    let from = section.needed_text("from").filter(|from| {
+        let sound = address(from);
+        if !sound {
+            section.fault(format_args!("from = {from:?} is no e-mail address"));
+        }
+        sound
     });
-    Alerts { silent_after: silent_after.unwrap_or(3), webhook }
+    let to: Vec<String> = section.texts("to").unwrap_or_default();
+    if to.is_empty() || !to.iter().all(|to| address(to)) {
+        section.fault("to: expected a list of e-mail addresses, such as [\"noc@example.net\"]");
+    }
+    let (host, port) = server?;
+    // A file that cannot be read was told above; nothing is made of half a section.
+    let whole = |read: Option<Option<PathBuf>>| read.is_none_or(|read| read.is_some());
+    if !whole(ca.clone()) || login.as_ref().is_some_and(Option::is_none) {
+        return None;
+    }
+    Some(Mail { host, port, security: security?, ca: ca.flatten(), login: login.flatten(), from: from?, to })
 }
 
 #[cfg(test)]

@@ -63,6 +63,12 @@ kinds! {
     BadToken = "bad-token", 403, "This enrolment token is wrong or was used";
     /// A request that reads or changes something does not show its right to.
     Unauthorized = "unauthorized", 401, "This needs a valid authorisation";
+    /// The token is good, but not for this.
+    Forbidden = "forbidden", 403, "This token is not good for this";
+    /// It does not go together with what is there.
+    Conflict = "conflict", 409, "This does not go together with what is there";
+    /// It can be read, and has faults.
+    Invalid = "invalid", 422, "This has faults";
     /// There is nothing of this name.
     NotFound = "not-found", 404, "There is nothing here";
     /// The method does not fit the path.

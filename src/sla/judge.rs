@@ -21,11 +21,14 @@ mod exclusions;
 mod names;
 mod outages;
 mod rights;
+mod survey;
 mod total;
 mod values;
 
 use court::{Court, Ground};
 use outages::Outage;
+
+pub use survey::{Measured, Survey, survey};
 
 /// Judges facts by a contract.
 ///

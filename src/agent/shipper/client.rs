@@ -7,10 +7,10 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
 use crate::agent::shipper::Waiting;
-use crate::agent::web;
 use crate::evidence::digest::Digest;
 use crate::evidence::enrol::Enrolled;
 use crate::evidence::problem::{Kind, Problem};
+use crate::net::web;
 
 /// How long the connection may take.
 const CONNECT: Duration = Duration::from_secs(15);

@@ -133,6 +133,14 @@ impl Archive {
         Ok(self.db.execute(sql, args![&agent, standing.word()])? > 0)
     }
 
+    /// Puts an agent to a site.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn set_site(&self, agent: Kid, site: &str) -> Result<(), ArchiveError> {
+        self.db.execute("UPDATE agent SET site = ?2 WHERE agent = ?1", args![&agent, site]).map(drop)
+    }
+
     /// Who used a token, if anybody did.
     ///
     /// # Errors

@@ -125,6 +125,52 @@ const STEPS: &[Step] = &[
             ALTER TABLE chain ADD COLUMN last_digest BYTEA;
             ALTER TABLE chain ADD COLUMN span_ns BIGINT NOT NULL DEFAULT 0;",
     },
+    // What the collector writes down itself: records and logs of JSON, and the folded days of each agent's probes.
+    Step {
+        sqlite: "
+            CREATE TABLE record (
+                kind TEXT NOT NULL, id TEXT NOT NULL, changed_ns INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, id)
+            ) WITHOUT ROWID;
+            CREATE TABLE entry (
+                kind TEXT NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL, recorded_ns INTEGER NOT NULL, body TEXT NOT NULL,
+                PRIMARY KEY (kind, id, n)
+            ) WITHOUT ROWID;
+            CREATE TABLE lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until_ns INTEGER NOT NULL) WITHOUT ROWID;
+            CREATE TABLE folded (
+                agent BLOB NOT NULL, chain BLOB NOT NULL, next_seq INTEGER NOT NULL, missing TEXT NOT NULL,
+                missing_count INTEGER NOT NULL, PRIMARY KEY (agent, chain)
+            ) WITHOUT ROWID;
+            CREATE TABLE folded_day (
+                agent BLOB NOT NULL, chain BLOB NOT NULL, day INTEGER NOT NULL, from_seq INTEGER NOT NULL,
+                to_seq INTEGER NOT NULL, PRIMARY KEY (agent, chain, day)
+            ) WITHOUT ROWID;
+            CREATE TABLE fold (
+                agent BLOB NOT NULL, probe TEXT NOT NULL, day INTEGER NOT NULL, whole BLOB NOT NULL, hours BLOB NOT NULL
+            );
+            CREATE UNIQUE INDEX fold_day ON fold (agent, probe, day);",
+        postgres: "
+            CREATE TABLE record (
+                kind TEXT NOT NULL, id TEXT COLLATE \"C\" NOT NULL, changed_ns BIGINT NOT NULL, body TEXT NOT NULL,
+                PRIMARY KEY (kind, id)
+            );
+            CREATE TABLE entry (
+                kind TEXT NOT NULL, id TEXT COLLATE \"C\" NOT NULL, n BIGINT NOT NULL, recorded_ns BIGINT NOT NULL,
+                body TEXT NOT NULL, PRIMARY KEY (kind, id, n)
+            );
+            CREATE TABLE lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until_ns BIGINT NOT NULL);
+            CREATE TABLE folded (
+                agent BYTEA NOT NULL, chain BYTEA NOT NULL, next_seq BIGINT NOT NULL, missing TEXT NOT NULL,
+                missing_count BIGINT NOT NULL, PRIMARY KEY (agent, chain)
+            );
+            CREATE TABLE folded_day (
+                agent BYTEA NOT NULL, chain BYTEA NOT NULL, day BIGINT NOT NULL, from_seq BIGINT NOT NULL,
+                to_seq BIGINT NOT NULL, PRIMARY KEY (agent, chain, day)
+            );
+            CREATE TABLE fold (
+                agent BYTEA NOT NULL, probe TEXT NOT NULL, day BIGINT NOT NULL, whole BYTEA NOT NULL, hours BYTEA NOT NULL,
+                PRIMARY KEY (agent, probe, day)
+            );",
+    },
 ];
 
 /// How many steps were taken; 0 where there is no database of ours.

@@ -141,7 +141,7 @@ fn growth(court: &Court<'_>, objective: &Objective, window: Span, happened: &[Ha
 
 impl Court<'_> {
     /// When the service was down by any of its objectives' definitions.
-    fn downtime(&self) -> Spans {
+    pub(super) fn downtime(&self) -> Spans {
         match self.timelines.is_empty() {
             true => self.told().iter().map(|each| each.span).collect(),
             false => self.timelines.values().flat_map(|timeline| timeline.down.iter()).collect(),

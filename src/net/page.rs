@@ -9,7 +9,7 @@ const BOUNDS_US: [u64; 13] =
 
 /// How a page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
     /// OpenMetrics 1.0.
     OpenMetrics,
     /// Prometheus's text format 0.0.4.
@@ -18,17 +18,22 @@ pub(super) enum Form {
 
 /// What a family of samples is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// It only rises.
     Counter,
+    /// It rises and falls.
     Gauge,
+    /// Counted by buckets.
     Histogram,
+    /// Text, as labels.
     Info,
+    /// One of several states.
     StateSet,
 }
 
 /// A page that is being written.
 #[derive(Debug)]
-pub(super) struct Page {
+pub struct Page {
     form: Form,
     text: String,
     family: String,
@@ -36,17 +41,18 @@ pub(super) struct Page {
 }
 
 /// Labels of a sample: names and values.
-pub(super) type Labels<'a> = &'a [(&'a str, &'a str)];
+pub type Labels<'a> = &'a [(&'a str, &'a str)];
 
 /// Times, counted by buckets.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Spread {
+pub struct Spread {
     counts: [u64; BOUNDS_US.len() + 1],
     sum_ns: u128,
 }
 
 impl Spread {
-    pub(super) fn record_ns(&mut self, nanos: u64) {
+    /// Counts a time, in nanoseconds.
+    pub fn record_ns(&mut self, nanos: u64) {
         let bucket = BOUNDS_US.partition_point(|&bound| bound * 1000 < nanos);
         self.counts[bucket] += 1;
         self.sum_ns += u128::from(nanos);
@@ -55,11 +61,14 @@ impl Spread {
 
 impl Form {
     /// The form for an `Accept` header.
-    pub(super) fn wanted(accept: &str) -> Self {
+    #[must_use]
+    pub fn wanted(accept: &str) -> Self {
         if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
     }
 
-    pub(super) const fn content_type(self) -> &'static str {
+    /// Its Content-Type.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -68,12 +77,14 @@ impl Form {
 }
 
 impl Page {
-    pub(super) fn new(form: Form) -> Self {
+    /// An empty page.
+    #[must_use]
+    pub fn new(form: Form) -> Self {
         Self { form, text: String::new(), family: String::new(), kind: Kind::Gauge }
     }
 
     /// Begins a family; all its samples follow. A unit ends its name.
-    pub(super) fn family(&mut self, kind: Kind, name: &str, help: &str) {
+    pub fn family(&mut self, kind: Kind, name: &str, help: &str) {
         name.clone_into(&mut self.family);
         self.kind = kind;
         let (shown, word) = match (self.form, kind) {
@@ -94,7 +105,7 @@ impl Page {
     }
 
     /// A counter, a gauge or an info.
-    pub(super) fn sample(&mut self, labels: Labels<'_>, value: impl Display) {
+    pub fn sample(&mut self, labels: Labels<'_>, value: impl Display) {
         let suffix = match self.kind {
             Kind::Counter => "_total",
             Kind::Info => "_info",
@@ -104,14 +115,15 @@ impl Page {
     }
 
     /// A state of several.
-    pub(super) fn states(&mut self, labels: Labels<'_>, all: &[&str], is: &str) {
+    pub fn states(&mut self, labels: Labels<'_>, all: &[&str], is: &str) {
         let family = self.family.clone();
         for state in all {
             self.write("", labels, Some((&family, state)), u8::from(*state == is));
         }
     }
 
-    pub(super) fn histogram(&mut self, labels: Labels<'_>, spread: &Spread) {
+    /// Times.
+    pub fn histogram(&mut self, labels: Labels<'_>, spread: &Spread) {
         let mut count = 0;
         for (bucket, within) in spread.counts.iter().enumerate() {
             count += within;
@@ -138,7 +150,8 @@ impl Page {
     }
 
     /// The whole page.
-    pub(super) fn end(mut self) -> String {
+    #[must_use]
+    pub fn end(mut self) -> String {
         if self.form == Form::OpenMetrics {
             self.line("# EOF");
         }

@@ -9,7 +9,7 @@ use reqwest::{Certificate, ClientBuilder};
 ///
 /// # Errors
 /// When the `ca` is no certificate.
-pub(super) fn client(url: &str, ca: Option<&str>) -> Result<ClientBuilder, reqwest::Error> {
+pub fn client(url: &str, ca: Option<&str>) -> Result<ClientBuilder, reqwest::Error> {
     // The only provider that is compiled in; where another part of this process was first, it is the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
@@ -35,7 +35,8 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// An error with its causes: reqwest's own text says little; the causes say why.
-pub(super) fn told(error: &dyn Error) -> String {
+#[must_use]
+pub fn told(error: &dyn Error) -> String {
     let mut what = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

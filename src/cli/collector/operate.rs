@@ -1,0 +1,659 @@
+//! What operators do by command: the same as by the API, on the database itself, whether the collector runs or not.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::Source;
+use crate::base::time::{Clock, SystemClock, Wall};
+use crate::cli::{Exit, Failure, print};
+use crate::collector::api::report as fleet_report;
+use crate::collector::archive::ledger::{Kind, Page};
+use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::desk::agreements::{self, AgreementView, Book, Step};
+use crate::collector::desk::claims::{self, Attach, AttachmentKind, Invoice};
+use crate::collector::desk::facts::{self, Source as FactSource};
+use crate::collector::desk::sites::{self, AgentChange};
+use crate::collector::desk::tokens::{self, Scope, TokenWanted};
+use crate::collector::desk::{DeskError, Hand};
+use crate::collector::rounds;
+use crate::collector::verdicts::groups::{By, GroupView};
+use crate::collector::verdicts::{Fleet, Judgement};
+use crate::evidence::key::Kid;
+use crate::store::keyfile;
+
+impl From<DeskError> for Failure {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Invalid(_) => Self::Usage(error.to_string()),
+            DeskError::Archive(_) | DeskError::NotFound(_) | DeskError::Conflict(_) => Self::Could(error.to_string()),
+        }
+    }
+}
+
+/// Who sits at the terminal, now.
+pub(super) fn hand() -> Hand {
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+    let who = user.map_or_else(|| format!("uid {}", nix::unistd::getuid()), |user| user.name);
+    Hand { who, now: SystemClock.now().wall }
+}
+
+/// A list that is shown.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Listing {
+    #[command(flatten)]
+    source: Source,
+    /// As JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Listing {
+    /// Shows a list: as JSON, or as a table with a heading; in words where it is empty.
+    fn show<T: Serialize>(
+        &self,
+        all: &[T],
+        heading: &[&str],
+        row: impl Fn(&T) -> Vec<String>,
+        none: &str,
+    ) -> Result<(), Failure> {
+        if self.json {
+            return print::json(&all);
+        }
+        if all.is_empty() {
+            return print::line(none);
+        }
+        let mut table = vec![heading.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>()];
+        table.extend(all.iter().map(row));
+        print::line(print::table(&table))
+    }
+
+    /// Does something in a transaction.
+    fn change<T>(&self, act: impl FnOnce(&Archive) -> Result<T, DeskError>) -> Result<T, Failure> {
+        let (_, mut archive) = self.source.archive()?;
+        Ok(archive.write(act)?)
+    }
+
+    fn book(&self) -> Result<(Archive, Book), Failure> {
+        let (config, archive) = self.source.archive()?;
+        let book = Book::load(&archive, config.contracts_dir.as_deref())?;
+        Ok((archive, book))
+    }
+}
+
+/// `collector label`.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Label {
+    /// The agent: its identifier, as `collector agents` shows it
+    agent: Kid,
+    /// Labels: NAME=VALUE sets one, NAME= takes it away
+    labels: Vec<String>,
+    /// The site that it is at: whose contracts it is handed
+    #[arg(long)]
+    site: Option<String>,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+pub(super) fn label(args: &Label) -> Result<(), Failure> {
+    let mut change = AgentChange { site: args.site.clone(), labels: None };
+    for label in &args.labels {
+        let (name, value) = label.split_once('=').ok_or_else(|| {
+            Failure::Usage(format!("{label:?} is not right: expected NAME=VALUE, or NAME= to take it away"))
+        })?;
+        let value = (!value.is_empty()).then(|| value.to_owned());
+        change.labels.get_or_insert_default().insert(name.to_owned(), value);
+    }
+    if change.site.is_none() && change.labels.is_none() {
+        return Err(Failure::Usage("nothing is to be changed: give labels (region=north) or --site".to_owned()));
+    }
+    let labels = args.listing.change(|archive| {
+        sites::change(archive, args.agent, &change, &hand())?;
+        Ok(sites::labels(archive, args.agent)?)
+    })?;
+    if args.listing.json {
+        return print::json(&labels);
+    }
+    let shown: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    print::line(format_args!(
+        "{}: {}",
+        args.agent,
+        if shown.is_empty() { "no labels".to_owned() } else { shown.join(" ") }
+    ))
+}
+
+/// `collector contracts`.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Contracts {
+    #[command(subcommand)]
+    command: Option<ContractsCommand>,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum ContractsCommand {
+    /// Take a version as a draft, after it was checked
+    Import {
+        /// The contract's file
+        file: PathBuf,
+    },
+    /// Move a version: propose, counter, sign, take_effect, supersede, end, withdraw, reject, void
+    Move {
+        /// What is done
+        action: String,
+        /// The contract's id
+        id: String,
+        /// Its version
+        version: u32,
+        #[command(flatten)]
+        step: StepArgs,
+    },
+    /// The agents that do not judge by the contracts in force, by the digests that they report
+    Differences,
+}
+
+/// When, who, by which evidence.
+#[derive(Clone, Debug, clap::Args)]
+struct StepArgs {
+    /// When it happened, in UTC, such as 2026-02-01T00:00:00Z [default: now]
+    #[arg(long)]
+    at: Option<Wall>,
+    /// Who did it [default: who sits here]
+    #[arg(long)]
+    who: Option<String>,
+    /// The digest of its evidence
+    #[arg(long)]
+    evidence: Option<String>,
+    /// How much was granted, with accept_partly
+    #[arg(long)]
+    amount: Option<String>,
+}
+
+impl StepArgs {
+    fn step(&self) -> Step {
+        Step { at: self.at, who: self.who.clone(), evidence: self.evidence.clone(), amount: self.amount.clone() }
+    }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))
+}
+
+pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {
+    let listing = &args.listing;
+    match &args.command {
+        None => {
+            let (_, book) = listing.book()?;
+            let all: Vec<AgreementView> = book.all.iter().map(agreements::Agreed::view).collect();
+            let row = |view: &AgreementView| {
+                let since = view.in_force_from.map_or_else(|| "-".to_owned(), print::instant);
+                let provider = view.provider.clone().unwrap_or_else(|| "-".to_owned());
+                let services = view.services.len().to_string();
+                vec![view.id.clone(), view.version.to_string(), view.state.clone(), since, services, provider]
+            };
+            let heading = ["CONTRACT", "VERSION", "STATE", "IN FORCE FROM", "SERVICES", "PROVIDER"];
+            listing.show(&all, &heading, row, "there is no contract yet: `wanproof collector contracts import FILE`")
+        }
+        Some(ContractsCommand::Import { file }) => {
+            let text = read(file)?;
+            let (config, _) = listing.source.archive()?;
+            let (id, version) = listing
+                .change(|archive| agreements::import(archive, config.contracts_dir.as_deref(), &text, &hand()))
+                .map_err(|failure| match failure {
+                    // Faults name the file as it was given.
+                    Failure::Usage(what) => {
+                        Failure::Usage(what.replace("contract: ", &format!("{}: ", file.display())))
+                    }
+                    other => other,
+                })?;
+            print::line(format_args!(
+                "{id} version {version} is here; next: `wanproof collector contracts move propose {id} {version}`"
+            ))
+        }
+        Some(ContractsCommand::Move { action, id, version, step }) => {
+            let (_, book) = listing.book()?;
+            let state = listing.change(|archive| {
+                let hand = hand();
+                let state = agreements::act(archive, (id, *version), action, &step.step(), &hand)?;
+                let contract = book.version(id, *version).and_then(|agreed| agreed.contract.as_ref().ok());
+                for service in contract.map(|contract| contract.services.as_slice()).unwrap_or_default() {
+                    rounds::mark_all(archive, id, &service.id, hand.now)?;
+                }
+                Ok(state)
+            })?;
+            print::line(format_args!("{id} version {version} is {state}"))
+        }
+        Some(ContractsCommand::Differences) => differences(listing),
+    }
+}
+
+fn differences(listing: &Listing) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Row {
+        agent: Kid,
+        site: String,
+        #[serde(flatten)]
+        difference: agreements::Difference,
+    }
+    let (archive, book) = listing.book()?;
+    let (fleet, now) = (Fleet::load(&archive)?, SystemClock.now().wall);
+    let mut all = Vec::new();
+    for (agent, said) in fleet.iter() {
+        for difference in agreements::differences(&book, &said.site, &said.contracts, now) {
+            all.push(Row { agent, site: said.site.clone(), difference });
+        }
+    }
+    let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
+    let row = |row: &Row| {
+        let of = &row.difference;
+        let (due, has) =
+            (of.version.map(|version| version.to_string()), of.reported.map(|version| version.to_string()));
+        vec![row.site.clone(), of.contract.clone(), number(due), number(has), of.what.clone(), row.agent.to_string()]
+    };
+    let heading = ["SITE", "CONTRACT", "IN FORCE", "REPORTED", "WHAT", "AGENT"];
+    listing.show(&all, &heading, row, "every agent that reported judges by the contracts in force")
+}
+
+/// `collector facts`.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct FactsArgs {
+    /// Whose they are: customer (they go into the verdict) or provider (its own log, laid beside)
+    of: String,
+    /// The contract's id
+    contract: String,
+    /// The service
+    service: String,
+    /// The facts as `contract evaluate` takes them; they replace those that are here
+    file: PathBuf,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+pub(super) fn import_facts(args: &FactsArgs) -> Result<(), Failure> {
+    let source: FactSource = args.of.parse().map_err(Failure::Usage)?;
+    let name = args.file.display();
+    let written: Map<String, Value> = serde_json::from_str(&read(&args.file)?)
+        .map_err(|error| Failure::Usage(format!("{name}: not a JSON object: {error}")))?;
+    let (_, book) = args.listing.book()?;
+    let kept = args.listing.change(|archive| {
+        let hand = hand();
+        let kept = facts::import(archive, &book, (&args.contract, &args.service, source), written, &hand)?;
+        rounds::mark_all(archive, &args.contract, &args.service, hand.now)?;
+        Ok(kept)
+    })?;
+    let events = kept.facts.get("events").and_then(Value::as_array).map_or(0, Vec::len);
+    print::line(format_args!("{} events of {} are here, sha256 {}", events, args.service, kept.digest))
+}
+
+/// `collector report`.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Report {
+    /// By what: service, site, contract, provider or level
+    #[arg(long, default_value = "service")]
+    by: String,
+    /// The month, such as 2026-11 [default: this one]
+    #[arg(long)]
+    period: Option<String>,
+    /// One service's verdict with its arithmetic, and the provider's log beside it
+    #[arg(long, requires = "contract")]
+    service: Option<String>,
+    /// The contract of that service
+    #[arg(long, requires = "service")]
+    contract: Option<String>,
+    /// Exit with 1 when anything is breached
+    #[arg(long)]
+    exit_code: bool,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+pub(super) fn report(args: &Report) -> Result<Exit, Failure> {
+    let (_, archive) = args.listing.source.archive()?;
+    if let (Some(contract), Some(service)) = (&args.contract, &args.service) {
+        return one(args, &archive, contract, service);
+    }
+    let by: By = args.by.parse().map_err(Failure::Usage)?;
+    let all = fleet_report(&archive, args.period.as_ref(), by)?;
+    let row = |group: &GroupView| {
+        let credit =
+            group.credit.iter().map(|(currency, sum)| format!("{sum} {currency}")).collect::<Vec<_>>().join(", ");
+        // The slowest of its probes' names stands for it.
+        let p95 = group.rtt_us.values().map(|each| each.p95).max();
+        #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+        let p95 = p95.map_or_else(|| "-".to_owned(), |us| print::micros(us as f64));
+        let counts = [group.services, group.objectives.met, group.objectives.breached, group.objectives.not_determined];
+        let counts = counts.map(|count| count.to_string());
+        let outages = format!("{} ({})", group.outages, print::length(std::time::Duration::from_secs(group.outage_s)));
+        [vec![group.name.clone()], counts.to_vec(), vec![outages, p95, credit]].concat()
+    };
+    let heading = [
+        args.by.to_uppercase(),
+        "SERVICES".into(),
+        "MET".into(),
+        "BREACHED".into(),
+        "OPEN".into(),
+        "OUTAGES".into(),
+        "P95".into(),
+        "CREDIT".into(),
+    ];
+    let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
+    args.listing.show(&all, &heading, row, "nothing was judged in this month yet")?;
+    let breached = all.iter().any(|group| group.objectives.breached > 0);
+    Ok(if args.exit_code && breached { Exit::Bad } else { Exit::Done })
+}
+
+fn one(args: &Report, archive: &Archive, contract: &str, service: &str) -> Result<Exit, Failure> {
+    let period = args.period.clone().unwrap_or_else(|| SystemClock.now().wall.to_string().chars().take(7).collect());
+    let id = crate::collector::desk::key(&[&period, contract, service]);
+    let judged: Judgement = archive.record(Kind::Verdict, &id)?.ok_or_else(|| {
+        Failure::Could(format!(
+            "{service} of {contract} was not judged in {period}: `wanproof collector report` shows what was"
+        ))
+    })?;
+    let breached =
+        judged.report["objectives"].as_array().into_iter().flatten().any(|each| each["result"] == "breached");
+    if args.listing.json {
+        print::json(&judged)?;
+    } else {
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let mut table =
+            vec![["OBJECTIVE", "RESULT", "ACTUAL", "TARGET", "COVERAGE", "CREDIT"].map(str::to_owned).to_vec()];
+        for each in judged.report["objectives"].as_array().into_iter().flatten() {
+            table.push(["id", "result", "actual", "target", "coverage", "credit"].map(|key| text(&each[key])).to_vec());
+        }
+        let (credit, currency) = (text(&judged.report["credit"]), text(&judged.report["currency"]));
+        print::line(format_args!(
+            "{contract} version {}, service {service}, {period}, as of {}\n",
+            judged.version, judged.as_of
+        ))?;
+        print::line(print::table(&table))?;
+        print::line(format_args!("\ncredit {credit} {currency}"))?;
+        for outage in &judged.outages {
+            print::line(format_args!("outage {} to {}, side {}", outage.from, outage.to, outage.side))?;
+        }
+        for differs in &judged.differs {
+            let (agent, objective) = (differs.agent, &differs.objective);
+            print::line(format_args!(
+                "agent {agent} says {} of {objective}, we say {}",
+                differs.agent_says, differs.we_say
+            ))?;
+        }
+        for fault in &judged.faults {
+            print::line(format_args!("not judged: {fault}"))?;
+        }
+        if let Some(theirs) = &judged.by_provider {
+            print::line(format_args!(
+                "by the provider's own log the credit is {} {currency}",
+                text(&theirs["credit"])
+            ))?;
+        }
+    }
+    Ok(if args.exit_code && breached { Exit::Bad } else { Exit::Done })
+}
+
+/// `collector claims`.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Claims {
+    #[command(subcommand)]
+    command: Option<ClaimsCommand>,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum ClaimsCommand {
+    /// Move a claim: submit, acknowledge, accept, accept_partly, reject, credit, reconcile, dispute, lapse, waive
+    Move {
+        /// What is done
+        action: String,
+        /// The contract's id
+        contract: String,
+        /// The service
+        service: String,
+        /// The period
+        period: String,
+        #[command(flatten)]
+        step: StepArgs,
+    },
+    /// Attach the provider's answer or a note to a claim; a ticket, with --ticket, goes into the verdict too
+    Attach {
+        /// The contract's id
+        contract: String,
+        /// The service
+        service: String,
+        /// The period
+        period: String,
+        /// What it says
+        text: String,
+        /// It is the provider's answer
+        #[arg(long)]
+        answer: bool,
+        /// It is a ticket of this number
+        #[arg(long, requires_all = ["from", "opened"])]
+        ticket: Option<String>,
+        /// When the ticket's event began, in UTC
+        #[arg(long)]
+        from: Option<Wall>,
+        /// When it ended
+        #[arg(long)]
+        to: Option<Wall>,
+        /// When the ticket was opened
+        #[arg(long)]
+        opened: Option<Wall>,
+        /// When it was closed
+        #[arg(long)]
+        closed: Option<Wall>,
+    },
+    /// Lay an invoice's credits (JSON: contract, number, currency, lines of service, period, credit) beside the claims
+    Invoice {
+        /// The file
+        file: PathBuf,
+    },
+    /// The rights to terminate that accrued
+    Rights,
+    /// What the parties had to do, and by when
+    Duties,
+}
+
+pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
+    let (listing, now) = (&args.listing, SystemClock.now().wall);
+    let read = |archive: &Archive| -> Result<Vec<claims::ClaimView>, ArchiveError> {
+        claims::all(archive, Page::default(), now)
+    };
+    match &args.command {
+        None => {
+            let (_, archive) = listing.source.archive()?;
+            let row = |claim: &claims::ClaimView| {
+                let left = match claim.days_left {
+                    Some(0) => "today".to_owned(),
+                    Some(left) => format!("{left} days"),
+                    None => "-".to_owned(),
+                };
+                let by = claim.by.clone().unwrap_or_else(|| "-".to_owned());
+                let credit = format!("{} {}", claim.credit, claim.currency);
+                vec![
+                    claim.contract.clone(),
+                    claim.service.clone(),
+                    claim.period.clone(),
+                    claim.state.clone(),
+                    credit,
+                    by,
+                    left,
+                ]
+            };
+            let heading = ["CONTRACT", "SERVICE", "PERIOD", "STATE", "CREDIT", "BY", "LEFT"];
+            listing.show(&read(&archive)?, &heading, row, "no verdict earned a credit yet")
+        }
+        Some(ClaimsCommand::Move { action, contract, service, period, step }) => {
+            let id = claims::id_of(contract, service, period);
+            let claim = listing.change(|archive| claims::act(archive, &id, action, &step.step(), &hand()))?;
+            if listing.json { print::json(&claim) } else { print::line(format_args!("{id} is {}", claim.state)) }
+        }
+        Some(ClaimsCommand::Attach { contract, service, period, text, answer, ticket, from, to, opened, closed }) => {
+            let kind = match (ticket.is_some(), answer) {
+                (true, _) => AttachmentKind::Ticket,
+                (false, true) => AttachmentKind::Answer,
+                (false, false) => AttachmentKind::Note,
+            };
+            let what = Attach {
+                kind,
+                text: text.clone(),
+                ticket: ticket.clone(),
+                from: *from,
+                to: *to,
+                opened: *opened,
+                closed: *closed,
+            };
+            let (_, book) = listing.book()?;
+            let id = claims::id_of(contract, service, period);
+            let claim = listing.change(|archive| {
+                let hand = hand();
+                let claim = claims::attach(archive, &book, &id, &what, &hand)?;
+                rounds::mark(archive, contract, service, period, hand.now)?;
+                Ok(claim)
+            })?;
+            let count = claim.attachments.len();
+            if listing.json { print::json(&claim) } else { print::line(format_args!("{id} has {count} attachments")) }
+        }
+        Some(ClaimsCommand::Invoice { file }) => {
+            let invoice: Invoice = serde_json::from_str(&self::read(file)?)
+                .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
+            let lines = listing.change(|archive| claims::reconcile(archive, &invoice, &hand()))?;
+            let row = |line: &claims::Reconciled| {
+                let due = line.due.clone().unwrap_or_else(|| "-".to_owned());
+                vec![
+                    line.service.clone(),
+                    line.period.clone(),
+                    due,
+                    line.credited.clone(),
+                    line.difference.clone(),
+                    line.what.clone(),
+                ]
+            };
+            let heading = ["SERVICE", "PERIOD", "DUE", "CREDITED", "DIFFERENCE", "WHAT"];
+            listing.show(&lines, &heading, row, "the invoice has no lines")
+        }
+        Some(ClaimsCommand::Rights) => {
+            let (_, archive) = listing.source.archive()?;
+            let row = |right: &claims::RightView| {
+                let left = right.days_left.map_or_else(|| "-".to_owned(), |left| format!("{left} days"));
+                vec![
+                    right.contract.clone(),
+                    right.service.clone(),
+                    right.right.clone(),
+                    right.state.clone(),
+                    right.accrued.clone(),
+                    right.exercise_by.clone(),
+                    left,
+                ]
+            };
+            let heading = ["CONTRACT", "SERVICE", "RIGHT", "STATE", "ACCRUED", "EXERCISE BY", "LEFT"];
+            listing.show(
+                &claims::rights(&archive, Page::default(), now)?,
+                &heading,
+                row,
+                "no right to terminate has accrued",
+            )
+        }
+        Some(ClaimsCommand::Duties) => {
+            let (_, archive) = listing.source.archive()?;
+            let verdicts = archive.records::<Judgement>(Kind::Verdict, Page::default())?;
+            let row = |duty: &claims::DutyView| {
+                vec![
+                    duty.service.clone(),
+                    duty.duty.clone(),
+                    duty.party.clone(),
+                    print::instant(duty.due),
+                    duty.state.clone(),
+                ]
+            };
+            let duties = claims::duties(verdicts.iter().map(|record| &record.body), now);
+            listing.show(&duties, &["SERVICE", "DUTY", "PARTY", "DUE", "STATE"], row, "no verdict names a duty")
+        }
+    }
+}
+
+/// What is missing or wrong now.
+pub(super) fn findings(listing: &Listing) -> Result<Exit, Failure> {
+    let (config, archive) = listing.source.archive()?;
+    let found = rounds::findings(&archive, &config, SystemClock.now().wall)?;
+    let row =
+        |finding: &crate::collector::missing::Finding| vec![finding.kind.word().to_owned(), finding.detail.clone()];
+    listing.show(&found, &["WHAT", "DETAIL"], row, "nothing is missing")?;
+    Ok(Exit::Done)
+}
+
+/// `collector tokens`.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Tokens {
+    #[command(subcommand)]
+    command: Option<TokensCommand>,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum TokensCommand {
+    /// Make a token: it is shown once, and only its digest is kept
+    Make {
+        /// Its name
+        name: String,
+        /// What it is good for: read or admin
+        #[arg(long, default_value = "read")]
+        scope: String,
+    },
+    /// Take a token away
+    Revoke {
+        /// Its name
+        name: String,
+    },
+}
+
+pub(super) fn tokens(args: &Tokens) -> Result<(), Failure> {
+    let listing = &args.listing;
+    match &args.command {
+        None => {
+            let (_, archive) = listing.source.archive()?;
+            let row = |token: &tokens::TokenView| {
+                let scope = if token.scope == Scope::Admin { "admin" } else { "read" };
+                vec![token.name.clone(), scope.to_owned(), print::instant(token.made), token.by.clone()]
+            };
+            listing.show(&tokens::all(&archive)?, &["NAME", "SCOPE", "MADE", "BY"], row, "there is no token")
+        }
+        Some(TokensCommand::Make { name, scope }) => {
+            let scope: Scope = scope.parse().map_err(Failure::Usage)?;
+            let made =
+                listing.change(|archive| tokens::make(archive, &TokenWanted { name: name.clone(), scope }, &hand()))?;
+            if listing.json { print::json(&made) } else { print::line(&made.token) }
+        }
+        Some(TokensCommand::Revoke { name }) => {
+            listing.change(|archive| tokens::revoke(archive, name, &hand()))?;
+            print::line(format_args!("{name} is revoked"))
+        }
+    }
+}
+
+/// Writes a whole copy of database and key.
+pub(super) fn backup(source: &Source, dir: &Path) -> Result<(), Failure> {
+    let (config, archive) = source.archive()?;
+    let failed = |error: std::io::Error| Failure::Could(format!("{} cannot be written: {error}", dir.display()));
+    fs::DirBuilder::new().mode(0o700).create(dir).map_err(failed)?;
+    if !archive.copy_to(&dir.join("collector.db"))? {
+        let _ = fs::remove_dir(dir);
+        return Err(Failure::Could(
+            "the database is PostgreSQL's: copy it by pg_dump or pg_basebackup, and the key file beside it".to_owned(),
+        ));
+    }
+    // The database is of no use without the key that its receipts are by.
+    keyfile::save(&dir.join("collector.key"), &super::own_key(&config)?)
+        .map_err(|fault| Failure::Could(fault.to_string()))?;
+    print::line(format_args!(
+        "{}: collector.db and collector.key; to restore, put both where `database` and `key_file` say while no collector runs",
+        dir.display()
+    ))
+}

@@ -1,0 +1,124 @@
+//! Agents and sites.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use crate::base::time::{Clock, SystemClock};
+use crate::collector::api::ask::{Admin, Asked, Json, Named, Paging, Reader, done, json, limit, page, part};
+use crate::collector::archive::agents::Standing;
+use crate::collector::desk::DeskError;
+use crate::collector::desk::sites::{self, AgentChange, SiteView};
+use crate::collector::fleet::{self, AgentView};
+use crate::collector::{Collector, Fault};
+use crate::evidence::key::Kid;
+
+/// The addresses.
+pub fn router() -> Router<Arc<Collector>> {
+    Router::new()
+        .route("/v1/agents", get(list))
+        .route("/v1/agents/{agent}", get(one).patch(change))
+        .route("/v1/agents/{agent}/approve", post(approve))
+        .route("/v1/agents/{agent}/revoke", post(revoke))
+        .route("/v1/sites", get(sites))
+}
+
+async fn all(collector: &Arc<Collector>) -> Result<Vec<AgentView>, Fault> {
+    let silent_after = collector.config().alerts.silent_after;
+    collector.read(move |archive| Ok(fleet::all(archive, silent_after, SystemClock.now().wall)?)).await
+}
+
+fn unknown() -> DeskError {
+    DeskError::NotFound("there is no such agent".to_owned())
+}
+
+fn kid(name: &str) -> Result<Kid, DeskError> {
+    name.parse().map_err(|_| unknown())
+}
+
+/// The agents: who is let in, who fell silent, what is missing
+#[utoipa::path(get, path = "/v1/agents", params(Paging), security(("bearer" = [])),
+    responses((status = 200, body = Vec<AgentView>, description = "By site; the next page is in Link.")))]
+pub async fn list(
+    State(collector): State<Arc<Collector>>,
+    _: Reader,
+    uri: Uri,
+    Asked(paging): Asked<Paging>,
+) -> Result<Response, Fault> {
+    let limit = limit(paging.limit)?;
+    let all = all(&collector).await?;
+    let name = |agent: &AgentView| agent.agent.to_string();
+    Ok(page(part(&all, &paging, limit, name), limit, &uri, name))
+}
+
+/// One agent
+#[utoipa::path(get, path = "/v1/agents/{agent}", params(("agent" = String, Path)), security(("bearer" = [])),
+    responses((status = 200, body = AgentView, description = "The agent.")))]
+pub async fn one(
+    State(collector): State<Arc<Collector>>,
+    _: Reader,
+    Named(agent): Named<String>,
+) -> Result<Response, Fault> {
+    let all = all(&collector).await?;
+    let found = all.iter().find(|view| view.agent.to_string() == agent);
+    match found {
+        Some(view) => Ok(json(view)),
+        None => Err(unknown().problem()?.into()),
+    }
+}
+
+/// Put an agent to a site, or label it
+#[utoipa::path(patch, path = "/v1/agents/{agent}", params(("agent" = String, Path)), request_body = AgentChange,
+    security(("bearer" = [])), responses((status = 204, description = "Done.")))]
+pub async fn change(
+    State(collector): State<Arc<Collector>>,
+    admin: Admin,
+    Named(agent): Named<String>,
+    Json(change): Json<AgentChange>,
+) -> Result<Response, Fault> {
+    collector.desk(move |archive| sites::change(archive, kid(&agent)?, &change, &admin.hand)).await?;
+    Ok(done())
+}
+
+/// Let an agent ship that waits for it
+#[utoipa::path(post, path = "/v1/agents/{agent}/approve", params(("agent" = String, Path)), security(("bearer" = [])),
+    responses((status = 204, description = "Done.")))]
+pub async fn approve(
+    State(collector): State<Arc<Collector>>,
+    admin: Admin,
+    Named(agent): Named<String>,
+) -> Result<Response, Fault> {
+    collector.desk(move |archive| sites::set_standing(archive, kid(&agent)?, Standing::Approved, &admin.hand)).await?;
+    Ok(done())
+}
+
+/// Take nothing from an agent any more, for good
+#[utoipa::path(post, path = "/v1/agents/{agent}/revoke", params(("agent" = String, Path)), security(("bearer" = [])),
+    responses((status = 204, description = "Done.")))]
+pub async fn revoke(
+    State(collector): State<Arc<Collector>>,
+    admin: Admin,
+    Named(agent): Named<String>,
+) -> Result<Response, Fault> {
+    collector.desk(move |archive| sites::set_standing(archive, kid(&agent)?, Standing::Revoked, &admin.hand)).await?;
+    Ok(done())
+}
+
+/// The sites, and who is there
+#[utoipa::path(get, path = "/v1/sites", params(Paging), security(("bearer" = [])),
+    responses((status = 200, body = Vec<SiteView>, description = "By name; the next page is in Link.")))]
+pub async fn sites(
+    State(collector): State<Arc<Collector>>,
+    _: Reader,
+    uri: Uri,
+    Asked(paging): Asked<Paging>,
+) -> Result<Response, Fault> {
+    let limit = limit(paging.limit)?;
+    let all = sites::sites(&all(&collector).await?);
+    let name = |site: &SiteView| site.site.clone();
+    Ok(page(part(&all, &paging, limit, name), limit, &uri, name))
+}

@@ -1,0 +1,158 @@
+//! What was folded of the summaries: for each agent, probe and UTC day, its intervals merged over the day and over each hour; and
+//! how far each chain was folded.
+
+use crate::base::time::Wall;
+use crate::collector::archive::db::args;
+use crate::collector::archive::{Archive, ArchiveError, packed};
+use crate::evidence::chain::ChainId;
+use crate::evidence::key::Kid;
+
+/// A chain, how far it was folded, and how far it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Whose.
+    pub agent: Kid,
+    /// The chain.
+    pub chain: ChainId,
+    /// The last number that was received.
+    pub last: u64,
+    /// The first that was not looked at yet.
+    pub next: u64,
+    /// The numbers before that which were missing then, as ranges: `3-5,9-9`.
+    pub missing: String,
+}
+
+/// The folded day of a probe; both parts as [`crate::collector::folding`] writes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoldedDay {
+    /// The day, counted from 1970-01-01.
+    pub day: i64,
+    /// Merged over the day.
+    pub whole: Vec<u8>,
+    /// Merged over each hour; only where it was asked for.
+    pub hours: Option<Vec<u8>>,
+}
+
+/// Which part of the folded days is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Only what was merged over the day.
+    Days,
+    /// That, and what was merged over each hour.
+    Hours,
+}
+
+impl Archive {
+    /// The chains in which there is something to fold: later numbers, or late ones that filled a gap.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn unfolded(&self, at_most: u32) -> Result<Vec<Progress>, ArchiveError> {
+        let sql = "SELECT c.agent, c.chain, c.last_seq, f.next_seq, f.missing FROM chain c
+                   LEFT JOIN folded f ON f.agent = c.agent AND f.chain = c.chain
+                   WHERE f.next_seq IS NULL OR f.next_seq <= c.last_seq
+                      OR f.missing_count <> COALESCE((SELECT CAST(sum(g.to_seq - g.from_seq + 1) AS BIGINT) FROM gap g
+                                                      WHERE g.agent = c.agent AND g.chain = c.chain), 0)
+                   ORDER BY c.agent, c.chain LIMIT ?1";
+        self.db.all(sql, args![at_most], |row| {
+            Ok(Progress {
+                agent: row.get(0)?,
+                chain: row.get(1)?,
+                last: row.get(2)?,
+                next: row.get::<Option<u64>>(3)?.unwrap_or(0),
+                missing: row.get::<Option<String>>(4)?.unwrap_or_default(),
+            })
+        })
+    }
+
+    /// The compact JWS of those summaries of a chain that are stored with numbers in a range, both ends included.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn summaries_in(&self, of: (Kid, ChainId), from: u64, to: u64) -> Result<Vec<(u64, String)>, ArchiveError> {
+        let sql =
+            "SELECT seq, jws FROM summary WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
+        self.db.all(sql, args![&of.0, &of.1, from, to], |row| Ok((row.get(0)?, packed::unpack(row.get(1)?)?)))
+    }
+
+    /// The compact JWS of an agent's summaries that were folded into a UTC day and touch a span of time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn summaries_at(&self, agent: Kid, day: i64, from: Wall, to: Wall) -> Result<Vec<String>, ArchiveError> {
+        let sql = "SELECT chain, from_seq, to_seq FROM folded_day WHERE agent = ?1 AND day = ?2 ORDER BY chain";
+        let chains: Vec<(ChainId, u64, u64)> =
+            self.db.all(sql, args![&agent, day], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let sql = "SELECT jws FROM summary
+                   WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 AND to_ns > ?5 AND from_ns < ?6 ORDER BY seq";
+        let mut all = Vec::new();
+        for (chain, first, last) in chains {
+            let args = args![&agent, &chain, first, last, from, to];
+            all.extend(self.db.all(sql, args, |row| packed::unpack(row.get(0)?))?);
+        }
+        Ok(all)
+    }
+
+    /// Enters which numbers of a chain have something in a UTC day; what was entered before is widened.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn put_folded_day(&self, of: (Kid, ChainId), day: i64, seqs: (u64, u64)) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO folded_day (agent, chain, day, from_seq, to_seq) VALUES (?1, ?2, ?3, ?4, ?5)
+                   ON CONFLICT (agent, chain, day) DO UPDATE SET
+                     from_seq = CASE WHEN excluded.from_seq < folded_day.from_seq THEN excluded.from_seq ELSE folded_day.from_seq END,
+                     to_seq = CASE WHEN excluded.to_seq > folded_day.to_seq THEN excluded.to_seq ELSE folded_day.to_seq END";
+        self.db.execute(sql, args![&of.0, &of.1, day, seqs.0, seqs.1])?;
+        Ok(())
+    }
+
+    /// Enters how far a chain was folded, if nobody else moved it meanwhile; false when somebody did.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn set_folded(&self, was: &Progress, next: u64, missing: &str, count: u64) -> Result<bool, ArchiveError> {
+        let sql = "INSERT INTO folded (agent, chain, next_seq, missing, missing_count) VALUES (?1, ?2, ?3, ?4, ?5)
+                   ON CONFLICT (agent, chain) DO UPDATE
+                   SET next_seq = excluded.next_seq, missing = excluded.missing, missing_count = excluded.missing_count
+                   WHERE folded.next_seq = ?6 AND folded.missing = ?7";
+        let args = args![&was.agent, &was.chain, next, missing, count, was.next, &was.missing];
+        Ok(self.db.execute(sql, args)? > 0)
+    }
+
+    /// The folded days of an agent's probe, in order; both ends included.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn folded_days(
+        &self,
+        agent: Kid,
+        probe: &str,
+        days: (i64, i64),
+        depth: Depth,
+    ) -> Result<Vec<FoldedDay>, ArchiveError> {
+        let sql = match depth {
+            Depth::Days => {
+                "SELECT day, whole FROM fold WHERE agent = ?1 AND probe = ?2 AND day >= ?3 AND day <= ?4 ORDER BY day"
+            }
+            Depth::Hours => {
+                "SELECT day, whole, hours FROM fold
+                 WHERE agent = ?1 AND probe = ?2 AND day >= ?3 AND day <= ?4 ORDER BY day"
+            }
+        };
+        self.db.all(sql, args![&agent, probe, days.0, days.1], |row| {
+            let hours = if depth == Depth::Hours { Some(row.get(2)?) } else { None };
+            Ok(FoldedDay { day: row.get(0)?, whole: row.get(1)?, hours })
+        })
+    }
+
+    /// Writes the folded day of a probe.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn put_fold(&self, agent: Kid, probe: &str, day: i64, whole: &[u8], hours: &[u8]) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO fold (agent, probe, day, whole, hours) VALUES (?1, ?2, ?3, ?4, ?5)
+                   ON CONFLICT (agent, probe, day) DO UPDATE SET whole = excluded.whole, hours = excluded.hours";
+        self.db.execute(sql, args![&agent, probe, day, whole, hours])?;
+        Ok(())
+    }
+}

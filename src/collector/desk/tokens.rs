@@ -1,0 +1,138 @@
+//! Tokens of the API: each has a name, may read or change, and is kept as its digest only.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::base::time::Wall;
+use crate::collector::archive::ledger::{Kind, Page};
+use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::desk::{DeskError, Hand, key};
+use crate::evidence::base64url;
+use crate::evidence::digest::Digest;
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// To read.
+    Read,
+    /// To read and to change.
+    Admin,
+}
+
+impl std::str::FromStr for Scope {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "read" => Ok(Self::Read),
+            "admin" => Ok(Self::Admin),
+            other => Err(format!("{other:?} is not right: read or admin")),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    name: String,
+    scope: Scope,
+    digest: Digest,
+    made: Wall,
+    by: String,
+}
+
+/// A token as it is shown: never itself.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TokenView {
+    /// Its name.
+    pub name: String,
+    /// What it is good for.
+    pub scope: Scope,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub made: Wall,
+    /// Who made it.
+    pub by: String,
+}
+
+/// A token that is to be made.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenWanted {
+    /// Its name.
+    #[schema(min_length = 1, max_length = 100)]
+    pub name: String,
+    /// What it is good for.
+    pub scope: Scope,
+}
+
+/// A token that was made: shown once.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TokenMade {
+    /// Its name.
+    pub name: String,
+    /// The token.
+    pub token: String,
+}
+
+/// Makes a token; only its digest is kept.
+///
+/// # Errors
+/// When its name is taken or none.
+pub fn make(archive: &Archive, wanted: &TokenWanted, hand: &Hand) -> Result<TokenMade, DeskError> {
+    let TokenWanted { name, scope } = wanted;
+    if !(1..=100).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+        return Err(DeskError::Invalid(vec!["name: expected 1 to 100 characters".to_owned()]));
+    }
+    if archive.record::<Kept>(Kind::Token, &key(&[name]))?.is_some() {
+        return Err(DeskError::Conflict(format!("there is a token {name:?} already: revoke it first")));
+    }
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| ArchiveError::Damaged(format!("the system gives no random numbers: {error}")))?;
+    let token = base64url::encode(&bytes);
+    let digest = Digest::of(token.as_bytes());
+    let kept = Kept { name: name.clone(), scope: *scope, digest, made: hand.now, by: hand.who.clone() };
+    archive.put_record(Kind::Token, &key(&[name]), &kept, hand.now)?;
+    tracing::info!(token = name, who = hand.who, "a token was made");
+    Ok(TokenMade { name: name.clone(), token })
+}
+
+/// Takes a token away.
+///
+/// # Errors
+/// When there is none of this name.
+pub fn revoke(archive: &Archive, name: &str, hand: &Hand) -> Result<(), DeskError> {
+    if !archive.drop_record(Kind::Token, &key(&[name]))? {
+        return Err(DeskError::NotFound(format!("there is no token {name:?}")));
+    }
+    tracing::info!(token = name, who = hand.who, "a token was revoked");
+    Ok(())
+}
+
+/// Every token, by name.
+///
+/// # Errors
+/// When the database fails.
+pub fn all(archive: &Archive) -> Result<Vec<TokenView>, ArchiveError> {
+    let view = |kept: Kept| TokenView { name: kept.name, scope: kept.scope, made: kept.made, by: kept.by };
+    Ok(archive.records::<Kept>(Kind::Token, Page::default())?.into_iter().map(|record| view(record.body)).collect())
+}
+
+/// Whose a token is, and what it is good for. Digests are compared, so the time it takes tells nothing of any token.
+///
+/// # Errors
+/// When the database fails.
+pub fn find(archive: &Archive, given: &Digest) -> Result<Option<(String, Scope)>, ArchiveError> {
+    let all = archive.records::<Kept>(Kind::Token, Page::default())?;
+    Ok(all.into_iter().map(|record| record.body).find(|kept| kept.digest == *given).map(|kept| (kept.name, kept.scope)))
+}
+
+/// Whether a line of the operator's token file is this token: the token itself, or `sha256:` and its digest in hexadecimal.
+#[must_use]
+pub fn is_line(line: &str, given: &Digest) -> bool {
+    let line = line.trim();
+    match line.strip_prefix("sha256:") {
+        Some(hex) => hex.eq_ignore_ascii_case(&given.hex()),
+        None => !line.is_empty() && !line.starts_with('#') && Digest::of(line.as_bytes()) == *given,
+    }
+}

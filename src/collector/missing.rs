@@ -1,0 +1,212 @@
+//! What is missing or wrong, by name: agents that fell silent, numbers that did not come, what did not fit into its chain, clocks that
+//! nobody keeps, contracts that are outdated, verdicts that differ, deadlines that come near. Pure: it looks at what was read.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::base::time::Wall;
+use crate::collector::desk::agreements::{Book, Difference, differences};
+use crate::collector::desk::claims::{ClaimView, DutyView, RightView};
+use crate::collector::fleet::AgentView;
+use crate::collector::verdicts::{Fleet, Judgement};
+
+/// What kind of thing was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// An agent missed summaries.
+    Silent,
+    /// Numbers of a chain did not come, and the agent did not say that it dropped them.
+    Gap,
+    /// The agent said that it had to drop numbers of a chain.
+    Dropped,
+    /// Summaries did not fit into their chain.
+    ChainConflict,
+    /// An agent's clock is not synchronised.
+    ClockUnsynchronised,
+    /// An agent does not judge by the contracts in force.
+    ContractOutdated,
+    /// An agent's own verdict is not ours.
+    VerdictDiffers,
+    /// A contract or its facts cannot be judged by.
+    NotJudged,
+    /// A claim's last day is near.
+    ClaimDeadline,
+    /// A right to terminate may be exercised.
+    RightAccrued,
+    /// A duty was not done by when it was due.
+    DutyOverdue,
+}
+
+impl FindingKind {
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Gap => "gap",
+            Self::Dropped => "dropped",
+            Self::ChainConflict => "chain-conflict",
+            Self::ClockUnsynchronised => "clock-unsynchronised",
+            Self::ContractOutdated => "contract-outdated",
+            Self::VerdictDiffers => "verdict-differs",
+            Self::NotJudged => "not-judged",
+            Self::ClaimDeadline => "claim-deadline",
+            Self::RightAccrued => "right-accrued",
+            Self::DutyOverdue => "duty-overdue",
+        }
+    }
+}
+
+/// Something that is missing or wrong now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    /// What kind of thing.
+    pub kind: FindingKind,
+    /// What it is about: an agent, a chain, a service, a claim. The same finding has the same subject for as long as it lasts.
+    pub subject: String,
+    /// The site, where it is about one.
+    pub site: Option<String>,
+    /// What it is, for people.
+    pub detail: String,
+}
+
+/// Everything that is looked at.
+#[derive(Debug)]
+pub struct Look<'a> {
+    /// The agents.
+    pub agents: &'a [AgentView],
+    /// What they said last.
+    pub fleet: &'a Fleet,
+    /// The contracts.
+    pub book: &'a Book,
+    /// The verdicts of the running period and of the one before.
+    pub verdicts: &'a [Judgement],
+    /// The claims.
+    pub claims: &'a [ClaimView],
+    /// The rights to terminate.
+    pub rights: &'a [RightView],
+    /// The duties.
+    pub duties: &'a [DutyView],
+    /// So many days before its last one a claim's deadline is near.
+    pub near_days: i64,
+    /// Now.
+    pub now: Wall,
+}
+
+/// What is found, in the order of its kinds.
+#[must_use]
+pub fn find(look: &Look<'_>) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for agent in look.agents.iter().filter(|agent| agent.state == "approved") {
+        of_agent(look, agent, &mut all);
+    }
+    for of in look.verdicts {
+        let subject = format!("{}/{}/{}", of.contract, of.service, of.period);
+        let site = Some(of.site.clone());
+        for differs in &of.differs {
+            all.push(Finding {
+                kind: FindingKind::VerdictDiffers,
+                subject: format!("{subject}/{}/{}", differs.objective, differs.agent),
+                site: site.clone(),
+                detail: format!(
+                    "agent {} says {} of {} in {}, by the same outcomes it is {}",
+                    differs.agent, differs.agent_says, differs.objective, of.period, differs.we_say
+                ),
+            });
+        }
+        if let Some(first) = of.faults.first() {
+            let detail = format!("{} cannot be judged in {}: {first}", of.service, of.period);
+            all.push(Finding { kind: FindingKind::NotJudged, subject, site, detail });
+        }
+    }
+    for claim in look.claims {
+        if let (Some(left), Some(by)) = (claim.days_left, &claim.by)
+            && (0..=look.near_days).contains(&left)
+            && claim.state == "claimable"
+        {
+            let (credit, currency, service) = (&claim.credit, &claim.currency, &claim.service);
+            all.push(Finding {
+                kind: FindingKind::ClaimDeadline,
+                subject: claim.id.clone(),
+                site: Some(claim.site.clone()),
+                detail: format!("{credit} {currency} for {service} in {} must be claimed by {by}", claim.period),
+            });
+        }
+    }
+    for right in look.rights.iter().filter(|right| right.state == "accrued") {
+        all.push(Finding {
+            kind: FindingKind::RightAccrued,
+            subject: right.id.clone(),
+            site: None,
+            detail: format!(
+                "{} of {} for {} accrued on {}; it may be exercised until {}",
+                right.right, right.contract, right.service, right.accrued, right.exercise_by
+            ),
+        });
+    }
+    for duty in look.duties.iter().filter(|duty| duty.state == "overdue") {
+        all.push(Finding {
+            kind: FindingKind::DutyOverdue,
+            subject: format!("{}/{}/{}/{}", duty.contract, duty.service, duty.duty, duty.due),
+            site: None,
+            detail: format!(
+                "the {} had to do {} for {} by {}, and nothing says so",
+                duty.party, duty.duty, duty.service, duty.due
+            ),
+        });
+    }
+    all.sort_by(|one, two| (one.kind, &one.subject).cmp(&(two.kind, &two.subject)));
+    all.dedup_by(|one, two| (one.kind, &one.subject) == (two.kind, &two.subject));
+    all
+}
+
+fn of_agent(look: &Look<'_>, agent: &AgentView, all: &mut Vec<Finding>) {
+    let name = agent.agent.to_string();
+    let mut found = |kind, subject: String, detail: String| {
+        all.push(Finding { kind, subject, site: Some(agent.site.clone()), detail });
+    };
+    if agent.silent {
+        let last = agent
+            .last
+            .as_ref()
+            .map_or_else(|| "nothing came yet".to_owned(), |last| format!("last heard of at {}", last.received));
+        found(FindingKind::Silent, name.clone(), format!("agent {name} at {} is silent: {last}", agent.site));
+    }
+    for gap in &agent.gaps {
+        let kind = if gap.dropped { FindingKind::Dropped } else { FindingKind::Gap };
+        let why = if gap.dropped { "had to be dropped by its outbox" } else { "did not come" };
+        let numbers = if gap.from_seq == gap.to_seq {
+            format!("number {}", gap.from_seq)
+        } else {
+            format!("numbers {} to {}", gap.from_seq, gap.to_seq)
+        };
+        // A gap that is filled in part goes on under its last number.
+        let subject = format!("{name}/{}/{}", gap.chain, gap.to_seq);
+        found(kind, subject, format!("{numbers} of chain {} of agent {name} at {} {why}", gap.chain, agent.site));
+    }
+    if agent.conflicts > 0 {
+        let detail = format!(
+            "{} summaries of agent {name} at {} did not fit into their chain: a copied or restored database, or a key that two hosts have",
+            agent.conflicts, agent.site
+        );
+        found(FindingKind::ChainConflict, name.clone(), detail);
+    }
+    let Some(said) = look.fleet.get(agent.agent) else { return };
+    if said.clock == "unsynchronised" {
+        let detail = format!(
+            "the clock of agent {name} at {} is not synchronised: its times bound nothing but themselves",
+            agent.site
+        );
+        found(FindingKind::ClockUnsynchronised, name.clone(), detail);
+    }
+    for Difference { contract, version, reported, what } in
+        differences(look.book, &said.site, &said.contracts, look.now)
+    {
+        let due = version.map_or_else(|| "no version".to_owned(), |version| format!("version {version}"));
+        let has = reported.map_or_else(|| "none".to_owned(), |reported| format!("version {reported}"));
+        let detail =
+            format!("agent {name} at {} judges by {has} of {contract}, {due} is in force ({what})", agent.site);
+        found(FindingKind::ContractOutdated, format!("{name}/{contract}"), detail);
+    }
+}

@@ -1,0 +1,477 @@
+//! The collector's rounds: what came is folded, what it touches is judged anew, claims and rights are followed, what is missing is
+//! looked for, and who listens is told. One replica at a time goes round; the others take over when it stops. A round that is
+//! broken off loses nothing: each step is a transaction, and the next round goes on from what is written.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::base::time::{Clock, SystemClock, Wall};
+use crate::collector::archive::folds::Progress;
+use crate::collector::archive::ledger::{Kind, Page};
+use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::desk::agreements::Book;
+use crate::collector::desk::{claims, key};
+use crate::collector::missing::{Finding, Look};
+use crate::collector::verdicts::{Bench, Fleet, Judgement, SETTLED, id_of};
+use crate::collector::{Collector, Fault, alerts, fleet, missing, statement};
+use crate::config::collector::CollectorConfig;
+use crate::evidence::base64url;
+use crate::sla::calendar::{Every, Period, Stretch};
+use crate::sla::lifecycle::{Entry, Log, ObjectivePeriod, PeriodState};
+
+/// So long it is waited between two rounds when nothing is left to do.
+const PAUSE: Duration = Duration::from_secs(1);
+/// So many chains are looked at in a round.
+const CHAINS: u32 = 256;
+/// So many services are judged in a round.
+const CASES: u32 = 256;
+/// A replica that goes round is believed to for so long without a sign.
+const LEASE: Duration = Duration::from_secs(60);
+/// While others wait for a processor, so much longer than it works it leaves it to them.
+const YIELD: u32 = 4;
+/// How often it is looked for what is missing.
+const LOOK: Duration = Duration::from_secs(5);
+/// And no more of the time is spent on that than one part in so many.
+const LOOKING: u32 = 50;
+/// How often it is looked for what the clock alone changes: periods that ended, services of which nothing came.
+const SWEEP: Duration = Duration::from_secs(300);
+
+/// A service in a period that has to be judged.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Case {
+    contract: String,
+    service: String,
+    period: String,
+    /// When this was said; said again, it is another.
+    marked: Wall,
+}
+
+/// Says that a service in a period has to be judged again, by whoever goes round next.
+///
+/// # Errors
+/// When the database fails.
+pub fn mark(archive: &Archive, contract: &str, service: &str, period: &str, now: Wall) -> Result<(), ArchiveError> {
+    let case =
+        Case { contract: contract.to_owned(), service: service.to_owned(), period: period.to_owned(), marked: now };
+    archive.put_record(Kind::Dirty, &key(&[contract, service, period]), &case, now)
+}
+
+/// Says that a service has to be judged again in every month of the last thirteen that it was judged in, and in this one.
+///
+/// # Errors
+/// When the database fails.
+pub fn mark_all(archive: &Archive, contract: &str, service: &str, now: Wall) -> Result<(), ArchiveError> {
+    let Some(utc) = crate::sla::calendar::Zone::get("UTC") else { return Ok(()) };
+    let mut month = Every::Month.holding(utc.day(now + Duration::from_secs(86_400)));
+    for number in 0..14 {
+        let judged = archive.record::<serde_json::Value>(Kind::Verdict, &id_of(month, contract, service))?.is_some();
+        if number < 2 || judged {
+            mark(archive, contract, service, &month.to_string(), now)?;
+        }
+        month = month.before(1);
+    }
+    Ok(())
+}
+
+/// A verdict, as far as it is looked at to see whether the clock alone changes it.
+#[derive(Deserialize)]
+struct Ended {
+    ended: bool,
+}
+
+/// What a replica knows from one round to the next.
+#[derive(Debug)]
+pub struct Rounds {
+    holder: String,
+    fleet: Option<Arc<Fleet>>,
+    looked: Option<Wall>,
+    look_again: Duration,
+    swept: Option<Wall>,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        let mut bytes = [0; 12];
+        // Where the system gives no random numbers there is nothing to tell replicas apart by but the process.
+        if getrandom::fill(&mut bytes).is_err() {
+            bytes[..4].copy_from_slice(&std::process::id().to_be_bytes());
+        }
+        Self { holder: base64url::encode(&bytes), fleet: None, looked: None, look_again: LOOK, swept: None }
+    }
+}
+
+/// What a round did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Did {
+    /// Summaries folded.
+    pub folded: u64,
+    /// Services judged.
+    pub judged: u64,
+    /// Whether there is more to do at once.
+    pub more: bool,
+}
+
+/// Goes round until the collector stops; the round that is under way then ends at its next step.
+pub async fn run(collector: Arc<Collector>, mut stop: watch::Receiver<bool>) {
+    let mut rounds = Rounds::default();
+    while !*stop.borrow() {
+        let pause = match rounds.go(&collector).await {
+            Ok(did) if did.more => Duration::ZERO,
+            Ok(_) => PAUSE,
+            Err(fault) => {
+                tracing::warn!("a round was broken off: {}", fault.detail());
+                PAUSE * 5
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.wait_for(|&stop| stop) => {}
+        }
+    }
+}
+
+impl Rounds {
+    /// One round.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn go(&mut self, collector: &Arc<Collector>) -> Result<Did, Fault> {
+        if !self.lease(collector).await? {
+            return Ok(Did::default());
+        }
+        let now = SystemClock.now().wall;
+        if self.fleet.is_none() {
+            self.fleet = Some(collector.read(|archive| Ok(Arc::new(Fleet::load(archive)?))).await?);
+        }
+        let mut did = Did::default();
+        self.fold(collector, &mut did).await?;
+        // Much may have come, and the lease be near its end.
+        if !self.lease(collector).await? {
+            return Ok(did);
+        }
+        let due = |last: Option<Wall>, every: Duration| last.is_none_or(|last| now >= last + every || now < last);
+        if due(self.swept, SWEEP) {
+            self.sweep(collector, now).await?;
+            self.swept = Some(now);
+        }
+        self.judge(collector, now, &mut did).await?;
+        if due(self.looked, self.look_again) && !did.more {
+            let began = std::time::Instant::now();
+            self.look(collector, now).await?;
+            self.looked = Some(now);
+            self.look_again = LOOK.max(began.elapsed() * LOOKING);
+        }
+        collector.metrics.round(&did, now);
+        Ok(did)
+    }
+
+    /// Takes or holds the lease: only one replica goes round.
+    async fn lease(&mut self, collector: &Arc<Collector>) -> Result<bool, Fault> {
+        let (holder, now) = (self.holder.clone(), SystemClock.now().wall);
+        let leased = collector.change(move |archive| archive.lease("rounds", &holder, now + LEASE, now)).await?;
+        if !leased {
+            // Whoever goes round now changes what is known here.
+            self.fleet = None;
+        }
+        Ok(leased)
+    }
+
+    /// Folds what came, and marks in the same transaction what has to be judged for it.
+    async fn fold(&mut self, collector: &Arc<Collector>, did: &mut Did) -> Result<(), Fault> {
+        let chains = collector.read(|archive| Ok(archive.unfolded(CHAINS)?)).await?;
+        if chains.is_empty() {
+            return Ok(());
+        }
+        did.more = chains.len() >= CHAINS as usize;
+        let book = collector.book().await?;
+        let mut rest = chains.as_slice();
+        while let Some(first) = rest.first() {
+            let own = rest.iter().take_while(|chain| chain.agent == first.agent).count();
+            let (these, others) = rest.split_at(own);
+            rest = others;
+            // The last agent's chains may be cut off by the limit: they are all there in the next round.
+            if rest.is_empty() && did.more && own < chains.len() {
+                break;
+            }
+            let these: Vec<Progress> = these.to_vec();
+            let began = std::time::Instant::now();
+            let news = collector.read(move |archive| Ok(statement::gather(archive, &these)?)).await?;
+            let Some(news) = news else { continue };
+            let now = SystemClock.now().wall;
+            let touched = match &mut self.fleet {
+                Some(fleet) if news.count > 0 => {
+                    Arc::make_mut(fleet).put(news.agent, news.statement.clone());
+                    touched(&book, fleet, &news)
+                }
+                _ => Vec::new(),
+            };
+            (did.folded, did.more) = (did.folded + news.count, did.more | news.goes_on());
+            let write = move |archive: &Archive| {
+                if statement::write(archive, &news, now)? {
+                    let mut all = touched.iter();
+                    all.try_for_each(|(contract, service, month)| mark(archive, contract, service, month, now))?;
+                }
+                Ok(())
+            };
+            collector.change(write).await?;
+            if collector.is_busy() {
+                // Who ships is answered first: what waits to be judged waits a little longer.
+                tokio::time::sleep(began.elapsed() * YIELD).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the clock alone changes: periods that ended since they were judged, services that nothing was judged of yet.
+    async fn sweep(&self, collector: &Arc<Collector>, now: Wall) -> Result<(), Fault> {
+        let book = collector.book().await?;
+        let cases = collector
+            .read(move |archive| {
+                let mut cases = BTreeSet::new();
+                for (agreed, contract) in book.in_force(now) {
+                    let this = Every::Month.holding(contract.agreement.timezone.day(now));
+                    for month in [this.before(1), this] {
+                        let span = Stretch::holding(Every::Month, month.last(), &contract.agreement.timezone).span;
+                        for service in &contract.services {
+                            let id = id_of(month, &agreed.kept.id, &service.id);
+                            let kept = archive.record::<Ended>(Kind::Verdict, &id)?;
+                            let over = now >= span.to + SETTLED;
+                            let stale = match kept {
+                                None => {
+                                    service.in_service_from < span.to
+                                        && agreed.holds(span.from.max(agreed_from(agreed)))
+                                }
+                                Some(kept) => over && !kept.ended,
+                            };
+                            if stale {
+                                let (contract, service) = (agreed.kept.id.clone(), service.id.clone());
+                                cases.insert((contract, service, month.to_string()));
+                            }
+                        }
+                    }
+                }
+                Ok(cases)
+            })
+            .await?;
+        let write = move |archive: &Archive| {
+            let mut all = cases.iter();
+            all.try_for_each(|(contract, service, month)| mark(archive, contract, service, month, now))?;
+            claims::lapse(archive, now)
+        };
+        collector.change(write).await
+    }
+
+    /// Judges, and follows claims and rights.
+    async fn judge(&self, collector: &Arc<Collector>, now: Wall, did: &mut Did) -> Result<(), Fault> {
+        let page = Page { limit: Some(CASES), ..Page::default() };
+        let marked = collector.read(move |archive| Ok(archive.records::<Case>(Kind::Dirty, page)?)).await?;
+        if marked.is_empty() {
+            return Ok(());
+        }
+        did.more |= marked.len() >= CASES as usize;
+        let (book, fleet) = (collector.book().await?, self.fleet.clone().unwrap_or_default());
+        for record in marked {
+            let (book, fleet, case) = (Arc::clone(&book), Arc::clone(&fleet), record.body.clone());
+            let judged = collector
+                .read(move |archive| {
+                    let Ok(month) = case.period.parse::<Period>() else { return Ok(None) };
+                    let id = id_of(month, &case.contract, &case.service);
+                    if is_frozen(archive, &id)? {
+                        return Ok(None);
+                    }
+                    let bench = Bench { archive, book: &book, fleet: &fleet };
+                    let judged = bench.judge(&case.contract, &case.service, month, now)?;
+                    Ok(judged.map(|judged| (id, book, judged)))
+                })
+                .await?;
+            did.judged += u64::from(judged.is_some());
+            let write = move |archive: &Archive| {
+                if let Some((id, book, judged)) = &judged {
+                    write_judged(archive, book, id, judged, now)?;
+                }
+                // What was marked again meanwhile stays.
+                archive.drop_record_as(Kind::Dirty, &record.id, &record.body)
+            };
+            collector.change(write).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks for what is missing, and tells who listens.
+    async fn look(&self, collector: &Arc<Collector>, now: Wall) -> Result<(), Fault> {
+        let found = collector.findings(now).await?;
+        let open = collector.read(|archive| Ok(alerts::open(archive, Page::default())?)).await?;
+        let changes = alerts::step(&open, &found, now);
+        collector.metrics.found(&found);
+        if !changes.is_empty() {
+            collector.change(move |archive| alerts::keep(archive, &changes, now)).await?;
+        }
+        collector.tell(now).await
+    }
+}
+
+/// What news of an agent touch: contract, service and month.
+fn touched(book: &Book, fleet: &Fleet, news: &statement::News) -> Vec<(String, String, String)> {
+    let mut all = Vec::new();
+    for contract in book.all.iter().filter_map(|agreed| agreed.contract.as_ref().ok()) {
+        for service in fleet.services_of(news.agent, contract) {
+            let months = months(contract, news.span).into_iter();
+            all.extend(months.map(|month| (contract.id().to_owned(), service.to_owned(), month.to_string())));
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn agreed_from(agreed: &crate::collector::desk::agreements::Agreed) -> Wall {
+    agreed.in_force.map_or(Wall::default(), |(from, _)| from)
+}
+
+/// The months of a contract that a span touches.
+fn months(contract: &crate::sla::Contract, span: crate::sla::span::Span) -> BTreeSet<Period> {
+    let zone = &contract.agreement.timezone;
+    let (mut month, last) =
+        (Every::Month.holding(zone.day(span.from)), Every::Month.holding(zone.day(span.to.shifted(-1))));
+    let mut all: BTreeSet<Period> = [month].into();
+    while month.last() < last.last() {
+        month = Every::Month.holding(month.last().plus(1));
+        all.insert(month);
+    }
+    all
+}
+
+/// Whether late data is no longer taken for a verdict.
+fn is_frozen(archive: &Archive, id: &str) -> Result<bool, ArchiveError> {
+    Ok(matches!(period_log(archive, id)?.state(), PeriodState::Frozen | PeriodState::Final))
+}
+
+/// The log of a verdict's period.
+///
+/// # Errors
+/// When the database fails.
+pub fn period_log(archive: &Archive, id: &str) -> Result<Log<ObjectivePeriod>, ArchiveError> {
+    let entries: Vec<Entry> = archive.log(Kind::Period, id)?;
+    Log::replay(entries).map_err(|refused| ArchiveError::Damaged(format!("the log of {id}: {refused}")))
+}
+
+fn write_judged(archive: &Archive, book: &Book, id: &str, judged: &Judgement, now: Wall) -> Result<(), ArchiveError> {
+    archive.put_record(Kind::Verdict, id, judged, now)?;
+    archive.put_record(Kind::Histograms, id, &judged.histograms, now)?;
+    if period_log(archive, id)?.state() == PeriodState::Open {
+        let entry = Entry {
+            action: "judge".to_owned(),
+            at: now,
+            recorded: now,
+            who: "the collector's clock".to_owned(),
+            evidence: None,
+        };
+        archive.append(Kind::Period, id, &entry, now)?;
+    }
+    let version = book.version(&judged.contract, judged.version);
+    match version.and_then(|agreed| agreed.contract.as_ref().ok()) {
+        Some(contract) => claims::follow(archive, contract, judged, now),
+        None => Ok(()),
+    }
+}
+
+impl Collector {
+    /// Every version of every contract.
+    pub(super) async fn book(self: &Arc<Self>) -> Result<Arc<Book>, Fault> {
+        let directory = self.config().contracts_dir.clone();
+        self.read(move |archive| Ok(Arc::new(Book::load(archive, directory.as_deref())?))).await
+    }
+
+    /// What is missing now.
+    pub(super) async fn findings(self: &Arc<Self>, now: Wall) -> Result<Vec<Finding>, Fault> {
+        let config = self.config();
+        self.read(move |archive| Ok(findings(archive, &config, now)?)).await
+    }
+
+    /// Tells who listens of what is due to be told.
+    async fn tell(self: &Arc<Self>, now: Wall) -> Result<(), Fault> {
+        let listeners = alerts::tell::Listener::all(&self.config().alerts);
+        let hold = self.config().alerts.hold;
+        let names: Vec<&'static str> = listeners.iter().map(alerts::tell::Listener::name).collect();
+        let mut open = self.read(|archive| Ok(alerts::open(archive, Page::default())?)).await?;
+        let mut failing: BTreeSet<&str> = BTreeSet::new();
+        for to_tell in alerts::rule::due(&open, &names, hold, now) {
+            if failing.contains(to_tell.whom) {
+                continue;
+            }
+            let Some(listener) = listeners.iter().find(|listener| listener.name() == to_tell.whom) else { continue };
+            // What another listener was told of it meanwhile is in the list.
+            let Some(alert) = open.iter().find(|alert| alert.id() == to_tell.alert.id()).cloned() else { continue };
+            match listener.tell(&alert).await {
+                Ok(()) => {
+                    self.metrics.told(to_tell.whom);
+                    let change = alerts::rule::told(alert, to_tell.whom, &names);
+                    if let alerts::Change::Put(alert) | alerts::Change::Close(alert) = &change
+                        && let Some(old) = open.iter_mut().find(|old| old.id() == alert.id())
+                    {
+                        *old = alert.clone();
+                    }
+                    self.change(move |archive| alerts::keep(archive, &[change], now)).await?;
+                }
+                Err(what) => {
+                    tracing::warn!(
+                        who = to_tell.whom,
+                        alert = alert.id(),
+                        "an alert could not be told, and will be tried again: {what}"
+                    );
+                    failing.insert(to_tell.whom);
+                }
+            }
+        }
+        let open = self.read(|archive| Ok(alerts::open(archive, Page::default())?)).await?;
+        let over = alerts::rule::settle(&open, &names);
+        if !over.is_empty() {
+            self.change(move |archive| alerts::keep(archive, &over, now)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What is missing or wrong, by what the database says now.
+///
+/// # Errors
+/// When the database fails.
+pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Result<Vec<Finding>, ArchiveError> {
+    let book = Book::load(archive, config.contracts_dir.as_deref())?;
+    let agents = fleet::all(archive, config.alerts.silent_after, now)?;
+    let fleet = Fleet::load(archive)?;
+    let verdicts = recent(archive, now)?;
+    let claims = claims::all(archive, Page::default(), now)?;
+    let rights = claims::rights(archive, Page::default(), now)?;
+    let duties = claims::duties(&verdicts, now);
+    Ok(missing::find(&Look {
+        agents: &agents,
+        fleet: &fleet,
+        book: &book,
+        verdicts: &verdicts,
+        claims: &claims,
+        rights: &rights,
+        duties: &duties,
+        near_days: i64::from(config.alerts.claim_days),
+        now,
+    }))
+}
+
+/// The verdicts of this month and the one before, in UTC, and of the one after where it has begun somewhere.
+fn recent(archive: &Archive, now: Wall) -> Result<Vec<Judgement>, ArchiveError> {
+    let Some(utc) = crate::sla::calendar::Zone::get("UTC") else { return Ok(Vec::new()) };
+    let this = Every::Month.holding(utc.day(now));
+    let next = Every::Month.holding(this.last().plus(1));
+    let mut all = Vec::new();
+    for month in [this.before(1), this, next] {
+        let prefix = format!("{month}/");
+        all.extend(
+            archive.records::<Judgement>(Kind::Verdict, Page::of(&prefix))?.into_iter().map(|record| record.body),
+        );
+    }
+    Ok(all)
+}

@@ -1,0 +1,452 @@
+//! The fleet's verdicts, from raw outcomes by the same rules as anywhere else; never from what agents say of themselves, which is
+//! only laid beside them. A verdict is worked out when something new came for its service and kept, so that a report of the fleet
+//! reads as many rows as there are services.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::base::time::Wall;
+use crate::collector::archive::ledger::Kind;
+use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::desk::agreements::Book;
+use crate::collector::desk::facts::{self, Source};
+use crate::collector::desk::key;
+use crate::collector::statement::{OutageSaid, Statement, VerdictSaid};
+use crate::evidence::key::Kid;
+use crate::measure::histogram::{Histogram, Packed};
+use crate::sla::calendar::{Every, Period, Stretch};
+use crate::sla::judge::{evaluate, judge, survey};
+use crate::sla::letter;
+use crate::sla::observed::{Observed, Seen};
+use crate::sla::report::Report;
+use crate::sla::span::{Span, Spans};
+use crate::sla::terms::{Contract, Form, Service, Side};
+
+pub mod groups;
+mod sources;
+
+use sources::Sources;
+pub use sources::day_of;
+
+/// Before a period's begin, so that what was down over it is seen whole, and a detector has its state.
+const LEAD: std::time::Duration = std::time::Duration::from_secs(86_400);
+/// So long after a period's end its last summaries are waited for; then it is judged as ended.
+pub const SETTLED: std::time::Duration = std::time::Duration::from_secs(900);
+/// So many earlier periods are looked at: by a year's caps, and by rights that accrue over several.
+const EARLIER: usize = 12;
+
+/// An outage, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct OutageView {
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Wall,
+    /// When it ended; of one that lasts, until when it was seen.
+    #[schema(value_type = String, format = DateTime)]
+    pub to: Wall,
+    /// `provider`, `customer`, `third_party` or `unknown`.
+    pub side: String,
+}
+
+/// An objective on which an agent's own verdict is not ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Differs {
+    /// The agent.
+    #[schema(value_type = String)]
+    pub agent: Kid,
+    /// The objective.
+    pub objective: String,
+    /// What it says.
+    pub agent_says: String,
+    /// What we say.
+    pub we_say: String,
+}
+
+/// Merged RTTs by probe, as HdrHistogram's V2 in base64.
+pub type Histograms = BTreeMap<String, String>;
+
+/// A verdict of a service in a period, as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Judgement {
+    /// The contract.
+    pub contract: String,
+    /// Its version.
+    pub version: u32,
+    /// Its level: corporate, customer or service.
+    pub level: String,
+    /// Who provides.
+    pub provider: String,
+    /// Who buys.
+    pub customer: String,
+    /// Whose figures bind.
+    pub measured_by: String,
+    /// The service.
+    pub service: String,
+    /// Its site.
+    pub site: String,
+    /// The period.
+    pub period: String,
+    /// The instant at which it stands.
+    #[schema(value_type = String, format = DateTime)]
+    pub as_of: Wall,
+    /// Whether the period has ended.
+    pub ended: bool,
+    /// The verdict with its arithmetic, as `wanproof contract evaluate --json` prints it.
+    #[schema(value_type = Object)]
+    pub report: Value,
+    /// The verdict by the provider's own log, where it was imported.
+    #[schema(value_type = Option<Object>)]
+    pub by_provider: Option<Value>,
+    /// The draft of the letter that claims the credit, where one is due.
+    #[serde(default)]
+    pub letter: Option<String>,
+    /// What was measured of outages, before exclusions and qualification.
+    pub outages: Vec<OutageView>,
+    /// The agents that measured.
+    #[schema(value_type = Vec<String>)]
+    pub agents: Vec<Kid>,
+    /// Objectives on which an agent's own verdict is not this.
+    pub differs: Vec<Differs>,
+    /// The merged RTTs of each probe, as HdrHistogram's V2 in base64; kept by themselves.
+    #[serde(skip)]
+    pub histograms: Histograms,
+    /// What kept it from being judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+}
+
+/// The identifier of a verdict.
+#[must_use]
+pub fn id_of(period: Period, contract: &str, service: &str) -> String {
+    key(&[&period.to_string(), contract, service])
+}
+
+/// The agents, by what they said last, and who measures what.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    agents: BTreeMap<Kid, Statement>,
+    by_site: BTreeMap<String, BTreeSet<Kid>>,
+    by_service: BTreeMap<String, BTreeSet<Kid>>,
+}
+
+impl Fleet {
+    /// Reads what every agent said last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn load(archive: &Archive) -> Result<Self, ArchiveError> {
+        let mut fleet = Self::default();
+        for (agent, statement) in Statement::all(archive)? {
+            fleet.put(agent, statement);
+        }
+        Ok(fleet)
+    }
+
+    /// Enters what an agent said last.
+    pub fn put(&mut self, agent: Kid, statement: Statement) {
+        self.by_site.entry(statement.site.clone()).or_default().insert(agent);
+        for service in statement.probes.values().flatten() {
+            self.by_service.entry(service.clone()).or_default().insert(agent);
+        }
+        self.agents.insert(agent, statement);
+    }
+
+    /// What an agent said last.
+    #[must_use]
+    pub fn get(&self, agent: Kid) -> Option<&Statement> {
+        self.agents.get(&agent)
+    }
+
+    /// Every agent that said anything.
+    pub fn iter(&self) -> impl Iterator<Item = (Kid, &Statement)> {
+        self.agents.iter().map(|(agent, statement)| (*agent, statement))
+    }
+
+    /// The probes that measure a service: the contract names them and they are at its site, or they name the service.
+    fn probes_of<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = (Kid, &'a str)> + 'a {
+        let here = self.by_site.get(&service.site).into_iter().flatten();
+        let named = self.by_service.get(&service.id).into_iter().flatten();
+        let agents: BTreeSet<Kid> = here.chain(named).copied().collect();
+        agents.into_iter().flat_map(move |agent| {
+            let statement = &self.agents[&agent];
+            let measures = move |(name, of): (&'a String, &'a Option<String>)| {
+                let by_contract = statement.site == service.site && service.probes.contains(name);
+                (by_contract || of.as_deref() == Some(service.id.as_str())).then_some((agent, name.as_str()))
+            };
+            statement.probes.iter().filter_map(measures).collect::<Vec<_>>()
+        })
+    }
+
+    /// The services of a contract that something of an agent's touches.
+    pub fn services_of<'a>(&'a self, agent: Kid, contract: &'a Contract) -> impl Iterator<Item = &'a str> {
+        let statement = self.agents.get(&agent);
+        let touched = move |service: &&'a Service| {
+            statement.is_some_and(|statement| {
+                statement.site == service.site || statement.probes.values().flatten().any(|id| *id == service.id)
+            })
+        };
+        let own: BTreeSet<&str> = contract.services.iter().filter(touched).map(|service| service.id.as_str()).collect();
+        // What has it as a member is touched too.
+        let above = move |service: &&'a Service| {
+            own.contains(service.id.as_str())
+                || contract
+                    .members_of(&service.id)
+                    .is_some_and(|members| members.iter().any(|member| own.contains(member.id.as_str())))
+        };
+        contract.services.iter().filter(above).map(|service| service.id.as_str())
+    }
+}
+
+/// What a service is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Bench<'a> {
+    /// The database.
+    pub archive: &'a Archive,
+    /// The contracts.
+    pub book: &'a Book,
+    /// The agents.
+    pub fleet: &'a Fleet,
+}
+
+impl Bench<'_> {
+    /// Judges a service in a month, at an instant. Absent where no version of the contract was in force in it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn judge(&self, id: &str, service: &str, month: Period, now: Wall) -> Result<Option<Judgement>, ArchiveError> {
+        let Some(contract) = self.contract(id, service, month) else { return Ok(None) };
+        let Some(terms) = contract.service(service) else { return Ok(None) };
+        let stretch = Stretch::holding(month.every(1), month.last(), &contract.agreement.timezone);
+        let span = needed(&contract, month);
+        let mut sources = Sources::read(self, &contract, service, span)?;
+        let heard = sources.heard.unwrap_or(stretch.span.from).min(now);
+        let ended = now >= stretch.span.to + SETTLED || heard >= stretch.span.to;
+        let as_of = if ended { now.max(stretch.span.to) } else { heard.max(stretch.span.from) };
+        let previous = self.previous(&contract, service, month)?;
+        let own = facts::kept(self.archive, id, service, Source::Customer)?;
+        let mut judgement = Judgement {
+            contract: id.to_owned(),
+            version: contract.agreement.version,
+            level: contract.agreement.level.to_string(),
+            provider: contract.agreement.provider.name.clone(),
+            customer: contract.agreement.customer.name.clone(),
+            measured_by: contract.agreement.measured_by.to_string(),
+            service: service.to_owned(),
+            site: terms.site.clone(),
+            period: month.to_string(),
+            as_of,
+            ended,
+            report: Value::Null,
+            by_provider: None,
+            letter: None,
+            outages: Vec::new(),
+            agents: sources.agents(),
+            differs: Vec::new(),
+            histograms: BTreeMap::new(),
+            faults: Vec::new(),
+        };
+        let case = match facts::case(&own, service, month, as_of, &previous) {
+            Ok(case) => case,
+            Err(faults) => return Ok(Some(Judgement { faults, ..judgement })),
+        };
+        let mut observed = sources.observed(self.sides(&sources.agents(), service, span)?);
+        let surveyed = match survey(&contract, service, month, &observed, &case.facts) {
+            Ok(surveyed) => surveyed,
+            Err(faults) => {
+                judgement.faults = faults.iter().map(ToString::to_string).collect();
+                return Ok(Some(judgement));
+            }
+        };
+        if sources.refine(self.archive, &surveyed.seams)? {
+            observed = Observed { sides: observed.sides, ..sources.observed(Vec::new()) };
+        }
+        let report = match judge(&contract, service, month, &observed, &case.facts) {
+            Ok(report) => report,
+            Err(faults) => {
+                judgement.faults = faults.iter().map(ToString::to_string).collect();
+                return Ok(Some(judgement));
+            }
+        };
+        judgement.outages = surveyed
+            .outages
+            .iter()
+            .map(|each| OutageView { from: each.span.from, to: each.span.to, side: each.side.to_string() })
+            .collect();
+        judgement.differs = self.differs(&judgement.agents, &report);
+        judgement.histograms = histograms(&observed, stretch.span);
+        judgement.by_provider = self.by_provider(&contract, service, month, as_of, &previous)?;
+        judgement.letter = letter::claim(&contract, &report, &case.facts).ok().map(|draft| {
+            format!("To: {}\nFrom: {}\nSubject: {}\n\n{}", draft.to, draft.from, draft.subject, draft.text)
+        });
+        judgement.report = json!(report);
+        Ok(Some(judgement))
+    }
+
+    /// The version that judges a month, with the probes that name its services themselves.
+    fn contract(&self, id: &str, service: &str, month: Period) -> Option<Contract> {
+        let versions = self.book.all.iter().filter(|agreed| agreed.kept.id == id);
+        // The one in force at the month's beginning, or the first that came into force in it.
+        let chosen = versions
+            .filter_map(|agreed| {
+                let (contract, (from, to)) = (agreed.contract.as_ref().ok()?, agreed.in_force?);
+                let span = Stretch::holding(month.every(1), month.last(), &contract.agreement.timezone).span;
+                let touches = from < span.to && to.is_none_or(|to| to > span.from);
+                (touches && contract.service(service).is_some()).then_some((from, contract))
+            })
+            .min_by_key(|(from, contract)| (*from, contract.agreement.version))?;
+        let mut contract = chosen.1.clone();
+        for own in &mut contract.services {
+            let names: Vec<String> = self.fleet.probes_of(own).map(|(_, name)| name.to_owned()).collect();
+            for name in names {
+                if !own.probes.contains(&name) {
+                    own.probes.push(name);
+                }
+            }
+        }
+        Some(contract)
+    }
+
+    /// What the agents said of whose side their outages of a service lie on.
+    fn sides(&self, agents: &[Kid], service: &str, span: Span) -> Result<Vec<(Span, Side)>, ArchiveError> {
+        let mut sides = Vec::new();
+        for agent in agents {
+            for said in OutageSaid::between(self.archive, *agent, span.from, span.to)? {
+                if said.service.as_deref() != Some(service) {
+                    continue;
+                }
+                let side = match said.side.as_str() {
+                    "provider" => Side::Provider,
+                    "customer" => Side::Customer,
+                    _ => Side::Unknown,
+                };
+                sides.push((Span::new(said.from, said.to.unwrap_or(span.to).max(said.from)), side));
+            }
+        }
+        Ok(sides)
+    }
+
+    /// Earlier months of a service, as facts of a later one, where its terms look at any.
+    fn previous(&self, contract: &Contract, service: &str, month: Period) -> Result<Vec<Value>, ArchiveError> {
+        let escalates = |form: &Form| matches!(form, Form::Escalation(_));
+        let looks = !contract.terminations.is_empty()
+            || !contract.caps.is_empty()
+            || contract.objectives.iter().filter_map(|each| each.remedy.as_ref()).any(|remedy| escalates(&remedy.form));
+        let mut all = Vec::new();
+        let mut earlier = month;
+        for _ in 0..if looks { EARLIER } else { 0 } {
+            earlier = earlier.before(1);
+            let id = id_of(earlier, contract.id(), service);
+            let Some(kept) = self.archive.record::<Judgement>(Kind::Verdict, &id)? else { continue };
+            let objectives = kept.report["objectives"].as_array().cloned().unwrap_or_default();
+            let breached: Vec<Value> = objectives
+                .into_iter()
+                .filter(|each| each["result"] == "breached")
+                .map(|each| each["id"].clone())
+                .filter(|id| id.as_str().is_some_and(|id| contract.objective(id).is_some()))
+                .collect();
+            let events: Vec<Value> =
+                kept.outages.iter().map(|each| json!({"from": each.from, "to": each.to, "side": each.side})).collect();
+            let credit = kept.report["credit"].as_str().unwrap_or("0");
+            all.push(json!({"period": kept.period, "breached": breached, "credit": credit, "events": events}));
+        }
+        all.reverse();
+        Ok(all)
+    }
+
+    /// The verdict by the provider's own log.
+    fn by_provider(
+        &self,
+        contract: &Contract,
+        service: &str,
+        month: Period,
+        as_of: Wall,
+        previous: &[Value],
+    ) -> Result<Option<Value>, ArchiveError> {
+        let theirs = facts::kept(self.archive, contract.id(), service, Source::Provider)?;
+        if theirs.imported.is_none() {
+            return Ok(None);
+        }
+        let said = match facts::case(&theirs, service, month, as_of, previous) {
+            Ok(case) => evaluate(contract, &case).map_err(|faults| faults.iter().map(ToString::to_string).collect()),
+            Err(faults) => Err(faults),
+        };
+        Ok(Some(said.map_or_else(|faults: Vec<String>| json!({"faults": faults}), |report| json!(report))))
+    }
+
+    /// Where the agents' own verdicts are not ours.
+    fn differs(&self, agents: &[Kid], ours: &Report) -> Vec<Differs> {
+        let said = agents.iter().flat_map(|agent| {
+            let statement = self.fleet.get(*agent);
+            statement.into_iter().flat_map(|statement| &statement.verdicts).map(|said| (*agent, said))
+        });
+        said.filter_map(|(agent, said)| {
+            let VerdictSaid { contract, version, service, objective, period, result } = said;
+            let own = ours.objectives.iter().find(|each| each.id == *objective)?;
+            let asked = own.period.unwrap_or(ours.period).to_string();
+            let same = *contract == ours.contract
+                && *version == u64::from(ours.version)
+                && *service == ours.service
+                && *period == asked;
+            let we_say = own.result.to_string();
+            (same && contradicts(result, &we_say)).then(|| Differs {
+                agent,
+                objective: objective.clone(),
+                agent_says: result.clone(),
+                we_say,
+            })
+        })
+        .collect()
+    }
+}
+
+/// Whether an agent's own verdict is a finding: it is certain of what we are not. One that is not certain knows less, or a minute
+/// less, and contradicts nobody.
+fn contradicts(agent_says: &str, we_say: &str) -> bool {
+    agent_says != we_say && agent_says != "not_determined"
+}
+
+/// All the time that judging a month may look at.
+fn needed(contract: &Contract, month: Period) -> Span {
+    let zone = &contract.agreement.timezone;
+    let whole = Stretch::holding(Every::Month, month.last(), zone).span;
+    let own = contract.objectives.iter().map(|each| Stretch::holding(each.aggregate.every, month.last(), zone).span);
+    let (from, to) = own.fold((whole.from, whole.to), |(from, to), span| (from.min(span.from), to.max(span.to)));
+    Span::new(from - LEAD, to)
+}
+
+/// The RTTs of each probe within a span, merged.
+fn histograms(observed: &Observed, span: Span) -> BTreeMap<String, String> {
+    let merged = |seen: &Seen| -> Option<Packed> {
+        let mut all: Option<Histogram> = None;
+        for interval in seen.intervals.iter().filter(|each| span.holds(each.from) && each.to() <= span.to) {
+            if let Some(read) = interval.rtt.as_ref().and_then(|rtt| rtt.histogram.unpack().ok()) {
+                match &mut all {
+                    Some(all) => all.merge(&read),
+                    None => all = Some(read),
+                }
+            }
+        }
+        all?.pack()
+    };
+    observed.probes.iter().filter_map(|(name, seen)| Some((name.clone(), merged(seen)?.to_base64()))).collect()
+}
+
+/// Intervals as a judge takes them.
+fn seen(intervals: Vec<crate::measure::interval::Interval>) -> Seen {
+    Seen { intervals, carrier_down: Spans::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::contradicts;
+
+    #[test]
+    fn an_agent_that_is_certain_of_what_we_are_not_is_a_finding_and_one_that_knows_less_is_none() {
+        assert!(contradicts("met", "breached"));
+        assert!(contradicts("breached", "not_determined"));
+        assert!(!contradicts("not_determined", "breached"));
+        assert!(!contradicts("met", "met"));
+    }
+}

@@ -1,0 +1,67 @@
+//! What was measured of a service as it stands before it is judged: its outages by themselves, for laying another party's
+//! log beside them, and the instants across which stored intervals may not be merged.
+
+use std::collections::BTreeSet;
+
+use crate::base::time::Wall;
+use crate::sla::calendar::{Period, Stretch};
+use crate::sla::facts::Facts;
+use crate::sla::fault::Fault;
+use crate::sla::judge::court::Court;
+use crate::sla::judge::names;
+use crate::sla::observed::Observed;
+use crate::sla::span::{Span, Spans};
+use crate::sla::terms::{Contract, Metric, Side};
+
+/// An outage that was measured, before exclusions and qualification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// When.
+    pub span: Span,
+    /// Whose side failed.
+    pub side: Side,
+}
+
+/// A service in a period, before it is judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// What touches the period of the outages, by the first objective that looks at outcomes; in order.
+    pub outages: Vec<Measured>,
+    /// Where the time that some objective's figure is taken from begins or ends. An interval that has none of these strictly
+    /// inside may stand for the minutes that it was merged of: they are all taken or all left out.
+    pub seams: BTreeSet<Wall>,
+}
+
+/// Looks at what was measured of a service in a period.
+///
+/// # Errors
+/// When the service is not the contract's, or the facts name what the contract has not; all at once.
+pub fn survey(
+    contract: &Contract,
+    service: &str,
+    period: Period,
+    observed: &Observed,
+    facts: &Facts,
+) -> Result<Survey, Vec<Fault>> {
+    let faults = names::check(contract, service, period, facts);
+    let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else { return Err(faults) };
+    let court = Court::new(contract, service, period, Some(observed), facts);
+    let happenings = court.service_happenings();
+    let mut survey = Survey::default();
+    for each in happenings.iter().filter(|each| !each.span.and(court.asked.span).is_empty()) {
+        survey.outages.push(Measured { span: each.span, side: each.side.unwrap_or(Side::Unknown) });
+    }
+    let mut edges = |spans: &Spans| survey.seams.extend(spans.iter().flat_map(|span| [span.from, span.to]));
+    edges(&court.downtime());
+    for objective in contract.objectives_of(&service.id) {
+        let sampled =
+            matches!(objective.metric, Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos);
+        if sampled {
+            let stretch = Stretch::holding(objective.aggregate.every, court.asked.last, court.zone);
+            let window = stretch.span.and(court.scope);
+            edges(&court.ground(objective, &stretch, window, &happenings).base);
+        }
+    }
+    survey.seams.extend(facts.as_of);
+    Ok(survey)
+}
