@@ -5,8 +5,11 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use crate::base::decimal::{Exact, Rounding};
 use crate::measure::event::{Event, Settled, Stamp};
+use crate::measure::jitter::Jitter;
 use crate::measure::outcome::{Outcome, Outcomes};
+use crate::sla::mos;
 
 use super::word;
 
@@ -57,6 +60,9 @@ pub(super) struct Summary<'a> {
     loss_percent: f64,
     rtt_us: Option<Spread>,
     ipdv_us: Option<Ipdv>,
+    pdv_us: Option<Pdv>,
+    rfc3550_max_us: Option<f64>,
+    mos: Option<f64>,
 }
 
 /// Exact figures in microseconds: a percentile is the smallest value that so many are not above.
@@ -69,6 +75,13 @@ struct Spread {
     p95: f64,
     p99: f64,
     max: f64,
+}
+
+/// How far RTTs are above the least (RFC 5481).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Pdv {
+    p95: f64,
+    p99: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -167,6 +180,9 @@ impl Tally {
             loss_percent: self.loss_percent(),
             rtt_us: rtt,
             ipdv_us: ipdv,
+            pdv_us: self.pdv(),
+            rfc3550_max_us: self.rfc3550_max_ns().map(micros),
+            mos: self.mos(),
         }
     }
 
@@ -214,10 +230,38 @@ impl Tally {
         self.sends.iter().flatten().filter(|(outcome, _)| outcome.has_rtt()).map(|(_, rtt)| *rtt)
     }
 
-    fn spreads(&self) -> (Option<Spread>, Option<Ipdv>) {
+    /// The absolute differences of neighbouring sends that were both answered (RFC 5481, IPDV), in nanoseconds.
+    fn differences(&self) -> impl Iterator<Item = u64> + '_ {
         let rtt = |send: &Option<(Outcome, u64)>| send.filter(|(outcome, _)| outcome.has_rtt()).map(|(_, rtt)| rtt);
-        let differences =
-            self.sends.windows(2).filter_map(|pair| Some(rtt(&pair[0])?.abs_diff(rtt(&pair[1])?))).collect();
+        self.sends.windows(2).filter_map(move |pair| Some(rtt(&pair[0])?.abs_diff(rtt(&pair[1])?)))
+    }
+
+    fn pdv(&self) -> Option<Pdv> {
+        let least = self.rtts().min()?;
+        Sorted::of(self.rtts().map(|rtt| rtt - least).collect()).map(|all| Pdv { p95: all.at(95), p99: all.at(99) })
+    }
+
+    /// The highest interarrival jitter (RFC 3550, section 6.4.1).
+    fn rfc3550_max_ns(&self) -> Option<u64> {
+        let mut jitter = Jitter::default();
+        self.differences().map(|difference| jitter.add(difference)).max()
+    }
+
+    /// The simplified E-model's score from mean RTT, mean |IPDV| and loss, with two decimals; see [`mos`].
+    fn mos(&self) -> Option<f64> {
+        let mean = |values: &mut dyn Iterator<Item = u64>| {
+            let (count, sum) = values.fold((0i128, 0i128), |(count, sum), value| (count + 1, sum + i128::from(value)));
+            Exact::ratio(sum, count * 1_000_000)
+        };
+        let latency = mean(&mut self.rtts())?;
+        let jitter = mean(&mut self.differences()).unwrap_or_default();
+        let (sent, answered) = (self.sent(), self.outcomes().with_rtt());
+        let loss = Exact::ratio((sent - answered) * 100, sent)?;
+        mos::score(&latency, &jitter, &loss).fixed(2, Rounding::HalfUp).parse().ok()
+    }
+
+    fn spreads(&self) -> (Option<Spread>, Option<Ipdv>) {
+        let differences = self.differences().collect();
         let ipdv = Sorted::of(differences).map(|all| Ipdv { mean: all.mean(), p95: all.at(95), max: all.at(100) });
         let rtt = Sorted::of(self.rtts().collect()).map(|all| Spread {
             min: all.at(0),
@@ -290,14 +334,14 @@ impl fmt::Display for Tally {
         if let Some(Spread { min, mean, p50, p90, p95, p99, max }) = rtt {
             write!(
                 f,
-                "\n  RTT in ms: min {:.3}  mean {:.3}  p50 {:.3}  p90 {:.3}  p95 {:.3}  p99 {:.3}  max {:.3}",
+                "\n  RTT in ms: min {:.3}  mean {:.3}  max {:.3}\n             p50 {:.3}  p90 {:.3}  p95 {:.3}  p99 {:.3}",
                 ms(min),
                 ms(mean),
+                ms(max),
                 ms(p50),
                 ms(p90),
                 ms(p95),
                 ms(p99),
-                ms(max)
             )?;
             if self.kernel < outcomes.with_rtt() {
                 write!(f, "\n  {} of {} stamped by the kernel", self.kernel, outcomes.with_rtt())?;
@@ -305,6 +349,13 @@ impl fmt::Display for Tally {
         }
         if let Some(Ipdv { mean, p95, max }) = ipdv {
             write!(f, "\n  jitter (IPDV) in ms: mean {:.3}  p95 {:.3}  max {:.3}", ms(mean), ms(p95), ms(max))?;
+        }
+        if let (Some(Pdv { p95, p99 }), Some(jitter)) = (self.pdv(), self.rfc3550_max_ns()) {
+            write!(f, "\n  above the least RTT (PDV) in ms: p95 {:.3}  p99 {:.3}", ms(p95), ms(p99))?;
+            write!(f, "\n  RFC 3550 jitter in ms: at most {}", millis(jitter))?;
+        }
+        if let Some(mos) = self.mos() {
+            write!(f, "\n  MOS {mos:.2} (simplified E-model)")?;
         }
         Ok(())
     }
@@ -350,6 +401,22 @@ mod tests {
         assert_eq!(summary["loss_percent"], 33.333);
         assert_eq!((&summary["rtt_us"]["p50"], &summary["rtt_us"]["max"]), (&24012.4.into(), &26012.4.into()));
         assert_eq!((&summary["rtt_us"]["mean"], &summary["ipdv_us"]["max"]), (&25012.4.into(), &2000.0.into()));
+        assert_eq!((&summary["pdv_us"]["p99"], &summary["rfc3550_max_us"]), (&2000.0.into(), &125.0.into()));
+    }
+
+    #[test]
+    fn jitter_and_the_score_are_those_of_the_same_samples() {
+        let mut tally = Tally::new("x".to_owned());
+        for (send, ms) in (0..).zip([20, 22, 19, 25, 25]) {
+            tally.settle(&settled(send, Outcome::Answered, Some(ms * 1_000_000)));
+        }
+        let summary = serde_json::to_value(tally.summary()).unwrap();
+        assert_eq!((&summary["ipdv_us"]["mean"], &summary["pdv_us"]["p95"]), (&2750.0.into(), &6000.0.into()));
+        // RFC 3550: 0.125, 0.304688, 0.660645 and 0.619354 ms.
+        assert_eq!(summary["rfc3550_max_us"], 660.6);
+        // L = 22.2 + 5.5 + 10, R = 93.2 - 37.7 / 40 = 92.2575, MOS = 4.3899.
+        assert_eq!(summary["mos"], 4.39);
+        assert!(tally.to_string().lines().all(|line| line.chars().count() <= 80), "{tally}");
     }
 
     #[test]
