@@ -177,7 +177,8 @@ async fn an_operator_sees_the_fleet_and_moves_what_is_his_to_move() {
     let rest = desk.get(next).await;
     let mut both = [&first[0]["agent"], &rest[0]["agent"]].map(|kid| kid.as_str().unwrap().to_owned());
     let mut expected = [agent.kid.clone(), second.kid.clone()];
-    (both.sort(), expected.sort());
+    both.sort();
+    expected.sort();
     assert_eq!(both, expected);
 
     // Tokens: one that only reads, kept as its digest only.
