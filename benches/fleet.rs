@@ -36,7 +36,7 @@ const LINES: u64 = 4;
 fn minute(line: u64, number: u64, from: Wall) -> Interval {
     let outcomes = match number % 14_400 {
         600..605 if number > 1000 * line => "60l",
-        _ if number % (11 + line) == 0 => "20a1l39a",
+        _ if number.is_multiple_of(11 + line) => "20a1l39a",
         _ => "60a",
     };
     let outcomes: Outcomes = outcomes.parse().unwrap();
