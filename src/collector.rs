@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 use crate::base::time::{Clock, SystemClock};
 use crate::collector::archive::accept::{Accepted, Arrival};
@@ -24,6 +24,7 @@ use crate::collector::desk::agreements::Book;
 use crate::collector::ingest::{Examined, KeyCache};
 use crate::collector::limits::{Brings, Limiter};
 use crate::collector::metrics::Metrics;
+use crate::collector::room::{Place, Room};
 use crate::collector::writer::{NotWritten, Writer};
 use crate::config::collector::{CollectorConfig, Database, Enrolment, Rate};
 use crate::evidence::digest::Digest;
@@ -51,6 +52,7 @@ pub mod loopback;
 pub mod metrics;
 pub mod missing;
 mod operators;
+mod room;
 pub mod rounds;
 pub mod statement;
 pub mod verdicts;
@@ -59,8 +61,8 @@ mod writer;
 pub use contracts::all as all_contracts;
 pub use loopback::{Central, on_loopback};
 
-/// All bodies together are at most so many KiB while they are worked on.
-const ROOM_KIB: usize = 128 * 1024;
+/// All bodies together are at most so many bytes while they arrive and are worked on.
+const ROOM: usize = 48 * 1024 * 1024;
 /// How long a request waits for a processor, before it is told to come again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// When to come again.
@@ -138,7 +140,7 @@ pub struct Collector {
     writer: Option<Writer>,
     thread: Option<JoinHandle<()>>,
     readers: Mutex<Vec<Archive>>,
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
     processors: Arc<Semaphore>,
     limiter: Limiter,
     keys: KeyCache,
@@ -168,7 +170,7 @@ impl Collector {
             writer: Some(writer),
             thread: Some(thread),
             readers: Mutex::default(),
-            room: Arc::new(Semaphore::new(ROOM_KIB)),
+            room: Room::new(ROOM),
             processors: Arc::new(Semaphore::new(processors)),
             limiter: Limiter::default(),
             keys: KeyCache::default(),
@@ -205,10 +207,8 @@ impl Collector {
     }
 
     /// Room in memory for a body, until it is dropped.
-    fn room(&self, length: Option<usize>, limit: usize) -> Result<OwnedSemaphorePermit, Fault> {
-        let kib = length.unwrap_or(limit).min(limit).div_ceil(1024).max(1);
-        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
-        Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| Fault::busy("too many requests at once"))
+    fn place(&self) -> Place {
+        self.room.place()
     }
 
     fn writer(&self) -> Result<&Writer, Fault> {

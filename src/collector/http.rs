@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -15,16 +15,22 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tokio::time::{Instant, timeout_at};
 
 use crate::collector::api::ask::Reader;
 use crate::collector::body::{Encoding, Type};
+use crate::collector::room::{Full, Place};
 use crate::collector::{Collector, Fault, api};
 use crate::evidence::enrol;
 use crate::evidence::problem::{Kind, Problem};
 use crate::net::page::Form;
 
-/// A body is given so long to arrive.
+/// A body is given so long to arrive, …
 const BODY_TIME: Duration = Duration::from_secs(120);
+/// … and each part of it so long after the one before.
+const PART_TIME: Duration = Duration::from_secs(30);
+/// So much is reserved for a body before its bytes come.
+const AT_FIRST: usize = 64 * 1024;
 
 /// Every address of the collector.
 pub fn router(collector: Arc<Collector>) -> Router {
@@ -79,17 +85,18 @@ async fn summaries(State(collector): State<Arc<Collector>>, request: Request) ->
     let (parts, body) = request.into_parts();
     let of = Type::of(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
     let encoding = encoding(&parts.headers)?;
-    let room = collector.room(length(&parts.headers), collector.config().limits.body)?;
-    let body = read(body, &parts.headers, collector.config().limits.body).await?;
+    let mut place = collector.place();
+    let body = read(body, &parts.headers, collector.config().limits.body, &mut place).await?;
     let answer = collector.take(body, of, encoding).await?;
-    drop(room);
+    drop(place);
     Ok(answered("application/x-ndjson", answer))
 }
 
 async fn enrol_agent(State(collector): State<Arc<Collector>>, request: Request) -> Result<Response, Fault> {
     let (parts, body) = request.into_parts();
     let encoding = encoding(&parts.headers)?;
-    let body = read(body, &parts.headers, enrol::LIMIT).await?;
+    let mut place = collector.place();
+    let body = read(body, &parts.headers, enrol::LIMIT, &mut place).await?;
     let answer = collector.enrol(body, encoding).await?;
     Ok(answered("application/json", answer))
 }
@@ -143,32 +150,41 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     token.ok_or_else(|| Problem::new(Kind::Unauthorized, "an Authorization: Bearer is needed"))
 }
 
-/// Reads a body, as long as it is within its limit and comes in time.
-pub(super) async fn read(mut body: Body, headers: &HeaderMap, limit: usize) -> Result<Vec<u8>, Fault> {
+/// Reads a body into its place, as long as it is within its limit and comes in time.
+pub(super) async fn read(
+    mut body: Body,
+    headers: &HeaderMap,
+    limit: usize,
+    place: &mut Place,
+) -> Result<Vec<u8>, Fault> {
     let large = || Fault::from(Problem::new(Kind::TooLarge, format_args!("a body is at most {limit} bytes")));
+    let slow = || Fault::busy("the body came too slowly");
     let expected = length(headers).unwrap_or(0);
     if expected > limit {
         return Err(large());
     }
-    let mut bytes = Vec::with_capacity(expected);
-    let whole = async {
-        while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            let frame = frame.map_err(|error| {
-                Fault::from(Problem::new(Kind::Malformed, format_args!("the body could not be read: {error}")))
-            })?;
-            if let Ok(data) = frame.into_data() {
-                if bytes.len() + data.len() > limit {
-                    return Err(large());
-                }
-                bytes.extend_from_slice(&data);
+    let until = Instant::now() + BODY_TIME;
+    let mut bytes = Vec::with_capacity(expected.min(AT_FIRST));
+    loop {
+        let next = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+        let next = tokio::select! {
+            next = timeout_at(until.min(Instant::now() + PART_TIME), next) => next.map_err(|_| slow())?,
+            () = place.asked_to_leave() => return Err(slow()),
+        };
+        let Some(frame) = next else { break };
+        let frame = frame.map_err(|error| {
+            Fault::from(Problem::new(Kind::Malformed, format_args!("the body could not be read: {error}")))
+        })?;
+        if let Ok(data) = frame.into_data() {
+            if bytes.len() + data.len() > limit {
+                return Err(large());
             }
+            place.take(data.len()).await.map_err(|Full| Fault::busy("too many requests at once"))?;
+            bytes.extend_from_slice(&data);
         }
-        Ok(bytes)
-    };
-    match tokio::time::timeout(BODY_TIME, whole).await {
-        Ok(read) => read,
-        Err(_) => Err(Fault::busy("the body did not arrive in time")),
     }
+    place.arrived();
+    Ok(bytes)
 }
 
 impl IntoResponse for Fault {

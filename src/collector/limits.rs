@@ -74,6 +74,14 @@ mod tests {
         assert_eq!(limiter.count(one, Brings::New, rate, at(119)), Err(Duration::from_secs(1)));
         limiter.count(one, Brings::Stored, rate, at(100)).unwrap();
         limiter.count(two, Brings::New, rate, at(100)).unwrap();
+        limiter.give_back(two, Brings::New, rate);
+        for _ in 0..3 {
+            limiter.count(two, Brings::New, rate, at(100)).unwrap();
+        }
+        assert!(
+            limiter.count(two, Brings::New, rate, at(100)).is_err(),
+            "what was given back is counted once more only"
+        );
         limiter.count(one, Brings::New, rate, at(120)).unwrap();
         assert!(limiter.count(one, Brings::New, rate, at(120)).is_err());
         for _ in 0..3 {

@@ -80,8 +80,8 @@ pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<Collector>> for Json<T> {
     type Rejection = Fault;
-    async fn from_request(request: Request, _: &Arc<Collector>) -> Result<Self, Fault> {
-        let bytes = body_of(request, &["application/json"]).await?;
+    async fn from_request(request: Request, collector: &Arc<Collector>) -> Result<Self, Fault> {
+        let bytes = body_of(request, collector, &["application/json"]).await?;
         // A list would be taken for the members of an object, in their order.
         if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
             return Err(Problem::new(Kind::Malformed, "expected a JSON object").into());
@@ -98,13 +98,13 @@ pub struct Toml(pub String);
 
 impl FromRequest<Arc<Collector>> for Toml {
     type Rejection = Fault;
-    async fn from_request(request: Request, _: &Arc<Collector>) -> Result<Self, Fault> {
-        let bytes = body_of(request, &["application/toml", "text/plain"]).await?;
+    async fn from_request(request: Request, collector: &Arc<Collector>) -> Result<Self, Fault> {
+        let bytes = body_of(request, collector, &["application/toml", "text/plain"]).await?;
         String::from_utf8(bytes).map(Self).map_err(|_| Problem::new(Kind::Malformed, "the body is not UTF-8").into())
     }
 }
 
-async fn body_of(request: Request, of: &[&str]) -> Result<Vec<u8>, Fault> {
+async fn body_of(request: Request, collector: &Collector, of: &[&str]) -> Result<Vec<u8>, Fault> {
     let (parts, body) = request.into_parts();
     let given = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let given = given.split(';').next().unwrap_or_default().trim();
@@ -112,7 +112,7 @@ async fn body_of(request: Request, of: &[&str]) -> Result<Vec<u8>, Fault> {
         let expected = of.join(" or ");
         return Err(Problem::new(Kind::Unsupported, format_args!("expected a body of Content-Type {expected}")).into());
     }
-    http::read(body, &parts.headers, LIMIT).await
+    http::read(body, &parts.headers, LIMIT, &mut collector.place()).await
 }
 
 /// Which page is asked for.
