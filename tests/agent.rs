@@ -208,6 +208,11 @@ fn answer(stream: TcpStream) {
         let said = if path.ends_with("/v1/enrol") {
             // Any Ed25519 key will do (RFC 8032, section 7.1, test 1).
             r#"{"state":"approved","jwk":{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}"#.to_owned()
+        } else if !path.ends_with("/v1/summaries") {
+            if stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").is_err() {
+                return;
+            }
+            continue;
         } else {
             let lines = zstd::decode_all(body.as_slice()).unwrap();
             let lines = String::from_utf8(lines).unwrap();

@@ -424,7 +424,7 @@ async fn a_request_that_cannot_be_read_is_refused_as_a_whole() {
         ("another bomb", desk.ndjson(gzip).header("content-encoding", "gzip"), (413, "too-large")),
         ("a window too wide", desk.jose(wide).header("content-encoding", "zstd"), (400, "malformed")),
         ("not compressed", desk.jose(body.clone()).header("content-encoding", "gzip"), (400, "malformed")),
-        ("another address", desk.post("/v1/summary").body(body.clone()), (404, "not-found")),
+        ("another address", desk.post("/v1/nothing").body(body.clone()), (404, "not-found")),
         ("another method", desk.http.get(format!("{}/v1/summaries", desk.central.url)), (405, "method-not-allowed")),
     ] {
         let (status, kind) = problem(request).await;

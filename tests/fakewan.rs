@@ -201,7 +201,8 @@ fn many_targets_are_answered_and_each_is_in_the_log() {
     else {
         return;
     };
-    let told = wan.output("fping", &["-q", "-c", "5", "-p", "20", "-i", "1", "-g", "10.99.4.1", "10.99.4.200"]);
+    let told =
+        wan.output("fping", &["-q", "-c", "5", "-p", "20", "-i", "1", "-t", "5000", "-g", "10.99.4.1", "10.99.4.200"]);
     let told = String::from_utf8(told.stderr).unwrap();
     assert_eq!(told.matches("= 5/5/0%").count(), 200, "{told}");
     let truth = wan.end();
