@@ -4,8 +4,12 @@
 mod accuracy;
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "figures/flash.rs"]
+mod flash;
 #[path = "figures/judge.rs"]
 mod judge;
+#[path = "figures/offline.rs"]
+mod offline;
 #[path = "figures/rate.rs"]
 mod rate;
 #[path = "figures/soak.rs"]
@@ -30,6 +34,10 @@ enum Figure {
     Rate(rate::Args),
     /// Memory over an hour's traffic at sixtyfold speed
     Soak(soak::Args),
+    /// Bytes written a day
+    Flash(flash::Args),
+    /// Weeks without a collector
+    Offline(offline::Args),
 }
 
 fn main() {
@@ -41,5 +49,7 @@ fn main() {
         Figure::Weight(args) => weight::run(&args),
         Figure::Rate(args) => rate::run(&args),
         Figure::Soak(args) => soak::run(&args),
+        Figure::Flash(args) => flash::run(&args),
+        Figure::Offline(args) => offline::run(&args),
     }
 }

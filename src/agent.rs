@@ -88,6 +88,16 @@ pub enum AgentError {
     Other(String),
 }
 
+impl AgentError {
+    /// Whether the database is damaged, so that setting it aside is the way on.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Keys(KeysFault::Store(error)) => error.is_damage(),
+            _ => false,
+        }
+    }
+}
+
 /// What a running agent is told from outside.
 #[derive(Clone, Debug)]
 pub enum Order {
@@ -176,20 +186,20 @@ impl Session {
         let (mut store, found) = Store::open(&config.data_dir, now.wall)?;
         if let Found::Damaged { aside, what } = &found {
             error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
-            store.note(now.wall, "database-damaged", &format!("{what}; set aside as {}", aside.display()))?;
         }
-        let terms = Terms::with_received(config, &store.contract_files()?, now.wall)?;
+        let (terms, keys, judge) = match take_up(config, &mut store, now.wall) {
+            Err(error) if error.is_damage() => {
+                let what = error.to_string();
+                let aside = store.set_aside(now.wall, &what)?;
+                error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
+                take_up(config, &mut store, now.wall)?
+            }
+            taken_up => taken_up?,
+        };
         for note in &terms.notes {
             warn!("{note}");
         }
-        let keys = Keys::open(&config.data_dir, &mut store, now.wall)?;
         let (agent, in_use) = (keys.agent, keys.shared());
-        store.set_site(&config.site)?;
-        store.note(now.wall, "start", crate::SOFTWARE)?;
-        for contract in &terms.contracts {
-            store.keep_contract(&contract.file)?;
-        }
-        let judge = Judge::new(config, &terms, &store, now.wall)?;
         let every = config.collector.as_ref().map_or(EVERY, |collector| collector.every);
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
         let summariser = Summariser { keys, site: config.site.clone(), boot, every };
@@ -543,6 +553,19 @@ fn own_lag(late: [Lag; 2]) -> Option<OwnLag> {
     let micros = |length: Duration| u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
     let [send, receive] = late.map(|lag| Some(LagPart { mean: micros(lag.mean()?), max: micros(lag.worst()) }));
     (send.is_some() || receive.is_some()).then_some(OwnLag { send, receive })
+}
+
+/// Takes up what the database knows, and writes what is new at a start.
+fn take_up(config: &AgentConfig, store: &mut Store, now: Wall) -> Result<(Terms, Keys, Judge), AgentError> {
+    let terms = Terms::with_received(config, &store.contract_files()?, now)?;
+    let keys = Keys::open(&config.data_dir, store, now)?;
+    store.set_site(&config.site)?;
+    store.note(now, "start", crate::SOFTWARE)?;
+    for contract in &terms.contracts {
+        store.keep_contract(&contract.file)?;
+    }
+    let judge = Judge::new(config, &terms, store, now)?;
+    Ok((terms, keys, judge))
 }
 
 fn announce(news: &News) {

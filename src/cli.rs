@@ -11,6 +11,8 @@ pub mod claim;
 pub mod collector;
 pub mod contract;
 #[cfg(feature = "agent")]
+mod estimate;
+#[cfg(feature = "agent")]
 pub mod histogram;
 #[cfg(feature = "agent")]
 pub mod identity;

@@ -9,5 +9,6 @@ pub mod lag;
 pub mod ledger;
 pub mod outcome;
 pub mod probe;
+pub mod rollup;
 pub mod rtt;
 pub mod schedule;

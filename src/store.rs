@@ -10,7 +10,10 @@ use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::base::time::Wall;
+use crate::store::salvage::Salvage;
 
+mod block;
+mod bytes;
 pub mod contracts;
 pub mod intervals;
 pub mod journal;
@@ -19,7 +22,11 @@ pub mod keys;
 pub mod life;
 pub mod outages;
 pub mod outbox;
+pub mod retention;
+pub mod rollup;
+pub mod salvage;
 mod schema;
+pub mod sealed;
 pub mod sheets;
 
 /// The name of the database's file in the data directory.
@@ -58,15 +65,15 @@ pub enum StoreError {
         /// The highest that this program knows.
         known: i64,
     },
-    /// The agent that runs on it is of an earlier version.
+    /// It is of an earlier version of this program, and only that one's agent, or this one's, may change it.
     #[error(
-        "the database has schema {found}, this program writes {known}: the agent that runs on it is of an earlier version; \
-         restart it first"
+        "the database has schema {found}, this program needs {known}: the agent that runs on it, or ran last, is of an earlier \
+         version; start the agent of this version on it first"
     )]
     Older {
         /// The schema's number found.
         found: i64,
-        /// What this program writes.
+        /// The one that this program knows.
         known: i64,
     },
     /// SQLite failed.
@@ -82,10 +89,18 @@ impl StoreError {
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
+            // Every statement is constant and was tested: what is unknown to it, or of another type, was not left so.
             Self::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) => {
-                matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+                matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
             }
-            Self::Damaged(_) => true,
+            Self::Sqlite(
+                rusqlite::Error::SqlInputError { .. }
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::Utf8Error(..),
+            )
+            | Self::Damaged(_) => true,
             _ => false,
         }
     }
@@ -98,6 +113,23 @@ pub struct Store {
     path: PathBuf,
     /// Held for as long as this one writes.
     _lock: Option<Flock<std::fs::File>>,
+    /// Numbers of new rows are above this: below it there is room for what is salvaged.
+    base: i64,
+    /// What is still to be brought over from a damaged database.
+    salvage: Option<Box<Salvage>>,
+}
+
+/// Which file a database is, whatever its name is by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId(u64, u64);
+
+impl FileId {
+    /// The file that has this name now.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::metadata(path).ok().map(|found| Self(found.dev(), found.ino()))
+    }
 }
 
 /// What opening for writing found.
@@ -124,13 +156,23 @@ impl Store {
         make_dir(dir)?;
         let lock = lock(dir)?;
         let path = dir.join(FILE);
-        match open_file(&path) {
-            Ok(db) => Ok((Self { db, path, _lock: Some(lock) }, Found::Sound)),
-            Err(error) if error.is_damage() => {
-                let aside = set_aside(&path, now)?;
-                let db = open_file(&path)?;
-                let found = Found::Damaged { aside, what: error.to_string() };
-                Ok((Self { db, path, _lock: Some(lock) }, found))
+        let with = |db, lock| Self { db, path: path.clone(), _lock: lock, base: 0, salvage: None };
+        let opened = open_file(&path).and_then(|db| {
+            let mut store = with(db, None);
+            store.glance()?;
+            store.salvage = salvage::resume(&store)?;
+            Ok(store)
+        });
+        match opened {
+            Ok(mut store) => {
+                store._lock = Some(lock);
+                Ok((store, Found::Sound))
+            }
+            Err(error) if error.is_damage() || is_wrongly_shut(&error, &path) => {
+                let mut store = with(Connection::open_in_memory()?, Some(lock));
+                let what = error.to_string();
+                let aside = store.set_aside(now, &what)?;
+                Ok((store, Found::Damaged { aside, what }))
             }
             Err(error) => Err(error),
         }
@@ -147,17 +189,47 @@ impl Store {
             return Err(StoreError::NoDatabase(path));
         }
         match lock(dir) {
-            Ok(lock) => Ok(Self { db: open_file(&path)?, path, _lock: Some(lock) }),
+            Ok(lock) => Ok(Self { db: open_file(&path)?, path, _lock: Some(lock), base: 0, salvage: None }),
             Err(StoreError::InUse(_)) => {
                 let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
                 db.busy_timeout(Duration::from_secs(5))?;
                 match schema::check(&db)? {
-                    found if found == schema::known() => Ok(Self { db, path, _lock: None }),
+                    found if found == schema::known() => Ok(Self { db, path, _lock: None, base: 0, salvage: None }),
                     found => Err(StoreError::Older { found, known: schema::known() }),
                 }
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Reads what is read at every start, so that damage there is found before anything relies on it.
+    fn glance(&mut self) -> Result<(), StoreError> {
+        self.base = self.meta("base")?.and_then(|base| base.parse().ok()).unwrap_or(0);
+        self.site()?;
+        self.identity()?;
+        self.head()?;
+        self.dropped()?;
+        self.all_series()?;
+        self.open_outages()?;
+        self.journal(1)?;
+        self.unsummarised()?;
+        self.tally().map(drop)
+    }
+
+    /// Sets the database aside, which turned out to be damaged, and begins a new one. What is small is brought over at once,
+    /// the rest by [`Self::salvage`]; measuring never waits for it. Gives the name that the old one has now.
+    ///
+    /// # Errors
+    /// When it cannot be renamed, or no new one be made.
+    pub fn set_aside(&mut self, now: Wall, what: &str) -> Result<PathBuf, StoreError> {
+        // Closed first: an open file would be written to under its new name.
+        drop(std::mem::replace(&mut self.db, Connection::open_in_memory()?));
+        self.salvage = None;
+        let aside = salvage::set_aside(&self.path, now)?;
+        self.db = open_file(&self.path)?;
+        self.salvage = salvage::begin(self, &aside, now)?;
+        self.note(now, "database-damaged", &format!("{what}; set aside as {}", aside.display()))?;
+        Ok(aside)
     }
 
     /// Opens the database of a data directory for reading, whether an agent runs on it, has died, or the directory is a
@@ -190,8 +262,11 @@ impl Store {
                 Connection::open_with_flags(uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)?
             }
         };
-        schema::check(&db)?;
-        Ok(Self { db, path, _lock: None })
+        let (found, known) = (schema::check(&db)?, schema::known());
+        if found < known {
+            return Err(StoreError::Older { found, known });
+        }
+        Ok(Self { db, path, _lock: None, base: 0, salvage: None })
     }
 
     /// Runs what belongs together in one transaction.
@@ -231,6 +306,12 @@ impl Store {
         Ok(u64::try_from(used).unwrap_or(0))
     }
 
+    /// Which file it is.
+    #[must_use]
+    pub fn file(&self) -> Option<FileId> {
+        FileId::of(&self.path)
+    }
+
     /// Where the database is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -254,14 +335,25 @@ impl Store {
     }
 
     pub(in crate::store) fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
-        Ok(self.db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()?)
+        let found = self
+            .db
+            .prepare_cached("SELECT value, sum FROM meta WHERE key = ?1")?
+            .query_row([key], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<u32>>(1)?)))
+            .optional()?;
+        match found {
+            Some((value, sum)) if sum.is_some_and(|sum| sum != bytes::sum([key.as_bytes(), value.as_bytes()])) => {
+                Err(StoreError::Damaged(format!("{key} is not what was written")))
+            }
+            found => Ok(found.map(|(value, _)| value)),
+        }
     }
 
     pub(in crate::store) fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
         let mut set = self.db.prepare_cached(
-            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            "INSERT INTO meta (key, value, sum) VALUES (?1, ?2, ?3)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value, sum = excluded.sum",
         )?;
-        set.execute([key, value])?;
+        set.execute(rusqlite::params![key, value, bytes::sum([key.as_bytes(), value.as_bytes()])])?;
         Ok(())
     }
 }
@@ -295,31 +387,16 @@ fn lock(dir: &Path) -> Result<Flock<std::fs::File>, StoreError> {
 }
 
 fn open_file(path: &Path) -> Result<Connection, StoreError> {
-    let db = Connection::open(path)?;
+    let mut db = Connection::open(path)?;
     db.busy_timeout(Duration::from_secs(5))?;
-    schema::prepare(&db)?;
+    schema::prepare(&mut db)?;
     Ok(db)
 }
 
-fn set_aside(path: &Path, now: Wall) -> Result<PathBuf, StoreError> {
-    let stamp: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
-    let aside = path.with_file_name(format!("{FILE}.damaged-{stamp}"));
-    for suffix in ["", "-wal", "-shm"] {
-        let with = |path: &Path| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        match std::fs::rename(with(path), with(&aside)) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => {
-                let advice = "a damaged database could not be set aside";
-                return Err(StoreError::Directory { path: path.to_owned(), source, advice });
-            }
-        }
-    }
-    Ok(aside)
+/// Whether SQLite holds the database for read-only though its file can be written: that is a changed byte in its header.
+fn is_wrongly_shut(error: &StoreError, path: &Path) -> bool {
+    let StoreError::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) = error else { return false };
+    failure.code == ErrorCode::ReadOnly && std::fs::OpenOptions::new().append(true).open(path).is_ok()
 }
 
 #[cfg(test)]

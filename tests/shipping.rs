@@ -456,7 +456,7 @@ fn sign_in(dir: &Path, key: &SecretKey, site: &str, before_commit: impl FnOnce()
                 None => store.begin_chain(ChainId::from_bytes([7; 16]))?,
             };
             let signed = head.sign(said, key).unwrap();
-            store.keep_summary(&signed, from, to)?;
+            store.keep_summary(&signed, from, to, None)?;
             before_commit();
             Ok::<(), StoreError>(())
         })

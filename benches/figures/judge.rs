@@ -89,9 +89,9 @@ fn fill(place: &std::path::Path, args: &Args, months: u64) {
     for day in 0..minutes.div_ceil(1440) {
         let done: Result<(), wanproof::store::StoreError> = store.together(|store| {
             for minute in day * 1440..minutes.min((day + 1) * 1440) {
-                for (service, id) in ids.iter().enumerate() {
-                    store.append(*id, &interval(detailed, minute, service))?;
-                }
+                let set: Vec<_> =
+                    ids.iter().enumerate().map(|(service, id)| (*id, interval(detailed, minute, service))).collect();
+                store.append_set(&set.iter().map(|(id, interval)| (*id, interval)).collect::<Vec<_>>())?;
             }
             store.write_sheets(detailed + DAY * u32::try_from(day + 1).expect("few days"), 1000)?;
             Ok(())

@@ -97,11 +97,12 @@ fn settle(store: &mut Store, answers: &[(Waiting, Answer)]) -> Result<(), StoreE
     let now = SystemClock.now().wall;
 
     for (waiting, answer) in answers {
+        let which = (waiting.chain, waiting.seq, waiting.digest);
         match answer {
-            Answer::Accepted { receipt, received } => store.accepted(waiting.digest, receipt, &received.to_string())?,
+            Answer::Accepted { receipt, received } => store.accepted(which, receipt, &received.to_string())?,
             Answer::Refused(problem) => {
                 let why = problem.to_string();
-                store.refused(waiting.digest, &why)?;
+                store.refused(which, &why)?;
                 store.note(
                     now,
                     "summary-refused",
@@ -110,7 +111,7 @@ fn settle(store: &mut Store, answers: &[(Waiting, Answer)]) -> Result<(), StoreE
             }
             Answer::Conflict(problem) => {
                 let why = problem.to_string();
-                store.refused(waiting.digest, &why)?;
+                store.refused(which, &why)?;
                 let detail = format!("summary {} of chain {}: {why}; a new chain begins", waiting.seq, waiting.chain);
                 store.note(now, "chain-conflict", &detail)?;
                 // Of several conflicts in one chain only the first begins another.

@@ -1,35 +1,28 @@
 //! The one writer: a thread of its own, so that probing never waits for the disk.
 //!
-//! It takes whole sets of sibling intervals, outages and notes, and writes them in few transactions. What it cannot write it
-//! keeps, tries again, and says so once.
+//! This is its door; behind it is the [`desk`]. What is handed in is written in order, soon, and told of no more: it waits
+//! there until the disk takes it.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use crate::agent::summariser::{SpanState, Summariser};
 use crate::base::time::{Clock, SystemClock, Wall};
-use crate::config::agent::{Keep, Term};
+use crate::config::agent::Keep;
 use crate::measure::ledger::Closed;
-use crate::store::intervals::{Series, SeriesId};
+use crate::store::intervals::Series;
 use crate::store::outages::{Outage, OutageId};
-use crate::store::{Store, StoreError};
+use crate::store::{FILE, FileId, Store, StoreError, salvage};
 
-/// Sets of siblings that may wait while the disk cannot be written: a day of minutes.
-const MOST_WAITING: usize = 1440;
-/// How soon it is tried again after a failure.
-const RETRY: Duration = Duration::from_secs(5);
-/// How often what is too old or too much is deleted.
-const TIDY: Duration = Duration::from_secs(600);
-/// Sheets that are written at once: one an hour where all goes well, more after a while without.
-const SHEETS: usize = 6;
-/// A commit is not put off to where the next set of siblings would come too late for it.
-const SET: Duration = Duration::from_secs(60);
+mod desk;
+
+/// How often the whole database is read and checked, besides at every start.
+const SCRUB: Duration = Duration::from_secs(86_400);
 
 /// The recorder's door.
 #[derive(Clone, Debug)]
@@ -55,10 +48,16 @@ enum Job {
     Summarise(Box<SpanState>),
     Reconfigure(Vec<Series>, Keep),
     Ask(Question),
+    /// This file was found to be damaged.
+    Damaged {
+        what: String,
+        file: FileId,
+    },
     Stop,
 }
 
-type Question = Box<dyn FnOnce(&mut Store) + Send>;
+/// What is asked of the database; it gives what it found to be damaged.
+type Question = Box<dyn FnOnce(&mut Store) -> Option<String> + Send>;
 
 /// The recorder has ended.
 #[derive(Debug, thiserror::Error)]
@@ -82,22 +81,27 @@ impl Recorder {
         keep: Keep,
         summariser: Summariser,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        Self::start_by(SystemClock, store, series, keep, summariser)
+    }
+
+    /// As [`Self::start`], by another clock than the system's.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start_by(
+        clock: impl Clock + Send + 'static,
+        store: Store,
+        series: Vec<Series>,
+        keep: Keep,
+        summariser: Summariser,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (jobs, inbox) = mpsc::channel();
-        let desk = Desk {
-            store,
-            series,
-            keep,
-            summariser,
-            known: HashMap::new(),
-            outages: HashMap::new(),
-            waiting: Vec::new(),
-            spans: Vec::new(),
-            commit_by: None,
-            failing: false,
-            full: false,
-            tidied: Instant::now(),
-        };
+        let dir = store.path().parent().unwrap_or(Path::new(".")).to_owned();
+        let (present, gone) = mpsc::channel();
+        let desk = desk::Desk::new(Box::new(clock), store, series, keep, summariser, present);
         let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || desk.run(&inbox))?;
+        let found = jobs.clone();
+        std::thread::Builder::new().name("scrubber".to_owned()).spawn(move || scrub(&dir, &found, &gone))?;
         Ok((Self { jobs }, thread))
     }
 
@@ -152,8 +156,11 @@ impl Recorder {
     ) -> Result<T, Unanswered> {
         let (answer, answered) = oneshot::channel();
         let question: Question = Box::new(move |store| {
-            // Nobody waits for the answer any more: nothing to be done.
-            let _ = answer.send(question(store));
+            let answered = question(store);
+            let damage = answered.as_ref().err().filter(|error| error.is_damage()).map(ToString::to_string);
+            // Where nobody waits for the answer any more there is nothing to be done.
+            let _ = answer.send(answered);
+            damage
         });
         self.jobs.send(Job::Ask(question)).map_err(|_| Unanswered::Gone)?;
         Ok(answered.await.map_err(|_| Unanswered::Gone)??)
@@ -165,220 +172,23 @@ impl Recorder {
     }
 }
 
-/// What the writer's thread has before it.
-struct Desk {
-    store: Store,
-    series: Vec<Series>,
-    keep: Keep,
-    summariser: Summariser,
-    known: HashMap<(u32, Option<IpAddr>), SeriesId>,
-    outages: HashMap<OutageKey, OutageId>,
-    waiting: Vec<Work>,
-    spans: Vec<SpanState>,
-    commit_by: Option<Instant>,
-    failing: bool,
-    /// Whether the outbox had to drop summaries the last time.
-    full: bool,
-    tidied: Instant,
-}
-
-/// What waits to be written, in order.
-enum Work {
-    Siblings(Vec<Closed>),
-    Opened(OutageKey, Outage),
-    Closed(OutageKey, Wall),
-    Attributed(OutageKey, String, serde_json::Value),
-    Note(Wall, String, String),
-}
-
-impl Desk {
-    fn run(mut self, inbox: &Receiver<Job>) {
-        loop {
-            let patience = match self.commit_by {
-                Some(by) => by.saturating_duration_since(Instant::now()),
-                None => TIDY,
-            };
-            match inbox.recv_timeout(patience) {
-                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(job) => self.take(job),
-                Err(RecvTimeoutError::Timeout) => self.commit(),
-            }
-            if self.tidied.elapsed() >= TIDY {
-                self.tidied = Instant::now();
-                self.tidy();
-            }
-        }
-        self.commit();
-    }
-
-    fn take(&mut self, job: Job) {
-        match job {
-            Job::Siblings(set) => {
-                self.waiting.push(Work::Siblings(set));
-                let by = *self.commit_by.get_or_insert_with(|| Instant::now() + self.keep.commit);
-                if by.saturating_duration_since(Instant::now()) <= SET && !self.failing {
-                    self.commit();
+/// Reads the database now and then and tells when it is damaged; it ends when the desk is gone. It only reads, so it holds up
+/// nobody.
+fn scrub(dir: &Path, found: &Sender<Job>, gone: &Receiver<()>) {
+    loop {
+        let file = FileId::of(&dir.join(FILE));
+        match salvage::scrub(dir) {
+            Err(error) if error.is_damage() => {
+                let Some(file) = file else { return };
+                if found.send(Job::Damaged { what: error.to_string(), file }).is_err() {
+                    return;
                 }
             }
-            Job::Opened(key, outage) => self.at_once(Work::Opened(key, outage)),
-            Job::Closed(key, to) => self.at_once(Work::Closed(key, to)),
-            Job::Attributed(key, side, evidence) => self.at_once(Work::Attributed(key, side, evidence)),
-            Job::Note(at, kind, detail) => self.at_once(Work::Note(at, kind, detail)),
-            Job::Summarise(span) => {
-                self.spans.push(*span);
-                self.commit();
-            }
-            Job::Reconfigure(series, keep) => {
-                self.commit();
-                self.series = series;
-                self.keep = keep;
-                self.known.clear();
-            }
-            Job::Ask(question) => question(&mut self.store),
-            Job::Stop => {}
+            Err(error) => warn!(%error, "the database cannot be checked; it is tried again in a day"),
+            Ok(()) => {}
         }
-    }
-
-    /// What is told at once: an outage is on the disk when it is shown.
-    fn at_once(&mut self, work: Work) {
-        self.waiting.push(work);
-        if !self.failing {
-            self.commit();
-        }
-    }
-
-    /// Writes all that waits, and the summaries that are due, in one transaction.
-    fn commit(&mut self) {
-        self.commit_by = None;
-        if self.waiting.is_empty() && self.spans.is_empty() {
+        if !matches!(gone.recv_timeout(SCRUB), Err(mpsc::RecvTimeoutError::Timeout)) {
             return;
-        }
-        match self.write() {
-            Ok(opened) => {
-                self.outages.extend(opened);
-                self.waiting.clear();
-                self.spans.clear();
-                if std::mem::take(&mut self.failing) {
-                    info!("the database can be written again");
-                    let now = SystemClock.now().wall;
-                    self.waiting.push(Work::Note(
-                        now,
-                        "disk".to_owned(),
-                        "the database can be written again".to_owned(),
-                    ));
-                    self.commit_by = Some(Instant::now() + RETRY);
-                }
-            }
-            Err(error) => {
-                // Whatever was cached may have been rolled back.
-                self.known.clear();
-                if !std::mem::replace(&mut self.failing, true) {
-                    error!(%error, "the database cannot be written; measuring goes on, and writing is tried again");
-                }
-                self.commit_by = Some(Instant::now() + RETRY);
-                while self.waiting.len() > MOST_WAITING {
-                    self.waiting.remove(0);
-                }
-            }
-        }
-    }
-
-    fn write(&mut self) -> Result<Vec<(OutageKey, OutageId)>, StoreError> {
-        let Self { store, series, known, waiting, spans, outages, summariser, keep, full, .. } = self;
-        let mut opened: Vec<(OutageKey, OutageId)> = Vec::new();
-        let mut keys = summariser.keys.clone();
-        let written = store.together(|store| {
-            for work in waiting.iter() {
-                let id_of = |key: &OutageKey| match key {
-                    OutageKey::Stored(id) => Some(*id),
-                    OutageKey::New(_) => {
-                        opened.iter().find(|(of, _)| of == key).map(|&(_, id)| id).or_else(|| outages.get(key).copied())
-                    }
-                };
-                match work {
-                    Work::Siblings(set) => {
-                        for closed in set {
-                            let key = (closed.probe.0, closed.address);
-                            let id = match known.get(&key) {
-                                Some(id) => *id,
-                                None => {
-                                    let Some(series) = series.get(closed.probe.0 as usize) else { continue };
-                                    let id = store.series(&Series { address: closed.address, ..series.clone() })?;
-                                    known.insert(key, id);
-                                    id
-                                }
-                            };
-                            store.append(id, &closed.interval)?;
-                        }
-                    }
-                    Work::Opened(key, outage) => opened.push((*key, store.open_outage(outage)?)),
-                    Work::Closed(key, to) => {
-                        if let Some(id) = id_of(key) {
-                            store.close_outage(id, *to)?;
-                        }
-                    }
-                    Work::Attributed(key, side, evidence) => {
-                        if let Some(id) = id_of(key) {
-                            store.attribute_outage(id, side, evidence)?;
-                        }
-                    }
-                    Work::Note(at, kind, detail) => store.note(*at, kind, detail)?,
-                }
-            }
-            for span in spans.iter() {
-                summariser.summarise(store, span, &mut keys)?;
-            }
-            if !spans.is_empty() {
-                let dropped = store.fit_outbox(keep.outbox_bytes)?;
-                if let Some(first) = dropped.first().filter(|_| !*full) {
-                    let (chain, from) = (first.chain, first.from_seq);
-                    warn!(%chain, from, "the outbox is full: its oldest summaries are dropped from now on");
-                    let detail = format!("the outbox is full: from summary {from} on the oldest are dropped unshipped");
-                    store.note(SystemClock.now().wall, "outbox-full", &detail)?;
-                }
-                *full = !dropped.is_empty();
-            }
-            Ok(opened)
-        });
-        if written.is_ok() {
-            summariser.keys.committed(keys);
-        }
-        written
-    }
-
-    /// Deletes what is too old, and then the oldest of what is too much.
-    fn tidy(&mut self) {
-        let keep = self.keep;
-        let now = SystemClock.now().wall;
-        let sheets = self.store.together(|store| {
-            if let Term::For(length) = keep.hours {
-                store.forget_sheets(now - length)?;
-            }
-            store.write_sheets(now, SHEETS)
-        });
-        if let Err(error) = sheets {
-            warn!(%error, "the sheets of hours that are over could not be written; it is tried again");
-        }
-        let done: Result<(), StoreError> = self.store.together(|store| {
-            if let Term::For(length) = keep.minutes {
-                store.forget_intervals(now - length)?;
-            }
-            let mut newest = None;
-            while store.bytes()? > keep.max_bytes {
-                match store.forget_oldest(1000)? {
-                    Some(begin) => newest = Some(begin),
-                    None => break,
-                }
-            }
-            if let Some(begin) = newest {
-                warn!(until = %begin, "the database is at its limit: the oldest intervals were deleted");
-                let detail = format!("the database is at its limit: intervals up to {begin} were deleted");
-                store.note(SystemClock.now().wall, "store-full", &detail)?;
-            }
-            Ok(())
-        });
-        if let Err(error) = done {
-            warn!(%error, "old data could not be deleted; it is tried again");
         }
     }
 }

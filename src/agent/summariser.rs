@@ -1,7 +1,7 @@
 //! Makes and signs summaries of what was written: within the writer's transaction, so that a number, its summary and what it
 //! holds are on the disk together or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tracing::{error, info};
@@ -17,6 +17,7 @@ use crate::evidence::summary::{
 use crate::measure::interval::Interval;
 use crate::store::intervals::{RowId, SeriesId};
 use crate::store::outages::Outage;
+use crate::store::sealed::Made;
 use crate::store::{Store, StoreError};
 
 /// What a span's summaries say beside its intervals.
@@ -73,6 +74,7 @@ impl Summariser {
             for (_, id, interval) in span {
                 probes.entry(*id).or_default().push(interval);
             }
+            let series_of: Vec<SeriesId> = probes.keys().copied().collect();
             whole.probes = probes
                 .into_iter()
                 .filter_map(|(id, intervals)| Some((series.get(&id)?, intervals)))
@@ -91,10 +93,15 @@ impl Summariser {
                 .collect();
             let by = By { key: keys.key().clone(), next };
             let all = self.sign(store, &mut head, whole, &by)?;
-            for signed in &all {
-                store.keep_summary(signed, from, to)?;
+            let blocks = span.first().zip(span.last()).map(|(first, last)| (first.0, last.0));
+            for (signed, names) in &all {
+                let made = blocks.map(|(first, last)| {
+                    let has = |id: &&SeriesId| series.get(id).is_some_and(|series| names.contains(&series.probe));
+                    Made { first, last, series: series_of.iter().filter(has).copied().collect() }
+                });
+                store.keep_summary(signed, from, to, made.as_ref())?;
             }
-            if let (Some(naming), Some(next)) = (all.last(), by.next) {
+            if let (Some((naming, _)), Some(next)) = (all.last(), by.next) {
                 store.rotate(*next.public(), &naming.jws)?;
                 let detail = format!("{} follows {}, as summary {} says", next.kid(), by.key.kid(), naming.seq);
                 store.note(SystemClock.now().wall, "key-changed", &detail)?;
@@ -107,7 +114,7 @@ impl Summariser {
 
     /// Signs a span's summaries. What our own check refuses every collector would refuse too: such a probe is left out and
     /// told, and nothing else waits for it.
-    fn sign(&self, store: &Store, head: &mut Head, mut whole: Summary, by: &By) -> Result<Vec<Signed>, StoreError> {
+    fn sign(&self, store: &Store, head: &mut Head, mut whole: Summary, by: &By) -> Result<Vec<Part>, StoreError> {
         if let Ok(signed) = try_sign(head, whole.clone(), by) {
             return Ok(signed);
         }
@@ -180,13 +187,17 @@ struct By {
 }
 
 /// Signs a span in as many summaries as it needs, the last of which names the next key; the head moves only when all are signed.
-fn try_sign(head: &mut Head, whole: Summary, by: &By) -> Result<Vec<Signed>, Malformed> {
+fn try_sign(head: &mut Head, whole: Summary, by: &By) -> Result<Vec<Part>, Malformed> {
     let mut tried = *head;
     let parts = summary::split(whole)?;
     let last = parts.len().saturating_sub(1);
-    let sign = |(at, part)| match &by.next {
-        Some(next) if at == last => tried.sign_with_next_key(part, &by.key, next),
-        _ => tried.sign(part, &by.key),
+    let sign = |(at, part): (usize, Summary)| {
+        let names = part.probes.iter().map(|probe| probe.name.clone()).collect();
+        let signed = match &by.next {
+            Some(next) if at == last => tried.sign_with_next_key(part, &by.key, next),
+            _ => tried.sign(part, &by.key),
+        };
+        signed.map(|signed| (signed, names))
     };
     let signed = parts.into_iter().enumerate().map(sign).collect::<Result<Vec<_>, _>>()?;
     *head = tried;
@@ -204,6 +215,9 @@ pub fn new_chain() -> Result<ChainId, StoreError> {
 }
 
 type Row = (RowId, SeriesId, Interval);
+
+/// A signed part of a span, and the names of the probes that it has.
+type Part = (Signed, BTreeSet<String>);
 
 /// Cuts rows, in the order of writing, where another span of `every` begins.
 fn spans(rows: &[Row], every: Duration) -> impl Iterator<Item = &[Row]> {

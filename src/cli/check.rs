@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::agent::terms::Terms;
+use crate::cli::estimate;
 use crate::cli::source::USUAL;
 use crate::cli::{Exit, Failure, print};
-use crate::config::agent::{self, AgentConfig, Keep};
+use crate::config::agent;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -41,10 +42,20 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     };
     let contracts: Vec<String> =
         terms.contracts.iter().map(|loaded| format!("{} version {}", loaded.file.id, loaded.file.version)).collect();
-    let notes: Vec<String> = notes(&config).into_iter().map(str::to_owned).chain(terms.notes.clone()).collect();
+    let estimate = estimate::planned(&config);
+    let notes: Vec<String> = terms.notes.iter().cloned().chain(estimate.note(&config.keep)).collect();
     if args.json {
         let (site, probes) = (&config.site, config.probes.len());
-        print::json(&json!({"ok": true, "site": site, "probes": probes, "contracts": contracts, "notes": notes}))?;
+        let mut store = estimate.json();
+        store["max_bytes"] = json!(config.keep.max_bytes);
+        print::json(&json!({
+            "ok": true,
+            "site": site,
+            "probes": probes,
+            "contracts": contracts,
+            "store": store,
+            "notes": notes,
+        }))?;
         return Ok(Exit::Done);
     }
     print::line(format_args!("{}: sound", args.config.display()))?;
@@ -58,18 +69,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     for contract in contracts {
         print::line(format_args!("  contract {contract}"))?;
     }
+    let [a_day, kept] = estimate.words();
+    print::line(format_args!("  store: {a_day}\n    {kept}"))?;
     for note in &notes {
         print::line(format_args!("  note: {note}"))?;
     }
     Ok(Exit::Done)
-}
-
-/// What a configuration asks for and does not get from this version.
-fn notes(config: &AgentConfig) -> Vec<&'static str> {
-    let usual = Keep::default();
-    let rolls_up = config.keep.hours != usual.hours || config.keep.days != usual.days;
-    let note = "keep_hours and keep_days are read, but this version rolls nothing up yet";
-    rolls_up.then_some(note).into_iter().collect()
 }
 
 /// A collector's configuration names its database, which an agent's never does.

@@ -9,9 +9,11 @@ use serde_json::{Value, json};
 
 use crate::agent::live::{LiveProbe, Snapshot, coverage};
 use crate::base::time::{Clock, SystemClock, Wall};
+use crate::cli::estimate::{self, Estimate};
 use crate::cli::report;
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
+use crate::config::agent::Keep;
 use crate::measure::interval::Interval;
 use crate::store::Store;
 use crate::store::keyfile;
@@ -48,6 +50,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let now = SystemClock.now().wall;
     let due = report::due(&store, config.as_ref(), now)?;
     let (verdicts, deadlines) = (report::so_far(&due, now), report::deadlines(&due, now));
+    let keep = config.as_ref().map_or_else(Keep::default, |config| config.keep);
+    let estimate = store.rates().map_err(could)?.map(|rates| estimate::measured(&keep, rates));
     if args.json {
         let last_accepted = tally
             .last_accepted
@@ -68,7 +72,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
                 "last_accepted": last_accepted,
                 "refused": tally.refused,
             },
-            "store": {"bytes": bytes, "max_bytes": max_bytes},
+            "store": store_json(bytes, max_bytes, estimate.as_ref()),
             "verdicts": verdicts,
             "deadlines": deadlines.iter().map(|(due, deadline)| json!({
                 "contract": due.report.contract,
@@ -100,7 +104,17 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     print::line(outbox(&tally))?;
     let limit = max_bytes.map_or(String::new(), |max| format!(" of {}", print::bytes(max)));
     print::line(format_args!("store   {}{limit}", print::bytes(bytes)))?;
+    for line in estimate.iter().flat_map(Estimate::words) {
+        print::line(format_args!("        {line}"))?;
+    }
     Ok(Exit::Done)
+}
+
+fn store_json(bytes: u64, max_bytes: Option<u64>, estimate: Option<&Estimate>) -> Value {
+    let mut store = estimate.map_or_else(|| json!({}), Estimate::json);
+    store["bytes"] = json!(bytes);
+    store["max_bytes"] = json!(max_bytes);
+    store
 }
 
 /// Asks the running agent; [`None`] when none answers within a second.

@@ -4,12 +4,15 @@
 //! percentile is HdrHistogram's highest equivalent value; a mean is never read from a histogram where the exact sum is
 //! at hand.
 
-use std::io::Read;
+use std::borrow::Cow;
+use std::io::{Read, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use serde::{Deserialize, Deserializer as From, Serialize, Serializer as To};
+
+mod runs;
 
 /// The largest value kept exactly, in microseconds; what is above is recorded as this and counted as clamped.
 pub const HIGHEST_US: u64 = 60_000_000;
@@ -129,9 +132,9 @@ impl Histogram {
         if self.0.is_empty() {
             return None;
         }
-        let mut bytes = Vec::new();
-        V2DeflateSerializer::new().serialize(&self.0, &mut bytes).expect("writing to memory does not fail");
-        Some(Packed(bytes))
+        let mut plain = Vec::new();
+        V2Serializer::new().serialize(&self.0, &mut plain).expect("writing to memory does not fail");
+        Some(Packed(Form::Counts(plain.split_off(HEADER))))
     }
 }
 
@@ -207,9 +210,19 @@ fn zigzag(bytes: &mut &[u8]) -> Option<Option<i64>> {
     Some(Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed()))
 }
 
-/// A histogram as it is stored and shipped: HdrHistogram V2, compressed. Its text form is base64 (`HISTFAAA…`).
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Packed(Vec<u8>);
+/// A histogram as it is kept and shipped: HdrHistogram V2, compressed. Its text form is base64 (`HISTFAAA…`). What was
+/// recorded here is compressed only where somebody wants the bytes.
+#[derive(Clone)]
+pub struct Packed(Form);
+
+/// The two ways in which a histogram is held.
+#[derive(Clone, PartialEq, Eq)]
+enum Form {
+    /// The whole compressed form, as it came; nothing of it was checked.
+    Compressed(Vec<u8>),
+    /// The counts alone, as the uncompressed form has them after its header, which all histograms of this shape share.
+    Counts(Vec<u8>),
+}
 
 /// Why bytes are no histogram of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -232,13 +245,17 @@ impl Packed {
     /// Takes the bytes as they are; [`Self::unpack`] checks them.
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self(Form::Compressed(bytes))
     }
 
-    /// The bytes.
+    /// The compressed form. The same values give the same bytes in every version of this program: summaries at rest are
+    /// put together again from counts, and their digests must hold.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        match &self.0 {
+            Form::Compressed(bytes) => Cow::Borrowed(bytes),
+            Form::Counts(counts) => Cow::Owned(compressed(&with_header(counts))),
+        }
     }
 
     /// From base64 (the standard alphabet, padded), as HdrHistogram's own logs write it.
@@ -249,13 +266,13 @@ impl Packed {
         if text.len() > PACKED_LIMIT / 3 * 4 {
             return Err(NotAHistogram::TooLarge);
         }
-        STANDARD.decode(text).map(Self).map_err(|_| NotAHistogram::Base64)
+        STANDARD.decode(text).map(Self::from_bytes).map_err(|_| NotAHistogram::Base64)
     }
 
     /// As base64.
     #[must_use]
     pub fn to_base64(&self) -> String {
-        STANDARD.encode(&self.0)
+        STANDARD.encode(self.bytes())
     }
 
     /// What the histogram holds, read without building it: what a reader of many needs to check them.
@@ -268,9 +285,11 @@ impl Packed {
 
     /// The uncompressed form, its header checked.
     fn plain(&self) -> Result<Vec<u8>, NotAHistogram> {
-        const COMPRESSED: u32 = 0x1c84_9314;
-        const PLAIN: u32 = 0x1c84_9313;
-        if self.0.len() > PACKED_LIMIT {
+        let packed = match &self.0 {
+            Form::Compressed(packed) => packed,
+            Form::Counts(counts) => return Ok(with_header(counts)),
+        };
+        if packed.len() > PACKED_LIMIT {
             return Err(NotAHistogram::TooLarge);
         }
         let word = |bytes: &[u8], at: usize| -> Option<u32> {
@@ -279,11 +298,11 @@ impl Packed {
         let long = |bytes: &[u8], at: usize| -> Option<u64> {
             Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
         };
-        if word(&self.0, 0) != Some(COMPRESSED) {
+        if word(packed, 0) != Some(COMPRESSED) {
             return Err(NotAHistogram::Form("another beginning"));
         }
-        let length = word(&self.0, 4).ok_or(NotAHistogram::Form("cut short"))?;
-        let body = &self.0[8..];
+        let length = word(packed, 4).ok_or(NotAHistogram::Form("cut short"))?;
+        let body = &packed[8..];
         if u32::try_from(body.len()) != Ok(length) {
             return Err(NotAHistogram::Form("its length is not what it says"));
         }
@@ -331,6 +350,48 @@ impl Packed {
     }
 }
 
+/// How the compressed and the uncompressed form begin.
+const COMPRESSED: u32 = 0x1c84_9314;
+const PLAIN: u32 = 0x1c84_9313;
+
+/// The uncompressed form of counts.
+fn with_header(counts: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(counts.len()).unwrap_or(u32::MAX);
+    let mut plain = Vec::with_capacity(HEADER + counts.len());
+    plain.extend_from_slice(&PLAIN.to_be_bytes());
+    plain.extend_from_slice(&length.to_be_bytes());
+    // The normalising offset.
+    plain.extend_from_slice(&0u32.to_be_bytes());
+    plain.extend_from_slice(&u32::from(DIGITS).to_be_bytes());
+    plain.extend_from_slice(&1u64.to_be_bytes());
+    plain.extend_from_slice(&HIGHEST_US.to_be_bytes());
+    // The ratio to integers.
+    plain.extend_from_slice(&1f64.to_bits().to_be_bytes());
+    plain.extend_from_slice(counts);
+    plain
+}
+
+/// The compressed form of the uncompressed one.
+fn compressed(plain: &[u8]) -> Vec<u8> {
+    let mut bytes = COMPRESSED.to_be_bytes().to_vec();
+    bytes.extend_from_slice(&[0; 4]);
+    let mut zlib = flate2::write::ZlibEncoder::new(&mut bytes, flate2::Compression::default());
+    zlib.write_all(plain).expect("writing to memory does not fail");
+    zlib.finish().expect("writing to memory does not fail");
+    let length = u32::try_from(bytes.len() - 8).expect("far below 4 GiB");
+    bytes[4..8].copy_from_slice(&length.to_be_bytes());
+    bytes
+}
+
+/// Two are equal when they hold the same, however each is held.
+impl PartialEq for Packed {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || matches!((self.plain(), other.plain()), (Ok(a), Ok(b)) if a == b)
+    }
+}
+
+impl Eq for Packed {}
+
 impl std::fmt::Debug for Packed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.to_base64())
@@ -345,7 +406,7 @@ impl Serialize for Packed {
 
 impl<'de> Deserialize<'de> for Packed {
     fn deserialize<D: From<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        let text = <Cow<'de, str>>::deserialize(from)?;
         Self::from_base64(&text).map_err(serde::de::Error::custom)
     }
 }
@@ -370,6 +431,25 @@ mod tests {
         assert_eq!(Packed::from_base64(&text).unwrap().unpack().unwrap(), of(&[24_012]));
     }
 
+    /// Stored summaries hold their histograms' counts only: with other bytes here their digests would not hold any more. If
+    /// this fails after an update of a dependency, that update must not be taken.
+    #[test]
+    fn the_same_values_are_the_same_bytes_in_every_version() {
+        let spread = (0..60).map(|n| 24_000 + n * n * 37 % 4_001).collect();
+        let many = (0..3000).map(|n| n * n % 100_003).collect();
+        let found = [vec![24_012], spread, many].map(|values| {
+            let all = of(&values);
+            let mut library = Vec::new();
+            let mut serializer = hdrhistogram::serialization::V2DeflateSerializer::new();
+            serializer.serialize(&all.0, &mut library).unwrap();
+            let bytes = all.pack().unwrap().bytes().into_owned();
+            assert_eq!(bytes, library, "they are the library's own");
+            use sha2::Digest as _;
+            sha2::Sha256::digest(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        });
+        assert_eq!(found, ["82795e67402b81ee", "2663435ec6881750", "aee6d082b3622e13"]);
+    }
+
     #[test]
     fn an_empty_histogram_has_no_portable_form() {
         assert_eq!(Histogram::new().pack(), None);
@@ -388,9 +468,9 @@ mod tests {
         let mut other = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 1_000, 2).unwrap();
         other.record(7).unwrap();
         let mut bytes = Vec::new();
-        V2DeflateSerializer::new().serialize(&other, &mut bytes).unwrap();
+        hdrhistogram::serialization::V2DeflateSerializer::new().serialize(&other, &mut bytes).unwrap();
         assert_eq!(Packed::from_bytes(bytes).unpack(), Err(NotAHistogram::Shape));
-        let mut longer = of(&[5]).pack().unwrap().bytes().to_vec();
+        let mut longer = of(&[5]).pack().unwrap().bytes().into_owned();
         longer.push(0);
         assert!(matches!(Packed::from_bytes(longer).unpack(), Err(NotAHistogram::Form(_))));
     }
@@ -407,10 +487,10 @@ mod tests {
                     plain[at] = to;
                 }
                 let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
-                std::io::Write::write_all(&mut zlib, &plain).unwrap();
+                Write::write_all(&mut zlib, &plain).unwrap();
                 let body = zlib.finish().unwrap();
                 let length = u32::try_from(body.len()).unwrap();
-                let again = Packed([&0x1c84_9314u32.to_be_bytes()[..], &length.to_be_bytes(), &body].concat());
+                let again = Packed::from_bytes([&COMPRESSED.to_be_bytes()[..], &length.to_be_bytes(), &body].concat());
                 match (again.unpack(), again.figures()) {
                     (Ok(histogram), Ok(figures)) => {
                         let sum = |of: fn(&hdrhistogram::Histogram<u64>, u64) -> u64| -> u128 {
@@ -445,7 +525,7 @@ mod tests {
 
         #[test]
         fn damaged_bytes_are_read_or_refused_without_a_panic(values in prop::collection::vec(1u64..60_000_000, 1..20), at in any::<prop::sample::Index>(), to in any::<u8>()) {
-            let mut bytes = of(&values).pack().unwrap().bytes().to_vec();
+            let mut bytes = of(&values).pack().unwrap().bytes().into_owned();
             let at = at.index(bytes.len());
             bytes[at] = to;
             let _ = Packed::from_bytes(bytes).unpack();

@@ -1,14 +1,16 @@
 //! Intervals: appended a minute at a time, read by probe and time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, params};
+use tracing::warn;
 
 use crate::base::time::Wall;
-use crate::measure::histogram::Packed;
-use crate::measure::interval::{Interval, Phase, Spread};
-use crate::store::{Store, StoreError};
+use crate::measure::interval::Interval;
+use crate::store::bytes::sum;
+use crate::store::rollup::Tier;
+use crate::store::{Store, StoreError, block};
 
 /// A probe with one set of settings and one address: what its intervals have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,15 +39,41 @@ pub struct Series {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesId(i64);
 
-/// The number of a stored interval; they rise in the order of writing.
+/// The number of the block that holds a stored interval; they rise in the order of writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub(in crate::store) i64);
 
-const COLUMNS: &str = "i.id, i.series, i.start_ms, i.millis, i.first_ms, s.period_ms, i.outcomes, i.reasons, i.duplicates, \
-    i.reordered, i.kernel_stamped, i.rtt, i.rtt_sum_ns, i.ipdv, i.ipdv_sum_ns, i.rfc3550_max_ns, i.phases";
-
-/// No interval is longer than a minute, so one that touches a span begins at most this long before it.
+/// No interval is longer than a minute, so a block that touches a span begins at most this long before it.
 const LONGEST_MS: i64 = 60_000;
+/// How far back the last interval of a probe is looked for: about a week of minutes.
+const RECENT: u32 = 10_000;
+
+impl SeriesId {
+    pub(in crate::store) const fn new(id: i64) -> Self {
+        Self(id)
+    }
+
+    pub(in crate::store) const fn number(self) -> i64 {
+        self.0
+    }
+}
+
+impl Series {
+    fn sum(&self, id: i64) -> u32 {
+        let address = self.address.map(|address| address.to_string()).unwrap_or_default();
+        let numbers = [self.period_ms, self.timeout_ms, self.cutoff_ms].map(u32::to_le_bytes).concat();
+        sum([
+            &id.to_le_bytes(),
+            self.probe.as_bytes(),
+            self.service.as_deref().unwrap_or_default().as_bytes(),
+            self.kind.as_bytes(),
+            self.target.as_bytes(),
+            address.as_bytes(),
+            &numbers,
+            self.settings.as_bytes(),
+        ])
+    }
+}
 
 impl Store {
     /// The number of a series; it is entered if it is new.
@@ -78,10 +106,14 @@ impl Store {
         if let Some(id) = known {
             return Ok(SeriesId(id));
         }
+        // Above all that a damaged database had: its minutes may still name those that could not be read.
+        let next = "SELECT max(coalesce(max(id), 0), ?1) + 1 FROM series";
+        let id: i64 = self.db.query_row(next, [self.base], |row| row.get(0))?;
         self.db.execute(
-            "INSERT INTO series (probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, settings)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO series (id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, settings, sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             params![
+                id,
                 series.probe,
                 series.service,
                 series.kind,
@@ -90,46 +122,38 @@ impl Store {
                 series.period_ms,
                 series.timeout_ms,
                 series.cutoff_ms,
-                series.settings
+                series.settings,
+                series.sum(id)
             ],
         )?;
-        Ok(SeriesId(self.db.last_insert_rowid()))
+        Ok(SeriesId(id))
     }
 
-    /// Appends an interval.
+    /// Appends a whole set of siblings as one block.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn append_set(&self, set: &[(SeriesId, &Interval)]) -> Result<(), StoreError> {
+        let Some(start_ms) = set.iter().map(|(_, interval)| interval.from.millis()).min() else { return Ok(()) };
+        let rows = set.iter().map(|(series, interval)| (series.0, *interval));
+        let body = block::write(start_ms, rows).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        self.db
+            .prepare_cached(
+                "INSERT INTO block (id, start_ms, body)
+                 VALUES (max((SELECT coalesce(max(id), 0) FROM block), ?1) + 1, ?2, ?3)",
+            )?
+            .execute(params![self.base, start_ms, body])?;
+        let hour = |interval: &Interval| interval.from.floor(Tier::Hours.length());
+        let hours: BTreeSet<Wall> = set.iter().map(|(_, interval)| hour(interval)).collect();
+        hours.into_iter().try_for_each(|hour| self.sheet_grows_stale(hour))
+    }
+
+    /// Appends an interval that has no siblings.
     ///
     /// # Errors
     /// When the database fails.
     pub fn append(&self, series: SeriesId, interval: &Interval) -> Result<(), StoreError> {
-        let reasons = (!interval.reasons.is_empty()).then(|| json(&interval.reasons));
-        let phases = (!interval.phases.is_empty()).then(|| json(&interval.phases));
-        let bytes = |spread: &Option<Spread>| spread.as_ref().map(|spread| spread.histogram.bytes().to_vec());
-        let sum =
-            |spread: &Option<Spread>| spread.as_ref().map(|spread| i64::try_from(spread.sum_ns).unwrap_or(i64::MAX));
-        self.db
-            .prepare_cached(
-                "INSERT INTO interval (series, start_ms, millis, first_ms, outcomes, reasons, duplicates, reordered,
-                 kernel_stamped, rtt, rtt_sum_ns, ipdv, ipdv_sum_ns, rfc3550_max_ns, phases)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-            )?
-            .execute(params![
-                series.0,
-                interval.from.millis(),
-                interval.millis,
-                interval.first_ms,
-                interval.outcomes.to_string(),
-                reasons,
-                interval.duplicates,
-                interval.reordered,
-                interval.kernel_stamped,
-                bytes(&interval.rtt),
-                sum(&interval.rtt),
-                bytes(&interval.ipdv),
-                sum(&interval.ipdv),
-                interval.rfc3550_max_ns.map(|nanos| i64::try_from(nanos).unwrap_or(i64::MAX)),
-                phases,
-            ])?;
-        self.sheet_grows_stale(interval.from)
+        self.append_set(&[(series, interval)])
     }
 
     /// The names of all probes that have intervals, in the order of their names.
@@ -148,7 +172,7 @@ impl Store {
     /// When the database fails.
     pub fn all_series(&self) -> Result<BTreeMap<SeriesId, Series>, StoreError> {
         let mut all = self.db.prepare_cached(
-            "SELECT id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, settings FROM series",
+            "SELECT id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, settings, sum FROM series",
         )?;
         let rows = all.query_map([], |row| {
             let address: Option<String> = row.get(5)?;
@@ -163,46 +187,93 @@ impl Store {
                 cutoff_ms: row.get(8)?,
                 settings: row.get(9)?,
             };
-            Ok((SeriesId(row.get(0)?), series))
+            Ok((row.get(0)?, series, row.get::<_, Option<u32>>(10)?))
         })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut series = BTreeMap::new();
+        for row in rows {
+            let (id, one, sum) = row?;
+            if sum.is_some_and(|sum| sum != one.sum(id)) {
+                return Err(StoreError::Damaged(format!("series {id} is not what was written")));
+            }
+            series.insert(SeriesId(id), one);
+        }
+        Ok(series)
     }
 
-    /// The intervals of a probe that touch `from..to`, in the order of time.
+    /// The intervals of a probe that touch `from..to`, in the order of time. Where minutes were rolled up they are as long
+    /// as an hour or a day. What is damaged is left out, and so was not observed.
     ///
     /// # Errors
-    /// When the database fails, or a row cannot be read.
+    /// When the database fails.
     pub fn intervals(&self, probe: &str, from: Wall, to: Wall) -> Result<Vec<Interval>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM interval i JOIN series s ON s.id = i.series
-             WHERE i.start_ms > ?2 AND i.start_ms < ?3 AND i.start_ms + i.millis > ?4 AND s.probe = ?1
-             ORDER BY i.start_ms, i.id"
-        );
-        let mut wanted = self.db.prepare_cached(&sql)?;
-        let from_ms = from.millis();
-        let mut rows = wanted.query(params![probe, from_ms.saturating_sub(LONGEST_MS), to.millis(), from_ms])?;
-        let mut all = Vec::new();
-        while let Some(row) = rows.next()? {
-            all.push(read(row)?.2);
+        Ok(self.intervals_of(&[probe], from, to)?.remove(probe).unwrap_or_default())
+    }
+
+    /// As [`Self::intervals`], of several probes at once, which costs hardly more than one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn intervals_of(
+        &self,
+        probes: &[&str],
+        from: Wall,
+        to: Wall,
+    ) -> Result<BTreeMap<String, Vec<Interval>>, StoreError> {
+        let series = self.all_series()?;
+        let probe = |id: i64| series.get(&SeriesId(id)).map(|series| series.probe.as_str());
+        let mut all: BTreeMap<String, Vec<Interval>> = BTreeMap::new();
+        let mut take = |start_ms: i64, body: &[u8]| {
+            let wanted = |id| probe(id).is_some_and(|probe| probes.contains(&probe));
+            match block::read(start_ms, body, wanted) {
+                Ok(rows) => {
+                    for (id, interval) in rows.into_iter().filter(|(_, one)| one.from < to && one.to() > from) {
+                        if let Some(probe) = probe(id) {
+                            all.entry(probe.to_owned()).or_default().push(interval);
+                        }
+                    }
+                }
+                Err(error) => warn!(from = %Wall::from_millis(start_ms), %error, "a block is damaged and left out"),
+            }
+        };
+        let (from_ms, to_ms) = (from.millis(), to.millis());
+        for tier in [Tier::Days, Tier::Hours] {
+            let (table, length) = (tier.table(), tier.millis());
+            let mut rolled = self.db.prepare_cached(&format!(
+                "SELECT id, body FROM {table} WHERE id >= ?1 AND id * {length} < ?2 ORDER BY id"
+            ))?;
+            let mut rows = rolled.query(params![from_ms.div_euclid(length), to_ms])?;
+            while let Some(row) = rows.next()? {
+                take(row.get::<_, i64>(0)?.saturating_mul(length), row.get_ref(1)?.as_blob().unwrap_or_default());
+            }
         }
+        let mut blocks = self.db.prepare_cached(
+            "SELECT start_ms, body FROM block WHERE start_ms > ?1 AND start_ms < ?2 ORDER BY start_ms, id",
+        )?;
+        let mut rows = blocks.query(params![from_ms.saturating_sub(LONGEST_MS), to_ms])?;
+        while let Some(row) = rows.next()? {
+            take(row.get(0)?, row.get_ref(1)?.as_blob().unwrap_or_default());
+        }
+        // A clock that was set back wrote what is later in time first.
+        all.values_mut().for_each(|intervals| intervals.sort_by_key(|interval| interval.from));
         Ok(all)
     }
 
-    /// The last interval of a probe.
+    /// The last interval of a probe that was written, of the last week's.
     ///
     /// # Errors
-    /// When the database fails, or the row cannot be read.
+    /// When the database fails.
     pub fn last_interval(&self, probe: &str) -> Result<Option<Interval>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM interval i JOIN series s ON s.id = i.series
-             WHERE s.probe = ?1 ORDER BY i.id DESC LIMIT 1"
-        );
-        let mut wanted = self.db.prepare_cached(&sql)?;
-        let mut rows = wanted.query([probe])?;
-        match rows.next()? {
-            Some(row) => Ok(Some(read(row)?.2)),
-            None => Ok(None),
+        let series = self.all_series()?;
+        let wanted = |id| series.get(&SeriesId(id)).is_some_and(|series| series.probe == probe);
+        let mut blocks = self.db.prepare_cached("SELECT start_ms, body FROM block ORDER BY id DESC LIMIT ?1")?;
+        let mut rows = blocks.query([RECENT])?;
+        while let Some(row) = rows.next()? {
+            let read = block::read(row.get(0)?, row.get_ref(1)?.as_blob().unwrap_or_default(), wanted);
+            if let Some((_, last)) = read.ok().and_then(|mut all| all.pop()) {
+                return Ok(Some(last));
+            }
         }
+        Ok(None)
     }
 
     /// When the first and the last interval of any probe begin.
@@ -210,27 +281,47 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn extent(&self) -> Result<Option<(Wall, Wall)>, StoreError> {
-        let (first, last) = self.db.query_row("SELECT min(start_ms), max(start_ms) FROM interval", [], |row| {
-            Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
-        })?;
+        let (first, last) = self.db.query_row(
+            "SELECT min(first), max(last) FROM (
+                SELECT min(start_ms) AS first, max(start_ms) AS last FROM block
+                UNION ALL SELECT min(id) * 3600000, max(id) * 3600000 FROM hour
+                UNION ALL SELECT min(id) * 86400000, max(id) * 86400000 FROM day)",
+            [],
+            |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)),
+        )?;
         Ok(first.zip(last).map(|(first, last)| (Wall::from_millis(first), Wall::from_millis(last))))
     }
 
     /// The intervals that no summary holds yet, in the order of writing.
     ///
     /// # Errors
-    /// When the database fails, or a row cannot be read.
+    /// When the database fails, or a block cannot be read.
     pub fn unsummarised(&self) -> Result<Vec<(RowId, SeriesId, Interval)>, StoreError> {
-        let after: i64 = self.meta("summarised")?.and_then(|id| id.parse().ok()).unwrap_or(0);
-        let sql =
-            format!("SELECT {COLUMNS} FROM interval i JOIN series s ON s.id = i.series WHERE i.id > ?1 ORDER BY i.id");
-        let mut wanted = self.db.prepare_cached(&sql)?;
-        let mut rows = wanted.query([after])?;
+        self.blocks(self.summarised()? + 1, i64::MAX)
+    }
+
+    /// The intervals of some blocks, in the order of writing.
+    pub(in crate::store) fn blocks(
+        &self,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<(RowId, SeriesId, Interval)>, StoreError> {
+        let mut blocks =
+            self.db.prepare_cached("SELECT id, start_ms, body FROM block WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
+        let mut rows = blocks.query([first, last])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
-            all.push(read(row)?);
+            let id: i64 = row.get(0)?;
+            let read = block::read(row.get(1)?, row.get_ref(2)?.as_blob().unwrap_or_default(), |_| true);
+            let read = read.map_err(|error| StoreError::Damaged(format!("block {id}: {error}")))?;
+            all.extend(read.into_iter().map(|(series, interval)| (RowId(id), SeriesId(series), interval)));
         }
         Ok(all)
+    }
+
+    /// The number of the last block that is in a summary.
+    pub(in crate::store) fn summarised(&self) -> Result<i64, StoreError> {
+        Ok(self.meta("summarised")?.and_then(|id| id.parse().ok()).unwrap_or(0))
     }
 
     /// Remembers that all intervals up to this one are in a summary.
@@ -240,72 +331,4 @@ impl Store {
     pub fn set_summarised(&self, up_to: RowId) -> Result<(), StoreError> {
         self.set_meta("summarised", &up_to.0.to_string())
     }
-
-    /// Deletes the intervals that begin before `before` and are in a summary; gives how many.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn forget_intervals(&self, before: Wall) -> Result<usize, StoreError> {
-        let after: i64 = self.meta("summarised")?.and_then(|id| id.parse().ok()).unwrap_or(i64::MAX);
-        Ok(self.db.execute("DELETE FROM interval WHERE start_ms < ?1 AND id <= ?2", params![before.millis(), after])?)
-    }
-
-    /// Deletes the oldest `count` intervals, whatever they are in; gives the begin of the newest of them.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn forget_oldest(&self, count: u32) -> Result<Option<Wall>, StoreError> {
-        let newest: Option<i64> = self
-            .db
-            .query_row(
-                "SELECT max(start_ms) FROM (SELECT start_ms FROM interval ORDER BY id LIMIT ?1)",
-                [count],
-                |row| row.get(0),
-            )
-            .optional()?
-            .flatten();
-        self.db.execute("DELETE FROM interval WHERE id IN (SELECT id FROM interval ORDER BY id LIMIT ?1)", [count])?;
-        Ok(newest.map(Wall::from_millis))
-    }
-}
-
-fn json<K: serde::Serialize + Ord, V: serde::Serialize>(map: &BTreeMap<K, V>) -> String {
-    serde_json::to_string(map).expect("maps with text keys are JSON")
-}
-
-fn read(row: &Row<'_>) -> Result<(RowId, SeriesId, Interval), StoreError> {
-    let damaged = |what: &str| StoreError::Damaged(format!("interval {}: {what}", row.get::<_, i64>(0).unwrap_or(-1)));
-    let spread = |histogram: usize, sum: usize| -> Result<Option<Spread>, StoreError> {
-        let bytes: Option<Vec<u8>> = row.get(histogram)?;
-        let sum: Option<i64> = row.get(sum)?;
-        Ok(bytes.map(|bytes| Spread {
-            histogram: Packed::from_bytes(bytes),
-            sum_ns: u64::try_from(sum.unwrap_or(0)).unwrap_or(0),
-        }))
-    };
-    let reasons: Option<String> = row.get(7)?;
-    let phases: Option<String> = row.get(16)?;
-    let interval = Interval {
-        from: Wall::from_millis(row.get(2)?),
-        millis: row.get(3)?,
-        first_ms: row.get(4)?,
-        period_ms: row.get(5)?,
-        outcomes: row.get::<_, String>(6)?.parse().map_err(|_| damaged("its outcomes cannot be read"))?,
-        reasons: match reasons {
-            Some(text) => serde_json::from_str(&text).map_err(|_| damaged("its reasons cannot be read"))?,
-            None => BTreeMap::new(),
-        },
-        duplicates: row.get(8)?,
-        reordered: row.get(9)?,
-        kernel_stamped: row.get(10)?,
-        rtt: spread(11, 12)?,
-        ipdv: spread(13, 14)?,
-        rfc3550_max_ns: row.get::<_, Option<i64>>(15)?.and_then(|nanos| u64::try_from(nanos).ok()),
-        phases: match phases {
-            Some(text) => serde_json::from_str::<BTreeMap<Phase, Packed>>(&text)
-                .map_err(|_| damaged("its phases cannot be read"))?,
-            None => BTreeMap::new(),
-        },
-    };
-    Ok((RowId(row.get(0)?), SeriesId(row.get(1)?), interval))
 }

@@ -4,6 +4,7 @@ use rusqlite::{Row, params};
 use serde::Serialize;
 
 use crate::base::time::Wall;
+use crate::store::bytes::sum;
 use crate::store::{Store, StoreError};
 
 /// An outage, by one definition.
@@ -58,7 +59,20 @@ impl<'a> From<&'a Outage> for Shown<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OutageId(i64);
 
-const COLUMNS: &str = "id, service, probe, definition, from_ns, to_ns, side, evidence";
+pub(in crate::store) const COLUMNS: &str = "id, service, probe, definition, from_ns, to_ns, side, evidence, sum";
+
+/// The checksum of an outage's row.
+fn sum_of(outage: &Outage, evidence: &str) -> u32 {
+    sum([
+        outage.service.as_deref().unwrap_or_default().as_bytes(),
+        outage.probe.as_bytes(),
+        outage.definition.as_bytes(),
+        &outage.from.nanos().to_le_bytes(),
+        &outage.to.map_or(i64::MIN, Wall::nanos).to_le_bytes(),
+        outage.side.as_bytes(),
+        evidence.as_bytes(),
+    ])
+}
 
 impl Store {
     /// Enters an outage.
@@ -66,9 +80,10 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn open_outage(&self, outage: &Outage) -> Result<OutageId, StoreError> {
+        let evidence = outage.evidence.to_string();
         self.db.execute(
-            "INSERT INTO outage (service, probe, definition, from_ns, to_ns, side, evidence)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO outage (service, probe, definition, from_ns, to_ns, side, evidence, sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 outage.service,
                 outage.probe,
@@ -76,7 +91,8 @@ impl Store {
                 outage.from.nanos(),
                 outage.to.map(Wall::nanos),
                 outage.side,
-                outage.evidence.to_string()
+                evidence,
+                sum_of(outage, &evidence)
             ],
         )?;
         Ok(OutageId(self.db.last_insert_rowid()))
@@ -87,8 +103,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn close_outage(&self, id: OutageId, to: Wall) -> Result<(), StoreError> {
-        self.db.execute("UPDATE outage SET to_ns = ?2 WHERE id = ?1", params![id.0, to.nanos()])?;
-        Ok(())
+        self.change_outage(id, |outage| outage.to = Some(to))
     }
 
     /// Replaces what is known of whose side failed.
@@ -96,11 +111,33 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn attribute_outage(&self, id: OutageId, side: &str, evidence: &serde_json::Value) -> Result<(), StoreError> {
+        self.change_outage(id, |outage| {
+            side.clone_into(&mut outage.side);
+            outage.evidence.clone_from(evidence);
+        })
+    }
+
+    fn change_outage(&self, id: OutageId, change: impl FnOnce(&mut Outage)) -> Result<(), StoreError> {
+        let mut wanted = self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM outage WHERE id = ?1"))?;
+        let mut rows = wanted.query([id.0])?;
+        let Some(row) = rows.next()? else { return Ok(()) };
+        let (_, mut outage) = read(row)?;
+        drop(rows);
+        change(&mut outage);
+        let evidence = outage.evidence.to_string();
         self.db.execute(
-            "UPDATE outage SET side = ?2, evidence = ?3 WHERE id = ?1",
-            params![id.0, side, evidence.to_string()],
+            "UPDATE outage SET to_ns = ?2, side = ?3, evidence = ?4, sum = ?5 WHERE id = ?1",
+            params![id.0, outage.to.map(Wall::nanos), outage.side, evidence, sum_of(&outage, &evidence)],
         )?;
         Ok(())
+    }
+
+    /// Deletes the outages that ended before an instant.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn forget_outages(&self, before: Wall) -> Result<usize, StoreError> {
+        Ok(self.db.execute("DELETE FROM outage WHERE to_ns < ?1", [before.nanos()])?)
     }
 
     /// The outages that touch `from..to`, oldest first.
@@ -136,7 +173,7 @@ impl Store {
     }
 }
 
-fn read(row: &Row<'_>) -> Result<(OutageId, Outage), StoreError> {
+pub(in crate::store) fn read(row: &Row<'_>) -> Result<(OutageId, Outage), StoreError> {
     let id: i64 = row.get(0)?;
     let evidence: String = row.get(7)?;
     let outage = Outage {
@@ -149,5 +186,10 @@ fn read(row: &Row<'_>) -> Result<(OutageId, Outage), StoreError> {
         evidence: serde_json::from_str(&evidence)
             .map_err(|_| StoreError::Damaged(format!("outage {id}: its evidence cannot be read")))?,
     };
-    Ok((OutageId(id), outage))
+    let damaged = row.get::<_, Option<u32>>(8)?.is_some_and(|sum| sum != sum_of(&outage, &evidence));
+    if damaged {
+        Err(StoreError::Damaged(format!("outage {id} is not what was written")))
+    } else {
+        Ok((OutageId(id), outage))
+    }
 }

@@ -7,6 +7,8 @@ use crate::base::time::Wall;
 use crate::evidence::chain::{ChainId, Dropped, Follows, Head};
 use crate::evidence::digest::Digest;
 use crate::evidence::summary::Signed;
+use crate::store::bytes::sum;
+use crate::store::sealed::{Made, Sealed};
 use crate::store::{Store, StoreError};
 
 /// What became of a summary.
@@ -61,7 +63,7 @@ pub struct Entry {
 pub struct Tally {
     /// How many wait.
     pub waiting: u64,
-    /// Their bytes as they are stored.
+    /// The bytes that are kept for their sake.
     pub bytes: u64,
     /// Where the oldest one's span begins.
     pub oldest: Option<Wall>,
@@ -71,7 +73,30 @@ pub struct Tally {
     pub last_accepted: Option<(ChainId, u64, String)>,
 }
 
-const COLUMNS: &str = "chain, seq, from_ns, to_ns, digest, bytes, state, problem, receipt, received";
+/// Kept while the chain that is known has ended.
+pub(in crate::store) const ENDED: &str = "chain_ended";
+
+/// What a summary weighs at rest.
+const WEIGHT: &str = "coalesce(weight, length(jws)) + coalesce(length(receipt), 0)";
+
+impl Entry {
+    /// The checksum of what never changes of its row.
+    fn sum(&self) -> u32 {
+        sum([
+            self.chain.bytes(),
+            &self.seq.to_le_bytes(),
+            &self.from.nanos().to_le_bytes(),
+            &self.to.nanos().to_le_bytes(),
+            self.digest.bytes(),
+            &self.bytes.to_le_bytes(),
+        ])
+    }
+}
+
+pub(in crate::store) const COLUMNS: &str = "chain, seq, from_ns, to_ns, digest, bytes, state, problem, receipt, received, sum, jws, first_block, \
+    last_block";
+/// Where the body stands in these.
+pub(in crate::store) const BODY: usize = 11;
 
 impl Store {
     /// Where the chain stands; [`None`] before [`Self::begin_chain`].
@@ -79,6 +104,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn head(&self) -> Result<Option<Head>, StoreError> {
+        // A salvaged chain is not gone on with: what was signed last may not have been on the disk.
+        if self.meta(ENDED)?.is_some() { Ok(None) } else { self.last_head() }
+    }
+
+    fn last_head(&self) -> Result<Option<Head>, StoreError> {
         let Some(chain) = self.meta("chain")? else { return Ok(None) };
         let damaged = |what: &str| StoreError::Damaged(format!("the chain's {what} cannot be read"));
         let next = self.meta("next_seq")?.and_then(|seq| seq.parse().ok()).ok_or_else(|| damaged("next number"))?;
@@ -93,8 +123,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn begin_chain(&self, chain: ChainId) -> Result<Head, StoreError> {
-        let follows = self.head()?.and_then(|head| head.as_followed());
-        self.db.execute("DELETE FROM meta WHERE key IN ('prev', 'follows')", [])?;
+        let follows = self.last_head()?.and_then(|head| head.as_followed());
+        self.db.execute("DELETE FROM meta WHERE key IN ('prev', 'follows', ?1)", [ENDED])?;
         if let Some(follows) = follows {
             self.set_meta("follows", &serde_json::to_string(&follows).expect("it is JSON"))?;
         }
@@ -104,30 +134,48 @@ impl Store {
     }
 
     /// Keeps a signed summary of a span, waiting to be shipped, and moves the chain's head; to be called within one
-    /// transaction with what the summary holds.
+    /// transaction with what the summary holds. Where it is told what it is `made` of, only what that does not say is written.
     ///
     /// # Errors
     /// When the database fails, or the number is not the next one.
-    pub fn keep_summary(&self, signed: &Signed, from: Wall, to: Wall) -> Result<(), StoreError> {
+    pub fn keep_summary(&self, signed: &Signed, from: Wall, to: Wall, made: Option<&Made>) -> Result<(), StoreError> {
         let head = self.head()?;
         if head.is_none_or(|head| head.chain != signed.chain || head.next != signed.seq) {
             return Err(StoreError::Damaged(format!("summary {} is not the next of its chain", signed.seq)));
         }
-        let jws = signed.jws.as_bytes();
-        let packed = zstd::bulk::compress(jws, 6).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let Sealed { body, blocks, weight } = self.seal(&signed.jws, made)?;
+        let entry = Entry {
+            chain: signed.chain,
+            seq: signed.seq,
+            from,
+            to,
+            digest: signed.digest,
+            bytes: signed.jws.len() as u64,
+            state: State::Waiting,
+            problem: None,
+            receipt: None,
+            received: None,
+        };
         self.db
             .prepare_cached(
-                "INSERT INTO summary (chain, seq, from_ns, to_ns, digest, bytes, state, jws)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'waiting', ?7)",
+                "INSERT INTO summary (id, chain, seq, from_ns, to_ns, digest, bytes, state, jws, first_block, last_block,
+                 weight, sum, told) VALUES (max((SELECT coalesce(max(id), 0) FROM summary), ?12) + 1, ?1, ?2, ?3, ?4, ?5, ?6,
+                 'waiting', ?7, ?8, ?9, ?10, ?11, ?13)",
             )?
             .execute(params![
-                signed.chain.to_string(),
-                number(signed.seq),
+                entry.chain.to_string(),
+                number(entry.seq),
                 from.nanos(),
                 to.nanos(),
-                signed.digest.to_string(),
-                number(jws.len() as u64),
-                packed
+                entry.digest.to_string(),
+                number(entry.bytes),
+                body,
+                blocks.map(|(first, _)| first),
+                blocks.map(|(_, last)| last),
+                number(weight),
+                entry.sum(),
+                self.base,
+                self.meta("dropped")?
             ])?;
         self.set_meta("next_seq", &(signed.seq + 1).to_string())?;
         self.set_meta("prev", &signed.digest.to_string())
@@ -139,14 +187,14 @@ impl Store {
     /// # Errors
     /// When the database fails, or a row cannot be read.
     pub fn waiting(&self, most: usize, bytes: usize) -> Result<Vec<(Entry, String)>, StoreError> {
-        let sql = format!("SELECT {COLUMNS}, jws FROM summary WHERE state = 'waiting' ORDER BY id LIMIT ?1");
+        let sql = format!("SELECT {COLUMNS} FROM summary WHERE state = 'waiting' ORDER BY id LIMIT ?1");
         let mut wanted = self.db.prepare_cached(&sql)?;
         let mut rows = wanted.query([number(most as u64)])?;
         let mut all = Vec::new();
         let mut total = 0;
         while let Some(row) = rows.next()? {
             let entry = read(row)?;
-            let jws = unpack(&entry, &row.get::<_, Vec<u8>>(10)?)?;
+            let jws = self.expanded(&entry, row)?;
             total += jws.len();
             if total > bytes && !all.is_empty() {
                 break;
@@ -156,26 +204,34 @@ impl Store {
         Ok(all)
     }
 
-    /// Enters a receipt.
+    /// Enters the receipt of a summary.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn accepted(&self, digest: Digest, receipt: &str, received: &str) -> Result<(), StoreError> {
-        self.db.execute(
-            "UPDATE summary SET state = 'accepted', receipt = ?2, received = ?3, problem = NULL WHERE digest = ?1",
-            params![digest.to_string(), receipt, received],
-        )?;
+    pub fn accepted(
+        &self,
+        (chain, seq, digest): (ChainId, u64, Digest),
+        receipt: &str,
+        received: &str,
+    ) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached(
+                "UPDATE summary SET state = 'accepted', receipt = ?4, received = ?5, problem = NULL
+                 WHERE chain = ?1 AND seq = ?2 AND digest = ?3",
+            )?
+            .execute(params![chain.to_string(), number(seq), digest.to_string(), receipt, received])?;
         Ok(())
     }
 
-    /// Enters a refusal.
+    /// Enters the refusal of a summary that waits.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn refused(&self, digest: Digest, problem: &str) -> Result<(), StoreError> {
+    pub fn refused(&self, (chain, seq, digest): (ChainId, u64, Digest), problem: &str) -> Result<(), StoreError> {
         self.db.execute(
-            "UPDATE summary SET state = 'refused', problem = ?2 WHERE digest = ?1 AND state = 'waiting'",
-            params![digest.to_string(), problem],
+            "UPDATE summary SET state = 'refused', problem = ?4
+             WHERE chain = ?1 AND seq = ?2 AND digest = ?3 AND state = 'waiting'",
+            params![chain.to_string(), number(seq), digest.to_string(), problem],
         )?;
         Ok(())
     }
@@ -199,12 +255,18 @@ impl Store {
     /// # Errors
     /// When the database fails, or the row cannot be read.
     pub fn summary_jws(&self, entry: &Entry) -> Result<String, StoreError> {
-        let packed: Vec<u8> = self.db.query_row(
-            "SELECT jws FROM summary WHERE chain = ?1 AND seq = ?2",
-            params![entry.chain.to_string(), number(entry.seq)],
-            |row| row.get(0),
-        )?;
-        unpack(entry, &packed)
+        let sql = format!("SELECT {COLUMNS} FROM summary WHERE chain = ?1 AND seq = ?2");
+        let mut wanted = self.db.prepare_cached(&sql)?;
+        let mut rows = wanted.query(params![entry.chain.to_string(), number(entry.seq)])?;
+        match rows.next()? {
+            Some(row) => self.expanded(entry, row),
+            None => Err(StoreError::Sqlite(rusqlite::Error::QueryReturnedNoRows)),
+        }
+    }
+
+    pub(in crate::store) fn expanded(&self, entry: &Entry, row: &Row<'_>) -> Result<String, StoreError> {
+        let blocks = row.get::<_, Option<i64>>(BODY + 1)?.zip(row.get::<_, Option<i64>>(BODY + 2)?);
+        self.unsealed(row.get_ref(BODY)?.as_blob().unwrap_or_default(), blocks, entry.bytes, entry.digest)
     }
 
     /// What the outbox holds.
@@ -213,7 +275,7 @@ impl Store {
     /// When the database fails.
     pub fn tally(&self) -> Result<Tally, StoreError> {
         let (waiting, bytes, oldest) = self.db.query_row(
-            "SELECT count(*), coalesce(sum(length(jws)), 0), min(from_ns) FROM summary WHERE state = 'waiting'",
+            "SELECT count(*), coalesce(sum(coalesce(weight, length(jws))), 0), min(from_ns) FROM summary WHERE state = 'waiting'",
             [],
             |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?)),
         )?;
@@ -249,47 +311,96 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn fit_outbox(&self, limit: u64) -> Result<Vec<Dropped>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let total = |state: &str| -> Result<i64, StoreError> {
-            let sql = format!(
-                "SELECT coalesce(sum(length(jws) + coalesce(length(receipt), 0)), 0) FROM summary WHERE {state}"
-            );
-            Ok(self.db.query_row(&sql, [], |row| row.get(0))?)
-        };
-        let mut dropped = Vec::new();
-        let mut over = total("1")? - limit;
-        for state in ["state <> 'waiting'", "state = 'waiting'"] {
-            while over > 0 {
-                let sql = format!(
-                    "SELECT id, chain, seq, length(jws) + coalesce(length(receipt), 0), state FROM summary WHERE {state} ORDER BY id LIMIT 1"
-                );
-                let oldest = self
-                    .db
-                    .query_row(&sql, [], |row| {
-                        Ok((
-                            row.get::<_, i64>(0)?,
-                            row.get::<_, String>(1)?,
-                            row.get::<_, i64>(2)?,
-                            row.get::<_, i64>(3)?,
-                        ))
-                    })
-                    .optional()?;
-                let Some((id, chain, seq, bytes)) = oldest else { break };
-                self.db.execute("DELETE FROM summary WHERE id = ?1", [id])?;
-                over -= bytes;
-                if state == "state = 'waiting'" {
-                    add_dropped(&mut dropped, chain_of(&chain)?, u64::try_from(seq).unwrap_or(0));
-                }
+        let total: i64 = self
+            .db
+            .prepare_cached(&format!("SELECT coalesce(sum({WEIGHT}), 0) FROM summary"))?
+            .query_row([], |row| row.get(0))?;
+        let mut over = total - i64::try_from(limit).unwrap_or(i64::MAX);
+        while over > 0 {
+            match self.forget_oldest("state <> 'waiting'")? {
+                Some((_, bytes)) => over -= bytes,
+                None => break,
             }
         }
-        if !dropped.is_empty() {
-            let mut known = self.dropped()?;
-            for each in &dropped {
-                (each.from_seq..=each.to_seq).for_each(|seq| add_dropped(&mut known, each.chain, seq));
-            }
-            self.set_meta("dropped", &serde_json::to_string(&known).expect("a list is JSON"))?;
+        let mut dropped = Vec::new();
+        while over > 0 {
+            let Some((one, bytes)) = self.drop_oldest_waiting()? else { break };
+            over -= bytes;
+            add_dropped(&mut dropped, one);
         }
         Ok(dropped)
+    }
+
+    /// Drops the oldest summary that waits, where the room is needed: the next one made says so, and says again what this one
+    /// said. Gives its number and the bytes that were kept for its sake.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn drop_oldest_waiting(&self) -> Result<Option<(Dropped, i64)>, StoreError> {
+        let told: Option<Option<String>> = self
+            .db
+            .prepare_cached("SELECT told FROM summary WHERE state = 'waiting' ORDER BY id LIMIT 1")?
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        let Some((dropped, bytes)) = self.forget_oldest("state = 'waiting'")? else { return Ok(None) };
+        let mut all = told.flatten().and_then(|told| serde_json::from_str(&told).ok()).unwrap_or_default();
+        add_dropped(&mut all, dropped);
+        self.remember_dropped(&all)?;
+        Ok(Some((dropped, bytes)))
+    }
+
+    /// Deletes the oldest summary of a state; gives its number and its bytes.
+    fn forget_oldest(&self, state: &str) -> Result<Option<(Dropped, i64)>, StoreError> {
+        let sql = format!("SELECT id, chain, seq, {WEIGHT} FROM summary WHERE {state} ORDER BY id LIMIT 1");
+        let oldest = self
+            .db
+            .prepare_cached(&sql)?
+            .query_row([], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
+            })
+            .optional()?;
+        let Some((id, chain, seq, bytes)) = oldest else { return Ok(None) };
+        self.db.prepare_cached("DELETE FROM summary WHERE id = ?1")?.execute([id])?;
+        let seq = u64::try_from(seq).unwrap_or(0);
+        Ok(Some((Dropped { chain: chain_of(&chain)?, from_seq: seq, to_seq: seq }, bytes)))
+    }
+
+    pub(in crate::store) fn remember_dropped(&self, dropped: &[Dropped]) -> Result<(), StoreError> {
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        let mut known = self.dropped()?;
+        dropped.iter().for_each(|each| add_dropped(&mut known, *each));
+        self.set_meta("dropped", &serde_json::to_string(&known).expect("a list is JSON"))
+    }
+
+    /// The number of the last block that may go: it is in a summary, and no summary that waits is made of it.
+    pub(in crate::store) fn free_up_to(&self) -> Result<i64, StoreError> {
+        let held: Option<i64> = self
+            .db
+            .prepare_cached("SELECT min(first_block) FROM summary WHERE state = 'waiting'")?
+            .query_row([], |row| row.get(0))?;
+        let summarised = self.summarised()?;
+        Ok(held.map_or(summarised, |held| summarised.min(held - 1)))
+    }
+
+    /// Deletes the summaries that were answered and are made of blocks up to this one, which are gone.
+    pub(in crate::store) fn forget_answered(&self, last: i64) -> Result<(), StoreError> {
+        let mut oldest = self.db.prepare_cached("SELECT id, first_block FROM summary ORDER BY id")?;
+        let mut rows = oldest.query([])?;
+        let mut gone = Vec::new();
+        while let Some(row) = rows.next()? {
+            match (row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?) {
+                (_, None) => {}
+                (id, Some(first)) if first <= last => gone.push(id),
+                _ => break,
+            }
+        }
+        let mut delete = self.db.prepare_cached("DELETE FROM summary WHERE id = ?1 AND state <> 'waiting'")?;
+        for id in gone {
+            delete.execute([id])?;
+        }
+        Ok(())
     }
 
     /// What was dropped and no summary has said yet.
@@ -331,31 +442,32 @@ fn chain_of(text: &str) -> Result<ChainId, StoreError> {
     text.parse().map_err(|_| StoreError::Damaged(format!("{text:?} is no chain")))
 }
 
-fn add_dropped(all: &mut Vec<Dropped>, chain: ChainId, seq: u64) {
-    match all.last_mut() {
-        Some(last) if last.chain == chain && last.to_seq + 1 == seq => last.to_seq = seq,
-        _ => all.push(Dropped { chain, from_seq: seq, to_seq: seq }),
-    }
+/// Adds what was dropped, and joins what touches it.
+fn add_dropped(all: &mut Vec<Dropped>, mut new: Dropped) {
+    all.retain(|known| {
+        let touches = known.chain == new.chain
+            && known.from_seq <= new.to_seq.saturating_add(1)
+            && new.from_seq <= known.to_seq.saturating_add(1);
+        if touches {
+            new.from_seq = new.from_seq.min(known.from_seq);
+            new.to_seq = new.to_seq.max(known.to_seq);
+        }
+        !touches
+    });
+    all.push(new);
 }
 
 fn number(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-fn unpack(entry: &Entry, packed: &[u8]) -> Result<String, StoreError> {
-    let damaged = || StoreError::Damaged(format!("summary {} of chain {} cannot be expanded", entry.seq, entry.chain));
-    let size = usize::try_from(entry.bytes).unwrap_or(0);
-    let bytes = zstd::bulk::decompress(packed, size).map_err(|_| damaged())?;
-    String::from_utf8(bytes).map_err(|_| damaged())
-}
-
-fn read(row: &Row<'_>) -> Result<Entry, StoreError> {
+pub(in crate::store) fn read(row: &Row<'_>) -> Result<Entry, StoreError> {
     let state: String = row.get(6)?;
     let state = [State::Waiting, State::Accepted, State::Refused]
         .into_iter()
         .find(|each| each.word() == state)
         .ok_or_else(|| StoreError::Damaged(format!("a summary's state is {state:?}")))?;
-    Ok(Entry {
+    let entry = Entry {
         chain: chain_of(&row.get::<_, String>(0)?)?,
         seq: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
         from: Wall::from_nanos(row.get(2)?),
@@ -369,7 +481,13 @@ fn read(row: &Row<'_>) -> Result<Entry, StoreError> {
         problem: row.get(7)?,
         receipt: row.get(8)?,
         received: row.get(9)?,
-    })
+    };
+    match row.get::<_, Option<u32>>(10)? {
+        Some(sum) if sum != entry.sum() => {
+            Err(StoreError::Damaged(format!("summary {} of chain {} is not what was written", entry.seq, entry.chain)))
+        }
+        _ => Ok(entry),
+    }
 }
 
 #[cfg(test)]
@@ -395,7 +513,7 @@ mod tests {
 
     fn keep(store: &Store, chain: ChainId, seq: u64) {
         let signed = Signed { chain, seq, digest: digest(seq), jws: format!("jws {seq}") };
-        store.keep_summary(&signed, NOW, NOW).unwrap();
+        store.keep_summary(&signed, NOW, NOW, None).unwrap();
     }
 
     #[test]
@@ -407,15 +525,15 @@ mod tests {
         assert_eq!(waiting.iter().map(|(_, jws)| jws.as_str()).collect::<Vec<_>>(), ["jws 0", "jws 1"]);
         assert_eq!(store.waiting(9, 1).unwrap().len(), 1, "one at least");
         let again = Signed { chain: AA, seq: 1, digest: digest(1), jws: String::new() };
-        assert!(store.keep_summary(&again, NOW, NOW).is_err());
+        assert!(store.keep_summary(&again, NOW, NOW, None).is_err());
     }
 
     #[test]
     fn a_receipt_and_a_refusal_are_kept_and_counted() {
         let (_dir, store) = with(3);
-        store.accepted(digest(0), "receipt", "2026-01-01T00:00:00Z").unwrap();
-        store.refused(digest(1), "malformed: so").unwrap();
-        store.refused(digest(0), "too late").unwrap();
+        store.accepted((AA, 0, digest(0)), "receipt", "2026-01-01T00:00:00Z").unwrap();
+        store.refused((AA, 1, digest(1)), "malformed: so").unwrap();
+        store.refused((AA, 0, digest(0)), "too late").unwrap();
         let tally = store.tally().unwrap();
         assert_eq!((tally.waiting, tally.refused), (1, 1));
         assert_eq!(tally.last_accepted, Some((AA, 0, "2026-01-01T00:00:00Z".to_owned())));
@@ -425,7 +543,7 @@ mod tests {
     #[test]
     fn a_full_outbox_drops_the_oldest_waiting_last_and_says_which() {
         let (_dir, store) = with(6);
-        store.accepted(digest(0), "receipt", "2026-01-01T00:00:00Z").unwrap();
+        store.accepted((AA, 0, digest(0)), "receipt", "2026-01-01T00:00:00Z").unwrap();
         let bytes = store.tally().unwrap().bytes;
         assert_eq!(store.fit_outbox(bytes).unwrap(), [], "the answered one made room");
         assert_eq!(store.summaries().unwrap().len(), 5);
@@ -436,6 +554,17 @@ mod tests {
         store.told_dropped().unwrap();
         assert_eq!(store.dropped().unwrap(), []);
         assert_eq!(store.head().unwrap().unwrap().next, 6, "a number is never reused");
+    }
+
+    #[test]
+    fn what_a_dropped_summary_said_was_dropped_is_said_again() {
+        let (_dir, store) = with(2);
+        assert!(store.drop_oldest_waiting().unwrap().is_some());
+        keep(&store, AA, 2);
+        store.told_dropped().unwrap();
+        // Number 2 says that 0 was dropped; now 1 and 2 are dropped too.
+        store.fit_outbox(0).unwrap();
+        assert_eq!(store.dropped().unwrap(), [Dropped { chain: AA, from_seq: 0, to_seq: 2 }]);
     }
 
     #[test]

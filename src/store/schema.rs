@@ -1,14 +1,16 @@
 //! The schema and its migrations.
 //!
-//! Rows of intervals are only ever appended, in the order of time, so that a commit touches few pages: on flash, every page
-//! counts.
+//! What all probes saw over one stretch is one row, only ever appended, so that a commit touches few pages: on flash, every
+//! page counts.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::store::StoreError;
 
+mod convert;
+
 /// Each element brings the database from its place to the next; they are never changed, only added to.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -95,6 +97,7 @@ const MIGRATIONS: [&str; 3] = [
 ",
     LIFE,
     SHEETS,
+    BLOCKS,
 ];
 
 /// The logs of the life cycles. What does not apply to a subject is empty; `paper` is the evidence itself where it is
@@ -123,20 +126,63 @@ const LIFE: &str = "
 
 /// See sheets.rs; `hour` counts since 1970, and a body that is absent has grown stale.
 const SHEETS: &str = "CREATE TABLE sheet (hour INTEGER PRIMARY KEY, body TEXT)";
+/// Intervals in blocks, and what was added with them.
+const BLOCKS: &str = "
+    -- What all probes saw over one stretch, at most a minute; numbered in the order of writing. `body` is of block.rs.
+    CREATE TABLE block (
+        id       INTEGER PRIMARY KEY,
+        start_ms INTEGER NOT NULL,
+        body     BLOB NOT NULL
+    );
+    CREATE INDEX block_by_start ON block (start_ms);
+
+    -- Minutes rolled up, numbered by the hour and by the day since 1970; of the same form.
+    CREATE TABLE hour (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE day (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+
+    -- The blocks that a summary signs, where its own body holds only what they do not.
+    ALTER TABLE summary ADD COLUMN first_block INTEGER;
+    ALTER TABLE summary ADD COLUMN last_block INTEGER;
+    -- Bytes that are kept for its sake: its own, and its part of the blocks.
+    ALTER TABLE summary ADD COLUMN weight INTEGER;
+    -- What it says was dropped, so that it is said again where this one must be dropped too.
+    ALTER TABLE summary ADD COLUMN told TEXT;
+
+    -- Checksums of what no body protects.
+    ALTER TABLE meta ADD COLUMN sum INTEGER;
+    ALTER TABLE series ADD COLUMN sum INTEGER;
+    ALTER TABLE outage ADD COLUMN sum INTEGER;
+    ALTER TABLE summary ADD COLUMN sum INTEGER;
+";
+
+/// The bytes of a page. Small ones suit what is written here: a minute's commit touches a few, and each that it touches is
+/// written twice, to the log and to its place.
+const PAGE: u32 = 1024;
+/// Pages in the log before they are taken to their places. What is written again and again, such as the newest page of an
+/// index, is taken there once.
+const CHECKPOINT: u32 = 700;
 
 /// Sets the connection up for the one writer, and migrates.
-pub fn prepare(db: &Connection) -> Result<(), StoreError> {
+pub fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     // The page size and the vacuum mode can only be chosen before the first table is made.
+    db.pragma_update(None, "page_size", PAGE)?;
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: a commit is on the disk when it returns, so that a receipt or a signed number never outlives its row.
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "foreign_keys", "ON")?;
     db.pragma_update(None, "cache_size", -2048)?;
+    db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
     db.pragma_update(None, "journal_size_limit", 1_048_576)?;
     let found = check(db)?;
     for (number, migration) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
-        db.execute_batch(&format!("BEGIN IMMEDIATE; {migration}; PRAGMA user_version = {}; COMMIT", number + 1))?;
+        let work = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        work.execute_batch(migration)?;
+        if number == 3 {
+            convert::intervals(&work)?;
+        }
+        work.pragma_update(None, "user_version", i64::try_from(number + 1).unwrap_or(i64::MAX))?;
+        work.commit()?;
     }
     Ok(())
 }
@@ -144,7 +190,13 @@ pub fn prepare(db: &Connection) -> Result<(), StoreError> {
 /// The schema's number; an error where it is higher than this program knows.
 pub fn check(db: &Connection) -> Result<i64, StoreError> {
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > known() { Err(StoreError::Newer { found, known: known() }) } else { Ok(found) }
+    let known = known();
+    match found {
+        0.. if found <= known => Ok(found),
+        // No version will be so far ahead of this one.
+        0.. if found <= known + 1000 => Err(StoreError::Newer { found, known }),
+        _ => Err(StoreError::Damaged(format!("its schema's number is {found}"))),
+    }
 }
 
 /// The number of the schema that this program writes.

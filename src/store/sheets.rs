@@ -15,6 +15,7 @@ use rusqlite::{OptionalExtension, params};
 use crate::base::time::Wall;
 use crate::measure::interval::Interval;
 use crate::measure::outcome::{Outcome, Reason};
+use crate::measure::rollup::cut;
 use crate::store::{Store, StoreError};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -58,10 +59,9 @@ impl Store {
     fn write_sheet(&self, hour: i64, probes: &[String]) -> Result<(), StoreError> {
         let from = Wall::from_millis(hour * HOUR_MS);
         let mut body = String::new();
-        for probe in probes {
-            let minutes = self.intervals(probe, from, from + HOUR)?;
-            let own = minutes.into_iter().filter(|interval| interval.from >= from);
-            let joined = joined(own);
+        let names: Vec<&str> = probes.iter().map(String::as_str).collect();
+        for (probe, found) in self.intervals_of(&names, from, from + HOUR)? {
+            let joined = joined(begun_in(found, from, from + HOUR));
             if !joined.is_empty() {
                 let _ = writeln!(body, "={probe}");
                 joined.iter().for_each(|interval| line(&mut body, from, interval));
@@ -143,12 +143,14 @@ impl Store {
         if from >= to {
             return Ok(());
         }
-        for probe in probes {
-            let minutes = self.intervals(probe, from, to)?;
-            let into = all.entry((*probe).to_owned()).or_default();
+        let names: Vec<&str> = probes.iter().copied().collect();
+        for (probe, found) in self.intervals_of(&names, from, to)? {
+            let into = all.entry(probe).or_default();
             // One that reaches into the stretch from a sheet's hour is in that sheet.
             let known = into.last().map_or(Wall::from_nanos(i64::MIN), Interval::to);
-            into.extend(joined(minutes.into_iter().filter(|interval| interval.from >= known)));
+            let parts = found.into_iter().flat_map(|interval| cut(interval, HOUR));
+            let within = parts.filter(|interval| interval.from >= known && interval.from < to && interval.to() > from);
+            into.extend(joined(within));
         }
         Ok(())
     }
@@ -161,6 +163,12 @@ impl Store {
 
 fn damaged(hour: i64) -> StoreError {
     StoreError::Damaged(format!("sheet {hour}: its outcomes cannot be read"))
+}
+
+/// Of intervals, which may be as long as a day, the parts that begin in an hour.
+fn begun_in(all: Vec<Interval>, from: Wall, to: Wall) -> impl Iterator<Item = Interval> {
+    let parts = all.into_iter().flat_map(|interval| cut(interval, HOUR));
+    parts.filter(move |part| part.from >= from && part.from < to)
 }
 
 /// Joins intervals wherever one goes on at a whole minute where the one before ends, its sends in step to the
@@ -285,7 +293,7 @@ fn interval(line: &str, hour: Wall) -> Option<Interval> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::intervals::Series;
+    use crate::store::intervals::{RowId, Series};
 
     /// The begin of an hour.
     const BEGIN: Wall = Wall::from_secs(1_780_002_000);
@@ -364,13 +372,51 @@ mod tests {
         assert_eq!(after[2].reasons.values().sum::<u32>(), 30);
         assert_eq!(after[3].reasons.values().sum::<u32>(), 10);
         // Once the minutes are gone, the sheets are still there.
-        store.forget_oldest(10_000).unwrap();
+        store.db.execute("DELETE FROM block", []).unwrap();
         let alone = store.outcomes(&wanted, from, to).unwrap().remove("p").unwrap();
         assert_eq!(
             sends(&alone),
             sends(&plain).into_iter().filter(|(at, _)| *at < BEGIN + 2 * HOUR).collect::<Vec<_>>()
         );
         assert_eq!(store.forget_sheets(BEGIN + HOUR).unwrap(), 1);
+    }
+
+    #[test]
+    fn sheets_are_the_same_from_minutes_from_hours_and_from_days() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(dir.path(), BEGIN).unwrap();
+        two_hours(&store);
+        let id = store.series(&series("p")).unwrap();
+        (130..60 * 30).for_each(|number| store.append(id, &minute(number, 400, "60a", 0)).unwrap());
+        store.set_summarised(RowId(i64::MAX - 1)).unwrap();
+        let (from, to, now) = (BEGIN - HOUR, BEGIN + 29 * HOUR, BEGIN + 40 * HOUR);
+        let wanted = BTreeSet::from(["p", "q"]);
+        let known = |store: &Store| {
+            let all = store.outcomes(&wanted, from, to).unwrap();
+            all.into_iter().map(|(probe, all)| (probe, sends(&all))).collect::<BTreeMap<_, _>>()
+        };
+        let plain = known(&store);
+        // What is rolled up may be told some milliseconds beside where it was.
+        let is_plain = |from: &str| {
+            for (probe, sends) in known(&store) {
+                assert_eq!(sends.len(), plain[&probe].len(), "{probe} {from}");
+                for ((due, outcome), (at, of)) in sends.iter().zip(&plain[&probe]) {
+                    assert!(outcome == of && due.nanos_since(*at).abs() <= 10_000_000, "{probe} {from}: {due}, {at}");
+                }
+            }
+        };
+        assert_eq!(plain["p"].len(), 129 * 60 + (29 * 60 - 130) * 60);
+        let never = Wall::from_nanos(i64::MAX);
+        while store.roll_up_minutes(never).unwrap().is_some() {}
+        is_plain("from hours");
+        assert!(store.roll_up_hours(never).unwrap().is_some());
+        is_plain("from a day and hours");
+        while store.write_sheets(now, 3).unwrap() > 0 {
+            is_plain("from some sheets");
+        }
+        store.sheet_grows_stale(BEGIN + 2 * HOUR).unwrap();
+        store.sheet_grows_stale(BEGIN + 3 * HOUR).unwrap();
+        is_plain("with sheets that grew stale");
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod log;
 #[path = "../../examples/fakewan/scenario.rs"]
 pub mod scenario;
 
+pub mod edge;
 pub mod notify;
 pub mod postgres;
 pub mod process;

@@ -3,6 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use wanproof::base::time::Wall;
+use wanproof::store::Store;
+
 use super::notify::Notified;
 use super::process::Running;
 use super::wan::Wan;
@@ -39,7 +42,7 @@ pub struct Soak {
     /// How many probes it sent, by the network's log.
     pub probes: usize,
     /// How many intervals it wrote.
-    pub intervals: i64,
+    pub intervals: usize,
 }
 
 /// Runs the agent, which `agent` makes a command of for its configuration, for so many seconds, each of which is a minute's
@@ -72,8 +75,11 @@ pub fn soak(targets: usize, seconds: u64, agent: impl FnOnce(&Wan, &str) -> std:
         held.push(Held { second, memory, database });
     }
     assert!(running.terminate().success(), "{}", running.told());
-    let store = rusqlite::Connection::open(wan.path("data/agent.db")).expect("the agent made it");
-    let intervals = store.query_row("SELECT count(*) FROM interval", [], |row| row.get(0)).expect("it has intervals");
+    let store = Store::read(&wan.path("data")).expect("the agent made it");
+    let names = store.probes().expect("it has probes");
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let ever = (Wall::from_nanos(0), Wall::from_nanos(i64::MAX));
+    let intervals = store.intervals_of(&names, ever.0, ever.1).expect("it has intervals").values().map(Vec::len).sum();
     let truth = wan.end();
     let probes = truth.lines.iter().filter(|line| line.ttl == 64).count();
     Some(Soak { held, probes, intervals })

@@ -1,0 +1,390 @@
+//! The writer's desk: it takes whole sets of sibling intervals, outages and notes, and writes them in few transactions. What
+//! it cannot write it keeps, tries again, and says so once. A database that turns out to be damaged is set aside, and what was
+//! not written yet goes into the new one.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use crate::agent::recorder::{Job, OutageKey};
+use crate::agent::summariser::{SpanState, Summariser};
+use crate::base::time::{Clock, Mono, Wall};
+use crate::config::agent::{Keep, Term};
+use crate::measure::ledger::Closed;
+use crate::store::intervals::{Series, SeriesId};
+use crate::store::outages::{Outage, OutageId};
+use crate::store::retention::{Limits, Step, Why};
+use crate::store::{Store, StoreError};
+
+/// Sets of siblings that may wait while the disk cannot be written: a day of minutes.
+const MOST_WAITING: usize = 1440;
+/// How soon it is tried again after a failure.
+const RETRY: Duration = Duration::from_secs(5);
+/// Sheets that are written at once: one an hour where all goes well, more after a while without.
+const SHEETS: usize = 6;
+/// How often what is too old or too much is looked for.
+const TIDY: Duration = Duration::from_secs(60);
+/// So many steps are taken then; after each, what is to be written has its turn.
+const STEPS: usize = 64;
+const DAY: Duration = Duration::from_secs(86_400);
+/// A commit is not put off to where the next set of siblings would come too late for it.
+const SET: Duration = Duration::from_secs(60);
+/// How long a set waits for the summary that is made of it, or for its siblings of a change: one transaction instead of two.
+const TOGETHER: Duration = Duration::from_millis(500);
+
+/// What the writer's thread has before it.
+pub struct Desk {
+    clock: Box<dyn Clock + Send>,
+    store: Store,
+    series: Vec<Series>,
+    keep: Keep,
+    summariser: Summariser,
+    known: HashMap<(u32, Option<IpAddr>), SeriesId>,
+    outages: HashMap<OutageKey, OutageId>,
+    waiting: VecDeque<Work>,
+    spans: Vec<SpanState>,
+    commit_by: Option<Mono>,
+    failing: bool,
+    /// Sets that had to be thrown away while the disk could not be written.
+    thrown: u64,
+    /// Whether the outbox had to drop something the last time, and when the database last had to.
+    full: bool,
+    pressed: Option<Mono>,
+    tidied: Mono,
+    /// Its end tells others that the desk is gone.
+    _present: Sender<()>,
+}
+
+/// What waits to be written, in order.
+enum Work {
+    Siblings(Vec<Closed>),
+    Opened(OutageKey, Outage),
+    Closed(OutageKey, Wall),
+    Attributed(OutageKey, String, serde_json::Value),
+    Note(Wall, String, String),
+}
+
+impl Desk {
+    pub fn new(
+        clock: Box<dyn Clock + Send>,
+        store: Store,
+        series: Vec<Series>,
+        keep: Keep,
+        summariser: Summariser,
+        present: Sender<()>,
+    ) -> Self {
+        let tidied = clock.now().mono;
+        Self {
+            clock,
+            store,
+            series,
+            keep,
+            summariser,
+            known: HashMap::new(),
+            outages: HashMap::new(),
+            waiting: VecDeque::new(),
+            spans: Vec::new(),
+            commit_by: None,
+            failing: false,
+            thrown: 0,
+            full: false,
+            pressed: None,
+            tidied,
+            _present: present,
+        }
+    }
+
+    pub fn run(mut self, inbox: &Receiver<Job>) {
+        loop {
+            match inbox.recv_timeout(self.patience()) {
+                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(job) => self.take(job),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.commit_if_due();
+            self.salvage();
+            self.tidy_if_due();
+        }
+        self.commit();
+    }
+
+    fn mono(&self) -> Mono {
+        self.clock.now().mono
+    }
+
+    fn patience(&self) -> Duration {
+        if self.store.is_salvaging() && !self.failing {
+            return Duration::ZERO;
+        }
+        match self.commit_by {
+            Some(by) => by - self.mono(),
+            None => TIDY,
+        }
+    }
+
+    fn commit_if_due(&mut self) {
+        if self.commit_by.is_some_and(|by| by <= self.mono()) {
+            self.commit();
+        }
+    }
+
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Siblings(set) => {
+                self.waiting.push_back(Work::Siblings(set));
+                let now = self.mono();
+                let by = *self.commit_by.get_or_insert(now + self.keep.commit);
+                if by - now <= SET {
+                    self.within(TOGETHER);
+                }
+            }
+            Job::Opened(key, outage) => self.at_once(Work::Opened(key, outage)),
+            Job::Closed(key, to) => self.at_once(Work::Closed(key, to)),
+            Job::Attributed(key, side, evidence) => self.at_once(Work::Attributed(key, side, evidence)),
+            Job::Note(at, kind, detail) => self.at_once(Work::Note(at, kind, detail)),
+            Job::Summarise(span) => {
+                self.spans.push(*span);
+                self.within(Duration::ZERO);
+            }
+            Job::Reconfigure(series, keep) => {
+                self.commit();
+                self.series = series;
+                self.keep = keep;
+                self.known.clear();
+            }
+            Job::Ask(question) => {
+                if let Some(damage) = question(&mut self.store) {
+                    self.set_aside(&damage);
+                }
+            }
+            // What was checked may have been set aside meanwhile.
+            Job::Damaged { what, file } if self.store.file() == Some(file) => {
+                self.set_aside(&what);
+            }
+            Job::Damaged { .. } => {}
+            Job::Stop => {}
+        }
+    }
+
+    /// What is told at once: an outage is on the disk when it is shown.
+    fn at_once(&mut self, work: Work) {
+        self.waiting.push_back(work);
+        self.within(Duration::ZERO);
+    }
+
+    /// Commits within so long; while the disk cannot be written, when it is tried again.
+    fn within(&mut self, length: Duration) {
+        if !self.failing || self.commit_by.is_none() {
+            let by = self.mono() + length;
+            self.commit_by = Some(self.commit_by.map_or(by, |before| before.min(by)));
+        }
+    }
+
+    /// Writes all that waits, and the summaries that are due, in one transaction.
+    fn commit(&mut self) {
+        self.commit_by = None;
+        if self.waiting.is_empty() && self.spans.is_empty() {
+            return;
+        }
+        match self.write() {
+            Ok(opened) => {
+                self.outages.extend(opened);
+                self.waiting.clear();
+                self.spans.clear();
+                if std::mem::take(&mut self.failing) {
+                    self.recovered();
+                }
+            }
+            Err(error) if error.is_damage() && self.set_aside(&error.to_string()) => self.within(Duration::ZERO),
+            Err(error) => {
+                // Whatever was cached may have been rolled back.
+                self.known.clear();
+                if !std::mem::replace(&mut self.failing, true) {
+                    error!(%error, "the database cannot be written; measuring goes on, and writing is tried again");
+                }
+                self.commit_by = Some(self.mono() + RETRY);
+                while self.waiting.len() > MOST_WAITING {
+                    self.waiting.pop_front();
+                    self.thrown += 1;
+                }
+            }
+        }
+    }
+
+    fn recovered(&mut self) {
+        info!("the database can be written again");
+        let mut detail = "the database can be written again".to_owned();
+        match std::mem::take(&mut self.thrown) {
+            0 => {}
+            thrown => detail.push_str(&format!("; {thrown} of what waited had to be thrown away")),
+        }
+        self.waiting.push_back(Work::Note(self.clock.now().wall, "disk".to_owned(), detail));
+        self.within(RETRY);
+    }
+
+    /// Begins a new database in the place of a damaged one; whether it could.
+    fn set_aside(&mut self, what: &str) -> bool {
+        self.known.clear();
+        match self.store.set_aside(self.clock.now().wall, what) {
+            Ok(aside) => {
+                error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
+                true
+            }
+            Err(error) => {
+                error!(%error, what, "the database is damaged, and no new one can be begun; it is tried again");
+                false
+            }
+        }
+    }
+
+    fn salvage(&mut self) {
+        if !self.store.is_salvaging() || self.failing {
+            return;
+        }
+        match self.store.salvage() {
+            Ok(None) => {}
+            Ok(Some(done)) => {
+                let detail = format!(
+                    "{} rows of the damaged database were brought over, {} could not be read; it is kept as {}",
+                    done.kept,
+                    done.lost,
+                    done.aside.display()
+                );
+                self.at_once(Work::Note(self.clock.now().wall, "database-salvaged".to_owned(), detail));
+            }
+            Err(error) => {
+                warn!(%error, "what is left of the damaged database cannot be written; it is tried again");
+                self.failing = true;
+                self.commit_by = Some(self.mono() + RETRY);
+            }
+        }
+    }
+
+    fn write(&mut self) -> Result<Vec<(OutageKey, OutageId)>, StoreError> {
+        let Self { store, series, known, waiting, spans, outages, summariser, keep, full, clock, .. } = self;
+        let mut opened: Vec<(OutageKey, OutageId)> = Vec::new();
+        let mut keys = summariser.keys.clone();
+        let written = store.together(|store| {
+            for work in waiting.iter() {
+                let id_of = |key: &OutageKey| match key {
+                    OutageKey::Stored(id) => Some(*id),
+                    OutageKey::New(_) => {
+                        opened.iter().find(|(of, _)| of == key).map(|&(_, id)| id).or_else(|| outages.get(key).copied())
+                    }
+                };
+                match work {
+                    Work::Siblings(set) => {
+                        let mut rows = Vec::with_capacity(set.len());
+                        for closed in set {
+                            let key = (closed.probe.0, closed.address);
+                            let id = match known.get(&key) {
+                                Some(id) => *id,
+                                None => {
+                                    let Some(series) = series.get(closed.probe.0 as usize) else { continue };
+                                    let id = store.series(&Series { address: closed.address, ..series.clone() })?;
+                                    known.insert(key, id);
+                                    id
+                                }
+                            };
+                            rows.push((id, &closed.interval));
+                        }
+                        store.append_set(&rows)?;
+                    }
+                    Work::Opened(key, outage) => opened.push((*key, store.open_outage(outage)?)),
+                    Work::Closed(key, to) => {
+                        if let Some(id) = id_of(key) {
+                            store.close_outage(id, *to)?;
+                        }
+                    }
+                    Work::Attributed(key, side, evidence) => {
+                        if let Some(id) = id_of(key) {
+                            store.attribute_outage(id, side, evidence)?;
+                        }
+                    }
+                    Work::Note(at, kind, detail) => store.note(*at, kind, detail)?,
+                }
+            }
+            for span in spans.iter() {
+                summariser.summarise(store, span, &mut keys)?;
+            }
+            if !spans.is_empty() {
+                let dropped = store.fit_outbox(keep.outbox_bytes)?;
+                if let Some(first) = dropped.first().filter(|_| !*full) {
+                    let (chain, from) = (first.chain, first.from_seq);
+                    warn!(%chain, from, "the outbox is full: its oldest summaries are dropped from now on");
+                    let detail = format!("the outbox is full: from summary {from} on the oldest are dropped unshipped");
+                    store.note(clock.now().wall, "outbox-full", &detail)?;
+                }
+                *full = !dropped.is_empty();
+            }
+            Ok(opened)
+        });
+        if written.is_ok() {
+            summariser.keys.committed(keys);
+        }
+        written
+    }
+
+    fn tidy_if_due(&mut self) {
+        let now = self.mono();
+        if now - self.tidied >= TIDY && !self.store.is_salvaging() {
+            self.tidied = now;
+            self.tidy();
+        }
+    }
+
+    /// Rolls up and deletes what is too old, and then the oldest of what is too much, a step at a time.
+    fn tidy(&mut self) {
+        let now = self.clock.now().wall;
+        let since = |term| match term {
+            Term::For(length) => Some(now - length),
+            Term::Forever => None,
+        };
+        let Keep { minutes, hours, days, max_bytes, .. } = self.keep;
+        let sheets = self.store.together(|store| {
+            if let Term::For(length) = hours {
+                // Whole days, as hours are rolled up to days: what a sheet has no other does.
+                store.forget_sheets((now - length).floor(DAY))?;
+            }
+            store.write_sheets(now, SHEETS)
+        });
+        if let Err(error) = sheets {
+            warn!(%error, "the sheets of hours that are over could not be written; it is tried again");
+        }
+        let limits = Limits { minutes: since(minutes), hours: since(hours), days: since(days), bytes: max_bytes };
+        let mut pressed = None;
+        for _ in 0..STEPS {
+            let step = self.store.together(|store| store.tidy(&limits));
+            match step {
+                Ok(None) => break,
+                Ok(Some(
+                    Step::Minutes(until, Why::Room) | Step::Hours(until, Why::Room) | Step::Days(until, Why::Room),
+                )) => {
+                    pressed = Some(format!("the oldest detail is rolled up before its time, now up to {until}"));
+                }
+                Ok(Some(Step::Summary(dropped))) => {
+                    pressed = Some(format!("summary {} is dropped unshipped", dropped.from_seq));
+                }
+                Ok(Some(_)) => {}
+                Err(error) if error.is_damage() => {
+                    self.set_aside(&error.to_string());
+                    return;
+                }
+                Err(error) => {
+                    warn!(%error, "old data could not be deleted; it is tried again");
+                    return;
+                }
+            }
+        }
+        let Some(what) = pressed else { return };
+        // At the limit something goes every hour: it is told again after a day without.
+        let mono = self.mono();
+        if self.pressed.replace(mono).is_none_or(|last| mono - last > DAY) {
+            warn!("the database is at its limit: {what}");
+            self.at_once(Work::Note(now, "store-full".to_owned(), format!("the database is at its limit: {what}")));
+        }
+    }
+}

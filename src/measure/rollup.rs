@@ -1,0 +1,351 @@
+//! Minutes joined to longer intervals: outcomes stay exact, in order and in time; histograms are merged; sums add up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::base::time::nanos_of;
+use crate::measure::histogram::{Histogram, NotAHistogram, Packed};
+use crate::measure::interval::{Interval, Phase, Spread};
+use crate::measure::outcome::{Outcome, Outcomes, Reason};
+
+/// By how much a send may have been due beside where the one before lets it be expected, to go on in the same run: a clock
+/// that is slewed moves the labels by some milliseconds a minute. An outage's edges move by no more.
+const AMISS: Duration = Duration::from_millis(10);
+
+/// Joins the intervals of one probe with one set of settings, which must be in the order of time, wherever one goes on where
+/// the one before ends. Where it does not, another begins: time that nobody observed stays apart.
+///
+/// # Errors
+/// When a histogram cannot be read.
+pub fn join(all: impl IntoIterator<Item = Interval>) -> Result<Vec<Interval>, NotAHistogram> {
+    let mut joined: Vec<Interval> = Vec::new();
+    let mut open: Option<Open> = None;
+    for interval in all {
+        match &mut open {
+            Some(open) if goes_on(&open.joined, &interval) => open.add(interval)?,
+            _ => joined.extend(open.replace(Open::new(interval)).map(Open::close)),
+        }
+    }
+    joined.extend(open.map(Open::close));
+    Ok(joined)
+}
+
+/// Cuts an interval at the multiples of `length` in UTC. A histogram cannot be cut, so the parts have outcomes alone, and what
+/// tells loss of carrier; an interval that lies between two such instants stays whole.
+#[must_use]
+pub fn cut(interval: Interval, length: Duration) -> Vec<Interval> {
+    let end = interval.to();
+    if interval.from.floor(length) + length >= end {
+        return vec![interval];
+    }
+    let carrier = Reason::CARRIER.to_string();
+    let mut lost = interval.reasons.get(&carrier).copied().unwrap_or(0);
+    let mut runs = interval.outcomes.runs();
+    let mut rest = None;
+    let (mut parts, mut begin, mut sends) = (Vec::new(), interval.from, 0);
+    while begin < end {
+        let to = (begin.floor(length) + length).min(end);
+        // The first send that is due at `to` or later belongs to the next part.
+        let into = to.nanos_since(interval.due(0)).max(0).unsigned_abs();
+        let before = into.div_ceil(u64::from(interval.period_ms.max(1)) * 1_000_000);
+        let upto = if to == end { interval.outcomes.len() } else { before.min(interval.outcomes.len()) };
+        let mut part = Interval {
+            from: begin,
+            millis: u32::try_from(to.nanos_since(begin) / 1_000_000).unwrap_or(0),
+            first_ms: 0,
+            period_ms: interval.period_ms,
+            outcomes: Outcomes::default(),
+            reasons: BTreeMap::new(),
+            duplicates: 0,
+            reordered: 0,
+            kernel_stamped: 0,
+            rtt: None,
+            ipdv: None,
+            rfc3550_max_ns: None,
+            phases: BTreeMap::new(),
+        };
+        if upto > sends {
+            let first = interval.due(sends).nanos_since(begin) / 1_000_000;
+            part.first_ms = u32::try_from(first).unwrap_or(0);
+        }
+        while sends < upto
+            && let Some((count, outcome)) = rest.take().or_else(|| runs.next())
+        {
+            let taken = u32::try_from(upto - sends).unwrap_or(u32::MAX).min(count);
+            part.outcomes.push_run(taken, outcome);
+            sends += u64::from(taken);
+            rest = (count > taken).then(|| (count - taken, outcome));
+        }
+        let unsent = u32::try_from(part.outcomes.count(Outcome::NotSent)).unwrap_or(u32::MAX).min(lost);
+        if unsent > 0 {
+            lost -= unsent;
+            part.reasons.insert(carrier.clone(), unsent);
+        }
+        parts.push(part);
+        begin = to;
+    }
+    parts
+}
+
+/// Whether `next` goes on where `last` ends, with its sends in step.
+fn goes_on(last: &Interval, next: &Interval) -> bool {
+    let near = |nanos: i64| nanos.unsigned_abs() <= nanos_of(AMISS).unsigned_abs();
+    let in_step = || {
+        last.outcomes.is_empty()
+            || next.outcomes.is_empty()
+            || near(next.due(0).nanos_since(last.due(last.outcomes.len())))
+    };
+    let long = next.to().nanos_since(last.from) / 1_000_000;
+    last.period_ms == next.period_ms
+        && near(next.from.nanos_since(last.to()))
+        && u32::try_from(long).is_ok()
+        && in_step()
+        && carriers(last).go_together(carriers(next))
+}
+
+/// Which of an interval's unsent ones are owed to the carrier. That is counted, and not told of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carriers {
+    Unasked,
+    All,
+    None,
+    Some,
+}
+
+fn carriers(interval: &Interval) -> Carriers {
+    let unsent = interval.outcomes.count(Outcome::NotSent);
+    let lost = interval.reasons.get(&Reason::CARRIER.to_string()).copied().unwrap_or(0);
+    match lost {
+        _ if unsent == 0 => Carriers::Unasked,
+        0 => Carriers::None,
+        lost if u64::from(lost) >= unsent => Carriers::All,
+        _ => Carriers::Some,
+    }
+}
+
+impl Carriers {
+    /// Whether the counts can be added and still say the same of each.
+    fn go_together(self, other: Self) -> bool {
+        self == Self::Unasked || other == Self::Unasked || (self == other && self != Self::Some)
+    }
+}
+
+/// What is being joined; histograms are merged once there is a second one.
+struct Open {
+    joined: Interval,
+    rtt: Option<Merged>,
+    ipdv: Option<Merged>,
+    phases: BTreeMap<Phase, Histogram>,
+}
+
+/// Boxed by the histogram itself: it is some 150 kB.
+struct Merged {
+    histogram: Histogram,
+    sum_ns: u64,
+}
+
+impl Open {
+    fn new(interval: Interval) -> Self {
+        Self { joined: interval, rtt: None, ipdv: None, phases: BTreeMap::new() }
+    }
+
+    fn add(&mut self, next: Interval) -> Result<(), NotAHistogram> {
+        let joined = &mut self.joined;
+        if joined.outcomes.is_empty() && !next.outcomes.is_empty() {
+            let first = next.due(0).nanos_since(joined.from) / 1_000_000;
+            joined.first_ms = u32::try_from(first).unwrap_or(0);
+        }
+        let long = next.to().nanos_since(joined.from) / 1_000_000;
+        joined.millis = u32::try_from(long).unwrap_or(joined.millis);
+        next.outcomes.runs().for_each(|(count, outcome)| joined.outcomes.push_run(count, outcome));
+        for (reason, count) in next.reasons {
+            let all = joined.reasons.entry(reason).or_default();
+            *all = all.saturating_add(count);
+        }
+        joined.duplicates = joined.duplicates.saturating_add(next.duplicates);
+        joined.reordered = joined.reordered.saturating_add(next.reordered);
+        joined.kernel_stamped = joined.kernel_stamped.saturating_add(next.kernel_stamped);
+        joined.rfc3550_max_ns = joined.rfc3550_max_ns.max(next.rfc3550_max_ns);
+        merge(&mut self.rtt, &mut joined.rtt, next.rtt)?;
+        merge(&mut self.ipdv, &mut joined.ipdv, next.ipdv)?;
+        for (phase, packed) in next.phases {
+            let all = self.phases.entry(phase).or_default();
+            // What the first interval has of it is still there.
+            joined.phases.remove(&phase).map_or(Ok(()), |first| all.add(&first))?;
+            all.add(&packed)?;
+        }
+        Ok(())
+    }
+
+    fn close(mut self) -> Interval {
+        let pack = |merged: Merged| {
+            let Merged { histogram, sum_ns } = merged;
+            histogram.pack().map(|histogram| Spread { histogram, sum_ns })
+        };
+        if let Some(rtt) = self.rtt.and_then(pack) {
+            self.joined.rtt = Some(rtt);
+        }
+        if let Some(ipdv) = self.ipdv.and_then(pack) {
+            self.joined.ipdv = Some(ipdv);
+        }
+        let packed = self.phases.into_iter().filter_map(|(phase, all)| Some((phase, all.pack()?)));
+        self.joined.phases.extend::<Vec<(Phase, Packed)>>(packed.collect());
+        self.joined
+    }
+}
+
+/// Adds a spread; the first one stays as it is until there is another.
+fn merge(merged: &mut Option<Merged>, first: &mut Option<Spread>, next: Option<Spread>) -> Result<(), NotAHistogram> {
+    let Some(next) = next else { return Ok(()) };
+    if merged.is_none() {
+        let Some(first) = first.take() else {
+            *first = Some(next);
+            return Ok(());
+        };
+        let mut histogram = Histogram::new();
+        histogram.add(&first.histogram)?;
+        *merged = Some(Merged { histogram, sum_ns: first.sum_ns });
+    }
+    if let Some(merged) = merged {
+        merged.histogram.add(&next.histogram)?;
+        merged.sum_ns = merged.sum_ns.saturating_add(next.sum_ns);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::Wall;
+    use proptest::prelude::*;
+
+    const START: i64 = 1_700_000_040_000;
+
+    fn minute(number: i64, letters: &str) -> Interval {
+        let outcomes: Outcomes = letters.chars().filter_map(Outcome::from_letter).collect();
+        let mut rtt = Histogram::new();
+        (0..outcomes.with_rtt()).for_each(|at| {
+            rtt.record_us(20_000 + at * 7);
+        });
+        let sum_ns = 20_000_000 * outcomes.with_rtt();
+        Interval {
+            from: Wall::from_millis(START + number * 60_000),
+            millis: 60_000,
+            first_ms: 412,
+            period_ms: 60_000 / u32::try_from(letters.len().max(1)).unwrap(),
+            reasons: [("lost/timeout".to_owned(), 1)].into(),
+            duplicates: 1,
+            reordered: 2,
+            kernel_stamped: 3,
+            rtt: rtt.pack().map(|histogram| Spread { histogram, sum_ns }),
+            ipdv: None,
+            rfc3550_max_ns: Some(u64::try_from(number).unwrap()),
+            phases: rtt.pack().map(|packed| (Phase::Body, packed)).into_iter().collect(),
+            outcomes,
+        }
+    }
+
+    #[test]
+    fn minutes_that_go_on_are_one_with_every_outcome_and_every_value() {
+        let joined = join((0..60).map(|number| minute(number, "aaalatuaaa"))).unwrap();
+        let [hour] = joined.as_slice() else { panic!("{joined:?}") };
+        assert_eq!((hour.from, hour.millis, hour.first_ms), (Wall::from_millis(START), 3_600_000, 412));
+        assert_eq!(hour.outcomes.to_string(), format!("3a1l1a1t1u{}3a", "6a1l1a1t1u".repeat(59)));
+        let rtt = hour.rtt.as_ref().unwrap();
+        assert_eq!((rtt.histogram.unpack().unwrap().count(), rtt.sum_ns), (480, 480 * 20_000_000));
+        assert_eq!(hour.phases[&Phase::Body].unpack().unwrap().count(), 480);
+        assert_eq!((hour.reasons["lost/timeout"], hour.duplicates, hour.reordered), (60, 60, 120));
+        assert_eq!((hour.kernel_stamped, hour.rfc3550_max_ns), (180, Some(59)));
+    }
+
+    #[test]
+    fn what_nobody_observed_what_is_out_of_step_and_another_period_stay_apart() {
+        let missing = join([minute(0, "aaaa"), minute(2, "aaaa")]).unwrap();
+        assert_eq!(missing.len(), 2);
+        let mut late = minute(1, "aaaa");
+        late.first_ms += 11;
+        assert_eq!(join([minute(0, "aaaa"), late.clone()]).unwrap().len(), 2);
+        late.first_ms -= 1;
+        assert_eq!(join([minute(0, "aaaa"), late]).unwrap().len(), 1);
+        assert_eq!(join([minute(0, "aaaa"), minute(1, "aaa")]).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn carriers_that_are_counted_are_not_mixed() {
+        let with = |number, lost| {
+            let mut one = minute(number, "nnaa");
+            one.reasons = if lost == 0 { BTreeMap::new() } else { [(Reason::CARRIER.to_string(), lost)].into() };
+            one
+        };
+        assert_eq!(join([with(0, 2), with(1, 2)]).unwrap().len(), 1);
+        assert_eq!(join([with(0, 0), with(1, 0)]).unwrap().len(), 1);
+        assert_eq!(join([with(0, 2), with(1, 0)]).unwrap().len(), 2);
+        assert_eq!(join([with(0, 1), with(1, 1)]).unwrap().len(), 2);
+        assert_eq!(join([with(0, 1), minute(1, "aaaa")]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn sends_that_are_rarer_than_minutes_keep_their_times() {
+        let rare = |number, letters: &str, first_ms| {
+            let mut one = minute(number, "a");
+            one.outcomes = letters.chars().filter_map(Outcome::from_letter).collect();
+            (one.period_ms, one.first_ms) = (120_000, first_ms);
+            one
+        };
+        let joined = join([rare(0, "", 0), rare(1, "a", 5_000), rare(2, "", 0), rare(3, "l", 5_000)]).unwrap();
+        let [all] = joined.as_slice() else { panic!("{joined:?}") };
+        let due: Vec<_> = all.sends().map(|(due, outcome)| (due.millis() - START, outcome)).collect();
+        assert_eq!(due, [(65_000, Outcome::Answered), (185_000, Outcome::Lost)]);
+    }
+
+    #[test]
+    fn an_hour_that_is_cut_has_every_send_in_its_part() {
+        let tenth = |number: i64| if number % 7 == 0 { "nnaalaaaan" } else { "aaaalaaaat" };
+        let hours = join((0..150).map(|number| {
+            let mut one = minute(number, tenth(number));
+            one.reasons = if number % 7 == 0 { [(Reason::CARRIER.to_string(), 3)].into() } else { BTreeMap::new() };
+            one
+        }))
+        .unwrap();
+        let [whole] = hours.as_slice() else { panic!("{hours:?}") };
+        let hour = Duration::from_secs(3600);
+        let parts = cut(whole.clone(), hour);
+        assert!(parts.len() > 2 && parts.iter().all(|part| part.from.floor(hour) + hour >= part.to()), "{parts:?}");
+        let sends: Vec<_> = parts.iter().flat_map(|part| part.sends().collect::<Vec<_>>()).collect();
+        assert_eq!(sends, whole.sends().collect::<Vec<_>>());
+        assert!(parts.iter().all(|part| part.sends().all(|(due, _)| due >= part.from && due < part.to())));
+        for part in &parts {
+            let lost = part.reasons.get(&Reason::CARRIER.to_string()).copied().map_or(0, u64::from);
+            assert_eq!(lost, part.outcomes.count(Outcome::NotSent));
+        }
+        let alone = minute(3, "aaaa");
+        assert_eq!(cut(alone.clone(), hour), [alone]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_send_keeps_its_outcome_and_its_time(
+            minutes in prop::collection::vec((0i64..3, "[atlunx]{4}", 0u32..2), 1..30),
+        ) {
+            let (mut at, mut all) = (0, Vec::new());
+            for (gap, letters, amiss) in minutes {
+                at += 1 + i64::from(gap == 2);
+                let mut one = minute(at, &letters);
+                one.first_ms += amiss * 5;
+                all.push(one);
+            }
+            let sends = |all: &[Interval]| all.iter().flat_map(|one| one.sends().collect::<Vec<_>>()).collect::<Vec<_>>();
+            let joined = join(all.clone()).unwrap();
+            let (before, after) = (sends(&all), sends(&joined));
+            prop_assert_eq!(before.len(), after.len());
+            for ((due, outcome), (joined_due, joined_outcome)) in before.iter().zip(&after) {
+                prop_assert_eq!(outcome, joined_outcome);
+                prop_assert!(due.nanos_since(*joined_due).unsigned_abs() <= 10_000_000);
+            }
+            let values = |all: &[Interval]| -> u64 {
+                all.iter().filter_map(|one| one.rtt.as_ref()).map(|rtt| rtt.histogram.unpack().unwrap().count()).sum()
+            };
+            prop_assert_eq!(values(&all), values(&joined));
+        }
+    }
+}

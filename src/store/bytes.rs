@@ -1,0 +1,206 @@
+//! Numbers and texts in few bytes, as the bodies of stored rows have them: LEB128, zigzag for what may be negative.
+//!
+//! A body at rest is its version, its length when expanded, and a zstd frame with a checksum, so that a changed bit is found
+//! and never read as a measurement.
+
+use std::cell::RefCell;
+
+use zstd::bulk::{Compressor, Decompressor};
+
+/// A body that is longer than this when expanded was not written here.
+const LONGEST: u64 = 64 << 20;
+/// Small first: a body is written once and read seldom. Higher levels gain nothing on some kilobytes.
+const LEVEL: i32 = 12;
+
+/// Why a body cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its {0} cannot be read")]
+pub struct Unreadable(pub &'static str);
+
+/// Puts numbers and texts together.
+#[derive(Debug, Default)]
+pub struct Writer(Vec<u8>);
+
+impl Writer {
+    pub fn number(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.0.push(number.to_le_bytes()[0] | 0x80);
+            number >>= 7;
+        }
+        self.0.push(number.to_le_bytes()[0]);
+    }
+
+    pub fn signed(&mut self, number: i64) {
+        self.number(((number << 1) ^ (number >> 63)).cast_unsigned());
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// What `write` writes, after its length.
+    pub fn part(&mut self, write: impl FnOnce(&mut Self)) {
+        let mut part = Self::default();
+        write(&mut part);
+        self.bytes(&part.0);
+    }
+
+    pub fn finish(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// Takes them apart again.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// What was not taken yet.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn number(&mut self) -> Result<u64, Unreadable> {
+        const SHORT: Unreadable = Unreadable("number");
+        let mut number = 0u64;
+        for at in 0..10 {
+            let (&byte, rest) = self.0.split_first().ok_or(SHORT)?;
+            self.0 = rest;
+            number |= u64::from(byte & 0x7f).checked_shl(7 * at).ok_or(SHORT)?;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(SHORT)
+    }
+
+    pub fn narrow<T: TryFrom<u64>>(&mut self) -> Result<T, Unreadable> {
+        T::try_from(self.number()?).map_err(|_| Unreadable("number"))
+    }
+
+    pub fn signed(&mut self) -> Result<i64, Unreadable> {
+        let number = self.number()?;
+        Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+
+    pub fn bytes(&mut self) -> Result<&'a [u8], Unreadable> {
+        let length: usize = self.narrow()?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Unreadable("length"))?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    pub fn text(&mut self) -> Result<&'a str, Unreadable> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Unreadable("text"))
+    }
+}
+
+/// The body of a row: `version`, and what was written, compressed by itself or beside `reference`, which is needed again
+/// to read it.
+pub fn shut(version: u8, plain: &[u8], reference: &[u8]) -> std::io::Result<Vec<u8>> {
+    use zstd::zstd_safe::CParameter;
+    let mut press = Compressor::new(LEVEL)?;
+    press.set_parameter(CParameter::ChecksumFlag(true))?;
+    press.set_parameter(CParameter::ContentSizeFlag(false))?;
+    if !reference.is_empty() {
+        let reach = (plain.len() + reference.len()).next_power_of_two().ilog2();
+        press.set_parameter(CParameter::WindowLog(reach.clamp(10, 27)))?;
+        press.set_dictionary(LEVEL, reference)?;
+    }
+    let packed = press.compress(plain)?;
+    let mut body = Writer::default();
+    body.0.push(version);
+    body.number(plain.len() as u64);
+    body.0.extend_from_slice(&packed);
+    Ok(body.0)
+}
+
+/// What such a body holds, its checksum verified: the version, and the bytes.
+pub fn open(body: &[u8], reference: &[u8]) -> Result<(u8, Vec<u8>), Unreadable> {
+    thread_local! {
+        /// Made once: it is asked for many small bodies in a row.
+        static PRESS: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    const BODY: Unreadable = Unreadable("compressed body");
+    let (&version, rest) = body.split_first().ok_or(BODY)?;
+    let mut rest = Reader(rest);
+    let length = rest.number()?;
+    if length > LONGEST {
+        return Err(BODY);
+    }
+    let length = usize::try_from(length).map_err(|_| BODY)?;
+    let plain = if reference.is_empty() {
+        PRESS.with_borrow_mut(|press| {
+            if press.is_none() {
+                *press = Some(Decompressor::new().map_err(|_| BODY)?);
+            }
+            press.as_mut().expect("just made").decompress(rest.0, length).map_err(|_| BODY)
+        })?
+    } else {
+        let mut press = Decompressor::with_dictionary(reference).map_err(|_| BODY)?;
+        press.decompress(rest.0, length).map_err(|_| BODY)?
+    };
+    if plain.len() == length { Ok((version, plain)) } else { Err(BODY) }
+}
+
+/// A checksum over the columns of a row that no body protects, so that a changed bit is found.
+pub fn sum<const N: usize>(columns: [&[u8]; N]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    for column in columns {
+        // The length too: what moves from one column to the next is a change.
+        crc.update(&(column.len() as u64).to_le_bytes());
+        crc.update(column);
+    }
+    crc.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_shut_can_be_opened_and_a_changed_byte_is_found(
+            plain in prop::collection::vec(any::<u8>(), 0..500),
+            reference in prop::collection::vec(any::<u8>(), 0..100),
+            at in any::<prop::sample::Index>(),
+            change in 1u8..,
+        ) {
+            let mut body = shut(1, &plain, &reference).unwrap();
+            prop_assert_eq!(open(&body, &reference).unwrap(), (1, plain.clone()));
+            let at = 1 + at.index(body.len() - 1);
+            body[at] ^= change;
+            // Some bits of a frame's header say nothing of what it holds.
+            prop_assert!(open(&body, &reference).map_or(true, |(_, read)| read == plain));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = open(&bytes, &[]);
+            let mut reader = Reader::new(&bytes);
+            while reader.number().is_ok() && reader.bytes().is_ok() {}
+        }
+
+        #[test]
+        fn numbers_survive(a in any::<u64>(), b in any::<i64>(), text in "\\PC{0,20}") {
+            let mut writer = Writer::default();
+            writer.number(a);
+            writer.signed(b);
+            writer.bytes(text.as_bytes());
+            let bytes = writer.finish();
+            let mut reader = Reader::new(&bytes);
+            prop_assert_eq!((reader.number(), reader.signed(), reader.text()), (Ok(a), Ok(b), Ok(text.as_str())));
+            prop_assert!(reader.is_empty());
+        }
+    }
+}
