@@ -384,9 +384,10 @@ impl Session {
             self.looked = Some(now.mono);
             self.moved.extend(0..self.probes.len());
         }
+        let addresses = link::Addresses::default();
         for at in std::mem::take(&mut self.moved) {
             let circuit = &self.probes[at].circuit;
-            let towards = || link::interface_towards(circuit, self.live.address(at)?);
+            let towards = || addresses.interface_towards(circuit, self.live.address(at)?);
             // Without a carrier the route may be gone; then the interface that is known is the one to go on looking at.
             if let Some(name) = circuit.interface.clone().or_else(towards) {
                 self.ways[at] = Some(name);

@@ -36,6 +36,10 @@ pub struct Ledger {
     span: Span,
     /// Finished intervals whose siblings are not all finished yet.
     finished: BTreeMap<u64, Vec<Closed>>,
+    /// Whether an interval may have been finished since the last look: to look at all of them costs more than to keep them.
+    ripe: bool,
+    /// Up to when all were given out at the last look.
+    complete: Wall,
     /// How late this program was at worst in each span that is not finished, by its number.
     late: VecDeque<(u64, Duration)>,
     scratch: Histogram,
@@ -122,6 +126,15 @@ impl Slot {
     }
 }
 
+/// Whether an interval still waits for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// For its end, or for sends.
+    Open,
+    /// For nothing.
+    Finished,
+}
+
 /// A finished interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
@@ -171,7 +184,16 @@ impl Ledger {
     pub fn new(periods: impl IntoIterator<Item = Duration>, every: Duration, now: Now) -> Self {
         let span = Span::new(0, every.min(MINUTE), now, now.mono);
         let sheets = periods.into_iter().map(|period| Sheet::new(period, span)).collect();
-        Self { sheets, anchor: now, span, finished: BTreeMap::new(), late: VecDeque::new(), scratch: Histogram::new() }
+        Self {
+            sheets,
+            anchor: now,
+            span,
+            finished: BTreeMap::new(),
+            ripe: false,
+            complete: span.from,
+            late: VecDeque::new(),
+            scratch: Histogram::new(),
+        }
     }
 
     /// Takes one event; what it settles is appended to `told`, in the order of the sends.
@@ -186,8 +208,8 @@ impl Ledger {
                 }
             }
             Event::Settled(settled) => {
-                if let Some(sheet) = self.sheet(settled.probe) {
-                    sheet.settle(settled);
+                if let Some(sheet) = self.sheets.get_mut(settled.probe.0 as usize) {
+                    self.ripe |= sheet.settle(settled) == Progress::Finished;
                     sheet.tell(settled.probe, told);
                 }
             }
@@ -199,6 +221,7 @@ impl Ledger {
                     && sheet.address != *address
                 {
                     sheet.moved(span, at, *address);
+                    self.ripe = true;
                 }
             }
             Event::Lag { send, .. } => match self.late.back_mut() {
@@ -238,6 +261,9 @@ impl Ledger {
 
     /// Takes out the intervals whose siblings are all finished, oldest first. Each element is a whole set of siblings.
     pub fn finished(&mut self) -> Vec<Vec<Closed>> {
+        if !std::mem::take(&mut self.ripe) {
+            return Vec::new();
+        }
         let Self { sheets, late, scratch, finished, .. } = self;
         for (number, sheet) in sheets.iter_mut().enumerate() {
             let probe = ProbeId(u32::try_from(number).expect("fewer than 2^32 probes"));
@@ -264,13 +290,20 @@ impl Ledger {
             }
             None => BTreeMap::new(),
         };
+        self.complete = self
+            .sheets
+            .iter()
+            .filter_map(|sheet| sheet.open.front())
+            .map(|open| open.from)
+            .min()
+            .unwrap_or(self.span.from);
         std::mem::replace(&mut self.finished, later).into_values().collect()
     }
 
     /// Up to when all intervals have been given out by [`Self::finished`].
     #[must_use]
-    pub fn complete_until(&self) -> Wall {
-        self.sheets.iter().filter_map(|sheet| sheet.open.front()).map(|open| open.from).min().unwrap_or(self.span.from)
+    pub const fn complete_until(&self) -> Wall {
+        self.complete
     }
 
     /// The wall time of a monotonic instant, by the present labels.
@@ -304,6 +337,7 @@ impl Ledger {
     fn cut(&mut self, at: Mono, anchor: Now) {
         self.span = Span::new(self.span.number + 1, self.span.every, anchor, at);
         self.anchor = anchor;
+        self.ripe = true;
         for sheet in &mut self.sheets {
             sheet.begin(self.span, self.span.from, at);
         }
@@ -373,10 +407,10 @@ impl Sheet {
         })
     }
 
-    fn settle(&mut self, settled: &Settled) {
-        let Some((open, index)) = self.find(settled.send) else { return };
+    fn settle(&mut self, settled: &Settled) -> Progress {
+        let Some((open, index)) = self.find(settled.send) else { return Progress::Open };
         if open.slots[index] != Slot::OPEN {
-            return;
+            return Progress::Open;
         }
         open.slots[index] = Slot::settled(settled);
         open.unsettled -= 1;
@@ -390,6 +424,7 @@ impl Sheet {
             open.kernel_stamped += 1;
         }
         open.phases.extend_from_slice(&settled.phases);
+        if open.unsettled == 0 && open.ended.is_some() { Progress::Finished } else { Progress::Open }
     }
 
     /// Tells what has been settled in order since the last time.

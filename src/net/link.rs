@@ -2,6 +2,7 @@
 //! busy the processors are. Everything is asked by netlink and read from `/proc`, without privilege; where that is
 //! missing, nothing is known.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
@@ -9,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::ifaddrs::getifaddrs;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
 use crate::base::time::{Clock, Mono, SystemClock, Wall};
@@ -60,19 +61,36 @@ fn flags(interface: &str) -> Result<Option<InterfaceFlags>, Errno> {
 /// address that the kernel chooses, rules by mark included; else that of the route in the tables.
 #[must_use]
 pub fn interface_towards(circuit: &Circuit, target: IpAddr) -> Option<String> {
-    let chosen = || interface_with(socket::source_by(circuit, target)?);
-    let routed = || routes::best(all_routes(target), target).map(|route| route.interface);
-    circuit.interface.clone().or_else(chosen).or_else(routed)
+    Addresses::default().interface_towards(circuit, target)
 }
 
-fn interface_with(address: IpAddr) -> Option<String> {
-    let of = |storage: &nix::sys::socket::SockaddrStorage| match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
-        (Some(v4), _) => Some(IpAddr::from(v4.ip())),
-        (None, Some(v6)) => Some(IpAddr::from(v6.ip())),
-        (None, None) => None,
+/// This host's own addresses, read when they are first needed: one reading for many targets.
+#[derive(Debug, Default)]
+pub struct Addresses(OnceCell<Vec<(IpAddr, String)>>);
+
+impl Addresses {
+    /// The same as [`interface_towards`], by these addresses.
+    #[must_use]
+    pub fn interface_towards(&self, circuit: &Circuit, target: IpAddr) -> Option<String> {
+        let chosen = || self.interface_with(socket::source_by(circuit, target)?);
+        let routed = || routes::best(all_routes(target), target).map(|route| route.interface);
+        circuit.interface.clone().or_else(chosen).or_else(routed)
+    }
+
+    fn interface_with(&self, address: IpAddr) -> Option<String> {
+        let all = self.0.get_or_init(|| getifaddrs().map_or_else(|_| Vec::new(), |all| all.filter_map(own).collect()));
+        all.iter().find(|(own, _)| *own == address).map(|(_, interface)| interface.clone())
+    }
+}
+
+fn own(each: InterfaceAddress) -> Option<(IpAddr, String)> {
+    let storage = each.address?;
+    let address = match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
+        (Some(v4), _) => IpAddr::from(v4.ip()),
+        (None, Some(v6)) => IpAddr::from(v6.ip()),
+        (None, None) => return None,
     };
-    let mut all = getifaddrs().ok()?;
-    all.find(|each| each.address.as_ref().and_then(of) == Some(address)).map(|each| each.interface_name)
+    Some((address, each.interface_name))
 }
 
 /// The next hop of a circuit on the way to a target; [`None`] when it is on the link itself, or no route leads to it.

@@ -157,10 +157,9 @@ impl Resolver {
     #[must_use]
     pub fn watch(&self, name: &str, family: Family) -> Watch {
         if let Some(resolution) = literal(name, family) {
-            let state = State { resolution, lookups: 0, took: Duration::ZERO };
-            return Watch { seen: watch::channel(state).1, lookups: 0 };
+            return Watch(Sight::Literal(resolution));
         }
-        Watch { seen: self.entry(name, family, |entry| entry.sender.subscribe()), lookups: 0 }
+        Watch(Sight::Name { seen: self.entry(name, family, |entry| entry.sender.subscribe()), lookups: 0 })
     }
 
     /// Looks a name up once, without a task that does it again: for a redirect's target, which a foreign server names.
@@ -208,42 +207,61 @@ impl std::fmt::Debug for Resolver {
 
 /// One name, held on to.
 #[derive(Clone, Debug)]
-pub struct Watch {
-    seen: watch::Receiver<State>,
-    lookups: u64,
+pub struct Watch(Sight);
+
+#[derive(Clone, Debug)]
+enum Sight {
+    /// It is an address, of which nothing will ever change.
+    Literal(Resolution),
+    /// It is looked up.
+    Name {
+        /// What is known of it.
+        seen: watch::Receiver<State>,
+        /// How many look-ups were told of.
+        lookups: u64,
+    },
 }
 
 impl Watch {
     /// What is known of the name now. It never waits.
     #[must_use]
     pub fn current(&self) -> Resolution {
-        self.seen.borrow().resolution
+        match &self.0 {
+            Sight::Literal(known) => *known,
+            Sight::Name { seen, .. } => seen.borrow().resolution,
+        }
     }
 
     /// Waits until something else is known of the name than when this was last called, and gives it.
     pub async fn changed(&mut self) -> Resolution {
-        if self.seen.changed().await.is_err() {
-            // A literal address, or a resolver that is gone: nothing will ever change.
-            std::future::pending::<()>().await;
+        if let Sight::Name { seen, .. } = &mut self.0
+            && seen.changed().await.is_ok()
+        {
+            return seen.borrow_and_update().resolution;
         }
-        self.seen.borrow_and_update().resolution
+        // A literal address, or a resolver that is gone: nothing will ever change.
+        std::future::pending().await
     }
 
     /// Waits until the first look-up has ended; it never gives [`Resolution::Pending`].
     pub async fn settled(&mut self) -> Resolution {
-        match self.seen.wait_for(|state| state.resolution != Resolution::Pending).await {
-            Ok(state) => state.resolution,
-            Err(_) => Resolution::Failed(Failure::NoAnswer),
+        match &mut self.0 {
+            Sight::Literal(known) => *known,
+            Sight::Name { seen, .. } => match seen.wait_for(|state| state.resolution != Resolution::Pending).await {
+                Ok(state) => state.resolution,
+                Err(_) => Resolution::Failed(Failure::NoAnswer),
+            },
         }
     }
 
     /// How long the last look-up took, in nanoseconds; told once for each look-up.
     pub fn lookup_ns(&mut self) -> Option<u64> {
-        let state = *self.seen.borrow();
-        if state.lookups == self.lookups {
+        let Sight::Name { seen, lookups } = &mut self.0 else { return None };
+        let state = *seen.borrow();
+        if state.lookups == *lookups {
             return None;
         }
-        self.lookups = state.lookups;
+        *lookups = state.lookups;
         u64::try_from(state.took.as_nanos()).ok()
     }
 }

@@ -85,6 +85,7 @@ impl Kernel {
             incoming: Vec::new(),
             outgoing: Vec::new(),
             replies: Vec::new(),
+            usual: [0; 2],
             dropped: 0,
         })
     }
@@ -113,6 +114,8 @@ struct KernelPort {
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
     replies: Vec<Arrival>,
+    /// How many packets the last reading of the receive queue found, and how many that of the error queue.
+    usual: [usize; 2],
     /// The kernel's count of packets dropped from the receive queue.
     dropped: u32,
 }
@@ -339,9 +342,10 @@ impl KernelPort {
 
     /// Reads one queue of the socket until it is empty, or for [`ROUNDS`] calls.
     fn read<S: Address>(&mut self, queue: MsgFlags, mut each: impl FnMut(Message<'_>, &[u8]) -> Option<()>) -> Drained {
-        // One call for a few packets first: most passes find no more.
-        let mut batch = 4.min(self.batch);
-        let mut interrupted = 0;
+        // As many as the last time and some more: what a call makes room for is paid for, whether it comes or not.
+        let usual = usize::from(queue.contains(MsgFlags::MSG_ERRQUEUE));
+        let mut batch = (self.usual[usual] * 5 / 4).clamp(4, BATCH).min(self.batch);
+        let (mut found, mut interrupted) = (0, 0);
         for _ in 0..ROUNDS {
             self.incoming.resize(self.incoming.len().max(self.slot * batch), 0);
             let mut headers = MultiHeaders::<S>::preallocate(batch, Some(control_space()));
@@ -349,28 +353,31 @@ impl KernelPort {
                 self.incoming.chunks_exact_mut(self.slot).take(batch).map(|slot| [IoSliceMut::new(slot)]).collect();
             let flags = queue | MsgFlags::MSG_DONTWAIT;
             let result = recvmmsg(self.socket.as_raw_fd(), &mut headers, slots.iter_mut(), flags, None);
-            let messages = match result {
-                Ok(messages) => messages,
-                Err(Errno::EAGAIN) => return Drained::Dry,
+            let mut count = 0;
+            match result {
+                Ok(messages) => {
+                    for message in messages {
+                        count += 1;
+                        let bytes = message.iovs().next().unwrap_or_default();
+                        let Ok(control) = message.cmsgs() else { continue };
+                        each(Message { from: message.address.and_then(S::address), control }, bytes);
+                    }
+                }
                 // An ICMP error's echo, or a signal: the call has taken nothing from the queue.
-                Err(_) if interrupted < 8 => {
+                Err(errno) if errno != Errno::EAGAIN && interrupted < 8 => {
                     interrupted += 1;
                     continue;
                 }
-                Err(_) => return Drained::Dry,
-            };
-            let mut count = 0;
-            for message in messages {
-                count += 1;
-                let bytes = message.iovs().next().unwrap_or_default();
-                let Ok(control) = message.cmsgs() else { continue };
-                each(Message { from: message.address.and_then(S::address), control }, bytes);
+                Err(_) => {}
             }
+            found += count;
             if count < batch {
+                self.usual[usual] = found;
                 return Drained::Dry;
             }
             batch = self.batch;
         }
+        self.usual[usual] = found;
         Drained::More
     }
 }
