@@ -227,7 +227,7 @@ impl Store {
         self.salvage = None;
         let aside = salvage::set_aside(&self.path, now)?;
         self.db = open_file(&self.path)?;
-        self.salvage = salvage::begin(self, &aside, now)?;
+        self.salvage = Some(salvage::begin(self, &aside, now)?);
         self.note(now, "database-damaged", &format!("{what}; set aside as {}", aside.display()))?;
         Ok(aside)
     }

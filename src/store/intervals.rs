@@ -126,7 +126,14 @@ impl Store {
                 series.sum(id)
             ],
         )?;
+        self.write_series_again(id)?;
         Ok(SeriesId(id))
+    }
+
+    /// Writes a series once more, to another page: without it no minute can be told to be of its probe.
+    pub(in crate::store) fn write_series_again(&self, id: i64) -> Result<(), StoreError> {
+        self.db.execute("INSERT OR REPLACE INTO series_again SELECT * FROM series WHERE id = ?1", [id])?;
+        Ok(())
     }
 
     /// Appends a whole set of siblings as one block.
@@ -142,7 +149,8 @@ impl Store {
                 "INSERT INTO block (id, start_ms, body)
                  VALUES (max((SELECT coalesce(max(id), 0) FROM block), ?1) + 1, ?2, ?3)",
             )?
-            .execute(params![self.base, start_ms, body])?;
+            // Above what is signed too: all minutes may have been rolled up.
+            .execute(params![self.base.max(self.summarised()?), start_ms, body])?;
         let hour = |interval: &Interval| interval.from.floor(Tier::Hours.length());
         let hours: BTreeSet<Wall> = set.iter().map(|(_, interval)| hour(interval)).collect();
         hours.into_iter().try_for_each(|hour| self.sheet_grows_stale(hour))

@@ -80,9 +80,10 @@ pub(in crate::store) const ENDED: &str = "chain_ended";
 const WEIGHT: &str = "coalesce(weight, length(jws)) + coalesce(length(receipt), 0)";
 
 impl Entry {
-    /// The checksum of what never changes of its row.
-    fn sum(&self) -> u32 {
+    /// The checksum of what never changes of its row, its body included.
+    fn sum(&self, body: &[u8]) -> u32 {
         sum([
+            body,
             self.chain.bytes(),
             &self.seq.to_le_bytes(),
             &self.from.nanos().to_le_bytes(),
@@ -156,6 +157,7 @@ impl Store {
             receipt: None,
             received: None,
         };
+        let sum = entry.sum(&body);
         self.db
             .prepare_cached(
                 "INSERT INTO summary (id, chain, seq, from_ns, to_ns, digest, bytes, state, jws, first_block, last_block,
@@ -173,7 +175,7 @@ impl Store {
                 blocks.map(|(first, _)| first),
                 blocks.map(|(_, last)| last),
                 number(weight),
-                entry.sum(),
+                sum,
                 self.base,
                 self.meta("dropped")?
             ])?;
@@ -483,7 +485,7 @@ pub(in crate::store) fn read(row: &Row<'_>) -> Result<Entry, StoreError> {
         received: row.get(9)?,
     };
     match row.get::<_, Option<u32>>(10)? {
-        Some(sum) if sum != entry.sum() => {
+        Some(sum) if sum != entry.sum(row.get_ref(BODY)?.as_blob().unwrap_or_default()) => {
             Err(StoreError::Damaged(format!("summary {} of chain {} is not what was written", entry.seq, entry.chain)))
         }
         _ => Ok(entry),

@@ -7,9 +7,10 @@ use crate::base::time::Wall;
 use crate::evidence::chain::Dropped;
 use crate::store::{Store, StoreError};
 
-/// Of the limit, what hours and days may take while minutes need the room.
+/// Of the limit, what hours, days and sheets may take while minutes need the room.
 const HOURS_SHARE: u64 = 4;
 const DAYS_SHARE: u64 = 10;
+const SHEETS_SHARE: u64 = 10;
 /// Free pages that are given back to the file system in one step, where a limit was lowered.
 const GIVEN_BACK: u32 = 256;
 
@@ -35,6 +36,8 @@ pub enum Step {
     Hours(Wall, Why),
     /// Days up to this instant are gone.
     Days(Wall, Why),
+    /// Sheets of hours up to this instant are gone; what they say is in hours and days too, which are slower to judge from.
+    Sheets(Wall),
     /// A summary was dropped before it was shipped, so that its minutes may go.
     Summary(Dropped),
     /// Free pages were given back.
@@ -88,6 +91,11 @@ impl Store {
     fn make_room(&self, room: u64) -> Result<Option<Step>, StoreError> {
         const ANY: Wall = Wall::from_nanos(i64::MAX);
         let (hours, days) = (self.body_bytes("hour")?, self.body_bytes("day")?);
+        if self.body_bytes("sheet")? > room / SHEETS_SHARE
+            && let Some(until) = self.forget_oldest_sheets()?
+        {
+            return Ok(Some(Step::Sheets(until)));
+        }
         if days > room / DAYS_SHARE
             && let Some(until) = self.forget_day(ANY)?
         {
@@ -107,7 +115,10 @@ impl Store {
         if let Some((dropped, _)) = self.drop_oldest_waiting()? {
             return Ok(Some(Step::Summary(dropped)));
         }
-        Ok(self.forget_day(ANY)?.map(|until| Step::Days(until, Why::Room)))
+        if let Some(until) = self.forget_day(ANY)? {
+            return Ok(Some(Step::Days(until, Why::Room)));
+        }
+        Ok(self.forget_oldest_sheets()?.map(Step::Sheets))
     }
 
     fn body_bytes(&self, table: &str) -> Result<u64, StoreError> {

@@ -153,3 +153,43 @@ fn rolled(tier: Tier, id: i64, body: &[u8]) -> Result<Vec<block::Row>, StoreErro
     block::read(id.saturating_mul(tier.millis()), body, |_| true)
         .map_err(|error| StoreError::Damaged(format!("{} {id}: {error}", tier.table())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::block;
+    use crate::store::intervals::Series;
+    use proptest::strategy::{Strategy as _, ValueTree as _};
+    use proptest::test_runner::TestRunner;
+
+    #[test]
+    fn what_is_measured_after_everything_was_rolled_up_is_in_a_summary_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let begin = Wall::from_secs(1_780_002_000);
+        let (store, _) = Store::open(dir.path(), begin).unwrap();
+        let series = Series {
+            probe: "p".to_owned(),
+            service: None,
+            kind: "icmp".to_owned(),
+            target: "192.0.2.1".to_owned(),
+            address: None,
+            period_ms: 1000,
+            timeout_ms: 1000,
+            cutoff_ms: 1000,
+            settings: String::new(),
+        };
+        let id = store.series(&series).unwrap();
+        let mut one = block::tests::intervals().new_tree(&mut TestRunner::deterministic()).unwrap().current();
+        for minute in 0..3 {
+            one.from = begin + Duration::from_secs(60 * minute);
+            store.append(id, &one).unwrap();
+        }
+        let last = store.unsummarised().unwrap().pop().unwrap().0;
+        store.set_summarised(last).unwrap();
+        assert!(store.roll_up_minutes(Wall::from_nanos(i64::MAX)).unwrap().is_some());
+        assert_eq!(store.unsummarised().unwrap(), []);
+        one.from = begin + Duration::from_secs(180);
+        store.append(id, &one).unwrap();
+        assert_eq!(store.unsummarised().unwrap().len(), 1);
+    }
+}

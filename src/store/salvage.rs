@@ -13,7 +13,13 @@ use crate::evidence::chain::Dropped;
 use crate::store::contracts::ContractFile;
 use crate::store::outbox::{self, ENDED, State};
 use crate::store::rollup::Tier;
+use crate::store::salvage::carve::Carver;
+use crate::store::salvage::carving::Carving;
+use crate::store::schema::PAGE;
 use crate::store::{FILE, Store, StoreError, block, bytes, outages};
+
+mod carve;
+mod carving;
 
 /// Of the databases that were set aside, so many are kept: a failing disk must not be filled by them.
 const KEPT: usize = 2;
@@ -29,6 +35,7 @@ pub struct Salvage {
     old: Connection,
     aside: PathBuf,
     stages: Vec<Scan>,
+    carving: Option<Carving>,
     kept: u64,
     lost: u64,
     /// Summaries that waited and cannot be put together any more.
@@ -124,17 +131,15 @@ fn with(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Brings over what is small, and gives what is left to do; nothing where the old database cannot be read at all.
-pub(in crate::store) fn begin(store: &mut Store, aside: &Path, now: Wall) -> Result<Option<Box<Salvage>>, StoreError> {
+/// Brings over what is small, and gives what is left to do.
+pub(in crate::store) fn begin(store: &mut Store, aside: &Path, now: Wall) -> Result<Box<Salvage>, StoreError> {
     // Room for the numbers of all old rows, even where they cannot be told: far more than one a second.
     let base = now.secs().max(0).saturating_mul(256);
     let old = match open(aside) {
         Ok(old) => old,
         Err(error) => {
-            warn!(%error, "nothing can be salvaged of the damaged database");
-            store.base = base;
-            store.set_meta("base", &base.to_string())?;
-            return Ok(None);
+            warn!(%error, "the damaged database cannot be opened any more; its pages are looked at one by one");
+            Connection::open_in_memory()?
         }
     };
     let known = [Rows::Blocks, Rows::Summaries].into_iter().filter_map(|rows| last(&old, rows)).max().unwrap_or(0);
@@ -155,19 +160,17 @@ pub(in crate::store) fn begin(store: &mut Store, aside: &Path, now: Wall) -> Res
         }
         Ok::<(), StoreError>(())
     })?;
-    Ok(Some(salvage))
+    Ok(salvage)
 }
 
 /// Goes on with what a run before this one did not come to the end of; what it brought over is passed by.
 pub(in crate::store) fn resume(store: &Store) -> Result<Option<Box<Salvage>>, StoreError> {
     let Some(aside) = store.meta(UNDER_WAY)?.map(|name| store.path.with_file_name(name)) else { return Ok(None) };
-    match open(&aside) {
-        Ok(old) => Ok(Some(Box::new(Salvage::of(old, &aside, store.base)))),
-        Err(error) => {
-            warn!(%error, aside = %aside.display(), "no more can be salvaged of the damaged database");
-            Ok(None)
-        }
-    }
+    let old = match open(&aside) {
+        Ok(old) => old,
+        Err(_) => Connection::open_in_memory()?,
+    };
+    Ok(Some(Box::new(Salvage::of(old, &aside, store.base))))
 }
 
 /// Kept while something is still to be brought over: the name of the file that it is in.
@@ -228,7 +231,13 @@ impl Salvage {
             seen: 0,
             last: last(&old, rows).unwrap_or(base),
         });
-        Self { old, aside: aside.to_owned(), stages: stages.into(), kept: 0, lost: 0, dropped: Vec::new() }
+        // What is in the log only is looked at in its place.
+        if let Err(error) = old.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            info!(%error, "the damaged database's log cannot be taken to its place");
+        }
+        let carving = Carver::open(aside, PAGE).inspect_err(|error| warn!(%error, "its pages cannot be read")).ok();
+        let carving = carving.map(Carving::new);
+        Self { old, aside: aside.to_owned(), stages: stages.into(), carving, kept: 0, lost: 0, dropped: Vec::new() }
     }
 
     /// What is small: what the agent knows of itself, its probes, its contracts, outages and journal.
@@ -250,17 +259,8 @@ impl Salvage {
         store.set_meta(ENDED, "1")?;
         // The rows are taken as they are; each is checked again where it is read, so those that do not hold stay behind.
         let columns = "id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, settings, sum";
-        for row in old.all("series", columns) {
-            store.db.execute(
-                &format!(
-                    "INSERT OR IGNORE INTO series ({columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
-                ),
-                params_from_iter(row),
-            )?;
-            let id = store.db.last_insert_rowid();
-            if store.all_series().is_err() {
-                store.db.execute("DELETE FROM series WHERE id = ?1", [id])?;
-            }
+        for row in ["series", "series_again"].iter().flat_map(|table| old.all(table, columns)) {
+            store.salvage_series(row)?;
         }
         for row in old.all("outage", outages::COLUMNS) {
             let sql = format!(
@@ -320,6 +320,16 @@ impl Salvage {
     /// Reads on; whether all was read.
     fn step(&mut self, store: &Store) -> Result<bool, StoreError> {
         let Some(scan) = self.stages.last() else {
+            let found = match &mut self.carving {
+                // A free page may hold what was deleted, so it is looked at only where something is missing.
+                Some(carving) if self.lost > 0 || carving.has_begun() => carving.step(store)?,
+                _ => None,
+            };
+            if let Some(found) = found {
+                self.kept += found;
+                self.lost = self.lost.saturating_sub(found);
+                return Ok(false);
+            }
             store.remember_dropped(&self.dropped)?;
             store.db.execute("DELETE FROM meta WHERE key = ?1", [UNDER_WAY])?;
             return Ok(true);

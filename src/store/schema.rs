@@ -10,7 +10,7 @@ use crate::store::StoreError;
 mod convert;
 
 /// Each element brings the database from its place to the next; they are never changed, only added to.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -98,6 +98,7 @@ const MIGRATIONS: [&str; 4] = [
     LIFE,
     SHEETS,
     BLOCKS,
+    AGAIN,
 ];
 
 /// The logs of the life cycles. What does not apply to a subject is empty; `paper` is the evidence itself where it is
@@ -155,9 +156,27 @@ const BLOCKS: &str = "
     ALTER TABLE summary ADD COLUMN sum INTEGER;
 ";
 
+/// The probes once more: a page that is damaged must not leave all minutes without a name.
+const AGAIN: &str = "
+    CREATE TABLE series_again (
+        id         INTEGER PRIMARY KEY,
+        probe      TEXT NOT NULL,
+        service    TEXT,
+        kind       TEXT NOT NULL,
+        target     TEXT NOT NULL,
+        address    TEXT,
+        period_ms  INTEGER NOT NULL,
+        timeout_ms INTEGER NOT NULL,
+        cutoff_ms  INTEGER NOT NULL,
+        settings   TEXT NOT NULL,
+        sum        INTEGER
+    );
+    INSERT INTO series_again SELECT * FROM series;
+";
+
 /// The bytes of a page. Small ones suit what is written here: a minute's commit touches a few, and each that it touches is
 /// written twice, to the log and to its place.
-const PAGE: u32 = 1024;
+pub const PAGE: u32 = 1024;
 /// Pages in the log before they are taken to their places. What is written again and again, such as the newest page of an
 /// index, is taken there once.
 const CHECKPOINT: u32 = 700;

@@ -93,6 +93,15 @@ impl Store {
         Ok(self.db.execute("DELETE FROM sheet WHERE hour < ?1", [before.millis().div_euclid(HOUR_MS)])?)
     }
 
+    /// Deletes the sheets of the oldest day that has any; gives where it ends.
+    pub(in crate::store) fn forget_oldest_sheets(&self) -> Result<Option<Wall>, StoreError> {
+        let oldest: Option<i64> = self.db.query_row("SELECT min(hour) FROM sheet", [], |row| row.get(0))?;
+        let Some(hour) = oldest else { return Ok(None) };
+        let until = Wall::from_millis((hour.div_euclid(24) + 1).saturating_mul(24 * HOUR_MS));
+        self.forget_sheets(until)?;
+        Ok(Some(until))
+    }
+
     fn sheets_done(&self) -> Result<Option<i64>, StoreError> {
         Ok(self.meta(DONE)?.and_then(|hour| hour.parse().ok()))
     }

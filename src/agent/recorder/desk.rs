@@ -330,7 +330,7 @@ impl Desk {
 
     fn tidy_if_due(&mut self) {
         let now = self.mono();
-        if now - self.tidied >= TIDY && !self.store.is_salvaging() {
+        if now - self.tidied >= TIDY && !self.store.is_salvaging() && !self.failing {
             self.tidied = now;
             self.tidy();
         }
