@@ -2,12 +2,14 @@
 //! two busy loops. The true RTT lies around 0.7 ms, where fping prints whole microseconds.
 
 use std::collections::BTreeMap;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
 use crate::common::log::{Truth, What};
-use crate::tools::{Tool, busy, heading, median, note, row, spinning, targets};
+use crate::common::process::Running;
+use crate::common::wan::Wan;
+use crate::tools::{Tool, busy, heading, median, note, on_the_core, row, spinning, targets};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -22,9 +24,29 @@ pub struct Args {
     #[arg(long, default_value_t = 50)]
     targets: usize,
     /// Which tools
-    #[arg(long, value_delimiter = ',', default_value = "wanproof,fping,portable")]
+    #[arg(long, value_delimiter = ',', default_value = "wanproof,fping,ping,blackbox,portable")]
     tools: Vec<Tool>,
 }
+
+/// One process for each target; each writes a file of its own, `$0` being the directory and `$1` the count.
+const PINGS: &str =
+    r#"count=$1; shift; for target; do ping -n -i 1 -c "$count" "$target" > "$0/$target.ping" & done; wait"#;
+
+/// All targets are asked for once a second, one after the other at equal distances; answers go to a file for each target.
+const ASKING: &str = r#"
+count=$1; shift
+ask() { exec 3<> /dev/tcp/127.0.0.1/9115 || return
+    printf 'GET /probe?module=icmp&target=%s HTTP/1.0\r\n\r\n' "$1" >&3
+    grep -h '^probe_icmp_duration_seconds{phase="rtt"}' <&3 >> "$2/$1.blackbox" || echo - >> "$2/$1.blackbox"; }
+until (exec 3<> /dev/tcp/127.0.0.1/9115) 2> /dev/null; do sleep 0.1; done
+gap=$(awk "BEGIN { print 1 / $# }")
+for ((round = 0; round < count; round++)); do
+    for target; do ask "$target" "$0" & sleep "$gap"; done
+done
+wait"#;
+
+const BLACKBOX: &str =
+    "modules:\n  icmp:\n    prober: icmp\n    timeout: 2s\n    icmp:\n      preferred_ip_protocol: ip4\n";
 
 const NETWORK: &str = "[[address]]\nat = '10.99.0.0/16'\ndelay = '700us'\njitter = '250us'\n";
 
@@ -59,16 +81,37 @@ fn once(tool: Tool, loops: usize, args: &Args) -> Option<[f64; 4]> {
     let wan = spinning(NETWORK)?;
     let targets = targets(args.targets);
     let busy = busy(loops);
-    let mut command = tool.command(&wan);
     let count = args.seconds.to_string();
-    match tool {
-        Tool::Fping => command.args(["-q", "-C", &count, "-p", "1000"]),
-        Tool::Portable => command.args(["ping", "--json", "--engine", "portable", "-i", "1s", "-c", &count]),
-        Tool::Wanproof | Tool::Smokeping => command.args(["ping", "--json", "-i", "1s", "-c", &count]),
+    let run = |command: &mut Command| command.args(&targets).output().expect("`env` is everywhere");
+    let (measured, output) = match tool {
+        Tool::Fping => {
+            let output = run(tool.command(&wan).args(["-q", "-C", &count, "-p", "1000"]));
+            (by_fping(&output), output)
+        }
+        Tool::Wanproof | Tool::Smokeping => {
+            let output = run(tool.command(&wan).args(["ping", "--json", "-i", "1s", "-c", &count]));
+            (by_wanproof(&output), output)
+        }
+        Tool::Portable => {
+            let output =
+                run(tool.command(&wan).args(["ping", "--json", "--engine", "portable", "-i", "1s", "-c", &count]));
+            (by_wanproof(&output), output)
+        }
+        Tool::Ping => {
+            let output = run(on_the_core(&wan, "sh").args(["-c", PINGS, &wan.path("").to_string_lossy(), &count]));
+            (by_ping(&wan, &targets), output)
+        }
+        Tool::Blackbox => {
+            std::fs::write(wan.path("blackbox.yml"), BLACKBOX).expect("the directory is ours");
+            let mut command = tool.command(&wan);
+            command.arg("--web.listen-address=127.0.0.1:9115").arg("--config.file").arg(wan.path("blackbox.yml"));
+            let exporter = Running::start(&mut command);
+            let output = run(on_the_core(&wan, "bash").args(["-c", ASKING, &wan.path("").to_string_lossy(), &count]));
+            exporter.signal(nix::sys::signal::Signal::SIGTERM);
+            (by_blackbox(&wan, &targets), output)
+        }
     };
-    let output = command.args(&targets).output().expect("`env` is everywhere");
     drop(busy);
-    let measured = if tool == Tool::Fping { by_fping(&output) } else { by_wanproof(&output) };
     let mut errors = compared(&wan.end(), &measured);
     let due = targets.len() * args.seconds;
     let (name, said) = (tool.name(), String::from_utf8_lossy(&output.stderr));
@@ -100,6 +143,34 @@ fn by_fping(output: &Output) -> Measured {
     let lines = text.lines().filter_map(|line| line.split_once(" : "));
     let rtts = |rest: &str| rest.split_whitespace().map(|rtt| rtt.parse::<f64>().ok().map(|ms| ms * 1000.0)).collect();
     lines.map(|(target, rest)| (target.trim().to_owned(), rtts(rest))).collect()
+}
+
+/// `64 bytes from 10.99.1.1: icmp_seq=1 ttl=64 time=0.712 ms`.
+fn by_ping(wan: &Wan, targets: &[String]) -> Measured {
+    let of = |target: &String| {
+        let text = std::fs::read_to_string(wan.path(&format!("{target}.ping"))).unwrap_or_default();
+        let mut rtts = Vec::new();
+        for line in text.lines() {
+            let after = |word: &str| line.split_once(word)?.1.split(' ').next();
+            let (seq, ms) = (after("icmp_seq=").map(str::parse::<usize>), after("time=").map(str::parse::<f64>));
+            if let (Some(Ok(seq @ 1..)), Some(Ok(ms))) = (seq, ms) {
+                rtts.resize(rtts.len().max(seq), None);
+                rtts[seq - 1] = Some(ms * 1000.0);
+            }
+        }
+        (target.clone(), rtts)
+    };
+    targets.iter().map(of).collect()
+}
+
+/// `probe_icmp_duration_seconds{phase="rtt"} 0.000712`, or `-` where there was no such line.
+fn by_blackbox(wan: &Wan, targets: &[String]) -> Measured {
+    let of = |target: &String| {
+        let text = std::fs::read_to_string(wan.path(&format!("{target}.blackbox"))).unwrap_or_default();
+        let rtt = |line: &str| line.split_once(' ')?.1.parse::<f64>().ok().map(|seconds| seconds * 1e6);
+        (target.clone(), text.lines().map(rtt).collect())
+    };
+    targets.iter().map(of).collect()
 }
 
 fn by_wanproof(output: &Output) -> Measured {

@@ -32,6 +32,10 @@ pub enum Tool {
     Fping,
     /// prometheus-smokeping-prober
     Smokeping,
+    /// iputils ping, a process for each target
+    Ping,
+    /// prometheus-blackbox-exporter, asked once a second for each target
+    Blackbox,
 }
 
 impl Tool {
@@ -42,6 +46,8 @@ impl Tool {
             Self::Portable => "wanproof, portable engine (surge-ping)",
             Self::Fping => "fping",
             Self::Smokeping => "prometheus-smokeping-prober",
+            Self::Ping => "iputils ping",
+            Self::Blackbox => "prometheus-blackbox-exporter",
         }
     }
 
@@ -53,6 +59,8 @@ impl Tool {
             }
             Self::Fping => "fping".to_owned(),
             Self::Smokeping => "prometheus-smokeping-prober".to_owned(),
+            Self::Ping => "ping".to_owned(),
+            Self::Blackbox => "prometheus-blackbox-exporter".to_owned(),
         }
     }
 
@@ -68,10 +76,15 @@ impl Tool {
 
     /// A command for it inside the network, on the shared core.
     pub fn command(self, wan: &Wan) -> Command {
-        let mut command = wan.command("taskset");
-        command.args(["-c", CORE]).arg(self.program());
-        command
+        on_the_core(wan, &self.program())
     }
+}
+
+/// A program inside the network, on the core that tools share.
+pub fn on_the_core(wan: &Wan, program: &str) -> Command {
+    let mut command = wan.command("taskset");
+    command.args(["-c", CORE, program]);
+    command
 }
 
 /// Busy loops on the shared core.

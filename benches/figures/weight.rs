@@ -54,6 +54,10 @@ fn once(tool: Tool, how_many: usize, seconds: u64) -> Option<(f64, f64)> {
             command.args(["-q", "-c", &count, "-p", "1000", "-i", &format!("{:.3}", 500.0 / targets.len() as f64)]);
             command.args(&targets);
         }
+        Tool::Ping | Tool::Blackbox => {
+            note(&format!("{} does not go on by itself with {how_many} targets", tool.name()));
+            return None;
+        }
         Tool::Smokeping => {
             let hosts: String = targets.iter().map(|target| format!("  - {target}\n")).collect();
             let config = format!("targets:\n- hosts:\n{hosts}  interval: 1s\n  network: ip4\n  protocol: icmp\n");
