@@ -1,15 +1,16 @@
 //! The edge program: probes, books what became of them, judges, records, signs, ships, and answers who asks.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::agent::changes::Changes;
+use crate::agent::courier::Courier;
 use crate::agent::hooks::Hooks;
 use crate::agent::inquest::{Attribution, Inquest};
 use crate::agent::judge::{Judge, News};
@@ -18,27 +19,28 @@ use crate::agent::live::{Live, Window};
 use crate::agent::metrics::Metrics;
 use crate::agent::outbox::Recorded;
 use crate::agent::prober::{Pace, Prober, World};
+use crate::agent::pulse::Pulse;
 use crate::agent::recorder::Recorder;
-use crate::agent::shipper::{Shipper, Shipping};
 use crate::agent::summariser::{SpanState, Summariser};
+use crate::agent::swap::{Reading, read};
 use crate::agent::terms::Terms;
 use crate::base::time::{Clock, Mono, Now, SystemClock, Wall};
 use crate::config::agent::AgentConfig;
-use crate::config::probe::settings_digest;
 use crate::config::written::Faults;
-use crate::evidence::key::{Kid, PublicKey};
+use crate::evidence::key::Kid;
 use crate::evidence::summary::{Clock as ClockPart, ClockState, ClockStep, LagPart, OwnLag};
-use crate::measure::event::Event;
+use crate::measure::event::{Event, ProbeId};
 use crate::measure::lag::Lag;
 use crate::measure::ledger::{Ledger, Told};
-use crate::measure::probe::Probe;
+use crate::measure::probe::Circuit;
 use crate::net::clock::{Kept, health};
 use crate::net::link::{self, Links};
-use crate::store::intervals::Series;
+use crate::net::privileges::{self, Keep};
 use crate::store::{Found, Store, StoreError};
 
 pub mod changes;
 pub mod claims;
+mod courier;
 pub mod hooks;
 pub mod inquest;
 pub mod judge;
@@ -47,10 +49,12 @@ pub mod live;
 pub mod metrics;
 pub mod outbox;
 pub mod prober;
+mod pulse;
 pub mod recorder;
 pub mod review;
 pub mod shipper;
 pub mod summariser;
+mod swap;
 pub mod terms;
 
 /// A summary's span where no collector says another.
@@ -107,39 +111,45 @@ pub enum Order {
     Stop,
 }
 
-/// Runs the agent until it is told to stop; `ready` is called once it measures. It needs a current-thread runtime with a
-/// `LocalSet`.
+/// Runs the agent until it is told to stop; it tells `init` how it stands. It needs a current-thread runtime with a
+/// `LocalSet`, whose thread has started no other yet.
 ///
 /// # Errors
 /// When it cannot begin. What goes wrong later is an outcome, an event or a log line; measuring goes on.
 pub async fn run(
-    mut config: AgentConfig,
+    config: AgentConfig,
     mut orders: mpsc::Receiver<Order>,
-    ready: impl FnOnce(),
+    init: impl Fn(Standing),
 ) -> Result<(), AgentError> {
-    let mut ready = Some(ready);
-    loop {
-        let mut session = Session::begin(&config)?;
-        if let Some(ready) = ready.take() {
-            ready();
-        }
-        info!(probes = config.probes.len(), site = config.site, "measuring");
-        let next = session.work(&mut orders).await;
-        let hooks = session.end().await?;
-        match next {
-            // Whoever was to be told by the old configuration still is, meanwhile.
-            Some(new) => config = *new,
-            None => {
-                hooks.end(FAREWELL).await;
-                return Ok(());
-            }
-        }
-    }
+    let mut session = Session::begin(config)?;
+    init(Standing::Ready);
+    info!(probes = session.config.probes.len(), site = session.config.site, "measuring");
+    session.work(&mut orders, &init).await;
+    init(Standing::Stopping);
+    session.end().await
+}
+
+/// How the agent stands, for the system's service manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It measures; once more after each reload.
+    Ready,
+    /// It reads its configuration again.
+    Reloading,
+    /// Sends were settled since the last time that this was told.
+    Alive,
+    /// It ends.
+    Stopping,
 }
 
 /// Everything that a measuring agent has before it.
 struct Session {
+    config: AgentConfig,
+    agent: Kid,
+    key: InUse,
     prober: Prober,
+    /// The places of the probes, in the configuration's order.
+    places: Vec<ProbeId>,
     ledger: Ledger,
     judge: Judge,
     inquest: Inquest,
@@ -151,7 +161,6 @@ struct Session {
     writer: std::thread::JoinHandle<()>,
     window: JoinHandle<()>,
     courier: Option<Courier>,
-    every: Duration,
     /// Summaries were asked for up to here.
     summarised: Wall,
     steps: Vec<ClockStep>,
@@ -160,113 +169,100 @@ struct Session {
     changes: Changes,
     /// How late it was itself with sends and with replies, since the last summary.
     late: [Lag; 2],
-    /// The interface that each probe leaves by, as far as it was found.
-    ways: Vec<Option<String>>,
-    /// When they were all looked for, and which must be looked for before they all are again.
+    /// How each probe leaves this host, by its place.
+    exits: Vec<Option<Exit>>,
+    /// When the interfaces of all were looked for, and of which it must be done before that is due again.
     looked: Option<Mono>,
     moved: BTreeSet<usize>,
-    probes: Vec<Probe>,
-    config: AgentConfig,
+    /// A new configuration that is being read.
+    reading: Option<JoinHandle<Reading>>,
+    pulse: Pulse,
     /// Is told whenever the collector gave its contracts.
     contracts: Arc<Notify>,
 }
 
-/// The task that ships, and how it is spoken to.
-struct Courier {
-    task: JoinHandle<()>,
-    wake: Arc<Notify>,
-    stop: watch::Sender<bool>,
+/// By what way a probe leaves this host.
+struct Exit {
+    circuit: Circuit,
+    /// The interface, as far as it was found.
+    interface: Option<String>,
 }
 
 impl Session {
-    fn begin(config: &AgentConfig) -> Result<Self, AgentError> {
+    fn begin(config: AgentConfig) -> Result<Self, AgentError> {
         // Before anything is made.
-        Terms::load(config)?;
+        Terms::load(&config)?;
         let now = SystemClock.now();
         let (mut store, found) = Store::open(&config.data_dir, now.wall)?;
         if let Found::Damaged { aside, what } = &found {
             error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
         }
-        let (terms, keys, judge) = match take_up(config, &mut store, now.wall) {
+        let places: Vec<ProbeId> = (0..).map(ProbeId).take(config.probes.len()).collect();
+        let (terms, keys, judge) = match take_up(&config, &places, &mut store, now.wall) {
             Err(error) if error.is_damage() => {
                 let what = error.to_string();
                 let aside = store.set_aside(now.wall, &what)?;
                 error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
-                take_up(config, &mut store, now.wall)?
+                take_up(&config, &places, &mut store, now.wall)?
             }
             taken_up => taken_up?,
         };
-        for note in &terms.notes {
-            warn!("{note}");
-        }
-        let (agent, in_use) = (keys.agent, keys.shared());
-        let every = config.collector.as_ref().map_or(EVERY, |collector| collector.every);
+        terms.notes.iter().for_each(|note| warn!("{note}"));
+        let (agent, key) = (keys.agent, keys.shared());
+        let live = Live::new(agent.to_string());
+        let window = Window::open(&config.status_socket).map_err(|source| window_fault(&config, source))?;
+        // Everything that may need a privilege is opened by now; whatever runs from here on has none.
+        let prober = Prober::new(terms.named(&config.probes), World::system(Pace::Thrifty));
+        let mut inquest = Inquest::new(live.clone());
+        inquest.open_ways(&config.probes);
+        privileges::drop_all(kept_privileges(&config));
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-        let summariser = Summariser { keys, site: config.site.clone(), boot, every };
-        let services: Vec<Option<String>> = (0..config.probes.len()).map(|probe| terms.service_of(probe)).collect();
-        let series = config.probes.iter().zip(&services).map(|(probe, service)| Series {
-            probe: probe.name.clone(),
-            service: service.clone(),
-            kind: probe.kind().to_owned(),
-            target: probe.target(),
-            address: None,
-            period_ms: probe.period_ms(),
-            timeout_ms: u32::try_from(probe.timeout.as_millis()).unwrap_or(u32::MAX),
-            cutoff_ms: u32::try_from(probe.cutoff.as_millis()).unwrap_or(u32::MAX),
-            settings: settings_digest(probe),
-        });
-        let system = |what: &str| {
-            let what = what.to_owned();
-            move |source| AgentError::System { what, source }
-        };
-        let (recorder, writer) = Recorder::start(store, series.collect(), config.keep, summariser)
-            .map_err(system("the writer's thread cannot be started"))?;
-        let live = Live::new(agent.to_string(), config.site.clone(), &config.probes, &services);
-        let window = Window::open(&config.status_socket)
-            .map_err(system(&format!("the status socket {} cannot be made", config.status_socket.display())))?;
-        let shown = live.clone();
-        let window = tokio::task::spawn_local(async move { window.serve(&shown).await });
+        let summariser = Summariser { keys, site: config.site.clone(), boot, every: every(&config) };
+        let (recorder, writer) = Recorder::start(store, summariser).map_err(|source| {
+            let what = "the writer's thread cannot be started".to_owned();
+            AgentError::System { what, source }
+        })?;
         let contracts = Arc::new(Notify::new());
         let recorded = Recorded { recorder: recorder.clone(), contracts: Arc::clone(&contracts) };
-        let courier = Courier::send_off(config, agent, in_use, recorded)?;
-        let shown = |listen| Metrics::start(listen, config.probes.len(), live.clone(), recorder.clone());
-        let metrics = config.metrics.map(shown);
-        let inquest = Inquest::new(&config.probes, live.clone());
-        let prober = Prober::new(config.probes.clone(), World::system(Pace::Thrifty));
+        let courier = Courier::start(Courier::prepare(&config, agent, key.clone(), recorded)?, None);
         // The book begins when probing does.
         let now = SystemClock.now();
-        let ledger = Ledger::new(config.probes.iter().map(|probe| probe.period), every, now);
-        Ok(Self {
+        let mut session = Self {
             prober,
-            ledger,
+            places: Vec::new(),
+            ledger: Ledger::new([], every(&config), now),
             judge,
             inquest,
             hooks: Hooks::start(&config.hooks),
-            metrics,
+            metrics: None,
+            window: live.open(window),
             live,
             terms,
             recorder,
             writer,
-            window,
             courier,
-            every,
             summarised: now.wall,
             steps: Vec::new(),
             told: Vec::new(),
             links: Links::default(),
             changes: Changes::default(),
             late: [Lag::default(); 2],
-            ways: vec![None; config.probes.len()],
+            exits: Vec::new(),
             looked: None,
             moved: BTreeSet::new(),
-            probes: config.probes.clone(),
-            config: config.clone(),
+            reading: None,
+            pulse: Pulse::new(now.mono),
             contracts,
-        })
+            agent,
+            key,
+            config,
+        };
+        session.seat(places, now);
+        Ok(session)
     }
 
-    /// Measures until it is told to stop ([`None`]) or has a new configuration to go on with.
-    async fn work(&mut self, orders: &mut mpsc::Receiver<Order>) -> Option<Box<AgentConfig>> {
+    /// Measures until it is told to stop.
+    async fn work(&mut self, orders: &mut mpsc::Receiver<Order>, init: &impl Fn(Standing)) {
         // The page is turned in time even when nothing happens.
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -275,18 +271,20 @@ impl Session {
         loop {
             tokio::select! {
                 () = contracts.notified() => {
-                    if self.other_terms().await {
-                        return Some(Box::new(self.config.clone()));
-                    }
+                    self.take_contracts().await;
                 }
                 order = orders.recv() => match order {
                     Some(Order::Reload(path)) => {
-                        if let Some(config) = self.reload(&path) {
-                            return Some(Box::new(config));
-                        }
+                        init(Standing::Reloading);
+                        self.read_again(path);
                     }
-                    Some(Order::Stop) | None => return None,
+                    Some(Order::Stop) | None => return,
                 },
+                read = read(&mut self.reading) => {
+                    self.reading = None;
+                    self.swap(read);
+                    init(Standing::Ready);
+                }
                 now = self.prober.next(&mut events) => self.take(&mut events, now),
                 found = self.inquest.next() => found.iter().for_each(|attribution| self.attribute(attribution)),
                 _ = tick.tick() => {
@@ -294,8 +292,12 @@ impl Session {
                     self.live.clock(clock_word(health().kept));
                     self.look_at_links(now);
                     self.tell_changes(now);
-                    self.inquest.tick(now, self.ways.iter().flatten().map(String::as_str));
+                    let interfaces = self.exits.iter().flatten().filter_map(|exit| exit.interface.as_deref());
+                    self.inquest.tick(now, interfaces);
                     self.turn_page(now);
+                    if self.pulse.beats(now.mono) && !self.writer.is_finished() {
+                        init(Standing::Alive);
+                    }
                 }
             }
         }
@@ -309,6 +311,7 @@ impl Session {
 
     /// Books events, and judges what they settle.
     fn book(&mut self, events: &mut Vec<Event>) {
+        let now = SystemClock.now().mono;
         for event in events.drain(..) {
             self.ledger.apply(&event, &mut self.told);
             self.live.apply(&event);
@@ -319,6 +322,7 @@ impl Session {
             self.inquest.hear(&event);
             match event {
                 Event::Address { probe, .. } => _ = self.moved.insert(probe.0 as usize),
+                Event::Settled(settled) => self.pulse.settled(&settled, now),
                 Event::Lag { send, receive } => {
                     self.late[0].add(send);
                     receive.into_iter().for_each(|receive| self.late[1].add(receive));
@@ -341,7 +345,8 @@ impl Session {
         announce(&news);
         match news {
             News::Opened(key, mut outage) => {
-                self.inquest.opened(key, &mut outage, self.ways.get(probe).and_then(Option::as_deref));
+                let exit = self.exits.get(probe).and_then(Option::as_ref);
+                self.inquest.opened(key, &mut outage, exit.and_then(|exit| exit.interface.as_deref()));
                 self.judge.attributed(key, &outage.side, &outage.evidence);
                 self.hooks.tell(&outage);
                 self.recorder.opened(key, outage);
@@ -382,18 +387,18 @@ impl Session {
         let all = self.looked.is_none_or(|looked| now.mono - looked >= WAYS);
         if all {
             self.looked = Some(now.mono);
-            self.moved.extend(0..self.probes.len());
+            self.moved.extend(0..self.exits.len());
         }
         let addresses = link::Addresses::default();
         for at in std::mem::take(&mut self.moved) {
-            let circuit = &self.probes[at].circuit;
-            let towards = || addresses.interface_towards(circuit, self.live.address(at)?);
+            let Some(Some(exit)) = self.exits.get_mut(at) else { continue };
+            let towards = || addresses.interface_towards(&exit.circuit, self.live.address(at)?);
             // Without a carrier the route may be gone; then the interface that is known is the one to go on looking at.
-            if let Some(name) = circuit.interface.clone().or_else(towards) {
-                self.ways[at] = Some(name);
+            if let Some(name) = exit.circuit.interface.clone().or_else(towards) {
+                exit.interface = Some(name);
             }
         }
-        let names: BTreeSet<&str> = self.ways.iter().flatten().map(String::as_str).collect();
+        let names: BTreeSet<&str> = self.exits.iter().flatten().filter_map(|exit| exit.interface.as_deref()).collect();
         for (interface, carrier) in self.links.look(names, now.wall) {
             self.inquest.carrier(&interface, carrier, now.wall);
             let carrier = format!("{carrier:?}").to_lowercase();
@@ -404,8 +409,8 @@ impl Session {
 
     /// Enters in the journal what changed on the paths.
     fn tell_changes(&mut self, now: Now) {
-        let probes = &self.probes;
-        let name = |probe: u32| probes.get(probe as usize).map_or_else(String::new, |probe| probe.name.clone());
+        let live = &self.live;
+        let name = |probe: u32| live.name(probe as usize).unwrap_or_default();
         for (kind, detail) in self.changes.lines(now.mono, name) {
             info!(kind, detail, "a path changed");
             self.recorder.note(now.wall, kind, detail);
@@ -418,7 +423,8 @@ impl Session {
             self.recorder.siblings(set);
         }
         let complete = self.ledger.complete_until();
-        if complete.floor(self.every) > self.summarised.floor(self.every) {
+        let every = every(&self.config);
+        if complete.floor(every) > self.summarised.floor(every) {
             self.summarise(complete);
         }
     }
@@ -444,43 +450,8 @@ impl Session {
         }
     }
 
-    /// Reads the configuration again; a fault keeps the old one.
-    fn reload(&self, path: &Path) -> Option<AgentConfig> {
-        let new = crate::config::agent::load(path).and_then(|config| Terms::load(&config).map(|_| config));
-        match new {
-            Ok(config) => {
-                info!(path = %path.display(), "the configuration was read again");
-                self.recorder.note(SystemClock.now().wall, "reload", "the configuration was read again");
-                Some(config)
-            }
-            Err(faults) => {
-                warn!(%faults, "the new configuration has faults: the old one holds");
-                self.recorder.note(SystemClock.now().wall, "reload-refused", faults.to_string());
-                self.live.fault(Some(faults.to_string()));
-                None
-            }
-        }
-    }
-
-    /// Whether the contracts that are kept, those of the collector among them, are others than those that are judged by.
-    async fn other_terms(&self) -> bool {
-        let Ok(kept) = self.recorder.ask(|store| store.contract_files()).await else { return false };
-        let now = SystemClock.now().wall;
-        let Ok(terms) = Terms::with_received(&self.config, &kept, now) else { return false };
-        let other = terms.references() != self.terms.references();
-        if other {
-            let named: Vec<String> =
-                terms.references().iter().map(|one| format!("{} version {}", one.id, one.version)).collect();
-            let named = named.join(", ");
-            info!(contracts = named, "other contracts hold: measuring goes on by them");
-            self.recorder.note(now, "contracts", format!("judged by from now on: {named}"));
-        }
-        other
-    }
-
     /// Ceases to send, waits for what is in the air, closes the books, signs, and ships what it can.
-    /// Those who are told of outages may not have been told of the last ones yet.
-    async fn end(mut self) -> Result<Hooks, AgentError> {
+    async fn end(mut self) -> Result<(), AgentError> {
         let mut events = Vec::new();
         let now = self.prober.cease(&mut events);
         self.take(&mut events, now);
@@ -511,42 +482,24 @@ impl Session {
             .await
             .map_err(|error| AgentError::Other(error.to_string()))?
             .map_err(|_| AgentError::Other("the writer's thread failed".to_owned()))?;
-        Ok(self.hooks)
+        self.hooks.end(FAREWELL).await;
+        Ok(())
     }
 }
 
-impl Courier {
-    fn send_off(config: &AgentConfig, agent: Kid, key: InUse, outbox: Recorded) -> Result<Option<Self>, AgentError> {
-        let Some(collector) = &config.collector else { return Ok(None) };
-        let pinned = match &collector.key {
-            Some(text) => Some(
-                PublicKey::from_jwk(text)
-                    .map_err(|error| AgentError::Other(format!("[collector]: key is no public key: {error}")))?,
-            ),
-            None => None,
-        };
-        let shipping = Shipping {
-            url: collector.url.clone(),
-            ca: collector.ca.clone(),
-            agent,
-            key,
-            site: config.site.clone(),
-            token: collector.token.as_ref().map(|token| token.0.clone()),
-            collector: pinned,
-        };
-        let shipper = Shipper::new(outbox, shipping).map_err(|error| AgentError::Other(error.to_string()))?;
-        let wake = Arc::new(Notify::new());
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::task::spawn_local(shipper.run(Arc::clone(&wake), stopped));
-        Ok(Some(Self { task, wake, stop }))
-    }
+/// What the probes need whenever they send.
+fn kept_privileges(config: &AgentConfig) -> Keep {
+    let marked = config.probes.iter().any(|probe| probe.circuit.mark.is_some());
+    if marked { Keep::Marks } else { Keep::Nothing }
+}
 
-    async fn end(self) {
-        let _ = self.stop.send(true);
-        if self.task.await.is_err() {
-            error!("the shipping task failed");
-        }
-    }
+/// A summary's span.
+fn every(config: &AgentConfig) -> Duration {
+    config.collector.as_ref().map_or(EVERY, |collector| collector.every)
+}
+
+fn window_fault(config: &AgentConfig, source: std::io::Error) -> AgentError {
+    AgentError::System { what: format!("the status socket {} cannot be made", config.status_socket.display()), source }
 }
 
 /// How late the agent was with sends and with replies, as a summary says it.
@@ -557,15 +510,16 @@ fn own_lag(late: [Lag; 2]) -> Option<OwnLag> {
 }
 
 /// Takes up what the database knows, and writes what is new at a start.
-fn take_up(config: &AgentConfig, store: &mut Store, now: Wall) -> Result<(Terms, Keys, Judge), AgentError> {
+fn take_up(
+    config: &AgentConfig,
+    places: &[ProbeId],
+    store: &mut Store,
+    now: Wall,
+) -> Result<(Terms, Keys, Judge), AgentError> {
     let terms = Terms::with_received(config, &store.contract_files()?, now)?;
     let keys = Keys::open(&config.data_dir, store, now)?;
-    store.set_site(&config.site)?;
     store.note(now, "start", crate::SOFTWARE)?;
-    for contract in &terms.contracts {
-        store.keep_contract(&contract.file)?;
-    }
-    let judge = Judge::new(config, &terms, store, now)?;
+    let judge = Judge::new(config, &terms, places, store, now)?;
     Ok((terms, keys, judge))
 }
 

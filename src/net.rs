@@ -10,6 +10,8 @@ pub mod icmp;
 pub mod link;
 pub mod page;
 #[cfg(feature = "agent")]
+pub mod privileges;
+#[cfg(feature = "agent")]
 pub mod requests;
 #[cfg(feature = "agent")]
 pub mod resolve;

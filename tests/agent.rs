@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use common::notify::Notified;
 use common::process::{PATIENCE, Running};
-use common::summaries::{array, digest, exported, letters};
+use common::summaries::{array, chained, digest, exported, letters, told};
 use common::wan::Wan;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -296,4 +296,30 @@ fn a_broken_configuration_is_refused_on_a_reload_and_the_old_one_holds() {
     until("the new probe is measured too", || all(&host.outcomes("another"), 'a'));
     assert_eq!(host.status()["fault"], Value::Null);
     assert!(agent.terminate().success(), "{}", agent.told());
+}
+
+#[test]
+fn a_hundred_reloads_cost_a_probe_that_did_not_change_no_outcome() {
+    let good = configuration("1s", "64MiB", &probe("kept", "10.99.1.1", ""));
+    let Some(host) = Host::new(&good) else { return };
+    let mut agent = host.agent();
+    until("it measures", || all(&host.outcomes("kept"), 'a'));
+    for round in 0..100 {
+        // Beside it one comes, changes, or goes.
+        let other = probe("other", "127.0.0.1", &format!("cutoff = \"{}ms\"", 100 + round));
+        host.configure(&if round % 3 == 2 { good.clone() } else { format!("{good}{other}") });
+        agent.signal(Signal::SIGHUP);
+        agent.says("the configuration was read again");
+    }
+    until("the one that came last is measured", || host.outcomes("other").contains('a'));
+    assert!(agent.terminate().success(), "{}", agent.told());
+    assert!(host.asked("outbox --export kept --config agent.toml").status.success());
+    let kept = exported(&host.wan.path("kept"));
+    let summaries = chained(&kept, &host.json("identity --json --config agent.toml"));
+    let kept = told(&summaries, "kept");
+    // The network saw each of them once, and it saw no other.
+    let sent = host.wan.truth().echoes("10.99.1.1").len();
+    assert!(all(&kept.outcomes, 'a') && kept.outcomes.len() == sent, "{sent} were sent: {}", kept.outcomes);
+    assert_eq!(kept.reasons, [].into());
+    assert!(told(&summaries, "other").outcomes.contains('a'));
 }

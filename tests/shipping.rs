@@ -20,7 +20,6 @@ use wanproof::base::time::Wall;
 use wanproof::collector::archive::Archive;
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::{self, Central};
-use wanproof::config::agent::Keep;
 use wanproof::config::collector::Database;
 use wanproof::evidence::answer::ContractText;
 use wanproof::evidence::chain::{ChainId, Head};
@@ -468,7 +467,7 @@ async fn ship_from(dir: &Path, agent: &Agent, central: &Central) {
     let (store, _) = Store::open(dir, Wall::from_secs(1)).unwrap();
     let keys = Keys::fixed(agent.key.clone());
     let summariser = Summariser { keys, site: "s".into(), boot: String::new(), every: Duration::from_secs(60) };
-    let (recorder, thread) = Recorder::start(store, Vec::new(), Keep::default(), summariser).unwrap();
+    let (recorder, thread) = Recorder::start(store, summariser).unwrap();
     let outbox = Recorded { recorder: recorder.clone(), contracts: Arc::default() };
     let mut shipper = Shipper::new(outbox, agent.shipping(&central.url, Some(&central.token))).unwrap();
     assert_eq!(ship(&mut shipper).await, Round::Idle);

@@ -20,7 +20,7 @@ use crate::agent::recorder::OutageKey;
 use crate::base::time::{Clock, Now, SystemClock, Wall};
 use crate::evidence::side::{Asked, Seen};
 use crate::evidence::summary::{Carrier, Side};
-use crate::measure::event::{Event, Settled};
+use crate::measure::event::{Event, ProbeId, Settled};
 use crate::measure::ledger::Told;
 use crate::measure::outcome::Outcome;
 use crate::measure::probe::{Circuit, Family as Wanted, Probe, Role, Test};
@@ -43,7 +43,8 @@ const MOST_ERRANDS: usize = 32;
 /// The one who looks into outages.
 #[derive(Debug)]
 pub struct Inquest {
-    subjects: Vec<Subject>,
+    /// By the probe's place.
+    subjects: Vec<Option<Subject>>,
     live: Live,
     ways: Vec<Way>,
     /// At most one trace.
@@ -83,7 +84,7 @@ struct Subject {
 struct Way {
     family: Family,
     circuit: Circuit,
-    /// [`None`] while a trace is under way.
+    /// [`None`] while a trace is under way, and once no probe goes by it any more.
     tracer: Option<Tracer>,
 }
 
@@ -135,21 +136,13 @@ impl Errand {
 }
 
 impl Inquest {
-    /// For these probes; the sockets that traces are made with are opened now.
+    /// For no probes yet.
     #[must_use]
-    pub fn new(probes: &[Probe], live: Live) -> Self {
-        let subject = |probe: &Probe| Subject {
-            name: probe.name.clone(),
-            role: probe.role,
-            asked: if matches!(probe.test, Test::Icmp { .. }) { Asked::Echo } else { Asked::Service },
-            circuit: Circuit { ttl: None, ..probe.circuit.clone() },
-            runs: Runs::new(probe.period),
-            refusals: Refusals::default(),
-        };
+    pub fn new(live: Live) -> Self {
         Self {
-            subjects: probes.iter().map(subject).collect(),
+            subjects: Vec::new(),
             live,
-            ways: ways(probes),
+            ways: Vec::new(),
             running: JoinSet::new(),
             under_way: None,
             errands: VecDeque::new(),
@@ -159,9 +152,43 @@ impl Inquest {
         }
     }
 
+    /// Goes on with these probes at these places, of which some are new; the sockets that traces are made with are opened now.
+    pub fn watch(&mut self, probes: &[Probe], places: &[ProbeId], new: &[ProbeId]) {
+        let rows = places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0);
+        let mut before = std::mem::take(&mut self.subjects);
+        self.subjects.resize_with(rows, || None);
+        for (probe, place) in probes.iter().zip(places) {
+            let at = place.0 as usize;
+            let known = before.get_mut(at).and_then(Option::take).filter(|_| !new.contains(place));
+            self.subjects[at] = Some(known.unwrap_or_else(|| Subject::new(probe)));
+        }
+        self.open_ways(probes);
+    }
+
+    /// Opens what these probes' outages are traced by, and closes what no probe needs any more.
+    pub fn open_ways(&mut self, probes: &[Probe]) {
+        let wanted = ways(probes);
+        let busy = self.under_way.as_ref().and_then(|trace| Some(trace.errands.first()?.way));
+        for (_, way) in self.ways.iter_mut().enumerate().filter(|(at, _)| Some(*at) != busy) {
+            if !wanted.iter().any(|(family, circuit)| *family == way.family && *circuit == way.circuit) {
+                way.tracer = None;
+            }
+        }
+        for (family, circuit) in wanted {
+            let known = self.ways.iter().position(|way| way.family == family && way.circuit == circuit);
+            let at = known.unwrap_or_else(|| {
+                self.ways.push(Way { family, circuit, tracer: None });
+                self.ways.len() - 1
+            });
+            if Some(at) != busy {
+                self.ways[at].ready();
+            }
+        }
+    }
+
     /// Takes one outcome; for each probe they come in the order of the sends.
     pub fn take(&mut self, told: &Told) {
-        if let Some(subject) = self.subjects.get_mut(told.probe.0 as usize) {
+        if let Some(Some(subject)) = self.subjects.get_mut(told.probe.0 as usize) {
             subject.runs.push(told);
         }
     }
@@ -169,7 +196,7 @@ impl Inquest {
     /// Takes what the prober says: ICMP errors are remembered with the router that sent each.
     pub fn hear(&mut self, event: &Event) {
         if let Event::Settled(Settled { probe, outcome: Outcome::Refused, reason: Some(reason), from, .. }) = event
-            && let (Some(subject), Some(from)) = (self.subjects.get_mut(probe.0 as usize), *from)
+            && let (Some(Some(subject)), Some(from)) = (self.subjects.get_mut(probe.0 as usize), *from)
             && subject.asked == Asked::Echo
         {
             subject.refusals.heard(from, &reason.kind, SystemClock.now().wall);
@@ -192,12 +219,11 @@ impl Inquest {
 
     /// An outage began, of a probe that leaves by this interface: what is seen now is entered in it, and a trace is begun.
     pub fn opened(&mut self, key: OutageKey, outage: &mut Outage, interface: Option<&str>) {
-        let Some(at) = self.subjects.iter().position(|subject| subject.name == outage.probe) else { return };
+        let Some((at, subject)) = self.subject(&outage.probe) else { return };
         let address = self.live.address(at);
-        let interface =
-            interface.map(str::to_owned).or_else(|| link::interface_towards(&self.subjects[at].circuit, address?));
+        let interface = interface.map(str::to_owned).or_else(|| link::interface_towards(&subject.circuit, address?));
         let seen = Seen {
-            asked: self.subjects[at].asked,
+            asked: subject.asked,
             sends: [].into_iter().collect(),
             carrier: Carrier::Unknown,
             references: Vec::new(),
@@ -220,6 +246,9 @@ impl Inquest {
         let case = self.cases.entry(key).or_insert_with(|| Case { outage: outage.clone(), seen: None, waits: 0 });
         case.outage.to = outage.to;
         let before = case.outage.clone();
+        if let Some(end) = outage.evidence.get("end") {
+            case.enter("end", end.clone());
+        }
         if case.outage.side == word(Side::Unknown) {
             self.judge(key);
         }
@@ -230,7 +259,7 @@ impl Inquest {
         let case = self.cases.get_mut(&key)?;
         case.waits -= u8::try_from(given_up).unwrap_or(case.waits).min(case.waits);
         let changed = (case.outage != before).then(|| case.attribution(key));
-        if let Some(at) = self.subjects.iter().position(|subject| subject.name == outage.probe) {
+        if let Some((at, _)) = self.subject(&outage.probe) {
             self.send(key, at, Moment::End);
         }
         self.forget(key);
@@ -243,7 +272,7 @@ impl Inquest {
             match self.running.join_next().await {
                 Some(Ok(done)) => return self.traced(done),
                 Some(Err(error)) => {
-                    warn!(%error, "a trace failed; its way is not traced any more");
+                    warn!(%error, "a trace failed");
                     let errands = self.under_way.take().map_or_else(Vec::new, |trace| trace.errands);
                     errands.iter().for_each(|errand| self.done(errand.key));
                     self.begin();
@@ -273,15 +302,21 @@ impl Inquest {
         news
     }
 
+    /// The probe of this name, and its place.
+    fn subject(&self, name: &str) -> Option<(usize, &Subject)> {
+        let mut all = self.subjects.iter().enumerate();
+        all.find_map(|(at, subject)| Some((at, subject.as_ref().filter(|subject| subject.name == name)?)))
+    }
+
     /// Judges by what is seen now, from the outage's beginning to its end.
     fn judge(&mut self, key: OutageKey) {
         let Self { subjects, cases, without_carrier, .. } = self;
         let Some(case) = cases.get_mut(&key) else { return };
         let Some((at, interface, seen)) = &mut case.seen else { return };
         let (from, until) = (case.outage.from, case.outage.to.unwrap_or(Wall::from_nanos(i64::MAX)));
-        let runs = &subjects[*at].runs;
+        let Some(Some(Subject { runs, refusals, .. })) = subjects.get(*at) else { return };
         seen.sends = runs.tally(from, until);
-        for (by, kind) in subjects[*at].refusals.since(from) {
+        for (by, kind) in refusals.since(from) {
             if !seen.refused_by.iter().any(|(known, said)| *known == by && said == kind) {
                 seen.refused_by.push((by, kind.to_owned()));
             }
@@ -299,7 +334,7 @@ impl Inquest {
                 && other.name != case.outage.probe
                 && bound.is_none_or(|bound| interface.as_deref().is_none_or(|own| own == bound))
         };
-        let references = subjects.iter().filter(counts);
+        let references = subjects.iter().flatten().filter(counts);
         seen.references = references.map(|other| (other.name.clone(), other.runs.tally(from, until))).collect();
         let side = word(seen.finding().side);
         let evidence = seen.evidence();
@@ -312,7 +347,7 @@ impl Inquest {
     /// Has the way to a probe's present address traced, unless it is this host.
     fn send(&mut self, key: OutageKey, at: usize, moment: Moment) {
         let Some(to) = self.live.address(at).filter(|to| !to.is_loopback() && !to.is_unspecified()) else { return };
-        let circuit = &self.subjects[at].circuit;
+        let Some(Some(Subject { circuit, .. })) = self.subjects.get(at) else { return };
         let matches = |way: &Way| way.family == Family::of(to) && way.circuit == *circuit;
         let Some(way) = self.ways.iter().position(matches) else { return };
         let Some(case) = self.cases.get_mut(&key) else { return };
@@ -344,6 +379,7 @@ impl Inquest {
             self.errands = others.into();
             let (way, to) = (first.way, first.to);
             errands.push(first);
+            self.ways[way].ready();
             match self.ways[way].tracer.take() {
                 Some(mut tracer) => {
                     self.under_way = Some(UnderWay { since: SystemClock.now().wall, errands });
@@ -352,7 +388,6 @@ impl Inquest {
                         Done { way, tracer, trace }
                     });
                 }
-                // It was lost with a trace that failed.
                 None => errands.iter().for_each(|errand| self.done(errand.key)),
             }
         }
@@ -394,8 +429,36 @@ const fn word(side: Side) -> &'static str {
     }
 }
 
-/// A tracer for each circuit and family that outages may be looked into by.
-fn ways(probes: &[Probe]) -> Vec<Way> {
+impl Subject {
+    fn new(probe: &Probe) -> Self {
+        Self {
+            name: probe.name.clone(),
+            role: probe.role,
+            asked: if matches!(probe.test, Test::Icmp { .. }) { Asked::Echo } else { Asked::Service },
+            circuit: Circuit { ttl: None, ..probe.circuit.clone() },
+            runs: Runs::new(probe.period),
+            refusals: Refusals::default(),
+        }
+    }
+}
+
+impl Way {
+    /// Opens its socket if it is not open.
+    fn ready(&mut self) {
+        if self.tracer.is_none() {
+            match Tracer::open(self.family, &self.circuit) {
+                Ok(tracer) => self.tracer = Some(tracer),
+                Err(error) => {
+                    let (family, interface) = (self.family, &self.circuit.interface);
+                    info!(?family, interface, %error, "outages cannot be traced by this circuit now");
+                }
+            }
+        }
+    }
+}
+
+/// The circuits and families that outages may be looked into by.
+fn ways(probes: &[Probe]) -> Vec<(Family, Circuit)> {
     let mut wanted: Vec<(Family, Circuit)> = Vec::new();
     for probe in probes {
         let circuit = Circuit { ttl: None, ..probe.circuit.clone() };
@@ -416,12 +479,5 @@ fn ways(probes: &[Probe]) -> Vec<Way> {
             }
         }
     }
-    let open = |(family, circuit): (Family, Circuit)| match Tracer::open(family, &circuit) {
-        Ok(tracer) => Some(Way { family, circuit, tracer: Some(tracer) }),
-        Err(error) => {
-            info!(?family, interface = circuit.interface, %error, "outages are not traced by this circuit");
-            None
-        }
-    };
-    wanted.into_iter().filter_map(open).collect()
+    wanted
 }

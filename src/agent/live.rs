@@ -8,10 +8,11 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
 use tracing::debug;
 
 use crate::base::time::Wall;
-use crate::measure::event::Event;
+use crate::measure::event::{Event, ProbeId};
 use crate::measure::interval::Interval;
 use crate::measure::ledger::Closed;
 use crate::measure::outcome::Outcome;
@@ -37,6 +38,9 @@ pub struct Snapshot {
 /// A probe, now.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LiveProbe {
+    /// Its place among the probes.
+    #[serde(skip)]
+    pub place: usize,
     /// Its name.
     pub name: String,
     /// `icmp`, `http`, `tcp` or `dns`.
@@ -64,34 +68,65 @@ pub struct LiveProbe {
 /// The table of what is measured now.
 #[derive(Clone, Debug)]
 pub struct Live {
-    shared: Rc<RefCell<Snapshot>>,
+    shared: Rc<RefCell<Table>>,
+}
+
+#[derive(Debug)]
+struct Table {
+    snapshot: Snapshot,
+    /// Where the probe of each place stands in the snapshot.
+    rows: Vec<Option<usize>>,
+}
+
+impl Table {
+    fn row(&mut self, place: usize) -> Option<&mut LiveProbe> {
+        self.snapshot.probes.get_mut(self.rows.get(place).copied().flatten()?)
+    }
 }
 
 impl Live {
-    /// A table with every probe unknown.
+    /// A table without probes.
     #[must_use]
-    pub fn new(agent: String, site: String, probes: &[Probe], services: &[Option<String>]) -> Self {
-        let probes = probes.iter().zip(services).map(|(probe, service)| LiveProbe {
-            name: probe.name.clone(),
-            kind: probe.kind().to_owned(),
-            service: service.clone(),
-            state: "unknown".to_owned(),
-            address: None,
-            last_rtt_us: None,
-            outcomes: String::new(),
-            coverage: None,
-            limited: 0,
-            certificate_until: None,
-        });
+    pub fn new(agent: String) -> Self {
         let snapshot = Snapshot {
             agent,
-            site,
+            site: String::new(),
             software: crate::SOFTWARE.to_owned(),
             clock: "unknown".to_owned(),
             fault: None,
-            probes: probes.collect(),
+            probes: Vec::new(),
         };
-        Self { shared: Rc::new(RefCell::new(snapshot)) }
+        Self { shared: Rc::new(RefCell::new(Table { snapshot, rows: Vec::new() })) }
+    }
+
+    /// Shows these probes, in their order: where the place and the name are as before, what is known of them is too.
+    pub fn show(&self, site: &str, probes: &[Probe], places: &[ProbeId]) {
+        let mut table = self.shared.borrow_mut();
+        let before = std::mem::take(&mut table.snapshot.probes);
+        let probe = |(probe, place): (&Probe, &ProbeId)| {
+            let place = place.0 as usize;
+            let known = before.iter().find(|known| known.place == place && known.name == probe.name);
+            known.cloned().unwrap_or_else(|| LiveProbe {
+                place,
+                name: probe.name.clone(),
+                kind: probe.kind().to_owned(),
+                service: probe.service.clone(),
+                state: "unknown".to_owned(),
+                address: None,
+                last_rtt_us: None,
+                outcomes: String::new(),
+                coverage: None,
+                limited: 0,
+                certificate_until: None,
+            })
+        };
+        table.snapshot.probes = probes.iter().zip(places).map(probe).collect();
+        site.clone_into(&mut table.snapshot.site);
+        let rows = places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0);
+        table.rows = vec![None; rows];
+        for (row, place) in places.iter().enumerate() {
+            table.rows[place.0 as usize] = Some(row);
+        }
     }
 
     /// Takes what the prober says.
@@ -99,19 +134,19 @@ impl Live {
         let mut table = self.shared.borrow_mut();
         match event {
             Event::Settled(settled) => {
-                if let (Some(probe), Some(rtt)) = (table.probes.get_mut(settled.probe.0 as usize), settled.rtt_ns) {
+                if let (Some(probe), Some(rtt)) = (table.row(settled.probe.0 as usize), settled.rtt_ns) {
                     #[expect(clippy::cast_precision_loss, reason = "a tenth of a microsecond is shown")]
                     let us = (rtt as f64 / 100.0).round() / 10.0;
                     probe.last_rtt_us = Some(us);
                 }
             }
             Event::Address { probe, address } => {
-                if let Some(probe) = table.probes.get_mut(probe.0 as usize) {
+                if let Some(probe) = table.row(probe.0 as usize) {
                     probe.address = *address;
                 }
             }
             Event::Certificate { probe, until } => {
-                if let Some(probe) = table.probes.get_mut(probe.0 as usize) {
+                if let Some(probe) = table.row(probe.0 as usize) {
                     probe.certificate_until = Some(*until);
                 }
             }
@@ -121,7 +156,7 @@ impl Live {
 
     /// Takes a finished interval.
     pub fn closed(&self, closed: &Closed) {
-        if let Some(probe) = self.shared.borrow_mut().probes.get_mut(closed.probe.0 as usize) {
+        if let Some(probe) = self.shared.borrow_mut().row(closed.probe.0 as usize) {
             probe.outcomes = closed.interval.outcomes.to_string();
             probe.coverage = coverage(&closed.interval);
             probe.limited = closed.interval.limited();
@@ -130,31 +165,44 @@ impl Live {
 
     /// Takes a probe's state.
     pub fn state(&self, probe: usize, state: &str) {
-        if let Some(probe) = self.shared.borrow_mut().probes.get_mut(probe) {
+        if let Some(probe) = self.shared.borrow_mut().row(probe) {
             state.clone_into(&mut probe.state);
         }
     }
 
     /// Takes how the clock is kept.
     pub fn clock(&self, state: &str) {
-        state.clone_into(&mut self.shared.borrow_mut().clock);
+        state.clone_into(&mut self.shared.borrow_mut().snapshot.clock);
     }
 
     /// Takes what a refused reload said, or that the last one was taken.
     pub fn fault(&self, fault: Option<String>) {
-        self.shared.borrow_mut().fault = fault;
+        self.shared.borrow_mut().snapshot.fault = fault;
     }
 
     /// The address of a probe, where it is known.
     #[must_use]
     pub fn address(&self, probe: usize) -> Option<IpAddr> {
-        self.shared.borrow().probes.get(probe)?.address
+        self.shared.borrow_mut().row(probe)?.address
+    }
+
+    /// Has a window show it from now on. It needs a `LocalSet`.
+    #[must_use]
+    pub fn open(&self, window: Window) -> JoinHandle<()> {
+        let shown = self.clone();
+        tokio::task::spawn_local(async move { window.serve(&shown).await })
+    }
+
+    /// The name of a probe.
+    #[must_use]
+    pub fn name(&self, probe: usize) -> Option<String> {
+        self.shared.borrow_mut().row(probe).map(|probe| probe.name.clone())
     }
 
     /// What is measured now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.shared.borrow().clone()
+        self.shared.borrow().snapshot.clone()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the agent shows to Prometheus: a page of metrics, by HTTP, on an address that the configuration names.
 //!
-//! It counts from the agent's start, or its last reload. Histograms have fixed buckets, which take some hundred bytes for each
-//! probe; exact percentiles are `wanproof histogram`'s.
+//! It counts from the agent's start, and for each probe from when it was configured as it is. Histograms have fixed buckets,
+//! which take some hundred bytes for each probe; exact percentiles are `wanproof histogram`'s.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 
 use crate::agent::live::Live;
 use crate::agent::recorder::Recorder;
-use crate::measure::event::Event;
+use crate::measure::event::{Event, ProbeId};
 use crate::measure::outcome::Outcome;
 use crate::net::page::{Form, Kind, Page, Spread};
 
@@ -40,12 +40,14 @@ const RETRY: Duration = Duration::from_secs(10);
 /// The metrics, counted and shown.
 #[derive(Debug)]
 pub struct Metrics {
+    listen: SocketAddr,
     book: Rc<RefCell<Book>>,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug)]
 struct Book {
+    /// By the probe's place.
     probes: Vec<Counts>,
     send_lag: Spread,
     receive_lag: Spread,
@@ -67,18 +69,29 @@ struct Sources {
 }
 
 impl Metrics {
-    /// Counts for so many probes, and shows it at `listen`; an address that cannot be had is tried again, and the agent measures
-    /// meanwhile. It needs a `LocalSet`.
+    /// Counts, and shows it at `listen`; an address that cannot be had is tried again, and the agent measures meanwhile.
+    /// It needs a `LocalSet`.
     #[must_use]
-    pub fn start(listen: SocketAddr, probes: usize, live: Live, recorder: Recorder) -> Self {
-        let book = Book {
-            probes: vec![Counts::default(); probes],
-            send_lag: Spread::default(),
-            receive_lag: Spread::default(),
-        };
+    pub fn start(listen: SocketAddr, live: Live, recorder: Recorder) -> Self {
+        let book = Book { probes: Vec::new(), send_lag: Spread::default(), receive_lag: Spread::default() };
         let book = Rc::new(RefCell::new(book));
         let sources = Sources { book: Rc::clone(&book), live, recorder };
-        Self { book, task: tokio::task::spawn_local(serve(listen, sources)) }
+        Self { listen, book, task: tokio::task::spawn_local(serve(listen, sources)) }
+    }
+
+    /// Where it is to be shown, as it was asked for.
+    #[must_use]
+    pub const fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Begins to count for the probe of this place, which is another than before.
+    pub fn begin(&self, probe: ProbeId) {
+        let (mut book, place) = (self.book.borrow_mut(), probe.0 as usize);
+        if book.probes.len() <= place {
+            book.probes.resize(place + 1, Counts::default());
+        }
+        book.probes[place] = Counts::default();
     }
 
     /// Takes what the prober says.
@@ -216,7 +229,7 @@ impl Sources {
 
     fn probes(&self, page: &mut Page) {
         let (now, book) = (self.live.snapshot(), self.book.borrow());
-        let probes = || now.probes.iter().zip(&book.probes);
+        let probes = || now.probes.iter().filter_map(|probe| Some((probe, book.probes.get(probe.place)?)));
         page.family(Kind::Counter, "wanproof_probe_outcomes", "What became of the sends of each probe.");
         for (probe, counts) in probes() {
             for (outcome, count) in Outcome::ALL.iter().zip(counts.outcomes) {

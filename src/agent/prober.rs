@@ -58,8 +58,8 @@ pub struct Prober {
     lanes: Vec<Option<Lane>>,
     /// Places that are free again.
     free: Vec<usize>,
-    /// How many ICMP probes each target has.
-    targets: HashMap<String, u16>,
+    /// Which eighths of the sequence numbers the ICMP probes of each target begin at.
+    targets: HashMap<String, Vec<u16>>,
     /// The shortest period there ever was.
     shortest: Duration,
     outlets: Outlets,
@@ -132,7 +132,7 @@ impl Prober {
             behind: false,
             born: 0,
         };
-        let places: Vec<_> = probes.into_iter().map(|probe| prober.add(probe)).collect();
+        let places: Vec<_> = probes.into_iter().map(|probe| prober.add(probe, |_| false)).collect();
         prober.open_known(reading.now.mono);
         prober.begin(&places);
         prober

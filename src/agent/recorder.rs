@@ -14,7 +14,9 @@ use tracing::{error, warn};
 use crate::agent::summariser::{SpanState, Summariser};
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::config::agent::Keep;
+use crate::measure::event::ProbeId;
 use crate::measure::ledger::Closed;
+use crate::store::contracts::ContractFile;
 use crate::store::intervals::Series;
 use crate::store::outages::{Outage, OutageId};
 use crate::store::{FILE, FileId, Store, StoreError, salvage};
@@ -46,7 +48,7 @@ enum Job {
     Attributed(OutageKey, String, serde_json::Value),
     Note(Wall, String, String),
     Summarise(Box<SpanState>),
-    Reconfigure(Vec<Series>, Keep),
+    Reconfigure(Box<Setup>),
     Ask(Question),
     /// This file was found to be damaged.
     Damaged {
@@ -58,6 +60,22 @@ enum Job {
 
 /// What is asked of the database; it gives what it found to be damaged.
 type Question = Box<dyn FnOnce(&mut Store) -> Option<String> + Send>;
+
+/// What the recorder goes by.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The site's name.
+    pub site: String,
+    /// A summary's span.
+    pub every: Duration,
+    /// What is kept, and how much of it.
+    pub keep: Keep,
+    /// What the intervals of each probe have in common. A place may be given anew once all intervals of the probe that had
+    /// it were handed over.
+    pub series: Vec<(ProbeId, Series)>,
+    /// The contracts that are judged by.
+    pub contracts: Vec<ContractFile>,
+}
 
 /// The recorder has ended.
 #[derive(Debug, thiserror::Error)]
@@ -71,17 +89,12 @@ pub enum Unanswered {
 }
 
 impl Recorder {
-    /// Starts the writer. `series` is what the intervals of each probe have in common, in the order of the probes.
+    /// Starts the writer.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(
-        store: Store,
-        series: Vec<Series>,
-        keep: Keep,
-        summariser: Summariser,
-    ) -> std::io::Result<(Self, JoinHandle<()>)> {
-        Self::start_by(SystemClock, store, series, keep, summariser)
+    pub fn start(store: Store, summariser: Summariser) -> std::io::Result<(Self, JoinHandle<()>)> {
+        Self::start_by(SystemClock, store, summariser)
     }
 
     /// As [`Self::start`], by another clock than the system's.
@@ -91,14 +104,12 @@ impl Recorder {
     pub fn start_by(
         clock: impl Clock + Send + 'static,
         store: Store,
-        series: Vec<Series>,
-        keep: Keep,
         summariser: Summariser,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (jobs, inbox) = mpsc::channel();
         let dir = store.path().parent().unwrap_or(Path::new(".")).to_owned();
         let (present, gone) = mpsc::channel();
-        let desk = desk::Desk::new(Box::new(clock), store, series, keep, summariser, present);
+        let desk = desk::Desk::new(Box::new(clock), store, summariser, present);
         let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || desk.run(&inbox))?;
         let found = jobs.clone();
         std::thread::Builder::new().name("scrubber".to_owned()).spawn(move || scrub(&dir, &found, &gone))?;
@@ -141,9 +152,9 @@ impl Recorder {
         self.send(Job::Summarise(Box::new(span)));
     }
 
-    /// Takes another list of probes, once all intervals of the old one were handed over.
-    pub fn reconfigure(&self, series: Vec<Series>, keep: Keep) {
-        self.send(Job::Reconfigure(series, keep));
+    /// Goes by this from now on.
+    pub fn configure(&self, setup: Setup) {
+        self.send(Job::Reconfigure(Box::new(setup)));
     }
 
     /// Asks something of the database, in turn with what is written.

@@ -14,7 +14,7 @@ use crate::config::contracts::parents_beside;
 use crate::config::written::Faults;
 use crate::evidence::digest::Digest;
 use crate::evidence::summary::ContractRef;
-use crate::measure::probe::Role;
+use crate::measure::probe::{Probe, Role};
 use crate::sla::contract::{self, Written};
 use crate::sla::outage::{Rule, rules};
 use crate::sla::terms::Contract;
@@ -81,6 +81,13 @@ impl Terms {
     #[must_use]
     pub fn service_of(&self, probe: usize) -> Option<String> {
         self.services.get(probe).cloned().flatten()
+    }
+
+    /// The configuration's probes, each with the service that it measures.
+    #[must_use]
+    pub fn named(&self, probes: &[Probe]) -> Vec<Probe> {
+        let named = |(probe, service): (&Probe, &Option<String>)| Probe { service: service.clone(), ..probe.clone() };
+        probes.iter().zip(&self.services).map(named).collect()
     }
 
     /// The contracts, each with those of its services that are measured here.

@@ -1,5 +1,6 @@
 //! `wanproof quickstart`: agent, collector and an example contract in one process on loopback, with a scripted outage.
 
+use std::cell::Cell;
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -98,8 +99,11 @@ async fn measure(args: &Args, length: Duration, dir: &Path) -> Result<(), Failur
     let (orders, inbox) = mpsc::channel(1);
     let (ready, measuring) = oneshot::channel();
     let socket = config.status_socket.clone();
-    let agent = tokio::task::spawn_local(agent::run(config, inbox, move || {
-        let _ = ready.send(());
+    let ready = Cell::new(Some(ready));
+    let agent = tokio::task::spawn_local(agent::run(config, inbox, move |_| {
+        if let Some(ready) = ready.take() {
+            let _ = ready.send(());
+        }
     }));
     if measuring.await.is_ok() {
         show(&socket, begun, length, script).await?;

@@ -1,13 +1,15 @@
 //! `wanproof run`: the agent.
 
+use std::cell::Cell;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-use crate::agent::{self, AgentError, Order};
+use crate::agent::{self, AgentError, Order, Standing};
 use crate::cli::source::USUAL;
 use crate::cli::{Exit, Failure};
 use crate::config::agent::load;
@@ -32,9 +34,42 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     LocalSet::new().block_on(&runtime, async move {
         let (orders, inbox) = mpsc::channel(8);
         listen(orders, path)?;
-        agent::run(config, inbox, || notify(&[NotifyState::Ready])).await.map_err(failure)?;
+        let watchdog = Watchdog::new();
+        agent::run(config, inbox, |standing| watchdog.tell(standing)).await.map_err(failure)?;
         Ok(Exit::Done)
     })
+}
+
+/// What systemd is told of the agent, its watchdog no more often than it wants.
+struct Watchdog {
+    every: Option<Duration>,
+    fed: Cell<Option<Instant>>,
+}
+
+impl Watchdog {
+    fn new() -> Self {
+        // Twice within the time after which it would bite, and some.
+        Self { every: sd_notify::watchdog_enabled().map(|within| within / 3), fed: Cell::new(None) }
+    }
+
+    fn tell(&self, standing: Standing) {
+        match standing {
+            Standing::Ready => notify(&[NotifyState::Ready]),
+            Standing::Stopping => notify(&[NotifyState::Stopping]),
+            Standing::Reloading => match NotifyState::monotonic_usec_now() {
+                Ok(now) => notify(&[NotifyState::Reloading, now]),
+                Err(_) => notify(&[NotifyState::Reloading]),
+            },
+            Standing::Alive => {
+                if let Some(every) = self.every
+                    && self.fed.get().is_none_or(|fed| fed.elapsed() >= every)
+                {
+                    self.fed.set(Some(Instant::now()));
+                    notify(&[NotifyState::Watchdog]);
+                }
+            }
+        }
+    }
 }
 
 /// Turns signals into orders.
@@ -49,9 +84,6 @@ fn listen(orders: mpsc::Sender<Order>, path: PathBuf) -> Result<(), Failure> {
                 _ = int.recv() => Order::Stop,
                 _ = hup.recv() => Order::Reload(path.clone()),
             };
-            if matches!(order, Order::Stop) {
-                notify(&[NotifyState::Stopping]);
-            }
             if orders.send(order).await.is_err() {
                 return;
             }

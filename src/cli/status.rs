@@ -136,6 +136,7 @@ fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
         let Some(series) = all.values().rev().find(|series| series.probe == name) else { continue };
         let last = store.last_interval(&name).map_err(could)?;
         probes.push(LiveProbe {
+            place: probes.len(),
             name,
             kind: series.kind.clone(),
             service: series.service.clone(),
@@ -233,6 +234,7 @@ mod tests {
 
     fn probe(limited: u32, certificate_until: Option<i64>) -> LiveProbe {
         LiveProbe {
+            place: 0,
             name: "portal".to_owned(),
             kind: "http".to_owned(),
             service: None,

@@ -29,7 +29,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The book of all probes.
 #[derive(Debug)]
 pub struct Ledger {
-    sheets: Vec<Sheet>,
+    /// By the probe's place.
+    sheets: Vec<Option<Sheet>>,
+    /// Cuts are due at the multiples of this, once the present interval has ended.
+    every: Duration,
     /// The last reading of both clocks that is relied on for labels.
     anchor: Now,
     /// The intervals that are being filled belong to this one.
@@ -66,6 +69,16 @@ struct Sheet {
     open: VecDeque<Open>,
     /// Which sends have been told in order: all below this number.
     told: u64,
+    stay: Stay,
+}
+
+/// Whether a probe goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stay {
+    /// It does.
+    Staying,
+    /// It was removed, and its last intervals wait for their siblings.
+    Leaving,
 }
 
 /// An interval that is being filled or waits for its last sends.
@@ -182,10 +195,12 @@ impl Ledger {
     /// a minute, at the multiples of that.
     #[must_use]
     pub fn new(periods: impl IntoIterator<Item = Duration>, every: Duration, now: Now) -> Self {
-        let span = Span::new(0, every.min(MINUTE), now, now.mono);
-        let sheets = periods.into_iter().map(|period| Sheet::new(period, span)).collect();
+        let every = every.min(MINUTE);
+        let span = Span::new(0, every, now, now.mono);
+        let sheets = periods.into_iter().map(|period| Some(Sheet::new(period, span))).collect();
         Self {
             sheets,
+            every,
             anchor: now,
             span,
             finished: BTreeMap::new(),
@@ -194,6 +209,42 @@ impl Ledger {
             late: VecDeque::new(),
             scratch: Histogram::new(),
         }
+    }
+
+    /// Takes a probe in, at a place that [is free](Self::holds); its first interval begins now, within the present one of the
+    /// others.
+    pub fn add(&mut self, probe: ProbeId, period: Duration, now: Now) {
+        let place = probe.0 as usize;
+        if self.sheets.len() <= place {
+            self.sheets.resize_with(place + 1, || None);
+        }
+        let begun = now.mono.min(self.span.ends);
+        let from = self.anchor.wall_of(begun).floor(Duration::from_millis(1));
+        self.ripe = true;
+        self.sheets[place] = Some(Sheet::new(period, Span { from, begun, ..self.span }));
+    }
+
+    /// Lets a probe go, all of whose sends are settled; its interval ends now.
+    pub fn remove(&mut self, probe: ProbeId, now: Now) {
+        let ends = now.mono.min(self.span.ends);
+        self.ripe = true;
+        if let Some(sheet) = self.sheet(probe) {
+            if let Some(last) = sheet.open.back_mut() {
+                last.ended.get_or_insert(ends.max(last.begun));
+            }
+            sheet.stay = Stay::Leaving;
+        }
+    }
+
+    /// Whether a place is still in use: by a probe, or by the last intervals of one that was removed.
+    #[must_use]
+    pub fn holds(&self, probe: ProbeId) -> bool {
+        self.sheets.get(probe.0 as usize).is_some_and(Option::is_some)
+    }
+
+    /// Cuts at the multiples of another length, as in [`Self::new`], once the present interval has ended.
+    pub fn cut_every(&mut self, every: Duration) {
+        self.every = every.min(MINUTE);
     }
 
     /// Takes one event; what it settles is appended to `told`, in the order of the sends.
@@ -208,7 +259,7 @@ impl Ledger {
                 }
             }
             Event::Settled(settled) => {
-                if let Some(sheet) = self.sheets.get_mut(settled.probe.0 as usize) {
+                if let Some(Some(sheet)) = self.sheets.get_mut(settled.probe.0 as usize) {
                     self.ripe |= sheet.settle(settled) == Progress::Finished;
                     sheet.tell(settled.probe, told);
                 }
@@ -266,6 +317,7 @@ impl Ledger {
         }
         let Self { sheets, late, scratch, finished, .. } = self;
         for (number, sheet) in sheets.iter_mut().enumerate() {
+            let Some(sheet) = sheet else { continue };
             let probe = ProbeId(u32::try_from(number).expect("fewer than 2^32 probes"));
             while let Some(open) = sheet.open.front()
                 && open.ended.is_some()
@@ -282,7 +334,7 @@ impl Ledger {
                 finished.entry(open.span).or_default().push(closed);
             }
         }
-        let waits_for = self.sheets.iter().filter_map(|sheet| sheet.open.front()).map(|open| open.span).min();
+        let waits_for = self.fronts().map(|open| open.span).min();
         let later = match waits_for {
             Some(number) => {
                 self.late.retain(|(span, _)| *span >= number);
@@ -290,20 +342,32 @@ impl Ledger {
             }
             None => BTreeMap::new(),
         };
-        self.complete = self
-            .sheets
-            .iter()
-            .filter_map(|sheet| sheet.open.front())
-            .map(|open| open.from)
-            .min()
-            .unwrap_or(self.span.from);
-        std::mem::replace(&mut self.finished, later).into_values().collect()
+        self.complete = self.fronts().map(|open| open.from).min().unwrap_or(self.span.from);
+        let complete = std::mem::replace(&mut self.finished, later).into_values().collect();
+        self.clear();
+        complete
+    }
+
+    /// Frees the places of probes that were removed and whose intervals were all given out.
+    fn clear(&mut self) {
+        for (place, sheet) in self.sheets.iter_mut().enumerate() {
+            let leaves = |sheet: &Sheet| sheet.stay == Stay::Leaving && sheet.open.is_empty();
+            let waits = || self.finished.values().flatten().any(|closed| closed.probe.0 as usize == place);
+            if sheet.as_ref().is_some_and(leaves) && !waits() {
+                *sheet = None;
+            }
+        }
     }
 
     /// Up to when all intervals have been given out by [`Self::finished`].
     #[must_use]
     pub const fn complete_until(&self) -> Wall {
         self.complete
+    }
+
+    /// The oldest interval of each probe that has not been given out.
+    fn fronts(&self) -> impl Iterator<Item = &Open> {
+        self.sheets.iter().flatten().filter_map(|sheet| sheet.open.front())
     }
 
     /// The wall time of a monotonic instant, by the present labels.
@@ -313,7 +377,7 @@ impl Ledger {
     }
 
     fn sheet(&mut self, probe: ProbeId) -> Option<&mut Sheet> {
-        self.sheets.get_mut(probe.0 as usize)
+        self.sheets.get_mut(probe.0 as usize)?.as_mut()
     }
 
     fn count(&mut self, probe: ProbeId, send: u64, what: impl Fn(&mut Open) -> &mut u32) {
@@ -335,10 +399,10 @@ impl Ledger {
 
     /// Ends the present span at `at` and begins another, labelled by `anchor`.
     fn cut(&mut self, at: Mono, anchor: Now) {
-        self.span = Span::new(self.span.number + 1, self.span.every, anchor, at);
+        self.span = Span::new(self.span.number + 1, self.every, anchor, at);
         self.anchor = anchor;
         self.ripe = true;
-        for sheet in &mut self.sheets {
+        for sheet in self.sheets.iter_mut().flatten().filter(|sheet| sheet.stay == Stay::Staying) {
             sheet.begin(self.span, self.span.from, at);
         }
     }
@@ -359,7 +423,7 @@ impl Span {
 
 impl Sheet {
     fn new(period: Duration, span: Span) -> Self {
-        let mut sheet = Self { period, address: None, open: VecDeque::new(), told: 0 };
+        let mut sheet = Self { period, address: None, open: VecDeque::new(), told: 0, stay: Stay::Staying };
         sheet.open.push_back(Open::new(span, span.from, span.begun, None));
         sheet
     }

@@ -283,6 +283,12 @@ impl Detector {
         Self { rule: rule.clone(), steps, hysteresis, told: None, blind: None }
     }
 
+    /// The rule that it goes by.
+    #[must_use]
+    pub const fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
     /// What is known now. It is unknown before anything was seen, and once as many outcomes in a row as would end an
     /// outage are unknown, until something is shown.
     #[must_use]

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use wanproof::agent::keys::Keys;
-use wanproof::agent::recorder::Recorder;
+use wanproof::agent::recorder::{Recorder, Setup};
 use wanproof::agent::summariser::{SpanState, Summariser};
 use wanproof::base::time::{Clock, Mono, Now, Wall};
 use wanproof::config::agent::Keep;
@@ -88,9 +88,14 @@ impl Edge {
             boot: "1f0c5c32-3a0e-4a8e-9a35-0d54a7a4a0c1".to_owned(),
             every: plan.every,
         };
-        let series = series.collect();
-        let (recorder, writer) =
-            Recorder::start_by(clock.clone(), store, series, plan.keep, summariser).expect("there are threads");
+        let (recorder, writer) = Recorder::start_by(clock.clone(), store, summariser).expect("there are threads");
+        recorder.configure(Setup {
+            site: "leeds-01".to_owned(),
+            every: plan.every,
+            keep: plan.keep,
+            series: (0..).map(ProbeId).zip(series).collect(),
+            contracts: Vec::new(),
+        });
         let ledger = Ledger::new((0..plan.probes).map(|_| plan.period), plan.every, now);
         let calls = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
         Self { clock, recorder, plan, writer, ledger, sent: 0, summarised: now.wall, random: 0x9e37_79b9, calls }

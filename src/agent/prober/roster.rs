@@ -56,8 +56,13 @@ pub(super) enum Kind {
 impl Prober {
     /// Probes these from now on. A probe that is exactly as before keeps its [`ProbeId`], its numbers, its due times and what
     /// it has in the air; what any other had in the air is settled as not observed. Gives the [`ProbeId`] of each probe, in
-    /// their order; those of probes that are gone are given out again.
-    pub fn reload(&mut self, probes: Vec<Probe>, events: &mut Vec<Event>) -> Vec<ProbeId> {
+    /// their order; those of probes that are gone are given out again, unless they are still `taken`.
+    pub fn reload(
+        &mut self,
+        probes: Vec<Probe>,
+        taken: impl Fn(ProbeId) -> bool,
+        events: &mut Vec<Event>,
+    ) -> Vec<ProbeId> {
         let now = self.now();
         let mut gone: HashMap<&str, ProbeId> = HashMap::new();
         for (index, lane) in self.lanes.iter().enumerate() {
@@ -78,7 +83,7 @@ impl Prober {
         let mut new = Vec::new();
         let ids = probes.into_iter().zip(kept).map(|(probe, kept)| {
             kept.unwrap_or_else(|| {
-                let place = self.add(probe);
+                let place = self.add(probe, &taken);
                 new.push(place);
                 place
             })
@@ -94,8 +99,9 @@ impl Prober {
         self.lanes.get(probe.0 as usize)?.as_ref()
     }
 
-    pub(super) fn add(&mut self, probe: Probe) -> ProbeId {
-        let index = self.free.pop().unwrap_or_else(|| {
+    pub(super) fn add(&mut self, probe: Probe, taken: impl Fn(ProbeId) -> bool) -> ProbeId {
+        let free = self.free.iter().position(|&index| !taken(id(index)));
+        let index = free.map(|at| self.free.swap_remove(at)).unwrap_or_else(|| {
             self.lanes.push(None);
             self.lanes.len() - 1
         });
@@ -105,8 +111,10 @@ impl Prober {
             Test::Icmp { target, size } => {
                 // ICMP errors may quote no more than the sequence number: probes of one target do not share them.
                 let others = self.targets.entry(target.clone()).or_default();
-                let seq_base = others.wrapping_shl(13);
-                *others = others.wrapping_add(1);
+                let eighth = (0..8).min_by_key(|eighth| others.iter().filter(|&other| other == eighth).count());
+                let eighth = eighth.expect("there are eight");
+                others.push(eighth);
+                let seq_base = eighth << 13;
                 let size = (*size).max(u16::try_from(icmp::packet::RECORD).expect("24"));
                 (Kind::Echo { watch, size, seq_base }, probe.timeout)
             }
@@ -158,11 +166,13 @@ impl Prober {
     pub(super) fn remove(&mut self, probe: ProbeId, events: &mut Vec<Event>) {
         let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::take) else { return };
         self.free.push(probe.0 as usize);
-        if let Test::Icmp { target, .. } = &lane.probe.test
+        if let (Test::Icmp { target, .. }, Kind::Echo { seq_base, .. }) = (&lane.probe.test, &lane.kind)
             && let Some(others) = self.targets.get_mut(target)
         {
-            *others = others.saturating_sub(1);
-            if *others == 0 {
+            if let Some(own) = others.iter().position(|eighth| eighth << 13 == *seq_base) {
+                others.swap_remove(own);
+            }
+            if others.is_empty() {
                 self.targets.remove(target);
             }
         }

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use crate::agent::recorder::{Job, OutageKey};
+use crate::agent::recorder::{Job, OutageKey, Setup};
 use crate::agent::summariser::{SpanState, Summariser};
 use crate::base::time::{Clock, Mono, Wall};
 use crate::config::agent::{Keep, Term};
+use crate::measure::event::ProbeId;
 use crate::measure::ledger::Closed;
+use crate::store::contracts::ContractFile;
 use crate::store::intervals::{Series, SeriesId};
 use crate::store::outages::{Outage, OutageId};
 use crate::store::retention::{Limits, Step, Why};
@@ -39,10 +41,15 @@ const TOGETHER: Duration = Duration::from_millis(500);
 pub struct Desk {
     clock: Box<dyn Clock + Send>,
     store: Store,
-    series: Vec<Series>,
+    /// The series of those that are probed, and of those that were and of which something waits, by a number that is not given
+    /// again in this run.
+    series: HashMap<u64, Series>,
+    /// Which of them the probe of each place has.
+    places: HashMap<ProbeId, u64>,
+    next: u64,
     keep: Keep,
     summariser: Summariser,
-    known: HashMap<(u32, Option<IpAddr>), SeriesId>,
+    known: HashMap<(u64, Option<IpAddr>), SeriesId>,
     outages: HashMap<OutageKey, OutageId>,
     waiting: VecDeque<Work>,
     spans: Vec<SpanState>,
@@ -60,28 +67,25 @@ pub struct Desk {
 
 /// What waits to be written, in order.
 enum Work {
-    Siblings(Vec<Closed>),
+    /// Each with its series.
+    Siblings(Vec<(u64, Closed)>),
     Opened(OutageKey, Outage),
     Closed(OutageKey, Wall),
     Attributed(OutageKey, String, serde_json::Value),
     Note(Wall, String, String),
+    Terms(String, Vec<ContractFile>),
 }
 
 impl Desk {
-    pub fn new(
-        clock: Box<dyn Clock + Send>,
-        store: Store,
-        series: Vec<Series>,
-        keep: Keep,
-        summariser: Summariser,
-        present: Sender<()>,
-    ) -> Self {
+    pub fn new(clock: Box<dyn Clock + Send>, store: Store, summariser: Summariser, present: Sender<()>) -> Self {
         let tidied = clock.now().mono;
         Self {
             clock,
             store,
-            series,
-            keep,
+            series: HashMap::new(),
+            places: HashMap::new(),
+            next: 0,
+            keep: Keep::default(),
             summariser,
             known: HashMap::new(),
             outages: HashMap::new(),
@@ -134,7 +138,8 @@ impl Desk {
     fn take(&mut self, job: Job) {
         match job {
             Job::Siblings(set) => {
-                self.waiting.push_back(Work::Siblings(set));
+                let of = |closed: Closed| Some((*self.places.get(&closed.probe)?, closed));
+                self.waiting.push_back(Work::Siblings(set.into_iter().filter_map(of).collect()));
                 let now = self.mono();
                 let by = *self.commit_by.get_or_insert(now + self.keep.commit);
                 if by - now <= SET {
@@ -149,12 +154,7 @@ impl Desk {
                 self.spans.push(*span);
                 self.within(Duration::ZERO);
             }
-            Job::Reconfigure(series, keep) => {
-                self.commit();
-                self.series = series;
-                self.keep = keep;
-                self.known.clear();
-            }
+            Job::Reconfigure(setup) => self.configure(*setup),
             Job::Ask(question) => {
                 if let Some(damage) = question(&mut self.store) {
                     self.set_aside(&damage);
@@ -167,6 +167,27 @@ impl Desk {
             Job::Damaged { .. } => {}
             Job::Stop => {}
         }
+    }
+
+    fn configure(&mut self, setup: Setup) {
+        for (place, series) in setup.series {
+            if self.places.get(&place).and_then(|number| self.series.get(number)) != Some(&series) {
+                self.series.insert(self.next, series);
+                self.places.insert(place, self.next);
+                self.next += 1;
+            }
+        }
+        self.keep = setup.keep;
+        self.summariser.every = setup.every;
+        self.summariser.site.clone_from(&setup.site);
+        self.at_once(Work::Terms(setup.site, setup.contracts));
+    }
+
+    /// Forgets the series of probes that are gone, once nothing waits any more.
+    fn forget_the_gone(&mut self) {
+        let Self { series, places, known, .. } = self;
+        series.retain(|number, _| places.values().any(|held| held == number));
+        known.retain(|(number, _), _| series.contains_key(number));
     }
 
     /// What is told at once: an outage is on the disk when it is shown.
@@ -194,6 +215,9 @@ impl Desk {
                 self.outages.extend(opened);
                 self.waiting.clear();
                 self.spans.clear();
+                if self.series.len() > self.places.len() {
+                    self.forget_the_gone();
+                }
                 if std::mem::take(&mut self.failing) {
                     self.recovered();
                 }
@@ -278,13 +302,13 @@ impl Desk {
                 match work {
                     Work::Siblings(set) => {
                         let mut rows = Vec::with_capacity(set.len());
-                        for closed in set {
-                            let key = (closed.probe.0, closed.address);
+                        for (number, closed) in set {
+                            let key = (*number, closed.address);
                             let id = match known.get(&key) {
                                 Some(id) => *id,
                                 None => {
-                                    let Some(series) = series.get(closed.probe.0 as usize) else { continue };
-                                    let id = store.series(&Series { address: closed.address, ..series.clone() })?;
+                                    let series = series[number].clone();
+                                    let id = store.series(&Series { address: closed.address, ..series })?;
                                     known.insert(key, id);
                                     id
                                 }
@@ -305,6 +329,10 @@ impl Desk {
                         }
                     }
                     Work::Note(at, kind, detail) => store.note(*at, kind, detail)?,
+                    Work::Terms(site, contracts) => {
+                        store.set_site(site)?;
+                        contracts.iter().try_for_each(|contract| store.keep_contract(contract))?;
+                    }
                 }
             }
             for span in spans.iter() {

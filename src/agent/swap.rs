@@ -1,0 +1,206 @@
+//! Another configuration while the agent runs: read and checked aside, then swapped in as a whole, or refused as a whole.
+//!
+//! A probe that is exactly as before, and measures the same service, keeps its place, and with it everything: its due times and
+//! what it has in the air, its open interval, its runs and states, its outages. All others begin anew. Nothing here waits, but
+//! for the files, which another thread reads.
+
+use std::collections::HashSet;
+use std::future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::agent::courier::Courier;
+use crate::agent::hooks::Hooks;
+use crate::agent::judge::News;
+use crate::agent::live::Window;
+use crate::agent::metrics::Metrics;
+use crate::agent::outbox::Recorded;
+use crate::agent::recorder::Setup;
+use crate::agent::terms::Terms;
+use crate::agent::{Exit, FAREWELL, Session, every, window_fault};
+use crate::base::time::{Clock, Now, SystemClock};
+use crate::config::agent::{AgentConfig, load};
+use crate::config::probe::settings_digest;
+use crate::config::written::Faults;
+use crate::measure::event::ProbeId;
+use crate::measure::probe::Probe;
+use crate::store::Store;
+use crate::store::intervals::Series;
+
+/// What reading a configuration gives.
+pub(super) type Reading = Result<(AgentConfig, Terms), Faults>;
+
+/// Waits for a configuration that is being read; for ever, when none is.
+pub(super) async fn read(reading: &mut Option<JoinHandle<Reading>>) -> Reading {
+    match reading {
+        Some(reading) => {
+            reading.await.unwrap_or_else(|error| Err(Faults(vec![format!("it could not be read: {error}")])))
+        }
+        None => future::pending().await,
+    }
+}
+
+impl Session {
+    /// Begins to read the configuration again; only the last reading counts.
+    pub(super) fn read_again(&mut self, path: PathBuf) {
+        let now = SystemClock.now().wall;
+        let reading = move || {
+            let config = load(&path)?;
+            Terms::load(&config)?;
+            // Those that the collector gave hold beside those that the configuration names.
+            let kept = Store::read(&config.data_dir).and_then(|store| store.contract_files());
+            let kept = kept.map_err(|error| Faults(vec![error.to_string()]))?;
+            let terms = Terms::with_received(&config, &kept, now)?;
+            Ok((config, terms))
+        };
+        self.reading = Some(tokio::task::spawn_blocking(reading));
+    }
+
+    /// Goes on by what was read; a fault keeps the old configuration, and is shown.
+    pub(super) fn swap(&mut self, read: Reading) {
+        let now = SystemClock.now();
+        let taken = read.and_then(|(config, terms)| {
+            let outbox = Recorded { recorder: self.recorder.clone(), contracts: Arc::clone(&self.contracts) };
+            let shipper = Courier::prepare(&config, self.agent, self.key.clone(), outbox);
+            let shipper = shipper.map_err(|error| Faults(vec![error.to_string()]))?;
+            self.take_over(config, terms, now)?;
+            // Another courier asks the collector for its contracts again.
+            self.courier = Courier::start(shipper, self.courier.take());
+            Ok(())
+        });
+        match taken {
+            Ok(()) => {
+                info!(probes = self.config.probes.len(), site = self.config.site, "the configuration was read again");
+                self.recorder.note(now.wall, "reload", "the configuration was read again");
+                self.live.fault(None);
+            }
+            Err(faults) => {
+                warn!(%faults, "the new configuration has faults: the old one holds");
+                self.recorder.note(now.wall, "reload-refused", faults.to_string());
+                self.live.fault(Some(faults.to_string()));
+            }
+        }
+    }
+
+    /// Judges by the contracts that the collector gave, where they are others than before.
+    pub(super) async fn take_contracts(&mut self) {
+        let Ok(kept) = self.recorder.ask(|store| store.contract_files()).await else { return };
+        let now = SystemClock.now();
+        let Ok(terms) = Terms::with_received(&self.config, &kept, now.wall) else { return };
+        if terms.references() == self.terms.references() {
+            return;
+        }
+        let named: Vec<String> =
+            terms.references().iter().map(|one| format!("{} version {}", one.id, one.version)).collect();
+        let named = named.join(", ");
+        info!(contracts = named, "other contracts hold: measuring goes on by them");
+        self.recorder.note(now.wall, "contracts", format!("judged by from now on: {named}"));
+        if let Err(faults) = self.take_over(self.config.clone(), terms, now) {
+            warn!(%faults, "the contracts cannot be taken");
+        }
+    }
+
+    fn take_over(&mut self, config: AgentConfig, terms: Terms, now: Now) -> Result<(), Faults> {
+        // What may fail comes first; nothing has changed until it has succeeded.
+        let fault = |fault: String| Faults(vec![fault]);
+        if config.data_dir != self.config.data_dir {
+            return Err(fault("data_dir: it cannot be changed while the agent runs; restart it".to_owned()));
+        }
+        if config.status_socket != self.config.status_socket {
+            let window = Window::open(&config.status_socket);
+            let window = window.map_err(|source| fault(window_fault(&config, source).to_string()))?;
+            std::mem::replace(&mut self.window, self.live.open(window)).abort();
+        }
+        terms.notes.iter().for_each(|note| warn!("{note}"));
+
+        let mut events = Vec::new();
+        let ledger = &self.ledger;
+        // The books of those who go must be closed before another has their place.
+        let places = self.prober.reload(terms.named(&config.probes), |place| ledger.holds(place), &mut events);
+        self.book(&mut events);
+        let news = self.judge.reconfigure(&config, &terms, &places, now.wall);
+        for (at, one) in news.iter().filter(|(_, one)| matches!(one, News::Closed(..))).cloned() {
+            if let News::Closed(key, outage, _) = &one {
+                self.recorder.attributed(*key, &outage.side, outage.evidence.clone());
+            }
+            self.tell(at, one);
+        }
+        if config.hooks != self.config.hooks {
+            // Whoever was to be told by the old configuration still is.
+            let before = std::mem::replace(&mut self.hooks, Hooks::start(&config.hooks));
+            tokio::task::spawn_local(before.end(FAREWELL));
+        }
+        self.terms = terms;
+        self.config = config;
+        self.ledger.cut_every(every(&self.config));
+        self.seat(places, now);
+        for (at, one) in news.into_iter().filter(|(_, one)| matches!(one, News::State(..))) {
+            self.tell(at, one);
+        }
+        self.hand_over();
+        Ok(())
+    }
+
+    /// Gives the configuration's probes their places. For those that are new everything begins now, for those that are gone
+    /// it ends.
+    pub(super) fn seat(&mut self, places: Vec<ProbeId>, now: Now) {
+        let before: HashSet<ProbeId> = std::mem::take(&mut self.places).into_iter().collect();
+        let new: Vec<ProbeId> = places.iter().copied().filter(|place| !before.contains(place)).collect();
+        let kept: HashSet<ProbeId> = places.iter().copied().collect();
+        for &gone in before.difference(&kept) {
+            self.ledger.remove(gone, now);
+            self.exits[gone.0 as usize] = None;
+        }
+        let Self { config, terms, live, recorder, .. } = self;
+        live.show(&config.site, &terms.named(&config.probes), &places);
+        self.inquest.watch(&config.probes, &places, &new);
+        let series = |(at, (probe, place)): (usize, (&Probe, &ProbeId))| {
+            let series = Series {
+                probe: probe.name.clone(),
+                service: terms.service_of(at),
+                kind: probe.kind().to_owned(),
+                target: probe.target(),
+                address: None,
+                period_ms: probe.period_ms(),
+                timeout_ms: u32::try_from(probe.timeout.as_millis()).unwrap_or(u32::MAX),
+                cutoff_ms: u32::try_from(probe.cutoff.as_millis()).unwrap_or(u32::MAX),
+                settings: settings_digest(probe),
+            };
+            (*place, series)
+        };
+        recorder.configure(Setup {
+            site: config.site.clone(),
+            every: every(config),
+            keep: config.keep,
+            series: config.probes.iter().zip(&places).enumerate().map(series).collect(),
+            contracts: terms.contracts.iter().map(|contract| contract.file.clone()).collect(),
+        });
+        if self.metrics.as_ref().map(Metrics::listen) != config.metrics {
+            let shown = config.metrics.map(|listen| Metrics::start(listen, live.clone(), recorder.clone()));
+            if let Some(before) = std::mem::replace(&mut self.metrics, shown) {
+                tokio::task::spawn_local(before.end());
+            }
+            if let Some(metrics) = &self.metrics {
+                places.iter().for_each(|&place| metrics.begin(place));
+            }
+        }
+        let new: HashSet<ProbeId> = new.into_iter().collect();
+        for (probe, &place) in config.probes.iter().zip(&places).filter(|(_, place)| new.contains(place)) {
+            let at = place.0 as usize;
+            if self.exits.len() <= at {
+                self.exits.resize_with(at + 1, || None);
+            }
+            self.exits[at] = Some(Exit { circuit: probe.circuit.clone(), interface: None });
+            self.moved.insert(at);
+            self.ledger.add(place, probe.period, now);
+            if let Some(metrics) = &self.metrics {
+                metrics.begin(place);
+            }
+        }
+        self.pulse.expect(&config.probes, now.mono);
+        self.places = places;
+    }
+}
