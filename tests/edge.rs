@@ -4,11 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
 mod common;
+#[path = "edge/disk.rs"]
+mod disk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use common::edge::{Edge, Plan};
@@ -340,97 +341,6 @@ fn a_page_that_is_damaged_anywhere_is_found_and_the_rest_is_read_and_written_on(
     assert!(found > places * 3 / 4, "only {found} were found");
     assert!(salvaged_of_cut > rows, "{salvaged_of_cut} of files that were cut off");
     assert!(poor.len() <= places / 25, "{poor:#?}");
-}
-
-/// Runs the test of this name again in a mount namespace with a small disk of its own, in memory; its directory, where this is that
-/// run.
-fn on_a_small_disk(test: &str) -> Option<PathBuf> {
-    const DISK: &str = "WANPROOF_SMALL_DISK";
-    if let Some(disk) = std::env::var_os(DISK) {
-        return Some(disk.into());
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let namespace: &[&str] = if nix::unistd::geteuid().is_root() { &["-m"] } else { &["-U", "-r", "-m"] };
-    let mount = r#"mount -t tmpfs -o size=4m,mode=700 small "$0" || exit 77; exec "$@""#;
-    let mut again = Command::new("unshare");
-    again.args(namespace).args(["--propagation", "private", "sh", "-c", mount]).arg(dir.path());
-    again.arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]).env(DISK, dir.path());
-    let told = again.output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
-    if told.status.code() == Some(77) || text.contains("unshare failed") {
-        common::wan::skip(&text);
-    } else {
-        assert!(told.status.success() && text.contains("1 passed"), "{text}");
-        print!("{text}");
-    }
-    None
-}
-
-/// Fills a disk but for so many pages of memory.
-fn fill(path: &Path, but_for: u64) {
-    let filler = std::fs::File::create(path).unwrap();
-    let page = vec![1; 4096];
-    let mut at = 0;
-    while filler.write_all_at(&page, at).is_ok() {
-        at += 4096;
-    }
-    filler.set_len(at - but_for * 4096).unwrap();
-}
-
-#[test]
-fn a_disk_that_is_full_at_any_write_costs_one_line_of_the_journal_and_no_outcome() {
-    const NAME: &str = "a_disk_that_is_full_at_any_write_costs_one_line_of_the_journal_and_no_outcome";
-    /// More than a cycle of five minutes and its summary take.
-    const MOST: u64 = 40;
-    let Some(disk) = on_a_small_disk(NAME) else { return };
-    let mut edge = Edge::start(&disk, plan(8, SECOND));
-    (0..6).for_each(|_| edge.minute());
-    let events = |edge: &Edge| {
-        let journal = edge.ask(|store| store.journal(1000));
-        journal.iter().filter(|line| line.kind == "disk").count()
-    };
-    let (mut full, mut fits) = (0, 0);
-    for but_for in 0..MOST {
-        // Every write needs room again once the log is short.
-        let db = rusqlite::Connection::open(disk.join(FILE)).unwrap();
-        let busy: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
-        drop(db);
-        assert_eq!(busy, 0, "nobody reads");
-        let before = events(&edge);
-        fill(&disk.join("filler"), but_for);
-        (0..5).for_each(|_| edge.minute());
-        std::fs::remove_file(disk.join("filler")).unwrap();
-        (0..2).for_each(|_| edge.minute());
-        match events(&edge) - before {
-            0 => fits += 1,
-            1 => full += 1,
-            more => panic!("{more} events, with room for {but_for} pages"),
-        }
-        if fits == 2 {
-            break;
-        }
-    }
-    println!("the disk was full at {full} places of a cycle");
-    assert!(full > 5 && fits > 0, "full {full} times, and {fits} times there was room");
-    edge.end();
-    let (store, found) = Store::open(&disk, BEGIN).unwrap();
-    assert!(matches!(found, Found::Sound), "{found:?}");
-    assert_eq!(scrub(&disk).map_err(|error| error.to_string()), Ok(()));
-    let all = everything(&store);
-    let minutes = 6 + (full + fits) * 7;
-    for (probe, sends) in sends(&all) {
-        assert!(sends.is_sorted_by(|(a, _), (b, _)| b.nanos_since(*a) == 1_000_000_000), "{probe} has a gap");
-        assert_eq!(sends.len(), (minutes - 1) * 60, "{probe}: all but the open minute");
-        assert!(sends.iter().all(|(_, of)| "al".contains(*of)), "{probe}: everything was measured");
-    }
-    let (mut next, mut prev) = (0, None);
-    for entry in store.summaries().unwrap() {
-        let summary = verified(&store.summary_jws(&entry).unwrap());
-        assert_eq!((summary.seq, summary.prev), (next, prev));
-        (next, prev) = (next + 1, Some(entry.digest));
-    }
-    let least = u64::try_from(minutes / 5 - 1).unwrap();
-    assert!(next >= least, "{next} summaries of {minutes} minutes");
 }
 
 #[test]
