@@ -1,6 +1,5 @@
 //! Outages as they happen, by the contracts' own definitions, and the state of each probe.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::json;
@@ -31,8 +30,8 @@ pub enum News {
 #[derive(Debug)]
 pub struct Judge {
     watches: Vec<Watching>,
-    /// By their places.
-    probes: HashMap<usize, Watched>,
+    /// By their places, some of which may be free.
+    probes: Vec<Option<Watched>>,
     next: u64,
 }
 
@@ -41,8 +40,8 @@ pub struct Judge {
 struct Watching {
     service: Option<String>,
     definition: String,
-    /// By the probe's place.
-    detectors: HashMap<usize, Detector>,
+    /// Each with its probe's place: few, and looked at every second.
+    detectors: Vec<(usize, Detector)>,
     /// The outage that lasts.
     open: Option<(OutageKey, Outage)>,
 }
@@ -54,7 +53,7 @@ struct Watched {
     period: Duration,
     watches: Vec<usize>,
     /// Tells its state where no watch does.
-    own: Detector,
+    own: Option<Detector>,
     state: State,
 }
 
@@ -90,17 +89,23 @@ impl Judge {
         });
         let feeds =
             |at: usize| (0..terms.watches.len()).filter(move |&watch| terms.watches[watch].probes.contains(&at));
-        let probes = config.probes.iter().enumerate().map(|(at, probe)| {
-            let watched = Watched {
-                name: probe.name.clone(),
-                period: probe.period,
-                watches: feeds(at).collect(),
-                own: Detector::new(&Rule::builtin()),
-                state: State::Unknown,
-            };
-            (place(at), watched)
-        });
-        Self { watches: watches.collect(), probes: probes.collect(), next: 0 }
+        let mut probes: Vec<Option<Watched>> = Vec::new();
+        probes.resize_with(places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0), || None);
+        for (at, probe) in config.probes.iter().enumerate() {
+            let watches: Vec<usize> = feeds(at).collect();
+            let own = watches.is_empty().then(|| Detector::new(&Rule::builtin()));
+            let (name, period) = (probe.name.clone(), probe.period);
+            probes[place(at)] = Some(Watched { name, period, watches, own, state: State::Unknown });
+        }
+        Self { watches: watches.collect(), probes, next: 0 }
+    }
+
+    fn probe(&self, at: usize) -> Option<&Watched> {
+        self.probes.get(at)?.as_ref()
+    }
+
+    fn probe_mut(&mut self, at: usize) -> Option<&mut Watched> {
+        self.probes.get_mut(at)?.as_mut()
     }
 
     /// Goes on by other terms. Where a probe and the rule that it is judged by are as before, so is what is known of them,
@@ -115,21 +120,26 @@ impl Judge {
         let old = std::mem::replace(self, Self::blank(config, terms, places));
         self.next = old.next;
         let known = old.probes;
-        for (at, probe) in &mut self.probes {
-            if let Some(before) = known.get(at).filter(|before| before.name == probe.name) {
-                (probe.own, probe.state) = (before.own.clone(), before.state);
+        for (probe, before) in self.probes.iter_mut().zip(&known) {
+            if let (Some(probe), Some(before)) = (probe, before)
+                && probe.name == before.name
+            {
+                probe.state = before.state;
+                if let (Some(own), Some(before)) = (&mut probe.own, &before.own) {
+                    own.clone_from(before);
+                }
             }
         }
         let mut news = Vec::new();
         for before in old.watches {
             let same = |watch: &&mut Watching| {
-                let shared = || watch.detectors.keys().any(|at| before.detectors.contains_key(at));
+                let shared = || watch.detectors.iter().any(|(at, _)| before.detectors.iter().any(|(was, _)| was == at));
                 watch.service == before.service && watch.definition == before.definition && shared()
             };
             let watch = self.watches.iter_mut().find(same);
             let lasts = watch.and_then(|watch| {
                 for (at, detector) in before.detectors {
-                    if let Some(new) = watch.detectors.get_mut(&at).filter(|new| new.rule() == detector.rule()) {
+                    if let Some(new) = watch.detector_mut(at).filter(|new| new.rule() == detector.rule()) {
                         *new = detector;
                     }
                 }
@@ -138,8 +148,8 @@ impl Judge {
             match (lasts, before.open) {
                 (Some(watch), open) => watch.open = open,
                 (None, Some((key, mut outage))) => {
-                    let at =
-                        known.iter().find(|(_, probe)| probe.name == outage.probe).map_or(usize::MAX, |(&at, _)| at);
+                    let of = |probe: &Option<Watched>| probe.as_ref().is_some_and(|probe| probe.name == outage.probe);
+                    let at = known.iter().position(of).unwrap_or(usize::MAX);
                     outage.evidence["end"] = json!("not observed: another configuration was taken");
                     let to = now.max(outage.from);
                     news.push((at, News::Closed(key, outage, to)));
@@ -147,9 +157,9 @@ impl Judge {
                 (None, None) => {}
             }
         }
-        let states: Vec<(usize, State)> = self.probes.keys().map(|&at| (at, self.state(at))).collect();
-        for (at, state) in states {
-            if let Some(probe) = self.probes.get_mut(&at).filter(|probe| probe.state != state) {
+        for at in 0..self.probes.len() {
+            let state = self.state(at);
+            if let Some(probe) = self.probe_mut(at).filter(|probe| probe.state != state) {
                 probe.state = state;
                 news.push((at, News::State(at, state.word())));
             }
@@ -161,9 +171,9 @@ impl Judge {
     fn recall(&mut self, store: &Store, now: Wall) -> Result<(), StoreError> {
         let open = store.open_outages()?;
         let from = open.iter().map(|(_, outage)| outage.from).min().unwrap_or(now).min(now - RECALL);
-        let places: Vec<usize> = self.probes.keys().copied().collect();
-        for at in places {
-            for interval in store.intervals(&self.probes[&at].name, from, now)? {
+        for at in 0..self.probes.len() {
+            let Some(probe) = self.probe(at) else { continue };
+            for interval in store.intervals(&probe.name, from, now)? {
                 let carrier = interval.reasons.contains_key(&Reason::CARRIER.to_string());
                 for (due, outcome) in interval.sends() {
                     let carrier = if carrier && outcome == Outcome::NotSent { Carrier::Down } else { Carrier::Up };
@@ -175,7 +185,7 @@ impl Judge {
             let same = |watch: &&mut Watching| {
                 watch.service == outage.service
                     && watch.definition == outage.definition
-                    && watch.detectors.keys().any(|at| self.probes[at].name == outage.probe)
+                    && watch.detectors.iter().any(|&(at, _)| name_of(&self.probes, at) == outage.probe)
             };
             let watch = self.watches.iter_mut().find(same);
             match watch {
@@ -199,9 +209,6 @@ impl Judge {
     /// Takes one outcome; for each probe they come in the order of the sends.
     pub fn take(&mut self, told: &Told) -> Vec<News> {
         let at = told.probe.0 as usize;
-        if !self.probes.contains_key(&at) {
-            return Vec::new();
-        }
         let carrier = if told.carrier == CarrierLoss::Yes { Carrier::Down } else { Carrier::Up };
         let mut news = Vec::new();
         for (watch, edge) in self.feed(at, told.due, told.outcome, carrier) {
@@ -212,7 +219,7 @@ impl Judge {
                     self.next += 1;
                     let outage = Outage {
                         service: watching.service.clone(),
-                        probe: self.probes[&at].name.clone(),
+                        probe: name_of(&self.probes, at).to_owned(),
                         definition: watching.definition.clone(),
                         from,
                         to: None,
@@ -231,7 +238,7 @@ impl Judge {
             }
         }
         let state = self.state(at);
-        if let Some(probe) = self.probes.get_mut(&at).filter(|probe| probe.state != state) {
+        if let Some(probe) = self.probe_mut(at).filter(|probe| probe.state != state) {
             probe.state = state;
             news.push(News::State(at, state.word()));
         }
@@ -250,11 +257,13 @@ impl Judge {
     /// Gives an outcome to every detector of a probe; what changed is told with the watch that it changed for.
     fn feed(&mut self, at: usize, due: Wall, outcome: Outcome, carrier: Carrier) -> Vec<(usize, Edge)> {
         let Self { watches, probes, .. } = self;
-        let Some(probe) = probes.get_mut(&at) else { return Vec::new() };
-        probe.own.push(due, outcome, carrier, probe.period);
+        let Some(probe) = probes.get_mut(at).and_then(Option::as_mut) else { return Vec::new() };
+        if let Some(own) = &mut probe.own {
+            own.push(due, outcome, carrier, probe.period);
+        }
         let mut edges = Vec::new();
         for &watch in &probe.watches {
-            if let Some(detector) = watches[watch].detectors.get_mut(&at) {
+            if let Some(detector) = watches[watch].detector_mut(at) {
                 edges.extend(detector.push(due, outcome, carrier, probe.period).into_iter().map(|edge| (watch, edge)));
             }
         }
@@ -263,18 +272,31 @@ impl Judge {
 
     /// A probe is in the state that the contract's definition gives it, the worst of several; else in its own.
     fn state(&self, at: usize) -> State {
-        let Some(probe) = self.probes.get(&at) else { return State::Unknown };
+        let Some(probe) = self.probe(at) else { return State::Unknown };
         let mut states =
-            probe.watches.iter().filter_map(|&watch| self.watches[watch].detectors.get(&at)).map(Detector::state);
-        let first = states.next().unwrap_or_else(|| probe.own.state());
+            probe.watches.iter().filter_map(|&watch| self.watches[watch].detector(at)).map(Detector::state);
+        let own = || probe.own.as_ref().map_or(State::Unknown, Detector::state);
+        let first = states.next().unwrap_or_else(own);
         states.fold(first, |worst, state| if state == State::Down { state } else { worst })
     }
 }
 
+fn name_of(probes: &[Option<Watched>], at: usize) -> &str {
+    probes.get(at).and_then(Option::as_ref).map_or("", |probe| &probe.name)
+}
+
 impl Watching {
+    fn detector(&self, at: usize) -> Option<&Detector> {
+        self.detectors.iter().find(|(place, _)| *place == at).map(|(_, detector)| detector)
+    }
+
+    fn detector_mut(&mut self, at: usize) -> Option<&mut Detector> {
+        self.detectors.iter_mut().find(|(place, _)| *place == at).map(|(_, detector)| detector)
+    }
+
     /// A service that several probes measure is down while one of them sees it down and none sees it up, as in a verdict.
     fn is_down(&self) -> bool {
-        let sees = |state| self.detectors.values().any(|detector| detector.state() == state);
+        let sees = |state| self.detectors.iter().any(|(_, detector)| detector.state() == state);
         sees(State::Down) && !sees(State::Up)
     }
 }

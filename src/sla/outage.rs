@@ -54,6 +54,19 @@ impl Rule {
     /// What an outcome is by this rule.
     #[must_use]
     pub fn class(&self, outcome: Outcome, carrier: Carrier) -> Class {
+        Reading { late_is: self.late_is, carrier_loss_is: self.carrier_loss_is }.class(outcome, carrier)
+    }
+}
+
+/// What of a rule an outcome is read by.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    late_is: Late,
+    carrier_loss_is: CarrierLoss,
+}
+
+impl Reading {
+    fn class(self, outcome: Outcome, carrier: Carrier) -> Class {
         match outcome {
             Outcome::Answered => Class::Good,
             Outcome::Late if self.late_is == Late::Good => Class::Good,
@@ -174,10 +187,12 @@ impl State {
     }
 }
 
-/// Finds one probe's outages by a rule, outcome by outcome or run by run, in the order in which they were due.
+/// Finds one probe's outages by a rule, outcome by outcome or run by run, in the order in which they were due. It is small,
+/// since a router holds one for each probe and touches all of them every second.
 #[derive(Clone, Debug)]
 pub struct Detector {
-    rule: Rule,
+    rule: Box<Rule>,
+    reading: Reading,
     steps: Steps,
     hysteresis: Hysteresis,
     /// Up to when the last outcome speaks for, and how long it did.
@@ -192,9 +207,19 @@ enum Steps {
     /// Single outcomes.
     Outcomes,
     /// Intervals, and the one that is open.
-    Intervals { length: i64, threshold: Threshold, open: Option<Open> },
+    Intervals(Box<Intervals>),
     /// Nothing: the definition does not look at outcomes.
     None,
+}
+
+/// Intervals that are judged one after the other.
+#[derive(Clone, Debug)]
+struct Intervals {
+    /// In nanoseconds.
+    length: i64,
+    threshold: Threshold,
+    /// The one that is being filled.
+    open: Option<Open>,
 }
 
 /// When an interval is bad.
@@ -267,8 +292,9 @@ impl Detector {
     /// A detector that has seen nothing; the service counts as up until it is shown to be down.
     #[must_use]
     pub fn new(rule: &Rule) -> Self {
-        let intervals =
-            |length: Duration, threshold| Steps::Intervals { length: nanos_of(length).max(1), threshold, open: None };
+        let intervals = |length: Duration, threshold| {
+            Steps::Intervals(Box::new(Intervals { length: nanos_of(length).max(1), threshold, open: None }))
+        };
         let (steps, down_after, up_after) = match &rule.definition {
             Definition::Misses { misses, answers } => (Steps::Outcomes, *misses, *answers),
             Definition::LossRatio { interval, threshold } => {
@@ -280,7 +306,8 @@ impl Detector {
         };
         let (down_after, up_after) = (u64::from(down_after.max(1)), u64::from(up_after.max(1)));
         let hysteresis = Hysteresis { down_after, up_after, down: false, against: None };
-        Self { rule: rule.clone(), steps, hysteresis, told: None, blind: None }
+        let reading = Reading { late_is: rule.late_is, carrier_loss_is: rule.carrier_loss_is };
+        Self { rule: Box::new(rule.clone()), reading, steps, hysteresis, told: None, blind: None }
     }
 
     /// The rule that it goes by.
@@ -305,7 +332,7 @@ impl Detector {
     /// Takes the next outcome; `period` is the time to the next due one. Outcomes come in the order in which they were due;
     /// where some are missing in between, that time is unknown.
     pub fn push(&mut self, due: Wall, outcome: Outcome, carrier: Carrier, period: Duration) -> Vec<Edge> {
-        let class = self.rule.class(outcome, carrier);
+        let class = self.reading.class(outcome, carrier);
         self.push_run(Run { from: due, count: 1, step: nanos_of(period).max(1), class })
     }
 
@@ -337,19 +364,17 @@ impl Detector {
         match &mut self.steps {
             Steps::None => {}
             Steps::Outcomes => edges.extend(self.hysteresis.push(run.from, run.count, run.class == Class::Failed)),
-            Steps::Intervals { length, threshold, open } => {
-                fill(*length, threshold, open, &mut self.hysteresis, run, edges);
-            }
+            Steps::Intervals(intervals) => intervals.fill(&mut self.hysteresis, run, edges),
         }
     }
 
     /// Closes the interval that is open, when nothing more will come.
     pub fn finish(&mut self) -> Vec<Edge> {
         let mut edges = Vec::new();
-        if let Steps::Intervals { threshold, open, .. } = &mut self.steps
-            && let Some(last) = open.take()
+        if let Steps::Intervals(intervals) = &mut self.steps
+            && let Some(last) = intervals.open.take()
         {
-            edges.extend(self.hysteresis.push(Wall::from_nanos(last.from), 1, threshold.is_bad(last)));
+            edges.extend(self.hysteresis.push(Wall::from_nanos(last.from), 1, intervals.threshold.is_bad(last)));
         }
         edges
     }
@@ -380,41 +405,38 @@ impl Threshold {
     }
 }
 
-/// Fills intervals with a run of outcomes; those that the run fills alone are taken together.
-fn fill(
-    length: i64,
-    threshold: &Threshold,
-    open: &mut Option<Open>,
-    hysteresis: &mut Hysteresis,
-    run: Run,
-    edges: &mut Vec<Edge>,
-) {
-    let floor = |at: Wall| at.nanos().div_euclid(length).saturating_mul(length);
-    let mut close = |done: Open, count: u64| {
-        edges.extend(hysteresis.push(Wall::from_nanos(done.from), count, threshold.is_bad(done)));
-    };
-    let first = floor(run.from);
-    if open.is_some_and(|open| open.from < first)
-        && let Some(done) = open.take()
-    {
-        close(done, 1);
+impl Intervals {
+    /// Fills intervals with a run of outcomes; those that the run fills alone are taken together.
+    fn fill(&mut self, hysteresis: &mut Hysteresis, run: Run, edges: &mut Vec<Edge>) {
+        let Self { length, threshold, open } = self;
+        let length = *length;
+        let floor = |at: Wall| at.nanos().div_euclid(length).saturating_mul(length);
+        let mut close = |done: Open, count: u64| {
+            edges.extend(hysteresis.push(Wall::from_nanos(done.from), count, threshold.is_bad(done)));
+        };
+        let first = floor(run.from);
+        if open.is_some_and(|open| open.from < first)
+            && let Some(done) = open.take()
+        {
+            close(done, 1);
+        }
+        // The interval that the run's first outcome lies in, which others may share.
+        let mut current = open.take().unwrap_or_else(|| Open::empty(first, run.class));
+        current.add(run.class, before(run, first.saturating_add(length)));
+        // The interval up to whose beginning the run speaks; those between are filled by the run alone.
+        let last = floor(run.to().shifted(-1));
+        if last <= first {
+            *open = Some(current);
+            return;
+        }
+        close(current, 1);
+        if let Ok(between @ 1..) = u64::try_from((last - first) / length - 1) {
+            close(Open::empty(first + length, run.class), between);
+        }
+        let mut next = Open::empty(last, run.class);
+        next.add(run.class, run.count - before(run, last));
+        *open = Some(next);
     }
-    // The interval that the run's first outcome lies in, which others may share.
-    let mut current = open.take().unwrap_or_else(|| Open::empty(first, run.class));
-    current.add(run.class, before(run, first.saturating_add(length)));
-    // The interval up to whose beginning the run speaks; those between are filled by the run alone.
-    let last = floor(run.to().shifted(-1));
-    if last <= first {
-        *open = Some(current);
-        return;
-    }
-    close(current, 1);
-    if let Ok(between @ 1..) = u64::try_from((last - first) / length - 1) {
-        close(Open::empty(first + length, run.class), between);
-    }
-    let mut next = Open::empty(last, run.class);
-    next.add(run.class, run.count - before(run, last));
-    *open = Some(next);
 }
 
 /// How many of a run's outcomes were due before an instant.
