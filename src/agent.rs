@@ -21,6 +21,7 @@ use crate::agent::outbox::Recorded;
 use crate::agent::prober::{Pace, Prober, World};
 use crate::agent::pulse::Pulse;
 use crate::agent::recorder::Recorder;
+use crate::agent::review::Judged;
 use crate::agent::summariser::{SpanState, Summariser};
 use crate::agent::swap::{Reading, read};
 use crate::agent::terms::Terms;
@@ -62,6 +63,8 @@ const EVERY: Duration = Duration::from_secs(300);
 /// How long the last summary may take to be shipped on a stop; it is shipped at the next start otherwise. And how long the
 /// hooks may then take.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How often a summary says how the services stand.
+const HOUR: Duration = Duration::from_secs(3600);
 /// How often the interfaces that lead to the targets are looked for.
 const WAYS: Duration = Duration::from_secs(30);
 /// Clock steps that are kept for the next summaries.
@@ -163,6 +166,8 @@ struct Session {
     courier: Option<Courier>,
     /// Summaries were asked for up to here.
     summarised: Wall,
+    /// The hour in which a summary last said how the services stand.
+    judged: Option<Wall>,
     steps: Vec<ClockStep>,
     told: Vec<Told>,
     links: Links,
@@ -242,6 +247,7 @@ impl Session {
             writer,
             courier,
             summarised: now.wall,
+            judged: None,
             steps: Vec::new(),
             told: Vec::new(),
             links: Links::default(),
@@ -431,6 +437,7 @@ impl Session {
 
     fn summarise(&mut self, until: Wall) {
         let health = health();
+        let judged = self.hourly(until);
         let state = match health.kept {
             Kept::Synchronised => ClockState::Synchronised,
             Kept::Unsynchronised => ClockState::Unsynchronised,
@@ -441,13 +448,19 @@ impl Session {
             clock: ClockPart { state, max_error_us: health.max_error_us, steps: self.steps.clone() },
             contracts: self.terms.references(),
             link: self.links.cut(),
-            verdicts: Vec::new(),
+            judged,
             own_lag_us: own_lag(std::mem::take(&mut self.late)),
         });
         self.summarised = until;
         if let Some(courier) = &self.courier {
             courier.wake.notify_one();
         }
+    }
+
+    /// The contracts, once an hour: how the services stand is said in the first summary of each.
+    fn hourly(&mut self, until: Wall) -> Vec<Judged> {
+        let hour = until.floor(HOUR);
+        if self.judged.replace(hour) == Some(hour) { Vec::new() } else { self.terms.judged() }
     }
 
     /// Ceases to send, waits for what is in the air, closes the books, signs, and ships what it can.

@@ -26,3 +26,5 @@ mod support;
 mod terms;
 #[path = "contract/vectors.rs"]
 mod vectors;
+#[path = "contract/versions.rs"]
+mod versions;

@@ -30,7 +30,7 @@ use wanproof::measure::histogram::Histogram;
 use wanproof::measure::interval::{Interval, Spread};
 use wanproof::measure::outcome::Outcomes;
 use wanproof::sla::calendar::Period;
-use wanproof::sla::judge::judge;
+use wanproof::sla::judge::{InForce, judge, judge_by};
 use wanproof::sla::observed::{Observed, Seen};
 use wanproof::sla::span::Spans;
 use wanproof::sla::terms::Contract;
@@ -66,6 +66,8 @@ macro_rules! on_both {
 on_both! {
     a_fleet_is_judged_as_its_minutes_are
     in_which_order_summaries_come_changes_no_verdict
+    a_month_in_which_the_version_changes_is_judged_by_both
+    earlier_months_that_nobody_judged_are_judged_where_a_verdict_needs_them
     a_contract_goes_from_draft_to_its_end_and_agents_that_judge_otherwise_are_named
     a_claim_goes_from_the_verdict_to_the_invoice
     the_providers_log_stands_beside_what_was_measured
@@ -390,6 +392,87 @@ fn in_which_order_summaries_come_changes_no_verdict(place: &Place) {
     let case = facts::case(&facts::Kept::default(), "ckt-1", november(), after.as_of, &[]).unwrap();
     let by_minutes = judge(&desk.contract(), "ckt-1", november(), &observed, &case.facts).unwrap();
     assert_eq!(bare(&after.report), bare(&json!(by_minutes)));
+}
+
+/// Brings a second version into force.
+fn supersede(desk: &mut Desk, text: &str, at: &str) {
+    desk.desk(|archive, hand| agreements::import(archive, None, text, hand)).unwrap();
+    for (action, at) in [("propose", "2026-10-01T00:00:00Z"), ("sign", "2026-10-02T00:00:00Z"), ("take_effect", at)] {
+        let step = Step { at: Some(at.parse().unwrap()), ..Step::now() };
+        desk.desk(|archive, hand| agreements::act(archive, ("FLEET", 2), action, &step, hand)).unwrap();
+    }
+}
+
+fn a_month_in_which_the_version_changes_is_judged_by_both(place: &Place) {
+    let (mut desk, line) = (Desk::open(place), line());
+    let changes = "2026-11-30T03:07:30Z";
+    let second = CONTRACT.replace("version = 1", "version = 2\nsupersedes = 1").replace("99.99", "99.95");
+    supersede(&mut desk, &second, changes);
+    // What the agent says is certain of another result, by the first version.
+    let said = json!([{"contract": "FLEET", "version": 1, "service": "ckt-1", "objective": "avail", "period": "2026-11",
+        "result": "met", "actual": "100", "target": "99.99", "coverage": "100"}]);
+    let summaries = desk.agent.summaries(&line, &json!([]), &said);
+    desk.store(&summaries);
+    desk.fold();
+    let judged = desk.judge(november());
+    assert_eq!((judged.faults.as_slice(), judged.version), (&[] as &[String], 2));
+
+    let book = desk.book();
+    let versions: Vec<InForce> = book
+        .all
+        .iter()
+        .map(|agreed| {
+            let (from, to) = agreed.in_force.unwrap();
+            let span = wanproof::sla::span::Span::new(from, to.unwrap_or(Wall::from_nanos(i64::MAX)));
+            InForce { contract: agreed.contract.clone().unwrap(), span }
+        })
+        .collect();
+    let observed = Observed {
+        probes: [("hq".to_owned(), Seen { intervals: line, carrier_down: Spans::default() })].into(),
+        sides: Vec::new(),
+    };
+    let kept = facts::kept(&desk.archive, "FLEET", "ckt-1", Source::Customer).unwrap();
+    let case = facts::case(&kept, "ckt-1", november(), judged.as_of, &[]).unwrap();
+    let by_minutes = judge_by(&versions, "ckt-1", november(), Some(&observed), &case.facts).unwrap();
+    assert_eq!(bare(&judged.report), bare(&json!(by_minutes)));
+    let targets: Vec<(Option<u64>, &str)> = judged.report["objectives"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|each| each["id"] == "avail")
+        .map(|each| (each["version"].as_u64(), each["target"].as_str().unwrap()))
+        .collect();
+    assert_eq!(targets, [(Some(1), "99.99"), (None, "99.95")]);
+    let differs: Vec<(&str, &str)> =
+        judged.differs.iter().map(|each| (each.objective.as_str(), each.we_say.as_str())).collect();
+    assert_eq!(differs, [("avail", "breached")], "the agent's verdict is held against ours by the same version");
+}
+
+fn earlier_months_that_nobody_judged_are_judged_where_a_verdict_needs_them(place: &Place) {
+    let mut desk = Desk::open(place);
+    let capped = CONTRACT
+        .replace("version = 1", "version = 2\nsupersedes = 1")
+        .replace("99.99", "99.9999")
+        .replace("[claim]", "[[cap]]\nper = \"year\"\nlimit = \"500.00\"\n\n[claim]");
+    supersede(&mut desk, &capped, "2026-02-02T00:00:00Z");
+    let summaries = desk.agent.summaries(&line(), &json!([]), &json!([]));
+    desk.store(&summaries);
+    desk.fold();
+    let (book, fleet) = (desk.book(), Fleet::load(&desk.archive).unwrap());
+    let bench = Bench { archive: &desk.archive, book: &book, fleet: &fleet };
+    let judge = |month: &str| bench.judge("FLEET", "ckt-1", month.parse().unwrap(), desk.now).unwrap().unwrap();
+    // No verdict is kept of November; December is judged all the same with what November paid.
+    let (november, december) = (judge("2026-11"), judge("2026-12"));
+    assert_eq!(november.report["credit"], "400.00");
+    let steps: Vec<&str> = december.report["objectives"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|each| each["steps"].as_array().unwrap())
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(december.report["credit"], "100.00", "{steps:#?}");
+    assert!(steps.iter().any(|step| step.contains("less 400.00 INR paid before")), "{steps:#?}");
 }
 
 fn a_contract_goes_from_draft_to_its_end_and_agents_that_judge_otherwise_are_named(place: &Place) {

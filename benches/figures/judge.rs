@@ -158,7 +158,7 @@ fn interval(begin: Wall, minute: u64, service: usize) -> Interval {
 fn judged(services: usize, every: &str) -> Judged {
     let contract = terms(services, every);
     let services = contract.services.iter().map(|service| service.id.clone()).collect();
-    Judged { contract, services }
+    Judged::alone(contract, services)
 }
 
 fn terms(services: usize, every: &str) -> Contract {

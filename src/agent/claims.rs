@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::agent::review::{Judged, ReviewError, month_of, review_all};
+use crate::agent::review::{History, Judged, ReviewError, month_of};
 use crate::base::time::Wall;
 use crate::sla::calendar::Period;
 use crate::sla::deadline::{Deadline, DeadlineKind};
@@ -61,7 +61,9 @@ impl Due {
 pub fn due(store: &Store, judged: &[Judged], now: Wall) -> Result<Vec<Due>, ReviewError> {
     let facts = Facts { as_of: Some(now), ..Facts::default() };
     let mut all = Vec::new();
-    for Judged { contract, services } in judged {
+    for judged in judged {
+        let Judged { contract, services, .. } = judged;
+        let mut history = History::new(store, judged, &facts)?;
         let life = store.life(Some(contract.id()))?;
         // Services that are looked at in the same period are read together.
         let mut wanted: BTreeMap<Reverse<Period>, Vec<String>> = BTreeMap::new();
@@ -71,8 +73,7 @@ pub fn due(store: &Store, judged: &[Judged], now: Wall) -> Result<Vec<Due>, Revi
             }
         }
         for (Reverse(period), services) in wanted {
-            let judged = Judged { contract: contract.clone(), services };
-            for report in review_all(store, &judged, period, &facts)? {
+            for report in history.reports(&services, period, &facts)? {
                 all.push(standing(report, &life, now)?);
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::{error, info};
 
 use crate::agent::keys::Keys;
+use crate::agent::review::{self, Judged, ReviewError};
 use crate::base::time::{Clock as _, SystemClock, Wall};
 use crate::evidence::chain::{ChainId, Head};
 use crate::evidence::key::SecretKey;
@@ -31,8 +32,8 @@ pub struct SpanState {
     pub contracts: Vec<ContractRef>,
     /// The links that the probes leave by.
     pub link: Vec<LinkPart>,
-    /// Verdicts so far.
-    pub verdicts: Vec<VerdictPart>,
+    /// The contracts by which the last of the summaries says how their services stand; none where it says nothing of that.
+    pub judged: Vec<Judged>,
     /// How late the agent itself was since the last time.
     pub own_lag_us: Option<OwnLag>,
 }
@@ -69,6 +70,9 @@ impl Summariser {
             left -= 1;
             let next = if left == 0 { keys.lies_ready() } else { None };
             let mut whole = self.whole(store, span, state)?;
+            if left == 0 && !state.judged.is_empty() {
+                whole.verdicts = Self::verdicts(store, state)?;
+            }
             let (from, to) = (whole.from, whole.to);
             let mut probes: BTreeMap<SeriesId, Vec<&Interval>> = BTreeMap::new();
             for (_, id, interval) in span {
@@ -167,10 +171,22 @@ impl Summariser {
             probes: Vec::new(),
             link: state.link.clone(),
             outages: outages.into_iter().map(|(_, outage)| part(outage)).collect(),
-            verdicts: state.verdicts.clone(),
+            verdicts: Vec::new(),
             own_lag_us: state.own_lag_us,
             next_key: None,
         })
+    }
+
+    /// How the services stand. Where that cannot be told, what was measured is shipped all the same.
+    fn verdicts(store: &Store, state: &SpanState) -> Result<Vec<VerdictPart>, StoreError> {
+        match review::said(store, &state.judged, state.until) {
+            Ok(said) => Ok(said),
+            Err(ReviewError::Store(fault)) => Err(fault),
+            Err(fault) => {
+                error!(%fault, "no verdicts go with this summary");
+                Ok(Vec::new())
+            }
+        }
     }
 
     fn begin_chain(&self, store: &Store) -> Result<Head, StoreError> {
@@ -335,7 +351,7 @@ mod tests {
                 clock: Clock { state: ClockState::Unknown, max_error_us: None, steps: self.steps.clone() },
                 contracts: Vec::new(),
                 link: Vec::new(),
-                verdicts: Vec::new(),
+                judged: Vec::new(),
                 own_lag_us: None,
             };
             self.summariser.summarise(&self.store, &state, &mut self.summariser.keys.clone()).unwrap();

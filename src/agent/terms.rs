@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::agent::review::Judged;
+use crate::agent::review::{Judged, services_of};
 use crate::base::time::Wall;
 use crate::config::agent::AgentConfig;
 use crate::config::contracts::parents_beside;
@@ -47,6 +47,8 @@ pub struct Watch {
 pub struct Terms {
     /// The contracts.
     pub contracts: Vec<Loaded>,
+    /// Earlier versions of them, which judge the time in which they were in force.
+    earlier: Vec<Contract>,
     /// What is watched live.
     pub watches: Vec<Watch>,
     /// What may be a mistake, though it need not be.
@@ -73,8 +75,22 @@ impl Terms {
         let (mut faults, mut notes) = (Vec::new(), Vec::new());
         let own = read(&config.contracts, &mut faults);
         let contracts = with_received(own, kept, now, &mut notes);
-        let bound = bind(config, contracts, notes, &mut faults);
+        let earlier = earlier(kept, &contracts);
+        let mut bound = bind(config, contracts, notes, &mut faults);
+        bound.earlier = earlier.into_iter().map(|contract| bound.with_probes(config, contract)).collect();
         if faults.is_empty() { Ok(bound) } else { Err(Faults(faults)) }
+    }
+
+    /// A contract, with the probes that name its services themselves.
+    fn with_probes(&self, config: &AgentConfig, mut contract: Contract) -> Contract {
+        for (probe, service) in config.probes.iter().zip(&self.services) {
+            for own in contract.services.iter_mut().filter(|own| service.as_ref() == Some(&own.id)) {
+                if !own.probes.contains(&probe.name) {
+                    own.probes.push(probe.name.clone());
+                }
+            }
+        }
+        contract
     }
 
     /// The service that a probe measures, by its place in the configuration.
@@ -90,15 +106,27 @@ impl Terms {
         probes.iter().zip(&self.services).map(named).collect()
     }
 
-    /// The contracts, each with those of its services that are measured here.
+    /// The contracts, each with its earlier versions and with those of its services that are measured here.
     #[must_use]
     pub fn judged(&self) -> Vec<Judged> {
         let here = |id: &String| self.services.iter().flatten().any(|service| service == id);
-        let judged = |loaded: &Loaded| Judged {
-            contract: loaded.contract.clone(),
-            services: loaded.contract.services.iter().map(|service| service.id.clone()).filter(here).collect(),
-        };
-        self.contracts.iter().map(judged).collect()
+        let mut newest: BTreeMap<&str, &Contract> = BTreeMap::new();
+        for Loaded { contract, .. } in &self.contracts {
+            let other = newest.entry(contract.id()).or_insert(contract);
+            if contract.agreement.version > other.agreement.version {
+                *other = contract;
+            }
+        }
+        let own = self.contracts.iter().map(|loaded| &loaded.contract);
+        let all: Vec<&Contract> = self.earlier.iter().chain(own).collect();
+        let judged = newest.into_values().map(|contract| {
+            let same = |other: &&&Contract| other.id() == contract.id();
+            let mut versions: Vec<Contract> = all.iter().filter(same).map(|other| (*other).clone()).collect();
+            versions.sort_by_key(|version| version.agreement.version);
+            let services = services_of(&versions, here);
+            Judged::among(contract.clone(), versions, services)
+        });
+        judged.collect()
     }
 
     /// The contracts as summaries name them.
@@ -165,6 +193,20 @@ fn read(paths: &[PathBuf], faults: &mut Vec<String>) -> Vec<Loaded> {
         all.push(next);
     }
     all
+}
+
+/// Versions of the contracts that were judged by before, as they are kept.
+fn earlier(kept: &[ContractFile], contracts: &[Loaded]) -> Vec<Contract> {
+    let named = |file: &ContractFile| format!("{} version {}", file.id, file.version);
+    let texts = kept.iter().chain(contracts.iter().map(|loaded| &loaded.file));
+    let all: Vec<Written> = texts.filter_map(|file| Written::read(&file.toml, &named(file)).ok()).collect();
+    let replaced = |file: &&ContractFile| {
+        let same = contracts.iter().filter(|loaded| loaded.file.id == file.id).map(|loaded| loaded.file.version);
+        let own: Vec<u32> = same.collect();
+        own.iter().max().is_some_and(|newest| file.version < *newest) && !own.contains(&file.version)
+    };
+    let read = |file: &ContractFile| contract::resolve(&Written::read(&file.toml, &named(file)).ok()?, &all).ok();
+    kept.iter().filter(replaced).filter_map(read).collect()
 }
 
 /// The configured contracts and those from the collector.
@@ -273,7 +315,7 @@ fn bind(config: &AgentConfig, mut contracts: Vec<Loaded>, mut notes: Vec<String>
         }
     }
     let watches = watches(config, &contracts, &services);
-    Terms { contracts, watches, notes, services }
+    Terms { contracts, earlier: Vec::new(), watches, notes, services }
 }
 
 /// What a contract says of the probes of its site.

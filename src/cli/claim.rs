@@ -50,11 +50,14 @@ impl Claimed {
     /// When it cannot be made or written.
     pub fn write(&self, mut material: Material, contracts: &[(String, u64, String)]) -> Result<Exit, Failure> {
         let own = contracts.iter().filter(|(id, ..)| *id == self.contract).map(|(_, version, _)| *version);
-        let version = self.contract_version.or_else(|| own.max()).ok_or_else(|| {
+        let texts: Vec<String> = contracts.iter().map(|(_, _, toml)| toml.clone()).collect();
+        let judging =
+            self.period.parse().ok().and_then(|period| bundle::judging_version(&self.contract, period, &texts));
+        let version = self.contract_version.or(judging).or_else(|| own.max()).ok_or_else(|| {
             let ids: Vec<&str> = contracts.iter().map(|(id, ..)| id.as_str()).collect();
             Failure::Usage(format!("the contract {} is not here; there are: {}", self.contract, ids.join(", ")))
         })?;
-        material.contracts = contracts.iter().map(|(_, _, toml)| toml.clone()).collect();
+        material.contracts = texts;
         material.facts = match &self.facts {
             Some(path) => fs::read_to_string(path)
                 .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))?,

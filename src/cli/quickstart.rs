@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use crate::agent::live::Snapshot;
-use crate::agent::review::{Judged, month_of, review};
+use crate::agent::review::{month_of, review};
 use crate::agent::terms::Terms;
 use crate::agent::{self, Order};
 use crate::base::time::{Clock, SystemClock, Wall, format_duration, parse_duration};
@@ -220,9 +220,9 @@ fn conclude(dir: &Path) -> Result<Exit, Failure> {
     print::line("\nVerdicts (wanproof report)\n")?;
     let terms = Terms::load(&config).map_err(|faults| Failure::Usage(faults.to_string()))?;
     let facts = Facts { as_of: Some(now), ..Facts::default() };
-    for Judged { contract, services } in terms.judged() {
-        for service in services {
-            let report = review(&store, &contract, &service, month_of(&contract, now), &facts)
+    for judged in terms.judged() {
+        for service in &judged.services {
+            let report = review(&store, &judged, service, month_of(&judged.contract, now), &facts)
                 .map_err(|error| Failure::Could(error.to_string()))?;
             print::line(verdict::text(&report))?;
         }

@@ -73,11 +73,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     };
     let given = given(args, now)?;
     let mut reports = Vec::new();
-    for Judged { contract, services } in &judged {
+    for Judged { contract, versions, services } in &judged {
         let only = |service: &&String| given.service.as_ref().is_none_or(|only| only == *service);
         let services: Vec<String> = services.iter().filter(only).cloned().collect();
         let period = period.or(given.period).unwrap_or_else(|| review::month_of(contract, now));
-        let judged = Judged { contract: contract.clone(), services };
+        let judged = Judged { contract: contract.clone(), versions: versions.clone(), services };
         reports.extend(review::review_all(&store, &judged, period, &given.facts).map_err(|error| failure(&error))?);
     }
     match if args.json { Format::Json } else { args.format } {

@@ -16,7 +16,7 @@ use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::agreements::Book;
 use crate::collector::desk::{claims, key};
 use crate::collector::missing::{Finding, Look};
-use crate::collector::verdicts::{Bench, Fleet, Judgement, SETTLED, id_of};
+use crate::collector::verdicts::{Bench, Fleet, Judgement, SETTLED, id_of, outcome};
 use crate::collector::{Collector, Fault, alerts, fleet, missing, statement};
 use crate::config::collector::CollectorConfig;
 use crate::evidence::base64url;
@@ -29,6 +29,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const CHAINS: u32 = 256;
 /// So many services are judged in a round.
 const CASES: u32 = 256;
+/// So many months after one whose verdict changed are judged again.
+const LATER: usize = 12;
 /// A replica that goes round is believed to for so long without a sign.
 const LEASE: Duration = Duration::from_secs(60);
 /// While others wait for a processor, so much longer than it works it leaves it to them.
@@ -360,7 +362,11 @@ pub fn period_log(archive: &Archive, id: &str) -> Result<Log<ObjectivePeriod>, A
 }
 
 fn write_judged(archive: &Archive, book: &Book, id: &str, judged: &Judgement, now: Wall) -> Result<(), ArchiveError> {
+    let before = archive.record::<Outcome>(Kind::Verdict, id)?.map(|kept| outcome(&kept.report));
     archive.put_record(Kind::Verdict, id, judged, now)?;
+    if before.is_some_and(|before| before != outcome(&judged.report)) {
+        mark_later(archive, judged, now)?;
+    }
     archive.put_record(Kind::Histograms, id, &judged.histograms, now)?;
     if period_log(archive, id)?.state() == PeriodState::Open {
         let entry = Entry {
@@ -377,6 +383,25 @@ fn write_judged(archive: &Archive, book: &Book, id: &str, judged: &Judgement, no
         Some(contract) => claims::follow(archive, contract, judged, now),
         None => Ok(()),
     }
+}
+
+/// A verdict, as far as later periods may need it.
+#[derive(Deserialize)]
+struct Outcome {
+    report: serde_json::Value,
+}
+
+/// What a month's verdict says may change those of the months after it: caps, rising credits and rights look back.
+fn mark_later(archive: &Archive, judged: &Judgement, now: Wall) -> Result<(), ArchiveError> {
+    let Ok(mut month) = judged.period.parse::<Period>() else { return Ok(()) };
+    for _ in 0..LATER {
+        month = month.every(1).holding(month.last().plus(1));
+        let id = id_of(month, &judged.contract, &judged.service);
+        if archive.record::<Ended>(Kind::Verdict, &id)?.is_some() {
+            mark(archive, &judged.contract, &judged.service, &month.to_string(), now)?;
+        }
+    }
+    Ok(())
 }
 
 impl Collector {

@@ -16,13 +16,16 @@ use crate::collector::desk::key;
 use crate::collector::statement::{OutageSaid, Statement, VerdictSaid};
 use crate::evidence::key::Kid;
 use crate::measure::histogram::{Histogram, Packed};
-use crate::sla::calendar::{Every, Period, Stretch};
-use crate::sla::judge::{evaluate, judge, survey};
+use crate::sla::calendar::{Day, Period, Stretch, Zone};
+use crate::sla::facts::Facts;
+use crate::sla::fault::Fault;
+use crate::sla::judge::{InForce, Survey, judge_by, judging, survey};
 use crate::sla::letter;
 use crate::sla::observed::{Observed, Seen};
+use crate::sla::reach;
 use crate::sla::report::Report;
 use crate::sla::span::{Span, Spans};
-use crate::sla::terms::{Contract, Form, Service, Side};
+use crate::sla::terms::{Contract, Service, Side};
 
 pub mod groups;
 mod sources;
@@ -34,8 +37,8 @@ pub use sources::day_of;
 const LEAD: std::time::Duration = std::time::Duration::from_secs(86_400);
 /// So long after a period's end its last summaries are waited for; then it is judged as ended.
 pub const SETTLED: std::time::Duration = std::time::Duration::from_secs(900);
-/// So many earlier periods are looked at: by a year's caps, and by rights that accrue over several.
-const EARLIER: usize = 12;
+/// No earlier period is looked at that ended more days before.
+const LOOK_BACK: i64 = 800;
 
 /// An outage, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -211,20 +214,33 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Judges a service in a month, at an instant. Absent where no version of the contract was in force in it.
+    /// Judges a service in a period, at an instant, by the versions of the contract that are in force in it. Absent where none is.
     ///
     /// # Errors
     /// When the database fails.
     pub fn judge(&self, id: &str, service: &str, month: Period, now: Wall) -> Result<Option<Judgement>, ArchiveError> {
-        let Some(contract) = self.contract(id, service, month) else { return Ok(None) };
+        let mut known = Known::new();
+        self.judge_knowing(id, service, month, now, &mut known)
+    }
+
+    fn judge_knowing(
+        &self,
+        id: &str,
+        service: &str,
+        month: Period,
+        now: Wall,
+        known: &mut Known,
+    ) -> Result<Option<Judgement>, ArchiveError> {
+        let versions = self.versions(id, service, month);
+        let Some(contract) = versions.last().map(|version| &version.contract) else { return Ok(None) };
         let Some(terms) = contract.service(service) else { return Ok(None) };
         let stretch = Stretch::holding(month.every(1), month.last(), &contract.agreement.timezone);
-        let span = needed(&contract, month);
-        let mut sources = Sources::read(self, &contract, service, span)?;
+        let span = needed(&versions, month);
+        let mut sources = Sources::read(self, &versions, service, span)?;
         let heard = sources.heard.unwrap_or(stretch.span.from).min(now);
         let ended = now >= stretch.span.to + SETTLED || heard >= stretch.span.to;
         let as_of = if ended { now.max(stretch.span.to) } else { heard.max(stretch.span.from) };
-        let previous = self.previous(&contract, service, month)?;
+        let previous = self.previous(&versions, service, month, now, known)?;
         let own = facts::kept(self.archive, id, service, Source::Customer)?;
         let mut judgement = Judgement {
             contract: id.to_owned(),
@@ -252,7 +268,7 @@ impl Bench<'_> {
             Err(faults) => return Ok(Some(Judgement { faults, ..judgement })),
         };
         let mut observed = sources.observed(self.sides(&sources.agents(), service, span)?);
-        let surveyed = match survey(&contract, service, month, &observed, &case.facts) {
+        let surveyed = match surveyed(&versions, service, month, &observed, &case.facts) {
             Ok(surveyed) => surveyed,
             Err(faults) => {
                 judgement.faults = faults.iter().map(ToString::to_string).collect();
@@ -262,7 +278,7 @@ impl Bench<'_> {
         if sources.refine(self.archive, &surveyed.seams)? {
             observed = Observed { sides: observed.sides, ..sources.observed(Vec::new()) };
         }
-        let report = match judge(&contract, service, month, &observed, &case.facts) {
+        let report = match judge_by(&versions, service, month, Some(&observed), &case.facts) {
             Ok(report) => report,
             Err(faults) => {
                 judgement.faults = faults.iter().map(ToString::to_string).collect();
@@ -276,28 +292,34 @@ impl Bench<'_> {
             .collect();
         judgement.differs = self.differs(&judgement.agents, &report);
         judgement.histograms = histograms(&observed, stretch.span);
-        judgement.by_provider = self.by_provider(&contract, service, month, as_of, &previous)?;
-        judgement.letter = letter::claim(&contract, &report, &case.facts).ok().map(|draft| {
+        judgement.by_provider = self.by_provider(&versions, service, month, as_of, &previous)?;
+        judgement.letter = letter::claim(contract, &report, &case.facts).ok().map(|draft| {
             format!("To: {}\nFrom: {}\nSubject: {}\n\n{}", draft.to, draft.from, draft.subject, draft.text)
         });
         judgement.report = json!(report);
         Ok(Some(judgement))
     }
 
-    /// The version that judges a month, with the probes that name its services themselves.
-    fn contract(&self, id: &str, service: &str, month: Period) -> Option<Contract> {
-        let versions = self.book.all.iter().filter(|agreed| agreed.kept.id == id);
-        // The one in force at the month's beginning, or the first that came into force in it.
-        let chosen = versions
-            .filter_map(|agreed| {
-                let (contract, (from, to)) = (agreed.contract.as_ref().ok()?, agreed.in_force?);
-                let span = Stretch::holding(month.every(1), month.last(), &contract.agreement.timezone).span;
-                let touches = from < span.to && to.is_none_or(|to| to > span.from);
-                (touches && contract.service(service).is_some()).then_some((from, contract))
-            })
-            .min_by_key(|(from, contract)| (*from, contract.agreement.version))?;
-        let mut contract = chosen.1.clone();
-        for own in &mut contract.services {
+    /// The versions that judge a period, the first in force first, with the probes that name their services themselves.
+    fn versions(&self, id: &str, service: &str, month: Period) -> Vec<InForce> {
+        let own = self.book.all.iter().filter(|agreed| agreed.kept.id == id);
+        let of_service = own.filter_map(|agreed| {
+            let (contract, (from, to)) = (agreed.contract.as_ref().ok()?, agreed.in_force?);
+            contract.service(service)?;
+            let span = Span::new(from, to.unwrap_or(Wall::from_nanos(i64::MAX)));
+            Some(InForce { contract: contract.clone(), span })
+        });
+        let mut all: Vec<InForce> = of_service.collect();
+        all.sort_by_key(|version| (version.span.from, version.contract.agreement.version));
+        let touching = |version: &InForce| {
+            let zone = &version.contract.agreement.timezone;
+            !Stretch::holding(month.every(1), month.last(), zone).span.and(version.span).is_empty()
+        };
+        if !all.iter().any(touching) {
+            return Vec::new();
+        }
+        let mut judging: Vec<InForce> = judging(&all, month).cloned().collect();
+        for own in judging.iter_mut().flat_map(|version| &mut version.contract.services) {
             let names: Vec<String> = self.fleet.probes_of(own).map(|(_, name)| name.to_owned()).collect();
             for name in names {
                 if !own.probes.contains(&name) {
@@ -305,7 +327,7 @@ impl Bench<'_> {
                 }
             }
         }
-        Some(contract)
+        judging
     }
 
     /// What the agents said of whose side their outages of a service lie on.
@@ -327,49 +349,62 @@ impl Bench<'_> {
         Ok(sides)
     }
 
-    /// Earlier months of a service, as facts of a later one, where its terms look at any.
-    fn previous(&self, contract: &Contract, service: &str, month: Period) -> Result<Vec<Value>, ArchiveError> {
-        let escalates = |form: &Form| matches!(form, Form::Escalation(_));
-        let looks = !contract.terminations.is_empty()
-            || !contract.caps.is_empty()
-            || contract.objectives.iter().filter_map(|each| each.remedy.as_ref()).any(|remedy| escalates(&remedy.form));
-        let mut all = Vec::new();
-        let mut earlier = month;
-        for _ in 0..if looks { EARLIER } else { 0 } {
-            earlier = earlier.before(1);
-            let id = id_of(earlier, contract.id(), service);
-            let Some(kept) = self.archive.record::<Judgement>(Kind::Verdict, &id)? else { continue };
-            let objectives = kept.report["objectives"].as_array().cloned().unwrap_or_default();
-            let breached: Vec<Value> = objectives
-                .into_iter()
-                .filter(|each| each["result"] == "breached")
-                .map(|each| each["id"].clone())
-                .filter(|id| id.as_str().is_some_and(|id| contract.objective(id).is_some()))
-                .collect();
-            let events: Vec<Value> =
-                kept.outages.iter().map(|each| json!({"from": each.from, "to": each.to, "side": each.side})).collect();
-            let credit = kept.report["credit"].as_str().unwrap_or("0");
-            all.push(json!({"period": kept.period, "breached": breached, "credit": credit, "events": events}));
+    /// Earlier periods of a service as facts of a later one, as far as its terms look at any: as they were judged, or judged here
+    /// from what is stored where that was not done.
+    fn previous(
+        &self,
+        versions: &[InForce],
+        service: &str,
+        month: Period,
+        now: Wall,
+        known: &mut Known,
+    ) -> Result<Vec<Value>, ArchiveError> {
+        let mut wanted: BTreeSet<(Day, Period)> = BTreeSet::new();
+        for version in versions {
+            let earlier = reach::earlier(&version.contract, service, month);
+            wanted.extend(earlier.into_iter().map(|period| (period.last(), period)));
         }
-        all.reverse();
+        let Some(contract) = versions.last().map(|version| &version.contract).filter(|_| !wanted.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let (Some(begun), Some(utc)) = (sources::begun(self, versions, service)?, Zone::get("UTC")) else {
+            return Ok(Vec::new());
+        };
+        let begun = utc.day(Wall::from_secs(begun.saturating_mul(86_400))).plus(-1).max(month.last().plus(-LOOK_BACK));
+        let mut all = Vec::new();
+        for (_, earlier) in wanted.into_iter().filter(|(last, _)| *last >= begun) {
+            if !known.contains_key(&earlier) {
+                let kept = self.archive.record::<Judgement>(Kind::Verdict, &id_of(earlier, contract.id(), service))?;
+                let judged = match kept {
+                    Some(kept) => Some(kept),
+                    None => self.judge_knowing(contract.id(), service, earlier, now, known)?,
+                };
+                known.insert(earlier, judged.map(|judged| Earlier::of(&judged)));
+            }
+            if let Some(Some(judged)) = known.get(&earlier) {
+                all.push(judged.fact(versions, earlier, month));
+            }
+        }
         Ok(all)
     }
 
     /// The verdict by the provider's own log.
     fn by_provider(
         &self,
-        contract: &Contract,
+        versions: &[InForce],
         service: &str,
         month: Period,
         as_of: Wall,
         previous: &[Value],
     ) -> Result<Option<Value>, ArchiveError> {
+        let Some(contract) = versions.last().map(|version| &version.contract) else { return Ok(None) };
         let theirs = facts::kept(self.archive, contract.id(), service, Source::Provider)?;
         if theirs.imported.is_none() {
             return Ok(None);
         }
         let said = match facts::case(&theirs, service, month, as_of, previous) {
-            Ok(case) => evaluate(contract, &case).map_err(|faults| faults.iter().map(ToString::to_string).collect()),
+            Ok(case) => judge_by(versions, service, month, None, &case.facts)
+                .map_err(|faults| faults.iter().map(ToString::to_string).collect()),
             Err(faults) => Err(faults),
         };
         Ok(Some(said.map_or_else(|faults: Vec<String>| json!({"faults": faults}), |report| json!(report))))
@@ -383,12 +418,10 @@ impl Bench<'_> {
         });
         said.filter_map(|(agent, said)| {
             let VerdictSaid { contract, version, service, objective, period, result } = said;
-            let own = ours.objectives.iter().find(|each| each.id == *objective)?;
+            let by = |own: &crate::sla::report::Verdict| u64::from(own.version.unwrap_or(ours.version)) == *version;
+            let own = ours.objectives.iter().find(|each| each.id == *objective && by(each))?;
             let asked = own.period.unwrap_or(ours.period).to_string();
-            let same = *contract == ours.contract
-                && *version == u64::from(ours.version)
-                && *service == ours.service
-                && *period == asked;
+            let same = *contract == ours.contract && *service == ours.service && *period == asked;
             let we_say = own.result.to_string();
             (same && contradicts(result, &we_say)).then(|| Differs {
                 agent,
@@ -407,13 +440,82 @@ fn contradicts(agent_says: &str, we_say: &str) -> bool {
     agent_says != we_say && agent_says != "not_determined"
 }
 
-/// All the time that judging a month may look at.
-fn needed(contract: &Contract, month: Period) -> Span {
-    let zone = &contract.agreement.timezone;
-    let whole = Stretch::holding(Every::Month, month.last(), zone).span;
-    let own = contract.objectives.iter().map(|each| Stretch::holding(each.aggregate.every, month.last(), zone).span);
-    let (from, to) = own.fold((whole.from, whole.to), |(from, to), span| (from.min(span.from), to.max(span.to)));
-    Span::new(from - LEAD, to)
+/// All the time that judging a period may look at.
+fn needed(versions: &[InForce], month: Period) -> Span {
+    let of = |contract: &Contract| {
+        let zone = &contract.agreement.timezone;
+        let whole = Stretch::holding(month.every(1), month.last(), zone).span;
+        let own =
+            contract.objectives.iter().map(|each| Stretch::holding(each.aggregate.every, month.last(), zone).span);
+        let (from, to) = own.fold((whole.from, whole.to), |(from, to), span| (from.min(span.from), to.max(span.to)));
+        // Rights look at outages further back.
+        let back = reach::needed(contract, month, []).from;
+        Span::new((from - LEAD).min(back), to)
+    };
+    let all = versions.iter().map(|version| of(&version.contract));
+    let all = all.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)));
+    all.unwrap_or_else(|| Span::new(Wall::default(), Wall::default()))
+}
+
+/// What was measured, before it is judged: by the last of the versions, and the seams of all of them.
+fn surveyed(
+    versions: &[InForce],
+    service: &str,
+    month: Period,
+    observed: &Observed,
+    facts: &Facts,
+) -> Result<Survey, Vec<Fault>> {
+    let mut whole: Option<Survey> = None;
+    let mut faults = Vec::new();
+    for version in versions {
+        match survey(&version.contract, service, month, observed, facts) {
+            Ok(mut surveyed) => {
+                surveyed.seams.extend(whole.map(|earlier| earlier.seams).unwrap_or_default());
+                surveyed.seams.extend([version.span.from, version.span.to]);
+                whole = Some(surveyed);
+            }
+            // Facts may name what only another version has; judging finds out whether none has it.
+            Err(found) => faults.extend(found),
+        }
+    }
+    whole.ok_or(faults)
+}
+
+/// Earlier periods of a service that were looked at already.
+type Known = BTreeMap<Period, Option<Earlier>>;
+
+/// What a later period's verdict may need to know of an earlier one.
+#[derive(Clone, Debug)]
+struct Earlier {
+    breached: Vec<String>,
+    credit: String,
+    outages: Vec<OutageView>,
+}
+
+impl Earlier {
+    fn of(judged: &Judgement) -> Self {
+        let (breached, credit) = outcome(&judged.report);
+        Self { breached, credit, outages: judged.outages.clone() }
+    }
+
+    fn fact(&self, versions: &[InForce], own: Period, asked: Period) -> Value {
+        let has = |id: &&String| versions.iter().any(|version| version.contract.objective(id).is_some());
+        let breached: Vec<&String> = self.breached.iter().filter(has).collect();
+        // What was paid for a period of another length is paid in those of this length already, and their outages are told there.
+        let alike = std::mem::discriminant(&own.every(1)) == std::mem::discriminant(&asked.every(1));
+        let events: Vec<Value> = self.outages.iter().filter(|_| alike).map(|each| json!(each)).collect();
+        let credit = if alike { self.credit.as_str() } else { "0" };
+        json!({"period": own.to_string(), "breached": breached, "credit": credit, "events": events})
+    }
+}
+
+/// What of its own period a verdict says that later ones may need: the objectives that were breached, and what is paid.
+pub fn outcome(report: &Value) -> (Vec<String>, String) {
+    let objectives = report["objectives"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let own = objectives.iter().filter(|each| each["period"].is_null() && each["provisional"] != json!(true));
+    let breached = own.filter(|each| each["result"] == "breached").filter_map(|each| each["id"].as_str());
+    let breached: BTreeSet<String> = breached.map(str::to_owned).collect();
+    (breached.into_iter().collect(), report["credit"].as_str().unwrap_or("0").to_owned())
 }
 
 /// The RTTs of each probe within a span, merged.

@@ -11,10 +11,11 @@ use crate::evidence::receipt;
 use crate::evidence::summary::{OutagePart, Side as SummarySide, Summary};
 use crate::evidence::verify::{Verdict, Verifier};
 use crate::measure::interval::Interval;
+use crate::sla::calendar::Period;
 use crate::sla::contract::{self, Written};
 use crate::sla::facts::{self, Case};
 use crate::sla::fault::Fault;
-use crate::sla::judge::judge;
+use crate::sla::judge::{InForce, judge_by, judging};
 use crate::sla::observed::Observed;
 use crate::sla::reach::needed;
 use crate::sla::report::Report;
@@ -98,13 +99,23 @@ pub fn last(material: &Material) -> Option<Wall> {
     verified(material, None).1.iter().map(|(_, summary)| summary.to).max()
 }
 
+/// The version of a contract that judges a period, or the last part of it, among some files.
+#[must_use]
+pub fn judging_version(id: &str, period: Period, texts: &[String]) -> Option<u64> {
+    let read = |text: &String| Written::read(text, id).ok();
+    let all: Vec<Written> = texts.iter().filter_map(read).collect();
+    let own = all.iter().filter(|written| written.id() == Some(id));
+    let versions = InForce::by_their_terms(own.filter_map(|written| contract::resolve(written, &all).ok()).collect());
+    judging(&versions, period).last().map(|version| u64::from(version.contract.agreement.version))
+}
+
 /// Makes a bundle.
 ///
 /// # Errors
 /// When the contract or the facts have faults, or the summaries and receipts do not verify by the keys given.
 pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> {
-    let Resolved { contract, files } = resolve(which, &material.contracts)?;
     let case = facts::parse(&material.facts, "facts.json").map_err(BundleFault::Faults)?;
+    let Resolved { contract, versions, files } = resolve(which, case.period, &material.contracts)?;
     let mut members: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for (written, text) in files {
         members.insert(contract_name(&written), text.as_bytes().to_vec());
@@ -113,7 +124,7 @@ pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> 
     for key in &material.keys {
         members.insert(format!("keys/{}.jwk", key.kid()), key_text(key));
     }
-    let (verdict, summaries) = verified(material, Some(begin(&contract, &case)));
+    let (verdict, summaries) = verified(material, Some(begin(&versions, &case)));
     if !verdict.ok {
         let first = verdict.findings.first().map_or_else(
             || "there is not one summary".to_owned(),
@@ -121,7 +132,7 @@ pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> 
         );
         return Err(BundleFault::Unproven(first));
     }
-    let span = reach(&contract, &case, summaries.iter().map(|(_, summary)| summary));
+    let span = reach(&versions, &case, summaries.iter().map(|(_, summary)| summary));
     let mut chosen = Vec::new();
     let mut receipts: BTreeMap<Digest, String> = BTreeMap::new();
     for (jws, summary) in summaries {
@@ -139,7 +150,7 @@ pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> 
             members.insert(place.clone(), receipt.as_bytes().to_vec());
         }
     }
-    let report = judged(&contract, &case, &chosen).map_err(BundleFault::Faults)?;
+    let report = judged(&versions, &case, &chosen).map_err(BundleFault::Faults)?;
     members.insert("verdict.json".to_owned(), verdict_text(&report));
     members.insert("report.html".to_owned(), page::page(&contract, &case, &report, &chosen).into_bytes());
     let claim = claim(&report, &members);
@@ -222,59 +233,103 @@ fn verified(material: &Material, since: Option<Wall>) -> (Verdict, Vec<(String, 
     (verdict, all)
 }
 
-/// A contract with its parents, and the files that it rests on.
+/// What is judged by, and the files that it rests on.
 struct Resolved<'a> {
+    /// The version asked for.
     contract: Contract,
+    /// All versions that judge the period, up to that one.
+    versions: Vec<InForce>,
     files: Vec<(Written, &'a String)>,
 }
 
-/// The contract that is judged by, among some files.
-fn resolve<'a>(which: &Which, texts: &'a [String]) -> Result<Resolved<'a>, BundleFault> {
+/// The contract that is judged by, among some files, with the earlier versions that were in force in some of the period.
+fn resolve<'a>(which: &Which, period: Period, texts: &'a [String]) -> Result<Resolved<'a>, BundleFault> {
     let mut all = Vec::new();
     for (at, text) in texts.iter().enumerate() {
         let written = Written::read(text, &format!("contract {at}")).map_err(BundleFault::Faults)?;
         all.push((written, text));
     }
-    let is_it = |written: &Written| {
-        written.id() == Some(which.id.as_str())
-            && written.version().and_then(|version| u64::try_from(version).ok()) == Some(which.version)
-    };
-    let Some(at) = all.iter().position(|(written, _)| is_it(written)) else {
+    let version = |at: &usize| all[*at].0.version().and_then(|version| u64::try_from(version).ok());
+    let of_it = (0..all.len()).filter(|&at| all[at].0.id() == Some(which.id.as_str()));
+    let mut own: Vec<usize> = of_it.filter(|at| version(at).is_some_and(|version| version <= which.version)).collect();
+    own.sort_by_key(version);
+    own.dedup_by_key(|at| version(at));
+    if own.last().and_then(version) != Some(which.version) {
         return Err(BundleFault::NoContract { id: which.id.clone(), version: which.version });
-    };
-    let own = all.swap_remove(at);
-    // Upwards; of several versions of a parent the highest, as the contract's format says.
-    let mut line = vec![own];
-    while let Some(parent) = line.last().and_then(|(written, _)| written.parent().map(str::to_owned)) {
-        let here = (0..all.len()).filter(|&at| all[at].0.id() == Some(parent.as_str()));
-        let Some(at) = here.max_by_key(|&at| all[at].0.version()) else { break };
-        line.push(all.swap_remove(at));
     }
-    let own = line.remove(0);
-    let parents: Vec<Written> = line.iter().map(|(written, _)| written.clone()).collect();
-    let contract = contract::resolve(&own.0, &parents).map_err(BundleFault::Faults)?;
-    line.insert(0, own);
-    Ok(Resolved { contract, files: line })
+    let mut contracts = Vec::new();
+    for &at in &own {
+        let line = line(&all, at);
+        let parents: Vec<Written> = line[1..].iter().map(|&at| all[at].0.clone()).collect();
+        match contract::resolve(&all[at].0, &parents) {
+            Ok(contract) => contracts.push((contract, line)),
+            Err(faults) if version(&at) == Some(which.version) => return Err(BundleFault::Faults(faults)),
+            // What cannot be read by itself judges nothing.
+            Err(_) => {}
+        }
+    }
+    let versions = InForce::by_their_terms(contracts.iter().map(|(contract, _)| contract.clone()).collect());
+    let mut chosen: Vec<InForce> = judging(&versions, period).cloned().collect();
+    let asked = |contract: &Contract| u64::from(contract.agreement.version) == which.version;
+    let (contract, _) = contracts.iter().find(|(contract, _)| asked(contract)).cloned().expect("it was resolved");
+    // Whoever asks for a version that was not in force then wants it judged by that all the same.
+    if !chosen.iter().any(|version| asked(&version.contract)) {
+        chosen = vec![InForce::alone(contract.clone())];
+    }
+    let judges = |contract: &Contract| {
+        chosen.iter().any(|version| version.contract.agreement.version == contract.agreement.version)
+    };
+    let mut places: Vec<usize> = Vec::new();
+    for at in contracts.iter().filter(|(contract, _)| judges(contract)).flat_map(|(_, line)| line) {
+        if !places.contains(at) {
+            places.push(*at);
+        }
+    }
+    let mut files: Vec<Option<(Written, &String)>> = all.into_iter().map(Some).collect();
+    let files = places.into_iter().filter_map(|at| files[at].take()).collect();
+    Ok(Resolved { contract, versions: chosen, files })
+}
+
+/// A contract and those that it inherits from, upwards; of several versions of a parent the highest, as the contract's format
+/// says.
+fn line(all: &[(Written, &String)], own: usize) -> Vec<usize> {
+    let mut line = vec![own];
+    while let Some(parent) = all[line[line.len() - 1]].0.parent() {
+        let here = (0..all.len()).filter(|at| !line.contains(at) && all[*at].0.id() == Some(parent));
+        let Some(at) = here.max_by_key(|&at| all[at].0.version()) else { break };
+        line.push(at);
+    }
+    line
 }
 
 /// Where the time that judging a case looks at begins, whatever the summaries tell of outages.
-fn begin(contract: &Contract, case: &Case) -> Wall {
-    needed(contract, case.period, []).from
+fn begin(versions: &[InForce], case: &Case) -> Wall {
+    looked_at(versions, case, &[]).from
 }
 
 /// All the time that judging a case looks at, by what the summaries tell of outages.
-fn reach<'a>(contract: &Contract, case: &Case, summaries: impl Iterator<Item = &'a Summary> + Clone) -> Span {
+fn reach<'a>(versions: &[InForce], case: &Case, summaries: impl Iterator<Item = &'a Summary> + Clone) -> Span {
     let end = summaries.clone().map(|summary| summary.to).max().unwrap_or_default();
     let all = summaries.flat_map(|summary| &summary.outages);
     let own = all.filter(|outage| outage.service.as_deref() == Some(case.service.as_str()));
-    needed(contract, case.period, own.map(|outage| Span::new(outage.from, outage.to.unwrap_or(end))))
+    let outages: Vec<Span> = own.map(|outage| Span::new(outage.from, outage.to.unwrap_or(end))).collect();
+    looked_at(versions, case, &outages)
+}
+
+fn looked_at(versions: &[InForce], case: &Case, outages: &[Span]) -> Span {
+    let all = versions.iter().map(|version| needed(&version.contract, case.period, outages.iter().copied()));
+    let all = all.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)));
+    all.expect("there is always a version")
 }
 
 /// Judges a service by the intervals and outages of summaries.
-fn judged(contract: &Contract, case: &Case, summaries: &[Summary]) -> Result<Report, Vec<Fault>> {
-    let contract = with_probes(contract, summaries);
-    let observed = observed(&contract, &case.service, summaries);
-    judge(&contract, &case.service, case.period, &observed, &case.facts)
+fn judged(versions: &[InForce], case: &Case, summaries: &[Summary]) -> Result<Report, Vec<Fault>> {
+    let versions: Vec<InForce> = versions
+        .iter()
+        .map(|version| InForce { contract: with_probes(&version.contract, summaries), span: version.span })
+        .collect();
+    let observed = observed(&versions, &case.service, summaries);
+    judge_by(&versions, &case.service, case.period, Some(&observed), &case.facts)
 }
 
 /// The contract, with the probes that name its services in the summaries.
@@ -292,12 +347,12 @@ fn with_probes(contract: &Contract, summaries: &[Summary]) -> Contract {
 }
 
 /// What the summaries say of a service and its members.
-fn observed(contract: &Contract, service: &str, summaries: &[Summary]) -> Observed {
-    let members = contract.members_of(service).unwrap_or_default();
-    let wanted: BTreeSet<(&str, &str)> = contract
-        .service(service)
-        .into_iter()
-        .chain(members)
+fn observed(versions: &[InForce], service: &str, summaries: &[Summary]) -> Observed {
+    let contracts = || versions.iter().map(|version| &version.contract);
+    let wanted: BTreeSet<(&str, &str)> = contracts()
+        .flat_map(|contract| {
+            contract.service(service).into_iter().chain(contract.members_of(service).unwrap_or_default())
+        })
         .flat_map(|each| each.probes.iter().map(|probe| (probe.as_str(), each.site.as_str())))
         .collect();
     let mut observed = Observed::default();
@@ -305,7 +360,8 @@ fn observed(contract: &Contract, service: &str, summaries: &[Summary]) -> Observ
     for summary in summaries {
         let carrier_down = summary.carrier_down();
         for probe in &summary.probes {
-            let of_service = probe.service.as_deref().is_some_and(|of| contract.service(of).is_some());
+            let named = probe.service.as_deref();
+            let of_service = named.is_some_and(|of| contracts().any(|contract| contract.service(of).is_some()));
             if wanted.contains(&(probe.name.as_str(), summary.site.as_str()))
                 || (of_service && wanted.iter().any(|(name, _)| *name == probe.name))
             {

@@ -2,6 +2,7 @@
 //! compare → remedy → combine and cap, then claim.
 
 use crate::base::decimal::{Exact, Rounding};
+use crate::base::time::Wall;
 use crate::sla::calendar::{Day, Period, Stretch};
 use crate::sla::deadline;
 use crate::sla::facts::{Case, Facts};
@@ -24,18 +25,21 @@ mod rights;
 mod survey;
 mod total;
 mod values;
+mod versions;
 
 use court::{Court, Ground};
 use outages::Outage;
+use versions::Reign;
 
 pub use survey::{Measured, Survey, survey};
+pub use versions::{InForce, judge_by, judging};
 
 /// Judges facts by a contract.
 ///
 /// # Errors
 /// When the facts name what the contract has not; all at once.
 pub fn evaluate(contract: &Contract, case: &Case) -> Result<Report, Vec<Fault>> {
-    run(contract, &case.service, case.period, None, &case.facts)
+    run(contract, &case.service, case.period, None, &case.facts, &Reign::default()).map(|judged| judged.report)
 }
 
 /// Judges what was measured of a service in a period. The facts bring what does not come from measurement: exclusions,
@@ -51,7 +55,7 @@ pub fn judge(
     observed: &Observed,
     facts: &Facts,
 ) -> Result<Report, Vec<Fault>> {
-    run(contract, service, period, Some(observed), facts)
+    run(contract, service, period, Some(observed), facts, &Reign::default()).map(|judged| judged.report)
 }
 
 fn run(
@@ -60,11 +64,15 @@ fn run(
     period: Period,
     observed: Option<&Observed>,
     facts: &Facts,
-) -> Result<Report, Vec<Fault>> {
-    let faults = names::check(contract, service, period, facts);
+    reign: &Reign,
+) -> Result<Part, Vec<Fault>> {
+    // Where several versions judge, a name is known when one of them has it; that was looked at before.
+    let faults = if reign.shared { Vec::new() } else { names::check(contract, service, period, facts) };
     let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else { return Err(faults) };
-    let court = Court::new(contract, service, period, observed, facts);
-    let judged: Vec<Judged<'_>> = contract.objectives_of(&service.id).map(|objective| court.judge(objective)).collect();
+    let court = Court::new(contract, service, period, observed, facts, reign);
+    let touched = |objective: &&Objective| !reign.shared || !court.window(objective).is_empty();
+    let judged: Vec<Judged<'_>> =
+        contract.objectives_of(&service.id).filter(touched).map(|objective| court.judge(objective)).collect();
     let total = total::of(&court, &judged);
     let mut verdicts: Vec<Verdict> = judged.iter().map(|judged| judged.verdict(&court)).collect();
     // How the credits became one stands with the last that earned any.
@@ -88,7 +96,16 @@ fn run(
         deadlines: Vec::new(),
     };
     report.deadlines = deadline::of(&report, &contract.agreement.timezone);
-    Ok(report)
+    let hands_over = court.hands_over();
+    Ok(Part { report, paid: total.paid, hands_over })
+}
+
+/// What one version of a contract says of a period, or of its part of it.
+struct Part {
+    report: Report,
+    paid: Exact,
+    /// Until when an outage lasted that began under it, by the objective, where that is later than the version was in force.
+    hands_over: Vec<(String, Wall)>,
 }
 
 /// An objective, judged.
@@ -233,10 +250,15 @@ impl<'a> Judged<'a> {
             count: self.beyond,
             budget: self.budget.clone(),
             credit: self.credit.fixed(agreement.currency.decimals, court.rounding()),
-            steps: std::iter::once(head).chain(self.steps.iter().cloned()).collect(),
+            steps: [Some(head), court.told_reign(objective)]
+                .into_iter()
+                .flatten()
+                .chain(self.steps.iter().cloned())
+                .collect(),
             op: objective.op,
             unit: objective.unit,
             outages: self.matter.iter().map(down).collect(),
+            version: None,
         }
     }
 }

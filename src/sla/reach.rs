@@ -1,11 +1,12 @@
 //! How far back and ahead judging a period looks: for whoever fetches the measurements.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::base::time::Wall;
-use crate::sla::calendar::{Every, Period, Stretch};
+use crate::sla::calendar::{Day, Every, Period, Stretch};
 use crate::sla::span::Span;
-use crate::sla::terms::{Condition, Contract};
+use crate::sla::terms::{Condition, Contract, Form};
 
 /// Around the time judged, so that a detector has its state where it begins, and sees how what began at its end went on: an
 /// outage is known only after as many failures as the contract asks for.
@@ -46,6 +47,58 @@ pub fn needed(contract: &Contract, period: Period, recorded: impl IntoIterator<I
     }
     reach
 }
+
+/// The earlier periods whose verdicts judging a period looks at, the earliest first: for credits that rise with the breached
+/// periods in a row, for caps, and for rights that accrue over several periods.
+#[must_use]
+pub fn earlier(contract: &Contract, service: &str, period: Period) -> Vec<Period> {
+    let zone = &contract.agreement.timezone;
+    let rolling = contract.objectives_of(service).filter_map(|objective| match objective.aggregate.every {
+        Every::Rolling(days) => Some(days),
+        _ => None,
+    });
+    let asked = period.every(rolling.max().unwrap_or(1));
+    let mut all: BTreeSet<(Day, Period)> = BTreeSet::new();
+    let mut take = |every: Every, count: usize| {
+        let days = if let Every::Rolling(days) = every { days } else { 1 };
+        let name = if matches!(every, Every::Rolling(_)) && !matches!(asked, Every::Rolling(_)) {
+            // The history of rolling periods goes by the reports in which they stand.
+            period
+        } else {
+            every.holding(period.last())
+        };
+        let before = std::iter::successors(Some(name.before(days)), |earlier| Some(earlier.before(days)));
+        all.extend(before.take(count.min(MOST)).map(|earlier| (earlier.last(), earlier)));
+    };
+    for objective in contract.objectives_of(service) {
+        if let Some(Form::Escalation(credits)) = objective.remedy.as_ref().map(|remedy| &remedy.form) {
+            take(objective.aggregate.every, credits.len().saturating_sub(1));
+        }
+        for condition in contract.terminations.iter().flat_map(|termination| &termination.any) {
+            match condition {
+                Condition::Consecutive { objective: of, consecutive } if *of == objective.id => {
+                    take(objective.aggregate.every, *consecutive as usize);
+                }
+                Condition::Times { objective: of, of_periods, .. } if *of == objective.id => {
+                    take(objective.aggregate.every, *of_periods as usize);
+                }
+                _ => {}
+            }
+        }
+    }
+    for cap in &contract.caps {
+        let (Some(own), Some(of_cap)) = (asked.months(), cap.per.every().months()) else { continue };
+        if of_cap > own {
+            let first = Stretch::holding(cap.per.every(), period.last(), zone).first;
+            let before = std::iter::successors(Some(period.before(1)), |earlier| Some(earlier.before(1)));
+            all.extend(before.take_while(|earlier| earlier.last() >= first).map(|earlier| (earlier.last(), earlier)));
+        }
+    }
+    all.into_iter().map(|(_, earlier)| earlier).collect()
+}
+
+/// So many periods are looked at one before the other, whatever a contract says.
+const MOST: usize = 60;
 
 /// Before everything.
 const BEGIN: Wall = Wall::from_nanos(i64::MIN);

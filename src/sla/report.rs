@@ -66,6 +66,9 @@ pub struct Report {
 pub struct Verdict {
     /// The objective.
     pub id: String,
+    /// The version that judges it, where that is another than the report's: it was replaced within the period.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// How it stands.
     #[serde(serialize_with = "worded")]
     pub result: Outcome,

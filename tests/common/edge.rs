@@ -131,7 +131,7 @@ impl Edge {
                 clock: ClockPart { state: ClockState::Synchronised, max_error_us: Some(1500), steps: Vec::new() },
                 contracts: Vec::new(),
                 link: Vec::new(),
-                verdicts: Vec::new(),
+                judged: Vec::new(),
                 own_lag_us: None,
             });
             self.summarised = until;

@@ -49,6 +49,7 @@ pub struct Told {
 /// A contract and one of its services in a period.
 struct Case {
     contract: Contract,
+    judged: Judged,
     service: String,
     period: Period,
 }
@@ -56,34 +57,35 @@ struct Case {
 impl Which {
     /// Finds what is meant among what is measured here.
     fn find(&self, judged: Vec<Judged>, now: Wall) -> Result<Case, Failure> {
-        let mut found: Vec<(Contract, String)> = Vec::new();
-        for Judged { contract, services } in judged {
-            let of_contract = self.contract.as_deref().is_none_or(|id| id == contract.id());
+        let mut found: Vec<(Judged, String)> = Vec::new();
+        for judged in judged {
+            let of_contract = self.contract.as_deref().is_none_or(|id| id == judged.contract.id());
             let wanted =
-                services.into_iter().filter(|service| self.service.as_ref().is_none_or(|only| only == service));
-            found.extend(wanted.filter(|_| of_contract).map(|service| (contract.clone(), service)));
+                judged.services.iter().filter(|service| self.service.as_ref().is_none_or(|only| only == *service));
+            found.extend(wanted.filter(|_| of_contract).map(|service| (judged.clone(), service.clone())));
         }
         let names = || -> Vec<String> {
             found
                 .iter()
-                .map(|(contract, service)| format!("--contract {} --service {service}", contract.id()))
+                .map(|(judged, service)| format!("--contract {} --service {service}", judged.contract.id()))
                 .collect()
         };
         if found.len() > 1 {
             return Err(Failure::Usage(format!("which one? name it:\n  {}", names().join("\n  "))));
         }
-        let Some((contract, service)) = found.pop() else {
+        let Some((judged, service)) = found.pop() else {
             return Err(Failure::Usage(
                 "no contract that is known here judges such a service: see `wanproof report`".to_owned(),
             ));
         };
+        let contract = judged.contract.clone();
         let period = match &self.period {
             Some(text) => text
                 .parse()
                 .map_err(|error: crate::sla::calendar::NotAPeriod| Failure::Usage(format!("--period: {error}")))?,
             None => review::month_of(&contract, now),
         };
-        Ok(Case { contract, service, period })
+        Ok(Case { contract, judged, service, period })
     }
 }
 
@@ -112,7 +114,7 @@ impl Case {
             }
         };
         facts.as_of.get_or_insert(now);
-        let report = review::review(store, &self.contract, &self.service, self.period, &facts).map_err(failure)?;
+        let report = review::review(store, &self.judged, &self.service, self.period, &facts).map_err(failure)?;
         Ok((report, facts))
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::agent::review::{self, ReviewError};
+use crate::agent::review::{self, Judged, ReviewError};
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print, verdict};
@@ -62,9 +62,10 @@ pub(super) fn run(args: &Args, mut contract: Contract) -> Result<Exit, Failure> 
     };
     let period: Period = period.unwrap_or_else(|| review::month_of(&contract, now));
     let mut reports: Vec<Report> = Vec::new();
-    for service in &services {
+    let judged = Judged::alone(contract, services);
+    for service in &judged.services {
         if told.as_ref().is_none_or(|(_, only)| only == service) {
-            let report = review::review(&store, &contract, service, period, &facts).map_err(|error| match error {
+            let report = review::review(&store, &judged, service, period, &facts).map_err(|error| match error {
                 ReviewError::Store(error) => Failure::Could(error.to_string()),
                 ReviewError::Faults(faults) => super::told(&faults),
             })?;

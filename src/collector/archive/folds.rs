@@ -145,6 +145,15 @@ impl Archive {
         })
     }
 
+    /// The first folded day of a probe, counted from 1970-01-01.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn first_folded_day(&self, agent: Kid, probe: &str) -> Result<Option<i64>, ArchiveError> {
+        let sql = "SELECT day FROM fold WHERE agent = ?1 AND probe = ?2 ORDER BY day LIMIT 1";
+        self.db.one(sql, args![&agent, probe], |row| row.get(0))
+    }
+
     /// Writes the folded day of a probe.
     ///
     /// # Errors

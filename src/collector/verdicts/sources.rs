@@ -11,9 +11,10 @@ use crate::collector::statement;
 use crate::collector::verdicts::{Bench, seen};
 use crate::evidence::key::Kid;
 use crate::measure::interval::Interval;
+use crate::sla::judge::InForce;
 use crate::sla::observed::Observed;
 use crate::sla::span::Span;
-use crate::sla::terms::{Contract, Side};
+use crate::sla::terms::Side;
 
 /// What one probe measured.
 #[derive(Debug)]
@@ -36,12 +37,8 @@ impl Sources {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn read(bench: &Bench<'_>, contract: &Contract, service: &str, span: Span) -> Result<Self, ArchiveError> {
-        let members = contract.members_of(service).unwrap_or_default();
-        let mut wanted: BTreeSet<(Kid, String)> = BTreeSet::new();
-        for each in contract.service(service).into_iter().chain(members) {
-            wanted.extend(bench.fleet.probes_of(each).map(|(agent, probe)| (agent, probe.to_owned())));
-        }
+    pub fn read(bench: &Bench<'_>, versions: &[InForce], service: &str, span: Span) -> Result<Self, ArchiveError> {
+        let wanted = probes(bench, versions, service);
         let days = (day_of(span.from), day_of(span.to));
         let mut all = Vec::new();
         for (agent, probe) in wanted {
@@ -111,6 +108,31 @@ impl Sources {
         }
         Ok(refined)
     }
+}
+
+/// The first day of which anything was measured of a service.
+///
+/// # Errors
+/// When the database fails.
+pub fn begun(bench: &Bench<'_>, versions: &[InForce], service: &str) -> Result<Option<i64>, ArchiveError> {
+    let mut first: Option<i64> = None;
+    for (agent, probe) in probes(bench, versions, service) {
+        let day = bench.archive.first_folded_day(agent, &probe)?;
+        first = [first, day].into_iter().flatten().min();
+    }
+    Ok(first)
+}
+
+/// The probes of a service and its members, by any of the versions.
+fn probes(bench: &Bench<'_>, versions: &[InForce], service: &str) -> BTreeSet<(Kid, String)> {
+    let mut wanted: BTreeSet<(Kid, String)> = BTreeSet::new();
+    for contract in versions.iter().map(|version| &version.contract) {
+        let members = contract.members_of(service).unwrap_or_default();
+        for each in contract.service(service).into_iter().chain(members) {
+            wanted.extend(bench.fleet.probes_of(each).map(|(agent, probe)| (agent, probe.to_owned())));
+        }
+    }
+    wanted
 }
 
 /// Whether a seam lies strictly inside of a piece.

@@ -12,6 +12,7 @@ use crate::evidence::summary::Summary;
 use crate::evidence::verify::{Finding, Verdict, Verifier};
 use crate::sla::facts::{self, Case};
 use crate::sla::fault::Fault;
+use crate::sla::judge::InForce;
 use crate::sla::terms::Contract;
 
 /// Checks a bundle; `file` is its name in findings, which go with those of the members. The verifier has the keys that are
@@ -39,8 +40,8 @@ pub fn check(file: &str, bytes: &[u8], mut verifier: Verifier) -> Verdict {
     let rest = Rest { file, members: &members };
     let Some(said) = rest.of_claim(&mut verifier) else { return verifier.verdict() };
     let judgeable = rest.judgeable(&said);
-    if let Ok(Judgeable { contract, case, .. }) = &judgeable {
-        verifier.since(begin(contract, case));
+    if let Ok(Judgeable { versions, case, .. }) = &judgeable {
+        verifier.since(begin(versions, case));
     }
     let (mut verdict, summaries) = verifier.verdict_and_summaries();
     if let Some(name) = zip::out_of_order(bytes) {
@@ -63,6 +64,7 @@ pub fn check(file: &str, bytes: &[u8], mut verifier: Verifier) -> Verdict {
 /// What a verdict is worked out from, beside the summaries.
 struct Judgeable {
     contract: Contract,
+    versions: Vec<InForce>,
     case: Case,
     /// SHA-256 of each contract's file, in hexadecimal.
     digests: Vec<String>,
@@ -119,17 +121,22 @@ impl Rest<'_> {
         let in_folder = self.members.iter().filter(|(name, _)| name.starts_with("contracts/"));
         let texts: Vec<String> = in_folder.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect();
         let which = Which { id: said.contract.clone(), version: said.version };
-        let Resolved { contract, files } =
-            resolve(&which, &texts).map_err(|error| fault("contracts", error.to_string()))?;
+        let facts = self.text("facts.json").ok_or_else(|| fault("facts.json", "it is missing".to_owned()))?;
+        let case = facts::parse(facts, "facts.json").map_err(|faults| fault("facts.json", all_of(&faults)))?;
+        let Resolved { contract, versions, files } =
+            resolve(&which, case.period, &texts).map_err(|error| fault("contracts", error.to_string()))?;
         for (written, text) in &files {
             let name = contract_name(written);
             if self.members.get(&name).map(Vec::as_slice) != Some(text.as_bytes()) {
                 return Err(fault(&name, "it does not hold the contract that it is named after".to_owned()));
             }
         }
-        let facts = self.text("facts.json").ok_or_else(|| fault("facts.json", "it is missing".to_owned()))?;
-        let case = facts::parse(facts, "facts.json").map_err(|faults| fault("facts.json", all_of(&faults)))?;
-        Ok(Judgeable { contract, case, digests: texts.iter().map(|text| Digest::of(text.as_bytes()).hex()).collect() })
+        Ok(Judgeable {
+            contract,
+            versions,
+            case,
+            digests: texts.iter().map(|text| Digest::of(text.as_bytes()).hex()).collect(),
+        })
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -138,12 +145,12 @@ impl Rest<'_> {
 
     /// Judges again, and compares.
     fn recompute(&self, said: &Claim, judgeable: &Judgeable, mut summaries: Vec<Summary>, verdict: &mut Verdict) {
-        let Judgeable { contract, case, digests } = judgeable;
+        let Judgeable { contract, versions, case, digests } = judgeable;
         // Earlier ones are here for the keys that they name.
-        let span = reach(contract, case, summaries.iter());
+        let span = reach(versions, case, summaries.iter());
         summaries.retain(|summary| summary.to >= span.from);
         summaries.sort_by_key(|summary| (summary.agent, summary.chain, summary.seq));
-        let report = match judged(contract, case, &summaries) {
+        let report = match judged(versions, case, &summaries) {
             Ok(report) => report,
             Err(faults) => {
                 let what = format_args!("it cannot be judged: {}", all_of(&faults));

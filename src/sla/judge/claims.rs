@@ -78,13 +78,17 @@ pub(super) fn duties(court: &Court<'_>) -> Vec<DutyState> {
     let mut all = Vec::new();
     for duty in &court.contract.duties {
         if duty.after == After::PeriodEnd {
+            // It is a duty by the version that is in force at the period's end.
+            if court.reign.span.to < court.asked.span.to {
+                continue;
+            }
             let done = done(court, duty, None);
             all.push(state_of(duty, court.asked.span.to, done));
             continue;
         }
         if court.observed.is_some() && court.facts.events.is_empty() {
             let seen = court.service_happenings();
-            let seen = seen.iter().filter(|each| court.asked.span.holds(each.span.from));
+            let seen = seen.iter().filter(|each| court.asked.span.and(court.reign.span).holds(each.span.from));
             all.extend(seen.filter_map(|each| {
                 let from = if duty.after == After::EventStart { each.span.from } else { each.span.to };
                 (duty.after == After::EventStart || !each.lasts).then(|| state_of(duty, from, None))
@@ -96,7 +100,7 @@ pub(super) fn duties(court: &Court<'_>) -> Vec<DutyState> {
                 After::EventStart => Some(event.from),
                 _ => event.to,
             };
-            if let Some(from) = from.filter(|_| court.asked.span.holds(event.from)) {
+            if let Some(from) = from.filter(|_| court.asked.span.and(court.reign.span).holds(event.from)) {
                 all.push(state_of(duty, from, done(court, duty, Some(number))));
             }
         }

@@ -7,11 +7,11 @@ use crate::base::time::Wall;
 use crate::sla::calendar::{Every, Period, Stretch, Zone};
 use crate::sla::facts::Facts;
 use crate::sla::judge::outages::{self, Counting, Happening, Outage};
-use crate::sla::judge::{Judged, availability, credit, events, exclusions, values};
+use crate::sla::judge::{Judged, Reign, availability, credit, events, exclusions, values};
 use crate::sla::observed::{self, Observed, Timeline};
 use crate::sla::outage::Rule;
 use crate::sla::span::{Span, Spans};
-use crate::sla::terms::{Contract, Metric, Objective, Renewal, RoundingWord, Service, Side, SlaFrom};
+use crate::sla::terms::{Contract, Definition, Metric, Objective, Renewal, RoundingWord, Service, Side, SlaFrom};
 
 /// Everything that is before the judge.
 pub(super) struct Court<'a> {
@@ -29,6 +29,8 @@ pub(super) struct Court<'a> {
     pub(super) usage: Exact,
     /// The service's time by each objective that detects outages.
     pub(super) timelines: BTreeMap<&'a str, Timeline>,
+    /// When this version of the contract is in force.
+    pub(super) reign: &'a Reign,
 }
 
 impl<'a> Court<'a> {
@@ -38,6 +40,7 @@ impl<'a> Court<'a> {
         period: Period,
         observed: Option<&'a Observed>,
         facts: &'a Facts,
+        reign: &'a Reign,
     ) -> Self {
         let zone = &contract.agreement.timezone;
         let lengths = contract.objectives_of(&service.id).filter_map(|objective| match objective.aggregate.every {
@@ -59,7 +62,8 @@ impl<'a> Court<'a> {
             observed,
             zone,
             asked,
-            scope: scope(contract, service, zone),
+            scope: scope(contract, service, zone).and(reign.span),
+            reign,
             mrc: facts.mrc.clone().unwrap_or_else(|| service.mrc.clone()),
             usage: facts.usage.clone().unwrap_or_else(|| service.usage_charge.clone()),
             timelines,
@@ -68,7 +72,7 @@ impl<'a> Court<'a> {
 
     pub(super) fn judge(&self, objective: &'a Objective) -> Judged<'a> {
         let stretch = Stretch::holding(objective.aggregate.every, self.asked.last, self.zone);
-        let window = stretch.span.and(self.scope);
+        let window = self.window(objective);
         let mut judged = match objective.metric {
             _ if window.is_empty() => Judged::nothing(objective, stretch, self.why_nothing()),
             Metric::Availability => availability::judge(self, objective, stretch, window),
@@ -80,6 +84,58 @@ impl<'a> Court<'a> {
         };
         credit::earn(self, &mut judged);
         judged
+    }
+
+    /// The time that an objective is judged over: its period as far as the service level holds in it. Where the version changed
+    /// while an outage lasted, that belongs whole to the version in force when it began.
+    pub(super) fn window(&self, objective: &Objective) -> Span {
+        let stretch = Stretch::holding(objective.aggregate.every, self.asked.last, self.zone);
+        let window = stretch.span.and(self.scope);
+        if window.is_empty() || objective.metric != Metric::Availability {
+            return window;
+        }
+        let from = self.reign.begins.get(&objective.id).map_or(window.from, |&begins| begins.max(window.from));
+        let to = self.handed_over(objective).filter(|_| window.to == self.reign.span.to).unwrap_or(window.to);
+        Span::new(from, to.min(stretch.span.to).max(from))
+    }
+
+    /// Until when an outage lasts that began while this version was in force, where that is no longer so at its end.
+    fn handed_over(&self, objective: &Objective) -> Option<Wall> {
+        let (terms, end) = (objective.outage.as_ref()?, self.reign.span.to);
+        if end == Wall::from_nanos(i64::MAX) {
+            return None;
+        }
+        let happened: Vec<Happening> =
+            self.happenings(objective).into_iter().filter_map(|each| each.cut(self.facts.as_of)).collect();
+        let by_ticket = terms.definition == Definition::Ticket;
+        let counting = Counting { sides: &terms.sides, severity: objective.severity, by_ticket };
+        let all = outages::joined(&happened, self.contract, &self.service.id, &counting);
+        let begins = self.reign.begins.get(&objective.id).copied().unwrap_or(self.reign.span.from);
+        all.iter()
+            .map(|each| each.event)
+            .find(|each| begins <= each.from && each.from < end && end < each.to)
+            .map(|each| each.to)
+    }
+
+    /// Where each availability objective's time goes on beyond the version.
+    pub(super) fn hands_over(&self) -> Vec<(String, Wall)> {
+        if !self.reign.shared {
+            return Vec::new();
+        }
+        let all = self.contract.objectives_of(&self.service.id).filter(|each| each.metric == Metric::Availability);
+        all.filter_map(|each| Some((each.id.clone(), self.handed_over(each)?))).collect()
+    }
+
+    /// In words, where this version is not in force all the period: when it is.
+    pub(super) fn told_reign(&self, objective: &Objective) -> Option<String> {
+        let window = self.window(objective);
+        (self.reign.shared && !window.is_empty()).then(|| {
+            let version = self.contract.agreement.version;
+            format!(
+                "version {version} is in force in a part of the period, and judges {} to {}",
+                window.from, window.to
+            )
+        })
     }
 
     pub(super) fn why_nothing(&self) -> String {

@@ -8,7 +8,7 @@ use crate::sla::calendar::{Period, Stretch};
 use crate::sla::facts::Facts;
 use crate::sla::fault::Fault;
 use crate::sla::judge::court::Court;
-use crate::sla::judge::names;
+use crate::sla::judge::{Reign, names};
 use crate::sla::observed::Observed;
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::{Contract, Metric, Side};
@@ -45,7 +45,8 @@ pub fn survey(
 ) -> Result<Survey, Vec<Fault>> {
     let faults = names::check(contract, service, period, facts);
     let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else { return Err(faults) };
-    let court = Court::new(contract, service, period, Some(observed), facts);
+    let reign = Reign::default();
+    let court = Court::new(contract, service, period, Some(observed), facts, &reign);
     let happenings = court.service_happenings();
     let mut survey = Survey::default();
     for each in happenings.iter().filter(|each| !each.span.and(court.asked.span).is_empty()) {
