@@ -1,11 +1,6 @@
-//! A contract from others: read, or refused with its faults.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
+#[path = "../properties/contract.rs"]
+mod property;
 
-fuzz_target!(|data: &[u8]| {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Err(faults) = wanproof::sla::contract::parse(text, "contract.toml") {
-        assert!(!faults.is_empty());
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| property::holds(data));

@@ -1,11 +1,6 @@
-//! A facts file from others: read, or refused with its faults.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
+#[path = "../properties/facts.rs"]
+mod property;
 
-fuzz_target!(|data: &[u8]| {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Err(faults) = wanproof::sla::facts::parse(text, "facts.json") {
-        assert!(!faults.is_empty());
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| property::holds(data));
