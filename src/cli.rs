@@ -178,15 +178,25 @@ pub fn run(cli: Cli) -> ExitCode {
 /// Logs to standard error, as RUST_LOG says, changes of state without it. systemd's journal brings its own times.
 #[cfg(any(feature = "agent", feature = "collector"))]
 pub(crate) fn log_to_stderr() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(false);
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
+    let said = std::env::var("RUST_LOG").ok().filter(|said| !said.is_empty());
+    let asked = said.as_deref().map(str::parse::<Targets>);
+    let filter = match &asked {
+        Some(Ok(targets)) => targets.clone(),
+        _ => Targets::new().with_default(LevelFilter::INFO),
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(false);
+    let log = tracing_subscriber::registry().with(filter);
     // A second call, as the tests make it, changes nothing.
-    let _ = if std::env::var_os("JOURNAL_STREAM").is_some() { log.without_time().try_init() } else { log.try_init() };
+    let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {
+        log.with(lines.without_time()).try_init()
+    } else {
+        log.with(lines).try_init()
+    };
+    if let Some(Err(fault)) = asked {
+        tracing::warn!("RUST_LOG cannot be read ({fault}), so it counts for nothing");
+    }
 }
 
 /// One thread for everything that waits; what works hard has threads of its own.
