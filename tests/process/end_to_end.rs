@@ -1,6 +1,6 @@
 //! The main job, whole: agent and collector as processes in the fake WAN, held against the truth of every packet.
 
-mod common;
+use crate::common;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

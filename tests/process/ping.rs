@@ -1,8 +1,8 @@
 //! `wanproof ping` against the fake WAN: what it says is what happened.
 
-#![cfg(test)]
+#![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-mod common;
+use crate::common;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

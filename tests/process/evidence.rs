@@ -3,7 +3,7 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-mod common;
+use crate::common;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -265,7 +265,7 @@ fn a_key_may_be_a_credential_and_others_must_not_read_its_file() {
 }
 
 fn contract(id: &str, version: u32, site: &str, probe: &str, from: &str) -> String {
-    include_str!("../src/cli/quickstart/contract.toml")
+    include_str!("../../src/cli/quickstart/contract.toml")
         .lines()
         .map(|line| match line.split_once(" = ") {
             Some(("id", _)) if line.contains("QUICKSTART") => format!("id = \"{id}\"\n"),

@@ -2,18 +2,16 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[path = "wire/foreign.rs"]
+#[path = "../wire/foreign.rs"]
 #[expect(dead_code, reason = "forgeries are in the collector's own test")]
 mod foreign;
-#[path = "common/process.rs"]
-mod process;
 
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::common::process::Running;
 use foreign::Foreign;
 use nix::sys::signal::Signal;
-use process::Running;
 use reqwest::{Certificate, Client};
 use serde_json::{Value, json};
 use wanproof::config::collector::{CollectorConfig, Enrolment};
@@ -310,7 +308,7 @@ fn operators_do_by_command_what_the_api_does() {
     };
     assert!(done(&["contracts"]).contains("there is no contract yet"));
     let file = desk.at.path().join("fleet.toml");
-    std::fs::write(&file, include_str!("fleet/contract.toml")).unwrap();
+    std::fs::write(&file, include_str!("../fleet/contract.toml")).unwrap();
     let file = file.display().to_string();
     assert!(done(&["contracts", "import", &file]).contains("contracts move propose FLEET 1"));
     let early = desk.ask(&["contracts", "move", "take_effect", "FLEET", "1"]);
@@ -369,7 +367,7 @@ fn the_shipped_configuration_is_right() {
     for name in ["cert.pem", "key.pem", "tokens", "admin-token"] {
         std::fs::write(at.path().join(name), "x").unwrap();
     }
-    let text = include_str!("../config/collector.toml");
+    let text = include_str!("../../config/collector.toml");
     let config = CollectorConfig::parse(text, "collector.toml", at.path()).unwrap();
     assert_eq!(config.enrolment, Enrolment::Token(at.path().join("tokens")));
 }

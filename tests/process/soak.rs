@@ -1,6 +1,6 @@
 //! The agent holds no more memory after many minutes' traffic than after a few.
 
-mod common;
+use crate::common;
 
 /// Seconds, each of a minute's traffic: until its buffers have grown to their size, and until its memory is looked at again.
 const SECONDS: [usize; 2] = [10, 30];

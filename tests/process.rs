@@ -1,0 +1,31 @@
+//! The programs as their users meet them: processes in the fake WAN, or on loopback. They wait more than they work, so they share a
+//! program and wait side by side.
+
+mod common;
+
+#[path = "process/agent.rs"]
+mod agent;
+#[path = "process/collector.rs"]
+mod collector;
+#[path = "process/end_to_end.rs"]
+mod end_to_end;
+#[path = "process/evidence.rs"]
+mod evidence;
+#[path = "process/hooks.rs"]
+mod hooks;
+#[path = "process/inquest.rs"]
+mod inquest;
+#[path = "process/kill.rs"]
+mod kill;
+#[path = "process/measuring.rs"]
+mod measuring;
+#[path = "process/metrics.rs"]
+mod metrics;
+#[path = "process/ping.rs"]
+mod ping;
+#[path = "process/quickstart.rs"]
+mod quickstart;
+#[path = "process/soak.rs"]
+mod soak;
+#[path = "process/start.rs"]
+mod start;
