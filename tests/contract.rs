@@ -16,6 +16,8 @@ mod properties;
 #[cfg(feature = "agent")]
 #[path = "contract/replay.rs"]
 mod replay;
+#[path = "contract/required.rs"]
+mod required;
 #[path = "contract/shipped.rs"]
 mod shipped;
 #[path = "contract/signed.rs"]

@@ -188,8 +188,12 @@ fn assemble(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<C
         faults.add(Fault::new(&own.file, section, what));
     };
     for section in ["service", "objective"] {
-        if judged && ancestry.holder(section).is_none() {
-            missing(section, "a contract that judges services");
+        match ancestry.holder(section).map(|holder| (holder, &holder.table[section])) {
+            None if judged => missing(section, "a contract that judges services"),
+            Some((holder, Node::List(all))) if judged && all.is_empty() => {
+                faults.add(Fault::new(&holder.file, section, "is empty: nothing could be judged"));
+            }
+            _ => {}
         }
     }
     let elements = |section: &'static str| Elements::of(ancestry.holder(section), section, faults);

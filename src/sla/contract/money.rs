@@ -17,8 +17,8 @@ pub(super) fn remedy(table: Reader<'_>, metric: Option<Metric>, target: Option<&
         table.fault("driver", "\"excess_percent\" of target 0 cannot be worked out: use \"shortfall\"");
     }
     let form = form(&table);
-    let relative = form.as_ref().is_some_and(|form| form.credits().any(|credit| credit.is_relative()));
-    let base = table.get("base", Need::when(relative || form.is_none(), "a credit that is a share"), reader::word);
+    let relative = FORMS.iter().filter_map(|form| table.node(form, Need::Optional)).any(has_share);
+    let base = table.get("base", Need::when(relative, "a credit that is a share"), reader::word);
     let requires_ticket = table.get("requires_ticket", need(), reader::truth);
     table.done();
     Some(Remedy { driver: driver?, base, form: form?, requires_ticket: requires_ticket? })
@@ -35,9 +35,20 @@ fn suits(driver: Driver, metric: Metric) -> bool {
     }
 }
 
+const FORMS: [&str; 4] = ["tiers", "per_unit", "blocks", "escalation"];
+
+/// Whether a form, though it may be broken, has a credit that is a share of the base.
+fn has_share(node: &Node) -> bool {
+    match node {
+        Node::Text(_) => credit(node).is_ok_and(|credit| credit.is_relative()),
+        Node::List(all) => all.iter().any(has_share),
+        Node::Table(table) => table.get("credit").is_some_and(has_share),
+        _ => false,
+    }
+}
+
 fn form(table: &Reader<'_>) -> Option<Form> {
-    let forms: Vec<&str> =
-        ["tiers", "per_unit", "blocks", "escalation"].into_iter().filter(|key| table.has(key)).collect();
+    let forms: Vec<&str> = FORMS.into_iter().filter(|key| table.has(key)).collect();
     let gaps = table.get("gaps", Need::Optional, reader::word::<Gaps>);
     match forms[..] {
         ["tiers"] => tiers(table, gaps.is_some()),
@@ -143,7 +154,8 @@ fn one_tier(table: Reader<'_>) -> Option<Tier> {
     let low = bound("over", "from");
     let high = bound("below", "upto");
     let credit = table.get("credit", Need::By("every tier".to_owned()), credit);
-    if low.is_none() && high.is_none() && !["over", "from", "below", "upto"].iter().any(|key| table.has(key)) {
+    let bounded = ["over", "from", "below", "upto"].iter().any(|key| table.has(key));
+    if !bounded {
         table.fault("", "has no bounds: expected over or from, and upto or below");
     }
     if let (Some((low, from)), Some((high, to))) = (&low, &high) {
@@ -153,7 +165,7 @@ fn one_tier(table: Reader<'_>) -> Option<Tier> {
         }
     }
     table.done();
-    Some(Tier { low, high, credit: credit? })
+    Some(Tier { low, high, credit: credit? }).filter(|_| bounded)
 }
 
 /// Orders tiers by where they begin; one without a lower bound is the first.
@@ -225,18 +237,5 @@ impl Credit {
     #[must_use]
     pub fn is_relative(&self) -> bool {
         !matches!(self.kind, CreditKind::Amount(_))
-    }
-}
-
-impl Form {
-    /// Every credit in it.
-    pub fn credits(&self) -> impl Iterator<Item = &Credit> {
-        let all: Vec<&Credit> = match self {
-            Self::Tiers(tiers) => tiers.iter().map(|tier| &tier.credit).collect(),
-            Self::PerUnit { credit, .. } => vec![credit],
-            Self::Blocks(blocks) => blocks.iter().map(|(_, credit)| credit).collect(),
-            Self::Escalation(credits) => credits.iter().collect(),
-        };
-        all.into_iter()
     }
 }

@@ -27,22 +27,23 @@ pub(super) fn objective(table: &Reader<'_>) -> Option<Objective> {
     let is_availability = metric == Some(Metric::Availability);
     let metric_name = metric.map_or(String::new(), |metric| format!("metric \"{metric}\""));
     let outage = table.table("outage", Need::when(is_availability, &metric_name));
-    let outage = match is_availability {
-        true => outage.and_then(outage_terms),
-        false => {
+    let (definition, outage) = match (is_availability, outage) {
+        (true, Some(outage)) => outage_terms(outage),
+        (_, outage) => {
             outage.map(idle_outage);
-            None
+            (None, None)
         }
     };
-    let by_ticket = outage.as_ref().is_some_and(|outage| outage.definition == Definition::Ticket);
     let samples = matches!(metric, Some(Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos));
-    let measured = samples || (is_availability && !by_ticket);
+    let by_probes = definition.is_some_and(|definition| definition != DefinitionWord::Ticket);
+    // Where no definition can be read, nobody knows whether probes are needed; the terms of a table that is there are.
+    let measured = samples || (is_availability && definition.is_none_or(|_| by_probes));
     let measure = table
-        .table("measure", Need::when(measured, &metric_name))
+        .table("measure", Need::when(samples || by_probes, &metric_name))
         .and_then(|measure| measure_terms(measure, metric.filter(|_| measured), &metric_name))
         .filter(|_| measured);
     if let (Some(metric), Some(unit)) = (metric, unit) {
-        check_unit(table, metric, unit, measure.as_ref().and_then(|measure| measure.statistic), target.as_ref());
+        check_unit(table, metric, unit, measure.as_ref(), target.as_ref());
     }
     let qualify = table.table("qualify", Need::Optional).map(|qualify| qualify_terms(qualify, metric));
     let aggregate = table
@@ -79,12 +80,14 @@ pub(super) fn objective(table: &Reader<'_>) -> Option<Objective> {
 }
 
 /// A unit that the metric has, and a target that lies within it.
-fn check_unit(table: &Reader<'_>, metric: Metric, unit: Unit, statistic: Option<Statistic>, target: Option<&Figure>) {
+fn check_unit(table: &Reader<'_>, metric: Metric, unit: Unit, measure: Option<&Measure>, target: Option<&Figure>) {
     let share = [Unit::Percent, Unit::Ratio].as_slice();
     let time = [Unit::Ms, Unit::S].as_slice();
     let units = match metric {
         Metric::Availability | Metric::Loss | Metric::Delivery => share,
-        Metric::Rtt if statistic == Some(Statistic::ShareOver) => share,
+        // Without a statistic that can be read, either may be right.
+        Metric::Rtt if measure.is_none() => &[Unit::Ms, Unit::S, Unit::Percent, Unit::Ratio],
+        Metric::Rtt if measure.and_then(|measure| measure.statistic) == Some(Statistic::ShareOver) => share,
         Metric::Rtt | Metric::Jitter | Metric::TimeToRestore | Metric::TimeToNotify => time,
         Metric::Mos => &[Unit::Ratio, Unit::Count],
         Metric::Count => &[Unit::Count],
@@ -147,8 +150,8 @@ fn measure_terms(table: Reader<'_>, metric: Option<Metric>, name: &str) -> Optio
     })
 }
 
-/// `[objective.outage]`.
-fn outage_terms(table: Reader<'_>) -> Option<OutageTerms> {
+/// `[objective.outage]`: the definition's word as far as it can be read, and the terms where all of them can.
+fn outage_terms(table: Reader<'_>) -> (Option<DefinitionWord>, Option<OutageTerms>) {
     let need = || Need::By("metric \"availability\"".to_owned());
     let word: Option<DefinitionWord> = table.get("definition", need(), reader::word);
     let definition = definition(&table, word);
@@ -161,15 +164,12 @@ fn outage_terms(table: Reader<'_>) -> Option<OutageTerms> {
         table.fault("sides", "is empty: no outage would ever count");
     }
     table.done();
-    if by_probes && carrier.is_none() {
-        return None;
-    }
-    Some(OutageTerms {
-        definition: definition?,
-        carrier_loss_is: carrier.unwrap_or(CarrierLoss::Unknown),
-        unknown_is: unknown_is?,
-        sides: sides?,
-    })
+    let carrier_loss_is = if by_probes { carrier } else { carrier.or(Some(CarrierLoss::Unknown)) };
+    let terms = || {
+        let (definition, carrier_loss_is) = (definition?, carrier_loss_is?);
+        Some(OutageTerms { definition, carrier_loss_is, unknown_is: unknown_is?, sides: sides? })
+    };
+    (word, terms())
 }
 
 /// Reads the keys of all definitions; those of the one that holds are needed.
