@@ -12,6 +12,7 @@ pub mod enrol;
 mod json;
 pub mod jws;
 pub mod key;
+pub mod page;
 pub mod problem;
 pub mod receipt;
 pub mod request;

@@ -446,6 +446,59 @@ fn a_bundle_is_the_same_bytes_again_and_its_verdict_is_recomputed() {
     assert!(check(&zipped(&all), &[key().public(), collector().public()]).ok);
 }
 
+/// A month that begins by version 1 and ends by version 2, which promises and pays otherwise.
+#[test]
+fn a_bundle_of_a_month_of_two_versions_is_recomputed_by_both() {
+    let second = CONTRACT
+        .replace("version = 1", "version = 2\nsupersedes = 1")
+        .replace("effective_from = \"2026-02-01T00:00:00Z\"", "effective_from = \"2026-11-23T10:02:00Z\"")
+        .replace("target = \"1\"", "target = \"2\"")
+        .replace("credit = \"5%\"", "credit = \"10%\"");
+    let both = Material { contracts: vec![CONTRACT.to_owned(), second.clone()], ..material(4) };
+    let which = Which { id: "ACME".into(), version: 2 };
+    let trusted = [*key().public(), *collector().public()];
+    let trusted: Vec<&PublicKey> = trusted.iter().collect();
+    let bytes = bundle::make(&which, &both).unwrap();
+    let verdict = check(&bytes, &trusted);
+    assert!(verdict.ok, "{}", findings(&verdict));
+    // Two minutes by each: 5 % and 10 % of 4000.00.
+    assert!(verdict.proved.join("\n").contains("600.00 GBP for ckt-0042 in 2026-11"), "{:?}", verdict.proved);
+    for version in [1, 2] {
+        let unknown = format!("the agent knew contract ACME version {version} ");
+        assert!(verdict.not_proved.iter().any(|what| what.contains(&unknown)), "{:?}", verdict.not_proved);
+    }
+    let all = members(&bytes);
+    let text = |name: &str| String::from_utf8(all.iter().find(|(of, _)| of == name).unwrap().1.clone()).unwrap();
+    assert_eq!((text("contracts/ACME-1.toml"), text("contracts/ACME-2.toml")), (CONTRACT.to_owned(), second.clone()));
+    let said: Value = serde_json::from_str(&text("verdict.json")).unwrap();
+    let stood: Vec<(Option<u64>, &str, &str)> = said["objectives"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|each| (each["version"].as_u64(), each["target"].as_str().unwrap(), each["credit"].as_str().unwrap()))
+        .collect();
+    assert_eq!(stood, [(Some(1), "1", "200.00"), (None, "2", "400.00")]);
+    assert!(text("report.html").contains("<td>loss (version 1)"), "people are told which is whose");
+
+    // Another text of the earlier version, with digests to match, gives another verdict.
+    let mut changed = all.clone();
+    let place = |name: &str| all.iter().position(|(of, _)| of == name).unwrap();
+    changed[place("contracts/ACME-1.toml")].1 = CONTRACT.replace("credit = \"5%\"", "credit = \"6%\"").into_bytes();
+    let mut claim: Value = serde_json::from_str(&text("claim.json")).unwrap();
+    use sha2::Digest as _;
+    let hex = |bytes: &[u8]| sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    claim["members"]["contracts/ACME-1.toml"] = json!(hex(&changed[place("contracts/ACME-1.toml")].1));
+    changed[place("claim.json")].1 = serde_json::to_vec_pretty(&claim).unwrap();
+    let found = findings(&check(&zipped(&changed), &trusted));
+    assert!(found.contains("verdict.json: it does not follow from the summaries"), "{found}");
+
+    // Without the earlier version the later one's part alone is proven, and it is said what is not.
+    let verdict = check(&bundle::make(&which, &Material { contracts: vec![second], ..both }).unwrap(), &trusted);
+    assert!(verdict.ok && verdict.proved.join("\n").contains("400.00 GBP for ckt-0042"), "{:?}", verdict.proved);
+    let missing = "what version 1 says of 2026-11 before 2026-11-23T10:02:00Z: it is not in the bundle";
+    assert!(verdict.not_proved.iter().any(|what| what == missing), "{:?}", verdict.not_proved);
+}
+
 #[test]
 fn a_bundle_of_a_later_key_brings_the_summary_that_names_it() {
     let next = SecretKey::from_seed(&[3; 32]);

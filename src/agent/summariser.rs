@@ -240,7 +240,9 @@ fn spans(rows: &[Row], every: Duration) -> impl Iterator<Item = &[Row]> {
     rows.chunk_by(move |a, b| a.2.from.floor(every) == b.2.from.floor(every))
 }
 
-fn part(outage: Outage) -> OutagePart {
+/// An outage as a summary holds it.
+#[must_use]
+pub fn part(outage: Outage) -> OutagePart {
     OutagePart {
         service: outage.service,
         probe: outage.probe,

@@ -133,6 +133,10 @@ impl Session {
             let before = std::mem::replace(&mut self.hooks, Hooks::start(&config.hooks));
             tokio::task::spawn_local(before.end(FAREWELL));
         }
+        if terms.references() != self.terms.references() {
+            // By other contracts the services stand otherwise: the next summary says so, and not only the next hour's.
+            self.judged = None;
+        }
         self.terms = terms;
         self.config = config;
         self.ledger.cut_every(every(&self.config));

@@ -18,6 +18,8 @@ use crate::sla::facts::{self, Facts};
 use crate::sla::report::Report;
 use crate::store::Store;
 
+mod page;
+
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -48,6 +50,8 @@ enum Format {
     Text,
     Json,
     Csv,
+    /// One page for a browser or a printer, which needs nothing from elsewhere
+    Html,
 }
 
 /// Runs it.
@@ -73,16 +77,22 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     };
     let given = given(args, now)?;
     let mut reports = Vec::new();
+    let mut contracts = Vec::new();
     for Judged { contract, versions, services } in &judged {
         let only = |service: &&String| given.service.as_ref().is_none_or(|only| only == *service);
         let services: Vec<String> = services.iter().filter(only).cloned().collect();
         let period = period.or(given.period).unwrap_or_else(|| review::month_of(contract, now));
         let judged = Judged { contract: contract.clone(), versions: versions.clone(), services };
         reports.extend(review::review_all(&store, &judged, period, &given.facts).map_err(|error| failure(&error))?);
+        contracts.resize(reports.len(), contract);
     }
     match if args.json { Format::Json } else { args.format } {
         Format::Json => print::json(&json!({"reports": reports}))?,
         Format::Csv => print::line(verdict::csv(&reports))?,
+        Format::Html => {
+            let all = reports.iter().zip(contracts);
+            print::line(page::page(&store, all, &given.facts)?.trim_end())?;
+        }
         Format::Text if reports.is_empty() => print::line(
             "no contract judges what is measured here: name one in the configuration\n\
              (contracts = [\"…\"]) whose [[service]] has this site and these probes",
@@ -157,9 +167,11 @@ pub fn so_far(all: &[Due], now: Wall) -> Vec<Value> {
         let shown = serde_json::to_value(report).unwrap_or_default();
         let objectives = shown["objectives"].as_array().cloned().unwrap_or_default();
         let verdict = |objective: Value| {
+            // An objective may have a version and a period of its own.
+            let own = |key: &str| objective.get(key).unwrap_or(&shown[key]).clone();
             let mut verdict = json!({
-                "contract": shown["contract"], "version": shown["version"], "service": shown["service"],
-                "objective": objective["id"], "period": shown["period"], "result": objective["result"],
+                "contract": shown["contract"], "version": own("version"), "service": shown["service"],
+                "objective": objective["id"], "period": own("period"), "result": objective["result"],
                 "actual": objective["actual"], "target": objective["target"], "coverage": objective["coverage"],
             });
             if objective["provisional"] == json!(true) {

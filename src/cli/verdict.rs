@@ -23,7 +23,7 @@ pub fn text(report: &Report) -> String {
         report.objectives.iter().map(|verdict| row(verdict, &report.currency).to_vec()).collect();
     let _ = writeln!(text, "\n{}", print::fitted(&heading, &rows));
     for verdict in &report.objectives {
-        let _ = writeln!(text, "\n{}", verdict.id);
+        let _ = writeln!(text, "\n{}", verdict.name());
         for step in &verdict.steps {
             wrap(&mut text, "  - ", "    ", step);
         }
@@ -60,7 +60,7 @@ fn row(verdict: &Verdict, currency: &str) -> [String; 6] {
     // Three decimals of coverage are enough for people.
     let coverage = verdict.coverage.get(..verdict.coverage.len().saturating_sub(3)).unwrap_or(&verdict.coverage);
     [
-        verdict.id.clone(),
+        verdict.name(),
         format!("{}{running}", verdict.result),
         verdict.actual.as_ref().map_or_else(|| "-".to_owned(), |actual| format!("{actual}{unit}")),
         format!("{} {}{unit}", verdict.op, verdict.target),
@@ -80,7 +80,7 @@ pub fn csv(reports: &[Report]) -> String {
             let or_empty = |cell: &Option<String>| cell.clone().unwrap_or_default();
             let cells = [
                 report.contract.clone(),
-                report.version.to_string(),
+                verdict.version.unwrap_or(report.version).to_string(),
                 report.service.clone(),
                 verdict.period.unwrap_or(report.period).to_string(),
                 verdict.id.clone(),

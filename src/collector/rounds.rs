@@ -500,3 +500,65 @@ fn recent(archive: &Archive, now: Wall) -> Result<Vec<Judgement>, ArchiveError> 
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::collector::Database;
+
+    /// A verdict of a month, with a step of its arithmetic.
+    fn judged(period: &str, result: &str, credit: &str, step: &str) -> Judgement {
+        let objective = json!({"id": "avail", "result": result, "period": null, "credit": credit, "steps": [step]});
+        Judgement {
+            contract: "T".to_owned(),
+            version: 1,
+            level: "service".to_owned(),
+            provider: "P".to_owned(),
+            customer: "C".to_owned(),
+            measured_by: "joint".to_owned(),
+            service: "s".to_owned(),
+            site: "x".to_owned(),
+            period: period.to_owned(),
+            as_of: Wall::default(),
+            ended: true,
+            report: json!({"objectives": [objective], "credit": credit, "currency": "GBP"}),
+            by_provider: None,
+            letter: None,
+            outages: Vec::new(),
+            agents: Vec::new(),
+            differs: Vec::new(),
+            histograms: BTreeMap::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_month_whose_outcome_changes_has_the_later_judged_ones_judged_again_and_no_others() {
+        let at = tempfile::tempdir().unwrap();
+        let mut archive = Archive::open(&Database::Sqlite(at.path().join("c.db"))).unwrap();
+        let mut write = |judged: &Judgement| -> Vec<String> {
+            let marked = archive.write(|archive| {
+                let id = id_of(judged.period.parse().unwrap(), "T", "s");
+                write_judged(archive, &Book::default(), &id, judged, Wall::from_secs(1_800_000_000))?;
+                let marked = archive.records::<Case>(Kind::Dirty, Page::default())?;
+                for record in &marked {
+                    archive.drop_record_as(Kind::Dirty, &record.id, &record.body)?;
+                }
+                Ok::<_, ArchiveError>(marked)
+            });
+            marked.unwrap().into_iter().map(|record| record.body.period).collect()
+        };
+        // Nobody ever judged December.
+        for month in ["2026-09", "2026-11", "2027-01", "2027-11", "2026-10"] {
+            assert_eq!(write(&judged(month, "met", "0.00", "one")), [""; 0], "{month} is judged for the first time");
+        }
+        assert_eq!(write(&judged("2026-10", "met", "0.00", "another")), [""; 0], "no later month needs its arithmetic");
+        assert_eq!(write(&judged("2026-10", "breached", "0.00", "one")), ["2026-11", "2027-01"]);
+        assert_eq!(write(&judged("2026-10", "breached", "5.00", "one")), ["2026-11", "2027-01"]);
+        assert_eq!(write(&judged("2026-10", "breached", "5.00", "one")), [""; 0]);
+    }
+}

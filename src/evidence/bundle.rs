@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Wall;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::PublicKey;
+use crate::evidence::page::{self, Seen, Shown};
 use crate::evidence::receipt;
 use crate::evidence::summary::{OutagePart, Side as SummarySide, Summary};
 use crate::evidence::verify::{Verdict, Verifier};
@@ -23,14 +24,13 @@ use crate::sla::span::Span;
 use crate::sla::terms::{Contract, Side};
 
 mod check;
-mod page;
 mod zip;
 
 pub use check::check;
 pub use zip::NotAZip;
 
 /// Which program makes this; one of another version may write `report.html` otherwise.
-const SOFTWARE: &str = concat!("wanproof ", env!("CARGO_PKG_VERSION"));
+pub(super) const SOFTWARE: &str = concat!("wanproof ", env!("CARGO_PKG_VERSION"));
 
 /// What a bundle is made of.
 #[derive(Clone, Debug, Default)]
@@ -152,7 +152,7 @@ pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> 
     }
     let report = judged(&versions, &case, &chosen).map_err(BundleFault::Faults)?;
     members.insert("verdict.json".to_owned(), verdict_text(&report));
-    members.insert("report.html".to_owned(), page::page(&contract, &case, &report, &chosen).into_bytes());
+    members.insert("report.html".to_owned(), page_text(&contract, &case, &report, &chosen));
     let claim = claim(&report, &members);
     members.insert("claim.json".to_owned(), claim_text(&claim));
     Ok(zip::write(&members)?)
@@ -185,6 +185,11 @@ fn claim_text(claim: &Claim) -> Vec<u8> {
 
 fn verdict_text(report: &Report) -> Vec<u8> {
     text_of(report)
+}
+
+fn page_text(contract: &Contract, case: &Case, report: &Report, summaries: &[Summary]) -> Vec<u8> {
+    let seen = Seen::of(contract, report, summaries);
+    page::of_bundle(&Shown { contract, facts: &case.facts, report, seen: &seen }).into_bytes()
 }
 
 fn key_text(key: &PublicKey) -> Vec<u8> {

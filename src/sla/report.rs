@@ -202,6 +202,14 @@ impl Report {
 }
 
 impl Verdict {
+    /// The objective, told apart from its other verdicts in the same report: by the version or the period that is its own.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let version = self.version.map(|version| format!("version {version}"));
+        let own: Vec<String> = version.into_iter().chain(self.period.map(|period| period.to_string())).collect();
+        if own.is_empty() { self.id.clone() } else { format!("{} ({})", self.id, own.join(", ")) }
+    }
+
     /// Whether it earns anything by itself.
     #[must_use]
     pub fn is_credited(&self) -> bool {

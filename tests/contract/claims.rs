@@ -133,6 +133,51 @@ fn status_and_report_count_the_deadlines_down() {
 }
 
 #[test]
+fn a_report_is_one_page_that_needs_nothing_from_elsewhere() {
+    let edge = edge(390);
+    let page = |arguments: &[&str]| {
+        let all = [&["report", "--data", "data", "--format", "html", "--period", &edge.period], arguments].concat();
+        let (code, out, err) = wanproof(edge.directory.path(), &all);
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        out
+    };
+    let one = page(&[]);
+    for part in [
+        "<!doctype html>".to_owned(),
+        format!("<h1>Service s in {}</h1>", edge.period),
+        "Missed: <strong>avail</strong>.".to_owned(),
+        "Credit due: <strong>10.00 GBP</strong>. It is to be claimed by 20".to_owned(),
+        format!("claim 10.00 GBP for s in {}<td>in 3", edge.period),
+        // Sixty minutes of sixty lost, and five of sixty answered.
+        "<tr><td>p<td class=\"n\">1h5m<td class=\"n\">300<td class=\"n\">0<td class=\"n\">3600".to_owned(),
+        "</body></html>".to_owned(),
+    ] {
+        assert!(one.contains(&part), "{part:?} in {one}");
+    }
+    for foreign in ["http", "<script", "src=", "<link", "url(", "@import"] {
+        assert!(!one.contains(foreign), "{foreign:?} in {one}");
+    }
+    assert_eq!(one.matches("<html").count(), 1);
+    // What a contract calls itself is no markup, and of several reports there is an overview.
+    let text = std::fs::read_to_string(edge.directory.path().join("t.toml")).unwrap();
+    let second =
+        text.replace("id = \"T\"", "id = \"<T2>\"").replace("Example Carrier", "Example <Carrier> & \\\"Sons\\\"");
+    std::fs::write(edge.directory.path().join("two.toml"), &second).unwrap();
+    let config = "site = \"leeds-01\"\ndata_dir = \"data\"\ncontracts = [\"t.toml\", \"two.toml\"]\n[[probe]]\nname = \"p\"\n\
+                  kind = \"icmp\"\ntarget = \"192.0.2.1\"\nperiod = \"1s\"\n";
+    std::fs::write(edge.directory.path().join("agent.toml"), config).unwrap();
+    let arguments = ["report", "--config", "agent.toml", "--format", "html", "--period", &edge.period];
+    let (code, out, err) = wanproof(edge.directory.path(), &arguments);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("Example &lt;Carrier&gt; &amp; &quot;Sons&quot; (provider)"), "{out}");
+    assert!(out.contains("<h1>All services</h1>") && !out.contains("<T2>"), "{out}");
+    for number in [1, 2] {
+        assert!(out.contains(&format!("<a href=\"#r{number}\">s</a>")), "{out}");
+        assert!(out.contains(&format!("<section id=\"r{number}\">\n<h1>Service s in")), "{out}");
+    }
+}
+
+#[test]
 fn a_claim_moves_as_its_life_cycle_allows_and_its_log_says_who_when_and_by_what() {
     let edge = edge(390);
     std::fs::write(edge.directory.path().join("mail.txt"), "sent").unwrap();

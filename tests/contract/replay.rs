@@ -201,4 +201,16 @@ fn stored_history_is_judged_by_the_version_in_force_then() {
     assert_eq!((&june["version"], &june["credit"]), (&2.into(), &"60.00".into()), "{june:#}");
     assert_eq!(june["objectives"].as_array().map(Vec::len), Some(2));
     assert_eq!((&june["objectives"][0]["version"], &june["objectives"][0]["credit"]), (&1.into(), &"10.00".into()));
+    // People are told too which verdict is by which version.
+    let said = |format: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wanproof"));
+        command.args(["report", "--config", "agent.toml", "--period", "2026-06", "--format", format]);
+        let output = command.current_dir(directory.path()).output().expect("wanproof runs");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert!(said("text").contains("\navail (version 1)\n  - "), "{}", said("text"));
+    assert!(said("html").contains("<td>avail (version 1)<td"), "{}", said("html"));
+    let csv = said("csv");
+    let versions: Vec<&str> = csv.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
+    assert_eq!(versions, ["1", "2"], "{csv}");
 }

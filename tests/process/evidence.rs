@@ -308,12 +308,46 @@ fn an_agent_judges_by_the_contracts_of_its_site_that_the_collector_gives() {
     let broken = agent.says("contract BROKEN version 1 from the collector is not judged by");
     assert!(broken.contains("schema: missing"), "{broken}");
     site.until("a summary names the second version", |site| referred(site) == ["ONE 2"]);
+    // Its summaries say how its services stand, by the version in force.
+    let said = |site: &Site, period: &str| {
+        let all = site.payloads();
+        // They go into the first summary of an hour, and into the first one after the contracts changed.
+        let said = all.iter().rev().map(|body| array(&body["verdicts"])).find(|verdicts| !verdicts.is_empty());
+        let last = said.map(<[Value]>::to_vec).unwrap_or_default();
+        let mut said: Vec<(String, u64)> = last
+            .iter()
+            .filter(|one| one["contract"] == "ONE" && one["period"] == period)
+            .map(|one| (one["objective"].as_str().unwrap().to_owned(), one["version"].as_u64().unwrap()))
+            .collect();
+        said.sort();
+        said
+    };
+    let by = |versions: &[u64]| -> Vec<(String, u64)> {
+        let table: toml::Table = contract("ONE", 2, "", "", "").parse().unwrap();
+        let ids = array_of(&table, "objective").iter().map(|each| each["id"].as_str().unwrap());
+        let mut all: Vec<_> = ids.flat_map(|id| versions.iter().map(|version| (id.to_owned(), *version))).collect();
+        all.sort();
+        all
+    };
+    let from = wanproof::base::time::Clock::now(&wanproof::base::time::SystemClock).wall;
+    let from = from.floor(Duration::from_secs(1)).to_string();
+    let month = &from[..7];
+    site.until("a summary says so by the second version", |site| said(site, month) == by(&[2]));
+    // One that comes into force within the month judges its part of it, and the one before it the other.
+    put("four.toml", &contract("ONE", 4, "leeds-01", "hq", &from));
+    agent.signal(Signal::SIGHUP);
+    site.until("a summary says so by both versions", |site| said(site, month) == by(&[2, 4]));
+    assert_eq!(referred(&site), ["ONE 4"]);
+    let shown = site.json("status --json --config agent.toml")["verdicts"].clone();
+    let versions: std::collections::BTreeSet<u64> =
+        array(&shown).iter().filter(|one| one["period"] == month).map(|one| one["version"].as_u64().unwrap()).collect();
+    assert_eq!(versions, [2, 4].into(), "{shown}");
     // They are kept for good: without the collector it judges by them still.
     site.collector.as_ref().unwrap().signal(Signal::SIGKILL);
     assert!(agent.terminate().success());
     agent = site.agent();
     let before = site.payloads().len();
-    site.until("it made another summary", |site| site.payloads().len() > before && referred(site) == ["ONE 2"]);
+    site.until("it made another summary", |site| site.payloads().len() > before && referred(site) == ["ONE 4"]);
     assert!(agent.terminate().success());
 }
 
@@ -358,6 +392,10 @@ fn agent_and_collector_both_make_a_bundle_that_the_other_side_can_check() {
         assert!(String::from_utf8_lossy(&untrusted.stdout).contains("untrusted-key"));
     }
     site.collector.take();
+}
+
+fn array_of<'a>(table: &'a toml::Table, section: &str) -> &'a Vec<toml::Value> {
+    table[section].as_array().unwrap()
 }
 
 fn service_of(contract: &Path) -> String {

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::bundle::{
-    Claim, Resolved, Which, begin, claim, claim_text, contract_name, judged, key_text, page, reach, resolve,
+    Claim, Resolved, Which, begin, claim, claim_text, contract_name, judged, key_text, page_text, reach, resolve,
     verdict_text, zip,
 };
 use crate::evidence::digest::Digest;
 use crate::evidence::key::PublicKey;
+use crate::evidence::page;
 use crate::evidence::summary::Summary;
 use crate::evidence::verify::{Finding, Verdict, Verifier};
+use crate::sla::calendar::Stretch;
 use crate::sla::facts::{self, Case};
 use crate::sla::fault::Fault;
 use crate::sla::judge::InForce;
@@ -145,7 +147,7 @@ impl Rest<'_> {
 
     /// Judges again, and compares.
     fn recompute(&self, said: &Claim, judgeable: &Judgeable, mut summaries: Vec<Summary>, verdict: &mut Verdict) {
-        let Judgeable { contract, versions, case, digests } = judgeable;
+        let Judgeable { contract, versions, case, .. } = judgeable;
         // Earlier ones are here for the keys that they name.
         let span = reach(versions, case, summaries.iter());
         summaries.retain(|summary| summary.to >= span.from);
@@ -161,7 +163,7 @@ impl Rest<'_> {
             let what = "it does not follow from the summaries, contracts and facts";
             verdict.find(&self.at("verdict.json"), what);
         }
-        let page = page::page(contract, case, &report, &summaries).into_bytes();
+        let page = page_text(contract, case, &report, &summaries);
         let mut again: BTreeMap<String, Vec<u8>> = self.members.clone();
         again.remove("claim.json");
         let own = claim(&report, &again);
@@ -185,27 +187,39 @@ impl Rest<'_> {
             "verdict.json follows from the summaries, the contract {} version {} and the facts: {} {} for {} in {}",
             said.contract, said.version, report.credit, report.currency, report.service, report.period
         ));
-        self.digests(said, digests, &summaries, verdict);
+        self.digests(judgeable, &summaries, verdict);
         trusted_facts(self.text("facts.json").unwrap_or_default(), verdict);
     }
 
-    /// Whether the agent judged by this very contract, as its summaries say.
-    fn digests(&self, said: &Claim, here: &[String], summaries: &[Summary], verdict: &mut Verdict) {
-        let mut named = false;
-        for reference in summaries.iter().flat_map(|summary| &summary.contracts) {
-            if reference.id != said.contract || reference.version != said.version {
-                continue;
-            }
-            named = true;
-            if !here.contains(&reference.sha256) {
+    /// Whether the agent judged by these very versions, as its summaries say.
+    fn digests(&self, judgeable: &Judgeable, summaries: &[Summary], verdict: &mut Verdict) {
+        let Judgeable { versions, case, digests, .. } = judgeable;
+        for agreement in versions.iter().map(|version| &version.contract.agreement) {
+            let (id, version) = (&agreement.id, agreement.version);
+            let references = || {
+                let all = summaries.iter().flat_map(|summary| &summary.contracts);
+                all.filter(|reference| reference.id == *id && reference.version == u64::from(version))
+            };
+            if references().any(|reference| !digests.contains(&reference.sha256)) {
                 let what = "summaries of the agent name another file of this contract and version";
-                return verdict.find(&self.at(&format!("contracts/{}-{}.toml", said.contract, said.version)), what);
+                verdict.find(&self.at(&format!("contracts/{id}-{version}.toml")), what);
+            } else if references().next().is_none() {
+                verdict.not_proved.push(format!(
+                    "that the agent knew contract {id} version {version} while it measured: no summary names it"
+                ));
             }
         }
-        if !named {
-            verdict
-                .not_proved
-                .push("that the agent knew this contract while it measured: no summary names it".to_owned());
+        if let Some(first) = versions.first()
+            && let Some(before) = first.contract.agreement.supersedes
+        {
+            let asked =
+                Stretch::holding(case.period.every(1), case.period.last(), &first.contract.agreement.timezone).span;
+            if asked.holds(first.span.from) && asked.from < first.span.from {
+                verdict.not_proved.push(format!(
+                    "what version {before} says of {} before {}: it is not in the bundle",
+                    case.period, first.span.from
+                ));
+            }
         }
         verdict.not_proved.push("that both parties agreed to the contract's text".to_owned());
     }

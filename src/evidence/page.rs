@@ -1,4 +1,5 @@
-//! `report.html`: one self-contained file for people who do not read JSON. It says what the verdict rests on.
+//! Verdicts as one self-contained page for people who do not read JSON: `report.html` of a claim bundle, and what `wanproof report
+//! --format html` prints. It says what the verdicts rest on, and needs nothing from elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -7,10 +8,14 @@ use std::time::Duration;
 use crate::base::time::{Wall, format_duration};
 use crate::evidence::bundle::SOFTWARE;
 use crate::evidence::summary::{ClockState, OutagePart, Side, Summary};
-use crate::measure::histogram::Histogram;
-use crate::measure::outcome::Outcome;
-use crate::sla::facts::Case;
+use crate::measure::histogram::{Histogram, Packed};
+use crate::measure::interval::Interval;
+use crate::measure::outcome::{Outcome, Outcomes};
+use crate::sla::calendar::{Every, Period, Stretch};
+use crate::sla::deadline::DeadlineKind;
+use crate::sla::facts::Facts;
 use crate::sla::report::{Outcome as Result, Report};
+use crate::sla::span::Span;
 use crate::sla::terms::{Contract, MeasuredBy, Op, Unit};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#222}\
@@ -19,26 +24,187 @@ vertical-align:top}small{overflow-wrap:anywhere}th{border-color:#888}.n{text-ali
 .met{color:#060}.breached{color:#a00}.lead{font-size:1.1em}.bar{background:#57a;height:.8em;display:inline-block}small{color:#555}\
 dt{font-weight:bold}h2{margin-top:2em}@media print{body{margin:0;max-width:none}h2,h3,tr{break-inside:avoid}}";
 
+/// What a page shows of one service in one period.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The contract.
+    pub contract: &'a Contract,
+    /// The facts that were given.
+    pub facts: &'a Facts,
+    /// The verdicts.
+    pub report: &'a Report,
+    /// What was measured.
+    pub seen: &'a Seen,
+}
+
+/// What was measured of a service in a period, as far as people are shown it.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Its outages.
+    pub outages: Vec<OutagePart>,
+    /// How many summaries there are, and of how many the clock was known to be synchronised; absent where nobody counted.
+    pub clocks: Option<(usize, usize)>,
+    /// When the clock was set, and by how much.
+    pub steps: Vec<(Wall, String)>,
+    probes: BTreeMap<String, Sum>,
+}
+
 /// What a probe saw in all.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Sum {
     counts: BTreeMap<char, u64>,
     rtt: Histogram,
     millis: u64,
 }
 
-/// The page.
-pub fn page(contract: &Contract, case: &Case, report: &Report, summaries: &[Summary]) -> String {
-    let mut to = String::new();
+impl Seen {
+    /// What summaries say of a service in the time that a report is about.
+    #[must_use]
+    pub fn of(contract: &Contract, report: &Report, summaries: &[Summary]) -> Self {
+        let wrong = summaries.iter().filter(|summary| summary.clock.state != ClockState::Synchronised).count();
+        let steps = summaries.iter().flat_map(|summary| &summary.clock.steps);
+        let own = |outage: &&OutagePart| outage.service.as_deref() == Some(report.service.as_str());
+        let mut seen = Self {
+            outages: summaries.iter().flat_map(|summary| &summary.outages).filter(own).cloned().collect(),
+            clocks: Some((summaries.len(), summaries.len() - wrong)),
+            steps: steps.map(|step| (step.at, format!("by {} µs", step.by_us))).collect(),
+            probes: BTreeMap::new(),
+        };
+        let (names, span) = (probes_of(contract, &report.service), span(contract, report.period));
+        for probe in summaries.iter().flat_map(|summary| &summary.probes) {
+            if !names.contains(probe.name.as_str()) && probe.service.as_deref() != Some(report.service.as_str()) {
+                continue;
+            }
+            let sum = seen.probes.entry(probe.name.clone()).or_default();
+            for interval in probe.intervals.iter().filter(|interval| span.holds(interval.from)) {
+                sum.add(interval.millis, &interval.outcomes, interval.rtt_us.as_ref());
+            }
+        }
+        seen
+    }
+
+    /// Adds what a probe measured in an interval.
+    pub fn add(&mut self, probe: &str, interval: &Interval) {
+        let rtt = interval.rtt.as_ref().map(|rtt| &rtt.histogram);
+        self.probes.entry(probe.to_owned()).or_default().add(interval.millis, &interval.outcomes, rtt);
+    }
+}
+
+impl Sum {
+    fn add(&mut self, millis: u32, outcomes: &Outcomes, rtt: Option<&Packed>) {
+        self.millis += u64::from(millis);
+        for outcome in Outcome::ALL {
+            *self.counts.entry(outcome.letter()).or_default() += outcomes.count(outcome);
+        }
+        if let Some(rtt) = rtt {
+            // One that cannot be read is told by who verifies, and has no values.
+            let _ = self.rtt.add(rtt);
+        }
+    }
+}
+
+/// The probes that measure a service or one of its members, by name.
+#[must_use]
+pub fn probes_of<'a>(contract: &'a Contract, service: &str) -> BTreeSet<&'a str> {
+    let members = contract.members_of(service).unwrap_or_default();
+    members.into_iter().flat_map(|each| each.probes.iter().map(String::as_str)).collect()
+}
+
+/// The time that a page about a period tells of.
+#[must_use]
+pub fn span(contract: &Contract, period: Period) -> Span {
+    let rolling = contract.objectives.iter().filter_map(|objective| match objective.aggregate.every {
+        Every::Rolling(days) => Some(days),
+        _ => None,
+    });
+    Stretch::holding(period.every(rolling.max().unwrap_or(1)), period.last(), &contract.agreement.timezone).span
+}
+
+/// The page that goes into a claim bundle.
+#[must_use]
+pub fn of_bundle(shown: &Shown<'_>) -> String {
+    let (service, period) = (&shown.report.service, shown.report.period);
+    let mut to = head(&format!("{service}, {period}"));
+    section(&mut to, shown);
+    to.push_str(WORDS);
+    to.push_str(
+        "<h2>How to check this</h2>\n<p>This page is for people. What it says follows from the signed summaries beside it \
+         in the bundle: <code>wanproof verify --key AGENT.jwk --key COLLECTOR.jwk BUNDLE.zip</code> recomputes all of it, \
+         this page too, and says what it could not prove.</p>\n",
+    );
+    let _ = writeln!(to, "{}</body></html>", written_by(SOFTWARE));
+    to
+}
+
+/// A page of several reports, an overview first where there is more than one.
+#[must_use]
+pub fn of_reports(all: &[Shown<'_>]) -> String {
+    let periods: BTreeSet<String> = all.iter().map(|shown| shown.report.period.to_string()).collect();
+    let mut to = head(&format!("Service levels, {}", periods.into_iter().collect::<Vec<_>>().join(", ")));
+    if all.is_empty() {
+        to.push_str("<p>No contract judges what is measured here.</p>\n");
+    }
+    if all.len() > 1 {
+        overview(&mut to, all);
+    }
+    for (number, shown) in (1..).zip(all) {
+        let _ = writeln!(to, "<section id=\"r{number}\">");
+        section(&mut to, shown);
+        to.push_str("</section>\n");
+    }
+    to.push_str(WORDS);
+    to.push_str(
+        "<h2>How this came about</h2>\n<p>It was worked out from what the measuring device has stored, and is a report, not \
+         evidence: <code>wanproof claim bundle</code> makes what the other party can check by itself.</p>\n",
+    );
+    let _ = writeln!(to, "{}</body></html>", written_by(SOFTWARE));
+    to
+}
+
+fn head(title: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{}</title><style>{STYLE}</style></head><body>\n",
+        esc(title)
+    )
+}
+
+fn overview(to: &mut String, all: &[Shown<'_>]) {
+    to.push_str(
+        "<h1>All services</h1>\n<table><tr><th>Service<th>Period<th>Contract<th>Missed<th>Not determined\
+         <th class=\"n\">Credit<th>Claim by</tr>\n",
+    );
+    for (number, Shown { report, .. }) in (1..).zip(all) {
+        let missed = named(report, Result::Breached);
+        let class = if missed.is_empty() { "" } else { " class=\"breached\"" };
+        let _ = writeln!(
+            to,
+            "<tr><td><a href=\"#r{number}\">{}</a><td>{}<td>{} version {}<td{class}>{missed}<td>{}<td class=\"n\">{} {}<td>{}</tr>",
+            esc(&report.service),
+            report.period,
+            esc(&report.contract),
+            report.version,
+            named(report, Result::NotDetermined),
+            esc(&report.credit),
+            esc(&report.currency),
+            report.claim.by.map(|by| by.to_string()).unwrap_or_default(),
+        );
+    }
+    to.push_str("</table>\n");
+}
+
+/// All about one service in one period.
+fn section(to: &mut String, shown: &Shown<'_>) {
+    let Shown { contract, facts, report, seen } = *shown;
     let agreement = &contract.agreement;
-    let (service, period) = (esc(&report.service), report.period);
     let _ = write!(
         to,
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{service}, {period}</title><style>{STYLE}</style></head><body>\n<h1>Service {service} in {period}</h1>\n\
+        "<h1>Service {} in {}</h1>\n\
          <p class=\"lead\">How this service stood by the contract <strong>{} version {}</strong> between {} (provider) and {} \
          (customer). {}</p>\n<p>Times are in UTC. Periods, days and deadlines are local to {}, as the contract says; by it \
          {}.</p>\n",
+        esc(&report.service),
+        report.period,
         esc(&report.contract),
         report.version,
         esc(&agreement.provider.name),
@@ -52,30 +218,47 @@ pub fn page(contract: &Contract, case: &Case, report: &Report, summaries: &[Summ
             MeasuredBy::Joint => "those figures bind that both parties hold",
         },
     );
-    verdicts(&mut to, report);
-    let zone = &agreement.timezone;
-    let days = zone.days(case.period.first(1), case.period.last());
-    outages(&mut to, &report.service, summaries);
-    measured(&mut to, report, contract, summaries, (days.from, days.to));
-    clock(&mut to, summaries);
-    excluded(&mut to, case);
-    to.push_str(WORDS);
-    to.push_str(
-        "<h2>How to check this</h2>\n<p>This page is for people. What it says follows from the signed summaries beside it \
-         in the bundle: <code>wanproof verify --key AGENT.jwk --key COLLECTOR.jwk BUNDLE.zip</code> recomputes all of it, \
-         this page too, and says what it could not prove.</p>\n",
-    );
-    let _ = writeln!(to, "{}</body></html>", written_by(SOFTWARE));
-    to
+    verdicts(to, report);
+    deadlines(to, report);
+    outages(to, seen);
+    measured(to, seen);
+    clock(to, seen);
+    excluded(to, facts);
+}
+
+/// What must be done still, and what should have been.
+fn deadlines(to: &mut String, report: &Report) {
+    if report.deadlines.is_empty() {
+        return;
+    }
+    to.push_str("<h2>What is due, and by when</h2>\n<table><tr><th>By<th>What<th>How it stands</tr>\n");
+    for deadline in &report.deadlines {
+        let kind = match deadline.kind {
+            DeadlineKind::Ticket | DeadlineKind::Claim => String::new(),
+            DeadlineKind::Exercise => format!("right {}: ", deadline.id),
+            DeadlineKind::Duty => format!("duty {}: ", deadline.id),
+        };
+        let state = match (deadline.kept, report.as_of) {
+            (Some(true), _) => "kept".to_owned(),
+            (Some(false), _) => "too late".to_owned(),
+            (None, Some(now)) => deadline.left(now),
+            (None, None) => String::new(),
+        };
+        let what = esc(&format!("{kind}{}", deadline.what));
+        let _ = writeln!(to, "<tr><td>{}<td>{what}<td>{state}</tr>", esc(&deadline.by));
+    }
+    to.push_str("</table>\n");
+}
+
+/// The objectives that stand so, by name.
+fn named(report: &Report, result: Result) -> String {
+    let of = report.objectives.iter().filter(|verdict| verdict.result == result);
+    of.map(|verdict| esc(&verdict.name())).collect::<Vec<_>>().join(", ")
 }
 
 /// What the page comes to, in a sentence or two.
 fn conclusion(report: &Report) -> String {
-    let named = |result: Result| {
-        let of = report.objectives.iter().filter(|verdict| verdict.result == result);
-        of.map(|verdict| esc(&verdict.id)).collect::<Vec<_>>().join(", ")
-    };
-    let (breached, open) = (named(Result::Breached), named(Result::NotDetermined));
+    let (breached, open) = (named(report, Result::Breached), named(report, Result::NotDetermined));
     let mut said = match (breached.is_empty(), open.is_empty()) {
         (false, _) => format!("Missed: <strong>{breached}</strong>."),
         (true, true) => "Every objective was met.".to_owned(),
@@ -157,7 +340,7 @@ fn verdicts(to: &mut String, report: &Report) {
             to,
             "<tr><td>{}<td class=\"{class}\">{}{}<td class=\"n\">{}<td class=\"n\">{promised} {}{unit}\
              <td class=\"n\">{} %<td class=\"n\">{} {}</tr>",
-            esc(&verdict.id),
+            esc(&verdict.name()),
             class.replace("open", "not determined").replace("breached", "missed"),
             if verdict.provisional { " so far" } else { "" },
             verdict.actual.as_ref().map_or_else(|| "–".to_owned(), |actual| format!("{}{unit}", esc(actual))),
@@ -169,7 +352,7 @@ fn verdicts(to: &mut String, report: &Report) {
     }
     to.push_str("</table>\n<h2>Arithmetic</h2>\n");
     for verdict in &report.objectives {
-        let _ = writeln!(to, "<h3>{}</h3>\n<ol>", esc(&verdict.id));
+        let _ = writeln!(to, "<h3>{}</h3>\n<ol>", esc(&verdict.name()));
         for step in &verdict.steps {
             let _ = writeln!(to, "<li>{}</li>", esc(step));
         }
@@ -177,13 +360,13 @@ fn verdicts(to: &mut String, report: &Report) {
     }
 }
 
-fn outages(to: &mut String, service: &str, summaries: &[Summary]) {
-    let mut all: BTreeMap<(Wall, &str, &str), &OutagePart> = BTreeMap::new();
-    for outage in summaries.iter().flat_map(|summary| &summary.outages) {
-        if outage.service.as_deref() == Some(service) {
-            all.insert((outage.from, &outage.definition, &outage.probe), outage);
-        }
-    }
+fn outages(to: &mut String, seen: &Seen) {
+    // Later summaries know more of an outage than earlier ones.
+    let all: BTreeMap<(Wall, &str, &str), &OutagePart> = seen
+        .outages
+        .iter()
+        .map(|outage| ((outage.from, outage.definition.as_str(), outage.probe.as_str()), outage))
+        .collect();
     to.push_str("<h2>Outages</h2>\n");
     if all.is_empty() {
         to.push_str("<p>None was recorded.</p>\n");
@@ -206,14 +389,14 @@ fn outages(to: &mut String, service: &str, summaries: &[Summary]) {
             outage.to.map_or_else(|| "–".to_owned(), |to| length(outage.from, to)),
             esc(&outage.definition),
             esc(&outage.probe),
-            seen(&outage.evidence),
+            around(&outage.evidence),
         );
     }
     to.push_str("</table>\n");
 }
 
 /// What was seen around an outage, a line for each thing.
-fn seen(evidence: &serde_json::Map<String, serde_json::Value>) -> String {
+fn around(evidence: &serde_json::Map<String, serde_json::Value>) -> String {
     use serde_json::Value;
     let plain = |value: &Value| match value {
         Value::String(text) => esc(text),
@@ -229,34 +412,14 @@ fn seen(evidence: &serde_json::Map<String, serde_json::Value>) -> String {
     evidence.iter().map(line).collect::<Vec<_>>().join("<br>")
 }
 
-fn measured(to: &mut String, report: &Report, contract: &Contract, summaries: &[Summary], span: (Wall, Wall)) {
-    let own: BTreeSet<&str> = contract
-        .service(&report.service)
-        .into_iter()
-        .flat_map(|service| service.probes.iter().map(String::as_str))
-        .collect();
-    let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
-    for probe in summaries.iter().flat_map(|summary| &summary.probes) {
-        if !own.contains(probe.name.as_str()) && probe.service.as_deref() != Some(report.service.as_str()) {
-            continue;
-        }
-        let sum = sums.entry(&probe.name).or_default();
-        for interval in probe.intervals.iter().filter(|interval| interval.from >= span.0 && interval.from < span.1) {
-            sum.millis += u64::from(interval.millis);
-            for outcome in Outcome::ALL {
-                *sum.counts.entry(outcome.letter()).or_default() += interval.outcomes.count(outcome);
-            }
-            if let Some(Ok(histogram)) = interval.rtt_us.as_ref().map(crate::measure::histogram::Packed::unpack) {
-                sum.rtt.merge(&histogram);
-            }
-        }
-    }
+fn measured(to: &mut String, seen: &Seen) {
+    let sums = &seen.probes;
     to.push_str("<h2>What was measured in the period</h2>\n<table><tr><th>Probe<th class=\"n\">Measured for");
     for outcome in Outcome::ALL {
         let _ = write!(to, "<th class=\"n\">{}", outcome.word().replace('-', " "));
     }
     to.push_str("</tr>\n");
-    for (name, sum) in &sums {
+    for (name, sum) in sums {
         let _ = write!(
             to,
             "<tr><td>{}<td class=\"n\">{}",
@@ -292,28 +455,27 @@ fn measured(to: &mut String, report: &Report, contract: &Contract, summaries: &[
     }
 }
 
-fn clock(to: &mut String, summaries: &[Summary]) {
-    let wrong = summaries.iter().filter(|summary| summary.clock.state != ClockState::Synchronised).count();
-    let steps: Vec<String> = summaries
-        .iter()
-        .flat_map(|summary| &summary.clock.steps)
-        .map(|step| format!("<li>at {} by {} µs</li>", instant(step.at), step.by_us))
-        .collect();
-    let _ = write!(
-        to,
-        "<h2>The clock</h2>\n<p>The measuring device's clock was known to be synchronised in {} of {} summaries.{}</p>\n",
-        summaries.len() - wrong,
-        summaries.len(),
-        if wrong > 0 { " For the others only the collector's receipts bound the time." } else { "" },
-    );
-    if !steps.is_empty() {
+fn clock(to: &mut String, seen: &Seen) {
+    if seen.clocks.is_none() && seen.steps.is_empty() {
+        return;
+    }
+    to.push_str("<h2>The clock</h2>\n");
+    if let Some((all, right)) = seen.clocks {
+        let _ = writeln!(
+            to,
+            "<p>The measuring device's clock was known to be synchronised in {right} of {all} summaries.{}</p>",
+            if right < all { " For the others only the collector's receipts bound the time." } else { "" },
+        );
+    }
+    if !seen.steps.is_empty() {
+        let steps: Vec<String> =
+            seen.steps.iter().map(|(at, by)| format!("<li>at {} {}</li>", instant(*at), esc(by))).collect();
         let _ = write!(to, "<p>It was set:</p>\n<ul>{}</ul>\n", steps.join("\n"));
     }
 }
 
-fn excluded(to: &mut String, case: &Case) {
+fn excluded(to: &mut String, facts: &Facts) {
     to.push_str("<h2>What was excluded, and other facts</h2>\n");
-    let facts = &case.facts;
     if facts.excluded.is_empty() {
         to.push_str("<p>No exclusion is claimed.</p>\n");
     } else {
