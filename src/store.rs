@@ -15,6 +15,7 @@ use crate::store::salvage::Salvage;
 mod block;
 mod bytes;
 pub mod contracts;
+pub mod figures;
 pub mod intervals;
 pub mod journal;
 pub mod keyfile;
@@ -27,6 +28,7 @@ pub mod rollup;
 pub mod salvage;
 mod schema;
 pub mod sealed;
+mod seams;
 pub mod sheets;
 
 /// The name of the database's file in the data directory.

@@ -18,6 +18,9 @@ mod properties;
 mod replay;
 #[path = "contract/required.rs"]
 mod required;
+#[cfg(feature = "agent")]
+#[path = "contract/rolled.rs"]
+mod rolled;
 #[path = "contract/shipped.rs"]
 mod shipped;
 #[path = "contract/signed.rs"]

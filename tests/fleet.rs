@@ -32,7 +32,6 @@ use wanproof::measure::outcome::Outcomes;
 use wanproof::sla::calendar::Period;
 use wanproof::sla::judge::{InForce, judge, judge_by};
 use wanproof::sla::observed::{Observed, Seen};
-use wanproof::sla::span::Spans;
 use wanproof::sla::terms::Contract;
 
 const CONTRACT: &str = include_str!("fleet/contract.toml");
@@ -342,7 +341,7 @@ fn a_fleet_is_judged_as_its_minutes_are(place: &Place) {
     assert_eq!(judged.faults, Vec::<String>::new());
 
     let observed = Observed {
-        probes: [("hq".to_owned(), Seen { intervals: line, carrier_down: Spans::default() })].into(),
+        probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(),
         sides: vec![(
             wanproof::sla::span::Span::new(
                 "2026-11-29T23:40:00.412Z".parse().unwrap(),
@@ -385,10 +384,8 @@ fn in_which_order_summaries_come_changes_no_verdict(place: &Place) {
     let after = desk.judge(november());
     assert_ne!(before.report, after.report);
 
-    let observed = Observed {
-        probes: [("hq".to_owned(), Seen { intervals: line, carrier_down: Spans::default() })].into(),
-        sides: Vec::new(),
-    };
+    let observed =
+        Observed { probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(), sides: Vec::new() };
     let case = facts::case(&facts::Kept::default(), "ckt-1", november(), after.as_of, &[]).unwrap();
     let by_minutes = judge(&desk.contract(), "ckt-1", november(), &observed, &case.facts).unwrap();
     assert_eq!(bare(&after.report), bare(&json!(by_minutes)));
@@ -427,10 +424,8 @@ fn a_month_in_which_the_version_changes_is_judged_by_both(place: &Place) {
             InForce { contract: agreed.contract.clone().unwrap(), span }
         })
         .collect();
-    let observed = Observed {
-        probes: [("hq".to_owned(), Seen { intervals: line, carrier_down: Spans::default() })].into(),
-        sides: Vec::new(),
-    };
+    let observed =
+        Observed { probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(), sides: Vec::new() };
     let kept = facts::kept(&desk.archive, "FLEET", "ckt-1", Source::Customer).unwrap();
     let case = facts::case(&kept, "ckt-1", november(), judged.as_of, &[]).unwrap();
     let by_minutes = judge_by(&versions, "ckt-1", november(), Some(&observed), &case.facts).unwrap();

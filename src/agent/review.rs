@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::time::Wall;
 use crate::evidence::summary::VerdictPart;
+use crate::measure::interval::Interval;
 use crate::sla::calendar::{Day, Every, Period};
 use crate::sla::contract::{self, Written};
 use crate::sla::facts::{Facts, Previous};
@@ -169,7 +170,7 @@ pub fn said(store: &Store, all: &[Judged], at: Wall) -> Result<Vec<VerdictPart>,
             for services in judged.services.chunks(TOGETHER) {
                 let mut stock = observe(store, &judged.versions, services, month)?;
                 for service in services {
-                    let report = judge_one(&mut stock, &judged.versions, service, month, &facts)?;
+                    let report = judge_one(store, &mut stock, &judged.versions, service, month, &facts)?;
                     said.extend(parts(report));
                 }
             }
@@ -246,7 +247,7 @@ impl<'a> History<'a> {
             let mut facts = facts.clone();
             let known = earlier.iter().filter_map(|(_, earlier)| self.known.get(&(*earlier, service.clone())));
             facts.previous.extend(known.map(|previous| previous.among(versions, period)));
-            all.push(judge_one(&mut stock, versions, service, period, &facts)?);
+            all.push(judge_one(self.store, &mut stock, versions, service, period, &facts)?);
         }
         Ok(all)
     }
@@ -276,6 +277,7 @@ struct Stock {
 }
 
 fn judge_one(
+    store: &Store,
     stock: &mut Stock,
     versions: &[InForce],
     service: &str,
@@ -292,11 +294,52 @@ fn judge_one(
         (Span::new(outage.from, outage.to.unwrap_or(stock.span.to)), side)
     });
     stock.observed.sides = sides.collect();
+    let merged = |seen: &Seen| seen.merged.is_some();
+    if stock.observed.probes.values().any(merged)
+        // What is wrong with the facts, judging tells.
+        && let Ok(surveyed) = judge::survey_by(versions, service, period, &stock.observed, facts)
+    {
+        let probes: BTreeSet<&str> = probes_of(versions, service).collect();
+        for (probe, seen) in stock.observed.probes.iter_mut().filter(|(probe, _)| probes.contains(probe.as_str())) {
+            if let Some(merged) = &mut seen.merged {
+                refine(store, probe, merged, &surveyed.seams)?;
+            }
+        }
+    }
     judge::judge_by(versions, service, period, Some(&stock.observed), facts).map_err(ReviewError::Faults)
 }
 
-/// Reads all that judging some services in a period looks at: outcomes alone, and whole intervals only of probes of which a
-/// figure is asked.
+/// The probes of a service and its members, by any of the versions.
+fn probes_of<'a>(versions: &'a [InForce], service: &'a str) -> impl Iterator<Item = &'a str> {
+    let members = versions.iter().flat_map(|version| version.contract.members_of(service).unwrap_or_default());
+    members.flat_map(|each| each.probes.iter().map(String::as_str))
+}
+
+/// Reads the minutes of what was merged over a seam, as far as they are kept.
+fn refine(store: &Store, probe: &str, merged: &mut Vec<Interval>, seams: &BTreeSet<Wall>) -> Result<(), StoreError> {
+    use std::ops::Bound::Excluded;
+    let is_cut = |piece: &Interval| {
+        let (from, to) = (piece.from, piece.to().max(piece.from.shifted(1)));
+        piece.millis > MINUTE_MS && seams.range((Excluded(from), Excluded(to))).next().is_some()
+    };
+    if !merged.iter().any(is_cut) {
+        return Ok(());
+    }
+    let (cut, mut all): (Vec<Interval>, Vec<Interval>) = std::mem::take(merged).into_iter().partition(is_cut);
+    for piece in cut {
+        let minutes = store.intervals(probe, piece.from, piece.to())?.into_iter();
+        all.extend(minutes.filter(|minute| minute.from >= piece.from && minute.from < piece.to()));
+    }
+    all.sort_by_key(|interval| interval.from);
+    *merged = all;
+    Ok(())
+}
+
+/// What is no longer than this was not merged.
+const MINUTE_MS: u32 = 60_000;
+
+/// Reads all that judging some services in a period looks at: outcomes, and histograms only of probes of which a figure is
+/// asked.
 fn observe(store: &Store, versions: &[InForce], services: &[String], period: Period) -> Result<Stock, StoreError> {
     let contracts: Vec<&Contract> = judge::judging(versions, period).map(|version| &version.contract).collect();
     let whole = |recorded: &[Span]| {
@@ -321,20 +364,17 @@ fn observe(store: &Store, versions: &[InForce], services: &[String], period: Per
             .map(String::as_str)
             .collect();
         for probe in probes {
-            if sampled.contains(probe) {
-                figured.insert(probe)
-            } else {
-                wanted.insert(probe)
-            };
+            wanted.insert(probe);
+            figured.extend(Some(probe).filter(|probe| sampled.contains(probe)));
         }
     }
-    wanted.retain(|probe| !figured.contains(probe));
-    let mut all = store.outcomes(&wanted, span.from, span.to)?;
-    for probe in figured {
-        all.insert(probe.to_owned(), store.intervals(probe, span.from, span.to)?);
-    }
+    let all = store.outcomes(&wanted, span.from, span.to)?;
+    let mut merged = if figured.is_empty() { BTreeMap::new() } else { store.figures(&figured, span.from, span.to)? };
     // Which sends were not made for want of a carrier, this agent's intervals count themselves.
-    let seen = |(probe, intervals)| (probe, Seen { intervals, ..Seen::default() });
+    let seen = |(probe, intervals)| {
+        let merged = merged.remove(&probe);
+        (probe, Seen { intervals, merged, ..Seen::default() })
+    };
     let observed = Observed { probes: all.into_iter().map(seen).collect(), sides: Vec::new() };
     let outages = store.outages(span.from, span.to)?.into_iter().map(|(_, outage)| outage).filter(of_them).collect();
     Ok(Stock { observed, outages, span })

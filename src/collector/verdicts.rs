@@ -17,14 +17,12 @@ use crate::collector::statement::{OutageSaid, Statement, VerdictSaid};
 use crate::evidence::key::Kid;
 use crate::measure::histogram::{Histogram, Packed};
 use crate::sla::calendar::{Day, Period, Stretch, Zone};
-use crate::sla::facts::Facts;
-use crate::sla::fault::Fault;
-use crate::sla::judge::{InForce, Survey, judge_by, judging, survey};
+use crate::sla::judge::{InForce, judge_by, judging, survey_by};
 use crate::sla::letter;
 use crate::sla::observed::{Observed, Seen};
 use crate::sla::reach;
 use crate::sla::report::Report;
-use crate::sla::span::{Span, Spans};
+use crate::sla::span::Span;
 use crate::sla::terms::{Contract, Service, Side};
 
 pub mod groups;
@@ -268,7 +266,7 @@ impl Bench<'_> {
             Err(faults) => return Ok(Some(Judgement { faults, ..judgement })),
         };
         let mut observed = sources.observed(self.sides(&sources.agents(), service, span)?);
-        let surveyed = match surveyed(&versions, service, month, &observed, &case.facts) {
+        let surveyed = match survey_by(&versions, service, month, &observed, &case.facts) {
             Ok(surveyed) => surveyed,
             Err(faults) => {
                 judgement.faults = faults.iter().map(ToString::to_string).collect();
@@ -457,30 +455,6 @@ fn needed(versions: &[InForce], month: Period) -> Span {
     all.unwrap_or_else(|| Span::new(Wall::default(), Wall::default()))
 }
 
-/// What was measured, before it is judged: by the last of the versions, and the seams of all of them.
-fn surveyed(
-    versions: &[InForce],
-    service: &str,
-    month: Period,
-    observed: &Observed,
-    facts: &Facts,
-) -> Result<Survey, Vec<Fault>> {
-    let mut whole: Option<Survey> = None;
-    let mut faults = Vec::new();
-    for version in versions {
-        match survey(&version.contract, service, month, observed, facts) {
-            Ok(mut surveyed) => {
-                surveyed.seams.extend(whole.map(|earlier| earlier.seams).unwrap_or_default());
-                surveyed.seams.extend([version.span.from, version.span.to]);
-                whole = Some(surveyed);
-            }
-            // Facts may name what only another version has; judging finds out whether none has it.
-            Err(found) => faults.extend(found),
-        }
-    }
-    whole.ok_or(faults)
-}
-
 /// Earlier periods of a service that were looked at already.
 type Known = BTreeMap<Period, Option<Earlier>>;
 
@@ -537,7 +511,7 @@ fn histograms(observed: &Observed, span: Span) -> BTreeMap<String, String> {
 
 /// Intervals as a judge takes them.
 fn seen(intervals: Vec<crate::measure::interval::Interval>) -> Seen {
-    Seen { intervals, carrier_down: Spans::default() }
+    Seen { intervals, ..Seen::default() }
 }
 
 #[cfg(test)]

@@ -13,16 +13,21 @@ use crate::measure::outcome::{Outcome, Outcomes, Reason};
 const AMISS: Duration = Duration::from_millis(10);
 
 /// Joins the intervals of one probe with one set of settings, which must be in the order of time, wherever one goes on where
-/// the one before ends. Where it does not, another begins: time that nobody observed stays apart.
+/// the one before ends and both may go `together`. Where it does not, another begins: time that nobody observed stays apart.
 ///
 /// # Errors
 /// When a histogram cannot be read.
-pub fn join(all: impl IntoIterator<Item = Interval>) -> Result<Vec<Interval>, NotAHistogram> {
+pub fn join(
+    all: impl IntoIterator<Item = Interval>,
+    together: impl Fn(&Interval, &Interval) -> bool,
+) -> Result<Vec<Interval>, NotAHistogram> {
     let mut joined: Vec<Interval> = Vec::new();
     let mut open: Option<Open> = None;
     for interval in all {
         match &mut open {
-            Some(open) if goes_on(&open.joined, &interval) => open.add(interval)?,
+            Some(open) if goes_on(&open.joined, &interval) && together(&open.joined, &interval) => {
+                open.add(interval)?
+            }
             _ => joined.extend(open.replace(Open::new(interval)).map(Open::close)),
         }
     }
@@ -219,6 +224,10 @@ mod tests {
     use crate::base::time::Wall;
     use proptest::prelude::*;
 
+    fn all_of(all: impl IntoIterator<Item = Interval>) -> Result<Vec<Interval>, NotAHistogram> {
+        join(all, |_, _| true)
+    }
+
     const START: i64 = 1_700_000_040_000;
 
     fn minute(number: i64, letters: &str) -> Interval {
@@ -247,7 +256,7 @@ mod tests {
 
     #[test]
     fn minutes_that_go_on_are_one_with_every_outcome_and_every_value() {
-        let joined = join((0..60).map(|number| minute(number, "aaalatuaaa"))).unwrap();
+        let joined = all_of((0..60).map(|number| minute(number, "aaalatuaaa"))).unwrap();
         let [hour] = joined.as_slice() else { panic!("{joined:?}") };
         assert_eq!((hour.from, hour.millis, hour.first_ms), (Wall::from_millis(START), 3_600_000, 412));
         assert_eq!(hour.outcomes.to_string(), format!("3a1l1a1t1u{}3a", "6a1l1a1t1u".repeat(59)));
@@ -260,14 +269,14 @@ mod tests {
 
     #[test]
     fn what_nobody_observed_what_is_out_of_step_and_another_period_stay_apart() {
-        let missing = join([minute(0, "aaaa"), minute(2, "aaaa")]).unwrap();
+        let missing = all_of([minute(0, "aaaa"), minute(2, "aaaa")]).unwrap();
         assert_eq!(missing.len(), 2);
         let mut late = minute(1, "aaaa");
         late.first_ms += 11;
-        assert_eq!(join([minute(0, "aaaa"), late.clone()]).unwrap().len(), 2);
+        assert_eq!(all_of([minute(0, "aaaa"), late.clone()]).unwrap().len(), 2);
         late.first_ms -= 1;
-        assert_eq!(join([minute(0, "aaaa"), late]).unwrap().len(), 1);
-        assert_eq!(join([minute(0, "aaaa"), minute(1, "aaa")]).unwrap().len(), 2);
+        assert_eq!(all_of([minute(0, "aaaa"), late]).unwrap().len(), 1);
+        assert_eq!(all_of([minute(0, "aaaa"), minute(1, "aaa")]).unwrap().len(), 2);
     }
 
     #[test]
@@ -277,11 +286,11 @@ mod tests {
             one.reasons = if lost == 0 { BTreeMap::new() } else { [(Reason::CARRIER.to_string(), lost)].into() };
             one
         };
-        assert_eq!(join([with(0, 2), with(1, 2)]).unwrap().len(), 1);
-        assert_eq!(join([with(0, 0), with(1, 0)]).unwrap().len(), 1);
-        assert_eq!(join([with(0, 2), with(1, 0)]).unwrap().len(), 2);
-        assert_eq!(join([with(0, 1), with(1, 1)]).unwrap().len(), 2);
-        assert_eq!(join([with(0, 1), minute(1, "aaaa")]).unwrap().len(), 1);
+        assert_eq!(all_of([with(0, 2), with(1, 2)]).unwrap().len(), 1);
+        assert_eq!(all_of([with(0, 0), with(1, 0)]).unwrap().len(), 1);
+        assert_eq!(all_of([with(0, 2), with(1, 0)]).unwrap().len(), 2);
+        assert_eq!(all_of([with(0, 1), with(1, 1)]).unwrap().len(), 2);
+        assert_eq!(all_of([with(0, 1), minute(1, "aaaa")]).unwrap().len(), 1);
     }
 
     #[test]
@@ -292,7 +301,7 @@ mod tests {
             (one.period_ms, one.first_ms) = (120_000, first_ms);
             one
         };
-        let joined = join([rare(0, "", 0), rare(1, "a", 5_000), rare(2, "", 0), rare(3, "l", 5_000)]).unwrap();
+        let joined = all_of([rare(0, "", 0), rare(1, "a", 5_000), rare(2, "", 0), rare(3, "l", 5_000)]).unwrap();
         let [all] = joined.as_slice() else { panic!("{joined:?}") };
         let due: Vec<_> = all.sends().map(|(due, outcome)| (due.millis() - START, outcome)).collect();
         assert_eq!(due, [(65_000, Outcome::Answered), (185_000, Outcome::Lost)]);
@@ -301,7 +310,7 @@ mod tests {
     #[test]
     fn an_hour_that_is_cut_has_every_send_in_its_part() {
         let tenth = |number: i64| if number % 7 == 0 { "nnaalaaaan" } else { "aaaalaaaat" };
-        let hours = join((0..150).map(|number| {
+        let hours = all_of((0..150).map(|number| {
             let mut one = minute(number, tenth(number));
             one.reasons = if number % 7 == 0 { [(Reason::CARRIER.to_string(), 3)].into() } else { BTreeMap::new() };
             one
@@ -335,7 +344,7 @@ mod tests {
                 all.push(one);
             }
             let sends = |all: &[Interval]| all.iter().flat_map(|one| one.sends().collect::<Vec<_>>()).collect::<Vec<_>>();
-            let joined = join(all.clone()).unwrap();
+            let joined = all_of(all.clone()).unwrap();
             let (before, after) = (sends(&all), sends(&joined));
             prop_assert_eq!(before.len(), after.len());
             for ((due, outcome), (joined_due, joined_outcome)) in before.iter().zip(&after) {

@@ -31,7 +31,7 @@ use court::{Court, Ground};
 use outages::Outage;
 use versions::Reign;
 
-pub use survey::{Measured, Survey, survey};
+pub use survey::{Measured, Survey, survey, survey_by};
 pub use versions::{InForce, judge_by, judging};
 
 /// Judges facts by a contract.

@@ -2,12 +2,14 @@
 //! objective. Runs of equal outcomes are taken whole, histograms are merged, means are exact sums by counts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::base::decimal::Exact;
 use crate::base::time::Wall;
 use crate::measure::histogram::Histogram;
 use crate::measure::interval::{Interval, Spread};
 use crate::measure::outcome::{Outcome, Reason};
+use crate::measure::rollup::cut;
 use crate::sla::mos;
 use crate::sla::outage::{Carrier, Class, Detector, Edge, Rule, Run};
 use crate::sla::span::{Span, Spans};
@@ -30,6 +32,15 @@ pub struct Seen {
     /// When its interface had no carrier. Where this says nothing, an `n` is loss of carrier as far as the interval
     /// counts `not-sent/carrier`.
     pub carrier_down: Spans,
+    /// What figures are taken from, where that is not the intervals: the same with minutes merged to hours, say. Of one that
+    /// touches what may be left out, the minutes must be here.
+    pub merged: Option<Vec<Interval>>,
+}
+
+impl Seen {
+    fn for_figures(&self) -> &[Interval] {
+        self.merged.as_deref().unwrap_or(&self.intervals)
+    }
 }
 
 /// A service's time: when it was down, when it was up, and between them nobody knows.
@@ -174,6 +185,9 @@ fn runs(seen: &Seen, rule: &Rule, mut tell: impl FnMut(Run)) {
     }
 }
 
+/// An interval's length where nothing was rolled up.
+const MINUTE_MS: u32 = 60_000;
+
 /// The figure of an objective other than availability, from the intervals that lie in a stretch of time.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Figure {
@@ -196,10 +210,19 @@ pub(super) fn figure(
     let mut samples = Samples::default();
     for service in contract.members_of(service)? {
         for name in service.probes.iter().filter(|name| measure.probes.contains(name)) {
-            for interval in observed.probes.get(name).map(|seen| seen.intervals.as_slice()).unwrap_or_default() {
-                let span = Span::new(interval.from, interval.to());
-                if base.covers(span) && !down.touches(span) {
+            for interval in observed.probes.get(name).map(Seen::for_figures).unwrap_or_default() {
+                let within = |part: &Interval| {
+                    let span = Span::new(part.from, part.to());
+                    base.covers(span) && !down.touches(span)
+                };
+                if within(interval) {
                     samples.add(interval, measure.late_is, objective.metric);
+                } else if matches!(objective.metric, Metric::Loss | Metric::Delivery) && interval.millis > MINUTE_MS {
+                    // Outcomes are exact at whatever length: of what was rolled up, each minute counts by itself.
+                    let minutes = cut(interval.clone(), Duration::from_millis(u64::from(MINUTE_MS)));
+                    minutes.iter().filter(|part| within(part)).for_each(|part| {
+                        samples.add(part, measure.late_is, objective.metric);
+                    });
                 }
             }
         }

@@ -97,6 +97,34 @@ pub fn earlier(contract: &Contract, service: &str, period: Period) -> Vec<Period
     all.into_iter().map(|(_, earlier)| earlier).collect()
 }
 
+/// The instants strictly inside a span at which time that some figure is taken from may begin or end, as far as the contract
+/// alone says: the bounds of periods, of service hours, and of what is in force. What goes over none of them may stand for the
+/// minutes that it was made of.
+#[must_use]
+pub fn seams(contract: &Contract, span: Span) -> BTreeSet<Wall> {
+    let (agreement, zone) = (&contract.agreement, &contract.agreement.timezone);
+    let mut all: BTreeSet<Wall> = contract.services.iter().map(|service| service.in_service_from).collect();
+    all.insert(agreement.effective_from);
+    all.extend(agreement.effective_to);
+    let (mut day, last) = (zone.day(span.from), zone.day(span.to));
+    while day <= last {
+        for aggregate in
+            contract.objectives.iter().filter(|objective| objective.samples()).map(|objective| &objective.aggregate)
+        {
+            let begins = match aggregate.every {
+                Every::Rolling(_) => true,
+                every => every.holding(day).first(1) == day,
+            };
+            all.extend(begins.then(|| zone.midnight(day)));
+            let hours = aggregate.hours.iter().flat_map(|hours| [hours.from, hours.to]);
+            all.extend(hours.map(|minutes| zone.at(day, minutes)));
+        }
+        day = day.plus(1);
+    }
+    all.retain(|at| span.from < *at && *at < span.to);
+    all
+}
+
 /// So many periods are looked at one before the other, whatever a contract says.
 const MOST: usize = 60;
 

@@ -37,7 +37,7 @@ pub struct Series {
 
 /// The number of a series in this database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SeriesId(i64);
+pub struct SeriesId(pub(in crate::store) i64);
 
 /// The number of the block that holds a stored interval; they rise in the order of writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -263,6 +263,24 @@ impl Store {
         }
         // A clock that was set back wrote what is later in time first.
         all.values_mut().for_each(|intervals| intervals.sort_by_key(|interval| interval.from));
+        Ok(all)
+    }
+
+    /// The minutes of all series that begin in `from..to`, in the order of time, each with its series' number.
+    pub(in crate::store) fn minutes_begun(&self, from: Wall, to: Wall) -> Result<Vec<block::Row>, StoreError> {
+        let mut all = Vec::new();
+        let mut blocks = self.db.prepare_cached(
+            "SELECT start_ms, body FROM block WHERE start_ms > ?1 AND start_ms < ?2 ORDER BY start_ms, id",
+        )?;
+        let mut rows = blocks.query(params![from.millis().saturating_sub(LONGEST_MS), to.millis()])?;
+        while let Some(row) = rows.next()? {
+            let start_ms = row.get(0)?;
+            match block::read(start_ms, row.get_ref(1)?.as_blob().unwrap_or_default(), |_| true) {
+                Ok(read) => all.extend(read.into_iter().filter(|(_, one)| one.from >= from && one.from < to)),
+                Err(error) => warn!(from = %Wall::from_millis(start_ms), %error, "a block is damaged and left out"),
+            }
+        }
+        all.sort_by_key(|(_, interval)| interval.from);
         Ok(all)
     }
 

@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, params};
 use crate::base::time::Wall;
 use crate::measure::interval::Interval;
 use crate::measure::rollup::join;
+use crate::store::intervals::SeriesId;
 use crate::store::{Store, StoreError, block};
 
 /// What minutes are rolled up to.
@@ -78,6 +79,7 @@ impl Store {
         }
         drop(found);
         self.add_rolled(Tier::Hours, hour, rows)?;
+        self.forget_figures(hour)?;
         let mut delete = self.db.prepare_cached("DELETE FROM block WHERE id = ?1")?;
         for id in &ids {
             delete.execute([id])?;
@@ -136,9 +138,13 @@ impl Store {
             all.entry(series).or_default().push(interval);
         }
         let mut joined = Vec::new();
+        let from = Wall::from_millis(id.saturating_mul(tier.millis()));
+        let (apart, known) = (self.apart(from, from + tier.length())?, self.all_series()?);
         for (series, mut intervals) in all {
             intervals.sort_by_key(|interval| interval.from);
-            let one = join(intervals).map_err(|error| StoreError::Damaged(error.to_string()))?;
+            let seams = apart.of(known.get(&SeriesId(series)));
+            let one = join(intervals, |last, next| seams.lets_join(last, next))
+                .map_err(|error| StoreError::Damaged(error.to_string()))?;
             joined.extend(one.into_iter().map(|interval| (series, interval)));
         }
         let start_ms = id.saturating_mul(tier.millis());

@@ -10,7 +10,7 @@ use crate::store::StoreError;
 mod convert;
 
 /// Each element brings the database from its place to the next; they are never changed, only added to.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -99,6 +99,7 @@ const MIGRATIONS: [&str; 5] = [
     SHEETS,
     BLOCKS,
     AGAIN,
+    FIGURES,
 ];
 
 /// The logs of the life cycles. What does not apply to a subject is empty; `paper` is the evidence itself where it is
@@ -173,6 +174,9 @@ const AGAIN: &str = "
     );
     INSERT INTO series_again SELECT * FROM series;
 ";
+
+/// See figures.rs; `hour` counts since 1970, and the body is of block.rs.
+const FIGURES: &str = "CREATE TABLE figure (hour INTEGER PRIMARY KEY, body BLOB NOT NULL)";
 
 /// The bytes of a page. Small ones suit what is written here: a minute's commit touches a few, and each that it touches is
 /// written twice, to the log and to its place.

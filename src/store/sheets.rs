@@ -71,12 +71,13 @@ impl Store {
             "INSERT INTO sheet (hour, body) VALUES (?1, ?2) ON CONFLICT (hour) DO UPDATE SET body = excluded.body",
         )?;
         put.execute(params![hour, body])?;
-        Ok(())
+        self.write_figures(hour)
     }
 
     /// An interval was written that begins then: a sheet of that hour does not hold it.
     pub(in crate::store) fn sheet_grows_stale(&self, at: Wall) -> Result<(), StoreError> {
         let hour = at.millis().div_euclid(HOUR_MS);
+        self.forget_figures(hour)?;
         if self.db.prepare_cached("UPDATE sheet SET body = NULL WHERE hour = ?1")?.execute([hour])? == 0
             && self.sheets_done()?.is_some_and(|done| hour < done)
         {
@@ -119,7 +120,7 @@ impl Store {
     ) -> Result<BTreeMap<String, Vec<Interval>>, StoreError> {
         let mut all: BTreeMap<String, Vec<Interval>> =
             probes.iter().map(|probe| ((*probe).to_owned(), Vec::new())).collect();
-        if self.has_sheets()? {
+        if self.has_table("sheet")? {
             let mut next = from;
             let (first, last) = (from.millis().div_euclid(HOUR_MS), to.millis().div_euclid(HOUR_MS));
             let mut sheets =
@@ -164,9 +165,10 @@ impl Store {
         Ok(())
     }
 
-    fn has_sheets(&self) -> Result<bool, StoreError> {
-        let there = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sheet'";
-        Ok(self.db.prepare_cached(there)?.query_row([], |_| Ok(())).optional()?.is_some())
+    /// Whether there is such a table: a database that is only read may be an older program's.
+    pub(in crate::store) fn has_table(&self, name: &str) -> Result<bool, StoreError> {
+        let there = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+        Ok(self.db.prepare_cached(there)?.query_row([name], |_| Ok(())).optional()?.is_some())
     }
 }
 

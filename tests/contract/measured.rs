@@ -13,7 +13,7 @@ use wanproof::sla::facts::Facts;
 use wanproof::sla::observed::Seen;
 use wanproof::sla::outage::{Carrier, Detector, Edge, Rule, State};
 use wanproof::sla::report::{Outcome, Report};
-use wanproof::sla::span::{Span, Spans};
+use wanproof::sla::span::Span;
 use wanproof::sla::terms::{CarrierLoss, Definition, Late, Side};
 use wanproof::sla::{Observed, judge};
 
@@ -76,7 +76,7 @@ fn june(minutes: &[(&str, &str)]) -> Vec<Interval> {
 }
 
 fn seen(intervals: Vec<Interval>) -> Seen {
-    Seen { intervals, carrier_down: Spans::none() }
+    Seen { intervals, ..Seen::default() }
 }
 
 fn observed(intervals: Vec<Interval>) -> Observed {

@@ -8,7 +8,7 @@ use crate::sla::calendar::{Period, Stretch};
 use crate::sla::facts::Facts;
 use crate::sla::fault::Fault;
 use crate::sla::judge::court::Court;
-use crate::sla::judge::{Reign, names};
+use crate::sla::judge::{InForce, Reign, names};
 use crate::sla::observed::Observed;
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::{Contract, Metric, Side};
@@ -65,4 +65,31 @@ pub fn survey(
     }
     survey.seams.extend(facts.as_of);
     Ok(survey)
+}
+
+/// The same by several versions: outages by the last of them, and the seams of all.
+///
+/// # Errors
+/// When none of them can be judged by.
+pub fn survey_by(
+    versions: &[InForce],
+    service: &str,
+    period: Period,
+    observed: &Observed,
+    facts: &Facts,
+) -> Result<Survey, Vec<Fault>> {
+    let mut whole: Option<Survey> = None;
+    let mut faults = Vec::new();
+    for version in versions {
+        match survey(&version.contract, service, period, observed, facts) {
+            Ok(mut surveyed) => {
+                surveyed.seams.extend(whole.map(|earlier| earlier.seams).unwrap_or_default());
+                surveyed.seams.extend([version.span.from, version.span.to]);
+                whole = Some(surveyed);
+            }
+            // Facts may name what only another version has; judging finds out whether none has it.
+            Err(found) => faults.extend(found),
+        }
+    }
+    whole.ok_or(faults)
 }
