@@ -5,12 +5,17 @@
 
 use std::cell::RefCell;
 
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Decompressor;
+use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
 
 /// A body that is longer than this when expanded was not written here.
 const LONGEST: u64 = 64 << 20;
 /// Small first: a body is written once and read seldom. Higher levels gain nothing on some kilobytes.
 const LEVEL: i32 = 12;
+/// Above so many bytes, with its reference, the tables of that level would cost a router megabytes: a summary of hundreds of
+/// probes is found in its reference by long matches, and the little that is left is compressed at the level after this.
+const FAR: usize = 512 << 10;
+const FAR_LEVEL: i32 = 3;
 
 /// Why a body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,21 +112,35 @@ impl<'a> Reader<'a> {
 /// The body of a row: `version`, and what was written, compressed by itself or beside `reference`, which is needed again
 /// to read it.
 pub fn shut(version: u8, plain: &[u8], reference: &[u8]) -> std::io::Result<Vec<u8>> {
-    use zstd::zstd_safe::CParameter;
-    let mut press = Compressor::new(LEVEL)?;
-    press.set_parameter(CParameter::ChecksumFlag(true))?;
-    press.set_parameter(CParameter::ContentSizeFlag(false))?;
-    if !reference.is_empty() {
-        let reach = (plain.len() + reference.len()).next_power_of_two().ilog2();
-        press.set_parameter(CParameter::WindowLog(reach.clamp(10, 27)))?;
-        press.set_dictionary(LEVEL, reference)?;
-    }
-    let packed = press.compress(plain)?;
     let mut body = Writer::default();
     body.0.push(version);
     body.number(plain.len() as u64);
-    body.0.extend_from_slice(&packed);
+    body.0.extend_from_slice(&pressed(plain, reference)?);
     Ok(body.0)
+}
+
+/// A zstd frame with a checksum. The reference is its prefix, which costs no copy of it.
+fn pressed(plain: &[u8], reference: &[u8]) -> std::io::Result<Vec<u8>> {
+    let failed = |code| std::io::Error::other(zstd_safe::get_error_name(code));
+    let mut press = CCtx::try_create().ok_or(std::io::ErrorKind::OutOfMemory)?;
+    let reach = plain.len() + reference.len();
+    let far = !reference.is_empty() && reach > FAR;
+    let mut how = vec![
+        CParameter::CompressionLevel(if far { FAR_LEVEL } else { LEVEL }),
+        CParameter::ChecksumFlag(true),
+        CParameter::ContentSizeFlag(false),
+    ];
+    if !reference.is_empty() {
+        how.push(CParameter::WindowLog(reach.next_power_of_two().ilog2().clamp(10, 27)));
+        how.push(CParameter::EnableLongDistanceMatching(far));
+    }
+    for parameter in how {
+        press.set_parameter(parameter).map_err(failed)?;
+    }
+    press.ref_prefix(reference).map_err(failed)?;
+    let mut frame = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+    press.compress2(&mut frame, plain).map_err(failed)?;
+    Ok(frame)
 }
 
 /// What such a body holds, its checksum verified: the version, and the bytes.
@@ -146,8 +165,11 @@ pub fn open(body: &[u8], reference: &[u8]) -> Result<(u8, Vec<u8>), Unreadable> 
             press.as_mut().expect("just made").decompress(rest.0, length).map_err(|_| BODY)
         })?
     } else {
-        let mut press = Decompressor::with_dictionary(reference).map_err(|_| BODY)?;
-        press.decompress(rest.0, length).map_err(|_| BODY)?
+        let mut press = DCtx::try_create().ok_or(BODY)?;
+        press.ref_prefix(reference).map_err(|_| BODY)?;
+        let mut plain = Vec::with_capacity(length);
+        press.decompress(&mut plain, rest.0).map_err(|_| BODY)?;
+        plain
     };
     if plain.len() == length { Ok((version, plain)) } else { Err(BODY) }
 }
@@ -167,6 +189,20 @@ pub fn sum<const N: usize>(columns: [&[u8]; N]) -> u32 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_lies_far_back_in_a_long_reference_costs_little() {
+        let line = |number: u64| {
+            let digest = crate::evidence::digest::Digest::of(&number.to_le_bytes()).to_string();
+            format!("{{\"number\":{number},\"what\":\"{digest}{digest}\"}},\n")
+        };
+        let reference: String = (0..8_000).map(line).collect();
+        let plain: String = (0..8_000).map(|number| format!("{}{}", number % 7, line(number))).collect();
+        assert!(plain.len() > FAR);
+        let body = shut(1, plain.as_bytes(), reference.as_bytes()).unwrap();
+        assert!(body.len() < plain.len() / 10, "{} of {}", body.len(), plain.len());
+        assert_eq!(open(&body, reference.as_bytes()).unwrap(), (1, plain.into_bytes()));
+    }
 
     proptest! {
         #[test]

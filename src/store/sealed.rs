@@ -49,8 +49,10 @@ impl Store {
                 body.number(made.series.len() as u64);
                 made.series.iter().for_each(|series| body.signed(series.number()));
                 let mut body = body.finish();
-                body.extend(bytes::shut(VERSION, &plain, &reference).map_err(failed)?);
-                if self.unseal(&body, Some((first, last))).is_ok_and(|back| back == jws) {
+                let shut = bytes::shut(VERSION, &plain, &reference).map_err(failed)?;
+                let back = bytes::open(&shut, &reference).ok().filter(|(_, back)| *back == plain);
+                if back.is_some_and(|(_, back)| put_together(&back).is_ok_and(|back| back == jws)) {
+                    body.extend(shut);
                     let all = rows.iter().map(|(_, series, _)| *series).collect::<BTreeSet<_>>().len().max(1) as u64;
                     let of_blocks = self.block_bytes(first, last)? * made.series.len() as u64 / all;
                     let weight = body.len() as u64 + of_blocks;
