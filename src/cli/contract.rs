@@ -219,15 +219,13 @@ fn check(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
     if json {
         print::json(&checked)?;
     } else {
-        let lines: Vec<String> = checked
-            .iter()
-            .map(|each| {
-                let Checked { file, id, version, services, objectives, .. } = each;
-                let (services, objectives) = (list_or_none(services), list_or_none(objectives));
-                format!("{file}: {id} version {version} is right; services: {services}; objectives: {objectives}")
-            })
-            .collect();
-        print::line(lines.join("\n"))?;
+        let mut text = String::new();
+        for Checked { file, id, version, services, objectives, .. } in &checked {
+            let (services, objectives) = (list_or_none(services), list_or_none(objectives));
+            let what = format!("{id} version {version} is right; services: {services}; objectives: {objectives}");
+            print::wrap(&mut text, &format!("{file}: "), "  ", &what);
+        }
+        print::line(text.trim_end())?;
     }
     Ok(Exit::Done)
 }

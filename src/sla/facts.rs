@@ -122,7 +122,10 @@ pub struct Previous {
 pub fn parse(text: &str, file: &str) -> Result<Case, Vec<Fault>> {
     let value: serde_json::Value = serde_json::from_str(text).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
-        vec![Fault::new(file, place, format!("not JSON: {error}"))]
+        // It names the place once more itself.
+        let what = error.to_string();
+        let what = what.split(" at line ").next().unwrap_or_default();
+        vec![Fault::new(file, place, format!("not JSON: {what}"))]
     })?;
     let Node::Table(table) = Node::from(value) else {
         return Err(vec![Fault::new(file, "", "expected a JSON object with period and service")]);

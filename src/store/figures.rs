@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rusqlite::params;
+use tracing::warn;
 
 use crate::base::time::Wall;
 use crate::measure::interval::Interval;
@@ -66,7 +67,7 @@ impl Store {
     /// else as they are stored.
     ///
     /// # Errors
-    /// When the database fails, or an hour is damaged.
+    /// When the database fails.
     pub fn figures(
         &self,
         probes: &BTreeSet<&str>,
@@ -87,11 +88,14 @@ impl Store {
             while let Some(row) = rows.next()? {
                 let hour: i64 = row.get(0)?;
                 let begins = Wall::from_millis(hour.saturating_mul(Tier::Hours.millis()));
-                self.stored_figures(probes, (next, begins), from, &mut all)?;
                 let wanted = |id| names.get(&id).is_some_and(|probe| probes.contains(probe));
-                let body = row.get_ref(1)?.as_blob().unwrap_or_default();
-                let read = block::read(begins.millis(), body, wanted)
-                    .map_err(|error| StoreError::Damaged(format!("figures of hour {hour}: {error}")))?;
+                let read = block::read(begins.millis(), row.get_ref(1)?.as_blob().unwrap_or_default(), wanted);
+                // What is damaged here is in the minutes still.
+                let Ok(read) = read else {
+                    warn!(hour = %begins, "a merged hour is damaged, and its minutes are read instead");
+                    continue;
+                };
+                self.stored_figures(probes, (next, begins), from, &mut all)?;
                 for (id, interval) in read.into_iter().filter(|(_, each)| each.from < to && each.to() > from) {
                     if let Some(into) = names.get(&id).and_then(|probe| all.get_mut(*probe)) {
                         into.push(interval);

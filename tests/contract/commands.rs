@@ -163,6 +163,10 @@ fn several_contracts_are_checked_at_once() {
     assert_eq!(code, Some(0));
     let checked: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&checked[0]["id"], &checked[0]["version"]), (&"ACME-MPLS-2026".into(), &3.into()));
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/contracts");
+    let (code, out, _) = told(&wanproof(&examples, &["check", "pinnacle-ipvpn.toml", "acme-mpls.toml"]));
+    assert_eq!((code, out.matches("is right;").count()), (Some(0), 2));
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     let (code, out, err) = told(&wanproof(directory.path(), &["check", "a.toml", "b.toml", "d.toml"]));
     assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(err.contains("b.toml: objective") && err.contains("d.toml: line 1"), "{err}");

@@ -155,6 +155,11 @@ fn every_figure_of_a_month_is_the_same_from_minutes_from_hours_and_from_days() {
     // The last hour may have something to come.
     assert_eq!(merged(), 47 + 60);
     assert_eq!((figures(), replayed()), (by_minutes.clone(), by_other));
+    // One that is damaged is in the minutes still.
+    let db = rusqlite::Connection::open(directory.path().join("agent.db")).unwrap();
+    assert_eq!(db.execute("UPDATE figure SET body = x'0102'", []).unwrap(), 47);
+    drop(db);
+    assert_eq!((figures(), merged()), (by_minutes.clone(), 2 * 1440));
     let last = store.unsummarised().unwrap().pop().unwrap().0;
     store.set_summarised(last).unwrap();
     let never = Wall::from_nanos(i64::MAX);
