@@ -11,7 +11,8 @@ use crate::cli::life::Written;
 #[cfg(feature = "agent")]
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
-use crate::evidence::bundle::{self, Material, Which};
+use crate::evidence::bundle::{self, BundleFault, Material, Which};
+use crate::sla::Fault;
 #[cfg(feature = "agent")]
 use crate::store::keyfile;
 
@@ -67,7 +68,7 @@ impl Claimed {
             }
         };
         let which = Which { id: self.contract.clone(), version };
-        let bytes = bundle::make(&which, &material).map_err(|fault| Failure::Could(fault.to_string()))?;
+        let bytes = bundle::make(&which, &material).map_err(|fault| self.failure(&fault))?;
         fs::write(&self.out, &bytes)
             .map_err(|error| Failure::Could(format!("{} cannot be written: {error}", self.out.display())))?;
         print::line(format_args!(
@@ -77,6 +78,17 @@ impl Claimed {
             self.out.display()
         ))?;
         Ok(Exit::Done)
+    }
+
+    /// Whether what was asked for is wrong, or what is at hand does not suffice. Faults of the facts name where they were given.
+    fn failure(&self, fault: &BundleFault) -> Failure {
+        let BundleFault::Faults(faults) = fault else { return Failure::Could(fault.to_string()) };
+        let told = |fault: &Fault| match &self.facts {
+            _ if fault.file != "facts.json" => fault.to_string(),
+            Some(path) => Fault { file: path.display().to_string(), ..fault.clone() }.to_string(),
+            None => format!("--{}: {}", fault.place, fault.what),
+        };
+        Failure::Usage(faults.iter().map(told).collect::<Vec<_>>().join("\n"))
     }
 }
 

@@ -387,6 +387,13 @@ fn agent_and_collector_both_make_a_bundle_that_the_other_side_can_check() {
         assert!(bytes == std::fs::read(site.path("two.zip")).unwrap(), "{maker}: the same inputs give the same bytes");
         let verdict = site.json("verify --json --key first.jwk --key central.jwk one.zip");
         assert_eq!(verdict["ok"], json!(true), "{maker}: {verdict}");
+        let other = claim.replace(&service, "nothing");
+        let wrong = site.ask(&format!("{maker} {other} --out one.zip"));
+        let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+        assert!(
+            wrong.status.code() == Some(2) && said.contains("--service: \"nothing\" is no service"),
+            "{maker}: {said}"
+        );
         let untrusted = site.ask("verify --json one.zip");
         assert_eq!(untrusted.status.code(), Some(1));
         assert!(String::from_utf8_lossy(&untrusted.stdout).contains("untrusted-key"));
