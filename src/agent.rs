@@ -11,16 +11,17 @@ use tracing::{error, info, warn};
 
 use crate::agent::changes::Changes;
 use crate::agent::courier::Courier;
+use crate::agent::dial::{Dial, End, Since, Start};
 use crate::agent::hooks::Hooks;
 use crate::agent::inquest::{Attribution, Inquest};
-use crate::agent::judge::{Judge, News};
+use crate::agent::judge::{Judge, Labels, News, Past};
 use crate::agent::keys::{InUse, Keys, KeysFault};
 use crate::agent::live::{Live, Window};
 use crate::agent::metrics::Metrics;
 use crate::agent::outbox::Recorded;
 use crate::agent::prober::{Pace, Prober, World};
 use crate::agent::pulse::Pulse;
-use crate::agent::recorder::Recorder;
+use crate::agent::recorder::{Label, Recorder, Why};
 use crate::agent::review::Judged;
 use crate::agent::summariser::{SpanState, Summariser};
 use crate::agent::swap::{Reading, read};
@@ -37,11 +38,13 @@ use crate::measure::probe::Circuit;
 use crate::net::clock::{Kept, health};
 use crate::net::link::{self, Links};
 use crate::net::privileges::{self, Keep};
+use crate::store::held::{Doubt, NOT_SET};
 use crate::store::{Found, Store, StoreError};
 
 pub mod changes;
 pub mod claims;
 mod courier;
+mod dial;
 pub mod hooks;
 pub mod inquest;
 pub mod judge;
@@ -153,6 +156,9 @@ struct Session {
     prober: Prober,
     /// The places of the probes, in the configuration's order.
     places: Vec<ProbeId>,
+    /// The kernel's boot id.
+    boot: String,
+    dial: Dial,
     ledger: Ledger,
     judge: Judge,
     inquest: Inquest,
@@ -169,6 +175,8 @@ struct Session {
     /// The hour in which a summary last said how the services stand.
     judged: Option<Wall>,
     steps: Vec<ClockStep>,
+    /// The clock that what is held is to be labelled by, once the last of it is there.
+    anchor: Option<(Now, Why)>,
     told: Vec<Told>,
     links: Links,
     changes: Changes,
@@ -203,15 +211,17 @@ impl Session {
             error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
         }
         let places: Vec<ProbeId> = (0..).map(ProbeId).take(config.probes.len()).collect();
-        let (terms, keys, judge) = match take_up(&config, &places, &mut store, now.wall) {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+        let taken_up = match take_up(&config, &places, &mut store, &boot) {
             Err(error) if error.is_damage() => {
                 let what = error.to_string();
                 let aside = store.set_aside(now.wall, &what)?;
                 error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
-                take_up(&config, &places, &mut store, now.wall)?
+                take_up(&config, &places, &mut store, &boot)?
             }
             taken_up => taken_up?,
         };
+        let TakenUp { terms, keys, judge, dial, labels } = taken_up;
         terms.notes.iter().for_each(|note| warn!("{note}"));
         let (agent, key) = (keys.agent, keys.shared());
         let live = Live::new(agent.to_string());
@@ -221,8 +231,7 @@ impl Session {
         let mut inquest = Inquest::new(live.clone());
         inquest.open_ways(&config.probes);
         privileges::drop_all(kept_privileges(&config));
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-        let summariser = Summariser { keys, site: config.site.clone(), boot, every: every(&config) };
+        let summariser = Summariser { keys, site: config.site.clone(), boot: boot.clone(), every: every(&config) };
         let (recorder, writer) = Recorder::start(store, summariser).map_err(|source| {
             let what = "the writer's thread cannot be started".to_owned();
             AgentError::System { what, source }
@@ -231,11 +240,18 @@ impl Session {
         let recorded = Recorded { recorder: recorder.clone(), contracts: Arc::clone(&contracts) };
         let courier = Courier::start(Courier::prepare(&config, agent, key.clone(), recorded)?, None);
         // The book begins when probing does.
-        let now = SystemClock.now();
+        let now = dial.now();
+        let mut ledger = Ledger::new([], every(&config), now);
+        if dial.is_doubted() {
+            warn!(says = %SystemClock.now().wall, "the clock is not set yet: what is measured is labelled once it is");
+            ledger.hold();
+        }
         let mut session = Self {
             prober,
             places: Vec::new(),
-            ledger: Ledger::new([], every(&config), now),
+            boot,
+            dial,
+            ledger,
             judge,
             inquest,
             hooks: Hooks::start(&config.hooks),
@@ -249,6 +265,7 @@ impl Session {
             summarised: now.wall,
             judged: None,
             steps: Vec::new(),
+            anchor: None,
             told: Vec::new(),
             links: Links::default(),
             changes: Changes::default(),
@@ -264,6 +281,9 @@ impl Session {
             config,
         };
         session.seat(places, now);
+        for (boot, anchor, why) in labels {
+            session.label(boot, anchor, why);
+        }
         Ok(session)
     }
 
@@ -294,13 +314,14 @@ impl Session {
                 now = self.prober.next(&mut events) => self.take(&mut events, now),
                 found = self.inquest.next() => found.iter().for_each(|attribution| self.attribute(attribution)),
                 _ = tick.tick() => {
-                    let now = SystemClock.now();
-                    self.live.clock(clock_word(health().kept));
+                    let reading = SystemClock.now();
+                    let now = self.dial.read(reading);
+                    self.live.clock(clock_word(health().kept), self.labels());
                     self.look_at_links(now);
                     self.tell_changes(now);
                     let interfaces = self.exits.iter().flatten().filter_map(|exit| exit.interface.as_deref());
                     self.inquest.tick(now, interfaces);
-                    self.turn_page(now);
+                    self.turn_page(reading);
                     if self.pulse.beats(now.mono) && !self.writer.is_finished() {
                         init(Standing::Alive);
                     }
@@ -351,6 +372,9 @@ impl Session {
         announce(&news);
         match news {
             News::Opened(key, mut outage) => {
+                if self.dial.is_doubted() {
+                    outage.evidence["clock"] = NOT_SET.into();
+                }
                 let exit = self.exits.get(probe).and_then(Option::as_ref);
                 self.inquest.opened(key, &mut outage, exit.and_then(|exit| exit.interface.as_deref()));
                 self.judge.attributed(key, &outage.side, &outage.evidence);
@@ -376,7 +400,13 @@ impl Session {
         self.recorder.attributed(found.key, &found.side, found.evidence.clone());
     }
 
-    fn turn_page(&mut self, now: Now) {
+    /// Turns the pages up to a reading of the clocks.
+    fn turn_page(&mut self, reading: Now) {
+        let before = self.dial.read(reading).wall;
+        if let Some(end) = self.dial.look(reading, || health().kept) {
+            self.rely_on_clock(reading, before, end);
+        }
+        let now = self.dial.read(reading);
         if let Some(step) = self.ledger.advance(now) {
             warn!(by_ms = step.by_ns / 1_000_000, "the clock was stepped");
             self.recorder.note(step.at, "clock-step", format!("by {} ms", step.by_ns / 1_000_000));
@@ -385,6 +415,48 @@ impl Session {
             self.summarised = self.summarised.min(step.at);
         }
         self.hand_over();
+    }
+
+    /// Labels hold from this reading on, where they were provisional: what had them is moved to where it was.
+    fn rely_on_clock(&mut self, reading: Now, before: Wall, end: End) {
+        let by_ns = reading.wall.nanos_since(before);
+        match end {
+            End::Set => {
+                info!(by_ms = by_ns / 1_000_000, "the clock was set: what was measured before is labelled by it")
+            }
+            End::GivenUp => warn!("nothing set the clock: what was measured is labelled by the clock as it is"),
+        }
+        self.ledger.label_by(reading);
+        self.judge.shift(by_ns);
+        self.inquest.shift(by_ns);
+        self.links.shift(by_ns);
+        self.recorder.end_doubt(by_ns, before);
+        self.summarised = reading.wall;
+        self.anchor = Some((reading, if end == End::Set { Why::Set } else { Why::GivenUp }));
+        // Another day may have other versions of contracts.
+        self.contracts.notify_one();
+    }
+
+    /// Whether labels are the clock's.
+    const fn labels(&self) -> Labels {
+        if self.dial.is_doubted() { Labels::Provisional } else { Labels::Known }
+    }
+
+    /// Has what is held of a boot labelled.
+    fn label(&self, boot: String, anchor: Now, why: Why) {
+        let state = match why {
+            Why::OtherBoot => ClockState::Unsynchronised,
+            Why::Set | Why::GivenUp => clock_state(health().kept),
+        };
+        let span = SpanState {
+            until: self.dial.now().wall,
+            clock: ClockPart { state, max_error_us: None, steps: Vec::new() },
+            contracts: self.terms.references(),
+            link: Vec::new(),
+            judged: Vec::new(),
+            own_lag_us: None,
+        };
+        self.recorder.label(Label { boot, anchor, why, span });
     }
 
     /// Notes what changed of the carriers. Which interfaces lead to the targets is looked for now and then: a route may
@@ -426,7 +498,15 @@ impl Session {
     fn hand_over(&mut self) {
         for set in self.ledger.finished() {
             set.iter().for_each(|closed| self.live.closed(closed));
+            let held: Vec<u64> = set.iter().filter_map(|closed| Some(closed.unlabelled.as_ref()?.weight())).collect();
+            if held.is_empty() {
+                self.label_held();
+            }
+            self.dial.holds(held.iter().sum());
             self.recorder.siblings(set);
+        }
+        if self.dial.is_doubted() || self.anchor.is_some() {
+            return;
         }
         let complete = self.ledger.complete_until();
         let every = every(&self.config);
@@ -435,14 +515,17 @@ impl Session {
         }
     }
 
+    /// Has what is held labelled, all of which was handed over.
+    fn label_held(&mut self) {
+        if let Some((anchor, why)) = self.anchor.take() {
+            self.label(self.boot.clone(), anchor, why);
+        }
+    }
+
     fn summarise(&mut self, until: Wall) {
         let health = health();
         let judged = self.hourly(until);
-        let state = match health.kept {
-            Kept::Synchronised => ClockState::Synchronised,
-            Kept::Unsynchronised => ClockState::Unsynchronised,
-            Kept::Unknown => ClockState::Unknown,
-        };
+        let state = clock_state(health.kept);
         self.recorder.summarise(SpanState {
             until,
             clock: ClockPart { state, max_error_us: health.max_error_us, steps: self.steps.clone() },
@@ -468,12 +551,16 @@ impl Session {
         let mut events = Vec::new();
         let now = self.prober.cease(&mut events);
         self.take(&mut events, now);
-        self.ledger.close(now);
+        self.ledger.close(self.dial.read(now));
         self.prober.part(prober::PARTING, &mut events).await;
         self.book(&mut events);
         self.hand_over();
-        self.summarise(SystemClock.now().wall);
-        self.recorder.note(SystemClock.now().wall, "stop", crate::SOFTWARE);
+        self.label_held();
+        let now = self.dial.now().wall;
+        if !self.dial.is_doubted() {
+            self.summarise(now);
+        }
+        self.recorder.note(now, "stop", crate::SOFTWARE);
         if let Some(courier) = self.courier.take() {
             let recorder = self.recorder.clone();
             let shipped = async {
@@ -522,18 +609,65 @@ fn own_lag(late: [Lag; 2]) -> Option<OwnLag> {
     (send.is_some() || receive.is_some()).then_some(OwnLag { send, receive })
 }
 
+/// What a start finds.
+struct TakenUp {
+    terms: Terms,
+    keys: Keys,
+    judge: Judge,
+    dial: Dial,
+    labels: Vec<HeldOf>,
+}
+
+/// What is held of a boot, a reading of its clocks that it is to be labelled by, and why.
+type HeldOf = (String, Now, Why);
+
 /// Takes up what the database knows, and writes what is new at a start.
-fn take_up(
-    config: &AgentConfig,
-    places: &[ProbeId],
-    store: &mut Store,
-    now: Wall,
-) -> Result<(Terms, Keys, Judge), AgentError> {
-    let terms = Terms::with_received(config, &store.contract_files()?, now)?;
-    let keys = Keys::open(&config.data_dir, store, now)?;
-    store.note(now, "start", crate::SOFTWARE)?;
-    let judge = Judge::new(config, &terms, places, store, now)?;
-    Ok((terms, keys, judge))
+fn take_up(config: &AgentConfig, places: &[ProbeId], store: &mut Store, boot: &str) -> Result<TakenUp, AgentError> {
+    let (dial, labels) = store.together(|store| look_at_clock(config, store, boot))?;
+    let now = dial.now();
+    let terms = Terms::with_received(config, &store.contract_files()?, dial.at_least())?;
+    let keys = Keys::open(&config.data_dir, store, now.wall)?;
+    store.note(now.wall, "start", crate::SOFTWARE)?;
+    let known = if dial.is_doubted() { Labels::Provisional } else { Labels::Known };
+    let judge = Judge::new(config, &terms, places, store, &Past { now, boot, labels: known })?;
+    Ok(TakenUp { terms, keys, judge, dial, labels })
+}
+
+/// Whether the clock is set, and what is held that can be labelled now.
+fn look_at_clock(config: &AgentConfig, store: &Store, boot: &str) -> Result<(Dial, Vec<HeldOf>), StoreError> {
+    let now = SystemClock.now();
+    let before = store.doubt()?;
+    let within = before.as_ref().filter(|doubt| doubt.boot == boot);
+    let (mut dial, start) = match boot {
+        // Without a name for this boot nothing could be told to be of it.
+        "" => (Dial::default(), Start::Relied),
+        _ => Dial::begin(now, health().kept, store.newest()?, within),
+    };
+    if let Some(doubt) = &before
+        && start != Start::Doubted(Since::Before)
+    {
+        // Of a boot that is over, what was shown as it happened is labelled as what is held is.
+        let ahead_ns = if doubt.boot == boot { dial::ahead(now) } else { 0 };
+        store.end_doubt(ahead_ns.saturating_sub(doubt.ahead_ns), Wall::from_nanos(i64::MAX))?;
+    }
+    if let (Start::Doubted(Since::Now), Some(ahead_ns)) = (&start, dial.ahead_ns()) {
+        store.begin_doubt(&Doubt { boot: boot.to_owned(), ahead_ns })?;
+        store.note(
+            dial.read(now).wall,
+            "clock-unset",
+            "the clock is not set yet: what is measured is labelled once it is",
+        )?;
+    }
+    dial.limit(store.held_bytes()?, config.keep.max_bytes);
+    let mut labels = Vec::new();
+    for held in store.held_boots()? {
+        if held != boot {
+            labels.push((held, Now { wall: Wall::default(), mono: Mono::default() }, Why::OtherBoot));
+        } else if !dial.is_doubted() {
+            labels.push((held, now, Why::Set));
+        }
+    }
+    Ok((dial, labels))
 }
 
 fn announce(news: &News) {
@@ -547,6 +681,14 @@ fn announce(news: &News) {
             info!(service, probe = outage.probe, from = %outage.from, %to, by = outage.definition, "outage over");
         }
         News::State(..) => {}
+    }
+}
+
+const fn clock_state(kept: Kept) -> ClockState {
+    match kept {
+        Kept::Synchronised => ClockState::Synchronised,
+        Kept::Unsynchronised => ClockState::Unsynchronised,
+        Kept::Unknown => ClockState::Unknown,
     }
 }
 

@@ -12,3 +12,4 @@ pub mod probe;
 pub mod rollup;
 pub mod rtt;
 pub mod schedule;
+pub mod unlabelled;

@@ -16,6 +16,7 @@ mod block;
 mod bytes;
 pub mod contracts;
 pub mod figures;
+pub mod held;
 pub mod intervals;
 pub mod journal;
 pub mod keyfile;

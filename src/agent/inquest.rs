@@ -27,6 +27,7 @@ use crate::measure::probe::{Circuit, Family as Wanted, Probe, Role, Test};
 use crate::net::icmp::Family;
 use crate::net::link;
 use crate::net::trace::{Trace, Tracer};
+use crate::store::held::SET_LATER;
 use crate::store::outages::Outage;
 
 mod load;
@@ -209,6 +210,26 @@ impl Inquest {
             self.without_carrier.insert(interface.to_owned(), Wall::from_nanos(i64::MAX));
         } else if let Some(until) = self.without_carrier.get_mut(interface) {
             *until = at.min(*until);
+        }
+    }
+
+    /// What it knows happened so much later: the clock that labelled it was wrong by that.
+    pub fn shift(&mut self, by_ns: i64) {
+        for subject in self.subjects.iter_mut().flatten() {
+            subject.runs.shift(by_ns);
+            subject.refusals.shift(by_ns);
+        }
+        for case in self.cases.values_mut() {
+            case.outage.from = case.outage.from.shifted(by_ns);
+            case.outage.to = case.outage.to.map(|to| to.shifted(by_ns));
+            case.enter("clock", json!(SET_LATER));
+        }
+        // A carrier that is still missing has no end yet.
+        for until in self.without_carrier.values_mut().filter(|until| until.nanos() != i64::MAX) {
+            *until = until.shifted(by_ns);
+        }
+        if let Some(trace) = &mut self.under_way {
+            trace.since = trace.since.shifted(by_ns);
         }
     }
 

@@ -6,12 +6,13 @@ use serde_json::json;
 
 use crate::agent::recorder::OutageKey;
 use crate::agent::terms::Terms;
-use crate::base::time::Wall;
+use crate::base::time::{Now, Wall};
 use crate::config::agent::AgentConfig;
 use crate::measure::event::ProbeId;
 use crate::measure::ledger::{CarrierLoss, Told};
 use crate::measure::outcome::{Outcome, Reason};
 use crate::sla::outage::{Carrier, Detector, Edge, Rule, State};
+use crate::store::held::SET_LATER;
 use crate::store::outages::Outage;
 use crate::store::{Store, StoreError};
 
@@ -57,6 +58,26 @@ struct Watched {
     state: State,
 }
 
+/// What a judge recalls at a start.
+#[derive(Clone, Copy, Debug)]
+pub struct Past<'a> {
+    /// Both clocks, the wall clock as labels go.
+    pub now: Now,
+    /// The kernel's boot id: what is held of this boot is recalled.
+    pub boot: &'a str,
+    /// Whether what has labels is recalled too.
+    pub labels: Labels,
+}
+
+/// Whether labels of before and those of now are by one clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Labels {
+    /// They are.
+    Known,
+    /// Those of now are provisional.
+    Provisional,
+}
+
 /// How far back the last intervals are read again at a start, so that what was down still is.
 const RECALL: Duration = Duration::from_secs(900);
 
@@ -71,10 +92,10 @@ impl Judge {
         terms: &Terms,
         places: &[ProbeId],
         store: &Store,
-        now: Wall,
+        past: &Past<'_>,
     ) -> Result<Self, StoreError> {
         let mut judge = Self::blank(config, terms, places);
-        judge.recall(store, now)?;
+        judge.recall(store, past)?;
         Ok(judge)
     }
 
@@ -168,12 +189,19 @@ impl Judge {
     }
 
     /// Feeds the last stored outcomes to the detectors, and takes up the outages that were open.
-    fn recall(&mut self, store: &Store, now: Wall) -> Result<(), StoreError> {
+    fn recall(&mut self, store: &Store, past: &Past<'_>) -> Result<(), StoreError> {
+        let now = past.now.wall;
         let open = store.open_outages()?;
         let from = open.iter().map(|(_, outage)| outage.from).min().unwrap_or(now).min(now - RECALL);
+        let held = store.held_intervals(past.boot, past.now, from)?;
         for at in 0..self.probes.len() {
             let Some(probe) = self.probe(at) else { continue };
-            for interval in store.intervals(&probe.name, from, now)? {
+            let mut intervals = match past.labels {
+                Labels::Known => store.intervals(&probe.name, from, now)?,
+                Labels::Provisional => Vec::new(),
+            };
+            intervals.extend(held.get(&probe.name).into_iter().flatten().cloned());
+            for interval in intervals {
                 let carrier = interval.reasons.contains_key(&Reason::CARRIER.to_string());
                 for (due, outcome) in interval.sends() {
                     let carrier = if carrier && outcome == Outcome::NotSent { Carrier::Down } else { Carrier::Up };
@@ -195,7 +223,9 @@ impl Judge {
                 }
                 // Nobody saw its end: it is given the end of what was seen of it.
                 _ => {
-                    let seen = store.last_interval(&outage.probe)?.map_or(outage.from, |interval| interval.to());
+                    let last = held.get(&outage.probe).and_then(|all| all.last()).cloned();
+                    let last = last.map_or_else(|| store.last_interval(&outage.probe), |last| Ok(Some(last)))?;
+                    let seen = last.map_or(outage.from, |interval| interval.to());
                     store.close_outage(id, seen.max(outage.from))?;
                     let mut evidence = outage.evidence;
                     evidence["end"] = json!("not observed: the agent was not running");
@@ -243,6 +273,20 @@ impl Judge {
             news.push(News::State(at, state.word()));
         }
         news
+    }
+
+    /// What it knows happened so much later: the clock that labelled it was wrong by that.
+    pub fn shift(&mut self, by_ns: i64) {
+        for watching in &mut self.watches {
+            watching.detectors.iter_mut().for_each(|(_, detector)| detector.shift(by_ns));
+            if let Some((_, outage)) = &mut watching.open {
+                outage.from = outage.from.shifted(by_ns);
+                outage.evidence["clock"] = json!(SET_LATER);
+            }
+        }
+        for own in self.probes.iter_mut().flatten().filter_map(|probe| probe.own.as_mut()) {
+            own.shift(by_ns);
+        }
     }
 
     /// Takes whose side an open outage is thought to lie on, and why.

@@ -11,6 +11,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tracing::debug;
 
+use crate::agent::judge::Labels;
 use crate::base::time::Wall;
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::interval::Interval;
@@ -29,6 +30,9 @@ pub struct Snapshot {
     pub software: String,
     /// How the wall clock is kept: `synchronised`, `unsynchronised` or `unknown`.
     pub clock: String,
+    /// Whether it is known not to be set yet, so that what is measured waits for its labels.
+    #[serde(default)]
+    pub clock_unset: bool,
     /// What the last reload said, when it was refused.
     pub fault: Option<String>,
     /// The probes, in the order of the configuration.
@@ -93,6 +97,7 @@ impl Live {
             site: String::new(),
             software: crate::SOFTWARE.to_owned(),
             clock: "unknown".to_owned(),
+            clock_unset: false,
             fault: None,
             probes: Vec::new(),
         };
@@ -170,9 +175,11 @@ impl Live {
         }
     }
 
-    /// Takes how the clock is kept.
-    pub fn clock(&self, state: &str) {
-        state.clone_into(&mut self.shared.borrow_mut().snapshot.clock);
+    /// Takes how the clock is kept, and what labels are worth.
+    pub fn clock(&self, state: &str, labels: Labels) {
+        let snapshot = &mut self.shared.borrow_mut().snapshot;
+        state.clone_into(&mut snapshot.clock);
+        snapshot.clock_unset = labels == Labels::Provisional;
     }
 
     /// Takes what a refused reload said, or that the last one was taken.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use crate::agent::summariser::{SpanState, Summariser};
-use crate::base::time::{Clock, SystemClock, Wall};
+use crate::base::time::{Clock, Now, SystemClock, Wall};
 use crate::config::agent::Keep;
 use crate::measure::event::ProbeId;
 use crate::measure::ledger::Closed;
@@ -48,6 +48,11 @@ enum Job {
     Attributed(OutageKey, String, serde_json::Value),
     Note(Wall, String, String),
     Summarise(Box<SpanState>),
+    EndDoubt {
+        by_ns: i64,
+        until: Wall,
+    },
+    Label(Box<Label>),
     Reconfigure(Box<Setup>),
     Ask(Question),
     /// This file was found to be damaged.
@@ -56,6 +61,30 @@ enum Job {
         file: FileId,
     },
     Stop,
+}
+
+/// How what is held of a boot is labelled.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// The kernel's boot id.
+    pub boot: String,
+    /// A reading of both clocks of that boot.
+    pub anchor: Now,
+    /// Why it can be, or must be.
+    pub why: Why,
+    /// What the summaries of it say.
+    pub span: SpanState,
+}
+
+/// Why what is held is labelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The clock was set.
+    Set,
+    /// Nothing set it, and there is no more room or patience: it is labelled by the clock as it is.
+    GivenUp,
+    /// That boot is over and nobody knows when it was: it is labelled by the time since it, as if it had been in 1970.
+    OtherBoot,
 }
 
 /// What is asked of the database; it gives what it found to be damaged.
@@ -150,6 +179,16 @@ impl Recorder {
     /// Makes the summaries of a span whose intervals were all handed over.
     pub fn summarise(&self, span: SpanState) {
         self.send(Job::Summarise(Box::new(span)));
+    }
+
+    /// Labels hold from here on: those of outages and notes that were provisional, all of them up to `until`, are moved.
+    pub fn end_doubt(&self, by_ns: i64, until: Wall) {
+        self.send(Job::EndDoubt { by_ns, until });
+    }
+
+    /// Labels what is held of a boot.
+    pub fn label(&self, label: Label) {
+        self.send(Job::Label(Box::new(label)));
     }
 
     /// Goes by this from now on.

@@ -21,7 +21,7 @@ use crate::agent::outbox::Recorded;
 use crate::agent::recorder::Setup;
 use crate::agent::terms::Terms;
 use crate::agent::{Exit, FAREWELL, Session, every, window_fault};
-use crate::base::time::{Clock, Now, SystemClock};
+use crate::base::time::Now;
 use crate::config::agent::{AgentConfig, load};
 use crate::config::probe::settings_digest;
 use crate::config::written::Faults;
@@ -46,7 +46,7 @@ pub(super) async fn read(reading: &mut Option<JoinHandle<Reading>>) -> Reading {
 impl Session {
     /// Begins to read the configuration again; only the last reading counts.
     pub(super) fn read_again(&mut self, path: PathBuf) {
-        let now = SystemClock.now().wall;
+        let now = self.dial.at_least();
         let reading = move || {
             let config = load(&path)?;
             Terms::load(&config)?;
@@ -61,7 +61,7 @@ impl Session {
 
     /// Goes on by what was read; a fault keeps the old configuration, and is shown.
     pub(super) fn swap(&mut self, read: Reading) {
-        let now = SystemClock.now();
+        let now = self.dial.now();
         let taken = read.and_then(|(config, terms)| {
             let outbox = Recorded { recorder: self.recorder.clone(), contracts: Arc::clone(&self.contracts) };
             let shipper = Courier::prepare(&config, self.agent, self.key.clone(), outbox);
@@ -88,8 +88,8 @@ impl Session {
     /// Judges by the contracts that the collector gave, where they are others than before.
     pub(super) async fn take_contracts(&mut self) {
         let Ok(kept) = self.recorder.ask(|store| store.contract_files()).await else { return };
-        let now = SystemClock.now();
-        let Ok(terms) = Terms::with_received(&self.config, &kept, now.wall) else { return };
+        let now = self.dial.now();
+        let Ok(terms) = Terms::with_received(&self.config, &kept, self.dial.at_least()) else { return };
         if terms.references() == self.terms.references() {
             return;
         }

@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             "site": snapshot.site,
             "software": snapshot.software,
             "running": running.is_some(),
-            "clock": {"state": snapshot.clock},
+            "clock": {"state": snapshot.clock, "set": !snapshot.clock_unset},
             "fault": snapshot.fault,
             "probes": snapshot.probes,
             "outbox": {
@@ -85,6 +85,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     print::line(headline(&snapshot, running.is_some()))?;
+    if snapshot.clock_unset {
+        print::line("the clock is not set yet: what is measured is held, and labelled once it is")?;
+    }
     if let Some(fault) = &snapshot.fault {
         print::line(format_args!("the last reload was refused, the old configuration holds:\n{fault}"))?;
     }
@@ -155,7 +158,7 @@ fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
     };
     let site = store.site().map_err(could)?.unwrap_or_default();
     let software = crate::SOFTWARE.to_owned();
-    Ok(Snapshot { agent, site, software, clock: "unknown".to_owned(), fault: None, probes })
+    Ok(Snapshot { agent, site, software, clock: "unknown".to_owned(), clock_unset: false, fault: None, probes })
 }
 
 fn headline(snapshot: &Snapshot, running: bool) -> String {

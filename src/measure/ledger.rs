@@ -4,7 +4,8 @@
 //! intervals between two cuts are siblings, and are given out together once every send that was due in them is settled, so that
 //! they can be stored in one transaction and summarised in order.
 //!
-//! Lengths come from the monotonic clock; the wall clock only labels where an interval begins.
+//! Lengths come from the monotonic clock; the wall clock only labels where an interval begins. While nobody knows what time it
+//! is the labels are provisional, and with each interval goes what can be [labelled later](Unlabelled).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use crate::measure::interval::{Interval, Phase, Spread};
 use crate::measure::jitter::Jitter;
 use crate::measure::lag;
 use crate::measure::outcome::{Outcome, Outcomes, Reason};
+use crate::measure::unlabelled::{Trace, Unlabelled};
 
 /// The wall clock has been stepped when it is this far from where the monotonic clock says that it should be. An NTP
 /// daemon that slews by 500 ppm, the kernel's limit, moves it by 30 ms within a minute.
@@ -48,10 +50,20 @@ pub struct Ledger {
     scratch: Histogram,
 }
 
+/// What the labels are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Labels {
+    /// They are the wall clock's.
+    Known,
+    /// They are provisional: the wall clock was not set yet.
+    Provisional,
+}
+
 /// What lies between two cuts.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     number: u64,
+    labels: Labels,
     from: Wall,
     begun: Mono,
     /// Where the next cut is due, by the anchor.
@@ -98,6 +110,8 @@ struct Open {
     duplicates: u32,
     reordered: u32,
     kernel_stamped: u32,
+    /// What is known of single sends, while labels are provisional.
+    trace: Option<Box<Trace>>,
 }
 
 /// A send: unsettled, or its outcome and RTT in nanoseconds. It takes eight bytes, since there is one for every send of a
@@ -139,6 +153,13 @@ impl Slot {
     }
 }
 
+/// An answer that is not the first, or not in its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    Duplicate,
+    Reordered,
+}
+
 /// Whether an interval still waits for something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
@@ -157,6 +178,8 @@ pub struct Closed {
     pub address: Option<IpAddr>,
     /// What it saw.
     pub interval: Interval,
+    /// The same to be labelled later, where the interval's labels are provisional.
+    pub unlabelled: Option<Box<Unlabelled>>,
 }
 
 /// One send's outcome, told in the order of the sends.
@@ -196,7 +219,7 @@ impl Ledger {
     #[must_use]
     pub fn new(periods: impl IntoIterator<Item = Duration>, every: Duration, now: Now) -> Self {
         let every = every.min(MINUTE);
-        let span = Span::new(0, every, now, now.mono);
+        let span = Span::new(0, Labels::Known, every, now, now.mono);
         let sheets = periods.into_iter().map(|period| Some(Sheet::new(period, span))).collect();
         Self {
             sheets,
@@ -208,6 +231,28 @@ impl Ledger {
             complete: span.from,
             late: VecDeque::new(),
             scratch: Histogram::new(),
+        }
+    }
+
+    /// Labels are provisional from here on, until [`Self::label_by`]; to be called before anything is due.
+    pub fn hold(&mut self) {
+        self.span.labels = Labels::Provisional;
+        for open in self.sheets.iter_mut().flatten().flat_map(|sheet| &mut sheet.open) {
+            open.trace = Some(Box::default());
+        }
+    }
+
+    /// The wall clock can be relied on from now on: provisional intervals end here, and what is told of their last sends
+    /// from now on is by this clock.
+    pub fn label_by(&mut self, now: Now) {
+        let by_ns = now.wall.nanos_since(self.anchor.wall_of(now.mono));
+        self.turn_to(now.mono);
+        self.span.labels = Labels::Known;
+        self.cut(now.mono, now);
+        for open in self.sheets.iter_mut().flatten().flat_map(|sheet| &mut sheet.open) {
+            if open.trace.is_some() {
+                open.from = open.from.shifted(by_ns);
+            }
         }
     }
 
@@ -264,8 +309,8 @@ impl Ledger {
                     sheet.tell(settled.probe, told);
                 }
             }
-            Event::Duplicate { probe, send } => self.count(*probe, *send, |open| &mut open.duplicates),
-            Event::Reordered { probe, send } => self.count(*probe, *send, |open| &mut open.reordered),
+            Event::Duplicate { probe, send } => self.count(*probe, *send, Again::Duplicate),
+            Event::Reordered { probe, send } => self.count(*probe, *send, Again::Reordered),
             Event::Address { probe, address } => {
                 let (span, at) = (self.span, self.anchor);
                 if let Some(sheet) = self.sheet(*probe)
@@ -329,8 +374,12 @@ impl Ledger {
                     continue;
                 }
                 let late = late.iter().find(|(span, _)| *span == open.span).map_or(Duration::ZERO, |(_, worst)| *worst);
-                let closed =
-                    Closed { probe, address: open.address, interval: open.finish(sheet.period, late, scratch) };
+                let closed = Closed {
+                    probe,
+                    address: open.address,
+                    interval: open.finish(sheet.period, late, scratch),
+                    unlabelled: open.unlabelled(sheet.period, late),
+                };
                 finished.entry(open.span).or_default().push(closed);
             }
         }
@@ -380,11 +429,19 @@ impl Ledger {
         self.sheets.get_mut(probe.0 as usize)?.as_mut()
     }
 
-    fn count(&mut self, probe: ProbeId, send: u64, what: impl Fn(&mut Open) -> &mut u32) {
+    fn count(&mut self, probe: ProbeId, send: u64, what: Again) {
         // An answer that comes after its interval was given out is beyond counting; it never reopens one.
-        if let Some((open, _)) = self.sheet(probe).and_then(|sheet| sheet.find(send)) {
-            let count = what(open);
+        if let Some((open, index)) = self.sheet(probe).and_then(|sheet| sheet.find(send)) {
+            let count = match what {
+                Again::Duplicate => &mut open.duplicates,
+                Again::Reordered => &mut open.reordered,
+            };
             *count = count.saturating_add(1);
+            match (&mut open.trace, what) {
+                (Some(trace), Again::Duplicate) => trace.duplicate(index),
+                (Some(trace), Again::Reordered) => trace.reordered(index),
+                (None, _) => {}
+            }
         }
     }
 
@@ -399,7 +456,7 @@ impl Ledger {
 
     /// Ends the present span at `at` and begins another, labelled by `anchor`.
     fn cut(&mut self, at: Mono, anchor: Now) {
-        self.span = Span::new(self.span.number + 1, self.every, anchor, at);
+        self.span = Span::new(self.span.number + 1, self.span.labels, self.every, anchor, at);
         self.anchor = anchor;
         self.ripe = true;
         for sheet in self.sheets.iter_mut().flatten().filter(|sheet| sheet.stay == Stay::Staying) {
@@ -409,9 +466,9 @@ impl Ledger {
 }
 
 impl Span {
-    fn new(number: u64, every: Duration, anchor: Now, begun: Mono) -> Self {
+    fn new(number: u64, labels: Labels, every: Duration, anchor: Now, begun: Mono) -> Self {
         let from = anchor.wall_of(begun).floor(Duration::from_millis(1));
-        let mut span = Self { number, from, begun, ends: begun, every };
+        let mut span = Self { number, labels, from, begun, ends: begun, every };
         span.ends = anchor.mono_of(span.due_end());
         span
     }
@@ -488,6 +545,9 @@ impl Sheet {
             open.kernel_stamped += 1;
         }
         open.phases.extend_from_slice(&settled.phases);
+        if let Some(trace) = &mut open.trace {
+            trace.settled(index, settled);
+        }
         if open.unsettled == 0 && open.ended.is_some() { Progress::Finished } else { Progress::Open }
     }
 
@@ -530,7 +590,23 @@ impl Open {
             duplicates: 0,
             reordered: 0,
             kernel_stamped: 0,
+            trace: (span.labels == Labels::Provisional).then(Box::default),
         }
+    }
+
+    /// The finished interval, send by send, where its labels are provisional.
+    fn unlabelled(&self, period: Duration, late: Duration) -> Option<Box<Unlabelled>> {
+        let trace = self.trace.as_ref()?;
+        let sent =
+            |(index, slot): (usize, &Slot)| trace.sent(index, slot.outcome().expect("all are settled"), slot.rtt_ns());
+        Some(Box::new(Unlabelled {
+            begun: self.begun,
+            ended: self.ended.expect("only an ended interval is finished"),
+            first_due: self.first_due,
+            period,
+            late,
+            sends: self.slots.iter().enumerate().map(sent).collect(),
+        }))
     }
 
     /// `late` is how late this program was at worst meanwhile.

@@ -208,6 +208,13 @@ impl Links {
         Some((name.to_owned(), carrier))
     }
 
+    /// What changed did so much later: the clock that labelled it was wrong by that.
+    pub fn shift(&mut self, by_ns: i64) {
+        for change in self.kept.values_mut().flat_map(|kept| &mut kept.changes) {
+            change.at = change.at.shifted(by_ns);
+        }
+    }
+
     /// Ends a span: what happened since the last one ended, one part for each interface.
     pub fn cut(&mut self) -> Vec<LinkPart> {
         let cpu = Cpu::read();

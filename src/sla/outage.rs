@@ -368,6 +368,22 @@ impl Detector {
         }
     }
 
+    /// What it knows happened so much later: the clock that labelled it was wrong by that.
+    pub fn shift(&mut self, by_ns: i64) {
+        if let Some((to, _)) = &mut self.told {
+            *to = to.shifted(by_ns);
+        }
+        if let Some((first, _)) = &mut self.hysteresis.against {
+            *first = first.shifted(by_ns);
+        }
+        if let Steps::Intervals(intervals) = &mut self.steps {
+            let length = intervals.length;
+            if let Some(open) = &mut intervals.open {
+                open.from = open.from.saturating_add(by_ns).div_euclid(length).saturating_mul(length);
+            }
+        }
+    }
+
     /// Closes the interval that is open, when nothing more will come.
     pub fn finish(&mut self) -> Vec<Edge> {
         let mut edges = Vec::new();

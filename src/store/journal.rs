@@ -9,12 +9,15 @@ use crate::store::{Store, StoreError};
 const KEPT: i64 = 10_000;
 
 /// Every kind of line that there is; `docs/operations.md` explains each.
-pub const KINDS: [&str; 23] = [
+pub const KINDS: [&str; 26] = [
     "start",
     "stop",
     "reload",
     "reload-refused",
     "clock-step",
+    "clock-unset",
+    "clock-set",
+    "clock-guessed",
     "carrier",
     "address",
     "reply-ttl",

@@ -126,9 +126,38 @@ impl Store {
         change(&mut outage);
         let evidence = outage.evidence.to_string();
         self.db.execute(
-            "UPDATE outage SET to_ns = ?2, side = ?3, evidence = ?4, sum = ?5 WHERE id = ?1",
-            params![id.0, outage.to.map(Wall::nanos), outage.side, evidence, sum_of(&outage, &evidence)],
+            "UPDATE outage SET from_ns = ?6, to_ns = ?2, side = ?3, evidence = ?4, sum = ?5 WHERE id = ?1",
+            params![
+                id.0,
+                outage.to.map(Wall::nanos),
+                outage.side,
+                evidence,
+                sum_of(&outage, &evidence),
+                outage.from.nanos()
+            ],
         )?;
+        Ok(())
+    }
+
+    /// Moves all outages from this number on that began by `until`, and the ends that they had by then; their evidence is
+    /// changed too.
+    pub(in crate::store) fn move_outages(
+        &self,
+        first: i64,
+        by_ns: i64,
+        until: Wall,
+        change: impl Fn(&mut serde_json::Value),
+    ) -> Result<(), StoreError> {
+        let mut wanted = self.db.prepare("SELECT id FROM outage WHERE id >= ?1 AND from_ns <= ?2")?;
+        let all: Vec<i64> =
+            wanted.query_map(params![first, until.nanos()], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for id in all {
+            self.change_outage(OutageId(id), |outage| {
+                outage.from = outage.from.shifted(by_ns);
+                outage.to = outage.to.map(|to| if to <= until { to.shifted(by_ns) } else { to });
+                change(&mut outage.evidence);
+            })?;
+        }
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use crate::store::rollup::Tier;
 use crate::store::salvage::carve::Carver;
 use crate::store::salvage::carving::Carving;
 use crate::store::schema::PAGE;
-use crate::store::{FILE, Store, StoreError, block, bytes, outages};
+use crate::store::{FILE, Store, StoreError, block, bytes, held, outages};
 
 mod carve;
 mod carving;
@@ -26,8 +26,19 @@ const KEPT: usize = 2;
 /// Rows that are brought over in one transaction.
 const AT_ONCE: usize = 256;
 /// What is remembered of the old database besides its rows.
-const REMEMBERED: [&str; 10] =
-    ["chain", "next_seq", "prev", "follows", "dropped", "site", "collector_key", "summarised", "agent", "keys"];
+const REMEMBERED: [&str; 11] = [
+    "chain",
+    "next_seq",
+    "prev",
+    "follows",
+    "dropped",
+    "site",
+    "collector_key",
+    "summarised",
+    "agent",
+    "keys",
+    "doubt",
+];
 
 /// What is still to be brought over.
 #[derive(Debug)]
@@ -291,6 +302,12 @@ impl Salvage {
                 ),
                 params_from_iter(row),
             )?;
+        }
+        for row in old.all("held", "id, boot, body") {
+            if matches!(row.last(), Some(Value::Blob(body)) if held::check(body).is_ok()) {
+                let sql = "INSERT OR IGNORE INTO held (id, boot, body) VALUES (?1, ?2, ?3)";
+                store.db.execute(sql, params_from_iter(row))?;
+            }
         }
         for file in old.contracts() {
             store.keep_contract(&file)?;
@@ -569,5 +586,13 @@ pub fn scrub(dir: &Path) -> Result<(), StoreError> {
     };
     check("block", "start_ms")?;
     check("hour", "id * 3600000")?;
-    check("day", "id * 86400000")
+    check("day", "id * 86400000")?;
+    let mut wanted = store.db.prepare("SELECT id, body FROM held")?;
+    let mut rows = wanted.query([])?;
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        held::check(row.get_ref(1)?.as_blob().unwrap_or_default())
+            .map_err(|error| StoreError::Damaged(format!("held {id}: {error}")))?;
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use crate::store::StoreError;
 mod convert;
 
 /// Each element brings the database from its place to the next; they are never changed, only added to.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -100,6 +100,7 @@ const MIGRATIONS: [&str; 6] = [
     BLOCKS,
     AGAIN,
     FIGURES,
+    HELD,
 ];
 
 /// The logs of the life cycles. What does not apply to a subject is empty; `paper` is the evidence itself where it is
@@ -177,6 +178,9 @@ const AGAIN: &str = "
 
 /// See figures.rs; `hour` counts since 1970, and the body is of block.rs.
 const FIGURES: &str = "CREATE TABLE figure (hour INTEGER PRIMARY KEY, body BLOB NOT NULL)";
+
+/// What was measured before the clock was set, by the boot; `body` is of held.rs.
+const HELD: &str = "CREATE TABLE held (id INTEGER PRIMARY KEY, boot TEXT NOT NULL, body BLOB NOT NULL)";
 
 /// The bytes of a page. Small ones suit what is written here: a minute's commit touches a few, and each that it touches is
 /// written twice, to the log and to its place.

@@ -25,6 +25,11 @@ impl Refusals {
         }
     }
 
+    /// They were heard so much later: the clock that labelled them was wrong by that.
+    pub(super) fn shift(&mut self, by_ns: i64) {
+        self.0.iter_mut().for_each(|(_, _, last)| *last = last.shifted(by_ns));
+    }
+
     /// Those that refused since then.
     pub(super) fn since(&self, from: Wall) -> impl Iterator<Item = (IpAddr, &str)> {
         self.0.iter().filter(move |(_, _, last)| *last >= from).map(|(by, kind, _)| (*by, kind.as_str()))

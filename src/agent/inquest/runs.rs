@@ -52,6 +52,11 @@ impl Runs {
         }
     }
 
+    /// They were due so much later: the clock that labelled them was wrong by that.
+    pub(super) fn shift(&mut self, by_ns: i64) {
+        self.runs.iter_mut().for_each(|run| run.first = run.first.shifted(by_ns));
+    }
+
     /// What became of the sends that were due in `from..until`.
     pub(super) fn tally(&self, from: Wall, until: Wall) -> Tally {
         let mut tally = Tally::default();

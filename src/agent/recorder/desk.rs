@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use crate::agent::recorder::{Job, OutageKey, Setup};
+use crate::agent::keys::Keys;
+use crate::agent::recorder::{Job, Label, OutageKey, Setup, Why as LabelledFor};
 use crate::agent::summariser::{SpanState, Summariser};
 use crate::base::time::{Clock, Mono, Wall};
 use crate::config::agent::{Keep, Term};
 use crate::measure::event::ProbeId;
 use crate::measure::ledger::Closed;
 use crate::store::contracts::ContractFile;
+use crate::store::held::Labelled;
 use crate::store::intervals::{Series, SeriesId};
 use crate::store::outages::{Outage, OutageId};
 use crate::store::retention::{Limits, Step, Why};
@@ -36,6 +38,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 const SET: Duration = Duration::from_secs(60);
 /// How long a set waits for the summary that is made of it, or for its siblings of a change: one transaction instead of two.
 const TOGETHER: Duration = Duration::from_millis(500);
+/// So many sets of what was held are labelled before they are summarised, so that not all of it is in memory at once.
+const LABELLED: u32 = 60;
 
 /// What the writer's thread has before it.
 pub struct Desk {
@@ -53,6 +57,8 @@ pub struct Desk {
     outages: HashMap<OutageKey, OutageId>,
     waiting: VecDeque<Work>,
     spans: Vec<SpanState>,
+    /// What is held and can be labelled, each with what was done of it.
+    labels: VecDeque<(Label, Labelled)>,
     commit_by: Option<Mono>,
     failing: bool,
     /// Sets that had to be thrown away while the disk could not be written.
@@ -73,6 +79,10 @@ enum Work {
     Closed(OutageKey, Wall),
     Attributed(OutageKey, String, serde_json::Value),
     Note(Wall, String, String),
+    EndDoubt {
+        by_ns: i64,
+        until: Wall,
+    },
     Terms(String, Vec<ContractFile>),
 }
 
@@ -91,6 +101,7 @@ impl Desk {
             outages: HashMap::new(),
             waiting: VecDeque::new(),
             spans: Vec::new(),
+            labels: VecDeque::new(),
             commit_by: None,
             failing: false,
             thrown: 0,
@@ -109,6 +120,7 @@ impl Desk {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.commit_if_due();
+            self.label();
             self.salvage();
             self.tidy_if_due();
         }
@@ -154,6 +166,8 @@ impl Desk {
                 self.spans.push(*span);
                 self.within(Duration::ZERO);
             }
+            Job::EndDoubt { by_ns, until } => self.at_once(Work::EndDoubt { by_ns, until }),
+            Job::Label(label) => self.labels.push_back((*label, Labelled::default())),
             Job::Reconfigure(setup) => self.configure(*setup),
             Job::Ask(question) => {
                 if let Some(damage) = question(&mut self.store) {
@@ -264,6 +278,43 @@ impl Desk {
         }
     }
 
+    /// Labels what can be, some of it in each transaction, before anything else is taken: what is measured now comes after it.
+    fn label(&mut self) {
+        while !self.labels.is_empty() && !self.failing {
+            if !self.waiting.is_empty() {
+                self.commit();
+                continue;
+            }
+            let Self { store, summariser, labels, keep, full, clock, .. } = self;
+            let Some((label, all)) = labels.front_mut() else { return };
+            let now = clock.now().wall;
+            let (mut keys, mut done) = (summariser.keys.clone(), *all);
+            let step = store.together(|store| {
+                let more = label_some(store, summariser, (label, &mut done), &mut keys)?;
+                fit_outbox(store, keep.outbox_bytes, full, now)?;
+                if !more {
+                    note_labelled(store, label, done, now)?;
+                }
+                Ok::<bool, StoreError>(more)
+            });
+            match step {
+                Ok(more) => {
+                    summariser.keys.committed(keys);
+                    *all = done;
+                    if !more {
+                        labels.pop_front();
+                    }
+                }
+                Err(error) if error.is_damage() && self.set_aside(&error.to_string()) => {}
+                Err(error) => {
+                    warn!(%error, "what was held cannot be labelled; it is tried again");
+                    self.failing = true;
+                    self.commit_by = Some(self.mono() + RETRY);
+                }
+            }
+        }
+    }
+
     fn salvage(&mut self) {
         if !self.store.is_salvaging() || self.failing {
             return;
@@ -302,6 +353,7 @@ impl Desk {
                 match work {
                     Work::Siblings(set) => {
                         let mut rows = Vec::with_capacity(set.len());
+                        let mut held = Vec::new();
                         for (number, closed) in set {
                             let key = (*number, closed.address);
                             let id = match known.get(&key) {
@@ -313,10 +365,17 @@ impl Desk {
                                     id
                                 }
                             };
-                            rows.push((id, &closed.interval));
+                            match &closed.unlabelled {
+                                Some(unlabelled) => held.push((id, &**unlabelled)),
+                                None => rows.push((id, &closed.interval)),
+                            }
                         }
                         store.append_set(&rows)?;
+                        if !held.is_empty() {
+                            store.hold(&summariser.boot, &held)?;
+                        }
                     }
+                    Work::EndDoubt { by_ns, until } => store.end_doubt(*by_ns, *until)?,
                     Work::Opened(key, outage) => opened.push((*key, store.open_outage(outage)?)),
                     Work::Closed(key, to) => {
                         if let Some(id) = id_of(key) {
@@ -339,14 +398,7 @@ impl Desk {
                 summariser.summarise(store, span, &mut keys)?;
             }
             if !spans.is_empty() {
-                let dropped = store.fit_outbox(keep.outbox_bytes)?;
-                if let Some(first) = dropped.first().filter(|_| !*full) {
-                    let (chain, from) = (first.chain, first.from_seq);
-                    warn!(%chain, from, "the outbox is full: its oldest summaries are dropped from now on");
-                    let detail = format!("the outbox is full: from summary {from} on the oldest are dropped unshipped");
-                    store.note(clock.now().wall, "outbox-full", &detail)?;
-                }
-                *full = !dropped.is_empty();
+                fit_outbox(store, keep.outbox_bytes, full, clock.now().wall)?;
             }
             Ok(opened)
         });
@@ -415,4 +467,61 @@ impl Desk {
             self.at_once(Work::Note(now, "store-full".to_owned(), format!("the database is at its limit: {what}")));
         }
     }
+}
+
+/// Labels some more of what is held of a boot; whether there is more. What it adds up to is signed under the name of that boot; of
+/// this one the last of it waits for what follows it.
+fn label_some(
+    store: &Store,
+    summariser: &mut Summariser,
+    (label, all): (&Label, &mut Labelled),
+    keys: &mut Keys,
+) -> Result<bool, StoreError> {
+    let other = label.boot != summariser.boot;
+    if other {
+        summariser.summarise(store, &label.span, keys)?;
+    }
+    let done = store.label_held(&label.boot, label.anchor, summariser.every, LABELLED)?;
+    all.sets += done.sets;
+    all.lost += done.lost;
+    let more = done.sets + done.lost == u64::from(LABELLED);
+    if more || other {
+        let own = std::mem::replace(&mut summariser.boot, label.boot.clone());
+        let signed = summariser.summarise(store, &label.span, keys);
+        summariser.boot = own;
+        signed?;
+    }
+    Ok(more)
+}
+
+/// Makes the outbox fit; it is told when that begins to drop something.
+fn fit_outbox(store: &Store, limit: u64, full: &mut bool, now: Wall) -> Result<(), StoreError> {
+    let dropped = store.fit_outbox(limit)?;
+    if let Some(first) = dropped.first().filter(|_| !*full) {
+        let (chain, from) = (first.chain, first.from_seq);
+        warn!(%chain, from, "the outbox is full: its oldest summaries are dropped from now on");
+        let detail = format!("the outbox is full: from summary {from} on the oldest are dropped unshipped");
+        store.note(now, "outbox-full", &detail)?;
+    }
+    *full = !dropped.is_empty();
+    Ok(())
+}
+
+fn note_labelled(store: &Store, label: &Label, done: Labelled, now: Wall) -> Result<(), StoreError> {
+    let Labelled { sets, lost } = done;
+    let (kind, why) = match label.why {
+        LabelledFor::Set => ("clock-set", "the clock was set: what was measured before it has its true times now"),
+        LabelledFor::GivenUp => {
+            ("clock-guessed", "nothing set the clock: what was measured is labelled by the clock as it is")
+        }
+        LabelledFor::OtherBoot if sets + lost == 0 => return Ok(()),
+        LabelledFor::OtherBoot => (
+            "clock-guessed",
+            "the host started anew before its clock was set: what was measured is labelled by the time since that boot, as \
+             if it had been at 1970-01-01T00:00:00Z",
+        ),
+    };
+    let lost = if lost == 0 { String::new() } else { format!("; {lost} more could not be read") };
+    info!(kind, sets, why, "what was held is labelled");
+    store.note(now, kind, &format!("{why} ({sets} stretches of up to a minute{lost})"))
 }
