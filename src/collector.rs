@@ -406,6 +406,13 @@ impl Collector {
         Ok(known.site)
     }
 
+    /// Whether it still does its work, for a watchdog: what has to be written comes to whoever writes, and is answered. An answer
+    /// may say that the database is away: whoever ships is told so, and starting anew would mend nothing.
+    pub async fn works(self: &Arc<Self>) -> bool {
+        let _ = self.ready().await;
+        self.thread.as_ref().is_some_and(|writer| !writer.is_finished())
+    }
+
     /// Whether it can work: the database answers, and can be written.
     async fn ready(self: &Arc<Self>) -> Result<(), Fault> {
         self.read(|archive| Ok(archive.ping()?)).await?;

@@ -27,7 +27,7 @@ use wanproof::evidence::enrol::{Enrolled, State};
 use wanproof::evidence::key::{PublicKey, SecretKey};
 use wanproof::evidence::problem::Kind;
 use wanproof::evidence::receipt::{self, Subject};
-use wanproof::evidence::summary::{Clock, ClockState, Summary};
+use wanproof::evidence::summary::{Clock, ClockState, OutagePart, Side, Summary};
 use wanproof::store::outbox::State as Entered;
 use wanproof::store::{Store, StoreError};
 
@@ -131,6 +131,8 @@ struct Agent {
     key: SecretKey,
     head: Head,
     outbox: Memory,
+    /// What its summaries say of an outage.
+    trace: String,
 }
 
 impl Agent {
@@ -138,14 +140,25 @@ impl Agent {
         let key = wanproof::store::keyfile::generate().unwrap();
         let mut chain = [0; 16];
         chain.copy_from_slice(&key.kid().bytes()[..16]);
-        let mut agent = Self { key, head: Head::new(ChainId::from_bytes(chain), None), outbox: Memory::default() };
+        let head = Head::new(ChainId::from_bytes(chain), None);
+        let mut agent = Self { key, head, outbox: Memory::default(), trace: String::new() };
         agent.sign(waiting);
         agent
     }
 
     fn sign(&mut self, count: usize) {
         for _ in 0..count {
-            let signed = self.head.sign(summary(&self.key), &self.key).unwrap();
+            let mut one = summary(&self.key);
+            one.outages.push(OutagePart {
+                service: None,
+                probe: "p".into(),
+                from: one.from,
+                to: None,
+                definition: "builtin".into(),
+                side: Side::Unknown,
+                evidence: [("trace".to_owned(), self.trace.as_str().into())].into_iter().collect(),
+            });
+            let signed = self.head.sign(one, &self.key).unwrap();
             let waiting = Waiting { chain: signed.chain, seq: signed.seq, digest: signed.digest, jws: signed.jws };
             self.outbox.with(|inside| inside.waiting.push(waiting));
         }
@@ -206,6 +219,42 @@ async fn all_that_waits_is_shipped_oldest_first_and_its_receipts_are_kept() {
     assert_eq!(shipper.state().borrow().enrolled, Some(State::Approved));
 }
 
+/// The pauses are not slept: what matters is that they are asked for.
+#[tokio::test]
+async fn after_weeks_offline_no_more_is_shipped_in_a_second_than_the_link_bears() {
+    const A_SECOND: f64 = 32.0 * 1024.0;
+    let at = tempfile::tempdir().unwrap();
+    let central = collector::on_loopback(at.path()).await.unwrap();
+    let mut agent = Agent::new(0);
+    agent.trace = "a long way ".repeat(400);
+    agent.sign(300);
+    let bytes =
+        |agent: &Agent| agent.outbox.with(|inside| inside.waiting.iter().map(|one| one.jws.len()).sum::<usize>());
+    let all = bytes(&agent);
+    assert!(all > 1_500_000, "{all} are too few to tell");
+    let mut shipper = agent.shipper(&central);
+    let (mut before, mut seconds) = (all, 0.0);
+    loop {
+        let round = shipper.round().await;
+        let fault = shipper.state().borrow().fault.clone();
+        assert_eq!(fault, None);
+        let left = bytes(&agent);
+        let shipped = before - left;
+        before = left;
+        match round {
+            Round::Idle => break,
+            Round::Later(pause) => {
+                seconds += pause.as_secs_f64();
+                assert!(shipped <= 64 * 1024, "{shipped} at once");
+                assert!(shipped as f64 / pause.as_secs_f64() <= A_SECOND * 1.001, "{shipped} in {pause:?}");
+            }
+            Round::Shipped => assert!(shipped <= 4096, "{shipped} without a pause"),
+        }
+    }
+    assert!(all as f64 / seconds <= A_SECOND * 1.01, "{all} bytes in {seconds} s");
+    assert_eq!((agent.outbox.accepted(), stored(at.path()).len()), (300, 300));
+}
+
 #[tokio::test]
 async fn a_collector_that_is_restarted_in_the_middle_stores_each_summary_once() {
     let at = tempfile::tempdir().unwrap();
@@ -216,7 +265,8 @@ async fn a_collector_that_is_restarted_in_the_middle_stores_each_summary_once() 
         if round % 2 == 0 {
             // The answer is lost: what was stored is told again, and gets its first receipt.
             let again = agent.outbox.with(|inside| inside.waiting.clone());
-            let lost = Agent { key: agent.key.clone(), head: agent.head, outbox: Memory::default() };
+            let lost =
+                Agent { key: agent.key.clone(), head: agent.head, outbox: Memory::default(), trace: String::new() };
             lost.outbox.with(|inside| inside.waiting = again);
             ship(&mut lost.shipper(&central)).await;
         } else {
@@ -263,8 +313,12 @@ async fn what_conflicts_is_refused_and_asks_for_a_new_chain_and_the_rest_goes_on
     let agent = Agent::new(2);
     assert_eq!(ship(&mut agent.shipper(&central)).await, Round::Idle);
     // The disk is put back from a backup: the same numbers are signed again, with something else in them.
-    let mut restored =
-        Agent { key: agent.key.clone(), head: Head::new(agent.head.chain, None), outbox: Memory::default() };
+    let mut restored = Agent {
+        key: agent.key.clone(),
+        head: Head::new(agent.head.chain, None),
+        outbox: Memory::default(),
+        trace: String::new(),
+    };
     let other = Summary { site: "elsewhere".into(), ..summary(&agent.key) };
     let signed = restored.head.sign(other, &agent.key).unwrap();
     let waiting = Waiting { chain: signed.chain, seq: 0, digest: signed.digest, jws: signed.jws };

@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Subcommand;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::claim::Claimed;
@@ -204,6 +206,9 @@ fn serve(source: &Source) -> Result<(), Failure> {
         let kid = collector.key().kid();
         tracing::info!(%address, key = %kid, fingerprint = kid.fingerprint(), "the collector is listening");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        if let Some(within) = sd_notify::watchdog_enabled() {
+            tokio::spawn(feed(within / 3, Arc::clone(&collector), serving.abort_handle()));
+        }
         loop {
             tokio::select! {
                 _ = term.recv() => break,
@@ -219,6 +224,17 @@ fn serve(source: &Source) -> Result<(), Failure> {
             Err(error) => Err(Failure::Could(format!("the collector ended in a bug: {error}"))),
         }
     })
+}
+
+/// Feeds systemd's watchdog while the collector takes connections and works.
+async fn feed(every: Duration, collector: Arc<Collector>, serving: AbortHandle) {
+    let mut turn = tokio::time::interval(every);
+    while !serving.is_finished() {
+        turn.tick().await;
+        if collector.works().await && !serving.is_finished() {
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+    }
 }
 
 /// Reads the configuration again; one with a fault changes nothing.

@@ -9,6 +9,7 @@ mod foreign;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::common::notify::Notified;
 use crate::common::process::Running;
 use foreign::Foreign;
 use nix::sys::signal::Signal;
@@ -80,6 +81,23 @@ async fn ship(http: &Client, url: &str, body: String) -> Vec<Value> {
     let request = http.post(format!("{url}/v1/summaries")).header("content-type", "application/x-ndjson");
     let text = request.body(body).send().await.unwrap().text().await.unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_watchdog_is_fed_while_it_works() {
+    let desk = Desk::new("");
+    let notified = Notified::at(desk.at.path().join("notify"));
+    let mut command = wanproof(&["collector", "serve", "--config", &desk.config()]);
+    let mut running = Running::start(notified.tell(command.env("WATCHDOG_USEC", "150000")));
+    notified.wait(|| running.told());
+    (0..3).for_each(|_| notified.wait_for("WATCHDOG=1", || running.told()));
+    assert!(running.terminate().success());
+    // Without a watchdog nothing is fed.
+    notified.said("");
+    let mut running = Running::start(notified.tell(&mut wanproof(&["collector", "serve", "--config", &desk.config()])));
+    notified.wait(|| running.told());
+    assert!(running.terminate().success());
+    assert_eq!(notified.said("WATCHDOG=1"), 0);
 }
 
 #[tokio::test]
