@@ -12,10 +12,10 @@ use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
 const LONGEST: u64 = 64 << 20;
 /// Small first: a body is written once and read seldom. Higher levels gain nothing on some kilobytes.
 const LEVEL: i32 = 12;
-/// Above so many bytes, with its reference, the tables of that level would cost a router megabytes: a summary of hundreds of
-/// probes is found in its reference by long matches, and the little that is left is compressed at the level after this.
+/// Beside a reference nearly all is found in it by long matches, and a higher level would cost tables of megabytes for nothing.
+const LEVEL_BESIDE: i32 = 3;
+/// Above so many bytes, with the reference, these tables would forget its beginning: long distances are then matched apart.
 const FAR: usize = 512 << 10;
-const FAR_LEVEL: i32 = 3;
 
 /// Why a body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,15 +124,14 @@ fn pressed(plain: &[u8], reference: &[u8]) -> std::io::Result<Vec<u8>> {
     let failed = |code| std::io::Error::other(zstd_safe::get_error_name(code));
     let mut press = CCtx::try_create().ok_or(std::io::ErrorKind::OutOfMemory)?;
     let reach = plain.len() + reference.len();
-    let far = !reference.is_empty() && reach > FAR;
     let mut how = vec![
-        CParameter::CompressionLevel(if far { FAR_LEVEL } else { LEVEL }),
+        CParameter::CompressionLevel(if reference.is_empty() { LEVEL } else { LEVEL_BESIDE }),
         CParameter::ChecksumFlag(true),
         CParameter::ContentSizeFlag(false),
     ];
     if !reference.is_empty() {
         how.push(CParameter::WindowLog(reach.next_power_of_two().ilog2().clamp(10, 27)));
-        how.push(CParameter::EnableLongDistanceMatching(far));
+        how.push(CParameter::EnableLongDistanceMatching(reach > FAR));
     }
     for parameter in how {
         press.set_parameter(parameter).map_err(failed)?;
