@@ -1,7 +1,7 @@
 //! PostgreSQL, asked by a thread that waits for the answer. The sockets are served by a thread of their own, so that a connection
 //! may be used, and dropped, wherever SQLite's may.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::Stream;
 use tokio::runtime::Handle;
+use tokio_postgres::error::Severity;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config, NoTls, Row, RowStream, Statement};
 
@@ -57,11 +58,13 @@ pub(super) fn fault(error: tokio_postgres::Error) -> ArchiveError {
 pub struct Postgres {
     client: Client,
     prepared: RefCell<HashMap<String, Statement>>,
+    /// The server has said that it ends the connection; that it is closed is seen a moment later.
+    ended: Cell<bool>,
 }
 
 impl std::fmt::Debug for Postgres {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Postgres").field("closed", &self.client.is_closed()).finish_non_exhaustive()
+        f.debug_struct("Postgres").field("closed", &self.is_closed()).finish_non_exhaustive()
     }
 }
 
@@ -93,7 +96,7 @@ impl Postgres {
             Ok(client)
         });
         let client = wait(connecting).map_err(std::io::Error::other)?.map_err(unreachable)?;
-        let db = Self { client, prepared: RefCell::default() };
+        let db = Self { client, prepared: RefCell::default(), ended: Cell::default() };
         // A receipt is given for what is durable, whatever the server's default is.
         db.batch(
             "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
@@ -101,9 +104,17 @@ impl Postgres {
         Ok(db)
     }
 
-    /// Whether the connection is lost.
+    /// Whether the connection is lost: it is closed, or the server has said that it ends it.
     pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.ended.get() || self.client.is_closed()
+    }
+
+    fn failed(&self, error: tokio_postgres::Error) -> ArchiveError {
+        let severity = error.as_db_error().and_then(|said| said.parsed_severity());
+        if error.is_closed() || matches!(severity, Some(Severity::Fatal | Severity::Panic)) {
+            self.ended.set(true);
+        }
+        fault(error)
     }
 
     pub(super) fn execute(&self, sql: &str, args: &[Value<'_>]) -> Result<u64, ArchiveError> {
@@ -113,11 +124,11 @@ impl Postgres {
     /// As [`Self::execute`], with parameters of PostgreSQL's own types, as arrays are.
     pub(super) fn execute_with(&self, sql: &str, args: &[&(dyn ToSql + Sync)]) -> Result<u64, ArchiveError> {
         let statement = self.prepared(sql)?;
-        wait(self.client.execute(&statement, args)).map_err(fault)
+        wait(self.client.execute(&statement, args)).map_err(|error| self.failed(error))
     }
 
     pub(super) fn batch(&self, sql: &str) -> Result<(), ArchiveError> {
-        wait(self.client.batch_execute(sql)).map_err(fault)
+        wait(self.client.batch_execute(sql)).map_err(|error| self.failed(error))
     }
 
     pub(super) fn query(&self, sql: &str, args: &[Value<'_>]) -> Result<Vec<Row>, ArchiveError> {
@@ -127,7 +138,7 @@ impl Postgres {
     /// As [`Self::query`], with parameters of PostgreSQL's own types, as arrays are.
     pub(super) fn query_with(&self, sql: &str, args: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, ArchiveError> {
         let statement = self.prepared(sql)?;
-        wait(self.client.query(&statement, args)).map_err(fault)
+        wait(self.client.query(&statement, args)).map_err(|error| self.failed(error))
     }
 
     pub(super) fn each<E: From<ArchiveError>>(
@@ -138,10 +149,10 @@ impl Postgres {
     ) -> Result<(), E> {
         let statement = self.prepared(sql)?;
         let rows: RowStream =
-            wait(self.client.query_raw(&statement, refs(args))).map_err(|error| E::from(fault(error)))?;
+            wait(self.client.query_raw(&statement, refs(args))).map_err(|error| E::from(self.failed(error)))?;
         let mut rows = pin!(rows);
         while let Some(row) = wait(Next(rows.as_mut())) {
-            take(&row.map_err(|error| E::from(fault(error)))?)?;
+            take(&row.map_err(|error| E::from(self.failed(error)))?)?;
         }
         Ok(())
     }
@@ -150,7 +161,7 @@ impl Postgres {
         if let Some(statement) = self.prepared.borrow().get(sql) {
             return Ok(statement.clone());
         }
-        let statement = wait(self.client.prepare(&numbered(sql))).map_err(fault)?;
+        let statement = wait(self.client.prepare(&numbered(sql))).map_err(|error| self.failed(error))?;
         let mut prepared = self.prepared.borrow_mut();
         if prepared.len() >= STATEMENTS {
             prepared.clear();
