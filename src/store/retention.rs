@@ -5,6 +5,7 @@
 
 use crate::base::time::Wall;
 use crate::evidence::chain::Dropped;
+use crate::store::schema::PAGE;
 use crate::store::{Store, StoreError};
 
 /// Of the limit, what hours, days and sheets may take while minutes need the room.
@@ -87,6 +88,18 @@ impl Store {
         Ok(None)
     }
 
+    /// Lets the log grow as long as a limit has room for, and no longer: the longer it is, the more of what is written again and
+    /// again is taken to its place once. One transaction may come on top of it, which is a third of it at most.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn limit_log(&self, limit: u64) -> Result<(), StoreError> {
+        let room = i64::try_from(log_room(limit)).unwrap_or(i64::MAX);
+        self.db.pragma_update(None, "wal_autocheckpoint", room / 3 * 2 / i64::from(PAGE))?;
+        self.db.pragma_update(None, "journal_size_limit", room)?;
+        Ok(())
+    }
+
     /// The oldest detail goes; rolled up as long as that is small beside the rest.
     fn make_room(&self, room: u64) -> Result<Option<Step>, StoreError> {
         const ANY: Wall = Wall::from_nanos(i64::MAX);
@@ -138,7 +151,7 @@ impl Store {
 /// before it is so long.
 #[must_use]
 pub fn log_room(limit: u64) -> u64 {
-    (limit / 4).min(3 << 19)
+    (limit / 4).min(4 << 20)
 }
 
 /// What hours and days may take of a limit while minutes need the room.

@@ -185,8 +185,7 @@ const HELD: &str = "CREATE TABLE held (id INTEGER PRIMARY KEY, boot TEXT NOT NUL
 /// The bytes of a page. Small ones suit what is written here: a minute's commit touches a few, and each that it touches is
 /// written twice, to the log and to its place.
 pub const PAGE: u32 = 1024;
-/// Pages in the log before they are taken to their places. What is written again and again, such as the newest page of an
-/// index, is taken there once.
+/// Pages in the log before they are taken to their places, until a limit is known that has room for more.
 const CHECKPOINT: u32 = 700;
 
 /// Sets the connection up for the one writer, and migrates.

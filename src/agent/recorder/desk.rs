@@ -192,9 +192,16 @@ impl Desk {
             }
         }
         self.keep = setup.keep;
+        self.limit_log();
         self.summariser.every = setup.every;
         self.summariser.site.clone_from(&setup.site);
         self.at_once(Work::Terms(setup.site, setup.contracts));
+    }
+
+    fn limit_log(&self) {
+        if let Err(error) = self.store.limit_log(self.keep.max_bytes) {
+            warn!(%error, "the database's log stays as short as it is");
+        }
     }
 
     /// Forgets the series of probes that are gone, once nothing waits any more.
@@ -268,6 +275,7 @@ impl Desk {
         self.known.clear();
         match self.store.set_aside(self.clock.now().wall, what) {
             Ok(aside) => {
+                self.limit_log();
                 error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
                 true
             }
