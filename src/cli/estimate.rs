@@ -138,9 +138,9 @@ mod tests {
         let keep = Keep { max_bytes: 256 * MB, ..Keep::default() };
         let rates = Rates { minutes: 5 * MB, hours: Some(MB / 2), day: Some(MB / 10) };
         let found = measured(&keep, rates);
-        // 254.5 MiB, of which a quarter holds hours and a tenth days.
-        assert_eq!((found.minutes, found.hours, found.days), (Some(33), Some(160), Some(254)));
-        assert!(found.note(&keep).unwrap().contains("33 days"));
+        // 252 MiB beside the log, of which a quarter holds hours and a tenth days.
+        assert_eq!((found.minutes, found.hours, found.days), (Some(32), Some(158), Some(252)));
+        assert!(found.note(&keep).unwrap().contains("32 days"));
         let small = measured(&keep, Rates { minutes: MB / 10, hours: Some(MB / 100), day: Some(MB / 1000) });
         assert_eq!((small.minutes, small.hours, small.days), (Some(90), Some(400), None));
         assert_eq!(small.note(&keep), None);
