@@ -29,3 +29,5 @@ mod quickstart;
 mod soak;
 #[path = "process/start.rs"]
 mod start;
+#[path = "process/watchdog.rs"]
+mod watchdog;

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use common::notify::Notified;
 use common::process::{PATIENCE, Running};
 use common::summaries::{array, chained, exported, letters};
 use common::wan::skip;
@@ -30,14 +29,14 @@ const CONFIGURATION: &str = "site = \"leeds-01\"\ndata_dir = \"data\"\n[collecto
     [[probe]]\nname = \"named\"\nkind = \"icmp\"\ntarget = \"hq.example.net\"\n";
 
 /// A host without any network, whose clock is the test's.
-struct Host {
+pub struct Host {
     dir: tempfile::TempDir,
     faketime: Option<PathBuf>,
 }
 
 impl Host {
     /// [`None`] where nobody may make a namespace, after saying so.
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let may = Command::new("unshare").args(["-Urn", "true"]).output();
         if !may.is_ok_and(|output| output.status.success()) {
             skip("no network namespace can be made here");
@@ -60,7 +59,8 @@ impl Host {
         Some(host)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A file of the host's.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -71,11 +71,16 @@ impl Host {
     }
 
     /// A command without network but loopback, if `lo` is up.
-    fn command(&self, lo: Lo, words: &str) -> Command {
+    pub fn command(&self, lo: Lo, words: &str) -> Command {
+        self.command_after("true", lo, words)
+    }
+
+    /// One before which the shell sets something of the host.
+    pub fn command_after(&self, setting: &str, lo: Lo, words: &str) -> Command {
         let mut command = Command::new("unshare");
         let up = if lo == Lo::Up { "ip link set lo up && " } else { "" };
         let program = env!("CARGO_BIN_EXE_wanproof");
-        command.args(["-Urn", "sh", "-c", &format!("PATH=$PATH:/usr/sbin:/sbin; {up}exec \"$@\"")]);
+        command.args(["-Urn", "sh", "-c", &format!("PATH=$PATH:/usr/sbin:/sbin; {setting} && {up}exec \"$@\"")]);
         command.arg("sh").arg("env");
         if let Some(library) = &self.faketime {
             // The monotonic clocks stay the machine's.
@@ -110,8 +115,9 @@ impl Host {
     }
 }
 
+/// Whether the host's loopback is up.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Lo {
+pub enum Lo {
     Up,
     Down,
 }
@@ -122,7 +128,8 @@ fn faketime() -> Option<PathBuf> {
     folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|library| library.is_file())
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+/// Waits until something holds.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < PATIENCE, "it did not come about that {what}");
@@ -281,12 +288,8 @@ fn of_a_boot_whose_clock_was_never_set_all_is_kept_under_the_time_since_it_and_s
 fn once_it_measures_it_has_no_capability_left_and_neither_has_any_of_its_threads() {
     let Some(host) = Host::new() else { return };
     // So that a ping needs none: where it did, the agent would keep the one that it takes, and say so.
-    let command = host.command(Lo::Up, "run --config agent.toml");
-    let mut words: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
-    let script = words.iter().position(|word| word == "-c").unwrap() + 1;
-    let with = format!("echo '0 0' > /proc/sys/net/ipv4/ping_group_range && {}", words[script].display());
-    words[script] = with.into();
-    let mut agent = Running::start(Command::new("unshare").current_dir(host.dir.path()).args(words));
+    let setting = "echo '0 0' > /proc/sys/net/ipv4/ping_group_range";
+    let mut agent = Running::start(&mut host.command_after(setting, Lo::Up, "run --config agent.toml"));
     agent.says("measuring");
     until("it is answered", || all(&host.last("near"), 'a'));
     let mut threads = 0;
@@ -304,28 +307,6 @@ fn once_it_measures_it_has_no_capability_left_and_neither_has_any_of_its_threads
         threads += 1;
     }
     assert!(threads > 1, "the writer's is one more");
-    assert!(agent.terminate().success(), "{}", agent.told());
-}
-
-#[test]
-fn the_watchdog_is_fed_while_it_measures_and_not_while_it_is_kept_from_it() {
-    let Some(host) = Host::new() else { return };
-    let notified = Notified::at(host.path("notify"));
-    let mut command = host.command(Lo::Up, "run --config agent.toml");
-    let mut agent = Running::start(notified.tell(command.env("WATCHDOG_USEC", "300000")));
-    notified.wait(|| agent.told());
-    let alive = || notified.wait_for("WATCHDOG=1", String::new);
-    (0..3).for_each(|_| alive());
-    agent.signal(Signal::SIGSTOP);
-    until("it stands still", || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", agent.pid())).unwrap();
-        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
-    });
-    notified.said("WATCHDOG=1");
-    std::thread::sleep(SECOND);
-    assert_eq!(notified.said("WATCHDOG=1"), 0);
-    agent.signal(Signal::SIGCONT);
-    (0..3).for_each(|_| alive());
     assert!(agent.terminate().success(), "{}", agent.told());
 }
 
