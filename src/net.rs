@@ -19,4 +19,5 @@ pub mod resolve;
 pub mod socket;
 #[cfg(feature = "agent")]
 pub mod trace;
+pub mod trust;
 pub mod web;

@@ -6,6 +6,8 @@
 #[path = "wire/foreign.rs"]
 #[expect(dead_code, reason = "forgeries are in the collector's own test")]
 mod foreign;
+#[path = "api/mail.rs"]
+mod mail;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +18,7 @@ use foreign::{Foreign, SUMMARY, digest};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use wanproof::collector::{self, Collector};
 use wanproof::config::collector::CollectorConfig;
@@ -286,47 +288,6 @@ async fn webhook(listener: TcpListener, told: mpsc::UnboundedSender<Value>) {
     }
 }
 
-/// Takes mail (RFC 5321), and gives each message with who it is for.
-async fn mail_server(listener: TcpListener, told: mpsc::UnboundedSender<String>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(take_mail(stream, told.clone()));
-    }
-}
-
-async fn take_mail(stream: TcpStream, told: mpsc::UnboundedSender<String>) -> std::io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    stream.write_all(b"220 mail.example.net ESMTP\r\n").await?;
-    let mut whom = String::new();
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).await? == 0 {
-            return Ok(());
-        }
-        let word = line.split([' ', '\r']).next().unwrap_or_default().to_ascii_uppercase();
-        match word.as_str() {
-            "EHLO" => stream.write_all(b"250-mail.example.net\r\n250 8BITMIME\r\n").await?,
-            "RCPT" => {
-                whom.push_str(&line);
-                stream.write_all(b"250 ok\r\n").await?;
-            }
-            "DATA" => {
-                stream.write_all(b"354 go on\r\n").await?;
-                let mut message = String::new();
-                while !message.ends_with("\r\n.\r\n") {
-                    stream.read_line(&mut message).await?;
-                }
-                let _ = told.send(format!("{whom}{message}"));
-                stream.write_all(b"250 ok\r\n").await?;
-            }
-            "QUIT" => {
-                stream.write_all(b"221 bye\r\n").await?;
-                return Ok(());
-            }
-            _ => stream.write_all(b"250 ok\r\n").await?,
-        }
-    }
-}
-
 #[tokio::test]
 async fn who_listens_is_told_once_that_something_is_wrong_and_once_that_it_is_over() {
     let (hook, post) =
@@ -340,7 +301,7 @@ async fn who_listens_is_told_once_that_something_is_wrong_and_once_that_it_is_ov
     let (hooked, mut by_hook) = mpsc::unbounded_channel();
     let (mailed, mut by_mail) = mpsc::unbounded_channel();
     tokio::spawn(webhook(hook, hooked));
-    tokio::spawn(mail_server(post, mailed));
+    tokio::spawn(mail::server(post, mail::Speaks::Clear, mailed));
     let desk = Desk::open(&more).await;
     let agent = desk.enrol().await;
     let with_clock = |seq: u64, prev: Option<&str>, state: &str| {
@@ -357,7 +318,7 @@ async fn who_listens_is_told_once_that_something_is_wrong_and_once_that_it_is_ov
         (&json!("began"), &json!("clock-unsynchronised"), &json!("leeds-01"))
     );
     assert_eq!((&told["subject"], &told["ended"]), (&json!(agent.kid), &json!(null)));
-    let mail = tokio::time::timeout(PATIENCE, by_mail.recv()).await.unwrap().unwrap();
+    let mail = tokio::time::timeout(PATIENCE, by_mail.recv()).await.unwrap().unwrap().taken;
     assert!(mail.contains("RCPT TO:<noc@example.net>"), "{mail}");
     assert!(mail.contains("Subject: [wanproof] clock-unsynchronised at leeds-01 began"), "{mail}");
 
@@ -370,11 +331,57 @@ async fn who_listens_is_told_once_that_something_is_wrong_and_once_that_it_is_ov
     let told = tokio::time::timeout(PATIENCE, by_hook.recv()).await.unwrap().unwrap();
     assert_eq!((&told["event"], &told["kind"]), (&json!("ended"), &json!("clock-unsynchronised")));
     assert!(told["ended"].is_string());
-    let mail = tokio::time::timeout(PATIENCE, by_mail.recv()).await.unwrap().unwrap();
+    let mail = tokio::time::timeout(PATIENCE, by_mail.recv()).await.unwrap().unwrap().taken;
     assert!(mail.contains("Subject: [wanproof] clock-unsynchronised at leeds-01 ended"), "{mail}");
     let ended = desk.wait("/v1/alerts?ended=true", |answer| !answer.as_array().unwrap().is_empty()).await;
     assert_eq!((ended[0]["told"].as_array().unwrap().len(), ended[0]["told_end"].as_array().unwrap().len()), (2, 2));
     assert_eq!(desk.get("/v1/alerts").await, json!([]));
     assert!(by_hook.try_recv().is_err() && by_mail.try_recv().is_err(), "nothing was told twice");
     desk.close().await;
+}
+
+/// What a mail server got at the first visit of a collector that is to tell by mail.
+async fn first_visit(speaks: mail::Speaks, security: &str, more: &str) -> mail::Visit {
+    let post = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let files = tempfile::tempdir().unwrap();
+    std::fs::write(files.path().join("password"), "let me mail\n").unwrap();
+    std::fs::write(files.path().join("ca.pem"), mail::authority()).unwrap();
+    let more = more.replace("FILES", &files.path().display().to_string());
+    let more = format!(
+        "[alerts]\nhold = \"0s\"\n[alerts.mail]\nserver = \"localhost:{}\"\nsecurity = \"{security}\"\n\
+         from = \"wanproof@example.net\"\nto = [\"noc@example.net\"]\nuser = \"wanproof\"\n\
+         password_file = \"{}/password\"\n{more}",
+        post.local_addr().unwrap().port(),
+        files.path().display()
+    );
+    let (told, mut visits) = mpsc::unbounded_channel();
+    tokio::spawn(mail::server(post, speaks, told));
+    let desk = Desk::open(&more).await;
+    let agent = desk.enrol().await;
+    let mut payload = agent.payload(0, None);
+    payload["clock"]["state"] = json!("unsynchronised");
+    desk.ship(&agent.sign(SUMMARY, &payload)).await;
+    let visit = tokio::time::timeout(PATIENCE, visits.recv()).await.unwrap().unwrap();
+    desk.close().await;
+    visit
+}
+
+#[tokio::test]
+async fn mail_goes_encrypted_to_a_server_that_somebody_vouches_for_and_to_no_other() {
+    use mail::Speaks;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let ca = "ca = \"FILES/ca.pem\"\n";
+    for (speaks, security) in [(Speaks::Tls, "tls"), (Speaks::StartTls, "starttls")] {
+        let visit = first_visit(speaks, security, ca).await;
+        assert!(visit.taken.contains("Subject: [wanproof] clock-unsynchronised at leeds-01 began"), "{visit:?}");
+        // The user and the password, as PLAIN has them: RFC 4616.
+        assert!(visit.encrypted.contains("AUTH PLAIN AHdhbnByb29mAGxldCBtZSBtYWls"), "{visit:?}");
+        assert!(!visit.clear.contains("AUTH") && !visit.clear.contains("MAIL"), "{visit:?}");
+        // This host's authorities know nothing of it.
+        let visit = first_visit(speaks, security, "").await;
+        assert_eq!((visit.taken.as_str(), visit.encrypted.as_str()), ("", ""), "{visit:?}");
+    }
+    let visit = first_visit(Speaks::Clear, "starttls", ca).await;
+    assert!(visit.clear.contains("EHLO") && visit.taken.is_empty(), "{visit:?}");
+    assert!(!visit.clear.contains("AUTH") && !visit.clear.contains("MAIL"), "{visit:?}");
 }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod common;
+#[path = "archive/encrypted.rs"]
+mod encrypted;
 
 use std::sync::{Arc, Barrier};
 use std::time::Duration;

@@ -122,6 +122,14 @@ pub enum ArchiveError {
         /// What it says.
         fault: PostgresFault,
     },
+    /// Its address, or what it says of encryption, cannot be used.
+    #[error("the collector's database {at}: {what}: correct `database`")]
+    Address {
+        /// Which.
+        at: Address,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The system gives no thread or socket.
     #[error("the collector's database: {0}")]
     System(#[from] std::io::Error),
@@ -134,6 +142,17 @@ pub struct Archive {
     at: Database,
     /// The months whose parts are known to be there.
     parts: BTreeSet<Date>,
+}
+
+/// Whether a database's address can be one; nothing is asked of it.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_address(at: &Database) -> Result<(), ArchiveError> {
+    match at {
+        Database::Sqlite(_) => Ok(()),
+        Database::Postgres(address) => postgres::settings(address).map(drop),
+    }
 }
 
 impl Archive {

@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use database::{Address, Database, Encryption};
+
 use crate::config::written::{self, Faults, Section, parse_bytes};
+
+mod database;
 
 /// The collector's configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,63 +33,6 @@ pub struct CollectorConfig {
     pub limits: Limits,
     /// Who is told of what is missing.
     pub alerts: Alerts,
-}
-
-/// Where the collector keeps what it receives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Database {
-    /// A file, for one collector.
-    Sqlite(PathBuf),
-    /// A server, for any number of replicas.
-    Postgres(Address),
-}
-
-impl std::fmt::Display for Database {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "{}", path.display()),
-            Self::Postgres(address) => write!(f, "{address}"),
-        }
-    }
-}
-
-/// A database's address, which may hold a password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Address(String);
-
-impl Address {
-    /// Takes `postgres://user:password@host/database?option=value`.
-    #[must_use]
-    pub fn new(url: String) -> Self {
-        Self(url)
-    }
-
-    /// With its password.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Without its password, and without its options, which can hold one.
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("postgres", &self.0));
-        let rest = rest.split('?').next().unwrap_or_default();
-        match rest.rsplit_once('@') {
-            Some((who, place)) => match who.split_once(':') {
-                Some((user, _)) => write!(f, "{scheme}://{user}:…@{place}"),
-                None => write!(f, "{scheme}://{who}@{place}"),
-            },
-            None => write!(f, "{scheme}://{rest}"),
-        }
-    }
-}
-
-impl std::fmt::Debug for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
 }
 
 /// The files of TLS, in PEM.
@@ -206,10 +153,11 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
     if !root.has("listen") {
         root.fault("listen is missing");
     }
-    let database = root.needed_text("database").and_then(|written| database(root, &written, beside));
+    let database = root.needed_text("database").and_then(|written| database::read(root, &written, beside));
     let path = |key| root.text(key).map(|path| beside.join(path));
     let data_dir = path("data_dir").or_else(|| match database.as_ref()? {
-        Database::Sqlite(path) => path.parent().map(Path::to_owned),
+        // A file that is named alone lies in the working directory, whose parent is no name.
+        Database::Sqlite(path) => path.parent().map(|parent| Path::new(".").join(parent)),
         Database::Postgres(_) => {
             root.fault("data_dir is missing: where the database is a server, the collector's key still lies here");
             None
@@ -258,21 +206,6 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
         limits,
         alerts: alerts?,
     })
-}
-
-fn database(root: &Section<'_>, written: &str, beside: &Path) -> Option<Database> {
-    if let Some(path) = written.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
-        return Some(Database::Sqlite(beside.join(path)));
-    }
-    let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| written.strip_prefix(scheme));
-    if rest.is_some_and(|rest| !rest.is_empty()) {
-        return Some(Database::Postgres(Address::new(written.to_owned())));
-    }
-    root.fault(format_args!(
-        "database = {:?} is not right: expected \"sqlite:/path/to/collector.db\" or \"postgres://user@host/database\"",
-        written.split([':', '@']).next().unwrap_or_default()
-    ));
-    None
 }
 
 /// A file that must be there.
@@ -442,24 +375,20 @@ mod tests {
     }
 
     #[test]
+    fn a_database_beside_a_configuration_in_the_working_directory_lies_there_too() {
+        let config = parse("listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"", Path::new("")).unwrap();
+        assert_eq!(
+            (config.data_dir.as_path(), config.key_file.as_path()),
+            (Path::new("."), Path::new("./collector.key"))
+        );
+    }
+
+    #[test]
     fn a_short_file_gets_safe_defaults() {
         let config = parse("listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:/x/c.db\"", Path::new("/etc")).unwrap();
         assert_eq!((config.data_dir.as_path(), config.enrolment), (Path::new("/x"), Enrolment::Operator));
         assert_eq!(config.key_file, Path::new("/x/collector.key"));
         assert_eq!(config.limits.per_agent, Rate { count: 60, per: Duration::from_secs(60) });
-    }
-
-    #[test]
-    fn a_server_takes_a_directory_for_the_key_and_its_password_is_not_told() {
-        let url = "postgres://wanproof:se:cr@et@db.example.net:5432/wan?sslmode=require&password=secret";
-        let text = format!("listen = \"127.0.0.1:0\"\ndatabase = \"{url}\"\n");
-        let faults = parse(&text, Path::new("/etc")).unwrap_err().0;
-        assert!(faults.len() == 1 && faults[0].contains("data_dir is missing"), "{faults:?}");
-        let config = parse(&format!("{text}data_dir = \"/d\""), Path::new("/etc")).unwrap();
-        let Database::Postgres(address) = &config.database else { panic!("{config:?}") };
-        assert_eq!(address.expose(), url);
-        assert_eq!(address.to_string(), "postgres://wanproof:…@db.example.net:5432/wan");
-        assert!(!format!("{config:?}").contains("cr@et"), "{config:?}");
     }
 
     #[test]

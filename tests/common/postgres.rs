@@ -2,6 +2,7 @@
 //! ordinary user, since PostgreSQL refuses to be root's. It ends with the test's process, however that ends.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +15,8 @@ use super::process::PATIENCE;
 /// A server, with any number of databases.
 pub struct Server {
     sockets: PathBuf,
+    /// Its port, which its socket is named after.
+    port: String,
     programs: PathBuf,
     /// Its standard input is a pipe that ends with this process; so does the server.
     _child: Child,
@@ -21,8 +24,8 @@ pub struct Server {
 
 /// What runs the server: it ends when its input does, and takes the folder with it.
 const KEEPER: &str = r#"
-    "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c unix_socket_permissions=0777 -c max_connections=200 \
-        -c shared_buffers=32MB -c fsync="$3" -c log_min_messages=fatal >"$2/log" 2>&1 &
+    "$1/postgres" -D "$2/data" -k "$2" -c unix_socket_permissions=0777 -c max_connections=200 \
+        -c shared_buffers=32MB -c fsync="$3" -c log_min_messages=fatal $4 >"$2/log" 2>&1 &
     server=$!
     cat >/dev/null
     kill -QUIT $server
@@ -47,7 +50,29 @@ pub fn ask(url: &str, sql: &str) -> String {
 impl Server {
     /// Starts a server; `fsync` is `on` or `off`. [`None`], and said why, where it cannot be had.
     pub fn start(fsync: &str) -> Option<Self> {
-        match Self::try_start(fsync) {
+        Self::told(Self::try_start(fsync, "-c listen_addresses=", |_| ()))
+    }
+
+    /// Starts one that can be reached at a loopback address and port too, there by password alone (user `wanproof`, `secret`); with
+    /// a certificate and its key (PEM) it offers TLS.
+    pub fn start_at(at: SocketAddr, tls: Option<(&str, &str)>) -> Option<Self> {
+        let ssl = if tls.is_some() { "on" } else { "off" };
+        let options = format!("-c listen_addresses={} -c port={} -c ssl={ssl}", at.ip(), at.port());
+        let server = Self::try_start("off", &options, |data| {
+            for (name, text) in tls.iter().flat_map(|(cert, key)| [("server.crt", cert), ("server.key", key)]) {
+                std::fs::write(data.join(name), text).expect("the folder is ours");
+            }
+            let rules = "local all all trust\nhost all all 127.0.0.0/8 scram-sha-256\n";
+            std::fs::write(data.join("pg_hba.conf"), rules).expect("the folder is ours");
+        });
+        let server = Self::told(server)?;
+        let password = "ALTER ROLE wanproof PASSWORD 'secret'";
+        assert!(server.client("psql", &["-d", "postgres", "-c", password]), "{password}");
+        Some(server)
+    }
+
+    fn told(server: Result<Self, String>) -> Option<Self> {
+        match server {
             Ok(server) => Some(server),
             Err(why) => {
                 // To the stream itself: the test harness shows what a passing test prints to nobody.
@@ -57,7 +82,7 @@ impl Server {
         }
     }
 
-    fn try_start(fsync: &str) -> Result<Self, String> {
+    fn try_start(fsync: &str, options: &str, prepare: impl FnOnce(&Path)) -> Result<Self, String> {
         let programs = programs().ok_or("Debian's package postgresql is not installed (tests/packages installs it)")?;
         let folder = tempfile::Builder::new().prefix("wanproof-pg-").tempdir().map_err(|fault| fault.to_string())?;
         let root = nix::unistd::geteuid().is_root();
@@ -74,18 +99,27 @@ impl Server {
         if !made.status.success() {
             return Err(format!("initdb: {}", String::from_utf8_lossy(&made.stderr)));
         }
+        let data = folder.path().join("data");
+        prepare(&data);
+        for file in ["server.crt", "server.key"].map(|name| data.join(name)).iter().filter(|file| file.exists()) {
+            let set = std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600));
+            set.and_then(|()| user.map_or(Ok(()), |(uid, gid)| chown(file, Some(uid), Some(gid))))
+                .map_err(|fault| fault.to_string())?;
+        }
         let mut keeper = as_user(user, Path::new("/bin/sh"));
         let child = keeper
             .args(["-c", KEEPER, "keeper"])
             .args([&programs, folder.path()])
-            .arg(fsync)
+            .args([fsync, options])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .map_err(|fault| fault.to_string())?;
         // From now on the keeper removes it.
-        let server = Self { sockets: folder.keep(), programs, _child: child };
+        let port = options.split_once("port=").and_then(|(_, rest)| rest.split(' ').next());
+        let port = port.unwrap_or("5432").to_owned();
+        let server = Self { sockets: folder.keep(), port, programs, _child: child };
         let until = Instant::now() + PATIENCE;
         while !server.client("psql", &["-d", "postgres", "-c", "SELECT 1"]) {
             if Instant::now() > until {
@@ -102,7 +136,7 @@ impl Server {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
         assert!(self.client("createdb", &[&name]), "no database {name} could be made");
-        format!("postgres:///{name}?host={}&user=wanproof", self.sockets.display())
+        format!("postgres:///{name}?host={}&port={}&user=wanproof", self.sockets.display(), self.port)
     }
 
     /// Ends every connection of a database, as a restarted server does.
@@ -114,7 +148,7 @@ impl Server {
 
     fn client(&self, program: &str, args: &[&str]) -> bool {
         let mut command = Command::new(self.programs.join(program));
-        command.arg("-h").arg(&self.sockets).args(["-U", "wanproof"]).args(args);
+        command.arg("-h").arg(&self.sockets).args(["-p", &self.port, "-U", "wanproof"]).args(args);
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 }

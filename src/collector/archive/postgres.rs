@@ -13,13 +13,16 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::Stream;
 use tokio::runtime::Handle;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Client, Config, NoTls, Row, RowStream, Statement};
+use tokio_postgres::{Client, Config, Row, RowStream, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::collector::archive::ArchiveError;
 use crate::collector::archive::db::Value;
-use crate::config::collector::Address;
+use crate::config::collector::{Address, Encryption};
+use crate::net::trust::{self, Trust};
 
 /// A connection is given so long to be made, unless its address says otherwise.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -75,7 +78,8 @@ impl Postgres {
     /// When the address is none, or the server does not answer.
     pub fn connect(at: &Address) -> Result<Self, ArchiveError> {
         let unreachable = |error| ArchiveError::Unreachable { at: at.clone(), fault: Fault(error) };
-        let mut config: Config = at.expose().parse().map_err(unreachable)?;
+        let (mut config, encryption) = settings(at)?;
+        let tls = MakeRustlsConnect::new(tls(&encryption).map_err(|what| no_address(at, what))?);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT);
         }
@@ -87,7 +91,7 @@ impl Postgres {
         }
         let driver = driver()?;
         let connecting = driver.spawn(async move {
-            let (client, connection) = config.connect(NoTls).await?;
+            let (client, connection) = config.connect(tls).await?;
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::warn!("a connection to PostgreSQL ended: {}", Fault(error));
@@ -169,6 +173,44 @@ impl Postgres {
         prepared.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
+}
+
+fn no_address(at: &Address, what: String) -> ArchiveError {
+    ArchiveError::Address { at: at.clone(), what }
+}
+
+/// What the driver is to do by an address, and how the way there is protected.
+///
+/// # Errors
+/// When the address is none.
+pub(super) fn settings(at: &Address) -> Result<(Config, Encryption), ArchiveError> {
+    let (url, encryption) = at.parts().map_err(|what| no_address(at, what))?;
+    let mut config: Config = url.parse().map_err(|error| no_address(at, Fault(error).to_string()))?;
+    // A socket's peer is this host itself: libpq encrypts nothing there either, whatever is asked for.
+    let is_socket = |host: &Host| matches!(host, Host::Unix(_));
+    let all_sockets = config.get_hostaddrs().is_empty() && config.get_hosts().iter().all(is_socket);
+    config.ssl_mode(match encryption {
+        _ if all_sockets => SslMode::Disable,
+        Encryption::Never => SslMode::Disable,
+        Encryption::Offered => SslMode::Prefer,
+        Encryption::Required | Encryption::Vouched(_) | Encryption::Named(_) => SslMode::Require,
+    });
+    Ok((config, encryption))
+}
+
+/// TLS as the address wants it; the authority's file is read anew for each connection.
+fn tls(encryption: &Encryption) -> Result<rustls::ClientConfig, String> {
+    let read = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path);
+        text.map_err(|error| format!("sslrootcert {} cannot be read: {error}", path.display()))
+    };
+    let trust = match encryption {
+        Encryption::Never | Encryption::Offered | Encryption::Required => Trust::Anyone,
+        Encryption::Vouched(file) => Trust::AuthorityForAnyName(read(file)?),
+        Encryption::Named(Some(file)) => Trust::Authority(read(file)?),
+        Encryption::Named(None) => Trust::System,
+    };
+    trust::client(&trust).map_err(|error| error.to_string())
 }
 
 /// `?1` as PostgreSQL writes it: `$1`.

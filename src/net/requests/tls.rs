@@ -1,4 +1,4 @@
-//! TLS on a connection that is already there, by rustls with ring; the one file that knows how certificates are checked.
+//! TLS on a connection that is already there, by rustls; how certificates are checked, [`trust`] knows.
 //!
 //! Every handshake is a full one: a resumed session would be a shorter measurement of another thing.
 
@@ -6,11 +6,8 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -19,6 +16,7 @@ use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::Tls;
 use crate::net::requests::connect;
 use crate::net::requests::heard::Stream;
+use crate::net::trust::{self, NoTrust, Trust};
 
 mod validity;
 
@@ -36,30 +34,19 @@ pub enum Spoken {
     Http2,
 }
 
-/// Why there are no settings.
-#[derive(Debug, thiserror::Error)]
-pub enum NoSettings {
-    #[error("the PEM text that should hold the certificates to trust cannot be read: {0}")]
-    Pem(#[source] rustls::pki_types::pem::Error),
-    #[error("the PEM text that should hold the certificates to trust holds none")]
-    Empty,
-    #[error("the certificates to trust cannot be used: {0}")]
-    Roots(#[source] rustls::Error),
-}
-
 impl Settings {
     pub fn new(tls: &Tls) -> Self {
         Self { tls: tls.clone(), ready: OnceLock::new() }
     }
 
     /// The settings, made if they are not yet.
-    pub fn ready(&self) -> Result<Arc<ClientConfig>, NoSettings> {
+    pub fn ready(&self) -> Result<Arc<ClientConfig>, NoTrust> {
         if let Some(ready) = self.ready.get() {
             return Ok(Arc::clone(ready));
         }
         let made = match &self.tls {
-            Tls::Checked { roots: Some(pem) } => Arc::new(trusting(pem)?),
-            Tls::Unchecked => Arc::new(unchecked()),
+            Tls::Checked { roots: Some(pem) } => Arc::new(made(&Trust::Authority(pem.clone()))?),
+            Tls::Unchecked => Arc::new(made(&Trust::Anyone)?),
             // Plain HTTP comes here by a redirect to https.
             Tls::Checked { roots: None } | Tls::None => system()?,
         };
@@ -101,93 +88,24 @@ pub fn reason(error: &io::Error) -> Reason {
     Reason::new(Outcome::Refused, kind)
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
-}
-
 /// The roots of this host take time and memory to load: all probes that use them share one copy, for as long as there
 /// is one of them.
-fn system() -> Result<Arc<ClientConfig>, NoSettings> {
+fn system() -> Result<Arc<ClientConfig>, NoTrust> {
     static SHARED: Mutex<Weak<ClientConfig>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(config) = shared.upgrade() {
         return Ok(config);
     }
-    let verifier = rustls_platform_verifier::Verifier::new(provider()).map_err(NoSettings::Roots)?;
-    let config = Arc::new(verified_by(Arc::new(verifier)));
+    let config = Arc::new(made(&Trust::System)?);
     *shared = Arc::downgrade(&config);
     Ok(config)
 }
 
-fn trusting(pem: &str) -> Result<ClientConfig, NoSettings> {
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        store.add(certificate.map_err(NoSettings::Pem)?).map_err(NoSettings::Roots)?;
-    }
-    if store.is_empty() {
-        return Err(NoSettings::Empty);
-    }
-    let builder = versions().with_root_certificates(store);
-    Ok(finished(builder.with_no_client_auth()))
-}
-
-fn unchecked() -> ClientConfig {
-    verified_by(Arc::new(Anyone(provider())))
-}
-
-fn versions() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
-    ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("ring has the suites of TLS 1.2 and 1.3")
-}
-
-fn verified_by(verifier: Arc<dyn ServerCertVerifier>) -> ClientConfig {
-    finished(versions().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
-}
-
-fn finished(mut config: ClientConfig) -> ClientConfig {
+fn made(trust: &Trust) -> Result<ClientConfig, NoTrust> {
+    let mut config = trust::client(trust)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.resumption = Resumption::disabled();
-    config
-}
-
-/// Takes any certificate, for `insecure_tls`; that the server has its key is still checked.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    Ok(config)
 }
 
 #[cfg(test)]
@@ -197,11 +115,11 @@ mod tests {
     #[test]
     fn certificates_that_cannot_be_trusted_are_named_and_nothing_else_is_trusted_instead() {
         let settings = |pem: &str| Settings::new(&Tls::Checked { roots: Some(pem.to_owned()) }).ready().unwrap_err();
-        assert!(matches!(settings(""), NoSettings::Empty));
+        assert!(matches!(settings(""), NoTrust::Empty));
         let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
-        assert!(matches!(settings(cut), NoSettings::Pem(_) | NoSettings::Empty));
+        assert!(matches!(settings(cut), NoTrust::Pem(_) | NoTrust::Empty));
         let wrong = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert!(matches!(settings(wrong), NoSettings::Roots(_)));
+        assert!(matches!(settings(wrong), NoTrust::Roots(_)));
     }
 
     #[test]
