@@ -186,7 +186,8 @@ pub(crate) fn log_to_stderr() {
         Some(Ok(targets)) => targets.clone(),
         _ => Targets::new().with_default(LevelFilter::INFO),
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(false);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(|| Lines(std::io::stderr())).with_target(false).with_ansi(false);
     let log = tracing_subscriber::registry().with(filter);
     // A second call, as the tests make it, changes nothing.
     let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {
@@ -199,6 +200,31 @@ pub(crate) fn log_to_stderr() {
     }
 }
 
+/// A log of which each record is one line, whatever others have put into what is told: `logger` and whoever reads the log
+/// line by line would else take the rest of it for a record of its own. Records come one a write.
+#[cfg(any(feature = "agent", feature = "collector"))]
+struct Lines<W>(W);
+
+#[cfg(any(feature = "agent", feature = "collector"))]
+impl<W: std::io::Write> std::io::Write for Lines<W> {
+    fn write(&mut self, record: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(record);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        if line.contains(char::is_control) {
+            let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+            let line: String = line.chars().map(shown).collect();
+            self.0.write_all(format!("{line}\n").as_bytes())?;
+        } else {
+            self.0.write_all(record)?;
+        }
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// One thread for everything that waits; what works hard has threads of its own.
 #[cfg(any(feature = "agent", feature = "collector"))]
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -206,4 +232,21 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Could(format!("the runtime cannot be made: {error}")))
+}
+
+#[cfg(all(test, any(feature = "agent", feature = "collector")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_the_log_is_one_line_whatever_is_in_it() {
+        use std::io::Write as _;
+        let mut written = Vec::new();
+        let mut log = Lines(&mut written);
+        for record in ["INFO it measures site=\"köln\"\n", "WARN it says\nINFO forged\u{1b}[2J\r\n"] {
+            log.write_all(record.as_bytes()).unwrap();
+        }
+        let expected = "INFO it measures site=\"köln\"\nWARN it says\\nINFO forged\\u{1b}[2J\\r\n";
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
+    }
 }

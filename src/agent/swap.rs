@@ -78,8 +78,8 @@ impl Session {
                 self.live.fault(None);
             }
             Err(faults) => {
-                warn!(%faults, "the new configuration has faults: the old one holds");
-                self.recorder.note(now.wall, "reload-refused", faults.to_string());
+                warn!(faults = faults.in_a_line(), "the new configuration has faults: the old one holds");
+                self.recorder.note(now.wall, "reload-refused", faults.in_a_line());
                 self.live.fault(Some(faults.to_string()));
             }
         }
@@ -99,7 +99,7 @@ impl Session {
         info!(contracts = named, "other contracts hold: measuring goes on by them");
         self.recorder.note(now.wall, "contracts", format!("judged by from now on: {named}"));
         if let Err(faults) = self.take_over(self.config.clone(), terms, now) {
-            warn!(%faults, "the contracts cannot be taken");
+            warn!(faults = faults.in_a_line(), "the contracts cannot be taken");
         }
     }
 

@@ -1,21 +1,23 @@
 //! `wanproof check`: a configuration of the agent, with its contracts, or of the collector; all faults at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::agent::terms::Terms;
 use crate::cli::estimate;
-use crate::cli::source::USUAL;
+use crate::cli::source::named_or_usual;
 use crate::cli::{Exit, Failure, print};
 use crate::config::agent;
+#[cfg(feature = "collector")]
+use crate::config::written::Faults;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The agent's configuration, or the collector's
-    #[arg(long, value_name = "FILE", default_value = USUAL)]
-    config: PathBuf,
+    /// The agent's configuration, or the collector's [default: /etc/wanproof/agent.toml, else ./agent.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// One JSON object instead of words
     #[arg(long)]
     json: bool,
@@ -26,11 +28,12 @@ pub struct Args {
 /// # Errors
 /// All faults of the configuration and of the contracts that it names.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let path = named_or_usual(args.config.as_deref());
     #[cfg(feature = "collector")]
-    if is_collectors(&args.config) {
-        return check_collector(args);
+    if is_collectors(&path) {
+        return check_collector(args, &path);
     }
-    let checked = agent::load(&args.config).and_then(|config| Terms::load(&config).map(|terms| (config, terms)));
+    let checked = agent::load(&path).and_then(|config| Terms::load(&config).map(|terms| (config, terms)));
     let (config, terms) = match checked {
         Ok(checked) => checked,
         Err(faults) => {
@@ -43,7 +46,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let contracts: Vec<String> =
         terms.contracts.iter().map(|loaded| format!("{} version {}", loaded.file.id, loaded.file.version)).collect();
     let estimate = estimate::planned(&config);
-    let notes: Vec<String> = terms.notes.iter().cloned().chain(estimate.note(&config.keep)).collect();
+    let notes = terms.notes.iter().cloned().chain(estimate.note(&config.keep)).chain(no_parent(&config.data_dir));
+    let notes: Vec<String> = notes.collect();
     if args.json {
         let (site, probes) = (&config.site, config.probes.len());
         let mut store = estimate.json();
@@ -58,7 +62,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         }))?;
         return Ok(Exit::Done);
     }
-    print::line(format_args!("{}: sound", args.config.display()))?;
+    print::line(format_args!("{}: sound", path.display()))?;
     for (at, probe) in config.probes.iter().enumerate() {
         let measures = match terms.service_of(at) {
             Some(service) => format!("measures {service}"),
@@ -77,18 +81,29 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// What is not a fault of the configuration, but would keep the agent from its start on this host.
+fn no_parent(data_dir: &Path) -> Option<String> {
+    let parent = data_dir.parent().filter(|parent| !parent.as_os_str().is_empty())?;
+    (!data_dir.exists() && !parent.exists())
+        .then(|| format!("data_dir: {} is not there: make it before the agent starts", parent.display()))
+}
+
 /// A collector's configuration names its database, which an agent's never does.
 #[cfg(feature = "collector")]
-fn is_collectors(path: &std::path::Path) -> bool {
+fn is_collectors(path: &Path) -> bool {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("database"))
 }
 
 #[cfg(feature = "collector")]
-fn check_collector(args: &Args) -> Result<Exit, Failure> {
-    match crate::config::collector::CollectorConfig::load(&args.config) {
+fn check_collector(args: &Args, path: &Path) -> Result<Exit, Failure> {
+    let checked = crate::config::collector::CollectorConfig::load(path).and_then(|config| {
+        let address = crate::collector::archive::check_address(&config.database);
+        address.map_err(|fault| Faults(vec![format!("{}: {fault}", path.display())])).map(|()| config)
+    });
+    match checked {
         Ok(config) if args.json => print::json(&json!({"ok": true, "listen": config.listen}))?,
-        Ok(config) => print::line(format_args!("{}: sound; it listens on {}", args.config.display(), config.listen))?,
+        Ok(config) => print::line(format_args!("{}: sound; it listens on {}", path.display(), config.listen))?,
         Err(faults) => {
             if args.json {
                 print::json(&json!({"ok": false, "faults": faults.0}))?;

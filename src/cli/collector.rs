@@ -241,7 +241,7 @@ async fn feed(every: Duration, collector: Arc<Collector>, serving: AbortHandle) 
 fn reload(source: &Source, collector: &Collector) {
     let reloaded = match CollectorConfig::load(&source.config) {
         Ok(config) => collector.reload(config).map_err(|error| error.to_string()),
-        Err(faults) => Err(faults.to_string()),
+        Err(faults) => Err(faults.in_a_line()),
     };
     match reloaded {
         Ok(()) => tracing::info!("the configuration was read again"),
@@ -256,14 +256,18 @@ fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
     if as_json {
         return print::json(&all);
     }
-    let mut table = vec![["SITE", "STATE", "LAST", "MISSING", "CONFLICTS", "AGENT"].map(str::to_owned).to_vec()];
+    if all.is_empty() {
+        return print::line("no agent is known yet: one enrols by itself at its first contact");
+    }
+    let heading = ["SITE", "STATE", "LAST", "MISSING", "CONFLICTS", "AGENT"].map(str::to_owned);
+    let mut rows = Vec::new();
     for agent in &all {
         let missing: u64 = agent.gaps.iter().map(|gap| gap.to_seq - gap.from_seq + 1).sum();
         let mut state = agent.state.to_owned();
         if agent.silent {
             state.push_str(", silent");
         }
-        table.push(vec![
+        rows.push(vec![
             agent.site.clone(),
             state,
             agent.last.as_ref().map_or_else(|| "never".to_owned(), |last| print::instant(last.received)),
@@ -272,7 +276,7 @@ fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
             agent.agent.to_string(),
         ]);
     }
-    print::line(print::table(&table))
+    print::line(print::fitted(&heading, &rows))
 }
 
 fn set_standing(source: &Source, agent: Kid, standing: Standing) -> Result<(), Failure> {

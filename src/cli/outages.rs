@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 /// Outages as a table for people.
 #[must_use]
 pub fn shown(all: &[Outage], now: Wall) -> String {
-    let heading = ["FROM (UTC)", "LASTED", "SERVICE", "PROBE", "SIDE", "BY"].map(str::to_owned).to_vec();
+    let heading = ["FROM (UTC)", "LASTED", "SERVICE", "PROBE", "SIDE", "BY"].map(str::to_owned);
     let rows = all.iter().map(|outage| {
         let until = outage.to.unwrap_or(now);
         let lasted =
@@ -56,5 +56,5 @@ pub fn shown(all: &[Outage], now: Wall) -> String {
             outage.definition.clone(),
         ]
     });
-    print::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
+    print::fitted(&heading, &rows.collect::<Vec<_>>())
 }

@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     print::line(format_args!("{waiting} waiting, {accepted} accepted, {refused} refused"))?;
     let wanted: Vec<&Entry> = all.iter().filter(|entry| entry.state != State::Accepted).collect();
     if !wanted.is_empty() {
-        let heading = ["SEQ", "FROM (UTC)", "BYTES", "STATE", "WHY"].map(str::to_owned).to_vec();
+        let heading = ["SEQ", "FROM (UTC)", "BYTES", "STATE", "WHY"].map(str::to_owned);
         let rows = wanted.iter().map(|entry| {
             let state = if entry.state == State::Waiting { "waiting" } else { "refused" };
             vec![
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
                 entry.problem.clone().unwrap_or_default(),
             ]
         });
-        print::line(print::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>()))?;
+        print::line(print::fitted(&heading, &rows.collect::<Vec<_>>()))?;
     }
     Ok(Exit::Done)
 }

@@ -145,11 +145,11 @@ async fn ping(args: &Args) -> Result<Exit, Failure> {
             Resolution::Known(_) => probes.push(args.probe(host)),
             Resolution::Failed(why) => {
                 missing += 1;
-                note(&format!("{host}: {why}"));
+                print::note(format_args!("{host}: {why}"));
             }
             Resolution::Pending => {
                 missing += 1;
-                note(&format!("{host}: no name server answered within {} s", LOOK_UP.as_secs()));
+                print::note(format_args!("{host}: no name server answered within {} s", LOOK_UP.as_secs()));
             }
         }
     }
@@ -238,7 +238,7 @@ fn say_means(prober: &Prober, args: &Args) -> Result<(), Failure> {
             }
             Ok(_) => {}
             Err(shut) if !works && shut.reason.kind == "permission" => return Err(Failure::Could(shut.why)),
-            Err(shut) => note(&shut.why),
+            Err(shut) => print::note(&shut.why),
         }
     }
     Ok(())
@@ -282,12 +282,6 @@ fn take(event: &Event, tallies: &mut [Tally], show: Show) -> Result<(), Failure>
         }
         Event::Due { .. } | Event::Lag { .. } | Event::Certificate { .. } => Ok(()),
     }
-}
-
-/// Tells something that belongs to no figure.
-#[expect(clippy::print_stderr, reason = "what is no figure stays out of the output that programs read")]
-fn note(text: &str) {
-    eprintln!("{text}");
 }
 
 impl Args {

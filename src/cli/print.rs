@@ -22,6 +22,12 @@ pub fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     }
 }
 
+/// Tells something that belongs to no answer: on standard error, out of what programs read.
+#[expect(clippy::print_stderr, reason = "what is no answer stays out of the output that programs read")]
+pub fn note(text: impl std::fmt::Display) {
+    eprintln!("{text}");
+}
+
 /// Writes a value as one line of JSON.
 ///
 /// # Errors

@@ -10,16 +10,16 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::agent::{self, AgentError, Order, Standing};
-use crate::cli::source::USUAL;
+use crate::cli::source::named_or_usual;
 use crate::cli::{Exit, Failure};
 use crate::config::agent::load;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The agent's configuration
-    #[arg(long, value_name = "FILE", default_value = USUAL)]
-    config: PathBuf,
+    /// The agent's configuration [default: /etc/wanproof/agent.toml, else ./agent.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// Runs it until SIGTERM or SIGINT; SIGHUP reads the configuration again.
@@ -27,10 +27,10 @@ pub struct Args {
 /// # Errors
 /// When it cannot begin.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let config = load(&args.config).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    let path = named_or_usual(args.config.as_deref());
+    let config = load(&path).map_err(|faults| Failure::Usage(faults.to_string()))?;
     super::log_to_stderr();
     let runtime = super::runtime()?;
-    let path = args.config.clone();
     LocalSet::new().block_on(&runtime, async move {
         let (orders, inbox) = mpsc::channel(8);
         listen(orders, path)?;

@@ -3,12 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::time::{Clock, SystemClock, Wall, parse_duration};
-use crate::cli::Failure;
-use crate::config::agent::{self, AgentConfig};
+use crate::cli::{Failure, print};
+use crate::config::agent::{self, AgentConfig, Places};
 use crate::store::Store;
 
-/// The configuration that is read where none is named.
-pub const USUAL: &str = "/etc/wanproof/agent.toml";
+/// The configurations that are looked for where none is named, in this order.
+const USUAL: [&str; 2] = ["/etc/wanproof/agent.toml", "agent.toml"];
+
+/// The configuration that was named, or else the one in a usual place; the first of these where there is none.
+#[must_use]
+pub fn named_or_usual(named: Option<&Path>) -> PathBuf {
+    named.map_or_else(|| usual().unwrap_or_else(|| PathBuf::from(USUAL[0])), Path::to_owned)
+}
+
+fn usual() -> Option<PathBuf> {
+    USUAL.iter().map(Path::new).find(|path| path.exists()).map(Path::to_owned)
+}
 
 /// The arguments that name the agent's data.
 #[derive(Clone, Debug, clap::Args)]
@@ -21,6 +31,15 @@ pub struct Source {
     pub data: Option<PathBuf>,
 }
 
+/// The agent's data, and its configuration where one was found that has no fault.
+#[derive(Debug)]
+pub struct Found {
+    /// Where its data is.
+    pub places: Places,
+    /// Its configuration.
+    pub config: Option<AgentConfig>,
+}
+
 impl Source {
     /// The configuration, where one is named or stands in a usual place, and no directory is named.
     ///
@@ -30,28 +49,53 @@ impl Source {
         if self.data.is_some() {
             return Ok(None);
         }
-        let usual = || [USUAL, "agent.toml"].iter().map(Path::new).find(|path| path.exists()).map(Path::to_owned);
         match self.config.clone().or_else(usual) {
-            Some(path) => agent::load(&path).map(Some).map_err(|faults| Failure::Usage(faults.to_string())),
+            Some(path) => agent::load(&path).map(Some).map_err(|faults| {
+                let hint =
+                    "what holds by what the agent took last is told with --data DIR instead of the configuration";
+                Failure::Usage(format!("{faults}\n{hint}"))
+            }),
             None => Ok(None),
         }
     }
 
-    /// The data directory.
+    /// Where the agent's data is. A configuration with faults, which a running agent does not go by, keeps nobody from
+    /// reading what was measured: it is told that it has some, and where the data is is taken from it as far as it says so.
     ///
     /// # Errors
-    /// When neither a configuration nor a directory is named or found.
-    pub fn data_dir(&self) -> Result<PathBuf, Failure> {
+    /// When neither a configuration nor a directory is named or found, or the configuration does not say where.
+    pub fn found(&self) -> Result<Found, Failure> {
         if let Some(dir) = &self.data {
-            return Ok(dir.clone());
+            return Ok(Found { places: Places::beside(dir.clone()), config: None });
         }
-        match self.configured()? {
-            Some(config) => Ok(config.data_dir),
-            None => Err(Failure::Usage(format!(
-                "where is the agent's data? {USUAL} and ./agent.toml are not there: name one with --config FILE, or the \
-                 directory with --data DIR"
-            ))),
+        let Some(path) = self.config.clone().or_else(usual) else {
+            return Err(Failure::Usage(format!(
+                "where is the agent's data? {} and ./{} are not there: name one with --config FILE, or the directory with \
+                 --data DIR",
+                USUAL[0], USUAL[1]
+            )));
+        };
+        match agent::load(&path) {
+            Ok(config) => Ok(Found { places: config.places(), config: Some(config) }),
+            Err(faults) => {
+                let Some(places) = agent::places(&path) else {
+                    return Err(Failure::Usage(format!(
+                        "{faults}\nwhat was measured is there all the same: name its directory with --data DIR"
+                    )));
+                };
+                let path = path.display();
+                print::note(format_args!("{path} has faults, see wanproof check; this is what the agent recorded"));
+                Ok(Found { places, config: None })
+            }
         }
+    }
+
+    /// The data directory, found as [`Self::found`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn data_dir(&self) -> Result<PathBuf, Failure> {
+        Ok(self.found()?.places.data_dir)
     }
 
     /// The agent's database, for reading.

@@ -11,7 +11,7 @@ use crate::agent::live::{LiveProbe, Snapshot, coverage};
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::estimate::{self, Estimate};
 use crate::cli::report;
-use crate::cli::source::Source;
+use crate::cli::source::{Found, Source};
 use crate::cli::{Exit, Failure, print};
 use crate::config::agent::Keep;
 use crate::measure::interval::Interval;
@@ -35,14 +35,12 @@ pub struct Args {
 /// When the data cannot be read.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
-    let config = args.source.configured()?;
-    let dir = args.source.data_dir()?;
-    let socket = config.as_ref().map_or_else(|| dir.join("agent.sock"), |config| config.status_socket.clone());
-    let store = args.source.store()?;
-    let running = ask(&socket);
+    let Found { places, config } = args.source.found()?;
+    let store = Store::read(&places.data_dir).map_err(could)?;
+    let running = ask(&places.status_socket);
     let snapshot = match &running {
         Some(snapshot) => snapshot.clone(),
-        None => from_store(&store, &dir)?,
+        None => from_store(&store, &places.data_dir)?,
     };
     let tally = store.tally().map_err(could)?;
     let bytes = store.bytes().map_err(could)?;
@@ -104,7 +102,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         print::line(report::deadlines_text(&deadlines, now))?;
     }
     print::line("")?;
-    print::line(outbox(&tally))?;
+    let ships = config.as_ref().is_none_or(|config| config.collector.is_some());
+    print::line(outbox(&tally, ships))?;
     let limit = max_bytes.map_or(String::new(), |max| format!(" of {}", print::bytes(max)));
     print::line(format_args!("store   {}{limit}", print::bytes(bytes)))?;
     for line in estimate.iter().flat_map(Estimate::words) {
@@ -172,7 +171,7 @@ fn headline(snapshot: &Snapshot, running: bool) -> String {
 /// The probes as a table for people.
 #[must_use]
 pub fn probes(all: &[LiveProbe]) -> String {
-    let heading = ["PROBE", "KIND", "SERVICE", "STATE", "RTT", "LAST INTERVAL", "COVERAGE"].map(str::to_owned).to_vec();
+    let heading = ["PROBE", "KIND", "SERVICE", "STATE", "RTT", "LAST INTERVAL", "COVERAGE"].map(str::to_owned);
     let rows = all.iter().map(|probe| {
         vec![
             probe.name.clone(),
@@ -184,7 +183,7 @@ pub fn probes(all: &[LiveProbe]) -> String {
             probe.coverage.as_ref().map_or_else(|| "-".to_owned(), |percent| format!("{percent} %")),
         ]
     });
-    print::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
+    print::fitted(&heading, &rows.collect::<Vec<_>>())
 }
 
 /// A certificate that ends within this time is told of.
@@ -216,14 +215,15 @@ fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-fn outbox(tally: &Tally) -> String {
+fn outbox(tally: &Tally, ships: bool) -> String {
     let mut text = format!("outbox  {} waiting ({})", tally.waiting, print::bytes(tally.bytes));
     if let Some(oldest) = tally.oldest {
         text.push_str(&format!(", the oldest of {}", print::instant(oldest)));
     }
     match &tally.last_accepted {
         Some((_, seq, received)) => text.push_str(&format!("\n        last accepted: number {seq}, {received}")),
-        None => text.push_str("\n        none accepted yet"),
+        None if ships => text.push_str("\n        none accepted yet"),
+        None => text.push_str("\n        no collector is configured: they are kept here"),
     }
     if tally.refused > 0 {
         text.push_str(&format!("\n        {} REFUSED: see wanproof outbox", tally.refused));

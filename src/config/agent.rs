@@ -105,6 +105,8 @@ pub struct Hooks {
     pub command: Vec<String>,
 }
 
+/// The socket's name in the data directory.
+const SOCKET: &str = "agent.sock";
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -119,6 +121,43 @@ pub fn load(path: &Path) -> Result<AgentConfig, Faults> {
     })?;
     let beside = path.parent().unwrap_or(Path::new("."));
     parse(&text, &file, beside)
+}
+
+/// Where an agent's data is, and the socket at which it can be asked while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The database, the key, what was received.
+    pub data_dir: PathBuf,
+    /// The socket.
+    pub status_socket: PathBuf,
+}
+
+impl Places {
+    /// Those of a directory by itself.
+    #[must_use]
+    pub fn beside(data_dir: PathBuf) -> Self {
+        Self { status_socket: data_dir.join(SOCKET), data_dir }
+    }
+}
+
+impl AgentConfig {
+    /// Where the agent's data is.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        Places { data_dir: self.data_dir.clone(), status_socket: self.status_socket.clone() }
+    }
+}
+
+/// Where the agent's data is, by a configuration that may have any other fault; [`None`] where it does not say so.
+#[must_use]
+pub fn places(path: &Path) -> Option<Places> {
+    let table: toml::Table = std::fs::read_to_string(path).ok()?.parse().ok()?;
+    let beside = path.parent().unwrap_or(Path::new("."));
+    let mut places = Places::beside(beside.join(table.get("data_dir")?.as_str()?));
+    if let Some(socket) = table.get("status_socket").and_then(toml::Value::as_str) {
+        places.status_socket = beside.join(socket);
+    }
+    Some(places)
 }
 
 /// Checks a configuration's text; `beside` is where the files that it names are looked for.
@@ -177,7 +216,7 @@ fn agent(root: &Section<'_>, beside: &Path) -> Option<AgentConfig> {
     Some(AgentConfig {
         site: site?,
         contracts,
-        status_socket: socket.unwrap_or_else(|| data_dir.join("agent.sock")),
+        status_socket: socket.unwrap_or_else(|| data_dir.join(SOCKET)),
         data_dir,
         collector,
         keep,

@@ -15,6 +15,14 @@ use crate::base::time::parse_duration;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(pub Vec<String>);
 
+impl Faults {
+    /// All of them in one line, for logs and the journal.
+    #[must_use]
+    pub fn in_a_line(&self) -> String {
+        self.0.join("; ")
+    }
+}
+
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("\n"))

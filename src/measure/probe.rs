@@ -82,6 +82,23 @@ pub struct Circuit {
     pub fragment: Fragment,
 }
 
+/// As the configuration names it: `interface wan0, dscp 46`; the system's own way is `default`.
+impl fmt::Display for Circuit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { interface, source, mark, dscp, ttl, fragment } = self;
+        let named = [
+            interface.as_ref().map(|interface| format!("interface {interface}")),
+            source.map(|source| format!("source {source}")),
+            mark.map(|mark| format!("mark {mark}")),
+            dscp.map(|dscp| format!("dscp {dscp}")),
+            ttl.map(|ttl| format!("ttl {ttl}")),
+            (*fragment == Fragment::Never).then(|| "dont_fragment".to_owned()),
+        ];
+        let named: Vec<String> = named.into_iter().flatten().collect();
+        if named.is_empty() { f.write_str("default") } else { f.write_str(&named.join(", ")) }
+    }
+}
+
 /// Whether packets may be fragmented on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Fragment {
@@ -224,4 +241,21 @@ pub struct Attempt {
     pub address: Option<IpAddr>,
     /// Until when the server's certificate is valid, where TLS was spoken.
     pub certificate_until: Option<Wall>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_circuit_is_told_by_what_it_is_known_by() {
+        assert_eq!(Circuit::default().to_string(), "default");
+        let circuit = Circuit {
+            interface: Some("wan0".to_owned()),
+            dscp: Some(46),
+            fragment: Fragment::Never,
+            ..Circuit::default()
+        };
+        assert_eq!(circuit.to_string(), "interface wan0, dscp 46, dont_fragment");
+    }
 }

@@ -283,14 +283,31 @@ fn a_broken_configuration_is_refused_on_a_reload_and_the_old_one_holds() {
     let good = configuration("1s", "1MiB", &probe("good", "10.99.1.1", ""));
     let Some(host) = Host::new(&good) else { return };
     let mut agent = host.agent();
-    host.configure(&good.replace("100ms", "100 miles"));
+    // Two faults are one line of the log, and keep nobody from asking what is measured by the configuration that holds.
+    host.configure(&good.replace("100ms", "100 miles").replace("leeds-01", "leeds 01"));
     agent.signal(Signal::SIGHUP);
-    agent.says("the old one holds");
-    host.configure(&good);
+    let line = agent.says("the old one holds");
+    assert!(line.contains("100 miles") && line.contains("site: expected"), "{line}");
     until("status tells of the fault", || {
         host.status()["fault"].as_str().is_some_and(|fault| fault.contains("100 miles"))
     });
     until("it goes on measuring", || all(&host.outcomes("good"), 'a'));
+    for words in ["status", "outages", "journal", "histogram good", "outbox", "identity"] {
+        let output = host.asked(&format!("{words} --config agent.toml"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && said.contains("agent.toml has faults, see wanproof check"),
+            "{words}: {output:?}"
+        );
+    }
+    assert_eq!(host.asked("report --config agent.toml").status.code(), Some(2), "by which contracts is not known");
+    let journal = host.json("journal --json --config agent.toml");
+    let refused = array(&journal).iter().find(|line| line["kind"] == "reload-refused").cloned().unwrap_or_default();
+    assert!(refused["detail"].as_str().is_some_and(|detail| !detail.contains('\n')), "{journal}");
+    host.configure("[[probe]\n");
+    let output = host.asked("outages --config agent.toml");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--data DIR"), "{output:?}");
     host.configure(&format!("{good}{}", probe("another", "10.99.1.1", "")));
     agent.signal(Signal::SIGHUP);
     until("the new probe is measured too", || all(&host.outcomes("another"), 'a'));

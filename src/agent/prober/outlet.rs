@@ -235,14 +235,16 @@ impl Outlet {
         };
         match engine.open(self.family, &self.circuit, self.largest) {
             Ok(port) => {
-                tracing::info!(family = ?self.family, circuit = ?self.circuit, means = %port.means(), "an ICMP port is open");
+                let (family, circuit, means) = (self.family, self.circuit.to_string(), port.means().to_string());
+                tracing::info!(?family, circuit, means, "an ICMP port is open");
                 (self.state, self.dry) = (State::Open(port), now);
             }
             Err(error) => {
                 let (reason, why) = (error.reason(), error.to_string());
                 let known = matches!(&self.state, State::Shut { why: known, .. } if *known == why);
                 if !known {
-                    tracing::warn!(family = ?self.family, circuit = ?self.circuit, %error, "an ICMP port cannot be opened");
+                    let (family, circuit, error) = (self.family, self.circuit.to_string(), &why);
+                    tracing::warn!(?family, circuit, error, "an ICMP port cannot be opened");
                 }
                 let pause = (pause * 2).clamp(PAUSES.0, PAUSES.1);
                 self.state = State::Shut { reason, why, again: now + pause, pause };

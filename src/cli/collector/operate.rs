@@ -67,9 +67,8 @@ impl Listing {
         if all.is_empty() {
             return print::line(none);
         }
-        let mut table = vec![heading.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>()];
-        table.extend(all.iter().map(row));
-        print::line(print::table(&table))
+        let heading: Vec<String> = heading.iter().map(|&cell| cell.to_owned()).collect();
+        print::line(print::fitted(&heading, &all.iter().map(row).collect::<Vec<_>>()))
     }
 
     /// Does something in a transaction.
@@ -361,17 +360,17 @@ fn one(args: &Report, archive: &Archive, contract: &str, service: &str) -> Resul
         print::json(&judged)?;
     } else {
         let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-        let mut table =
-            vec![["OBJECTIVE", "RESULT", "ACTUAL", "TARGET", "COVERAGE", "CREDIT"].map(str::to_owned).to_vec()];
+        let heading = ["OBJECTIVE", "RESULT", "ACTUAL", "TARGET", "COVERAGE", "CREDIT"].map(str::to_owned);
+        let mut rows = Vec::new();
         for each in judged.report["objectives"].as_array().into_iter().flatten() {
-            table.push(["id", "result", "actual", "target", "coverage", "credit"].map(|key| text(&each[key])).to_vec());
+            rows.push(["id", "result", "actual", "target", "coverage", "credit"].map(|key| text(&each[key])).to_vec());
         }
         let (credit, currency) = (text(&judged.report["credit"]), text(&judged.report["currency"]));
         print::line(format_args!(
             "{contract} version {}, service {service}, {period}, as of {}\n",
             judged.version, judged.as_of
         ))?;
-        print::line(print::table(&table))?;
+        print::line(print::fitted(&heading, &rows))?;
         print::line(format_args!("\ncredit {credit} {currency}"))?;
         for outage in &judged.outages {
             print::line(format_args!("outage {} to {}, side {}", outage.from, outage.to, outage.side))?;
@@ -629,7 +628,12 @@ pub(super) fn tokens(args: &Tokens) -> Result<(), Failure> {
             let scope: Scope = scope.parse().map_err(Failure::Usage)?;
             let made =
                 listing.change(|archive| tokens::make(archive, &TokenWanted { name: name.clone(), scope }, &hand()))?;
-            if listing.json { print::json(&made) } else { print::line(&made.token) }
+            if listing.json {
+                return print::json(&made);
+            }
+            print::line(&made.token)?;
+            print::note("it is shown this once: only its digest is kept");
+            Ok(())
         }
         Some(TokensCommand::Revoke { name }) => {
             listing.change(|archive| tokens::revoke(archive, name, &hand()))?;
