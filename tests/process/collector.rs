@@ -11,6 +11,8 @@ use std::process::{Command, Output};
 
 use crate::common::notify::Notified;
 use crate::common::process::Running;
+use crate::common::wan::installed;
+use crate::metrics;
 use foreign::Foreign;
 use nix::sys::signal::Signal;
 use reqwest::{Certificate, Client};
@@ -193,6 +195,41 @@ async fn an_operator_approves_and_revokes_while_it_runs() {
 }
 
 #[tokio::test]
+async fn prometheus_scrapes_it_by_its_token_and_promtool_finds_no_fault() {
+    let desk = Desk::new("[enrolment]\nmode = \"open\"\n[admin]\ntoken_file = \"admin\"\n");
+    std::fs::write(desk.at.path().join("admin"), "let me in\n").unwrap();
+    let (mut running, address) = desk.serve();
+    let (http, url) = (client(None), format!("http://{address}"));
+    let agent = Foreign::new();
+    enrol(&http, &url, &agent, None).await;
+    let shipped = agent.summaries(2).join("\n");
+    assert_eq!(ship(&http, &url, shipped).await.len(), 2);
+    let token = desk.ask(&["tokens", "make", "prometheus"]);
+    let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
+    let page = |accept: &'static str| {
+        let request = http.get(format!("{url}/metrics")).bearer_auth(&token).header("accept", accept);
+        async move {
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            answer.text().await.unwrap()
+        }
+    };
+    let text = page("text/plain").await;
+    assert!(text.contains("wanproof_collector_summaries_total{result=\"receipt\"} 2\n"), "{text}");
+    assert!(page("application/openmetrics-text").await.ends_with("# EOF\n"));
+    if installed("promtool") {
+        metrics::no_fault(&text);
+    }
+    if installed("prometheus") {
+        std::fs::write(desk.at.path().join("token"), token).unwrap();
+        let by = "authorization: { credentials_file: token }";
+        let receipts = "wanproof_collector_summaries_total{result=%22receipt%22}==2";
+        metrics::understood(desk.at.path(), &address, by, &["up==1", receipts]);
+    }
+    assert!(running.terminate().success());
+}
+
+#[tokio::test]
 async fn tls_is_spoken_and_the_configuration_is_read_again() {
     let desk = Desk::new("");
     let put = |name: &str, text: &str| std::fs::write(desk.at.path().join(name), text).unwrap();
@@ -332,9 +369,12 @@ fn operators_do_by_command_what_the_api_does() {
     let early = desk.ask(&["contracts", "move", "take_effect", "FLEET", "1"]);
     let said = String::from_utf8(early.stderr).unwrap();
     assert!(early.status.code() == Some(3) && said.contains("a version that is draft cannot take_effect"), "{said}");
-    for action in ["propose", "sign", "take_effect"] {
-        done(&["contracts", "move", action, "FLEET", "1", "--at", "2026-02-01T00:00:00Z"]);
+    for action in ["propose", "sign"] {
+        done(&["contracts", "move", action, "FLEET", "1", "--at", "2026-01-20T00:00:00Z"]);
     }
+    // Not now, but when the contract says so.
+    let said = done(&["contracts", "move", "take_effect", "FLEET", "1"]);
+    assert_eq!(said, "FLEET version 1 is in_force from 2026-02-01 00:00:00Z\n");
     let all: Value = serde_json::from_str(&done(&["contracts", "--json"])).unwrap();
     assert_eq!((&all[0]["state"], &all[0]["in_force_from"]), (&json!("in_force"), &json!("2026-02-01T00:00:00Z")));
     std::fs::write(&file, "[agreement").unwrap();

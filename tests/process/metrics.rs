@@ -124,13 +124,18 @@ fn promtool_has_no_fault_to_find() {
     settled(&address);
     let (head, page) = ask(&address, TEXT);
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    no_fault(&page);
+    assert!(agent.terminate().success(), "{}", agent.told());
+}
+
+/// Has promtool look at a page.
+pub fn no_fault(page: &str) {
     let mut promtool = Command::new("promtool");
     let promtool = promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut promtool = promtool.stderr(Stdio::piped()).spawn().unwrap();
     promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let said = promtool.wait_with_output().unwrap();
     assert!(said.status.success() && said.stdout.is_empty() && said.stderr.is_empty(), "{said:?}\n{page}");
-    assert!(agent.terminate().success(), "{}", agent.told());
 }
 
 #[test]
@@ -140,27 +145,38 @@ fn a_real_prometheus_scrapes_and_understands_it() {
     }
     let dir = tempfile::tempdir().unwrap();
     let (mut agent, address) = agent(dir.path());
-    let config = format!(
-        "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: wanproof\n    static_configs: [{{ targets: [\"{address}\"] }}]\n"
+    understood(
+        dir.path(),
+        &address,
+        "",
+        &[
+            "up==1",
+            "wanproof_probe_state{probe=%22shut%22,wanproof_probe_state=%22down%22}==1",
+            "wanproof_probe_outcomes_total{probe=%22open%22,outcome=%22answered%22}>0",
+            "histogram_quantile(0.5,wanproof_probe_rtt_seconds_bucket{probe=%22open%22})>0",
+        ],
     );
-    std::fs::write(dir.path().join("prometheus.yml"), config).unwrap();
+    assert!(agent.terminate().success(), "{}", agent.told());
+}
+
+/// Has a Prometheus scrape an address, with `more` of its configuration, until it answers each query.
+pub fn understood(dir: &Path, address: &str, more: &str, queries: &[&str]) {
+    let config = format!(
+        "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: wanproof\n    \
+         static_configs: [{{ targets: [\"{address}\"] }}]\n    {more}\n"
+    );
+    std::fs::write(dir.join("prometheus.yml"), config).unwrap();
     let mut command = Command::new("prometheus");
     let arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=tsdb", "--web.listen-address=127.0.0.1:0"];
-    let mut prometheus = Running::start(command.current_dir(dir.path()).args(arguments));
+    let mut prometheus = Running::start(command.current_dir(dir).args(arguments));
     let line = prometheus.says("msg=\"Listening on\"");
     let prometheus_at = line.rsplit_once("address=").unwrap().1.to_owned();
     let begun = Instant::now();
-    for query in [
-        "up==1",
-        "wanproof_probe_state{probe=%22shut%22,wanproof_probe_state=%22down%22}==1",
-        "wanproof_probe_outcomes_total{probe=%22open%22,outcome=%22answered%22}>0",
-        "histogram_quantile(0.5,wanproof_probe_rtt_seconds_bucket{probe=%22open%22})>0",
-    ] {
+    for query in queries {
         let request = format!("GET /api/v1/query?query={query} HTTP/1.1\r\nConnection: close");
         while !ask(&prometheus_at, &request).1.contains("\"value\":[") {
             assert!(begun.elapsed() < PATIENCE, "{query}: {}\n{}", ask(&prometheus_at, &request).1, prometheus.told());
             std::thread::sleep(Duration::from_millis(100));
         }
     }
-    assert!(agent.terminate().success(), "{}", agent.told());
 }

@@ -159,7 +159,8 @@ enum ContractsCommand {
 /// When, who, by which evidence.
 #[derive(Clone, Debug, clap::Args)]
 struct StepArgs {
-    /// When it happened, in UTC, such as 2026-02-01T00:00:00Z [default: now]
+    /// When it happened, in UTC, such as 2026-02-01T00:00:00Z [default: now; a version takes effect when it says
+    /// so itself]
     #[arg(long)]
     at: Option<Wall>,
     /// Who did it [default: who sits here]
@@ -225,10 +226,18 @@ pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {
                 }
                 Ok(state)
             })?;
-            print::line(format_args!("{id} version {version} is {state}"))
+            let since = in_force_from(listing, id, *version)?.map_or_else(String::new, |from| format!(" from {from}"));
+            print::line(format_args!("{id} version {version} is {state}{since}"))
         }
         Some(ContractsCommand::Differences) => differences(listing),
     }
+}
+
+/// Since when a version is in force, as it stands after it was moved; [`None`] where it is not.
+fn in_force_from(listing: &Listing, id: &str, version: u32) -> Result<Option<String>, Failure> {
+    let (_, book) = listing.book()?;
+    let view = book.version(id, version).map(agreements::Agreed::view).filter(|view| view.state == "in_force");
+    Ok(view.and_then(|view| view.in_force_from).map(print::instant))
 }
 
 fn differences(listing: &Listing) -> Result<(), Failure> {

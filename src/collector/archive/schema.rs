@@ -3,7 +3,7 @@
 //! A step is never changed once it is published: what comes later is another step. On PostgreSQL the steps are taken under an
 //! advisory lock, in one transaction, so that any number of replicas may start together, and one of them takes them.
 //!
-//! Every table that grows has the agent first in its key, so that a distributed engine can place its rows by it
+//! Every table that grows with what agents ship has the agent first in its key, so that a distributed engine can place its rows by it
 //! (docs/operations.md), and a time in nanoseconds by which PostgreSQL keeps it in parts of a month: [`PARTED`].
 
 use crate::collector::archive::db::{Db, args};

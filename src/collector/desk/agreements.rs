@@ -36,6 +36,14 @@ pub struct Kept {
     pub by: String,
 }
 
+impl Kept {
+    /// When it takes effect by its own word.
+    fn effective_from(&self) -> Option<Wall> {
+        let file: toml::Table = self.toml.parse().ok()?;
+        file.get("agreement")?.get("effective_from")?.as_str()?.parse().ok()
+    }
+}
+
 /// A version of a contract, as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct AgreementView {
@@ -93,7 +101,7 @@ pub struct EntryView {
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// When it happened; now where it is absent.
+    /// When it happened. Where it is absent: now, or with `take_effect` the `effective_from` of the version.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub at: Option<Wall>,
     /// Who did it; the token's name where it is absent.
@@ -377,8 +385,9 @@ pub fn import(
     Ok((id, version))
 }
 
-/// Does something with a version: propose, counter, sign, take_effect, supersede, end, withdraw, reject, void. The version that was
-/// in force before is superseded at the instant at which another takes effect.
+/// Does something with a version: propose, counter, sign, take_effect, supersede, end, withdraw, reject, void. It takes effect when
+/// the version itself says that it does, unless another instant is named. The version that was in force before is superseded at
+/// the instant at which another takes effect.
 ///
 /// # Errors
 /// When it is not here, or may not be done with it as it stands.
@@ -390,11 +399,14 @@ pub fn act(
     hand: &Hand,
 ) -> Result<VersionState, DeskError> {
     let id = id_of(of.0, of.1);
-    if archive.record::<Kept>(Kind::Version, &id)?.is_none() {
+    let Some(kept) = archive.record::<Kept>(Kind::Version, &id)? else {
         return Err(DeskError::NotFound(format!("version {} of {:?} was not imported here", of.1, of.0)));
-    }
+    };
     let mut log = replay(archive, &id)?;
-    let entry = step.entry(action, hand)?;
+    let mut entry = step.entry(action, hand)?;
+    if action == VersionAction::TakeEffect.word() && step.at.is_none() {
+        entry.at = kept.effective_from().unwrap_or(entry.at);
+    }
     let at = entry.at;
     let state = log.append(entry.clone())?;
     if state == VersionState::InForce {
