@@ -1,7 +1,8 @@
 //! What the agent shows to Prometheus: a page of metrics, by HTTP, on an address that the configuration names.
 //!
 //! It counts from the agent's start, and for each probe from when it was configured as it is. Histograms have fixed buckets,
-//! which take some hundred bytes for each probe; exact percentiles are `wanproof histogram`'s.
+//! and native ones for whoever asks for protobuf; both take a kilobyte or two for each probe. Exact percentiles are
+//! `wanproof histogram`'s.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -204,7 +205,7 @@ async fn answer(request: &Request<Incoming>, sources: &Sources) -> Response<Full
 }
 
 impl Sources {
-    async fn page(&self, form: Form) -> String {
+    async fn page(&self, form: Form) -> Vec<u8> {
         let asked = self.recorder.ask(|store| Ok((store.tally()?, store.bytes()?)));
         let stored = tokio::time::timeout(STORE, asked).await.ok().and_then(Result::ok);
         let mut page = Page::new(form);

@@ -71,7 +71,7 @@ impl Metrics {
 
     /// The page, with what the database says of the agents and of what waits to be folded.
     #[must_use]
-    pub fn page(&self, form: Form, agents: &[AgentView], unfolded: u64) -> String {
+    pub fn page(&self, form: Form, agents: &[AgentView], unfolded: u64) -> Vec<u8> {
         let counts = self.counts();
         let mut page = Page::new(form);
         page.family(Kind::Info, "wanproof_build", "The program.");

@@ -62,7 +62,7 @@ impl Collector {
     }
 
     /// The page of metrics.
-    pub(super) async fn metrics_page(self: &Arc<Self>, form: Form) -> Result<String, Fault> {
+    pub(super) async fn metrics_page(self: &Arc<Self>, form: Form) -> Result<Vec<u8>, Fault> {
         let silent_after = self.config().alerts.silent_after;
         let (agents, unfolded) = self
             .read(move |archive| {

@@ -1,11 +1,12 @@
-//! A page of metrics as text, in either form that Prometheus reads: OpenMetrics 1.0, or its own text format 0.0.4 for whoever
-//! does not ask for that.
+//! A page of metrics, in each form that Prometheus reads: its protobuf, which alone has room for native histograms, OpenMetrics
+//! 1.0, or its own text format 0.0.4 for whoever asks for neither.
 
 use std::fmt::{Display, Write};
 
-/// The highest values of a histogram's buckets, in microseconds; the last bucket has no end.
-const BOUNDS_US: [u64; 13] =
-    [500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000];
+pub use spread::Spread;
+
+mod spread;
+mod wire;
 
 /// How a page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Form {
     OpenMetrics,
     /// Prometheus's text format 0.0.4.
     Text,
+    /// Prometheus's protobuf, `io.prometheus.client.MetricFamily`, each with its length before it.
+    Protobuf,
 }
 
 /// What a family of samples is.
@@ -36,6 +39,7 @@ pub enum Kind {
 pub struct Page {
     form: Form,
     text: String,
+    wire: wire::Sheet,
     family: String,
     kind: Kind,
 }
@@ -43,27 +47,50 @@ pub struct Page {
 /// Labels of a sample: names and values.
 pub type Labels<'a> = &'a [(&'a str, &'a str)];
 
-/// Times, counted by buckets.
-#[derive(Clone, Debug, Default)]
-pub struct Spread {
-    counts: [u64; BOUNDS_US.len() + 1],
-    sum_ns: u128,
+/// A figure of a sample.
+pub trait Figure: Display {
+    /// As protobuf has all figures.
+    fn as_double(&self) -> f64;
 }
 
-impl Spread {
-    /// Counts a time, in nanoseconds.
-    pub fn record_ns(&mut self, nanos: u64) {
-        let bucket = BOUNDS_US.partition_point(|&bound| bound * 1000 < nanos);
-        self.counts[bucket] += 1;
-        self.sum_ns += u128::from(nanos);
+macro_rules! figures {
+    ($($of:ty)*) => { $(impl Figure for $of { fn as_double(&self) -> f64 { *self as f64 } })* };
+}
+figures!(u8 i32 u64 i64 usize);
+
+impl<T: Figure> Figure for &T {
+    fn as_double(&self) -> f64 {
+        (*self).as_double()
     }
 }
 
 impl Form {
-    /// The form for an `Accept` header.
+    /// The form for an `Accept` header (RFC 9110, section 12.5.1): of those that are here, the one that is wanted most, and of
+    /// several the first.
     #[must_use]
     pub fn wanted(accept: &str) -> Self {
-        if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
+        let offer = |range: &str| {
+            let mut parts = range.split(';').map(str::trim);
+            let form = match parts.next().unwrap_or_default() {
+                "application/vnd.google.protobuf" => {
+                    let is = |wanted: &str| range.split(';').any(|part| part.trim() == wanted);
+                    let known = is("proto=io.prometheus.client.MetricFamily") && is("encoding=delimited");
+                    known.then_some(Self::Protobuf)?
+                }
+                "application/openmetrics-text" => Self::OpenMetrics,
+                "text/plain" | "text/*" | "*/*" => Self::Text,
+                _ => return None,
+            };
+            let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Ok(1.0), str::parse::<f64>);
+            Some((form, weight.unwrap_or(0.0)))
+        };
+        let mut best = (Self::Text, 0.0);
+        for (form, weight) in accept.split(',').filter_map(offer) {
+            if weight > best.1 {
+                best = (form, weight);
+            }
+        }
+        best.0
     }
 
     /// Its Content-Type.
@@ -72,6 +99,9 @@ impl Form {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
         }
     }
 }
@@ -80,7 +110,7 @@ impl Page {
     /// An empty page.
     #[must_use]
     pub fn new(form: Form) -> Self {
-        Self { form, text: String::new(), family: String::new(), kind: Kind::Gauge }
+        Self { form, text: String::new(), wire: wire::Sheet::default(), family: String::new(), kind: Kind::Gauge }
     }
 
     /// Begins a family; all its samples follow. A unit ends its name.
@@ -91,11 +121,14 @@ impl Page {
             (Form::OpenMetrics, Kind::Info) => (name.to_owned(), "info"),
             (Form::OpenMetrics, Kind::StateSet) => (name.to_owned(), "stateset"),
             (Form::OpenMetrics, Kind::Counter) => (name.to_owned(), "counter"),
-            (Form::Text, Kind::Info) => (format!("{name}_info"), "gauge"),
-            (Form::Text, Kind::Counter) => (format!("{name}_total"), "counter"),
+            (Form::Text | Form::Protobuf, Kind::Info) => (format!("{name}_info"), "gauge"),
+            (Form::Text | Form::Protobuf, Kind::Counter) => (format!("{name}_total"), "counter"),
             (_, Kind::StateSet | Kind::Gauge) => (name.to_owned(), "gauge"),
             (_, Kind::Histogram) => (name.to_owned(), "histogram"),
         };
+        if self.form == Form::Protobuf {
+            return self.wire.family(&shown, help, kind);
+        }
         self.line(format_args!("# TYPE {shown} {word}"));
         let unit = ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(&format!("_{unit}")));
         if let (Form::OpenMetrics, Some(unit)) = (self.form, unit) {
@@ -105,7 +138,7 @@ impl Page {
     }
 
     /// A counter, a gauge or an info.
-    pub fn sample(&mut self, labels: Labels<'_>, value: impl Display) {
+    pub fn sample(&mut self, labels: Labels<'_>, value: impl Figure) {
         let suffix = match self.kind {
             Kind::Counter => "_total",
             Kind::Info => "_info",
@@ -124,18 +157,26 @@ impl Page {
 
     /// Times.
     pub fn histogram(&mut self, labels: Labels<'_>, spread: &Spread) {
-        let mut count = 0;
-        for (bucket, within) in spread.counts.iter().enumerate() {
-            count += within;
-            let bound = BOUNDS_US.get(bucket).map_or("+Inf".to_owned(), |&us| le(us));
-            self.write("_bucket", labels, Some(("le", &bound)), count);
+        if self.form == Form::Protobuf {
+            return self.wire.histogram(labels, spread);
         }
-        let (seconds, nanos) = (spread.sum_ns / 1_000_000_000, spread.sum_ns % 1_000_000_000);
-        self.write("_sum", labels, None, format_args!("{seconds}.{nanos:09}"));
-        self.write("_count", labels, None, count);
+        for (bound_us, count) in spread.up_to() {
+            let bound = bound_us.map_or("+Inf".to_owned(), le);
+            self.line_of("_bucket", labels, Some(("le", &bound)), count);
+        }
+        let (seconds, nanos) = (spread.sum_ns() / 1_000_000_000, spread.sum_ns() % 1_000_000_000);
+        self.line_of("_sum", labels, None, format_args!("{seconds}.{nanos:09}"));
+        self.line_of("_count", labels, None, spread.count());
     }
 
-    fn write(&mut self, suffix: &str, labels: Labels<'_>, more: Option<(&str, &str)>, value: impl Display) {
+    fn write(&mut self, suffix: &str, labels: Labels<'_>, more: Option<(&str, &str)>, value: impl Figure) {
+        if self.form == Form::Protobuf {
+            return self.wire.sample(labels, more, self.kind, value.as_double());
+        }
+        self.line_of(suffix, labels, more, value);
+    }
+
+    fn line_of(&mut self, suffix: &str, labels: Labels<'_>, more: Option<(&str, &str)>, value: impl Display) {
         let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let labels = labels.iter().copied().chain(more);
         let labels: Vec<String> = labels.map(|(name, of)| format!("{name}=\"{}\"", escaped(of))).collect();
@@ -151,11 +192,13 @@ impl Page {
 
     /// The whole page.
     #[must_use]
-    pub fn end(mut self) -> String {
-        if self.form == Form::OpenMetrics {
-            self.line("# EOF");
+    pub fn end(mut self) -> Vec<u8> {
+        match self.form {
+            Form::Protobuf => return self.wire.end(),
+            Form::OpenMetrics => self.line("# EOF"),
+            Form::Text => {}
         }
-        self.text
+        self.text.into_bytes()
     }
 }
 
@@ -178,7 +221,24 @@ mod tests {
         page.states(&[("probe", "a")], &["up", "down"], "down");
         page.family(Kind::Gauge, "store_bytes", "Bytes.");
         page.sample(&[], 12);
-        page.end()
+        String::from_utf8(page.end()).unwrap()
+    }
+
+    #[test]
+    fn whoever_asks_gets_the_form_that_they_want_most() {
+        let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+        for (accept, form) in [
+            ("", Form::Text),
+            ("*/*", Form::Text),
+            ("application/json", Form::Text),
+            ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", Form::OpenMetrics),
+            ("application/openmetrics-text;version=1.0.0;q=0.5, text/plain;q=0.7", Form::Text),
+            (&format!("{protobuf},application/openmetrics-text;version=1.0.0;q=0.8,*/*;q=0.1"), Form::Protobuf),
+            (&format!("{protobuf};q=0.3,application/openmetrics-text;version=1.0.0;q=0.8"), Form::OpenMetrics),
+            ("application/vnd.google.protobuf;proto=another;encoding=text,text/plain;q=0.1", Form::Text),
+        ] {
+            assert_eq!(Form::wanted(accept), form, "{accept}");
+        }
     }
 
     #[test]
@@ -200,7 +260,7 @@ mod tests {
         let mut page = Page::new(Form::OpenMetrics);
         page.family(Kind::Histogram, "rtt_seconds", "RTT.");
         page.histogram(&[], &spread);
-        let page = page.end();
+        let page = String::from_utf8(page.end()).unwrap();
         for line in [
             "rtt_seconds_bucket{le=\"0.0005\"} 2",
             "rtt_seconds_bucket{le=\"0.001\"} 3",

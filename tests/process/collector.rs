@@ -224,7 +224,7 @@ async fn prometheus_scrapes_it_by_its_token_and_promtool_finds_no_fault() {
         std::fs::write(desk.at.path().join("token"), token).unwrap();
         let by = "authorization: { credentials_file: token }";
         let receipts = "wanproof_collector_summaries_total{result=%22receipt%22}==2";
-        metrics::understood(desk.at.path(), &address, by, &["up==1", receipts]);
+        metrics::understood(&mut metrics::prometheus(desk.at.path(), &address, by), &["up==1", receipts]);
     }
     assert!(running.terminate().success());
 }

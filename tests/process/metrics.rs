@@ -146,9 +146,7 @@ fn a_real_prometheus_scrapes_and_understands_it() {
     let dir = tempfile::tempdir().unwrap();
     let (mut agent, address) = agent(dir.path());
     understood(
-        dir.path(),
-        &address,
-        "",
+        &mut prometheus(dir.path(), &address, ""),
         &[
             "up==1",
             "wanproof_probe_state{probe=%22shut%22,wanproof_probe_state=%22down%22}==1",
@@ -159,8 +157,34 @@ fn a_real_prometheus_scrapes_and_understands_it() {
     assert!(agent.terminate().success(), "{}", agent.told());
 }
 
-/// Has a Prometheus scrape an address, with `more` of its configuration, until it answers each query.
-pub fn understood(dir: &Path, address: &str, more: &str, queries: &[&str]) {
+#[test]
+fn a_prometheus_that_knows_native_histograms_gets_them() {
+    if !installed("prometheus") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (mut agent, address) = agent(dir.path());
+    let mut command = prometheus(dir.path(), &address, "");
+    understood(
+        command.arg("--enable-feature=native-histograms"),
+        &[
+            "up==1",
+            "wanproof_probe_state{probe=%22shut%22,wanproof_probe_state=%22down%22}==1",
+            "wanproof_probe_outcomes_total{probe=%22open%22,outcome=%22answered%22}>0",
+            // No `le` any more: the histogram is one value.
+            "histogram_count(wanproof_probe_rtt_seconds{probe=%22open%22})>3",
+            "histogram_sum(wanproof_probe_rtt_seconds{probe=%22open%22})>0",
+            "histogram_quantile(0.5,wanproof_probe_rtt_seconds{probe=%22open%22})>0",
+            "histogram_quantile(0.99,wanproof_probe_rtt_seconds{probe=%22open%22})<60",
+            "histogram_count(wanproof_probe_rtt_seconds{probe=%22shut%22})==0",
+            "histogram_count(wanproof_send_lag_seconds)>0",
+        ],
+    );
+    assert!(agent.terminate().success(), "{}", agent.told());
+}
+
+/// A Prometheus that scrapes an address, with `more` of its configuration.
+pub fn prometheus(dir: &Path, address: &str, more: &str) -> Command {
     let config = format!(
         "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: wanproof\n    \
          static_configs: [{{ targets: [\"{address}\"] }}]\n    {more}\n"
@@ -168,7 +192,13 @@ pub fn understood(dir: &Path, address: &str, more: &str, queries: &[&str]) {
     std::fs::write(dir.join("prometheus.yml"), config).unwrap();
     let mut command = Command::new("prometheus");
     let arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=tsdb", "--web.listen-address=127.0.0.1:0"];
-    let mut prometheus = Running::start(command.current_dir(dir).args(arguments));
+    command.current_dir(dir).args(arguments);
+    command
+}
+
+/// Starts a Prometheus, and waits until it answers each query.
+pub fn understood(command: &mut Command, queries: &[&str]) {
+    let mut prometheus = Running::start(command);
     let line = prometheus.says("msg=\"Listening on\"");
     let prometheus_at = line.rsplit_once("address=").unwrap().1.to_owned();
     let begun = Instant::now();
