@@ -40,16 +40,17 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     } else if all.is_empty() {
         print::line(format_args!("nothing was noted since {}", print::instant(from)))?;
     }
-    let width = all.iter().map(|entry| entry.kind.chars().count()).max().unwrap_or(0);
+    let widest = |of: fn(&Entry) -> usize| all.iter().map(of).max().unwrap_or(0);
+    let widths = (widest(|entry| print::instant(entry.at).len()), widest(|entry| entry.kind.chars().count()));
     for entry in all.iter().filter(|_| !args.json) {
-        print::line(shown(entry, width))?;
+        print::line(shown(entry, widths))?;
     }
     Ok(Exit::Done)
 }
 
-/// A line; words that find no room in it go below, under the others.
-fn shown(entry: &Entry, width: usize) -> String {
-    let head = format!("{}  {:width$}", print::instant(entry.at), entry.kind);
+/// A line, its time and kind as wide as these; words that find no room in it go below, under the others.
+fn shown(entry: &Entry, (at, kind): (usize, usize)) -> String {
+    let head = format!("{:at$}  {:kind$}", print::instant(entry.at), entry.kind);
     let indent = head.chars().count() + 2;
     let (mut text, mut column) = (head, indent - 2);
     for (place, word) in entry.detail.split_whitespace().enumerate() {
@@ -81,12 +82,13 @@ mod tests {
     fn a_long_line_goes_on_below_itself_within_80_columns() {
         let at = Wall::from_secs(1_700_000_000);
         let detail = "hq: replies come with TTL 57, 58 before; dc: replies come with TTL 57, 58 before".to_owned();
-        let text = shown(&Entry { at, kind: "reply-ttl".to_owned(), detail }, 10);
+        let text = shown(&Entry { at, kind: "reply-ttl".to_owned(), detail }, (20, 10));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "2023-11-14 22:13:20Z  reply-ttl   hq: replies come with TTL 57, 58 before; dc:");
         assert_eq!(lines[1], format!("{:34}replies come with TTL 57, 58 before", ""));
         assert!(lines.iter().all(|line| line.chars().count() <= COLUMNS), "{text}");
         let bare = Entry { at, kind: "stop".to_owned(), detail: String::new() };
-        assert_eq!(shown(&bare, 10), "2023-11-14 22:13:20Z  stop");
+        assert_eq!(shown(&bare, (20, 10)), "2023-11-14 22:13:20Z  stop");
+        assert_eq!(shown(&bare, (24, 4)), "2023-11-14 22:13:20Z      stop", "beside times with milliseconds");
     }
 }

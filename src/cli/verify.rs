@@ -75,6 +75,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     } else {
         tell(&verdict)?;
     }
+    if trusted.is_empty() && verdict.findings.iter().any(|finding| finding.what.starts_with("untrusted-key")) {
+        print::note(
+            "no key was given that is trusted: name the agent's and the collector's by --key FILE (`wanproof identity --json` and\n\
+             `wanproof collector key --json` show them), or the agent's data by --config or --data",
+        );
+    }
     Ok(if verdict.ok { Exit::Done } else { Exit::Bad })
 }
 
@@ -158,6 +164,9 @@ fn add_file(path: &Path, verifier: &mut Verifier) -> Result<(), Failure> {
     Ok(())
 }
 
+/// So many findings are told to people.
+const SHOWN: usize = 10;
+
 /// For people.
 fn tell(verdict: &Verdict) -> Result<(), Failure> {
     let checked = &verdict.checked;
@@ -168,8 +177,11 @@ fn tell(verdict: &Verdict) -> Result<(), Failure> {
         counted(checked.receipts, "receipt", "receipts"),
         counted(checked.chains, "chain", "chains")
     ))?;
-    for finding in &verdict.findings {
+    for finding in verdict.findings.iter().take(SHOWN) {
         print::line(format_args!("  wrong       {}: {}", finding.file, finding.what))?;
+    }
+    if let Some(more) = verdict.findings.len().checked_sub(SHOWN).filter(|&more| more > 0) {
+        print::line(format_args!("  wrong       and {more} more: --json tells all"))?;
     }
     for what in &verdict.proved {
         print::line(format_args!("  proved      {what}"))?;

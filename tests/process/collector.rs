@@ -152,6 +152,10 @@ async fn what_is_receipted_survives_a_kill_and_is_exported_and_verified() {
     let verified = wanproof(&args).output().unwrap();
     let answer: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!((verified.status.code(), &answer["checked"]["receipts"]), (Some(0), &json!(6)), "{answer}");
+    let unknown = wanproof(&["verify", &out]).output().unwrap();
+    let (told, note) = (String::from_utf8(unknown.stdout).unwrap(), String::from_utf8(unknown.stderr).unwrap());
+    assert_eq!((unknown.status.code(), told.matches("untrusted-key").count()), (Some(1), 10), "{told}");
+    assert!(told.contains("and 2 more: --json tells all") && note.contains("--key FILE"), "{told}{note}");
     // Beside what was kept aside it is plain that the agent's key signed two.
     let both = ["verify", "--key", &path("agent.jwk"), "--key", &path("collector.jwk"), &out, &aside, "--json"];
     let said = String::from_utf8(wanproof(&both).output().unwrap().stdout).unwrap();

