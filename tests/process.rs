@@ -29,5 +29,7 @@ mod quickstart;
 mod soak;
 #[path = "process/start.rs"]
 mod start;
+#[path = "process/successor.rs"]
+mod successor;
 #[path = "process/watchdog.rs"]
 mod watchdog;

@@ -24,10 +24,11 @@ use wanproof::config::collector::Database;
 use wanproof::evidence::answer::ContractText;
 use wanproof::evidence::chain::{ChainId, Head};
 use wanproof::evidence::enrol::{Enrolled, State};
-use wanproof::evidence::key::{PublicKey, SecretKey};
+use wanproof::evidence::key::SecretKey;
 use wanproof::evidence::problem::Kind;
 use wanproof::evidence::receipt::{self, Subject};
 use wanproof::evidence::summary::{Clock, ClockState, OutagePart, Side, Summary};
+use wanproof::store::keys::CollectorKeys;
 use wanproof::store::outbox::State as Entered;
 use wanproof::store::{Store, StoreError};
 
@@ -39,7 +40,7 @@ struct Memory(Arc<Mutex<Inside>>);
 struct Inside {
     waiting: Vec<Waiting>,
     answers: BTreeMap<(ChainId, u64), Answer>,
-    pinned: Option<PublicKey>,
+    keys: CollectorKeys,
     contracts: Vec<Vec<ContractText>>,
     settled: Option<Arc<Notify>>,
 }
@@ -85,12 +86,12 @@ impl Outbox for Memory {
         Ok(())
     }
 
-    async fn pinned(&mut self) -> Result<Option<PublicKey>, OutboxFault> {
-        Ok(self.with(|inside| inside.pinned))
+    async fn collector(&mut self) -> Result<CollectorKeys, OutboxFault> {
+        Ok(self.with(|inside| inside.keys.clone()))
     }
 
-    async fn pin(&mut self, key: PublicKey) -> Result<(), OutboxFault> {
-        self.with(|inside| inside.pinned = Some(key));
+    async fn keep_collector(&mut self, keys: CollectorKeys) -> Result<(), OutboxFault> {
+        self.with(|inside| inside.keys = keys);
         Ok(())
     }
 
@@ -215,7 +216,7 @@ async fn all_that_waits_is_shipped_oldest_first_and_its_receipts_are_kept() {
     let mut shipper = agent.shipper(&central);
     assert_eq!(ship(&mut shipper).await, Round::Idle);
     assert_eq!((agent.outbox.accepted(), stored(at.path()).len()), (150, 150));
-    assert_eq!(agent.outbox.with(|inside| inside.pinned), Some(*central.collector.key()));
+    assert_eq!(agent.outbox.with(|inside| inside.keys.present), Some(*central.collector.key()));
     assert_eq!(shipper.state().borrow().enrolled, Some(State::Approved));
 }
 
@@ -369,7 +370,7 @@ async fn another_collector_than_the_pinned_one_is_not_believed() {
     assert!(matches!(ship(&mut shipper).await, Round::Later(_)));
     assert!(shipper.state().borrow().fault.as_ref().unwrap().contains("somebody is in between"));
     assert_eq!(agent.outbox.with(|inside| inside.waiting.len()), 1);
-    assert_eq!(agent.outbox.with(|inside| inside.pinned), Some(*central.collector.key()));
+    assert_eq!(agent.outbox.with(|inside| inside.keys.present), Some(*central.collector.key()));
 }
 
 /// A server that gives one answer after another, whatever is asked.

@@ -12,6 +12,7 @@ use crate::evidence::answer::ContractText;
 use crate::evidence::key::PublicKey;
 use crate::sla::contract::Written;
 use crate::store::contracts::{COLLECTOR, ContractFile, Received};
+use crate::store::keys::CollectorKeys;
 use crate::store::{Store, StoreError};
 
 /// The outbox that the recorder keeps.
@@ -43,16 +44,13 @@ impl Outbox for Recorded {
         self.recorder.ask(move |store| store.together(|store| settle(store, &answers))).await.map_err(fault)
     }
 
-    async fn pinned(&mut self) -> Result<Option<PublicKey>, OutboxFault> {
-        let text = self.recorder.ask(|store| store.pinned_key()).await.map_err(fault)?;
-        let read =
-            |text: String| PublicKey::from_jwk(&text).map_err(|error| OutboxFault(format!("the pinned key: {error}")));
-        text.map(read).transpose()
+    async fn collector(&mut self) -> Result<CollectorKeys, OutboxFault> {
+        self.recorder.ask(|store| store.collector_keys()).await.map_err(fault)
     }
 
-    async fn pin(&mut self, key: PublicKey) -> Result<(), OutboxFault> {
-        let jwk = key.to_jwk();
-        self.recorder.ask(move |store| store.pin_key(&jwk)).await.map_err(fault)
+    async fn keep_collector(&mut self, keys: CollectorKeys) -> Result<(), OutboxFault> {
+        let keep = move |store: &mut Store| store.together(|store| keep_collector(store, &keys));
+        self.recorder.ask(keep).await.map_err(fault)
     }
 
     async fn keep_contracts(&mut self, contracts: Vec<ContractText>) -> Result<(), OutboxFault> {
@@ -61,6 +59,24 @@ impl Outbox for Recorded {
         self.contracts.notify_one();
         Ok(())
     }
+}
+
+/// Keeps the collector's keys, and notes what changed.
+fn keep_collector(store: &Store, keys: &CollectorKeys) -> Result<(), StoreError> {
+    let before = store.collector_keys()?;
+    store.keep_collector_keys(keys)?;
+    let now = SystemClock.now().wall;
+    let kid = |key: &PublicKey| key.kid().to_string();
+    if let (Some(old), Some(new)) = (&before.present, &keys.present)
+        && old != new
+    {
+        let how = if keys.former.contains(old) { "as announced" } else { "by this host's configuration" };
+        store.note(now, "collector-key", &format!("{} instead of {}, {how}", kid(new), kid(old)))?;
+    }
+    if let Some(next) = keys.next.as_ref().filter(|next| before.next.as_ref() != Some(next)) {
+        store.note(now, "collector-key", &format!("{} is announced as the next one", kid(next)))?;
+    }
+    Ok(())
 }
 
 /// Keeps what is new; what is not what it says that it is, or is another text of a known version, is told.

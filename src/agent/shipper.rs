@@ -22,6 +22,7 @@ use crate::evidence::problem::{Kind, Problem};
 use crate::evidence::receipt::{self, Subject};
 use crate::evidence::request::{self, Asked};
 use crate::evidence::summary;
+use crate::store::keys::CollectorKeys;
 
 mod backoff;
 mod client;
@@ -89,14 +90,14 @@ pub trait Outbox: Send {
     /// Keeps what the collector said, all in one transaction.
     fn settle(&mut self, answers: Vec<(Waiting, Answer)>) -> impl Future<Output = Result<(), OutboxFault>> + Send;
 
-    /// The collector's key that was pinned.
-    fn pinned(&mut self) -> impl Future<Output = Result<Option<PublicKey>, OutboxFault>> + Send;
+    /// The collector's keys.
+    fn collector(&mut self) -> impl Future<Output = Result<CollectorKeys, OutboxFault>> + Send;
 
     /// Keeps the contracts that the collector gave, each version for good.
     fn keep_contracts(&mut self, contracts: Vec<ContractText>) -> impl Future<Output = Result<(), OutboxFault>> + Send;
 
-    /// Pins the collector's key.
-    fn pin(&mut self, key: PublicKey) -> impl Future<Output = Result<(), OutboxFault>> + Send;
+    /// Keeps the collector's keys.
+    fn keep_collector(&mut self, keys: CollectorKeys) -> impl Future<Output = Result<(), OutboxFault>> + Send;
 }
 
 /// What the shipper has to know.
@@ -145,7 +146,9 @@ pub struct Shipper<O> {
     outbox: O,
     shipping: Shipping,
     client: Client,
+    /// The collector's key by which it was met.
     collector: Option<PublicKey>,
+    keys: CollectorKeys,
     backoff: Backoff,
     /// How many summaries go in one request; one, after a request was refused as a whole.
     most: usize,
@@ -166,6 +169,7 @@ impl<O: Outbox> Shipper<O> {
             shipping,
             client,
             collector: None,
+            keys: CollectorKeys::default(),
             backoff: Backoff::default(),
             most: BATCH_SUMMARIES,
             contracts: Instant::now(),
@@ -277,6 +281,9 @@ impl<O: Outbox> Shipper<O> {
     }
 
     async fn try_contracts(&mut self, collector: &PublicKey) -> Result<(), Trouble> {
+        // Without its keys its contracts are as good as before.
+        let looked = self.look_at_keys(collector).await;
+        let collector = looked.as_ref().unwrap_or(collector);
         let asked = Asked { collector: collector.kid(), method: "GET", path: client::CONTRACTS };
         let jti = base64url::encode(&rand::random::<[u8; 16]>());
         let request = request::sign(self.shipping.agent, asked, SystemClock.now().wall, &jti, &self.shipping.key.get());
@@ -284,16 +291,61 @@ impl<O: Outbox> Shipper<O> {
             Ok(answer) => {
                 let said =
                     answer::verify_contracts(&answer, collector).map_err(|fault| Trouble::new(fault.to_string()))?;
-                Ok(self.outbox.keep_contracts(said.contracts).await?)
+                self.outbox.keep_contracts(said.contracts).await?;
+                looked.map(drop)
             }
             Err(problem) => Err(Trouble::new(problem.to_string())),
         }
     }
 
+    /// Asks for the collector's keys: keeps the one that it announces, and goes over to the one that it had announced when it
+    /// signs with that. Gives the present one.
+    async fn look_at_keys(&mut self, collector: &PublicKey) -> Result<PublicKey, Trouble> {
+        let answer = match self.client.keys().await? {
+            Ok(answer) => answer,
+            Err(problem) => return Err(Trouble::new(format!("its keys: {problem}"))),
+        };
+        let by_next = |next: PublicKey| Some((answer::verify_keys(&answer, &next).ok()?, next));
+        let (said, present) = match answer::verify_keys(&answer, collector) {
+            Ok(said) => (said, *collector),
+            Err(fault) => match self.keys.next.and_then(by_next) {
+                Some((said, next)) => {
+                    self.pin(next).await?;
+                    (said, next)
+                }
+                None => return Err(Trouble::new(format!("its keys are not believed: {fault}"))),
+            },
+        };
+        if said.next != self.keys.next {
+            if let Some(next) = said.next {
+                tracing::info!(next = %next.kid(), fingerprint = next.kid().fingerprint(), "the collector announced its next key");
+            }
+            self.keys.next = said.next;
+            self.outbox.keep_collector(self.keys.clone()).await?;
+        }
+        Ok(present)
+    }
+
+    /// Believes a collector's key from now on: the one that it had announced, or another.
+    async fn pin(&mut self, key: PublicKey) -> Result<(), Trouble> {
+        if self.keys.next == Some(key) {
+            self.keys.follow();
+            tracing::info!(collector = %key.kid(), fingerprint = key.kid().fingerprint(), "the collector changed its key, as it had announced");
+        } else {
+            self.keys = CollectorKeys::of(key);
+            tracing::info!(collector = %key.kid(), fingerprint = key.kid().fingerprint(), "the collector's key is pinned");
+        }
+        self.collector = Some(key);
+        Ok(self.outbox.keep_collector(self.keys.clone()).await?)
+    }
+
     /// The collector's key: as configured or pinned, else by enrolling.
     async fn meet(&mut self) -> Result<PublicKey, Trouble> {
-        let pinned = self.outbox.pinned().await?;
-        let known = self.shipping.collector.or(pinned);
+        self.keys = self.outbox.collector().await?;
+        let pinned = self.keys.present;
+        // What was configured may have announced what is pinned.
+        let configured = self.shipping.collector.filter(|key| !self.keys.former.contains(key));
+        let known = configured.or(pinned);
         let collector = match known {
             Some(key) if pinned == Some(key) => key,
             _ => self.enrol(known).await?,
@@ -309,7 +361,8 @@ impl<O: Outbox> Shipper<O> {
             Ok(enrolled) => enrolled,
             Err(problem) => return Err(Trouble::slow(format!("the collector does not enrol this agent: {problem}"))),
         };
-        if let Some(known) = known.filter(|known| *known != enrolled.jwk) {
+        let announced = self.keys.next == Some(enrolled.jwk);
+        if let Some(known) = known.filter(|known| *known != enrolled.jwk && !announced) {
             return Err(Trouble::slow(format!(
                 "the collector's key is {}, but {} is trusted here: if that is right, take it out of the configuration or \
                  give the new one there; else somebody is in between",
@@ -317,9 +370,8 @@ impl<O: Outbox> Shipper<O> {
                 known.kid()
             )));
         }
-        if self.outbox.pinned().await? != Some(enrolled.jwk) {
-            self.outbox.pin(enrolled.jwk).await?;
-            tracing::info!(collector = %enrolled.jwk.kid(), fingerprint = enrolled.jwk.kid().fingerprint(), "the collector's key is pinned");
+        if self.keys.present != Some(enrolled.jwk) {
+            self.pin(enrolled.jwk).await?;
         }
         self.tell(|state| state.enrolled = Some(enrolled.state));
         match enrolled.state {
@@ -349,9 +401,18 @@ impl<O: Outbox> Shipper<O> {
         }
         let reenrol = trouble.as_ref().is_some_and(|trouble| trouble.reenrol);
         let settled = answers.len();
+        let by = |key: PublicKey| {
+            answers.iter().any(|(_, answer)| {
+                matches!(answer, Answer::Accepted { receipt, .. } if receipt::signer(receipt.as_bytes()) == Ok(key.kid()))
+            })
+        };
+        let changed = self.keys.next.filter(|&next| by(next));
         if settled > 0 {
             self.outbox.settle(answers).await?;
             self.tell(|state| state.enrolled = Some(enrol::State::Approved));
+        }
+        if let Some(next) = changed {
+            self.pin(next).await?;
         }
         if reenrol {
             // Not known there, or not any more: an enrolment may mend it, and if it does not, its trouble is told.
@@ -376,7 +437,10 @@ impl<O: Outbox> Shipper<O> {
                 // An outbox may still hold what was signed before this agent was another.
                 let agent = summary::agent(&waiting.jws).unwrap_or(self.shipping.agent);
                 let subject = Subject { agent, chain, seq, digest };
-                let said = receipt::verify(receipt.as_bytes(), collector)
+                // By the present key, the announced one, or a former one: a receipt that was given is given again.
+                let signer = receipt::signer(receipt.as_bytes()).ok();
+                let key = self.keys.all().find(|key| Some(key.kid()) == signer).unwrap_or(collector);
+                let said = receipt::verify(receipt.as_bytes(), key)
                     .and_then(|said| said.is_for(&subject).map(|()| said))
                     .map_err(|fault| Trouble::slow(format!("a receipt is not believed: {fault}")))?;
                 Ok(Answer::Accepted { receipt, received: said.received })

@@ -200,9 +200,8 @@ fn write_bundle(claimed: &Claimed, source: &Source) -> Result<Exit, Failure> {
             material.keys.push(*key.public());
         }
     }
-    if let Some(jwk) = store.pinned_key().map_err(|error| could(&error))? {
-        material.keys.push(crate::evidence::key::PublicKey::from_jwk(&jwk).map_err(|fault| could(&fault))?);
-    }
+    let collector = store.collector_keys().map_err(|error| could(&error))?;
+    material.keys.extend(collector.present.into_iter().chain(collector.former));
     let files = store.contract_files().map_err(|error| could(&error))?;
     let contracts: Vec<(String, u64, String)> =
         files.into_iter().map(|file| (file.id, u64::from(file.version), file.toml)).collect();

@@ -19,14 +19,14 @@ use crate::collector::archive::agents::Standing;
 use crate::collector::archive::conflicts::Conflict;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::sites;
-use crate::collector::{self, CREDENTIAL, Collector, StartError, fleet};
+use crate::collector::{self, Collector, StartError, fleet};
 use crate::config::collector::CollectorConfig;
 use crate::evidence::bundle::Material;
 use crate::evidence::chain::ChainId;
 use crate::evidence::digest::Digest;
-use crate::evidence::key::{Kid, PublicKey, SecretKey};
-use crate::store::keyfile;
+use crate::evidence::key::Kid;
 
+mod keys;
 mod operate;
 
 /// The arguments.
@@ -118,6 +118,12 @@ enum Command {
         /// The key that is to follow, made if there is none yet; the collector announces it once it was reloaded
         #[arg(long)]
         next: bool,
+        /// Let the key that was announced follow now; the collector signs with it from its next start
+        #[arg(long, conflicts_with = "next")]
+        change: bool,
+        /// Even where agents cannot have heard of it: they ship nothing until it is given to them by hand
+        #[arg(long, requires = "change")]
+        anyway: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -176,7 +182,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Export { dir, source } => export(source, dir)?,
         Command::Conflicts { source, export, json } => conflicts(source, export.as_deref(), *json)?,
         Command::Bundle { claimed, agent, source } => return bundle(claimed, *agent, source),
-        Command::Key { source, next, json } => key(source, if *next { Which::Next } else { Which::Present }, *json)?,
+        Command::Key { source, next: true, json, .. } => keys::show(source, keys::Which::Next, *json)?,
+        Command::Key { source, change: true, anyway, json, .. } => keys::change(source, *anyway, *json)?,
+        Command::Key { source, json, .. } => keys::show(source, keys::Which::Present, *json)?,
     }
     Ok(Exit::Done)
 }
@@ -362,46 +370,7 @@ fn bundle(claimed: &Claimed, agent: Option<Kid>, source: &Source) -> Result<Exit
         }
         Ok::<(), Failure>(())
     })?;
-    material.keys.push(*own_key(&config)?.public());
+    material.keys.push(*keys::own(&config)?.public());
+    material.keys.extend(archive.former_keys()?);
     claimed.write(material, &contracts)
-}
-
-/// A public key, with the names that it is known by.
-#[derive(Serialize)]
-struct Named<'a> {
-    #[serde(flatten)]
-    jwk: &'a PublicKey,
-    fingerprint: String,
-}
-
-fn own_key(config: &CollectorConfig) -> Result<SecretKey, Failure> {
-    let could = |fault: keyfile::KeyFault| Failure::Could(fault.to_string());
-    match keyfile::credential(CREDENTIAL).map_err(could)? {
-        Some(key) => Ok(key),
-        None => keyfile::load(&config.key_file).map_err(could),
-    }
-}
-
-/// Which of a collector's keys is meant.
-#[derive(Clone, Copy)]
-enum Which {
-    Present,
-    Next,
-}
-
-fn key(source: &Source, which: Which, as_json: bool) -> Result<(), Failure> {
-    let config = source.load()?;
-    let key = match which {
-        Which::Present => own_key(&config)?,
-        Which::Next => {
-            let made = keyfile::load_or_create(&collector::next_key_file(&config));
-            made.map_err(|fault| Failure::Could(fault.to_string()))?.0
-        }
-    };
-    let fingerprint = key.kid().fingerprint();
-    if as_json {
-        return print::json(&Named { jwk: key.public(), fingerprint });
-    }
-    print::line(key.public().to_jwk())?;
-    print::line(format_args!("fingerprint: {fingerprint}"))
 }

@@ -129,10 +129,10 @@ fn own_keys(source: &Source, trusted: &mut Vec<PublicKey>) -> Result<(), Failure
         },
     }
     let configured = source.configured()?.and_then(|config| config.collector?.key);
-    let pinned = store.pinned_key().map_err(|error| could(&error))?;
-    for jwk in configured.into_iter().chain(pinned) {
+    if let Some(jwk) = configured {
         trusted.push(PublicKey::from_jwk(&jwk).map_err(|fault| could(&fault))?);
     }
+    trusted.extend(store.collector_keys().map_err(|error| could(&error))?.all());
     Ok(())
 }
 

@@ -33,7 +33,7 @@ use crate::collector::archive::db::{Db, args};
 use crate::collector::archive::postgres::Postgres;
 use crate::config::collector::{Address, Database};
 use crate::evidence::digest::Digest;
-use crate::evidence::key::Kid;
+use crate::evidence::key::{Kid, PublicKey};
 
 pub mod accept;
 pub mod agents;
@@ -291,6 +291,35 @@ impl Archive {
             Some(kid) => kid.parse().map(Some).map_err(|_| ArchiveError::Damaged(format!("its key is {kid:?}"))),
             None => Ok(None),
         }
+    }
+
+    /// Makes the database that of the key that follows its own; whoever did it before has done it.
+    ///
+    /// # Errors
+    /// When it is neither's.
+    pub fn change_key(&self, from: &PublicKey, to: &PublicKey) -> Result<(), ArchiveError> {
+        let sql = "UPDATE meta SET value = ?1 WHERE key = 'collector' AND value = ?2";
+        if self.db.execute(sql, args![&to.kid().to_string(), &from.kid().to_string()])? == 0 {
+            return self.belong_to(to.kid());
+        }
+        let mut former = self.former_keys()?;
+        former.push(*from);
+        let text = serde_json::to_string(&former).expect("keys are JSON");
+        let sql = "INSERT INTO meta (key, value) VALUES ('former_keys', ?1)
+                   ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        self.db.execute(sql, args![&text]).map(drop)
+    }
+
+    /// The keys that it had before, whose receipts are in it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn former_keys(&self) -> Result<Vec<PublicKey>, ArchiveError> {
+        let sql = "SELECT value FROM meta WHERE key = 'former_keys'";
+        let text = self.db.one(sql, args![], |row| row.get::<String>(0))?;
+        let read = |text: String| serde_json::from_str(&text);
+        text.map_or_else(|| Ok(Vec::new()), read)
+            .map_err(|fault| ArchiveError::Damaged(format!("its former keys: {fault}")))
     }
 
     /// Makes the database that of a key, once; and checks it ever after.

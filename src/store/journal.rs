@@ -9,7 +9,7 @@ use crate::store::{Store, StoreError};
 const KEPT: i64 = 10_000;
 
 /// Every kind of line that there is; `docs/operations.md` explains each.
-pub const KINDS: [&str; 26] = [
+pub const KINDS: [&str; 27] = [
     "start",
     "stop",
     "reload",
@@ -27,6 +27,7 @@ pub const KINDS: [&str; 26] = [
     "store-full",
     "key-changed",
     "identity-changed",
+    "collector-key",
     "contract",
     "contracts",
     "contract-refused",

@@ -1,4 +1,5 @@
-//! The public keys that an agent signed with: whose the summaries of this database are, and with what the next one is signed.
+//! The public keys that an agent signed with: whose the summaries of this database are, and with what the next one is signed. And
+//! those that its collector signs and signed with.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +38,71 @@ impl Identity {
     }
 }
 
+/// The collector's keys, as far as they are known here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CollectorKeys {
+    /// The one that was pinned; what the collector says is by it.
+    pub present: Option<PublicKey>,
+    /// The one that it announced by that.
+    pub next: Option<PublicKey>,
+    /// Those that were pinned before, of which each announced the one after it: their receipts stay good.
+    pub former: Vec<PublicKey>,
+}
+
+/// The present key lies by itself.
+#[derive(Default, Serialize, Deserialize)]
+struct OtherKeys {
+    next: Option<PublicKey>,
+    former: Vec<PublicKey>,
+}
+
+impl CollectorKeys {
+    /// A key that is pinned by itself: whoever was believed before is believed no more.
+    #[must_use]
+    pub fn of(key: PublicKey) -> Self {
+        Self { present: Some(key), ..Self::default() }
+    }
+
+    /// Goes over to the key that was announced.
+    pub fn follow(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.former.retain(|key| *key != next);
+            self.former.extend(self.present.replace(next));
+        }
+    }
+
+    /// All that may be believed.
+    pub fn all(&self) -> impl Iterator<Item = &PublicKey> {
+        self.present.iter().chain(&self.next).chain(&self.former)
+    }
+}
+
 impl Store {
+    /// The collector's keys.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn collector_keys(&self) -> Result<CollectorKeys, StoreError> {
+        let damaged = |_| StoreError::Damaged("the collector's keys cannot be read".to_owned());
+        let present = self.meta("collector_key")?.map(|jwk| PublicKey::from_jwk(&jwk));
+        let present = present.transpose().map_err(|_| damaged(()))?;
+        let others = self.meta("collector_keys")?.map(|text| serde_json::from_str::<OtherKeys>(&text));
+        let OtherKeys { next, former } = others.transpose().map_err(|_| damaged(()))?.unwrap_or_default();
+        Ok(CollectorKeys { present, next, former })
+    }
+
+    /// Keeps the collector's keys; within one transaction.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn keep_collector_keys(&self, keys: &CollectorKeys) -> Result<(), StoreError> {
+        if let Some(present) = &keys.present {
+            self.set_meta("collector_key", &present.to_jwk())?;
+        }
+        let others = OtherKeys { next: keys.next, former: keys.former.clone() };
+        self.set_meta("collector_keys", &serde_json::to_string(&others).expect("keys are JSON"))
+    }
+
     /// Whose summaries are made here; [`None`] before [`Self::begin_identity`].
     ///
     /// # Errors
@@ -79,6 +144,22 @@ mod tests {
     use super::*;
     use crate::base::time::Wall;
     use crate::evidence::key::SecretKey;
+
+    #[test]
+    fn a_collector_that_changed_its_key_as_announced_is_believed_by_both_and_another_by_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(dir.path(), Wall::from_secs(1)).unwrap();
+        assert_eq!(store.collector_keys().unwrap(), CollectorKeys::default());
+        let [one, two, three] = [1, 2, 3].map(|seed| *SecretKey::from_seed(&[seed; 32]).public());
+        let mut keys = CollectorKeys { next: Some(two), ..CollectorKeys::of(one) };
+        assert_eq!(keys.all().collect::<Vec<_>>(), [&one, &two]);
+        keys.follow();
+        keys.follow();
+        assert_eq!(keys, CollectorKeys { present: Some(two), next: None, former: vec![one] });
+        store.keep_collector_keys(&keys).unwrap();
+        assert_eq!(Store::read(dir.path()).unwrap().collector_keys().unwrap(), keys);
+        assert_eq!(CollectorKeys::of(three).all().collect::<Vec<_>>(), [&three]);
+    }
 
     #[test]
     fn the_identity_is_the_first_keys_and_the_last_key_signs() {

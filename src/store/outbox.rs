@@ -422,22 +422,6 @@ impl Store {
         self.db.execute("DELETE FROM meta WHERE key = 'dropped'", [])?;
         Ok(())
     }
-
-    /// The collector's pinned public key, a JWK as text.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn pinned_key(&self) -> Result<Option<String>, StoreError> {
-        self.meta("collector_key")
-    }
-
-    /// Pins the collector's public key.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn pin_key(&self, jwk: &str) -> Result<(), StoreError> {
-        self.set_meta("collector_key", jwk)
-    }
 }
 
 fn chain_of(text: &str) -> Result<ChainId, StoreError> {

@@ -26,7 +26,7 @@ const KEPT: usize = 2;
 /// Rows that are brought over in one transaction.
 const AT_ONCE: usize = 256;
 /// What is remembered of the old database besides its rows.
-const REMEMBERED: [&str; 11] = [
+const REMEMBERED: [&str; 12] = [
     "chain",
     "next_seq",
     "prev",
@@ -34,6 +34,7 @@ const REMEMBERED: [&str; 11] = [
     "dropped",
     "site",
     "collector_key",
+    "collector_keys",
     "summarised",
     "agent",
     "keys",

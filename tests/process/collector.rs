@@ -19,25 +19,29 @@ use reqwest::{Certificate, Client};
 use serde_json::{Value, json};
 use wanproof::config::collector::{CollectorConfig, Enrolment};
 
-fn wanproof(args: &[&str]) -> Command {
+/// The program.
+pub fn wanproof(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wanproof"));
     command.args(args);
     command
 }
 
 /// A collector with its files in a directory of its own.
-struct Desk {
-    at: tempfile::TempDir,
+pub struct Desk {
+    /// The directory.
+    pub at: tempfile::TempDir,
 }
 
 impl Desk {
-    fn new(more: &str) -> Self {
+    /// On loopback, with more of a configuration.
+    pub fn new(more: &str) -> Self {
         let desk = Self { at: tempfile::tempdir().unwrap() };
         desk.configure("127.0.0.1:0", more);
         desk
     }
 
-    fn configure(&self, listen: &str, more: &str) {
+    /// Listens here from the next start.
+    pub fn configure(&self, listen: &str, more: &str) {
         let text = format!(
             "listen = \"{listen}\"\ndatabase = \"sqlite:data/collector.db\"\ndata_dir = \"data\"\nkey_file = \"collector.key\"\n{more}"
         );
@@ -49,19 +53,21 @@ impl Desk {
     }
 
     /// Starts it, and gives where it listens.
-    fn serve(&self) -> (Running, String) {
+    pub fn serve(&self) -> (Running, String) {
         let mut running = Running::start(&mut wanproof(&["collector", "serve", "--config", &self.config()]));
         let said = running.says("the collector is listening");
         let address = said.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
         (running, address.to_owned())
     }
 
-    fn ask(&self, args: &[&str]) -> Output {
+    /// A command of the operator.
+    pub fn ask(&self, args: &[&str]) -> Output {
         let config = self.config();
         wanproof(&[&["collector"], args, &["--config", &config]].concat()).output().unwrap()
     }
 
-    fn agents(&self) -> Value {
+    /// The agents, as JSON.
+    pub fn agents(&self) -> Value {
         let output = self.ask(&["agents", "--json"]);
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).unwrap()

@@ -158,6 +158,13 @@ fn whoever_is_killed_nothing_committed_is_lost_nothing_is_there_twice_and_no_out
             agent = site.start(agent_runs);
         }
     }
+    // One that was started just now hears of no end yet.
+    if killed[0] > 0 {
+        agent.says("measuring");
+    }
+    if killed[1] > 0 {
+        collector.says("the collector is listening");
+    }
     let begun = Instant::now();
     let waiting = || site.json("outbox --json --config agent.toml");
     while array(&waiting()).iter().filter(|one| one["state"] == "waiting").count() > 1 {

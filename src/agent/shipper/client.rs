@@ -121,6 +121,12 @@ impl Client {
         if status == StatusCode::OK { Ok(Ok(body)) } else { problem(status, &body).map(Err) }
     }
 
+    /// Asks for the collector's keys.
+    pub async fn keys(&self) -> Result<Result<Vec<u8>, Problem>, Unanswered> {
+        let (status, body) = read(self.http.get(format!("{}/v1/keys", self.url)).send().await?).await?;
+        if status == StatusCode::OK { Ok(Ok(body)) } else { problem(status, &body).map(Err) }
+    }
+
     /// Ships some summaries in one request.
     pub async fn ship(&self, batch: &[Waiting]) -> Result<ShipAnswer, Unanswered> {
         let mut lines = Vec::with_capacity(batch.iter().map(|waiting| waiting.jws.len() + 1).sum());

@@ -663,7 +663,7 @@ pub(super) fn backup(source: &Source, dir: &Path) -> Result<(), Failure> {
         ));
     }
     // The database is of no use without the key that its receipts are by.
-    keyfile::save(&dir.join("collector.key"), &super::own_key(&config)?)
+    keyfile::save(&dir.join("collector.key"), &super::keys::own(&config)?)
         .map_err(|fault| Failure::Could(fault.to_string()))?;
     print::line(format_args!(
         "{}: collector.db and collector.key; to restore, put both where `database` and `key_file` say while no collector runs",
