@@ -36,8 +36,8 @@ struct Reached {
 }
 
 impl Reached {
-    fn new(at: SocketAddr, tls: Option<(&str, &str)>) -> Option<Self> {
-        let server = Server::start_at(at, tls)?;
+    fn new(at: SocketAddr, tls: Option<(&str, &str)>, more: &str) -> Option<Self> {
+        let server = Server::start_at(at, tls, more)?;
         let by_socket = server.database();
         let name = by_socket.trim_start_matches("postgres:///").split('?').next().unwrap().to_owned();
         Some(Self { server, at, by_socket, name, files: tempfile::tempdir().unwrap() })
@@ -74,7 +74,7 @@ fn the_way_to_a_server_is_encrypted_and_the_server_is_who_it_should_be() {
     let (ours, other) = (authority("ours"), authority("another"));
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new([NAME.to_owned()]).unwrap().signed_by(&key, &ours).unwrap();
-    let Some(server) = Reached::new(place(11), Some((&certificate.pem(), &key.serialize_pem()))) else { return };
+    let Some(server) = Reached::new(place(11), Some((&certificate.pem(), &key.serialize_pem())), "") else { return };
     let (ours, other) = (server.file("ours.pem", &ours.pem()), server.file("other.pem", &other.pem()));
 
     assert_eq!(server.open(NAME, ""), Ok(true), "what it offers is taken");
@@ -100,11 +100,22 @@ fn the_way_to_a_server_is_encrypted_and_the_server_is_who_it_should_be() {
 
 #[test]
 fn what_has_to_be_encrypted_does_not_go_to_a_server_that_cannot() {
-    let Some(server) = Reached::new(place(12), None) else { return };
+    let Some(server) = Reached::new(place(12), None, "") else { return };
     assert_eq!(server.open(NAME, ""), Ok(false), "it offers nothing");
     let said = server.open(NAME, "sslmode=require").unwrap_err();
     assert!(said.contains("server does not support TLS"), "{said}");
     // A socket's peer is this host: as for libpq, nothing is encrypted there.
     let by_socket = Database::Postgres(Address::new(format!("{}&sslmode=require", server.by_socket)));
     Archive::open(&by_socket).unwrap().ping().unwrap();
+}
+
+#[test]
+fn where_encryption_is_only_preferred_a_server_that_speaks_an_old_one_is_asked_in_the_clear() {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new([NAME.to_owned()]).unwrap().self_signed(&key).unwrap();
+    let old = "-c ssl_min_protocol_version=TLSv1 -c ssl_max_protocol_version=TLSv1";
+    let Some(server) = Reached::new(place(13), Some((&certificate.pem(), &key.serialize_pem())), old) else { return };
+    assert_eq!(server.open(NAME, ""), Ok(false));
+    let said = server.open(NAME, "sslmode=require").unwrap_err();
+    assert!(said.contains("TLS handshake"), "{said}");
 }

@@ -54,10 +54,10 @@ impl Server {
     }
 
     /// Starts one that can be reached at a loopback address and port too, there by password alone (user `wanproof`, `secret`); with
-    /// a certificate and its key (PEM) it offers TLS.
-    pub fn start_at(at: SocketAddr, tls: Option<(&str, &str)>) -> Option<Self> {
+    /// a certificate and its key (PEM) it offers TLS, with `more` of options.
+    pub fn start_at(at: SocketAddr, tls: Option<(&str, &str)>, more: &str) -> Option<Self> {
         let ssl = if tls.is_some() { "on" } else { "off" };
-        let options = format!("-c listen_addresses={} -c port={} -c ssl={ssl}", at.ip(), at.port());
+        let options = format!("-c listen_addresses={} -c port={} -c ssl={ssl} {more}", at.ip(), at.port());
         let server = Self::try_start("off", &options, |data| {
             for (name, text) in tls.iter().flat_map(|(cert, key)| [("server.crt", cert), ("server.key", key)]) {
                 std::fs::write(data.join(name), text).expect("the folder is ours");

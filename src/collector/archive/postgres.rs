@@ -91,7 +91,16 @@ impl Postgres {
         }
         let driver = driver()?;
         let connecting = driver.spawn(async move {
-            let (client, connection) = config.connect(tls).await?;
+            let mut connected = config.connect(tls.clone()).await;
+            if let (Err(error), Encryption::Offered) = (&connected, &encryption)
+                && is_handshake(error)
+            {
+                // As libpq does. A certificate of version 1 is an example.
+                tracing::warn!("PostgreSQL offers TLS that cannot be spoken, so it is asked in the clear: {error}");
+                config.ssl_mode(SslMode::Disable);
+                connected = config.connect(tls).await;
+            }
+            let (client, connection) = connected?;
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::warn!("a connection to PostgreSQL ended: {}", Fault(error));
@@ -173,6 +182,11 @@ impl Postgres {
         prepared.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
+}
+
+/// Whether TLS was to be spoken, and could not; the driver says it only in words.
+fn is_handshake(error: &tokio_postgres::Error) -> bool {
+    error.to_string().contains("TLS handshake")
 }
 
 fn no_address(at: &Address, what: String) -> ArchiveError {
