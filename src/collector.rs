@@ -171,7 +171,7 @@ impl Collector {
             thread: Some(thread),
             readers: Mutex::default(),
             room: Room::new(ROOM),
-            processors: Arc::new(Semaphore::new(processors)),
+            processors: Arc::new(Semaphore::new(2 * processors)),
             limiter: Limiter::default(),
             keys: KeyCache::default(),
             metrics: Metrics::default(),
@@ -215,8 +215,8 @@ impl Collector {
         self.writer.as_ref().ok_or_else(|| Fault::busy("the collector is stopping"))
     }
 
-    /// Does something with a reading connection, on a thread where it may take its time; as many at once as there are
-    /// processors.
+    /// Does something with a reading connection, on a thread where it may take its time; twice as many at once as there are
+    /// processors, so that none stands still while the next is handed over.
     async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         act: impl FnOnce(&Archive) -> Result<T, Fault> + Send + 'static,

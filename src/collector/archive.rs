@@ -53,6 +53,8 @@ pub use postgres::Fault as PostgresFault;
 
 /// How long a command waits while another process writes.
 const BUSY: Duration = Duration::from_secs(10);
+/// So many statements are kept prepared: more than there are.
+const STATEMENTS: usize = 128;
 
 /// What can go wrong with the collector's database.
 #[derive(Debug, thiserror::Error)]
@@ -169,6 +171,7 @@ impl Archive {
                 }
                 let db = Connection::open(path)?;
                 db.busy_timeout(BUSY)?;
+                db.set_prepared_statement_cache_capacity(STATEMENTS);
                 db.pragma_update(None, "journal_mode", "wal")?;
                 // A receipt is given for what is durable: each commit waits for the disk.
                 db.pragma_update(None, "synchronous", "full")?;
@@ -194,6 +197,7 @@ impl Archive {
                 let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
                 let db = Connection::open_with_flags(path, flags)?;
                 db.busy_timeout(BUSY)?;
+                db.set_prepared_statement_cache_capacity(STATEMENTS);
                 db.pragma_update(None, "synchronous", "full")?;
                 Db::Sqlite(db)
             }

@@ -1,5 +1,6 @@
 //! The body of a request: its type, its encoding, its size, all bounded before work is done on them.
 
+use std::cell::RefCell;
 use std::io::Read;
 
 use crate::evidence::problem::{Kind, Problem};
@@ -8,6 +9,8 @@ use crate::evidence::problem::{Kind, Problem};
 pub const EXPANDED: usize = 32 * 1024 * 1024;
 /// A zstd frame may ask for a window of this many bytes, as a power of two: that of the largest body.
 const WINDOW_LOG: u32 = 25;
+/// A body that says that it becomes no longer than this is given that memory before it is expanded.
+const AT_ONCE: usize = 256 * 1024;
 
 /// What a body holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,9 @@ pub fn expand(body: Vec<u8>, encoding: Encoding, limit: usize) -> Result<Vec<u8>
         Encoding::None => body,
         Encoding::Gzip => bounded(flate2::bufread::MultiGzDecoder::new(body.as_slice()), limit)?,
         Encoding::Zstd => {
+            if let Some(plain) = at_once(&body, limit) {
+                return Ok(plain);
+            }
             let mut decoder = zstd::stream::read::Decoder::with_buffer(body.as_slice()).map_err(broken)?;
             decoder.window_log_max(WINDOW_LOG).map_err(broken)?;
             bounded(decoder, limit)?
@@ -82,6 +88,23 @@ pub fn expand(body: Vec<u8>, encoding: Encoding, limit: usize) -> Result<Vec<u8>
         return Err(Problem::new(Kind::TooLarge, format_args!("it is more than {limit} bytes when expanded")));
     }
     Ok(plain)
+}
+
+/// Expands one frame that says how long it becomes, which needs no window and no buffers; nothing for any other body.
+fn at_once(body: &[u8], limit: usize) -> Option<Vec<u8>> {
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    let length = usize::try_from(zstd::zstd_safe::get_frame_content_size(body).ok()??).ok()?;
+    if length > limit.min(AT_ONCE) {
+        return None;
+    }
+    DECOMPRESSOR.with_borrow_mut(|decompressor| {
+        if decompressor.is_none() {
+            *decompressor = zstd::bulk::Decompressor::new().ok();
+        }
+        decompressor.as_mut()?.decompress(body, length).ok()
+    })
 }
 
 fn bounded(from: impl Read, limit: usize) -> Result<Vec<u8>, Problem> {

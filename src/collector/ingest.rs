@@ -174,6 +174,6 @@ fn read(payload: &[u8], line: &[u8], digest: Digest, kid: Kid, known: &KnownKey)
         follows: summary.follows,
         dropped: summary.dropped,
         next_key,
-        packed: packed::pack(jws),
+        packed: packed::pack_read(jws, payload),
     })
 }

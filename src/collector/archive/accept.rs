@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::base::time::Wall;
-use crate::collector::archive::agents::{KnownKey, Standing};
+use crate::collector::archive::agents::{Right, Standing};
 use crate::collector::archive::db::{Db, Row, args};
 use crate::collector::archive::postgres::Postgres;
 use crate::collector::archive::{Archive, ArchiveError, lock_of};
@@ -107,7 +107,7 @@ type Number = (Kid, ChainId, u64);
 /// What a group depends on, and what was decided of it so far.
 struct Group<'a> {
     archive: &'a Archive,
-    keys: HashMap<Kid, KnownKey>,
+    rights: HashMap<Kid, Right>,
     heads: HashMap<Chain, Head>,
     numbers: HashMap<Number, Numbered>,
     /// The arrivals that are to be written, and when the head of each chain came.
@@ -144,7 +144,7 @@ impl<'a> Group<'a> {
     fn read(archive: &'a Archive, arrivals: &[Arrival]) -> Result<Self, ArchiveError> {
         let mut group = Self {
             archive,
-            keys: HashMap::new(),
+            rights: HashMap::new(),
             heads: HashMap::new(),
             numbers: HashMap::new(),
             new: Vec::new(),
@@ -154,7 +154,7 @@ impl<'a> Group<'a> {
         let kids: BTreeSet<Kid> = arrivals.iter().map(|each| each.summary.kid).collect();
         let chains: BTreeSet<Chain> = arrivals.iter().map(|each| chain_of(&each.summary.subject)).collect();
         group.lock(&chains)?;
-        group.read_keys(&kids)?;
+        group.read_rights(&kids)?;
         group.read_heads(&chains)?;
         let looked_up = |each: &Arrival| {
             let of = each.summary.subject;
@@ -177,16 +177,16 @@ impl<'a> Group<'a> {
         db.query_with("SELECT pg_advisory_xact_lock(l) FROM unnest($1::bigint[]) AS l", &[&locks]).map(drop)
     }
 
-    fn read_keys(&mut self, kids: &BTreeSet<Kid>) -> Result<(), ArchiveError> {
+    fn read_rights(&mut self, kids: &BTreeSet<Kid>) -> Result<(), ArchiveError> {
         match &self.archive.db {
             Db::Sqlite(_) => {
                 for &kid in kids {
-                    if let Some(known) = self.archive.key(kid)? {
-                        self.keys.insert(kid, known);
+                    if let Some(right) = self.archive.right(kid)? {
+                        self.rights.insert(kid, right);
                     }
                 }
             }
-            Db::Postgres(db) => self.keys = keys_of_postgres(db, kids)?,
+            Db::Postgres(db) => self.rights = rights_of_postgres(db, kids)?,
         }
         Ok(())
     }
@@ -276,14 +276,14 @@ impl<'a> Group<'a> {
     /// the summary that named its successor.
     fn may_not_sign(&self, summary: &Verified) -> Option<Problem> {
         let of = &summary.subject;
-        let Some(known) = self.keys.get(&summary.kid) else {
+        let Some(right) = self.rights.get(&summary.kid) else {
             return Some(Problem::new(Kind::UnknownAgent, "no agent with this key is enrolled"));
         };
-        let replaced = known.last.is_some_and(|(chain, seq)| chain != of.chain || of.seq > seq);
-        match known.standing {
+        let replaced = right.last.is_some_and(|(chain, seq)| chain != of.chain || of.seq > seq);
+        match right.standing {
             Standing::Pending => Some(Problem::new(Kind::Pending, "an operator has to approve this agent first")),
             Standing::Revoked => Some(Problem::new(Kind::Revoked, "this agent was revoked")),
-            Standing::Approved if known.agent != of.agent => {
+            Standing::Approved if right.agent != of.agent => {
                 Some(Problem::new(Kind::BadSignature, "this key belongs to another agent"))
             }
             Standing::Approved if replaced && !self.has(of) => {
@@ -340,10 +340,10 @@ impl<'a> Group<'a> {
             return Ok(Some(Problem::new(Kind::Malformed, detail)));
         }
         self.archive.rotate(of.agent, summary.kid, next, (of.chain, of.seq))?;
-        if let Some(present) = self.keys.get_mut(&summary.kid) {
-            let next_known = KnownKey { key: *next, last: None, ..present.clone() };
+        if let Some(present) = self.rights.get_mut(&summary.kid) {
+            let following = Right { last: None, ..*present };
             present.last = Some((of.chain, of.seq));
-            self.keys.insert(next.kid(), next_known);
+            self.rights.insert(next.kid(), following);
         }
         Ok(None)
     }
@@ -466,10 +466,10 @@ fn column<'r, R, T>(rows: &'r [R], of: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
 }
 
-fn keys_of_postgres(db: &Postgres, kids: &BTreeSet<Kid>) -> Result<HashMap<Kid, KnownKey>, ArchiveError> {
-    let sql = "SELECT k.x, k.agent, a.state, a.site, k.last_chain, k.last_seq, k.kid
+fn rights_of_postgres(db: &Postgres, kids: &BTreeSet<Kid>) -> Result<HashMap<Kid, Right>, ArchiveError> {
+    let sql = "SELECT k.agent, a.state, k.last_chain, k.last_seq, k.kid
                FROM agent_key k JOIN agent a ON a.agent = k.agent WHERE k.kid = ANY($1::bytea[])";
     let kids: Vec<&[u8]> = kids.iter().map(|kid| &kid.bytes()[..]).collect();
     let rows = db.query_with(sql, &[&kids])?;
-    rows.iter().map(Row::Postgres).map(|row| Ok((row.get(6)?, KnownKey::of(&row)?))).collect()
+    rows.iter().map(Row::Postgres).map(|row| Ok((row.get(4)?, Right::of(&row)?))).collect()
 }

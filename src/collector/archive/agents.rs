@@ -54,6 +54,28 @@ pub struct KnownKey {
     pub last: Option<(ChainId, u64)>,
 }
 
+/// What a key may sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// Whose it is.
+    pub agent: Kid,
+    /// Whether that agent may ship.
+    pub standing: Standing,
+    /// The last summary that it may sign: that which named its successor.
+    pub last: Option<(ChainId, u64)>,
+}
+
+impl Right {
+    /// Of the columns agent, state, last_chain and last_seq.
+    pub(super) fn of(row: &Row<'_>) -> Result<Self, ArchiveError> {
+        Ok(Self {
+            agent: row.get(0)?,
+            standing: Standing::of(&row.get::<String>(1)?)?,
+            last: row.get::<Option<ChainId>>(2)?.zip(row.get(3)?),
+        })
+    }
+}
+
 impl KnownKey {
     /// Of the columns x, agent, state, site, last_chain and last_seq.
     pub(super) fn of(row: &Row<'_>) -> Result<Self, ArchiveError> {
@@ -76,6 +98,16 @@ impl Archive {
         let sql = "SELECT k.x, k.agent, a.state, a.site, k.last_chain, k.last_seq
                    FROM agent_key k JOIN agent a ON a.agent = k.agent WHERE k.kid = ?1";
         self.db.one(sql, args![&kid], KnownKey::of)
+    }
+
+    /// What a key may sign, the key itself being known: to read a point of the curve costs more than the row.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn right(&self, kid: Kid) -> Result<Option<Right>, ArchiveError> {
+        let sql = "SELECT k.agent, a.state, k.last_chain, k.last_seq
+                   FROM agent_key k JOIN agent a ON a.agent = k.agent WHERE k.kid = ?1";
+        self.db.one(sql, args![&kid], Right::of)
     }
 
     /// The public keys of an agent, the first one first.
