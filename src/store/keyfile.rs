@@ -130,8 +130,19 @@ fn read(file: &mut File, path: &Path) -> Result<SecretKey, KeyFault> {
 pub fn load_or_create(path: &Path) -> Result<(SecretKey, Origin), KeyFault> {
     match load(path) {
         Ok(key) => Ok((key, Origin::Found)),
-        Err(KeyFault::Missing(_)) => create(path),
+        Err(KeyFault::Missing(_)) => create(path, Owner::Whoever),
         Err(fault) => Err(fault),
+    }
+}
+
+/// As [`load_or_create`], for the user of another key where that lies in a file: root may do it for him.
+///
+/// # Errors
+/// As there.
+pub fn load_or_create_like(path: &Path, other: &Path) -> Result<(SecretKey, Origin), KeyFault> {
+    match load(path) {
+        Err(KeyFault::Missing(_)) => create(path, Owner::like(other)?),
+        loaded => loaded.map(|key| (key, Origin::Found)),
     }
 }
 
@@ -146,9 +157,9 @@ pub fn generate() -> Result<SecretKey, KeyFault> {
 }
 
 /// Makes a key at a place where none is; when another process was first, that one's key is taken.
-fn create(path: &Path) -> Result<(SecretKey, Origin), KeyFault> {
+fn create(path: &Path, owner: Owner) -> Result<(SecretKey, Origin), KeyFault> {
     let key = generate()?;
-    match save(path, &key) {
+    match put(path, &key.to_jwk(), owner) {
         Ok(()) => Ok((key, Origin::Made)),
         Err(KeyFault::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
             load(path).map(|key| (key, Origin::Found))
@@ -171,11 +182,9 @@ pub fn save(path: &Path, key: &SecretKey) -> Result<(), KeyFault> {
 /// # Errors
 /// When one waits there already, or it cannot be written.
 pub fn save_next(present: &Path, next: &SecretKey, agent: Kid) -> Result<(), KeyFault> {
-    let about = fs::metadata(present).map_err(KeyFault::io(present, "examined"))?;
     let mut jwk: serde_json::Value = serde_json::from_str(&next.to_jwk()).expect("a JWK is JSON");
     jwk["agent"] = agent.to_string().into();
-    let owner = Owner::Of { user: about.uid(), group: about.gid() };
-    put(&present.with_file_name(AGENT_NEXT), &jwk.to_string(), owner)
+    put(&present.with_file_name(AGENT_NEXT), &jwk.to_string(), Owner::like(present)?)
 }
 
 /// Which agent's key a file says that it holds; [`None`] for an agent's first key, and for what cannot be read.
@@ -195,6 +204,17 @@ enum Owner {
     Whoever,
     /// For another, which only root can do.
     Of { user: u32, group: u32 },
+}
+
+impl Owner {
+    /// Whose a file is; whoever runs this, where there is none.
+    fn like(file: &Path) -> Result<Self, KeyFault> {
+        match fs::metadata(file) {
+            Ok(about) => Ok(Self::Of { user: about.uid(), group: about.gid() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::Whoever),
+            Err(error) => Err(KeyFault::io(file, "examined")(error)),
+        }
+    }
 }
 
 fn put(path: &Path, jwk: &str, owner: Owner) -> Result<(), KeyFault> {
@@ -303,7 +323,7 @@ mod tests {
         save(&path, &first).unwrap();
         assert!(save(&path, &generate().unwrap()).is_err());
         assert_eq!(load(&path).unwrap().kid(), first.kid());
-        assert_eq!(create(&path).unwrap().0.kid(), first.kid());
+        assert_eq!(create(&path, Owner::Whoever).unwrap().0.kid(), first.kid());
     }
 
     #[test]
@@ -345,5 +365,19 @@ mod tests {
         assert!(credential_in(at.path(), "other").unwrap().is_none());
         fs::write(at.path().join("bad"), "x").unwrap();
         assert!(credential_in(at.path(), "bad").is_err());
+    }
+
+    #[test]
+    fn a_key_that_root_makes_beside_anothers_is_that_users() {
+        let dir = tempfile::tempdir().unwrap();
+        let (present, next) = (dir.path().join("collector.key"), dir.path().join("collector.key.next"));
+        // Where there is none yet, it is whoever's who makes it.
+        let own = load_or_create_like(&present, &dir.path().join("none")).unwrap();
+        assert_eq!(own.1, Origin::Made);
+        let user = if nix::unistd::geteuid().is_root() { 65_534 } else { nix::unistd::geteuid().as_raw() };
+        std::os::unix::fs::chown(&present, Some(user), None).unwrap();
+        let made = load_or_create_like(&next, &present).unwrap();
+        assert_eq!((fs::metadata(&next).unwrap().uid(), made.1), (user, Origin::Made));
+        assert_eq!(load_or_create_like(&next, &present).unwrap().0.kid(), made.0.kid());
     }
 }

@@ -52,7 +52,10 @@ pub(super) fn show(source: &Source, which: Which, as_json: bool) -> Result<(), F
     let config = source.load()?;
     let key = match which {
         Which::Present => own(&config)?,
-        Which::Next => keyfile::load_or_create(&collector::next_key_file(&config)).map_err(could)?.0,
+        Which::Next => {
+            let made = keyfile::load_or_create_like(&collector::next_key_file(&config), &config.key_file);
+            made.map_err(could)?.0
+        }
     };
     tell(key.public(), as_json)
 }
@@ -110,7 +113,7 @@ pub(super) fn change(source: &Source, anyway: bool, as_json: bool) -> Result<(),
     former.push(".former");
     let former = PathBuf::from(former);
     fs::copy(&config.key_file, &former).map_err(|error| failed(&former, error))?;
-    fs::rename(&file, &config.key_file).map_err(|error| failed(&config.key_file, error))?;
+    keyfile::succeed(&file, &config.key_file).map_err(could)?;
     tell(next.public(), as_json)?;
     print::note(format_args!(
         "it signs from the collector's next start: restart it now, after this same command on the host of each replica;\n\
