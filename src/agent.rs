@@ -239,8 +239,8 @@ impl Session {
         let contracts = Arc::new(Notify::new());
         let recorded = Recorded { recorder: recorder.clone(), contracts: Arc::clone(&contracts) };
         let courier = Courier::start(Courier::prepare(&config, agent, key.clone(), recorded)?, None);
-        // The book begins when probing does.
-        let now = dial.now();
+        // The book begins when probing did, however long it took to come here.
+        let now = dial.now().at(prober.begun());
         let mut ledger = Ledger::new([], every(&config), now);
         if dial.is_doubted() {
             warn!(says = %SystemClock.now().wall, "the clock is not set yet: what is measured is labelled once it is");

@@ -73,6 +73,8 @@ pub struct Prober {
     done: Vec<Done>,
     arrivals: Vec<Arrival>,
     alarm: Alarm,
+    /// When the probes that were last taken in began.
+    begun: Mono,
     /// When it asked to be woken.
     wake: Mono,
     /// The last pause between two looks at what has come in; it grows while nothing does.
@@ -125,6 +127,7 @@ impl Prober {
             done: Vec::new(),
             arrivals: Vec::new(),
             alarm: Alarm::new(),
+            begun: reading.now.mono,
             wake: reading.now.mono,
             quiet: Duration::ZERO,
             sending: Sending::On,
@@ -136,6 +139,13 @@ impl Prober {
         prober.open_known(reading.now.mono);
         prober.begin(&places);
         prober
+    }
+
+    /// When the probes that were last taken in began: their first sends are due within a period from then on, so their
+    /// intervals begin there.
+    #[must_use]
+    pub const fn begun(&self) -> Mono {
+        self.begun
     }
 
     /// Waits until something has happened and appends it to `events`. Gives the instant up to which everything that was
@@ -270,7 +280,7 @@ impl Prober {
         self.behind = until.is_some();
         self.plan(until);
         let now = self.timeline.now();
-        until.map_or(now, |mono| Now { wall: now.wall_of(mono), mono })
+        until.map_or(now, |mono| now.at(mono))
     }
 
     /// Decides when to wake; at once while a backlog is left.

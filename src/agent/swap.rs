@@ -199,7 +199,7 @@ impl Session {
             }
             self.exits[at] = Some(Exit { circuit: probe.circuit.clone(), interface: None });
             self.moved.insert(at);
-            self.ledger.add(place, probe.period, now);
+            self.ledger.add(place, probe.period, now.at(self.prober.begun()));
             if let Some(metrics) = &self.metrics {
                 metrics.begin(place);
             }

@@ -188,6 +188,12 @@ pub struct Now {
 }
 
 impl Now {
+    /// What both clocks said, or will say, at a monotonic instant, by this reading.
+    #[must_use]
+    pub fn at(&self, mono: Mono) -> Self {
+        Self { wall: self.wall_of(mono), mono }
+    }
+
     /// The wall time of a monotonic instant, by this reading.
     #[must_use]
     pub fn wall_of(&self, at: Mono) -> Wall {

@@ -731,7 +731,7 @@ mod tests {
 
         fn advance(&mut self, ms: u64) -> Option<Step> {
             let mono = self.mono(ms);
-            self.ledger.advance(Now { wall: self.start.wall_of(mono), mono })
+            self.ledger.advance(self.start.at(mono))
         }
 
         fn told(&mut self) -> String {
@@ -790,7 +790,7 @@ mod tests {
         desk.settle(0, 0, Outcome::Answered, Some(1));
         desk.advance(2400);
         let mono = desk.mono(2500);
-        desk.ledger.close(Now { wall: desk.start.wall_of(mono), mono });
+        desk.ledger.close(desk.start.at(mono));
         let given = desk.ledger.finished();
         let spans = given.iter().map(|set| (set[0].interval.from.millis() - 360_000_000, set[0].interval.millis));
         assert_eq!(spans.collect::<Vec<_>>(), [(58_000, 2000), (60_000, 500)]);
@@ -833,7 +833,7 @@ mod tests {
         ledger.apply(&Event::Settled(settled), &mut told);
         assert_eq!(told[0].carrier, CarrierLoss::Yes);
         let mono = Mono::from_nanos(130_000_000_000);
-        ledger.advance(Now { wall: start.wall_of(mono), mono });
+        ledger.advance(start.at(mono));
         let outcomes: Vec<_> =
             ledger.finished().into_iter().flatten().map(|each| each.interval.outcomes.to_string()).collect();
         assert_eq!(outcomes, ["1n", ""]);
@@ -885,7 +885,7 @@ mod tests {
         desk.due(0, 1, 1100);
         desk.settle(0, 1, Outcome::Lost, None);
         let mono = desk.mono(2000);
-        desk.ledger.close(Now { wall: desk.start.wall_of(mono), mono });
+        desk.ledger.close(desk.start.at(mono));
         let given: Vec<_> = desk.ledger.finished().into_iter().flatten().collect();
         assert_eq!(given.iter().map(|each| each.address).collect::<Vec<_>>(), [first, second]);
         assert_eq!(given.iter().map(|each| each.interval.millis).collect::<Vec<_>>(), [1100, 900]);
@@ -916,7 +916,7 @@ mod tests {
         stamped(&mut desk, 3, Stamp::User);
         stamped(&mut desk, 4, Stamp::User);
         let mono = desk.mono(5000);
-        desk.ledger.close(Now { wall: desk.start.wall_of(mono), mono });
+        desk.ledger.close(desk.start.at(mono));
         let given: Vec<_> = desk.ledger.finished().into_iter().flatten().collect();
         assert_eq!(given[0].interval.limited(), 2, "one stamped by this program, one missed");
         assert_eq!((given[1].interval.limited(), &given[1].interval.reasons), (0, &BTreeMap::new()));

@@ -110,7 +110,7 @@ impl Unlabelled {
     #[must_use]
     pub fn label(&self, anchor: Now, every: Duration) -> Vec<Interval> {
         const PROBE: ProbeId = ProbeId(0);
-        let at = |mono| Now { wall: anchor.wall_of(mono), mono };
+        let at = |mono| anchor.at(mono);
         let mut ledger = Ledger::new([self.period], every, at(self.begun));
         let mut told = Vec::new();
         let mut due = self.first_due;

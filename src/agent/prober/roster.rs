@@ -160,7 +160,7 @@ impl Prober {
             }
             first = first + (period / count).min(CLOSE);
         }
-        self.wake = now.mono;
+        (self.begun, self.wake) = (now.mono, now.mono);
     }
 
     pub(super) fn remove(&mut self, probe: ProbeId, events: &mut Vec<Event>) {

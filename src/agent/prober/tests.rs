@@ -372,6 +372,30 @@ async fn a_clock_stepped_by_an_hour_during_waits_leaves_the_histograms_as_they_w
 }
 
 #[tokio::test]
+async fn a_host_that_is_slow_to_begin_leaves_no_send_before_its_interval() {
+    use crate::measure::ledger::Ledger;
+    let (minute, period) = (Duration::from_secs(60), Duration::from_secs(1));
+    for begins_ms in [20, 500, 750, 850, 990] {
+        let net = Net::new();
+        net.mono.set(net.mono.get() + begins_ms * 1_000_000);
+        let mut desk = Desk::within(net, (0..100).map(|index| probe(&format!("p{index}"), period)).collect());
+        // Until the book is made, and longer.
+        desk.stall(MS * 300);
+        let clock = Handle(Rc::clone(&desk.net), 0);
+        let mut ledger = Ledger::new(vec![period; 100], minute, clock.now().at(desk.prober.begun()));
+        desk.run(minute * 2);
+        desk.events.iter().for_each(|event| ledger.apply(event, &mut Vec::new()));
+        ledger.advance(clock.now());
+        let closed: Vec<_> = ledger.finished().into_iter().flatten().collect();
+        assert!(closed.len() >= 100, "{}", closed.len());
+        for each in closed {
+            let (count, millis) = (each.interval.outcomes.len(), u64::from(each.interval.millis));
+            assert!((count * 1000).abs_diff(millis) <= 1000, "{count} in {millis} ms, begun at {begins_ms} ms");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_overflow_makes_silence_unknown_and_a_full_buffer_is_not_sent() {
     let net = Net::new();
     net.fate.set(|echo| if echo.token.send % 2 == 0 { &[] } else { &[24] });
