@@ -35,7 +35,7 @@ pub fn run(args: &Args) {
 }
 
 fn once(rate: u64, seconds: u64) -> Option<[String; 6]> {
-    let wan = spinning(NETWORK, "50us")?;
+    let wan = spinning(NETWORK)?;
     let period = (1_000_000 / rate).max(1);
     std::fs::write(wan.path("agent.toml"), agent(&wan, &targets(1000), period)).expect("the directory is ours");
     let config = wan.path("agent.toml").display().to_string();

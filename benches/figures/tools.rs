@@ -11,10 +11,9 @@ pub const CORE: &str = "0";
 /// The network's core.
 pub const NETWORK_CORE: &str = "1";
 
-/// A network that spins on a core of its own, which whatever else runs here may hardly take away. A packet is marked late when the
-/// network does not know its time to `late_over`.
-pub fn spinning(scenario: &str, late_over: &str) -> Option<Wan> {
-    let wan = Wan::start_with(scenario, &["--spin", "--cpu", NETWORK_CORE, "--late-over", late_over])?;
+/// A network that spins on a core of its own, which whatever else runs here may hardly take away.
+pub fn spinning(scenario: &str) -> Option<Wan> {
+    let wan = Wan::start_with(scenario, &["--spin", "--cpu", NETWORK_CORE])?;
     let mut renice = Command::new("renice");
     let renice = renice.args(["-n", "-20", "-p"]).arg(wan.ready["pid"].to_string());
     // Without the right to do so, more packets are marked late and left out.

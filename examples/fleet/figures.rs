@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hyper::body::Bytes;
 use wanproof::collector::archive::Archive;
 use wanproof::collector::body::{EXPANDED, Encoding, expand};
+use wanproof::config::collector::Database;
 use wanproof::evidence::jws::{self, Typ};
 use wanproof::evidence::key::PublicKey;
 use wanproof::evidence::summary;
@@ -14,6 +15,7 @@ use wanproof::evidence::summary;
 use super::central::{Central, Engine};
 use super::line::{Broken, Line};
 use super::load::{Fleet, run_number};
+use super::postgres;
 
 /// What to measure.
 #[derive(clap::Args)]
@@ -88,6 +90,11 @@ pub async fn ingest(options: &Options) -> Result<(), Broken> {
     let each = usize::try_from(receipted)?.div_ceil(fleet.agents.len());
     eprintln!("making {} more, and shipping them at half the rate …", each * fleet.agents.len());
     fleet.prepare(each);
+    if let Database::Postgres(address) = &central.database {
+        // A server that has run for some minutes uses its log's files again; a new one makes each, zeroed and synced, while answers
+        // wait for it.
+        postgres::ask(address.expose(), "CHECKPOINT");
+    }
     let calm = fleet.ship_at_rate(central.address, each, half).await?;
 
     // Every receipt is of a summary that is there: each chain is whole up to its last number.

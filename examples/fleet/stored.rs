@@ -117,13 +117,16 @@ fn fill(database: &Database, fleet: &Fleet, digest: Digest) -> Result<(), Broken
                     format!("('\\x{agent}', '\\x{chain}', {}, {first}, '\\x{hex}', {hour})", STORED - 1)
                 })
                 .collect();
-            postgres::ask(
-                address.expose(),
-                &format!(
-                    "INSERT INTO chain (agent, chain, last_seq, received_ns, last_digest, span_ns) VALUES {};",
-                    values.join(", ")
-                ),
-            );
+            // An argument of a program is at most 128 KiB.
+            for values in values.chunks(250) {
+                postgres::ask(
+                    address.expose(),
+                    &format!(
+                        "INSERT INTO chain (agent, chain, last_seq, received_ns, last_digest, span_ns) VALUES {};",
+                        values.join(", ")
+                    ),
+                );
+            }
             postgres::ask(
                 address.expose(),
                 &format!(
