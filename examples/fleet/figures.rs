@@ -91,8 +91,7 @@ pub async fn ingest(options: &Options) -> Result<(), Broken> {
     eprintln!("making {} more, and shipping them at half the rate …", each * fleet.agents.len());
     fleet.prepare(each);
     if let Database::Postgres(address) = &central.database {
-        // A server that has run for some minutes uses its log's files again; a new one makes each, zeroed and synced, while answers
-        // wait for it.
+        // A server that was just made makes the files of its log while it is asked; after a checkpoint it uses them again.
         postgres::ask(address.expose(), "CHECKPOINT");
     }
     let calm = fleet.ship_at_rate(central.address, each, half).await?;
