@@ -51,6 +51,7 @@ enum Command {
     /// Let an agent ship that waits for it
     Approve {
         /// The agent: its identifier, as `collector agents` shows it
+        #[arg(allow_hyphen_values = true)]
         agent: Kid,
         #[command(flatten)]
         source: Source,
@@ -58,6 +59,7 @@ enum Command {
     /// Take nothing from an agent any more, for good
     Revoke {
         /// The agent: its identifier, as `collector agents` shows it
+        #[arg(allow_hyphen_values = true)]
         agent: Kid,
         #[command(flatten)]
         source: Source,
@@ -106,7 +108,7 @@ enum Command {
         #[command(flatten)]
         claimed: Claimed,
         /// Only what this agent measured [default: every agent]
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         agent: Option<Kid>,
         #[command(flatten)]
         source: Source,

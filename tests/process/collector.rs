@@ -174,11 +174,18 @@ async fn an_operator_approves_and_revokes_while_it_runs() {
     std::fs::write(desk.at.path().join("admin"), "let me in\n").unwrap();
     let (mut running, address) = desk.serve();
     let (http, url) = (client(None), format!("http://{address}"));
-    let agent = Foreign::new();
+    // One identifier in 64 begins as an option does.
+    let agent = std::iter::repeat_with(Foreign::new).find(|agent| agent.kid.starts_with('-')).unwrap();
     assert_eq!(enrol(&http, &url, &agent, None).await["state"], "pending");
     let all = agent.summaries(2);
     assert_eq!(ship(&http, &url, all[0].clone()).await[0]["error"]["type"], "urn:wanproof:pending");
-    assert!(desk.ask(&["approve", &agent.kid]).status.success());
+    let done = |args: &[&str]| {
+        let output = desk.ask(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    done(&["approve", &agent.kid]);
+    assert_eq!(done(&["label", &agent.kid, "region=north"]), format!("{}: region=north\n", agent.kid));
     assert_eq!(enrol(&http, &url, &agent, None).await["state"], "approved");
     assert!(ship(&http, &url, all[0].clone()).await[0]["receipt"].is_string());
     let fleet = |token: &str| http.get(format!("{url}/v1/agents")).bearer_auth(token).send();

@@ -88,6 +88,7 @@ impl Listing {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Label {
     /// The agent: its identifier, as `collector agents` shows it
+    #[arg(allow_hyphen_values = true)]
     agent: Kid,
     /// Labels: NAME=VALUE sets one, NAME= takes it away
     labels: Vec<String>,
@@ -167,7 +168,7 @@ struct StepArgs {
     #[arg(long)]
     who: Option<String>,
     /// The digest of its evidence
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     evidence: Option<String>,
     /// How much was granted, with accept_partly
     #[arg(long)]
