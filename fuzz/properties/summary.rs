@@ -4,7 +4,7 @@ use wanproof::evidence::summary;
 
 /// The property.
 pub fn holds(data: &[u8]) {
-    let Ok(taken) = summary::read(data) else { return };
+    let Ok(mut taken) = summary::read(data) else { return };
     for probe in &taken.probes {
         for interval in probe.intervals() {
             let interval = interval.expect("it was checked");
@@ -13,7 +13,10 @@ pub fn holds(data: &[u8]) {
     }
     let again = serde_json_of(&taken);
     assert_eq!(summary::read(&again).as_ref(), Ok(&taken));
-    assert!(!summary::split(taken).expect("it was one summary").is_empty());
+    let cuts = summary::Cuts::of(&mut taken).expect("it was one summary");
+    let of = |summary: &summary::Summary| summary.probes.iter().map(|probe| probe.intervals.len()).sum::<usize>();
+    let all = of(&taken);
+    assert_eq!(cuts.cut(taken).map(|part| of(&part)).sum::<usize>(), all);
 }
 
 fn serde_json_of(summary: &summary::Summary) -> Vec<u8> {

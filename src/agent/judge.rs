@@ -44,7 +44,7 @@ struct Watching {
     /// Each with its probe's place: few, and looked at every second.
     detectors: Vec<(usize, Detector)>,
     /// The outage that lasts.
-    open: Option<(OutageKey, Outage)>,
+    open: Option<Box<(OutageKey, Outage)>>,
 }
 
 /// A probe, and the watches that it feeds.
@@ -168,7 +168,8 @@ impl Judge {
             });
             match (lasts, before.open) {
                 (Some(watch), open) => watch.open = open,
-                (None, Some((key, mut outage))) => {
+                (None, Some(open)) => {
+                    let (key, mut outage) = *open;
                     let of = |probe: &Option<Watched>| probe.as_ref().is_some_and(|probe| probe.name == outage.probe);
                     let at = known.iter().position(of).unwrap_or(usize::MAX);
                     outage.evidence["end"] = json!("not observed: another configuration was taken");
@@ -219,7 +220,7 @@ impl Judge {
             match watch {
                 Some(watch) if watch.is_down() => {
                     let key = OutageKey::Stored(id);
-                    watch.open = Some((key, outage));
+                    watch.open = Some(Box::new((key, outage)));
                 }
                 // Nobody saw its end: it is given the end of what was seen of it.
                 _ => {
@@ -256,11 +257,11 @@ impl Judge {
                         side: "unknown".to_owned(),
                         evidence: json!({}),
                     };
-                    watching.open = Some((key, outage.clone()));
+                    watching.open = Some(Box::new((key, outage.clone())));
                     news.push(News::Opened(key, outage));
                 }
                 Edge::Up { at } if !watching.is_down() => {
-                    if let Some((key, outage)) = watching.open.take() {
+                    if let Some((key, outage)) = watching.open.take().map(|open| *open) {
                         news.push(News::Closed(key, outage, at));
                     }
                 }
@@ -279,7 +280,7 @@ impl Judge {
     pub fn shift(&mut self, by_ns: i64) {
         for watching in &mut self.watches {
             watching.detectors.iter_mut().for_each(|(_, detector)| detector.shift(by_ns));
-            if let Some((_, outage)) = &mut watching.open {
+            if let Some((_, outage)) = watching.open.as_deref_mut() {
                 outage.from = outage.from.shifted(by_ns);
                 outage.evidence["clock"] = json!(SET_LATER);
             }
@@ -291,7 +292,7 @@ impl Judge {
 
     /// Takes whose side an open outage is thought to lie on, and why.
     pub fn attributed(&mut self, key: OutageKey, side: &str, evidence: &serde_json::Value) {
-        let open = self.watches.iter_mut().filter_map(|watch| watch.open.as_mut());
+        let open = self.watches.iter_mut().filter_map(|watch| watch.open.as_deref_mut());
         for (_, outage) in open.filter(|(of, _)| *of == key) {
             side.clone_into(&mut outage.side);
             outage.evidence.clone_from(evidence);

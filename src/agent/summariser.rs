@@ -1,7 +1,7 @@
 //! Makes and signs summaries of what was written: within the writer's transaction, so that a number, its summary and what it
 //! holds are on the disk together or not at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tracing::{error, info};
@@ -12,11 +12,10 @@ use crate::base::time::{Clock as _, SystemClock, Wall};
 use crate::evidence::chain::{ChainId, Head};
 use crate::evidence::key::SecretKey;
 use crate::evidence::summary::{
-    self, Clock, ContractRef, LinkPart, Malformed, OutagePart, OwnLag, ProbePart, Side, Signed, Summary, VERSION,
-    VerdictPart,
+    self, Clock, ContractRef, Cuts, IntervalPart, LinkPart, Malformed, OutagePart, OwnLag, ProbePart, Side, Signed,
+    Summary, VERSION, VerdictPart,
 };
-use crate::measure::interval::Interval;
-use crate::store::intervals::{RowId, SeriesId};
+use crate::store::intervals::{Row, SeriesId};
 use crate::store::outages::Outage;
 use crate::store::sealed::Made;
 use crate::store::{Store, StoreError};
@@ -60,54 +59,21 @@ impl Summariser {
     pub fn summarise(&self, store: &Store, state: &SpanState, keys: &mut Keys) -> Result<(), StoreError> {
         let rows = store.unsummarised()?;
         let Some(&(last, _, _)) = rows.last() else { return Ok(()) };
-        let series = store.all_series()?;
         let mut head = match store.head()? {
             Some(head) => head,
             None => self.begin_chain(store)?,
         };
-        let mut left = spans(&rows, self.every).count();
-        for span in spans(&rows, self.every) {
-            left -= 1;
-            let next = if left == 0 { keys.lies_ready() } else { None };
-            let mut whole = self.whole(store, span, state)?;
-            if left == 0 && !state.judged.is_empty() {
+        let mut spans = spans(rows, self.every).into_iter().peekable();
+        while let Some(span) = spans.next() {
+            let is_last = spans.peek().is_none();
+            let by = By { key: keys.key().clone(), next: if is_last { keys.lies_ready() } else { None } };
+            let mut whole = self.whole(store, &span, state)?;
+            if is_last && !state.judged.is_empty() {
                 whole.verdicts = Self::verdicts(store, state)?;
             }
-            let (from, to) = (whole.from, whole.to);
-            let mut probes: BTreeMap<SeriesId, Vec<&Interval>> = BTreeMap::new();
-            for (_, id, interval) in span {
-                probes.entry(*id).or_default().push(interval);
-            }
-            let series_of: Vec<SeriesId> = probes.keys().copied().collect();
-            whole.probes = probes
-                .into_iter()
-                .filter_map(|(id, intervals)| Some((series.get(&id)?, intervals)))
-                .map(|(series, intervals)| ProbePart {
-                    name: series.probe.clone(),
-                    service: series.service.clone(),
-                    kind: series.kind.clone(),
-                    target: series.target.clone(),
-                    address: series.address.map(|address| address.to_string()),
-                    period_ms: series.period_ms,
-                    timeout_ms: series.timeout_ms,
-                    cutoff_ms: series.cutoff_ms,
-                    settings: series.settings.clone(),
-                    intervals: intervals.into_iter().map(Into::into).collect(),
-                })
-                .collect();
-            let by = By { key: keys.key().clone(), next };
-            let all = self.sign(store, &mut head, whole, &by)?;
-            let blocks = span.first().zip(span.last()).map(|(first, last)| (first.0, last.0));
-            for (signed, names) in &all {
-                let made = blocks.map(|(first, last)| {
-                    let has = |id: &&SeriesId| series.get(id).is_some_and(|series| names.contains(&series.probe));
-                    Made { first, last, series: series_of.iter().filter(has).copied().collect() }
-                });
-                store.keep_summary(signed, from, to, made.as_ref())?;
-            }
-            if let (Some((naming, _)), Some(next)) = (all.last(), by.next) {
+            if let Some((naming, next)) = Self::sign(store, &mut head, (whole, span), by)? {
                 store.rotate(*next.public(), &naming.jws)?;
-                let detail = format!("{} follows {}, as summary {} says", next.kid(), by.key.kid(), naming.seq);
+                let detail = format!("{} follows {}, as summary {} says", next.kid(), keys.key().kid(), naming.seq);
                 store.note(SystemClock.now().wall, "key-changed", &detail)?;
                 keys.change_to(next);
             }
@@ -116,29 +82,71 @@ impl Summariser {
         store.set_summarised(last)
     }
 
-    /// Signs a span's summaries. What our own check refuses every collector would refuse too: such a probe is left out and
-    /// told, and nothing else waits for it.
-    fn sign(&self, store: &Store, head: &mut Head, mut whole: Summary, by: &By) -> Result<Vec<Part>, StoreError> {
-        if let Ok(signed) = try_sign(head, whole.clone(), by) {
-            return Ok(signed);
-        }
-        let mut kept = Vec::new();
-        for part in std::mem::take(&mut whole.probes) {
-            match summary::check(&Summary { probes: vec![part.clone()], ..whole.clone() }) {
-                Ok(()) => kept.push(part),
-                Err(fault) => self.left_out(store, &whole, &part.name, &fault)?,
+    /// Signs a span in as many summaries as it needs, and keeps them, one after the other, so that no more than one of them is
+    /// in memory. The last of them names the next key, and is given back with it.
+    fn sign(
+        store: &Store,
+        head: &mut Head,
+        (mut whole, span): (Summary, Vec<Row>),
+        mut by: By,
+    ) -> Result<Option<(Signed, SecretKey)>, StoreError> {
+        let Some((&(first, _, _), &(last, _, _))) = span.first().zip(span.last()) else { return Ok(None) };
+        let (from, to) = (whole.from, whole.to);
+        let mut series_of: BTreeMap<String, Vec<SeriesId>> = BTreeMap::new();
+        whole.probes = probes(store, span, &mut series_of)?;
+        let mut parts = Self::parts(store, whole)?.peekable();
+        while let Some(part) = parts.next() {
+            let names = part.probes.iter().map(|probe| probe.name.as_str());
+            let series = names.filter_map(|name| series_of.get(name)).flatten().copied().collect();
+            let made = Made { first, last, series };
+            let next = if parts.peek().is_none() { by.next.take() } else { None };
+            let signed = match &next {
+                Some(next) => head.sign_with_next_key(part, &by.key, next),
+                None => head.sign(part, &by.key),
+            };
+            match signed {
+                Ok(signed) => {
+                    store.keep_summary(&signed, from, to, Some(&made))?;
+                    if let Some(next) = next {
+                        return Ok(Some((signed, next)));
+                    }
+                }
+                Err(fault) => Self::left_out(store, (from, to), "all", &fault)?,
             }
         }
-        whole.probes = kept;
-        match try_sign(head, whole.clone(), by) {
-            Ok(signed) => Ok(signed),
-            Err(fault) => self.left_out(store, &whole, "all", &fault).map(|()| Vec::new()),
-        }
+        Ok(None)
     }
 
-    fn left_out(&self, store: &Store, whole: &Summary, probe: &str, fault: &Malformed) -> Result<(), StoreError> {
-        error!(from = %whole.from, to = %whole.to, probe, %fault, "a part of a summary could not be made");
-        let detail = format!("no summary of {} to {} for probe {probe}: {fault}", whole.from, whole.to);
+    /// The summaries that a span needs. What our own check refuses every collector would refuse too: such a probe is left out
+    /// and told, and nothing else waits for it.
+    fn parts(store: &Store, mut whole: Summary) -> Result<impl Iterator<Item = Summary>, StoreError> {
+        let span = (whole.from, whole.to);
+        let looked_at = |whole: &mut Summary| summary::check(whole).and_then(|()| Cuts::of(whole));
+        let mut cuts = looked_at(&mut whole);
+        if cuts.is_err() {
+            let mut kept = Vec::new();
+            for part in std::mem::take(&mut whole.probes) {
+                whole.probes = vec![part];
+                let fault = looked_at(&mut whole).err();
+                let part = whole.probes.pop().expect("it is there again");
+                match fault {
+                    None => kept.push(part),
+                    Some(fault) => Self::left_out(store, span, &part.name, &fault)?,
+                }
+            }
+            whole.probes = kept;
+            cuts = looked_at(&mut whole);
+        }
+        let cuts = match cuts {
+            Ok(cuts) => Some(cuts),
+            Err(fault) => Self::left_out(store, span, "all", &fault).map(|()| None)?,
+        };
+        Ok(cuts.map(|cuts| cuts.cut(whole)).into_iter().flatten())
+    }
+
+    fn left_out(store: &Store, (from, to): (Wall, Wall), probe: &str, fault: &Malformed) -> Result<(), StoreError> {
+        error!(%from, %to, probe, %fault, "a part of a summary could not be made");
+        let detail = format!("no summary of {from} to {to} for probe {probe}: {fault}");
         store.note(SystemClock.now().wall, "summary-fault", &detail)
     }
 
@@ -202,22 +210,36 @@ struct By {
     next: Option<SecretKey>,
 }
 
-/// Signs a span in as many summaries as it needs, the last of which names the next key; the head moves only when all are signed.
-fn try_sign(head: &mut Head, whole: Summary, by: &By) -> Result<Vec<Part>, Malformed> {
-    let mut tried = *head;
-    let parts = summary::split(whole)?;
-    let last = parts.len().saturating_sub(1);
-    let sign = |(at, part): (usize, Summary)| {
-        let names = part.probes.iter().map(|probe| probe.name.clone()).collect();
-        let signed = match &by.next {
-            Some(next) if at == last => tried.sign_with_next_key(part, &by.key, next),
-            _ => tried.sign(part, &by.key),
-        };
-        signed.map(|signed| (signed, names))
-    };
-    let signed = parts.into_iter().enumerate().map(sign).collect::<Result<Vec<_>, _>>()?;
-    *head = tried;
-    Ok(signed)
+/// What each probe saw, by the series that the rows are of; and which series each name has.
+fn probes(
+    store: &Store,
+    span: Vec<Row>,
+    series_of: &mut BTreeMap<String, Vec<SeriesId>>,
+) -> Result<Vec<ProbePart>, StoreError> {
+    let mut intervals: BTreeMap<SeriesId, Vec<IntervalPart>> = BTreeMap::new();
+    for (_, id, interval) in span {
+        // Mostly it is one, and room for four is what a vector begins with.
+        intervals.entry(id).or_insert_with(|| Vec::with_capacity(1)).push(interval.into());
+    }
+    let mut series = store.series_of(&intervals.keys().copied().collect())?;
+    let mut parts = Vec::with_capacity(intervals.len());
+    for (id, intervals) in intervals {
+        let Some(series) = series.remove(&id) else { continue };
+        series_of.entry(series.probe.clone()).or_default().push(id);
+        parts.push(ProbePart {
+            name: series.probe,
+            service: series.service,
+            kind: series.kind,
+            target: series.target,
+            address: series.address.map(|address| address.to_string()),
+            period_ms: series.period_ms,
+            timeout_ms: series.timeout_ms,
+            cutoff_ms: series.cutoff_ms,
+            settings: series.settings,
+            intervals,
+        });
+    }
+    Ok(parts)
 }
 
 /// A new chain's random name.
@@ -230,14 +252,18 @@ pub fn new_chain() -> Result<ChainId, StoreError> {
     Ok(ChainId::from_bytes(bytes))
 }
 
-type Row = (RowId, SeriesId, Interval);
-
-/// A signed part of a span, and the names of the probes that it has.
-type Part = (Signed, BTreeSet<String>);
-
 /// Cuts rows, in the order of writing, where another span of `every` begins.
-fn spans(rows: &[Row], every: Duration) -> impl Iterator<Item = &[Row]> {
-    rows.chunk_by(move |a, b| a.2.from.floor(every) == b.2.from.floor(every))
+fn spans(rows: Vec<Row>, every: Duration) -> Vec<Vec<Row>> {
+    let mut spans: Vec<Vec<Row>> = Vec::new();
+    for row in rows {
+        match spans.last_mut() {
+            Some(span) if span.last().is_some_and(|last| last.2.from.floor(every) == row.2.from.floor(every)) => {
+                span.push(row);
+            }
+            _ => spans.push(vec![row]),
+        }
+    }
+    spans
 }
 
 /// An outage as a summary holds it.

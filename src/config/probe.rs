@@ -204,7 +204,7 @@ pub(in crate::config) fn probe(
                 record: written.record.unwrap_or_else(|| "A".to_owned()),
             }
         }
-        _ => Test::Http(http(section, &written)?),
+        _ => Test::Http(Box::new(http(section, &written)?)),
     };
     if let Some(address) = literal(&test) {
         if !family.takes(address) {

@@ -1,7 +1,8 @@
 //! Base64url as RFC 7515 means it: no padding, no bits left over, no other characters.
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{GeneralPurpose, URL_SAFE_NO_PAD};
+use base64::write::EncoderStringWriter;
 
 /// A text is not strict base64url.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +13,25 @@ pub struct NotBase64Url;
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Writes bytes to the end of a text.
+pub fn append(to: &mut String, bytes: &[u8]) {
+    URL_SAFE_NO_PAD.encode_string(bytes, to);
+}
+
+/// Writes to the end of a text whatever `write` writes, which is not kept anywhere else.
+///
+/// # Errors
+/// What `write` says.
+pub fn append_written<E>(
+    to: &mut String,
+    write: impl FnOnce(&mut EncoderStringWriter<'static, GeneralPurpose, &mut String>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut encoder = EncoderStringWriter::from_consumer(to, &URL_SAFE_NO_PAD);
+    write(&mut encoder)?;
+    encoder.into_inner();
+    Ok(())
 }
 
 /// Reads bytes.

@@ -107,14 +107,33 @@ fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<()>, D::E
 /// Signs a payload.
 #[must_use]
 pub fn sign(typ: Typ, payload: &[u8], key: &SecretKey) -> String {
+    let mut compact = begun(typ, key);
+    base64url::append(&mut compact, payload);
+    signed(compact, key)
+}
+
+/// Signs the JSON of something, which is written straight into the text.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn sign_json(typ: Typ, payload: &impl Serialize, key: &SecretKey) -> serde_json::Result<String> {
+    let mut compact = begun(typ, key);
+    base64url::append_written(&mut compact, |to| serde_json::to_writer(to, payload))?;
+    Ok(signed(compact, key))
+}
+
+/// The header, and the dot before the payload.
+fn begun(typ: Typ, key: &SecretKey) -> String {
     let header = Header { alg: "EdDSA", kid: key.kid().to_string(), typ: typ.word() };
     let header = serde_json::to_vec(&header).expect("three texts can be written");
-    let mut compact = base64url::encode(&header);
-    compact.push('.');
-    compact.push_str(&base64url::encode(payload));
+    base64url::encode(&header) + "."
+}
+
+/// What was begun and has its payload, with its signature.
+fn signed(mut compact: String, key: &SecretKey) -> String {
     let signature = key.sign(compact.as_bytes());
     compact.push('.');
-    compact.push_str(&base64url::encode(&signature));
+    base64url::append(&mut compact, &signature);
     compact
 }
 

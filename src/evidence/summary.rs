@@ -25,7 +25,7 @@ mod split;
 mod tests;
 
 pub use check::{Malformed, check};
-pub use split::split;
+pub use split::Cuts;
 
 /// The version of the format that is written and read here.
 pub const VERSION: u64 = 1;
@@ -437,8 +437,7 @@ impl Head {
         summary.follows = if self.next == 0 { self.follows } else { None };
         summary.next_key = next.map(|next| rotation::sign(summary.agent, self.chain, self.next, next));
         check(&summary)?;
-        let payload = serde_json::to_vec(&summary).map_err(|error| Malformed::form(&error))?;
-        let jws = jws::sign(Typ::Summary, &payload, key);
+        let jws = jws::sign_json(Typ::Summary, &summary, key).map_err(|error| Malformed::form(&error))?;
         if jws.len() > LIMIT {
             return Err(Malformed::new("", format!("it is {} bytes when signed, of at most {LIMIT}", jws.len())));
         }

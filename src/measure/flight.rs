@@ -132,7 +132,7 @@ impl Flight {
         if self.lanes.len() <= index {
             self.lanes.resize_with(index + 1, || None);
         }
-        let lane = Lane { patience, sends: VecDeque::new(), furthest: None, recent: 0, recent_end: 0 };
+        let lane = Lane { patience, sends: VecDeque::with_capacity(2), furthest: None, recent: 0, recent_end: 0 };
         if let Some(old) = self.lanes[index].replace(lane) {
             self.open -= old.sends.iter().filter(|send| send.state == State::Open).count();
         }

@@ -480,7 +480,9 @@ impl Span {
 
 impl Sheet {
     fn new(period: Duration, span: Span) -> Self {
-        let mut sheet = Self { period, address: None, open: VecDeque::new(), told: 0, stay: Stay::Staying };
+        // Two at most, but for the moment in which a third is begun.
+        let open = VecDeque::with_capacity(2);
+        let mut sheet = Self { period, address: None, open, told: 0, stay: Stay::Staying };
         sheet.open.push_back(Open::new(span, span.from, span.begun, None));
         sheet
     }

@@ -120,7 +120,7 @@ pub enum Test {
         size: u16,
     },
     /// An HTTP request, from the beginning of the connection to the last byte of the body.
-    Http(Http),
+    Http(Box<Http>),
     /// A TCP connection, established and closed.
     Tcp {
         /// Name or address.

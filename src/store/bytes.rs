@@ -14,6 +14,9 @@ const LONGEST: u64 = 64 << 20;
 const LEVEL: i32 = 12;
 /// Beside a reference nearly all is found in it by long matches, and a higher level would cost tables of megabytes for nothing.
 const LEVEL_BESIDE: i32 = 3;
+/// Above so many bytes the tables of [`LEVEL`] are kept to this many entries, as a power of two: they would take megabytes, and
+/// find hardly more.
+const LONG: (usize, u32) = (32 << 10, 14);
 /// Above so many bytes, with the reference, these tables would forget its beginning: long distances are then matched apart.
 const FAR: usize = 512 << 10;
 
@@ -129,6 +132,9 @@ fn pressed(plain: &[u8], reference: &[u8]) -> std::io::Result<Vec<u8>> {
         CParameter::ChecksumFlag(true),
         CParameter::ContentSizeFlag(false),
     ];
+    if reference.is_empty() && plain.len() > LONG.0 {
+        how.extend([CParameter::HashLog(LONG.1), CParameter::ChainLog(LONG.1)]);
+    }
     if !reference.is_empty() {
         how.push(CParameter::WindowLog(reach.next_power_of_two().ilog2().clamp(10, 27)));
         how.push(CParameter::EnableLongDistanceMatching(reach > FAR));

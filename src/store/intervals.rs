@@ -43,6 +43,9 @@ pub struct SeriesId(pub(in crate::store) i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub(in crate::store) i64);
 
+/// A stored interval: its block, and whose it is.
+pub type Row = (RowId, SeriesId, Interval);
+
 /// No interval is longer than a minute, so a block that touches a span begins at most this long before it.
 const LONGEST_MS: i64 = 60_000;
 /// How far back the last interval of a probe is looked for: about a week of minutes.
@@ -179,12 +182,30 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn all_series(&self) -> Result<BTreeMap<SeriesId, Series>, StoreError> {
+        self.series_where(|_| true)
+    }
+
+    /// Some series.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn series_of(&self, wanted: &BTreeSet<SeriesId>) -> Result<BTreeMap<SeriesId, Series>, StoreError> {
+        self.series_where(|id| wanted.contains(&id))
+    }
+
+    fn series_where(&self, wanted: impl Fn(SeriesId) -> bool) -> Result<BTreeMap<SeriesId, Series>, StoreError> {
         let mut all = self.db.prepare_cached(
             "SELECT id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, settings, sum FROM series",
         )?;
-        let rows = all.query_map([], |row| {
+        let mut rows = all.query([])?;
+        let mut series = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            if !wanted(SeriesId(id)) {
+                continue;
+            }
             let address: Option<String> = row.get(5)?;
-            let series = Series {
+            let one = Series {
                 probe: row.get(1)?,
                 service: row.get(2)?,
                 kind: row.get(3)?,
@@ -195,11 +216,7 @@ impl Store {
                 cutoff_ms: row.get(8)?,
                 settings: row.get(9)?,
             };
-            Ok((row.get(0)?, series, row.get::<_, Option<u32>>(10)?))
-        })?;
-        let mut series = BTreeMap::new();
-        for row in rows {
-            let (id, one, sum) = row?;
+            let sum: Option<u32> = row.get(10)?;
             if sum.is_some_and(|sum| sum != one.sum(id)) {
                 return Err(StoreError::Damaged(format!("series {id} is not what was written")));
             }
@@ -322,23 +339,34 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or a block cannot be read.
-    pub fn unsummarised(&self) -> Result<Vec<(RowId, SeriesId, Interval)>, StoreError> {
-        self.blocks(self.summarised()? + 1, i64::MAX)
+    pub fn unsummarised(&self) -> Result<Vec<Row>, StoreError> {
+        self.blocks(self.summarised()? + 1, i64::MAX, |_| true)
     }
 
-    /// The intervals of some blocks, in the order of writing.
-    pub(in crate::store) fn blocks(
+    /// The intervals that some series have in some blocks, in the order of writing; and how many series are in them at all.
+    pub(in crate::store) fn blocks_of(
         &self,
         first: i64,
         last: i64,
-    ) -> Result<Vec<(RowId, SeriesId, Interval)>, StoreError> {
+        series: &BTreeSet<SeriesId>,
+    ) -> Result<(Vec<Row>, u64), StoreError> {
+        let mut all = BTreeSet::new();
+        let rows = self.blocks(first, last, |id| {
+            all.insert(id);
+            series.contains(&id)
+        })?;
+        Ok((rows, all.len() as u64))
+    }
+
+    fn blocks(&self, first: i64, last: i64, mut wanted: impl FnMut(SeriesId) -> bool) -> Result<Vec<Row>, StoreError> {
         let mut blocks =
             self.db.prepare_cached("SELECT id, start_ms, body FROM block WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
         let mut rows = blocks.query([first, last])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;
-            let read = block::read(row.get(1)?, row.get_ref(2)?.as_blob().unwrap_or_default(), |_| true);
+            let read =
+                block::read(row.get(1)?, row.get_ref(2)?.as_blob().unwrap_or_default(), |id| wanted(SeriesId(id)));
             let read = read.map_err(|error| StoreError::Damaged(format!("block {id}: {error}")))?;
             all.extend(read.into_iter().map(|(series, interval)| (RowId(id), SeriesId(series), interval)));
         }

@@ -8,7 +8,7 @@ use crate::evidence::base64url;
 use crate::evidence::digest::Digest;
 use crate::measure::interval::{Interval, Phase, Spread};
 use crate::store::bytes::{self, Reader, Unreadable, Writer};
-use crate::store::intervals::{RowId, Series, SeriesId};
+use crate::store::intervals::{Row, RowId, Series, SeriesId};
 use crate::store::{Store, StoreError};
 
 /// The version of this form.
@@ -42,8 +42,9 @@ impl Store {
         let failed = |error: std::io::Error| StoreError::Damaged(error.to_string());
         if let (Some(made), Some(plain)) = (made, taken_apart(jws)) {
             let (first, last) = (made.first.0, made.last.0);
-            let rows = self.blocks(first, last)?;
-            let reference = reference(&rows, &self.all_series()?, &made.series);
+            let (rows, all) = self.blocks_of(first, last, &made.series)?;
+            let reference = reference(&rows, &self.series_of(&made.series)?, &made.series);
+            drop(rows);
             if reference.len() <= LONGEST && !reference.is_empty() {
                 let mut body = Writer::default();
                 body.number(made.series.len() as u64);
@@ -53,8 +54,7 @@ impl Store {
                 let back = bytes::open(&shut, &reference).ok().filter(|(_, back)| *back == plain);
                 if back.is_some_and(|(_, back)| put_together(&back).is_ok_and(|back| back == jws)) {
                     body.extend(shut);
-                    let all = rows.iter().map(|(_, series, _)| *series).collect::<BTreeSet<_>>().len().max(1) as u64;
-                    let of_blocks = self.block_bytes(first, last)? * made.series.len() as u64 / all;
+                    let of_blocks = self.block_bytes(first, last)? * made.series.len() as u64 / all.max(1);
                     let weight = body.len() as u64 + of_blocks;
                     return Ok(Sealed { body, blocks: Some((first, last)), weight });
                 }
@@ -98,7 +98,7 @@ impl Store {
         for _ in 0..reader.number().map_err(damaged)? {
             series.insert(SeriesId::new(reader.signed().map_err(damaged)?));
         }
-        let reference = reference(&self.blocks(first, last)?, &self.all_series()?, &series);
+        let reference = reference(&self.blocks_of(first, last, &series)?.0, &self.series_of(&series)?, &series);
         let (version, plain) = bytes::open(reader.rest(), &reference).map_err(damaged)?;
         if version != VERSION {
             return Err(damaged(Unreadable("version")));
@@ -129,17 +129,20 @@ fn taken_apart(jws: &str) -> Option<Vec<u8>> {
 fn put_together(plain: &[u8]) -> Result<String, Unreadable> {
     let mut reader = Reader::new(plain);
     let parts = [reader.bytes()?, reader.bytes()?, reader.bytes()?];
-    Ok(parts.map(base64url::encode).join("."))
+    let mut jws = String::with_capacity(plain.len() / 3 * 4 + 8);
+    for (at, part) in parts.into_iter().enumerate() {
+        if at > 0 {
+            jws.push('.');
+        }
+        base64url::append(&mut jws, part);
+    }
+    Ok(jws)
 }
 
 /// What a summary of these blocks says of its probes, as near as that can be told. It must never be changed: summaries at rest
 /// can be read only beside the very text that they were compressed beside. When the wire says more some day, it is simply
 /// compressed less well.
-fn reference(
-    rows: &[(RowId, SeriesId, Interval)],
-    series: &BTreeMap<SeriesId, Series>,
-    wanted: &BTreeSet<SeriesId>,
-) -> Vec<u8> {
+fn reference(rows: &[Row], series: &BTreeMap<SeriesId, Series>, wanted: &BTreeSet<SeriesId>) -> Vec<u8> {
     let mut text = String::new();
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     for id in wanted {

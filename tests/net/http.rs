@@ -16,7 +16,7 @@ use crate::servers::{self, Authority, Then, ok, redirect, status};
 use crate::{LONG, SHORT, attempt, http, probe, told};
 
 fn of(http: Http) -> Probe {
-    probe(Test::Http(http))
+    probe(Test::Http(Box::new(http)))
 }
 
 async fn get(url: String) -> Attempt {

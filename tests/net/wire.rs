@@ -304,7 +304,7 @@ fn kinds(target: &str) -> [Test; 3] {
     let at = std::net::SocketAddr::new(address, 8080);
     [
         Test::Tcp { host: target.to_owned(), port: 8080 },
-        Test::Http(http(format!("http://{at}/"))),
+        Test::Http(Box::new(http(format!("http://{at}/")))),
         Test::Dns { server: (address, 53).into(), query: "www.example.net".to_owned(), record: "A".to_owned() },
     ]
 }

@@ -47,7 +47,7 @@ pub struct Desk {
     store: Store,
     /// The series of those that are probed, and of those that were and of which something waits, by a number that is not given
     /// again in this run.
-    series: HashMap<u64, Series>,
+    series: HashMap<u64, Box<Series>>,
     /// Which of them the probe of each place has.
     places: HashMap<ProbeId, u64>,
     next: u64,
@@ -185,8 +185,9 @@ impl Desk {
 
     fn configure(&mut self, setup: Setup) {
         for (place, series) in setup.series {
-            if self.places.get(&place).and_then(|number| self.series.get(number)) != Some(&series) {
-                self.series.insert(self.next, series);
+            if self.places.get(&place).and_then(|number| self.series.get(number)).map(|known| &**known) != Some(&series)
+            {
+                self.series.insert(self.next, Box::new(series));
                 self.places.insert(place, self.next);
                 self.next += 1;
             }
@@ -367,8 +368,8 @@ impl Desk {
                             let id = match known.get(&key) {
                                 Some(id) => *id,
                                 None => {
-                                    let series = series[number].clone();
-                                    let id = store.series(&Series { address: closed.address, ..series })?;
+                                    let series = Series { address: closed.address, ..Series::clone(&series[number]) };
+                                    let id = store.series(&series)?;
                                     known.insert(key, id);
                                     id
                                 }

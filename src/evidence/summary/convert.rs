@@ -26,9 +26,9 @@ impl Phases {
     }
 }
 
-impl From<&BTreeMap<Phase, Packed>> for Phases {
-    fn from(phases: &BTreeMap<Phase, Packed>) -> Self {
-        let get = |phase| phases.get(&phase).cloned();
+impl From<BTreeMap<Phase, Packed>> for Phases {
+    fn from(mut phases: BTreeMap<Phase, Packed>) -> Self {
+        let mut get = |phase| phases.remove(&phase);
         Self {
             resolve: get(Phase::Resolve),
             connect: get(Phase::Connect),
@@ -39,26 +39,27 @@ impl From<&BTreeMap<Phase, Packed>> for Phases {
     }
 }
 
-impl From<&Interval> for IntervalPart {
+impl From<Interval> for IntervalPart {
     /// The period of the interval goes into its probe's part.
-    fn from(interval: &Interval) -> Self {
-        let Interval { from, millis, first_ms, period_ms: _, duplicates, reordered, kernel_stamped, .. } = *interval;
-        let (rtt, ipdv) = (interval.rtt.as_ref(), interval.ipdv.as_ref());
+    fn from(interval: Interval) -> Self {
+        let Interval { from, millis, first_ms, period_ms: _, duplicates, reordered, kernel_stamped, .. } = interval;
+        let split = |spread: Option<Spread>| spread.map(|Spread { histogram, sum_ns }| (histogram, sum_ns)).unzip();
+        let ((rtt_us, rtt_sum_ns), (ipdv_us, ipdv_sum_ns)) = (split(interval.rtt), split(interval.ipdv));
         Self {
             from,
             millis,
             first_ms,
-            outcomes: interval.outcomes.clone(),
-            reasons: interval.reasons.clone(),
+            outcomes: interval.outcomes,
+            reasons: interval.reasons,
             duplicates,
             reordered,
             kernel_stamped,
-            rtt_us: rtt.map(|rtt| rtt.histogram.clone()),
-            rtt_sum_ns: rtt.map(|rtt| rtt.sum_ns),
-            ipdv_us: ipdv.map(|ipdv| ipdv.histogram.clone()),
-            ipdv_sum_ns: ipdv.map(|ipdv| ipdv.sum_ns),
+            rtt_us,
+            rtt_sum_ns,
+            ipdv_us,
+            ipdv_sum_ns,
             rfc3550_max_ns: interval.rfc3550_max_ns,
-            phases_us: if interval.phases.is_empty() { None } else { Some((&interval.phases).into()) },
+            phases_us: if interval.phases.is_empty() { None } else { Some(interval.phases.into()) },
         }
     }
 }

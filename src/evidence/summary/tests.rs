@@ -326,14 +326,19 @@ fn a_large_span_is_split_by_probe_and_nothing_is_lost() {
     // One probe that is too much by itself.
     let many: Vec<IntervalPart> = (0..2000).map(|n| minutes[n % 5].clone()).collect();
     whole.probes.insert(300, ProbePart { name: "big".into(), intervals: many, ..noisy });
-    let parts = split(whole.clone()).unwrap();
+    let split = |whole: &Summary| -> Vec<Summary> {
+        let mut whole = whole.clone();
+        Cuts::of(&mut whole).unwrap().cut(whole).collect()
+    };
+    let parts = split(&whole);
     assert!(parts.len() > 2);
     let mut head = Head::new(whole.chain, None);
     let mut probes: Vec<ProbePart> = Vec::new();
     for (index, part) in parts.into_iter().enumerate() {
         assert_eq!((part.from, part.to), (whole.from, whole.to));
         assert_eq!(part.outages.len(), usize::from(index == 0));
-        assert!(head.sign(part.clone(), &key()).unwrap().jws.len() <= LIMIT);
+        let signed = head.sign(part.clone(), &key()).unwrap().jws;
+        assert!(signed.len() <= LIMIT / 4, "a router has memory for {} bytes", signed.len());
         for probe in part.probes {
             match probes.last_mut() {
                 Some(last) if last.name == probe.name => last.intervals.extend(probe.intervals),
@@ -343,7 +348,22 @@ fn a_large_span_is_split_by_probe_and_nothing_is_lost() {
     }
     assert_eq!(probes, whole.probes);
     let small = read_value(&example()).unwrap();
-    assert_eq!(split(small.clone()).unwrap(), [small]);
+    assert_eq!(split(&small), [small]);
+}
+
+#[test]
+fn what_cannot_be_split_is_as_long_as_it_must_be_and_refused_beyond_the_limit() {
+    let mut whole = read_value(&example()).unwrap();
+    let told = |length| serde_json::Map::from_iter([("said".to_owned(), "x".repeat(length).into())]);
+    whole.outages[0].evidence = told(300 * 1024);
+    let parts: Vec<Summary> = Cuts::of(&mut whole).unwrap().cut(whole.clone()).collect();
+    assert_eq!(parts.iter().map(|part| part.probes.len()).collect::<Vec<_>>(), [0, whole.probes.len()]);
+    let key = key();
+    let mut head = Head::new(whole.chain, None);
+    assert!(parts.into_iter().all(|part| head.sign(part, &key).unwrap().jws.len() <= LIMIT));
+    whole.outages[0].evidence = told(LIMIT);
+    assert!(Cuts::of(&mut whole).is_err());
+    assert_eq!(whole.probes, read_value(&example()).unwrap().probes, "nothing is taken from what cannot be cut");
 }
 
 #[test]
@@ -364,7 +384,7 @@ fn an_interval_is_the_same_after_its_way_through_a_summary() {
         phases: BTreeMap::from([(Phase::Tls, packed(&[7]))]),
     };
     let mut summary = read_value(&example()).unwrap();
-    summary.probes[0].intervals = vec![(&interval).into()];
+    summary.probes[0].intervals = vec![interval.clone().into()];
     let summary = read(&serde_json::to_vec(&summary).unwrap()).unwrap();
     let back: Vec<Interval> = summary.probes[0].intervals().map(Result::unwrap).collect();
     assert_eq!(back, [interval]);
