@@ -32,7 +32,7 @@ pub fn run(args: &Args) {
     for how_many in &args.targets {
         for tool in args.tools.iter().filter(|tool| tool.is_here()) {
             note(&format!("{} with {how_many} targets", tool.name()));
-            let Some((cpu, memory)) = once(*tool, *how_many, args.seconds) else { return };
+            let Some((cpu, memory)) = once(*tool, *how_many, args.seconds) else { continue };
             row(&[tool.name(), &how_many.to_string(), &format!("{cpu:.1}"), &format!("{memory:.1}")]);
         }
     }
@@ -71,7 +71,10 @@ fn once(tool: Tool, how_many: usize, seconds: u64) -> Option<(f64, f64)> {
     let (from, before) = (SystemClock.now(), cpu_nanos(&running));
     pause(Duration::from_secs(seconds));
     let (to, after) = (SystemClock.now(), cpu_nanos(&running));
-    let memory = peak_kib(&running);
+    let Some(memory) = peak_kib(&running) else {
+        note(&format!("{} has ended by itself: {}", tool.name(), running.told()));
+        return None;
+    };
     running.signal(nix::sys::signal::Signal::SIGTERM);
     running.wait();
     let truth = wan.end();
@@ -115,9 +118,9 @@ fn cpu_nanos(running: &Running) -> u64 {
     tasks.flatten().map(schedstat).filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum()
 }
 
-/// The most memory that it had resident, in KiB.
-fn peak_kib(running: &Running) -> u64 {
+/// The most memory that it had resident, in KiB; [`None`] when it has ended.
+fn peak_kib(running: &Running) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).expect("the kernel counts it")
+    line.and_then(|line| line.trim().split(' ').next()?.parse().ok())
 }
