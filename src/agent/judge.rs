@@ -43,7 +43,7 @@ struct Watching {
     definition: String,
     /// Each with its probe's place: few, and looked at every second.
     detectors: Vec<(usize, Detector)>,
-    /// The outage that lasts.
+    /// The outage that lasts; apart, since most watches have none.
     open: Option<Box<(OutageKey, Outage)>>,
 }
 

@@ -50,17 +50,15 @@ enum Command {
     },
     /// Let an agent ship that waits for it
     Approve {
-        /// The agent: its identifier, as `collector agents` shows it
-        #[arg(allow_hyphen_values = true)]
-        agent: Kid,
+        #[command(flatten)]
+        named: Named,
         #[command(flatten)]
         source: Source,
     },
     /// Take nothing from an agent any more, for good
     Revoke {
-        /// The agent: its identifier, as `collector agents` shows it
-        #[arg(allow_hyphen_values = true)]
-        agent: Kid,
+        #[command(flatten)]
+        named: Named,
         #[command(flatten)]
         source: Source,
     },
@@ -132,6 +130,14 @@ enum Command {
     },
 }
 
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Named {
+    /// The agent: its identifier, as `collector agents` shows it
+    // One in 64 begins with a hyphen.
+    #[arg(allow_hyphen_values = true)]
+    agent: Kid,
+}
+
 #[derive(Clone, Debug, clap::Args)]
 struct Source {
     /// The collector's configuration
@@ -171,8 +177,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
         Command::Serve(source) => serve(source)?,
         Command::Agents { source, json } => agents(source, *json)?,
-        Command::Approve { agent, source } => set_standing(source, *agent, Standing::Approved)?,
-        Command::Revoke { agent, source } => set_standing(source, *agent, Standing::Revoked)?,
+        Command::Approve { named, source } => set_standing(source, named.agent, Standing::Approved)?,
+        Command::Revoke { named, source } => set_standing(source, named.agent, Standing::Revoked)?,
         Command::Label(args) => operate::label(args)?,
         Command::Contracts(args) => operate::contracts(args)?,
         Command::Facts(args) => operate::import_facts(args)?,

@@ -185,8 +185,8 @@ impl Desk {
 
     fn configure(&mut self, setup: Setup) {
         for (place, series) in setup.series {
-            if self.places.get(&place).and_then(|number| self.series.get(number)).map(|known| &**known) != Some(&series)
-            {
+            let known = self.places.get(&place).and_then(|number| self.series.get(number));
+            if known.is_none_or(|known| **known != series) {
                 self.series.insert(self.next, Box::new(series));
                 self.places.insert(place, self.next);
                 self.next += 1;

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Source;
+use super::{Named, Source};
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::{Exit, Failure, print};
 use crate::collector::api::report as fleet_report;
@@ -87,9 +87,8 @@ impl Listing {
 /// `collector label`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Label {
-    /// The agent: its identifier, as `collector agents` shows it
-    #[arg(allow_hyphen_values = true)]
-    agent: Kid,
+    #[command(flatten)]
+    named: Named,
     /// Labels: NAME=VALUE sets one, NAME= takes it away
     labels: Vec<String>,
     /// The site that it is at: whose contracts it is handed
@@ -112,8 +111,8 @@ pub(super) fn label(args: &Label) -> Result<(), Failure> {
         return Err(Failure::Usage("nothing is to be changed: give labels (region=north) or --site".to_owned()));
     }
     let labels = args.listing.change(|archive| {
-        sites::change(archive, args.agent, &change, &hand())?;
-        Ok(sites::labels(archive, args.agent)?)
+        sites::change(archive, args.named.agent, &change, &hand())?;
+        Ok(sites::labels(archive, args.named.agent)?)
     })?;
     if args.listing.json {
         return print::json(&labels);
@@ -121,7 +120,7 @@ pub(super) fn label(args: &Label) -> Result<(), Failure> {
     let shown: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     print::line(format_args!(
         "{}: {}",
-        args.agent,
+        args.named.agent,
         if shown.is_empty() { "no labels".to_owned() } else { shown.join(" ") }
     ))
 }

@@ -104,7 +104,6 @@ impl Cuts {
 fn bare(whole: &Summary) -> Summary {
     Summary {
         dropped: Vec::new(),
-        contracts: whole.contracts.clone(),
         link: Vec::new(),
         outages: Vec::new(),
         verdicts: Vec::new(),
