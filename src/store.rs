@@ -208,14 +208,17 @@ impl Store {
     /// Reads what is read at every start, so that damage there is found before anything relies on it.
     fn glance(&mut self) -> Result<(), StoreError> {
         self.base = self.meta("base")?.and_then(|base| base.parse().ok()).unwrap_or(0);
+        let unsummarised = self.unsummarised()?;
         self.site()?;
         self.identity()?;
         self.head()?;
         self.dropped()?;
-        self.all_series()?;
+        self.each_series(|_| true, |_, _| ())?;
         self.open_outages()?;
         self.journal(1)?;
-        self.unsummarised()?;
+        if let (Some((first, _)), Some((last, _))) = (unsummarised.first(), unsummarised.last()) {
+            self.each_interval((*first, *last), |_| true, |_, _| ())?;
+        }
         self.tally().map(drop)
     }
 

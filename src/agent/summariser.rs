@@ -1,7 +1,7 @@
 //! Makes and signs summaries of what was written: within the writer's transaction, so that a number, its summary and what it
 //! holds are on the disk together or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tracing::{error, info};
@@ -12,10 +12,11 @@ use crate::base::time::{Clock as _, SystemClock, Wall};
 use crate::evidence::chain::{ChainId, Head};
 use crate::evidence::key::SecretKey;
 use crate::evidence::summary::{
-    self, Clock, ContractRef, Cuts, IntervalPart, LinkPart, Malformed, OutagePart, OwnLag, ProbePart, Side, Signed,
-    Summary, VERSION, VerdictPart,
+    self, Clock, ContractRef, IntervalPart, Layout, Lengths, LinkPart, Malformed, OutagePart, OwnLag, Piece, ProbePart,
+    Side, Signed, Summary, VERSION, VerdictPart,
 };
-use crate::store::intervals::{Row, SeriesId};
+use crate::measure::interval::Interval;
+use crate::store::intervals::{RowId, Series, SeriesId};
 use crate::store::outages::Outage;
 use crate::store::sealed::Made;
 use crate::store::{Store, StoreError};
@@ -57,21 +58,23 @@ impl Summariser {
     /// # Errors
     /// When the database fails.
     pub fn summarise(&self, store: &Store, state: &SpanState, keys: &mut Keys) -> Result<(), StoreError> {
-        let rows = store.unsummarised()?;
-        let Some(&(last, _, _)) = rows.last() else { return Ok(()) };
+        let blocks = store.unsummarised()?;
+        let Some(&(last, _)) = blocks.last() else { return Ok(()) };
         let mut head = match store.head()? {
             Some(head) => head,
             None => self.begin_chain(store)?,
         };
-        let mut spans = spans(rows, self.every).into_iter().peekable();
-        while let Some(span) = spans.next() {
+        let begins = |block: &(RowId, Wall)| block.1.floor(self.every);
+        let mut spans = blocks.chunk_by(|one, next| begins(one) == begins(next)).peekable();
+        while let Some(blocks) = spans.next() {
             let is_last = spans.peek().is_none();
             let by = By { key: keys.key().clone(), next: if is_last { keys.lies_ready() } else { None } };
-            let mut whole = self.whole(store, &span, state)?;
+            let span = Span::of(store, (blocks[0].0, blocks[blocks.len() - 1].0))?;
+            let mut besides = self.besides(store, &span, state)?;
             if is_last && !state.judged.is_empty() {
-                whole.verdicts = Self::verdicts(store, state)?;
+                besides.verdicts = Self::verdicts(store, state)?;
             }
-            if let Some((naming, next)) = Self::sign(store, &mut head, (whole, span), by)? {
+            if let Some((naming, next)) = Self::sign(store, &mut head, (besides, &span), by)? {
                 store.rotate(*next.public(), &naming.jws)?;
                 let detail = format!("{} follows {}, as summary {} says", next.kid(), keys.key().kid(), naming.seq);
                 store.note(SystemClock.now().wall, "key-changed", &detail)?;
@@ -87,19 +90,30 @@ impl Summariser {
     fn sign(
         store: &Store,
         head: &mut Head,
-        (mut whole, span): (Summary, Vec<Row>),
+        (besides, span): (Summary, &Span),
         mut by: By,
     ) -> Result<Option<(Signed, SecretKey)>, StoreError> {
-        let Some((&(first, _, _), &(last, _, _))) = span.first().zip(span.last()) else { return Ok(None) };
-        let (from, to) = (whole.from, whole.to);
-        let mut series_of: BTreeMap<String, Vec<SeriesId>> = BTreeMap::new();
-        whole.probes = probes(store, span, &mut series_of)?;
-        let mut parts = Self::parts(store, whole)?.peekable();
-        while let Some(part) = parts.next() {
-            let names = part.probes.iter().map(|probe| probe.name.as_str());
-            let series = names.filter_map(|name| series_of.get(name)).flatten().copied().collect();
-            let made = Made { first, last, series };
-            let next = if parts.peek().is_none() { by.next.take() } else { None };
+        let (from, to) = (besides.from, besides.to);
+        let layout = match Layout::of(&besides, span.probes.iter().map(|(_, lengths)| lengths.clone())) {
+            Ok(layout) => layout,
+            Err(fault) => return Self::left_out(store, (from, to), "all", &fault).map(|()| None),
+        };
+        for (probe, fault) in layout.left_out {
+            let series = span.probes[probe].0;
+            let name =
+                store.series_of(&[series].into())?.remove(&series).map(|series| series.probe).unwrap_or_default();
+            Self::left_out(store, (from, to), &name, &fault)?;
+        }
+        let mut next_part = Some(besides);
+        let mut parts = layout.parts.into_iter().peekable();
+        while let (Some(pieces), Some(mut part)) = (parts.next(), next_part.take()) {
+            let is_last = parts.peek().is_none();
+            next_part = (!is_last).then(|| summary::bare(&part));
+            let series = pieces.iter().map(|piece| span.probes[piece.probe].0).collect();
+            let made = Made { first: span.blocks.0, last: span.blocks.1, series };
+            part.probes = span.read(store, &pieces)?;
+            Self::leave_out_faults(store, &mut part)?;
+            let next = if is_last { by.next.take() } else { None };
             let signed = match &next {
                 Some(next) => head.sign_with_next_key(part, &by.key, next),
                 None => head.sign(part, &by.key),
@@ -117,31 +131,24 @@ impl Summariser {
         Ok(None)
     }
 
-    /// The summaries that a span needs. What our own check refuses every collector would refuse too: such a probe is left out
-    /// and told, and nothing else waits for it.
-    fn parts(store: &Store, mut whole: Summary) -> Result<impl Iterator<Item = Summary>, StoreError> {
-        let span = (whole.from, whole.to);
-        let looked_at = |whole: &mut Summary| summary::check(whole).and_then(|()| Cuts::of(whole));
-        let mut cuts = looked_at(&mut whole);
-        if cuts.is_err() {
-            let mut kept = Vec::new();
-            for part in std::mem::take(&mut whole.probes) {
-                whole.probes = vec![part];
-                let fault = looked_at(&mut whole).err();
-                let part = whole.probes.pop().expect("it is there again");
-                match fault {
-                    None => kept.push(part),
-                    Some(fault) => Self::left_out(store, span, &part.name, &fault)?,
-                }
-            }
-            whole.probes = kept;
-            cuts = looked_at(&mut whole);
+    /// What our own check refuses every collector would refuse too: such a probe is left out and told, and nothing else waits for
+    /// it.
+    fn leave_out_faults(store: &Store, part: &mut Summary) -> Result<(), StoreError> {
+        if summary::check(part).is_ok() {
+            return Ok(());
         }
-        let cuts = match cuts {
-            Ok(cuts) => Some(cuts),
-            Err(fault) => Self::left_out(store, span, "all", &fault).map(|()| None)?,
-        };
-        Ok(cuts.map(|cuts| cuts.cut(whole)).into_iter().flatten())
+        let mut kept = Vec::new();
+        for probe in std::mem::take(&mut part.probes) {
+            part.probes = vec![probe];
+            let fault = summary::check(part).err();
+            let probe = part.probes.pop().expect("it is there again");
+            match fault {
+                None => kept.push(probe),
+                Some(fault) => Self::left_out(store, (part.from, part.to), &probe.name, &fault)?,
+            }
+        }
+        part.probes = kept;
+        Ok(())
     }
 
     fn left_out(store: &Store, (from, to): (Wall, Wall), probe: &str, fault: &Malformed) -> Result<(), StoreError> {
@@ -151,9 +158,8 @@ impl Summariser {
     }
 
     /// Everything but the probes.
-    fn whole(&self, store: &Store, rows: &[Row], state: &SpanState) -> Result<Summary, StoreError> {
-        let from = rows.iter().map(|(_, _, interval)| interval.from).min().unwrap_or(state.until);
-        let to = rows.iter().map(|(_, _, interval)| interval.to()).max().unwrap_or(state.until);
+    fn besides(&self, store: &Store, span: &Span, state: &SpanState) -> Result<Summary, StoreError> {
+        let (from, to) = span.extent.unwrap_or((state.until, state.until));
         // A slewed clock may let the last interval end some milliseconds before the span does.
         let end = from.floor(self.every) + self.every;
         let to = if end.nanos_since(to) < 1_000_000_000 && state.until >= end { end } else { to };
@@ -210,36 +216,75 @@ struct By {
     next: Option<SecretKey>,
 }
 
-/// What each probe saw, by the series that the rows are of; and which series each name has.
-fn probes(
-    store: &Store,
-    span: Vec<Row>,
-    series_of: &mut BTreeMap<String, Vec<SeriesId>>,
-) -> Result<Vec<ProbePart>, StoreError> {
-    let mut intervals: BTreeMap<SeriesId, Vec<IntervalPart>> = BTreeMap::new();
-    for (_, id, interval) in span {
-        // Mostly it is one, and room for four is what a vector begins with.
-        intervals.entry(id).or_insert_with(|| Vec::with_capacity(1)).push(interval.into());
+/// The intervals of one span, as far as they must be known before any is signed.
+struct Span {
+    /// The first and the last block that holds them.
+    blocks: (RowId, RowId),
+    /// Where the first begins and the last ends.
+    extent: Option<(Wall, Wall)>,
+    /// The series that have any, and how long what is said of each is.
+    probes: Vec<(SeriesId, Lengths)>,
+}
+
+impl Span {
+    /// Looks at all intervals of these blocks, one after the other: together they may be more than a router has memory for.
+    fn of(store: &Store, blocks: (RowId, RowId)) -> Result<Self, StoreError> {
+        let mut extent: Option<(Wall, Wall)> = None;
+        let mut intervals: BTreeMap<SeriesId, Vec<usize>> = BTreeMap::new();
+        let take = |series, interval: Interval| {
+            let (from, to) = (interval.from, interval.to());
+            extent = Some(extent.map_or((from, to), |(first, last)| (first.min(from), last.max(to))));
+            // Mostly it is one, and room for four is what a vector begins with.
+            intervals
+                .entry(series)
+                .or_insert_with(|| Vec::with_capacity(1))
+                .push(summary::length(&IntervalPart::from(interval)));
+        };
+        store.each_interval(blocks, |_| true, take)?;
+        let mut probes = Vec::with_capacity(intervals.len());
+        let mut heads = BTreeMap::new();
+        let head = |id, series| heads.extend([(id, summary::length(&part_of(series, Vec::new())))]);
+        store.each_series(|series| intervals.contains_key(&series), head)?;
+        for (series, intervals) in intervals {
+            probes.extend(heads.get(&series).map(|&head| (series, Lengths { head, intervals })));
+        }
+        Ok(Self { blocks, extent, probes })
     }
-    let mut series = store.series_of(&intervals.keys().copied().collect())?;
-    let mut parts = Vec::with_capacity(intervals.len());
-    for (id, intervals) in intervals {
-        let Some(series) = series.remove(&id) else { continue };
-        series_of.entry(series.probe.clone()).or_default().push(id);
-        parts.push(ProbePart {
-            name: series.probe,
-            service: series.service,
-            kind: series.kind,
-            target: series.target,
-            address: series.address.map(|address| address.to_string()),
-            period_ms: series.period_ms,
-            timeout_ms: series.timeout_ms,
-            cutoff_ms: series.cutoff_ms,
-            settings: series.settings,
-            intervals,
-        });
+
+    /// What a summary says of its probes.
+    fn read(&self, store: &Store, pieces: &[Piece]) -> Result<Vec<ProbePart>, StoreError> {
+        let of = |piece: &Piece| self.probes[piece.probe].0;
+        let ids: BTreeSet<SeriesId> = pieces.iter().map(of).collect();
+        let mut intervals: BTreeMap<SeriesId, Vec<IntervalPart>> = BTreeMap::new();
+        let take = |series, interval: Interval| {
+            intervals.entry(series).or_insert_with(|| Vec::with_capacity(1)).push(interval.into());
+        };
+        store.each_interval(self.blocks, |series| ids.contains(&series), take)?;
+        let mut series = store.series_of(&ids)?;
+        let part = |piece: &Piece| {
+            let mut intervals = intervals.remove(&of(piece))?;
+            intervals.truncate(piece.intervals.end);
+            intervals.drain(..piece.intervals.start);
+            Some(part_of(series.remove(&of(piece))?, intervals))
+        };
+        Ok(pieces.iter().filter_map(part).collect())
     }
-    Ok(parts)
+}
+
+/// What a summary says of a series.
+fn part_of(series: Series, intervals: Vec<IntervalPart>) -> ProbePart {
+    ProbePart {
+        name: series.probe,
+        service: series.service,
+        kind: series.kind,
+        target: series.target,
+        address: series.address.map(|address| address.to_string()),
+        period_ms: series.period_ms,
+        timeout_ms: series.timeout_ms,
+        cutoff_ms: series.cutoff_ms,
+        settings: series.settings,
+        intervals,
+    }
 }
 
 /// A new chain's random name.
@@ -250,20 +295,6 @@ pub fn new_chain() -> Result<ChainId, StoreError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Damaged(format!("no random bytes: {error}")))?;
     Ok(ChainId::from_bytes(bytes))
-}
-
-/// Cuts rows, in the order of writing, where another span of `every` begins.
-fn spans(rows: Vec<Row>, every: Duration) -> Vec<Vec<Row>> {
-    let mut spans: Vec<Vec<Row>> = Vec::new();
-    for row in rows {
-        match spans.last_mut() {
-            Some(span) if span.last().is_some_and(|last| last.2.from.floor(every) == row.2.from.floor(every)) => {
-                span.push(row);
-            }
-            _ => spans.push(vec![row]),
-        }
-    }
-    spans
 }
 
 /// An outage as a summary holds it.

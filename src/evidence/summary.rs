@@ -25,7 +25,7 @@ mod split;
 mod tests;
 
 pub use check::{Malformed, check};
-pub use split::Cuts;
+pub use split::{Layout, Lengths, Piece, bare, length};
 
 /// The version of the format that is written and read here.
 pub const VERSION: u64 = 1;

@@ -103,7 +103,22 @@ fn histogram(to: &mut Writer, packed: &Packed) {
 ///
 /// # Errors
 /// When it is damaged.
-pub fn read(start_ms: i64, body: &[u8], mut wanted: impl FnMut(i64) -> bool) -> Result<Vec<Row>, Unreadable> {
+pub fn read(start_ms: i64, body: &[u8], wanted: impl FnMut(i64) -> bool) -> Result<Vec<Row>, Unreadable> {
+    let mut rows = Vec::new();
+    each(start_ms, body, wanted, |series, interval| rows.push((series, interval)))?;
+    Ok(rows)
+}
+
+/// As [`read`], one after the other, so that they need not be in memory together.
+///
+/// # Errors
+/// When it is damaged; some may have been given by then.
+pub fn each(
+    start_ms: i64,
+    body: &[u8],
+    mut wanted: impl FnMut(i64) -> bool,
+    mut take: impl FnMut(i64, Interval),
+) -> Result<(), Unreadable> {
     let (version, plain) = bytes::open(body, &[])?;
     if version != VERSION {
         return Err(Unreadable("version"));
@@ -112,15 +127,14 @@ pub fn read(start_ms: i64, body: &[u8], mut wanted: impl FnMut(i64) -> bool) -> 
     if reader.signed()? != start_ms {
         return Err(Unreadable("time"));
     }
-    let mut rows = Vec::new();
     while !reader.is_empty() {
         let series = reader.signed()?;
         let mut part = Reader::new(reader.bytes()?);
         if wanted(series) {
-            rows.push((series, back(&mut part, start_ms)?));
+            take(series, back(&mut part, start_ms)?);
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 fn back(from: &mut Reader<'_>, start_ms: i64) -> Result<Interval, Unreadable> {

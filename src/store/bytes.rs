@@ -30,6 +30,11 @@ pub struct Unreadable(pub &'static str);
 pub struct Writer(Vec<u8>);
 
 impl Writer {
+    /// With room for so many bytes.
+    pub fn with_room(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
     pub fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.0.push(number.to_le_bytes()[0] | 0x80);

@@ -43,9 +43,6 @@ pub struct SeriesId(pub(in crate::store) i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub(in crate::store) i64);
 
-/// A stored interval: its block, and whose it is.
-pub type Row = (RowId, SeriesId, Interval);
-
 /// No interval is longer than a minute, so a block that touches a span begins at most this long before it.
 const LONGEST_MS: i64 = 60_000;
 /// How far back the last interval of a probe is looked for: about a week of minutes.
@@ -182,7 +179,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn all_series(&self) -> Result<BTreeMap<SeriesId, Series>, StoreError> {
-        self.series_where(|_| true)
+        let mut all = BTreeMap::new();
+        self.each_series(|_| true, |id, series| drop(all.insert(id, series)))?;
+        Ok(all)
     }
 
     /// Some series.
@@ -190,15 +189,24 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn series_of(&self, wanted: &BTreeSet<SeriesId>) -> Result<BTreeMap<SeriesId, Series>, StoreError> {
-        self.series_where(|id| wanted.contains(&id))
+        let mut all = BTreeMap::new();
+        self.each_series(|id| wanted.contains(&id), |id, series| drop(all.insert(id, series)))?;
+        Ok(all)
     }
 
-    fn series_where(&self, wanted: impl Fn(SeriesId) -> bool) -> Result<BTreeMap<SeriesId, Series>, StoreError> {
+    /// Gives those series that are `wanted` to `take`, so that they need not be in memory together.
+    ///
+    /// # Errors
+    /// When the database fails, or one cannot be read.
+    pub fn each_series(
+        &self,
+        wanted: impl Fn(SeriesId) -> bool,
+        mut take: impl FnMut(SeriesId, Series),
+    ) -> Result<(), StoreError> {
         let mut all = self.db.prepare_cached(
             "SELECT id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, settings, sum FROM series",
         )?;
         let mut rows = all.query([])?;
-        let mut series = BTreeMap::new();
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;
             if !wanted(SeriesId(id)) {
@@ -220,9 +228,9 @@ impl Store {
             if sum.is_some_and(|sum| sum != one.sum(id)) {
                 return Err(StoreError::Damaged(format!("series {id} is not what was written")));
             }
-            series.insert(SeriesId(id), one);
+            take(SeriesId(id), one);
         }
-        Ok(series)
+        Ok(())
     }
 
     /// The intervals of a probe that touch `from..to`, in the order of time. Where minutes were rolled up they are as long
@@ -335,42 +343,39 @@ impl Store {
         Ok(first.zip(last).map(|(first, last)| (Wall::from_millis(first), Wall::from_millis(last))))
     }
 
-    /// The intervals that no summary holds yet, in the order of writing.
+    /// The blocks that no summary holds yet, in the order of writing, each with when its first interval begins.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn unsummarised(&self) -> Result<Vec<(RowId, Wall)>, StoreError> {
+        let mut wanted = self.db.prepare_cached("SELECT id, start_ms FROM block WHERE id > ?1 ORDER BY id")?;
+        let blocks =
+            wanted.query_map([self.summarised()?], |row| Ok((RowId(row.get(0)?), Wall::from_millis(row.get(1)?))))?;
+        Ok(blocks.collect::<Result<_, _>>()?)
+    }
+
+    /// Gives the intervals that some series have in the blocks `first..=last` to `take`, in the order of writing, so that they
+    /// need not be in memory together.
     ///
     /// # Errors
     /// When the database fails, or a block cannot be read.
-    pub fn unsummarised(&self) -> Result<Vec<Row>, StoreError> {
-        self.blocks(self.summarised()? + 1, i64::MAX, |_| true)
-    }
-
-    /// The intervals that some series have in some blocks, in the order of writing; and how many series are in them at all.
-    pub(in crate::store) fn blocks_of(
+    pub fn each_interval(
         &self,
-        first: i64,
-        last: i64,
-        series: &BTreeSet<SeriesId>,
-    ) -> Result<(Vec<Row>, u64), StoreError> {
-        let mut all = BTreeSet::new();
-        let rows = self.blocks(first, last, |id| {
-            all.insert(id);
-            series.contains(&id)
-        })?;
-        Ok((rows, all.len() as u64))
-    }
-
-    fn blocks(&self, first: i64, last: i64, mut wanted: impl FnMut(SeriesId) -> bool) -> Result<Vec<Row>, StoreError> {
+        (first, last): (RowId, RowId),
+        mut wanted: impl FnMut(SeriesId) -> bool,
+        mut take: impl FnMut(SeriesId, Interval),
+    ) -> Result<(), StoreError> {
         let mut blocks =
             self.db.prepare_cached("SELECT id, start_ms, body FROM block WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
-        let mut rows = blocks.query([first, last])?;
-        let mut all = Vec::new();
+        let mut rows = blocks.query([first.0, last.0])?;
         while let Some(row) = rows.next()? {
-            let id: i64 = row.get(0)?;
-            let read =
-                block::read(row.get(1)?, row.get_ref(2)?.as_blob().unwrap_or_default(), |id| wanted(SeriesId(id)));
-            let read = read.map_err(|error| StoreError::Damaged(format!("block {id}: {error}")))?;
-            all.extend(read.into_iter().map(|(series, interval)| (RowId(id), SeriesId(series), interval)));
+            let (start_ms, body) = (row.get(1)?, row.get_ref(2)?.as_blob().unwrap_or_default());
+            let (wanted, take) = (|id| wanted(SeriesId(id)), |id, interval| take(SeriesId(id), interval));
+            if let Err(error) = block::each(start_ms, body, wanted, take) {
+                return Err(StoreError::Damaged(format!("block {}: {error}", row.get::<_, i64>(0)?)));
+            }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// The number of the last block that is in a summary.

@@ -8,7 +8,7 @@ use crate::evidence::base64url;
 use crate::evidence::digest::Digest;
 use crate::measure::interval::{Interval, Phase, Spread};
 use crate::store::bytes::{self, Reader, Unreadable, Writer};
-use crate::store::intervals::{Row, RowId, Series, SeriesId};
+use crate::store::intervals::{RowId, Series, SeriesId};
 use crate::store::{Store, StoreError};
 
 /// The version of this form.
@@ -41,10 +41,7 @@ impl Store {
     pub(in crate::store) fn seal(&self, jws: &str, made: Option<&Made>) -> Result<Sealed, StoreError> {
         let failed = |error: std::io::Error| StoreError::Damaged(error.to_string());
         if let (Some(made), Some(plain)) = (made, taken_apart(jws)) {
-            let (first, last) = (made.first.0, made.last.0);
-            let (rows, all) = self.blocks_of(first, last, &made.series)?;
-            let reference = reference(&rows, &self.series_of(&made.series)?, &made.series);
-            drop(rows);
+            let (reference, all) = self.reference((made.first, made.last), &made.series)?;
             if reference.len() <= LONGEST && !reference.is_empty() {
                 let mut body = Writer::default();
                 body.number(made.series.len() as u64);
@@ -54,6 +51,7 @@ impl Store {
                 let back = bytes::open(&shut, &reference).ok().filter(|(_, back)| *back == plain);
                 if back.is_some_and(|(_, back)| put_together(&back).is_ok_and(|back| back == jws)) {
                     body.extend(shut);
+                    let (first, last) = (made.first.0, made.last.0);
                     let of_blocks = self.block_bytes(first, last)? * made.series.len() as u64 / all.max(1);
                     let weight = body.len() as u64 + of_blocks;
                     return Ok(Sealed { body, blocks: Some((first, last)), weight });
@@ -98,12 +96,24 @@ impl Store {
         for _ in 0..reader.number().map_err(damaged)? {
             series.insert(SeriesId::new(reader.signed().map_err(damaged)?));
         }
-        let reference = reference(&self.blocks_of(first, last, &series)?.0, &self.series_of(&series)?, &series);
+        let (reference, _) = self.reference((RowId(first), RowId(last)), &series)?;
         let (version, plain) = bytes::open(reader.rest(), &reference).map_err(damaged)?;
         if version != VERSION {
             return Err(damaged(Unreadable("version")));
         }
         put_together(&plain).map_err(damaged)
+    }
+
+    /// The text beside which a summary of these series of these blocks is compressed; and how many series the blocks have.
+    fn reference(&self, blocks: (RowId, RowId), series: &BTreeSet<SeriesId>) -> Result<(Vec<u8>, u64), StoreError> {
+        let mut all = BTreeSet::new();
+        let wanted = |id| {
+            all.insert(id);
+            series.contains(&id)
+        };
+        let mut intervals: BTreeMap<SeriesId, Vec<Interval>> = BTreeMap::new();
+        self.each_interval(blocks, wanted, |id, interval| intervals.entry(id).or_default().push(interval))?;
+        Ok((reference(intervals, &self.series_of(series)?, series), all.len() as u64))
     }
 
     fn block_bytes(&self, first: i64, last: i64) -> Result<u64, StoreError> {
@@ -117,7 +127,7 @@ impl Store {
 
 /// The three parts of a compact JWS without their base64url; [`None`] where they are not strictly that.
 fn taken_apart(jws: &str) -> Option<Vec<u8>> {
-    let mut plain = Writer::default();
+    let mut plain = Writer::with_room(jws.len() / 4 * 3 + 16);
     let mut parts = 0;
     for part in jws.split('.') {
         plain.bytes(&base64url::decode(part.as_bytes()).ok()?);
@@ -142,7 +152,11 @@ fn put_together(plain: &[u8]) -> Result<String, Unreadable> {
 /// What a summary of these blocks says of its probes, as near as that can be told. It must never be changed: summaries at rest
 /// can be read only beside the very text that they were compressed beside. When the wire says more some day, it is simply
 /// compressed less well.
-fn reference(rows: &[Row], series: &BTreeMap<SeriesId, Series>, wanted: &BTreeSet<SeriesId>) -> Vec<u8> {
+fn reference(
+    mut intervals: BTreeMap<SeriesId, Vec<Interval>>,
+    series: &BTreeMap<SeriesId, Series>,
+    wanted: &BTreeSet<SeriesId>,
+) -> Vec<u8> {
     let mut text = String::new();
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     for id in wanted {
@@ -164,11 +178,12 @@ fn reference(rows: &[Row], series: &BTreeMap<SeriesId, Series>, wanted: &BTreeSe
                 ),
             );
         }
-        for (at, (_, _, interval)) in rows.iter().filter(|(_, of, _)| of == id).enumerate() {
+        // What was written down is not needed any more.
+        for (at, interval) in intervals.remove(id).into_iter().flatten().enumerate() {
             if at > 0 {
                 text.push(',');
             }
-            one(&mut text, interval);
+            one(&mut text, &interval);
         }
         text.push_str("]},");
     }

@@ -1,6 +1,8 @@
 //! One span in several summaries, each of at most 1 MiB, and most of them far below that.
 
-use crate::evidence::summary::{LIMIT, Malformed, ProbePart, Summary};
+use std::ops::Range;
+
+use crate::evidence::summary::{LIMIT, Malformed, Summary};
 
 /// A payload of this many bytes is below [`LIMIT`] as a compact JWS: base64url makes four of three, and the header, the
 /// signature, the digests and a `next_key` need less than 8 KiB.
@@ -9,99 +11,81 @@ const PAYLOAD: usize = (LIMIT - 8 * 1024) / 4 * 3;
 /// length in memory, of which a router has little.
 const HANDY: usize = 128 * 1024;
 
-/// Where a span is cut into several summaries.
+/// How long what a summary says of one probe is, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cuts {
-    /// Where each summary after the first begins: at which probe, and at which of its intervals.
-    at: Vec<(usize, usize)>,
+pub struct Lengths {
+    /// Of the probe without its intervals.
+    pub head: usize,
+    /// Of each of its intervals.
+    pub intervals: Vec<usize>,
 }
 
-impl Cuts {
-    /// Looks where a span must be cut by probe, so that each part can be signed. A probe that is too much for one summary is
-    /// itself cut, between its intervals.
+/// What a summary has of one probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The probe, by its place among those of the span.
+    pub probe: usize,
+    /// Which of its intervals.
+    pub intervals: Range<usize>,
+}
+
+/// A span, laid out on as many summaries as it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// What each summary has. The first has what is not of a probe too, and may have nothing else.
+    pub parts: Vec<Vec<Piece>>,
+    /// The probes that are in none, by their places, and why.
+    pub left_out: Vec<(usize, Malformed)>,
+}
+
+impl Layout {
+    /// Lays a span out by probe, so that each part can be signed. A probe that is too much for one summary is itself cut, between
+    /// its intervals; one of which a single interval is too much is left out. `besides` is what the span says beside its probes.
     ///
     /// # Errors
-    /// When one interval alone, or what is not of a probe, is too much for one summary.
-    pub fn of(whole: &mut Summary) -> Result<Self, Malformed> {
-        let probes = std::mem::take(&mut whole.probes);
-        let cuts = Self::between(whole, &probes);
-        whole.probes = probes;
-        cuts
-    }
-
-    fn between(besides: &Summary, probes: &[ProbePart]) -> Result<Self, Malformed> {
-        let bare = size(&bare(besides))?;
-        let mut used = size(besides)?;
+    /// When what is not of a probe is too much for one summary.
+    pub fn of(besides: &Summary, probes: impl IntoIterator<Item = Lengths>) -> Result<Self, Malformed> {
+        let bare = length(&bare(besides));
+        let mut used = length(besides);
         if used >= PAYLOAD {
             return Err(Malformed::new("", "what it says beside its probes is too long for a summary"));
         }
-        let mut at = Vec::new();
-        let mut has_probes = false;
-        for (place, probe) in probes.iter().enumerate() {
-            let whole = size(probe)? + 1;
-            if used + whole > HANDY && has_probes {
-                at.push((place, 0));
-                used = bare;
-            }
-            if used + whole <= HANDY {
-                (used, has_probes) = (used + whole, true);
+        let (mut parts, mut part, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        for (probe, Lengths { head, intervals }) in probes.into_iter().enumerate() {
+            // With the commas after them.
+            let head = head + 1;
+            let all: usize = intervals.iter().map(|one| one + 1).sum();
+            if intervals.iter().any(|one| bare + head + one + 1 > PAYLOAD) {
+                left_out.push((probe, Malformed::new("", "an interval is too long for a summary")));
                 continue;
             }
-            let head = size(&head(probe))? + 1;
+            if used + head + all > HANDY && !part.is_empty() {
+                parts.push(std::mem::take(&mut part));
+                used = bare;
+            }
             used += head;
-            for (index, interval) in probe.intervals.iter().enumerate() {
-                let one = size(interval)? + 1;
+            let mut first = 0;
+            for (index, one) in intervals.iter().enumerate() {
                 // A new part would have no more room for it than one that holds nothing else.
-                if used + one > HANDY && used > bare + head {
-                    at.push((place, index));
-                    used = bare + head;
+                if used + one + 1 > HANDY && used > bare + head {
+                    if index > first {
+                        part.push(Piece { probe, intervals: first..index });
+                    }
+                    parts.push(std::mem::take(&mut part));
+                    (used, first) = (bare + head, index);
                 }
-                used += one;
-                if used > PAYLOAD {
-                    return Err(Malformed::new("", "an interval is too long for a summary"));
-                }
+                used += one + 1;
             }
-            has_probes = true;
+            part.push(Piece { probe, intervals: first..intervals.len() });
         }
-        Ok(Self { at })
-    }
-
-    /// Cuts; the parts have the same `from` and `to`. What is not of a probe goes with the first one.
-    pub fn cut(self, mut whole: Summary) -> impl Iterator<Item = Summary> {
-        let mut probes = std::mem::take(&mut whole.probes).into_iter().enumerate();
-        let mut rest: Option<(usize, usize, ProbePart)> = None;
-        let bare = bare(&whole);
-        let mut ends = self.at.into_iter().map(Some).chain([None]);
-        let mut next = Some(whole);
-        std::iter::from_fn(move || {
-            let end = ends.next()?;
-            let mut part = next.replace(bare.clone())?;
-            loop {
-                // A probe, and how many of its intervals came before what is left of it.
-                let of = rest.take().or_else(|| probes.next().map(|(place, probe)| (place, 0, probe)));
-                let Some((place, before, mut probe)) = of else { return Some(part) };
-                match end {
-                    Some((until, 0)) if place == until => rest = Some((place, before, probe)),
-                    Some((until, index)) if place == until => {
-                        let intervals = probe.intervals.split_off(index - before);
-                        rest = Some((place, index, ProbePart { intervals, ..head(&probe) }));
-                        if !probe.intervals.is_empty() {
-                            part.probes.push(probe);
-                        }
-                    }
-                    _ => {
-                        part.probes.push(probe);
-                        continue;
-                    }
-                }
-                return Some(part);
-            }
-        })
+        parts.push(part);
+        Ok(Self { parts, left_out })
     }
 }
 
-/// What each part but the first says beside its probes.
-fn bare(whole: &Summary) -> Summary {
+/// What each part but the first says beside its probes; the parts have the same `from` and `to`.
+#[must_use]
+pub fn bare(whole: &Summary) -> Summary {
     Summary {
         dropped: Vec::new(),
         link: Vec::new(),
@@ -115,23 +99,11 @@ fn bare(whole: &Summary) -> Summary {
     }
 }
 
-/// A probe without its intervals.
-fn head(probe: &ProbePart) -> ProbePart {
-    let ProbePart { name, service, kind, target, address, settings, .. } = probe;
-    ProbePart {
-        name: name.clone(),
-        service: service.clone(),
-        kind: kind.clone(),
-        target: target.clone(),
-        address: address.clone(),
-        settings: settings.clone(),
-        intervals: Vec::new(),
-        ..*probe
-    }
-}
-
 /// How long the JSON of something is.
-fn size<T: serde::Serialize>(of: &T) -> Result<usize, Malformed> {
+///
+/// # Panics
+/// When it has no JSON; whatever is in a summary has.
+pub fn length<T: serde::Serialize>(of: &T) -> usize {
     /// Counts what is written.
     struct Counted(usize);
     impl std::io::Write for Counted {
@@ -144,6 +116,6 @@ fn size<T: serde::Serialize>(of: &T) -> Result<usize, Malformed> {
         }
     }
     let mut counted = Counted(0);
-    serde_json::to_writer(&mut counted, of).map_err(|error| Malformed::form(&error))?;
-    Ok(counted.0)
+    serde_json::to_writer(&mut counted, of).expect("what is in a summary can be written");
+    counted.0
 }

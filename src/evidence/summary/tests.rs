@@ -308,6 +308,26 @@ fn a_next_key_is_named_in_a_summary_that_both_keys_sign() {
     assert!(check(&stolen).is_err());
 }
 
+/// The summaries that a span is laid out on.
+fn split(whole: &Summary) -> Vec<Summary> {
+    let mut besides = Summary { probes: Vec::new(), ..whole.clone() };
+    let lengths = |probe: &ProbePart| Lengths {
+        head: length(&ProbePart { intervals: Vec::new(), ..probe.clone() }),
+        intervals: probe.intervals.iter().map(length).collect(),
+    };
+    let layout = Layout::of(&besides, whole.probes.iter().map(lengths)).unwrap();
+    assert_eq!(layout.left_out, []);
+    let part = |pieces: Vec<Piece>| {
+        let piece = |Piece { probe, intervals }: Piece| {
+            let probe = &whole.probes[probe];
+            ProbePart { intervals: probe.intervals[intervals].to_vec(), ..probe.clone() }
+        };
+        let next = bare(&besides);
+        Summary { probes: pieces.into_iter().map(piece).collect(), ..std::mem::replace(&mut besides, next) }
+    };
+    layout.parts.into_iter().map(part).collect()
+}
+
 #[test]
 fn a_large_span_is_split_by_probe_and_nothing_is_lost() {
     let mut whole = read_value(&example()).unwrap();
@@ -326,10 +346,6 @@ fn a_large_span_is_split_by_probe_and_nothing_is_lost() {
     // One probe that is too much by itself.
     let many: Vec<IntervalPart> = (0..2000).map(|n| minutes[n % 5].clone()).collect();
     whole.probes.insert(300, ProbePart { name: "big".into(), intervals: many, ..noisy });
-    let split = |whole: &Summary| -> Vec<Summary> {
-        let mut whole = whole.clone();
-        Cuts::of(&mut whole).unwrap().cut(whole).collect()
-    };
     let parts = split(&whole);
     assert!(parts.len() > 2);
     let mut head = Head::new(whole.chain, None);
@@ -352,18 +368,26 @@ fn a_large_span_is_split_by_probe_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_probe_of_which_one_interval_is_too_much_is_left_out_alone() {
+    let besides = Summary { probes: Vec::new(), ..read_value(&example()).unwrap() };
+    let lengths = |interval| Lengths { head: 300, intervals: vec![500, interval] };
+    let layout = Layout::of(&besides, [500, LIMIT, 600].map(lengths)).unwrap();
+    assert_eq!(layout.parts, [[0, 2].map(|probe| Piece { probe, intervals: 0..2 })]);
+    assert_eq!(layout.left_out.into_iter().map(|(probe, _)| probe).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
 fn what_cannot_be_split_is_as_long_as_it_must_be_and_refused_beyond_the_limit() {
     let mut whole = read_value(&example()).unwrap();
     let told = |length| serde_json::Map::from_iter([("said".to_owned(), "x".repeat(length).into())]);
     whole.outages[0].evidence = told(300 * 1024);
-    let parts: Vec<Summary> = Cuts::of(&mut whole).unwrap().cut(whole.clone()).collect();
+    let parts = split(&whole);
     assert_eq!(parts.iter().map(|part| part.probes.len()).collect::<Vec<_>>(), [0, whole.probes.len()]);
     let key = key();
     let mut head = Head::new(whole.chain, None);
     assert!(parts.into_iter().all(|part| head.sign(part, &key).unwrap().jws.len() <= LIMIT));
     whole.outages[0].evidence = told(LIMIT);
-    assert!(Cuts::of(&mut whole).is_err());
-    assert_eq!(whole.probes, read_value(&example()).unwrap().probes, "nothing is taken from what cannot be cut");
+    assert!(Layout::of(&whole, []).is_err());
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn read(row: &Row<'_>) -> Result<Interval, StoreError> {
 mod tests {
     use super::*;
     use crate::evidence::digest::Digest;
+    use crate::store::intervals::SeriesId;
     use crate::store::schema::MIGRATIONS;
     use crate::store::{FILE, Found, Store};
     use proptest::prelude::*;
@@ -208,12 +209,10 @@ mod tests {
                 written.sort_by_key(|interval| interval.from);
                 prop_assert_eq!(store.intervals(probe, ever.0, ever.1).unwrap(), written);
             }
-            let waiting: Vec<_> = store
-                .unsummarised()
-                .unwrap()
-                .into_iter()
-                .map(|(_, series, interval)| (series.number(), interval))
-                .collect();
+            let blocks = store.unsummarised().unwrap();
+            let mut waiting = Vec::new();
+            let take = |series: SeriesId, interval| waiting.push((series.number(), interval));
+            store.each_interval((blocks[0].0, blocks[blocks.len() - 1].0), |_| true, take).unwrap();
             prop_assert_eq!(&waiting, &all[summarised..]);
             let (entry, jws) = store.waiting(9, 1 << 20).unwrap().pop().unwrap();
             prop_assert_eq!((entry.seq, jws.as_str()), (0, JWS));
