@@ -12,13 +12,15 @@ use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
 const LONGEST: u64 = 64 << 20;
 /// Small first: a body is written once and read seldom. Higher levels gain nothing on some kilobytes.
 const LEVEL: i32 = 12;
-/// Beside a reference nearly all is found in it by long matches, and a higher level would cost tables of megabytes for nothing.
-const LEVEL_BESIDE: i32 = 3;
+/// Beside a reference nearly all is found in it by long matches, which have a small table of their own: the other finds what
+/// lies near, and may be small too (its entries, as a power of two).
+const LEVEL_BESIDE: i32 = 1;
+const NEAR: u32 = 12;
+/// A long match is looked for at one of so many places, as a power of two: a line of some hundred bytes has several.
+const FAR: u32 = 4;
 /// Above so many bytes the tables of [`LEVEL`] are kept to this many entries, as a power of two: with a thousand probes they would
 /// take five megabytes, and save half of a hundredth.
 const LONG: (usize, u32) = (32 << 10, 14);
-/// Above so many bytes, with the reference, these tables would forget its beginning: long distances are then matched apart.
-const FAR: usize = 512 << 10;
 
 /// Why a body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -141,8 +143,12 @@ fn pressed(plain: &[u8], reference: &[u8]) -> std::io::Result<Vec<u8>> {
         how.extend([CParameter::HashLog(LONG.1), CParameter::ChainLog(LONG.1)]);
     }
     if !reference.is_empty() {
-        how.push(CParameter::WindowLog(reach.next_power_of_two().ilog2().clamp(10, 27)));
-        how.push(CParameter::EnableLongDistanceMatching(reach > FAR));
+        how.extend([
+            CParameter::WindowLog(reach.next_power_of_two().ilog2().clamp(10, 27)),
+            CParameter::HashLog(NEAR),
+            CParameter::EnableLongDistanceMatching(true),
+            CParameter::LdmHashRateLog(FAR),
+        ]);
     }
     for parameter in how {
         press.set_parameter(parameter).map_err(failed)?;
@@ -208,7 +214,6 @@ mod tests {
         };
         let reference: String = (0..8_000).map(line).collect();
         let plain: String = (0..8_000).map(|number| format!("{}{}", number % 7, line(number))).collect();
-        assert!(plain.len() > FAR);
         let body = shut(1, plain.as_bytes(), reference.as_bytes()).unwrap();
         assert!(body.len() < plain.len() / 10, "{} of {}", body.len(), plain.len());
         assert_eq!(open(&body, reference.as_bytes()).unwrap(), (1, plain.into_bytes()));

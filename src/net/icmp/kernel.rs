@@ -10,14 +10,13 @@
 //! gateway's hardware address, which is the path's fault, so that it counts as lost.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg, sendmmsg, sendmsg,
-};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg};
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny};
 use socket2::Socket;
 
 use crate::measure::probe::Circuit;
@@ -135,10 +134,7 @@ impl Port for KernelPort {
                 errno => Unsent::of(errno),
             };
             let each = |place: usize, errno: Errno| faults.push((first + place, why(errno)));
-            match self.family {
-                Family::V4 => self.send_all(part, v4, each),
-                Family::V6 => self.send_all(part, v6, each),
-            }
+            self.send_all(part, each);
         }
     }
 
@@ -177,20 +173,6 @@ impl Port for KernelPort {
     }
 }
 
-fn v4(address: IpAddr) -> Option<SockaddrIn> {
-    match address {
-        IpAddr::V4(address) => Some(SocketAddrV4::new(address, 0).into()),
-        IpAddr::V6(_) => None,
-    }
-}
-
-fn v6(address: IpAddr) -> Option<SockaddrIn6> {
-    match address {
-        IpAddr::V4(_) => None,
-        IpAddr::V6(address) => Some(SocketAddrV6::new(address, 0, 0, 0).into()),
-    }
-}
-
 /// The ICMP errors that the kernel keeps for a socket and gives to whichever call comes next; of all others a send call
 /// speaks for itself.
 fn may_be_older(errno: Errno) -> bool {
@@ -217,42 +199,32 @@ fn may_be_older(errno: Errno) -> bool {
 
 impl KernelPort {
     /// Sends the packets that lie in `outgoing`, one after the other, to the addresses of `part`.
-    fn send_all<S: SockaddrLike + Copy>(
-        &self,
-        part: &[Echo],
-        address: impl Fn(IpAddr) -> Option<S>,
-        mut fault: impl FnMut(usize, Errno),
-    ) {
+    fn send_all(&self, part: &[Echo], mut fault: impl FnMut(usize, Errno)) {
         let mut rest = &self.outgoing[..];
         let mut packets = Vec::with_capacity(part.len());
         let mut addresses = Vec::with_capacity(part.len());
         for echo in part {
             let (packet, after) = rest.split_at(usize::from(echo.size).max(packet::RECORD) + packet::HEADER);
             packets.push([IoSlice::new(packet)]);
-            addresses.push(address(echo.to));
+            let ours = Family::of(echo.to) == self.family;
+            addresses.push(ours.then(|| SocketAddrAny::from(SocketAddr::new(echo.to, 0))));
             rest = after;
         }
+        let mut nothing: Vec<_> = part.iter().map(|_| SendAncillaryBuffer::default()).collect();
         let (mut next, mut tries) = (0, 0);
         while next < part.len() {
-            let Some(to) = addresses[next] else {
+            let wanted = packets[next..].iter().zip(&addresses[next..]).zip(&mut nothing);
+            let mut messages: Vec<_> = wanted
+                .map_while(|((packet, to), nothing)| Some(MMsgHdr::new_with_addr(to.as_ref()?, packet, nothing)))
+                .collect();
+            if messages.is_empty() {
                 fault(next, Errno::EAFNOSUPPORT);
                 next += 1;
                 continue;
-            };
-            let result = if part.len() - next == 1 {
-                sendmsg(self.socket.as_raw_fd(), &packets[next], &[], MsgFlags::MSG_DONTWAIT, Some(&to)).map(|_| 1)
-            } else {
-                let mut headers = MultiHeaders::preallocate(part.len() - next, None);
-                sendmmsg(
-                    self.socket.as_raw_fd(),
-                    &mut headers,
-                    &packets[next..],
-                    &addresses[next..],
-                    [],
-                    MsgFlags::MSG_DONTWAIT,
-                )
-                .map(Iterator::count)
-            };
+            }
+            // The system call itself: a C library may make one for each packet of it.
+            let result = rustix::net::sendmmsg(&self.socket, &mut messages, SendFlags::DONTWAIT);
+            let result = result.map_err(|error| Errno::from_raw(error.raw_os_error()));
             match result {
                 Ok(sent) => (next, tries) = (next + sent.max(1), 0),
                 Err(Errno::EINTR) => {}
