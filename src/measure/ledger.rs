@@ -27,6 +27,8 @@ pub const STEP: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_secs(1);
 /// The longest interval.
 const MINUTE: Duration = Duration::from_secs(60);
+/// Room is made for no more sends than this at once.
+const ROOM: usize = 1024;
 
 /// The book of all probes.
 #[derive(Debug)]
@@ -76,54 +78,59 @@ struct Span {
 #[derive(Debug)]
 struct Sheet {
     period: Duration,
+    /// Where it is sent to now.
     address: Option<IpAddr>,
-    /// Oldest first; the last one is being filled.
-    open: VecDeque<Open>,
+    /// The interval that is being filled; none once the probe was removed, and its last ones wait for their siblings.
+    filling: Option<Open>,
+    /// Those before it that were not taken out yet, oldest first. Mostly there are none: then it holds no memory.
+    ended: Vec<Ended>,
     /// Which sends have been told in order: all below this number.
     told: u64,
-    stay: Stay,
 }
 
-/// Whether a probe goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stay {
-    /// It does.
-    Staying,
-    /// It was removed, and its last intervals wait for their siblings.
-    Leaving,
-}
-
-/// An interval that is being filled or waits for its last sends.
+/// An interval that has begun. It is small, since there is one for each probe.
 #[derive(Debug)]
 struct Open {
     span: u64,
     from: Wall,
     begun: Mono,
-    ended: Option<Mono>,
-    address: Option<IpAddr>,
-    first_send: Option<u64>,
+    /// The number of the first send, where there is one.
+    first_send: u64,
     first_due: Mono,
     slots: Vec<Slot>,
-    unsettled: usize,
+    unsettled: u32,
+    kernel_stamped: u32,
+    extra: Option<Box<Extra>>,
+}
+
+/// What most intervals have nothing of.
+#[derive(Debug, Default)]
+struct Extra {
     reasons: Vec<(Reason, u32)>,
     phases: Vec<(Phase, u64)>,
     duplicates: u32,
     reordered: u32,
-    kernel_stamped: u32,
     /// What is known of single sends, while labels are provisional.
-    trace: Option<Box<Trace>>,
+    trace: Option<Trace>,
 }
 
-/// A send: unsettled, or its outcome and RTT in nanoseconds. It takes eight bytes, since there is one for every send of a
-/// minute: the outcome's place plus one in the top three bits, the RTT below them (for a send that was not sent, one where
-/// the carrier was missing).
+/// An interval that has ended, and may wait for its last sends.
+#[derive(Debug)]
+struct Ended {
+    open: Open,
+    at: Mono,
+    address: Option<IpAddr>,
+}
+
+/// A send: unsettled, or its outcome and RTT in nanoseconds. It takes five bytes, since there is one for every send of a
+/// minute: the outcome's place plus one in the top three bits, the RTT below them, which is a minute at most (for a send that
+/// was not sent, one where the carrier was missing).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Slot(u64);
+struct Slot([u8; 5]);
 
 impl Slot {
-    const OPEN: Self = Self(0);
-    const SHIFT: u32 = 61;
-
+    const OPEN: Self = Self([0; 5]);
+    const SHIFT: u32 = 37;
     const LOW: u64 = (1 << Self::SHIFT) - 1;
 
     fn settled(settled: &Settled) -> Self {
@@ -132,11 +139,17 @@ impl Slot {
             Outcome::NotSent => u64::from(settled.reason.as_ref() == Some(&Reason::CARRIER)),
             _ => settled.rtt_ns.unwrap_or(0).min(Self::LOW),
         };
-        Self(((place as u64 + 1) << Self::SHIFT) | low)
+        let [_, _, _, bytes @ ..] = (((place as u64 + 1) << Self::SHIFT) | low).to_be_bytes();
+        Self(bytes)
+    }
+
+    fn bits(self) -> u64 {
+        let [a, b, c, d, e] = self.0;
+        u64::from_be_bytes([0, 0, 0, a, b, c, d, e])
     }
 
     fn carrier(self) -> CarrierLoss {
-        if self.outcome() == Some(Outcome::NotSent) && self.0 & Self::LOW != 0 {
+        if self.outcome() == Some(Outcome::NotSent) && self.bits() & Self::LOW != 0 {
             CarrierLoss::Yes
         } else {
             CarrierLoss::No
@@ -144,12 +157,12 @@ impl Slot {
     }
 
     fn outcome(self) -> Option<Outcome> {
-        let place = usize::try_from(self.0 >> Self::SHIFT).expect("three bits").checked_sub(1)?;
+        let place = usize::try_from(self.bits() >> Self::SHIFT).expect("three bits").checked_sub(1)?;
         Some(Outcome::ALL[place])
     }
 
     fn rtt_ns(self) -> Option<u64> {
-        self.outcome().filter(|outcome| outcome.has_rtt()).map(|_| self.0 & Self::LOW)
+        self.outcome().filter(|outcome| outcome.has_rtt()).map(|_| self.bits() & Self::LOW)
     }
 }
 
@@ -158,15 +171,6 @@ impl Slot {
 enum Again {
     Duplicate,
     Reordered,
-}
-
-/// Whether an interval still waits for something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    /// For its end, or for sends.
-    Open,
-    /// For nothing.
-    Finished,
 }
 
 /// A finished interval.
@@ -237,8 +241,8 @@ impl Ledger {
     /// Labels are provisional from here on, until [`Self::label_by`]; to be called before anything is due.
     pub fn hold(&mut self) {
         self.span.labels = Labels::Provisional;
-        for open in self.sheets.iter_mut().flatten().flat_map(|sheet| &mut sheet.open) {
-            open.trace = Some(Box::default());
+        for open in self.sheets.iter_mut().flatten().flat_map(Sheet::all_mut) {
+            open.extra().trace = Some(Trace::default());
         }
     }
 
@@ -249,8 +253,8 @@ impl Ledger {
         self.turn_to(now.mono);
         self.span.labels = Labels::Known;
         self.cut(now.mono, now);
-        for open in self.sheets.iter_mut().flatten().flat_map(|sheet| &mut sheet.open) {
-            if open.trace.is_some() {
+        for open in self.sheets.iter_mut().flatten().flat_map(Sheet::all_mut) {
+            if open.trace().is_some() {
                 open.from = open.from.shifted(by_ns);
             }
         }
@@ -274,10 +278,8 @@ impl Ledger {
         let ends = now.mono.min(self.span.ends);
         self.ripe = true;
         if let Some(sheet) = self.sheet(probe) {
-            if let Some(last) = sheet.open.back_mut() {
-                last.ended.get_or_insert(ends.max(last.begun));
-            }
-            sheet.stay = Stay::Leaving;
+            let begun = sheet.filling.as_ref().map_or(ends, |filling| filling.begun);
+            sheet.end(ends.max(begun));
         }
     }
 
@@ -299,13 +301,15 @@ impl Ledger {
                 if *at >= self.span.ends {
                     self.turn_to(*at);
                 }
+                let ends = self.span.ends;
                 if let Some(sheet) = self.sheet(*probe) {
-                    sheet.due(*send, *at);
+                    sheet.due(*send, *at, ends);
                 }
             }
             Event::Settled(settled) => {
                 if let Some(Some(sheet)) = self.sheets.get_mut(settled.probe.0 as usize) {
-                    self.ripe |= sheet.settle(settled) == Progress::Finished;
+                    sheet.settle(settled);
+                    self.ripe |= sheet.is_ripe();
                     sheet.tell(settled.probe, told);
                 }
             }
@@ -361,26 +365,24 @@ impl Ledger {
             return Vec::new();
         }
         let Self { sheets, late, scratch, finished, .. } = self;
+        let siblings = sheets.len();
         for (number, sheet) in sheets.iter_mut().enumerate() {
             let Some(sheet) = sheet else { continue };
             let probe = ProbeId(u32::try_from(number).expect("fewer than 2^32 probes"));
-            while let Some(open) = sheet.open.front()
-                && open.ended.is_some()
-                && open.unsettled == 0
-            {
-                let open = sheet.open.pop_front().expect("just seen");
+            while let Some(ended) = sheet.take_ripe() {
+                let Ended { open, at, address } = &ended;
                 // A cut just where another was: nothing was observed between the two.
-                if open.slots.is_empty() && open.ended == Some(open.begun) {
+                if open.slots.is_empty() && *at == open.begun {
                     continue;
                 }
                 let late = late.iter().find(|(span, _)| *span == open.span).map_or(Duration::ZERO, |(_, worst)| *worst);
                 let closed = Closed {
                     probe,
-                    address: open.address,
-                    interval: open.finish(sheet.period, late, scratch),
-                    unlabelled: open.unlabelled(sheet.period, late),
+                    address: *address,
+                    interval: ended.finish(sheet.period, late, scratch),
+                    unlabelled: ended.unlabelled(sheet.period, late),
                 };
-                finished.entry(open.span).or_default().push(closed);
+                finished.entry(open.span).or_insert_with(|| Vec::with_capacity(siblings)).push(closed);
             }
         }
         let waits_for = self.fronts().map(|open| open.span).min();
@@ -400,7 +402,7 @@ impl Ledger {
     /// Frees the places of probes that were removed and whose intervals were all given out.
     fn clear(&mut self) {
         for (place, sheet) in self.sheets.iter_mut().enumerate() {
-            let leaves = |sheet: &Sheet| sheet.stay == Stay::Leaving && sheet.open.is_empty();
+            let leaves = |sheet: &Sheet| sheet.filling.is_none() && sheet.ended.is_empty();
             let waits = || self.finished.values().flatten().any(|closed| closed.probe.0 as usize == place);
             if sheet.as_ref().is_some_and(leaves) && !waits() {
                 *sheet = None;
@@ -416,7 +418,7 @@ impl Ledger {
 
     /// The oldest interval of each probe that has not been given out.
     fn fronts(&self) -> impl Iterator<Item = &Open> {
-        self.sheets.iter().flatten().filter_map(|sheet| sheet.open.front())
+        self.sheets.iter().flatten().filter_map(|sheet| sheet.all().next())
     }
 
     /// The wall time of a monotonic instant, by the present labels.
@@ -432,12 +434,13 @@ impl Ledger {
     fn count(&mut self, probe: ProbeId, send: u64, what: Again) {
         // An answer that comes after its interval was given out is beyond counting; it never reopens one.
         if let Some((open, index)) = self.sheet(probe).and_then(|sheet| sheet.find(send)) {
+            let extra = open.extra();
             let count = match what {
-                Again::Duplicate => &mut open.duplicates,
-                Again::Reordered => &mut open.reordered,
+                Again::Duplicate => &mut extra.duplicates,
+                Again::Reordered => &mut extra.reordered,
             };
             *count = count.saturating_add(1);
-            match (&mut open.trace, what) {
+            match (&mut extra.trace, what) {
                 (Some(trace), Again::Duplicate) => trace.duplicate(index),
                 (Some(trace), Again::Reordered) => trace.reordered(index),
                 (None, _) => {}
@@ -459,7 +462,7 @@ impl Ledger {
         self.span = Span::new(self.span.number + 1, self.span.labels, self.every, anchor, at);
         self.anchor = anchor;
         self.ripe = true;
-        for sheet in self.sheets.iter_mut().flatten().filter(|sheet| sheet.stay == Stay::Staying) {
+        for sheet in self.sheets.iter_mut().flatten().filter(|sheet| sheet.filling.is_some()) {
             sheet.begin(self.span, self.span.from, at);
         }
     }
@@ -480,90 +483,116 @@ impl Span {
 
 impl Sheet {
     fn new(period: Duration, span: Span) -> Self {
-        // Two at most, but for the moment in which a third is begun.
-        let open = VecDeque::with_capacity(2);
-        let mut sheet = Self { period, address: None, open, told: 0, stay: Stay::Staying };
-        sheet.open.push_back(Open::new(span, span.from, span.begun, None));
-        sheet
+        let filling = Some(Open::new(span, span.from, span.begun));
+        Self { period, address: None, filling, ended: Vec::new(), told: 0 }
+    }
+
+    /// All intervals that were not taken out yet, oldest first.
+    fn all(&self) -> impl Iterator<Item = &Open> {
+        self.ended.iter().map(|ended| &ended.open).chain(&self.filling)
+    }
+
+    fn all_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Open> {
+        self.ended.iter_mut().map(|ended| &mut ended.open).chain(&mut self.filling)
     }
 
     fn begin(&mut self, span: Span, from: Wall, at: Mono) {
-        if let Some(last) = self.open.back_mut() {
-            last.ended.get_or_insert(at);
+        self.end(at);
+        self.filling = Some(Open::new(span, from, at));
+    }
+
+    /// Ends what is being filled.
+    fn end(&mut self, at: Mono) {
+        if let Some(open) = self.filling.take() {
+            self.ended.reserve_exact(1);
+            self.ended.push(Ended { open, at, address: self.address });
         }
-        self.open.push_back(Open::new(span, from, at, self.address));
     }
 
     /// The address changed: what was sent to the old one is an interval of its own.
     fn moved(&mut self, span: Span, now: Now, address: Option<IpAddr>) {
-        self.address = address;
-        let last = self.open.back_mut().expect("one is always being filled");
-        if last.slots.is_empty() {
-            last.address = address;
-        } else {
+        if let Some(filling) = self.filling.as_ref().filter(|filling| !filling.slots.is_empty()) {
             // It begins with the next send, which is due after the last one that was announced.
-            let at = last.first_due + self.period * u32::try_from(last.slots.len()).unwrap_or(u32::MAX);
-            let at = at.min(span.ends).max(last.begun);
+            let at = filling.first_due + self.period * u32::try_from(filling.slots.len()).unwrap_or(u32::MAX);
+            let at = at.min(span.ends).max(filling.begun);
             let from = now.wall_of(at).floor(Duration::from_millis(1));
             self.begin(span, from, at);
         }
+        self.address = address;
     }
 
-    fn due(&mut self, send: u64, at: Mono) {
+    /// `ends` is where the present span does.
+    fn due(&mut self, send: u64, at: Mono, ends: Mono) {
+        let Some(filling) = &mut self.filling else { return };
         // Another probe's send may have turned the page just before this one was announced.
-        let count = self.open.len();
-        let early = count > 1 && self.open[count - 1].slots.is_empty() && at < self.open[count - 1].begun;
-        let last = if early { self.open.get_mut(count - 2) } else { self.open.back_mut() };
-        let last = last.expect("one is always being filled");
-        if last.first_send.is_none() {
-            last.first_send = Some(send);
-            last.first_due = at;
+        let early = filling.slots.is_empty() && at < filling.begun;
+        let (open, ends) = match self.ended.last_mut() {
+            Some(before) if early => (&mut before.open, before.at),
+            _ => (filling, ends),
+        };
+        if open.slots.is_empty() {
+            open.first_send = send;
+            open.first_due = at;
+            let more = ends.since(at).as_nanos() / self.period.as_nanos().max(1);
+            open.slots.reserve_exact(usize::try_from(more).unwrap_or(ROOM).saturating_add(1).min(ROOM));
         }
-        last.slots.push(Slot::OPEN);
-        last.unsettled += 1;
+        open.slots.push(Slot::OPEN);
+        open.unsettled += 1;
     }
 
     fn find(&mut self, send: u64) -> Option<(&mut Open, usize)> {
-        self.open.iter_mut().rev().find_map(|open| {
-            let index = usize::try_from(send.checked_sub(open.first_send?)?).ok()?;
+        self.all_mut().rev().find_map(|open| {
+            let index = usize::try_from(send.checked_sub(open.first_send)?).ok()?;
             (index < open.slots.len()).then_some((open, index))
         })
     }
 
-    fn settle(&mut self, settled: &Settled) -> Progress {
-        let Some((open, index)) = self.find(settled.send) else { return Progress::Open };
+    fn settle(&mut self, settled: &Settled) {
+        let Some((open, index)) = self.find(settled.send) else { return };
         if open.slots[index] != Slot::OPEN {
-            return Progress::Open;
+            return;
         }
         open.slots[index] = Slot::settled(settled);
         open.unsettled -= 1;
         if let Some(reason) = &settled.reason {
-            match open.reasons.iter_mut().find(|(known, _)| known == reason) {
+            let reasons = &mut open.extra().reasons;
+            match reasons.iter_mut().find(|(known, _)| known == reason) {
                 Some((_, count)) => *count += 1,
-                None => open.reasons.push((reason.clone(), 1)),
+                None => reasons.push((reason.clone(), 1)),
             }
         }
         if settled.outcome.has_rtt() && settled.stamp == Some(Stamp::Kernel) {
             open.kernel_stamped += 1;
         }
-        open.phases.extend_from_slice(&settled.phases);
-        if let Some(trace) = &mut open.trace {
+        if !settled.phases.is_empty() {
+            open.extra().phases.extend_from_slice(&settled.phases);
+        }
+        if let Some(trace) = open.trace() {
             trace.settled(index, settled);
         }
-        if open.unsettled == 0 && open.ended.is_some() { Progress::Finished } else { Progress::Open }
+    }
+
+    /// Whether the oldest interval has ended and waits for nothing.
+    fn is_ripe(&self) -> bool {
+        self.ended.first().is_some_and(|oldest| oldest.open.unsettled == 0)
+    }
+
+    /// Takes out the oldest interval, where it is so.
+    fn take_ripe(&mut self) -> Option<Ended> {
+        let oldest = self.is_ripe().then(|| self.ended.remove(0))?;
+        self.ended.shrink_to_fit();
+        Some(oldest)
     }
 
     /// Tells what has been settled in order since the last time.
     fn tell(&mut self, probe: ProbeId, told: &mut Vec<Told>) {
         let mut next = self.told;
-        for open in &self.open {
-            let Some(first) = open.first_send else { continue };
-            let Some(skip) = next.checked_sub(first).and_then(|skip| usize::try_from(skip).ok()) else { break };
+        'all: for open in self.all().filter(|open| !open.slots.is_empty()) {
+            let Some(skip) = next.checked_sub(open.first_send).and_then(|skip| usize::try_from(skip).ok()) else {
+                break;
+            };
             for (index, slot) in open.slots.iter().enumerate().skip(skip) {
-                let Some(outcome) = slot.outcome() else {
-                    self.told = next;
-                    return;
-                };
+                let Some(outcome) = slot.outcome() else { break 'all };
                 let offset = self.period * u32::try_from(index).unwrap_or(u32::MAX);
                 // As the interval will say it: to the millisecond.
                 let due = open.from + Duration::from_millis(round_ms(open.first_due - open.begun)) + offset;
@@ -576,93 +605,105 @@ impl Sheet {
 }
 
 impl Open {
-    fn new(span: Span, from: Wall, begun: Mono, address: Option<IpAddr>) -> Self {
-        Self {
+    fn new(span: Span, from: Wall, begun: Mono) -> Self {
+        let mut open = Self {
             span: span.number,
             from,
             begun,
-            ended: None,
-            address,
-            first_send: None,
+            first_send: 0,
             first_due: begun,
             slots: Vec::new(),
             unsettled: 0,
-            reasons: Vec::new(),
-            phases: Vec::new(),
-            duplicates: 0,
-            reordered: 0,
             kernel_stamped: 0,
-            trace: (span.labels == Labels::Provisional).then(Box::default),
+            extra: None,
+        };
+        if span.labels == Labels::Provisional {
+            open.extra().trace = Some(Trace::default());
         }
+        open
     }
 
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    fn trace(&mut self) -> Option<&mut Trace> {
+        self.extra.as_mut()?.trace.as_mut()
+    }
+
+    /// How many sends say as much of this host as of the network, `late` being how late this program was.
+    fn limited(&self, late: Duration) -> u32 {
+        let reasons = self.extra.iter().flat_map(|extra| &extra.reasons);
+        let missed: u32 = reasons.filter(|(reason, _)| lag::is_own(reason)).map(|(_, count)| count).sum();
+        let rtts = self.slots.iter().filter(|slot| slot.rtt_ns().is_some()).count();
+        let own = u32::try_from(rtts).unwrap_or(u32::MAX).saturating_sub(self.kernel_stamped);
+        missed + if late >= lag::LIMIT { own } else { 0 }
+    }
+}
+
+impl Ended {
     /// The finished interval, send by send, where its labels are provisional.
     fn unlabelled(&self, period: Duration, late: Duration) -> Option<Box<Unlabelled>> {
-        let trace = self.trace.as_ref()?;
+        let open = &self.open;
+        let trace = open.extra.as_ref()?.trace.as_ref()?;
         let sent =
             |(index, slot): (usize, &Slot)| trace.sent(index, slot.outcome().expect("all are settled"), slot.rtt_ns());
         Some(Box::new(Unlabelled {
-            begun: self.begun,
-            ended: self.ended.expect("only an ended interval is finished"),
-            first_due: self.first_due,
+            begun: open.begun,
+            ended: self.at,
+            first_due: open.first_due,
             period,
             late,
-            sends: self.slots.iter().enumerate().map(sent).collect(),
+            sends: open.slots.iter().enumerate().map(sent).collect(),
         }))
     }
 
     /// `late` is how late this program was at worst meanwhile.
     fn finish(&self, period: Duration, late: Duration, scratch: &mut Histogram) -> Interval {
+        let open = &self.open;
+        let nothing = Extra::default();
+        let extra = open.extra.as_deref().unwrap_or(&nothing);
         let mut clamped = 0;
-        let rtts = || self.slots.iter().filter_map(|slot| slot.rtt_ns());
+        let rtts = || open.slots.iter().filter_map(|slot| slot.rtt_ns());
         let rtt = spread(rtts(), scratch, &mut clamped);
         let neighbours =
-            || self.slots.windows(2).filter_map(|pair| Some(pair[0].rtt_ns()?.abs_diff(pair[1].rtt_ns()?)));
+            || open.slots.windows(2).filter_map(|pair| Some(pair[0].rtt_ns()?.abs_diff(pair[1].rtt_ns()?)));
         let ipdv = spread(neighbours(), scratch, &mut clamped);
         let mut jitter = Jitter::default();
         let rfc3550_max_ns = neighbours().map(|difference| jitter.add(difference)).max();
         let mut phases = BTreeMap::new();
         for phase in Phase::ALL {
-            let values = self.phases.iter().filter(|&&(of, _)| of == phase).map(|&(_, nanos)| nanos);
+            let values = extra.phases.iter().filter(|&&(of, _)| of == phase).map(|&(_, nanos)| nanos);
             if let Some(all) = spread(values, scratch, &mut clamped) {
                 phases.insert(phase, all.histogram);
             }
         }
         let mut reasons: BTreeMap<String, u32> =
-            self.reasons.iter().map(|(reason, count)| (reason.to_string(), *count)).collect();
+            extra.reasons.iter().map(|(reason, count)| (reason.to_string(), *count)).collect();
         if clamped > 0 {
             reasons.insert("rtt/clamped".to_owned(), clamped);
         }
-        let limited = self.limited(late);
+        let limited = open.limited(late);
         if limited > 0 {
             reasons.insert(lag::LIMITED.to_owned(), limited);
         }
-        let ended = self.ended.expect("only an ended interval is finished");
         // By the wall clock's label an interval ends with its minute at the latest, even when the clock was slewed.
-        let room = u64::try_from((self.from.floor(MINUTE) + MINUTE).nanos_since(self.from) / 1_000_000).unwrap_or(0);
+        let room = u64::try_from((open.from.floor(MINUTE) + MINUTE).nanos_since(open.from) / 1_000_000).unwrap_or(0);
         Interval {
-            from: self.from,
-            millis: u32::try_from(round_ms(ended - self.begun).min(room)).expect("at most a minute"),
-            first_ms: u32::try_from(round_ms(self.first_due - self.begun)).unwrap_or(0),
+            from: open.from,
+            millis: u32::try_from(round_ms(self.at - open.begun).min(room)).expect("at most a minute"),
+            first_ms: u32::try_from(round_ms(open.first_due - open.begun)).unwrap_or(0),
             period_ms: u32::try_from(period.as_millis()).unwrap_or(u32::MAX),
-            outcomes: self.slots.iter().map(|slot| slot.outcome().expect("all are settled")).collect::<Outcomes>(),
+            outcomes: open.slots.iter().map(|slot| slot.outcome().expect("all are settled")).collect::<Outcomes>(),
             reasons,
-            duplicates: self.duplicates,
-            reordered: self.reordered,
-            kernel_stamped: self.kernel_stamped,
+            duplicates: extra.duplicates,
+            reordered: extra.reordered,
+            kernel_stamped: open.kernel_stamped,
             rtt,
             ipdv,
             rfc3550_max_ns,
             phases,
         }
-    }
-
-    /// How many sends say as much of this host as of the network, `late` being how late this program was.
-    fn limited(&self, late: Duration) -> u32 {
-        let missed: u32 = self.reasons.iter().filter(|(reason, _)| lag::is_own(reason)).map(|(_, count)| count).sum();
-        let rtts = self.slots.iter().filter(|slot| slot.rtt_ns().is_some()).count();
-        let own = u32::try_from(rtts).unwrap_or(u32::MAX).saturating_sub(self.kernel_stamped);
-        missed + if late >= lag::LIMIT { own } else { 0 }
     }
 }
 
