@@ -12,7 +12,10 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use serde::{Deserialize, Deserializer as From, Serialize, Serializer as To};
 
 mod runs;
+mod values;
 mod zlib;
+
+pub use values::Values;
 
 /// The largest value kept exactly, in microseconds; what is above is recorded as this and counted as clamped.
 pub const HIGHEST_US: u64 = 60_000_000;
@@ -47,11 +50,6 @@ impl Histogram {
     #[must_use]
     pub fn new() -> Self {
         Self(hdrhistogram::Histogram::new_with_bounds(1, HIGHEST_US, DIGITS).expect("these bounds are valid"))
-    }
-
-    /// Forgets all values and keeps the memory.
-    pub fn clear(&mut self) {
-        self.0.reset();
     }
 
     /// Records a value given in nanoseconds, rounded to the nearest microsecond.
@@ -134,7 +132,7 @@ impl Histogram {
         }
         let mut plain = Vec::new();
         V2Serializer::new().serialize(&self.0, &mut plain).expect("writing to memory does not fail");
-        Some(Packed(Form::Counts(plain.split_off(HEADER))))
+        Some(Packed(Form::Counts(plain[HEADER..].into())))
     }
 }
 
@@ -219,9 +217,9 @@ pub struct Packed(Form);
 #[derive(Clone, PartialEq, Eq)]
 enum Form {
     /// The whole compressed form, as it came; nothing of it was checked.
-    Compressed(Vec<u8>),
+    Compressed(Box<[u8]>),
     /// The counts alone, as the uncompressed form has them after its header, which all histograms of this shape share.
-    Counts(Vec<u8>),
+    Counts(Box<[u8]>),
 }
 
 /// Why bytes are no histogram of ours.
@@ -245,7 +243,7 @@ impl Packed {
     /// Takes the bytes as they are; [`Self::unpack`] checks them.
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self(Form::Compressed(bytes))
+        Self(Form::Compressed(bytes.into()))
     }
 
     /// The compressed form. The same values give the same bytes in every version of this program: summaries at rest are

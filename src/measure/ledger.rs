@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::base::time::{Mono, Now, Wall, nanos_of};
 use crate::measure::event::{Event, ProbeId, Settled, Stamp};
-use crate::measure::histogram::{Histogram, Recorded};
+use crate::measure::histogram::{Recorded, Values};
 use crate::measure::interval::{Interval, Phase, Spread};
 use crate::measure::jitter::Jitter;
 use crate::measure::lag;
@@ -49,7 +49,8 @@ pub struct Ledger {
     complete: Wall,
     /// How late this program was at worst in each span that is not finished, by its number.
     late: VecDeque<(u64, Duration)>,
-    scratch: Histogram,
+    /// Empty, but for the moment in which an interval is finished.
+    scratch: Values,
 }
 
 /// What the labels are worth.
@@ -234,7 +235,7 @@ impl Ledger {
             ripe: false,
             complete: span.from,
             late: VecDeque::new(),
-            scratch: Histogram::new(),
+            scratch: Values::default(),
         }
     }
 
@@ -659,7 +660,7 @@ impl Ended {
     }
 
     /// `late` is how late this program was at worst meanwhile.
-    fn finish(&self, period: Duration, late: Duration, scratch: &mut Histogram) -> Interval {
+    fn finish(&self, period: Duration, late: Duration, scratch: &mut Values) -> Interval {
         let open = &self.open;
         let nothing = Extra::default();
         let extra = open.extra.as_deref().unwrap_or(&nothing);
@@ -711,8 +712,7 @@ fn round_ms(length: Duration) -> u64 {
     u64::try_from((length.as_nanos() + 500_000) / 1_000_000).unwrap_or(u64::MAX)
 }
 
-fn spread(values: impl Iterator<Item = u64>, scratch: &mut Histogram, clamped: &mut u32) -> Option<Spread> {
-    scratch.clear();
+fn spread(values: impl Iterator<Item = u64>, scratch: &mut Values, clamped: &mut u32) -> Option<Spread> {
     let mut sum_ns = 0u64;
     for value in values {
         sum_ns = sum_ns.saturating_add(value);

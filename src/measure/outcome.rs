@@ -186,6 +186,7 @@ impl FromIterator<Outcome> for Outcomes {
     fn from_iter<I: IntoIterator<Item = Outcome>>(outcomes: I) -> Self {
         let mut all = Self::default();
         outcomes.into_iter().for_each(|outcome| all.push(outcome));
+        all.runs.shrink_to_fit();
         all
     }
 }

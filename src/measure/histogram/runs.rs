@@ -13,7 +13,7 @@ impl Packed {
     pub fn runs(&self) -> Result<Vec<(u64, u64)>, NotAHistogram> {
         let plain;
         let mut counts = match &self.0 {
-            Form::Counts(counts) => counts.as_slice(),
+            Form::Counts(counts) => &**counts,
             Form::Compressed(_) => {
                 plain = self.plain()?;
                 &plain[HEADER..]
@@ -47,7 +47,7 @@ impl Packed {
             }
             put(&mut counts, i64::try_from(count).unwrap_or(i64::MAX));
         }
-        Self(Form::Counts(counts))
+        Self(Form::Counts(counts.into()))
     }
 }
 
