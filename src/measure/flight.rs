@@ -26,8 +26,8 @@ pub struct Flight {
     open: usize,
 }
 
-/// When a probe's send of this number is given up.
-type Deadline = (Mono, ProbeId, u64);
+/// When a probe's send is given up whose number has these low 32 bits.
+type Deadline = (Mono, ProbeId, u32);
 
 /// How long an answer is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,20 +74,25 @@ struct Lane {
     patience: Patience,
     /// In the order of sending; the first one is open.
     sends: VecDeque<Send>,
-    /// The highest number that was answered.
-    furthest: Option<u64>,
+    /// What was answered has lower numbers.
+    furthest: u64,
     /// Whether sends that have left `sends` were answered: bit *i* is for send `recent_end` − 1 − *i*.
     recent: u64,
     recent_end: u64,
 }
 
+/// A send. It is small, since each probe has room for one.
 #[derive(Clone, Copy, Debug)]
 struct Send {
     number: u64,
-    sent: Moment,
-    tx: Option<Moment>,
+    sent: Mono,
+    /// The kernel's transmit stamp, where it gave one.
+    tx: Mono,
+    sent_era: u32,
+    tx_era: u32,
     seq: u16,
     state: State,
+    departure: Departure,
     doubt: Option<Doubt>,
 }
 
@@ -132,7 +137,7 @@ impl Flight {
         if self.lanes.len() <= index {
             self.lanes.resize_with(index + 1, || None);
         }
-        let lane = Lane { patience, sends: VecDeque::with_capacity(2), furthest: None, recent: 0, recent_end: 0 };
+        let lane = Lane { patience, sends: VecDeque::with_capacity(1), furthest: 0, recent: 0, recent_end: 0 };
         if let Some(old) = self.lanes[index].replace(lane) {
             self.open -= old.sends.iter().filter(|send| send.state == State::Open).count();
         }
@@ -150,10 +155,10 @@ impl Flight {
     /// A send is on its way. Numbers rise; `seq` is what identifies it in an ICMP header.
     pub fn sent(&mut self, probe: ProbeId, number: u64, seq: u16, sent: Moment) {
         let Some(lane) = lane_of(&mut self.lanes, probe) else { return };
-        lane.sends.push_back(Send { number, sent, tx: None, seq, state: State::Open, doubt: None });
+        lane.sends.push_back(Send::new(number, seq, sent));
         self.open += 1;
         let timeout = lane.patience.timeout;
-        let entry = (sent.at + timeout, probe, number);
+        let entry = (sent.at + timeout, probe, low_bits(number));
         match self.deadlines.iter_mut().find(|(each, _)| *each == timeout) {
             Some((_, queue)) => queue.push_back(entry),
             None => self.deadlines.push((timeout, VecDeque::from([entry]))),
@@ -163,7 +168,7 @@ impl Flight {
     /// The kernel says when a send left.
     pub fn departed(&mut self, probe: ProbeId, number: u64, tx: Moment) {
         if let Some(send) = lane_of(&mut self.lanes, probe).and_then(|lane| lane.find(number)) {
-            send.tx.get_or_insert(tx);
+            send.departed(tx);
         }
     }
 
@@ -172,7 +177,7 @@ impl Flight {
     pub fn sent_at(&self, probe: ProbeId, number: u64) -> Option<Mono> {
         let lane = self.lanes.get(probe.0 as usize)?.as_ref()?;
         let index = lane.index(number)?;
-        Some(lane.sends[index].sent.at)
+        Some(lane.sends[index].sent)
     }
 
     /// The number of a probe's newest send in the air with this ICMP sequence number.
@@ -185,17 +190,14 @@ impl Flight {
     /// The full number of a send of which only the low 32 bits are known: the one nearest to what is in the air.
     #[must_use]
     pub fn widen(&self, probe: ProbeId, low: u32) -> Option<u64> {
-        let lane = self.lanes.get(probe.0 as usize)?.as_ref()?;
-        let near = lane.sends.back().map_or(lane.recent_end, |send| send.number);
-        let ahead = i64::from(low.wrapping_sub(low_bits(near)).cast_signed());
-        near.checked_add_signed(ahead)
+        self.lanes.get(probe.0 as usize)?.as_ref()?.widen(low)
     }
 
     /// A reply came.
     pub fn answer(&mut self, probe: ProbeId, number: u64, answer: &Answer, events: &mut Vec<Event>) {
         let Some(lane) = lane_of(&mut self.lanes, probe) else { return };
         let patience = lane.patience;
-        let overtaken = lane.furthest.is_some_and(|furthest| number < furthest);
+        let overtaken = number.saturating_add(1) < lane.furthest;
         let answered_before = lane.was_answered(number);
         let Some(send) = lane.find(number) else {
             events.push(match answered_before {
@@ -210,7 +212,7 @@ impl Flight {
             State::Open => {}
         }
         let Rtt { ns, stamp } = match answer.time {
-            Time::Stamps { rx, seen } => Wait { sent: send.sent, tx: send.tx, rx, seen }.rtt(),
+            Time::Stamps { rx, seen } => send.wait(rx, seen).rtt(),
             Time::Measured(rtt) => Rtt { ns: rtt.as_nanos().try_into().unwrap_or(u64::MAX), stamp: Stamp::User },
         };
         let took = Duration::from_nanos(ns);
@@ -238,7 +240,7 @@ impl Flight {
             if overtaken {
                 events.push(Event::Reordered { probe, send: number });
             }
-            lane.furthest = lane.furthest.max(Some(number));
+            lane.furthest = lane.furthest.max(number + 1);
         }
         lane.tidy();
     }
@@ -312,12 +314,12 @@ impl Flight {
         events: &mut Vec<Event>,
     ) {
         for (timeout, queue) in &mut self.deadlines {
-            while let Some(&(deadline, probe, number)) = queue.front() {
+            while let Some(&(deadline, probe, low)) = queue.front() {
                 // The place may be another probe's by now; its sends have other deadlines.
-                let open = |send: &&mut Send| send.state == State::Open && send.sent.at + *timeout == deadline;
+                let open = |send: &&mut Send| send.state == State::Open && send.sent + *timeout == deadline;
                 let lane = lane_of(&mut self.lanes, probe);
                 let Some((lane, send)) = lane.and_then(|lane| {
-                    let index = lane.index(number)?;
+                    let index = lane.index(lane.widen(low)?)?;
                     let send = lane.sends.get_mut(index).filter(open).map(|send| *send)?;
                     Some((lane, send))
                 }) else {
@@ -328,14 +330,13 @@ impl Flight {
                     break;
                 }
                 queue.pop_front();
-                let departure = if send.tx.is_some() { Departure::Seen } else { Departure::Unseen };
                 let reason = match send.doubt {
                     Some(doubt) => doubt.reason(),
-                    None => excuse(probe, departure).unwrap_or(Reason::TIMEOUT),
+                    None => excuse(probe, send.departure).unwrap_or(Reason::TIMEOUT),
                 };
                 events.push(Event::Settled(send.closed(probe, reason, None)));
                 self.open -= 1;
-                if let Some(send) = lane.find(number) {
+                if let Some(send) = lane.find(send.number) {
                     send.state = State::Closed;
                 }
                 lane.tidy();
@@ -387,6 +388,25 @@ fn low_bits(number: u64) -> u32 {
 }
 
 impl Send {
+    const fn new(number: u64, seq: u16, Moment { at: sent, era: sent_era }: Moment) -> Self {
+        let (tx, tx_era, departure) = (sent, sent_era, Departure::Unseen);
+        Self { number, sent, tx, sent_era, tx_era, seq, state: State::Open, departure, doubt: None }
+    }
+
+    /// The first transmit stamp counts.
+    fn departed(&mut self, tx: Moment) {
+        if self.departure == Departure::Unseen {
+            (self.tx, self.tx_era, self.departure) = (tx.at, tx.era, Departure::Seen);
+        }
+    }
+
+    /// The wait for an answer that was received at `rx` and read at `seen`.
+    fn wait(&self, rx: Option<Moment>, seen: Moment) -> Wait {
+        let sent = Moment { at: self.sent, era: self.sent_era };
+        let tx = (self.departure == Departure::Seen).then_some(Moment { at: self.tx, era: self.tx_era });
+        Wait { sent, tx, rx, seen }
+    }
+
     /// This send, settled without an answer.
     fn closed(&self, probe: ProbeId, reason: Reason, from: Option<IpAddr>) -> Settled {
         Settled {
@@ -406,6 +426,13 @@ impl Send {
 }
 
 impl Lane {
+    /// As [`Flight::widen`].
+    fn widen(&self, low: u32) -> Option<u64> {
+        let near = self.sends.back().map_or(self.recent_end, |send| send.number);
+        let ahead = i64::from(low.wrapping_sub(low_bits(near)).cast_signed());
+        near.checked_add_signed(ahead)
+    }
+
     fn index(&self, number: u64) -> Option<usize> {
         self.sends.binary_search_by_key(&number, |send| send.number).ok()
     }
