@@ -1,11 +1,12 @@
 //! Outages as they happen, by the contracts' own definitions, and the state of each probe.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::agent::recorder::OutageKey;
-use crate::agent::terms::Terms;
+use crate::agent::terms::{Standard, Terms};
 use crate::base::time::{Now, Wall};
 use crate::config::agent::AgentConfig;
 use crate::measure::event::ProbeId;
@@ -39,10 +40,9 @@ pub struct Judge {
 /// One definition of an outage, at work.
 #[derive(Debug)]
 struct Watching {
-    service: Option<String>,
-    definition: String,
+    standard: Arc<Standard>,
     /// Each with its probe's place: few, and looked at every second.
-    detectors: Vec<(usize, Detector)>,
+    detectors: Box<[(usize, Detector)]>,
     /// The outage that lasts; apart, since most watches have none.
     open: Option<Box<(OutageKey, Outage)>>,
 }
@@ -52,9 +52,9 @@ struct Watching {
 struct Watched {
     name: String,
     period: Duration,
-    watches: Vec<usize>,
-    /// Tells its state where no watch does.
-    own: Option<Detector>,
+    watches: Box<[usize]>,
+    /// Tells its state where no watch does; apart, since most probes feed one.
+    own: Option<Box<Detector>>,
     state: State,
 }
 
@@ -103,18 +103,19 @@ impl Judge {
     fn blank(config: &AgentConfig, terms: &Terms, places: &[ProbeId]) -> Self {
         let place = |at: usize| places[at].0 as usize;
         let watches = terms.watches.iter().map(|watch| Watching {
-            service: watch.service.clone(),
-            definition: watch.definition.clone(),
-            detectors: watch.probes.iter().map(|&at| (place(at), Detector::new(&watch.rule))).collect(),
+            standard: Arc::clone(&watch.standard),
+            detectors: watch.probes.iter().map(|&at| (place(at), Detector::new(&watch.standard.rule))).collect(),
             open: None,
         });
-        let feeds =
-            |at: usize| (0..terms.watches.len()).filter(move |&watch| terms.watches[watch].probes.contains(&at));
+        let mut feeds = vec![Vec::new(); config.probes.len()];
+        for (watch, of) in terms.watches.iter().enumerate() {
+            of.probes.iter().for_each(|&at| feeds[at].push(watch));
+        }
         let mut probes: Vec<Option<Watched>> = Vec::new();
         probes.resize_with(places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0), || None);
-        for (at, probe) in config.probes.iter().enumerate() {
-            let watches: Vec<usize> = feeds(at).collect();
-            let own = watches.is_empty().then(|| Detector::new(&Rule::builtin()));
+        for (at, (probe, watches)) in config.probes.iter().zip(feeds).enumerate() {
+            let own = watches.is_empty().then(|| Box::new(Detector::new(&Rule::builtin())));
+            let watches = watches.into();
             let (name, period) = (probe.name.clone(), probe.period);
             probes[place(at)] = Some(Watched { name, period, watches, own, state: State::Unknown });
         }
@@ -153,15 +154,18 @@ impl Judge {
         }
         let mut news = Vec::new();
         for before in old.watches {
-            let same = |watch: &&mut Watching| {
-                let shared = || watch.detectors.iter().any(|(at, _)| before.detectors.iter().any(|(was, _)| was == at));
-                watch.service == before.service && watch.definition == before.definition && shared()
+            let same = |watch: &usize| {
+                let standard = &self.watches[*watch].standard;
+                standard.service == before.standard.service && standard.definition == before.standard.definition
             };
-            let watch = self.watches.iter_mut().find(same);
-            let lasts = watch.and_then(|watch| {
-                for (at, detector) in before.detectors {
-                    if let Some(new) = watch.detector_mut(at).filter(|new| new.rule() == detector.rule()) {
-                        *new = detector;
+            let shared = before.detectors.iter().filter_map(|&(at, _)| self.probe(at)).flat_map(|probe| &probe.watches);
+            let watch = shared.copied().filter(same).min();
+            let lasts = watch.map(|watch| &mut self.watches[watch]).and_then(|watch| {
+                if watch.standard.rule == before.standard.rule {
+                    for (at, detector) in before.detectors {
+                        if let Some(new) = watch.detector_mut(at) {
+                            *new = detector;
+                        }
                     }
                 }
                 watch.is_down().then_some(watch)
@@ -212,8 +216,8 @@ impl Judge {
         }
         for (id, outage) in open {
             let same = |watch: &&mut Watching| {
-                watch.service == outage.service
-                    && watch.definition == outage.definition
+                watch.standard.service == outage.service
+                    && watch.standard.definition == outage.definition
                     && watch.detectors.iter().any(|&(at, _)| name_of(&self.probes, at) == outage.probe)
             };
             let watch = self.watches.iter_mut().find(same);
@@ -249,9 +253,9 @@ impl Judge {
                     let key = OutageKey::New(self.next);
                     self.next += 1;
                     let outage = Outage {
-                        service: watching.service.clone(),
+                        service: watching.standard.service.clone(),
                         probe: name_of(&self.probes, at).to_owned(),
-                        definition: watching.definition.clone(),
+                        definition: watching.standard.definition.clone(),
                         from,
                         to: None,
                         side: "unknown".to_owned(),
@@ -320,7 +324,7 @@ impl Judge {
         let Some(probe) = self.probe(at) else { return State::Unknown };
         let mut states =
             probe.watches.iter().filter_map(|&watch| self.watches[watch].detector(at)).map(Detector::state);
-        let own = || probe.own.as_ref().map_or(State::Unknown, Detector::state);
+        let own = || probe.own.as_deref().map_or(State::Unknown, Detector::state);
         let first = states.next().unwrap_or_else(own);
         states.fold(first, |worst, state| if state == State::Down { state } else { worst })
     }

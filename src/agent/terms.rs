@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::agent::review::{Judged, services_of};
 use crate::base::time::Wall;
@@ -30,16 +31,23 @@ pub struct Loaded {
 }
 
 /// A definition of an outage, for a service that is measured here.
-#[derive(Clone, Debug)]
-pub struct Watch {
+#[derive(Debug)]
+pub struct Standard {
     /// The service.
     pub service: Option<String>,
     /// The definition's name: `CONTRACT/VERSION#OBJECTIVE`, or `builtin`.
     pub definition: String,
     /// The rule.
     pub rule: Rule,
+}
+
+/// A standard, applied. Those by the builtin one share it.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// What it goes by.
+    pub standard: Arc<Standard>,
     /// The probes that it is applied to, by their places in the configuration.
-    pub probes: Vec<usize>,
+    pub probes: Box<[usize]>,
 }
 
 /// The contracts, bound to the probes.
@@ -362,26 +370,26 @@ fn watches(config: &AgentConfig, contracts: &[Loaded], services: &[Option<String
                     };
                     (0..config.probes.len()).find(measures)
                 };
-                let probes: Vec<usize> = applied.probes.iter().filter_map(places).collect();
+                let probes: Box<[usize]> = applied.probes.iter().filter_map(places).collect();
                 if probes.is_empty() {
                     continue;
                 }
                 probes.iter().for_each(|&at| judged[at] = true);
                 let agreement = &contract.agreement;
-                watches.push(Watch {
+                let standard = Standard {
                     service: Some(service.id.clone()),
                     definition: format!("{}/{}#{}", agreement.id, agreement.version, applied.objective),
                     rule: applied.rule,
-                    probes,
-                });
+                };
+                watches.push(Watch { standard: Arc::new(standard), probes });
             }
         }
     }
+    let builtin = Arc::new(Standard { service: None, definition: "builtin".to_owned(), rule: Rule::builtin() });
     // A reference probe tells whose side failed; its own failures are no outage of a service.
     for (at, probe) in config.probes.iter().enumerate() {
         if !judged[at] && probe.role == Role::Path {
-            let definition = "builtin".to_owned();
-            watches.push(Watch { service: None, definition, rule: Rule::builtin(), probes: vec![at] });
+            watches.push(Watch { standard: Arc::clone(&builtin), probes: Box::new([at]) });
         }
     }
     watches

@@ -191,14 +191,13 @@ impl State {
 /// since a router holds one for each probe and touches all of them every second.
 #[derive(Clone, Debug)]
 pub struct Detector {
-    rule: Box<Rule>,
     reading: Reading,
     steps: Steps,
     hysteresis: Hysteresis,
-    /// Up to when the last outcome speaks for, and how long it did.
-    told: Option<(Wall, i64)>,
+    /// Up to when the last outcome speaks for, and how long it did: zero while there was none.
+    told: (Wall, i64),
     /// How many of the last outcomes in a row were unknown; absent while nothing else was seen yet.
-    blind: Option<u64>,
+    blind: Option<u32>,
 }
 
 /// What the row consists of that goes bad and good.
@@ -260,11 +259,12 @@ impl Open {
 /// Down with the first of `down_after` bad steps in a row, up with the first of `up_after` others.
 #[derive(Clone, Copy, Debug)]
 struct Hysteresis {
-    down_after: u64,
-    up_after: u64,
+    down_after: u32,
+    up_after: u32,
+    /// How many steps in a row speak against the state, and when the first of them was, if there is one.
+    against: u32,
+    since: Wall,
     down: bool,
-    /// The steps in a row that speak against the state: when the first was, and how many.
-    against: Option<(Wall, u64)>,
 }
 
 impl Hysteresis {
@@ -273,19 +273,25 @@ impl Hysteresis {
             return None;
         }
         if bad == self.down {
-            self.against = None;
+            self.against = 0;
             return None;
         }
-        let (first, before) = self.against.unwrap_or((from, 0));
-        let so_far = before.saturating_add(count);
-        if so_far < if self.down { self.up_after } else { self.down_after } {
-            self.against = Some((first, so_far));
+        if self.against == 0 {
+            self.since = from;
+        }
+        self.against = added(self.against, count);
+        if self.against < if self.down { self.up_after } else { self.down_after } {
             return None;
         }
-        self.against = None;
+        self.against = 0;
         self.down = bad;
-        Some(if bad { Edge::Down { from: first } } else { Edge::Up { at: first } })
+        Some(if bad { Edge::Down { from: self.since } } else { Edge::Up { at: self.since } })
     }
+}
+
+/// So many more in a row, held at the end of the range: no rule asks for more.
+fn added(row: u32, count: u64) -> u32 {
+    row.saturating_add(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 impl Detector {
@@ -304,16 +310,10 @@ impl Detector {
             Definition::TotalLoss { interval } => (intervals(*interval, Threshold::Nothing), 1, 1),
             Definition::Ticket => (Steps::None, 1, 1),
         };
-        let (down_after, up_after) = (u64::from(down_after.max(1)), u64::from(up_after.max(1)));
-        let hysteresis = Hysteresis { down_after, up_after, down: false, against: None };
+        let (down_after, up_after) = (down_after.max(1), up_after.max(1));
+        let hysteresis = Hysteresis { down_after, up_after, against: 0, since: Wall::default(), down: false };
         let reading = Reading { late_is: rule.late_is, carrier_loss_is: rule.carrier_loss_is };
-        Self { rule: Box::new(rule.clone()), reading, steps, hysteresis, told: None, blind: None }
-    }
-
-    /// The rule that it goes by.
-    #[must_use]
-    pub const fn rule(&self) -> &Rule {
-        &self.rule
+        Self { reading, steps, hysteresis, told: (Wall::default(), 0), blind: None }
     }
 
     /// What is known now. It is unknown before anything was seen, and once as many outcomes in a row as would end an
@@ -339,15 +339,14 @@ impl Detector {
     /// Takes the next outcomes, all of one class.
     pub fn push_run(&mut self, run: Run) -> Vec<Edge> {
         let mut edges = Vec::new();
-        if let Some((to, step)) = self.told {
-            // A send is due within half a period of where the last one pointed, else those in between are missing.
-            let missing = missing_between(to, run.from, step);
-            if missing > 0 {
-                self.take(Run { from: to, count: missing, step, class: Class::Unknown }, &mut edges);
-            }
+        let (to, step) = self.told;
+        // A send is due within half a period of where the last one pointed, else those in between are missing.
+        let missing = missing_between(to, run.from, step);
+        if missing > 0 {
+            self.take(Run { from: to, count: missing, step, class: Class::Unknown }, &mut edges);
         }
         self.take(run, &mut edges);
-        self.told = Some((run.to(), run.step));
+        self.told = (run.to(), run.step);
         edges
     }
 
@@ -356,7 +355,7 @@ impl Detector {
             return;
         }
         self.blind = match run.class {
-            Class::Unknown => self.blind.map(|blind| blind.saturating_add(run.count)),
+            Class::Unknown => self.blind.map(|blind| added(blind, run.count)),
             // A failure alone does not tell whether it was up before.
             Class::Failed => self.blind.map(|blind| if blind < self.hysteresis.up_after { 0 } else { blind }),
             Class::Good => Some(0),
@@ -370,12 +369,8 @@ impl Detector {
 
     /// What it knows happened so much later: the clock that labelled it was wrong by that.
     pub fn shift(&mut self, by_ns: i64) {
-        if let Some((to, _)) = &mut self.told {
-            *to = to.shifted(by_ns);
-        }
-        if let Some((first, _)) = &mut self.hysteresis.against {
-            *first = first.shifted(by_ns);
-        }
+        self.told.0 = self.told.0.shifted(by_ns);
+        self.hysteresis.since = self.hysteresis.since.shifted(by_ns);
         if let Steps::Intervals(intervals) = &mut self.steps {
             let length = intervals.length;
             if let Some(open) = &mut intervals.open {
