@@ -214,9 +214,10 @@ impl KernelPort {
         let (mut next, mut tries) = (0, 0);
         while next < part.len() {
             let wanted = packets[next..].iter().zip(&addresses[next..]).zip(&mut nothing);
-            let mut messages: Vec<_> = wanted
-                .map_while(|((packet, to), nothing)| Some(MMsgHdr::new_with_addr(to.as_ref()?, packet, nothing)))
-                .collect();
+            let mut messages = Vec::with_capacity(part.len() - next);
+            messages.extend(
+                wanted.map_while(|((packet, to), nothing)| Some(MMsgHdr::new_with_addr(to.as_ref()?, packet, nothing))),
+            );
             if messages.is_empty() {
                 fault(next, Errno::EAFNOSUPPORT);
                 next += 1;
