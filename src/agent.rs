@@ -34,7 +34,7 @@ use crate::evidence::summary::{Clock as ClockPart, ClockState, ClockStep, LagPar
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::lag::Lag;
 use crate::measure::ledger::{Ledger, Told};
-use crate::measure::probe::Circuit;
+use crate::measure::probe::Probe;
 use crate::net::clock::{Kept, health};
 use crate::net::link::{self, Links};
 use crate::net::privileges::{self, Keep};
@@ -196,7 +196,7 @@ struct Session {
 
 /// By what way a probe leaves this host.
 struct Exit {
-    circuit: Circuit,
+    probe: Arc<Probe>,
     /// The interface, as far as it was found.
     interface: Option<String>,
 }
@@ -227,7 +227,7 @@ impl Session {
         let live = Live::new(agent.to_string());
         let window = Window::open(&config.status_socket).map_err(|source| window_fault(&config, source))?;
         // Everything that may need a privilege is opened by now; whatever runs from here on has none.
-        let prober = Prober::new(terms.named(&config.probes), World::system(Pace::Thrifty));
+        let prober = Prober::new(terms.named().to_vec(), World::system(Pace::Thrifty));
         let mut inquest = Inquest::new(live.clone());
         inquest.open_ways(&config.probes);
         privileges::drop_all(kept_privileges(&config));
@@ -470,9 +470,9 @@ impl Session {
         let addresses = link::Addresses::default();
         for at in std::mem::take(&mut self.moved) {
             let Some(Some(exit)) = self.exits.get_mut(at) else { continue };
-            let towards = || addresses.interface_towards(&exit.circuit, self.live.address(at)?);
+            let towards = || addresses.interface_towards(&exit.probe.circuit, self.live.address(at)?);
             // Without a carrier the route may be gone; then the interface that is known is the one to go on looking at.
-            if let Some(name) = exit.circuit.interface.clone().or_else(towards) {
+            if let Some(name) = exit.probe.circuit.interface.clone().or_else(towards) {
                 exit.interface = Some(name);
             }
         }

@@ -15,6 +15,7 @@ mod tcp;
 #[path = "net/wire.rs"]
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wanproof::measure::outcome::Outcome;
@@ -57,7 +58,7 @@ fn http(url: String) -> Http {
 }
 
 async fn attempt(probe: &Probe) -> Attempt {
-    Requester::new(probe, &Resolver::system()).attempt().await
+    Requester::new(Arc::new(probe.clone()), &Resolver::system()).attempt().await
 }
 
 /// The outcome's letter and the reason, as intervals count it.

@@ -5,7 +5,7 @@
 //! are gathered and told at most once a minute, a line for each kind, which names at most [`NAMED`] probes.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -30,8 +30,9 @@ pub struct Changes {
     hops: BTreeMap<u32, Hops>,
     refusals: BTreeMap<Refusal, u32>,
     certificates: BTreeMap<u32, Wall>,
-    /// The addresses and certificates that are known; the first of each is no change.
-    known: HashMap<u32, (Option<Option<IpAddr>>, Option<Wall>)>,
+    /// Whose addresses and certificates are known; the first of each is no change.
+    addressed: BTreeSet<u32>,
+    certified: BTreeSet<u32>,
     /// When each refusal was told.
     refused: HashMap<Refusal, Mono>,
 }
@@ -51,9 +52,8 @@ impl Changes {
     pub fn take(&mut self, event: &Event) {
         match event {
             Event::Address { probe, address } => {
-                let known = self.known.entry(probe.0).or_default();
-                let before = known.0.replace(*address);
-                if before.is_some() || address.is_none() {
+                let first = self.addressed.insert(probe.0);
+                if !first || address.is_none() {
                     self.addresses.insert(probe.0, *address);
                 }
             }
@@ -65,8 +65,9 @@ impl Changes {
                 }
             },
             Event::Certificate { probe, until } => {
-                let known = self.known.entry(probe.0).or_default().1.replace(*until);
-                self.certificates.extend(known.map(|_| (probe.0, *until)));
+                if !self.certified.insert(probe.0) {
+                    self.certificates.insert(probe.0, *until);
+                }
             }
             // An ICMP error: only echo requests have a sequence number.
             Event::Settled(settled) if settled.outcome == Outcome::Refused && settled.seq.is_some() => {

@@ -10,6 +10,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::future;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -72,10 +73,7 @@ pub struct Attribution {
 /// A probe, as far as it matters here.
 #[derive(Debug)]
 struct Subject {
-    name: String,
-    role: Role,
-    asked: Asked,
-    circuit: Circuit,
+    probe: Arc<Probe>,
     runs: Runs,
     refusals: Refusals,
 }
@@ -154,20 +152,21 @@ impl Inquest {
     }
 
     /// Goes on with these probes at these places, of which some are new; the sockets that traces are made with are opened now.
-    pub fn watch(&mut self, probes: &[Probe], places: &[ProbeId], new: &[ProbeId]) {
+    pub fn watch(&mut self, probes: &[Arc<Probe>], places: &[ProbeId], new: &[ProbeId]) {
         let rows = places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0);
         let mut before = std::mem::take(&mut self.subjects);
         self.subjects.resize_with(rows, || None);
         for (probe, place) in probes.iter().zip(places) {
             let at = place.0 as usize;
             let known = before.get_mut(at).and_then(Option::take).filter(|_| !new.contains(place));
+            let known = known.map(|known| Subject { probe: Arc::clone(probe), ..known });
             self.subjects[at] = Some(known.unwrap_or_else(|| Subject::new(probe)));
         }
         self.open_ways(probes);
     }
 
     /// Opens what these probes' outages are traced by, and closes what no probe needs any more.
-    pub fn open_ways(&mut self, probes: &[Probe]) {
+    pub fn open_ways(&mut self, probes: &[Arc<Probe>]) {
         let wanted = ways(probes);
         let busy = self.under_way.as_ref().and_then(|trace| Some(trace.errands.first()?.way));
         for (_, way) in self.ways.iter_mut().enumerate().filter(|(at, _)| Some(*at) != busy) {
@@ -198,7 +197,7 @@ impl Inquest {
     pub fn hear(&mut self, event: &Event) {
         if let Event::Settled(Settled { probe, outcome: Outcome::Refused, reason: Some(reason), from, .. }) = event
             && let (Some(Some(subject)), Some(from)) = (self.subjects.get_mut(probe.0 as usize), *from)
-            && subject.asked == Asked::Echo
+            && subject.asked() == Asked::Echo
         {
             subject.refusals.heard(from, &reason.kind, SystemClock.now().wall);
         }
@@ -242,9 +241,10 @@ impl Inquest {
     pub fn opened(&mut self, key: OutageKey, outage: &mut Outage, interface: Option<&str>) {
         let Some((at, subject)) = self.subject(&outage.probe) else { return };
         let address = self.live.address(at);
-        let interface = interface.map(str::to_owned).or_else(|| link::interface_towards(&subject.circuit, address?));
+        let interface =
+            interface.map(str::to_owned).or_else(|| link::interface_towards(&circuit(&subject.probe), address?));
         let seen = Seen {
-            asked: subject.asked,
+            asked: subject.asked(),
             sends: [].into_iter().collect(),
             carrier: Carrier::Unknown,
             references: Vec::new(),
@@ -326,7 +326,7 @@ impl Inquest {
     /// The probe of this name, and its place.
     fn subject(&self, name: &str) -> Option<(usize, &Subject)> {
         let mut all = self.subjects.iter().enumerate();
-        all.find_map(|(at, subject)| Some((at, subject.as_ref().filter(|subject| subject.name == name)?)))
+        all.find_map(|(at, subject)| Some((at, subject.as_ref().filter(|subject| subject.probe.name == name)?)))
     }
 
     /// Judges by what is seen now, from the outage's beginning to its end.
@@ -350,13 +350,13 @@ impl Inquest {
             _ => seen.carrier,
         };
         let counts = |other: &&Subject| {
-            let bound = other.circuit.interface.as_deref();
-            other.role == Role::Reference
-                && other.name != case.outage.probe
+            let bound = other.probe.circuit.interface.as_deref();
+            other.probe.role == Role::Reference
+                && other.probe.name != case.outage.probe
                 && bound.is_none_or(|bound| interface.as_deref().is_none_or(|own| own == bound))
         };
         let references = subjects.iter().flatten().filter(counts);
-        seen.references = references.map(|other| (other.name.clone(), other.runs.tally(from, until))).collect();
+        seen.references = references.map(|other| (other.probe.name.clone(), other.runs.tally(from, until))).collect();
         let side = word(seen.finding().side);
         let evidence = seen.evidence();
         side.clone_into(&mut case.outage.side);
@@ -368,8 +368,9 @@ impl Inquest {
     /// Has the way to a probe's present address traced, unless it is this host.
     fn send(&mut self, key: OutageKey, at: usize, moment: Moment) {
         let Some(to) = self.live.address(at).filter(|to| !to.is_loopback() && !to.is_unspecified()) else { return };
-        let Some(Some(Subject { circuit, .. })) = self.subjects.get(at) else { return };
-        let matches = |way: &Way| way.family == Family::of(to) && way.circuit == *circuit;
+        let Some(Some(Subject { probe, .. })) = self.subjects.get(at) else { return };
+        let circuit = circuit(probe);
+        let matches = |way: &Way| way.family == Family::of(to) && way.circuit == circuit;
         let Some(way) = self.ways.iter().position(matches) else { return };
         let Some(case) = self.cases.get_mut(&key) else { return };
         let errand = Errand { key, way, to, moment };
@@ -451,15 +452,12 @@ const fn word(side: Side) -> &'static str {
 }
 
 impl Subject {
-    fn new(probe: &Probe) -> Self {
-        Self {
-            name: probe.name.clone(),
-            role: probe.role,
-            asked: if matches!(probe.test, Test::Icmp { .. }) { Asked::Echo } else { Asked::Service },
-            circuit: Circuit { ttl: None, ..probe.circuit.clone() },
-            runs: Runs::new(probe.period),
-            refusals: Refusals::default(),
-        }
+    fn new(probe: &Arc<Probe>) -> Self {
+        Self { probe: Arc::clone(probe), runs: Runs::new(probe.period), refusals: Refusals::default() }
+    }
+
+    fn asked(&self) -> Asked {
+        if matches!(self.probe.test, Test::Icmp { .. }) { Asked::Echo } else { Asked::Service }
     }
 }
 
@@ -478,11 +476,16 @@ impl Way {
     }
 }
 
+/// The circuit that a probe's outages are traced by: its own, with every TTL.
+fn circuit(probe: &Probe) -> Circuit {
+    Circuit { ttl: None, ..probe.circuit.clone() }
+}
+
 /// The circuits and families that outages may be looked into by.
-fn ways(probes: &[Probe]) -> Vec<(Family, Circuit)> {
+fn ways(probes: &[Arc<Probe>]) -> Vec<(Family, Circuit)> {
     let mut wanted: Vec<(Family, Circuit)> = Vec::new();
     for probe in probes {
-        let circuit = Circuit { ttl: None, ..probe.circuit.clone() };
+        let circuit = circuit(probe);
         let families = match probe.family {
             Wanted::V4 => &[Family::V4][..],
             Wanted::V6 => &[Family::V6],
@@ -490,7 +493,7 @@ fn ways(probes: &[Probe]) -> Vec<(Family, Circuit)> {
         };
         let literal = match &probe.test {
             Test::Icmp { target, .. } => target.parse::<IpAddr>().ok(),
-            Test::Http(_) | Test::Tcp { .. } | Test::Dns { .. } => None,
+            Test::Http(_) | Test::Tcp { .. } | Test::Dns(_) => None,
         };
         let of_source = probe.circuit.source.map(Family::of);
         let one = literal.map(Family::of).or(of_source);

@@ -12,6 +12,7 @@ use crate::config::agent::AgentConfig;
 use crate::measure::event::ProbeId;
 use crate::measure::ledger::{CarrierLoss, Told};
 use crate::measure::outcome::{Outcome, Reason};
+use crate::measure::probe::Probe;
 use crate::sla::outage::{Carrier, Detector, Edge, Rule, State};
 use crate::store::held::SET_LATER;
 use crate::store::outages::Outage;
@@ -50,8 +51,7 @@ struct Watching {
 /// A probe, and the watches that it feeds.
 #[derive(Debug)]
 struct Watched {
-    name: String,
-    period: Duration,
+    probe: Arc<Probe>,
     watches: Box<[usize]>,
     /// Tells its state where no watch does; apart, since most probes feed one.
     own: Option<Box<Detector>>,
@@ -115,9 +115,8 @@ impl Judge {
         probes.resize_with(places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0), || None);
         for (at, (probe, watches)) in config.probes.iter().zip(feeds).enumerate() {
             let own = watches.is_empty().then(|| Box::new(Detector::new(&Rule::builtin())));
-            let watches = watches.into();
-            let (name, period) = (probe.name.clone(), probe.period);
-            probes[place(at)] = Some(Watched { name, period, watches, own, state: State::Unknown });
+            let (probe, watches) = (Arc::clone(probe), watches.into());
+            probes[place(at)] = Some(Watched { probe, watches, own, state: State::Unknown });
         }
         Self { watches: watches.collect(), probes, next: 0 }
     }
@@ -144,7 +143,7 @@ impl Judge {
         let known = old.probes;
         for (probe, before) in self.probes.iter_mut().zip(&known) {
             if let (Some(probe), Some(before)) = (probe, before)
-                && probe.name == before.name
+                && probe.probe.name == before.probe.name
             {
                 probe.state = before.state;
                 if let (Some(own), Some(before)) = (&mut probe.own, &before.own) {
@@ -174,7 +173,7 @@ impl Judge {
                 (Some(watch), open) => watch.open = open,
                 (None, Some(open)) => {
                     let (key, mut outage) = *open;
-                    let of = |probe: &Option<Watched>| probe.as_ref().is_some_and(|probe| probe.name == outage.probe);
+                    let of = |own: &Option<Watched>| own.as_ref().is_some_and(|own| own.probe.name == outage.probe);
                     let at = known.iter().position(of).unwrap_or(usize::MAX);
                     outage.evidence["end"] = json!("not observed: another configuration was taken");
                     let to = now.max(outage.from);
@@ -202,10 +201,10 @@ impl Judge {
         for at in 0..self.probes.len() {
             let Some(probe) = self.probe(at) else { continue };
             let mut intervals = match past.labels {
-                Labels::Known => store.intervals(&probe.name, from, now)?,
+                Labels::Known => store.intervals(&probe.probe.name, from, now)?,
                 Labels::Provisional => Vec::new(),
             };
-            intervals.extend(held.get(&probe.name).into_iter().flatten().cloned());
+            intervals.extend(held.get(&probe.probe.name).into_iter().flatten().cloned());
             for interval in intervals {
                 let carrier = interval.reasons.contains_key(&Reason::CARRIER.to_string());
                 for (due, outcome) in interval.sends() {
@@ -308,12 +307,14 @@ impl Judge {
         let Self { watches, probes, .. } = self;
         let Some(probe) = probes.get_mut(at).and_then(Option::as_mut) else { return Vec::new() };
         if let Some(own) = &mut probe.own {
-            own.push(due, outcome, carrier, probe.period);
+            own.push(due, outcome, carrier, probe.probe.period);
         }
         let mut edges = Vec::new();
         for &watch in &probe.watches {
             if let Some(detector) = watches[watch].detector_mut(at) {
-                edges.extend(detector.push(due, outcome, carrier, probe.period).into_iter().map(|edge| (watch, edge)));
+                edges.extend(
+                    detector.push(due, outcome, carrier, probe.probe.period).into_iter().map(|edge| (watch, edge)),
+                );
             }
         }
         edges
@@ -331,7 +332,7 @@ impl Judge {
 }
 
 fn name_of(probes: &[Option<Watched>], at: usize) -> &str {
-    probes.get(at).and_then(Option::as_ref).map_or("", |probe| &probe.name)
+    probes.get(at).and_then(Option::as_ref).map_or("", |own| &own.probe.name)
 }
 
 impl Watching {

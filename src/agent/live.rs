@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
@@ -14,9 +15,8 @@ use tracing::debug;
 use crate::agent::judge::Labels;
 use crate::base::time::Wall;
 use crate::measure::event::{Event, ProbeId};
-use crate::measure::interval::Interval;
 use crate::measure::ledger::Closed;
-use crate::measure::outcome::Outcome;
+use crate::measure::outcome::{Outcome, Outcomes};
 use crate::measure::probe::Probe;
 
 /// What the running agent tells of itself.
@@ -77,14 +77,67 @@ pub struct Live {
 
 #[derive(Debug)]
 struct Table {
+    /// Without its probes, which are made when it is asked for.
     snapshot: Snapshot,
-    /// Where the probe of each place stands in the snapshot.
-    rows: Vec<Option<usize>>,
+    /// The places of the probes, in the order of the configuration.
+    order: Vec<ProbeId>,
+    /// What is known of the probe of each place.
+    rows: Vec<Option<Row>>,
+}
+
+/// What is known of a probe now.
+#[derive(Debug)]
+struct Row {
+    probe: Arc<Probe>,
+    state: &'static str,
+    address: Option<IpAddr>,
+    last_rtt_ns: Option<u64>,
+    /// The outcomes of its last closed interval.
+    outcomes: Outcomes,
+    limited: u32,
+    certificate_until: Option<Wall>,
 }
 
 impl Table {
-    fn row(&mut self, place: usize) -> Option<&mut LiveProbe> {
-        self.snapshot.probes.get_mut(self.rows.get(place).copied().flatten()?)
+    fn row(&mut self, place: usize) -> Option<&mut Row> {
+        self.rows.get_mut(place)?.as_mut()
+    }
+
+    fn probe(&self, place: ProbeId) -> Option<LiveProbe> {
+        let place = place.0 as usize;
+        self.rows.get(place)?.as_ref().map(|row| row.live(place))
+    }
+}
+
+impl Row {
+    fn new(probe: &Arc<Probe>) -> Self {
+        Self {
+            probe: Arc::clone(probe),
+            state: "unknown",
+            address: None,
+            last_rtt_ns: None,
+            outcomes: Outcomes::default(),
+            limited: 0,
+            certificate_until: None,
+        }
+    }
+
+    fn live(&self, place: usize) -> LiveProbe {
+        #[expect(clippy::cast_precision_loss, reason = "a tenth of a microsecond is shown")]
+        let us = |rtt: u64| (rtt as f64 / 100.0).round() / 10.0;
+        LiveProbe {
+            place,
+            name: self.probe.name.clone(),
+            kind: self.probe.kind().to_owned(),
+            service: self.probe.service.clone(),
+            state: self.state.to_owned(),
+            address: self.address,
+            last_rtt_us: self.last_rtt_ns.map(us),
+            outcomes: self.outcomes.to_string(),
+            coverage: coverage(&self.outcomes),
+            limited: self.limited,
+            certificate_until: self.certificate_until,
+        }
     }
 }
 
@@ -101,37 +154,22 @@ impl Live {
             fault: None,
             probes: Vec::new(),
         };
-        Self { shared: Rc::new(RefCell::new(Table { snapshot, rows: Vec::new() })) }
+        Self { shared: Rc::new(RefCell::new(Table { snapshot, order: Vec::new(), rows: Vec::new() })) }
     }
 
     /// Shows these probes, in their order: where the place and the name are as before, what is known of them is too.
-    pub fn show(&self, site: &str, probes: &[Probe], places: &[ProbeId]) {
+    pub fn show(&self, site: &str, probes: &[Arc<Probe>], places: &[ProbeId]) {
         let mut table = self.shared.borrow_mut();
-        let before = std::mem::take(&mut table.snapshot.probes);
-        let probe = |(probe, place): (&Probe, &ProbeId)| {
-            let place = place.0 as usize;
-            let known = before.iter().find(|known| known.place == place && known.name == probe.name);
-            known.cloned().unwrap_or_else(|| LiveProbe {
-                place,
-                name: probe.name.clone(),
-                kind: probe.kind().to_owned(),
-                service: probe.service.clone(),
-                state: "unknown".to_owned(),
-                address: None,
-                last_rtt_us: None,
-                outcomes: String::new(),
-                coverage: None,
-                limited: 0,
-                certificate_until: None,
-            })
-        };
-        table.snapshot.probes = probes.iter().zip(places).map(probe).collect();
-        site.clone_into(&mut table.snapshot.site);
-        let rows = places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0);
-        table.rows = vec![None; rows];
-        for (row, place) in places.iter().enumerate() {
-            table.rows[place.0 as usize] = Some(row);
+        let mut before = std::mem::take(&mut table.rows);
+        table.rows.resize_with(places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0), || None);
+        for (probe, place) in probes.iter().zip(places) {
+            let at = place.0 as usize;
+            let known = before.get_mut(at).and_then(Option::take).filter(|known| known.probe.name == probe.name);
+            let known = known.map(|known| Row { probe: Arc::clone(probe), ..known });
+            table.rows[at] = Some(known.unwrap_or_else(|| Row::new(probe)));
         }
+        table.order = places.to_vec();
+        site.clone_into(&mut table.snapshot.site);
     }
 
     /// Takes what the prober says.
@@ -139,20 +177,18 @@ impl Live {
         let mut table = self.shared.borrow_mut();
         match event {
             Event::Settled(settled) => {
-                if let (Some(probe), Some(rtt)) = (table.row(settled.probe.0 as usize), settled.rtt_ns) {
-                    #[expect(clippy::cast_precision_loss, reason = "a tenth of a microsecond is shown")]
-                    let us = (rtt as f64 / 100.0).round() / 10.0;
-                    probe.last_rtt_us = Some(us);
+                if let Some(row) = table.row(settled.probe.0 as usize) {
+                    row.last_rtt_ns = settled.rtt_ns.or(row.last_rtt_ns);
                 }
             }
             Event::Address { probe, address } => {
-                if let Some(probe) = table.row(probe.0 as usize) {
-                    probe.address = *address;
+                if let Some(row) = table.row(probe.0 as usize) {
+                    row.address = *address;
                 }
             }
             Event::Certificate { probe, until } => {
-                if let Some(probe) = table.row(probe.0 as usize) {
-                    probe.certificate_until = Some(*until);
+                if let Some(row) = table.row(probe.0 as usize) {
+                    row.certificate_until = Some(*until);
                 }
             }
             _ => {}
@@ -161,17 +197,16 @@ impl Live {
 
     /// Takes a finished interval.
     pub fn closed(&self, closed: &Closed) {
-        if let Some(probe) = self.shared.borrow_mut().row(closed.probe.0 as usize) {
-            probe.outcomes = closed.interval.outcomes.to_string();
-            probe.coverage = coverage(&closed.interval);
-            probe.limited = closed.interval.limited();
+        if let Some(row) = self.shared.borrow_mut().row(closed.probe.0 as usize) {
+            row.outcomes.clone_from(&closed.interval.outcomes);
+            row.limited = closed.interval.limited();
         }
     }
 
     /// Takes a probe's state.
-    pub fn state(&self, probe: usize, state: &str) {
-        if let Some(probe) = self.shared.borrow_mut().row(probe) {
-            state.clone_into(&mut probe.state);
+    pub fn state(&self, probe: usize, state: &'static str) {
+        if let Some(row) = self.shared.borrow_mut().row(probe) {
+            row.state = state;
         }
     }
 
@@ -203,21 +238,23 @@ impl Live {
     /// The name of a probe.
     #[must_use]
     pub fn name(&self, probe: usize) -> Option<String> {
-        self.shared.borrow_mut().row(probe).map(|probe| probe.name.clone())
+        self.shared.borrow_mut().row(probe).map(|row| row.probe.name.clone())
     }
 
     /// What is measured now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.shared.borrow().snapshot.clone()
+        let table = self.shared.borrow();
+        let probes = table.order.iter().filter_map(|&place| table.probe(place)).collect();
+        Snapshot { probes, ..table.snapshot.clone() }
     }
 }
 
-/// How much of an interval is known, in percent with two decimals; [`None`] when nothing was due in it.
+/// How much of an interval is known by its outcomes, in percent with two decimals; [`None`] when nothing was due in it.
 #[must_use]
-pub fn coverage(interval: &Interval) -> Option<String> {
-    let due = interval.outcomes.len();
-    let unknown = interval.outcomes.count(Outcome::NotSent) + interval.outcomes.count(Outcome::NotObserved);
+pub fn coverage(outcomes: &Outcomes) -> Option<String> {
+    let due = outcomes.len();
+    let unknown = outcomes.count(Outcome::NotSent) + outcomes.count(Outcome::NotObserved);
     let hundredths = ((due - unknown) * 10_000).checked_div(due)?;
     Some(format!("{}.{:02}", hundredths / 100, hundredths % 100))
 }

@@ -10,7 +10,7 @@
 //! exactly once. Over all probes [`Event::Due`] comes in the order of time. Nothing that fails here ends it: what cannot be
 //! sent is not sent, for a reason that is told, and tried again when it is due again.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -58,8 +58,6 @@ pub struct Prober {
     lanes: Vec<Option<Lane>>,
     /// Places that are free again.
     free: Vec<usize>,
-    /// Which eighths of the sequence numbers the ICMP probes of each target begin at.
-    targets: HashMap<String, Vec<u16>>,
     /// The shortest period there ever was.
     shortest: Duration,
     outlets: Outlets,
@@ -109,13 +107,12 @@ impl Prober {
     /// # Panics
     /// Outside of a tokio runtime.
     #[must_use]
-    pub fn new(probes: Vec<Probe>, world: World) -> Self {
+    pub fn new(probes: Vec<Arc<Probe>>, world: World) -> Self {
         let reading = Reading::take(&*world.clock);
         let mut prober = Self {
             world,
-            lanes: Vec::new(),
+            lanes: Vec::with_capacity(probes.len()),
             free: Vec::new(),
-            targets: HashMap::new(),
             shortest: Duration::MAX,
             outlets: Outlets::default(),
             ways: Ways::default(),
@@ -135,7 +132,7 @@ impl Prober {
             behind: false,
             born: 0,
         };
-        let places: Vec<_> = probes.into_iter().map(|probe| prober.add(probe, |_| false)).collect();
+        let places = prober.add_all(probes, |_| false);
         prober.open_known(reading.now.mono);
         prober.begin(&places);
         prober

@@ -1,5 +1,6 @@
 //! Whether the agent still does what it is for: a watchdog is told so only while sends are really settled.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::time::Mono;
@@ -26,7 +27,7 @@ impl Pulse {
 
     /// These are probed from now on. The one that is settled most often sets the time: a look-up and its request may take
     /// the timeout each.
-    pub(super) fn expect(&mut self, probes: &[Probe], now: Mono) {
+    pub(super) fn expect(&mut self, probes: &[Arc<Probe>], now: Mono) {
         self.last = now;
         self.within = probes.iter().map(|probe| probe.period + probe.timeout * 2 + ALLOWANCE).min();
     }
@@ -82,7 +83,7 @@ mod tests {
         };
         let mut pulse = Pulse::new(at(0));
         assert!(pulse.beats(at(1000)), "nothing is expected");
-        pulse.expect(&[probe.clone()], at(1000));
+        pulse.expect(&[Arc::new(probe.clone())], at(1000));
         assert!(pulse.beats(at(1010)) && !pulse.beats(at(1011)));
         pulse.settled(&settled(Outcome::Lost), at(1011));
         assert!(pulse.beats(at(1021)));
@@ -90,7 +91,7 @@ mod tests {
         assert!(!pulse.beats(at(1025)));
         // A probe that asks once an hour is not expected to be settled sooner.
         probe.period = Duration::from_secs(3600);
-        pulse.expect(&[probe], at(2000));
+        pulse.expect(&[Arc::new(probe)], at(2000));
         assert!(pulse.beats(at(5600)) && !pulse.beats(at(5700)));
     }
 }

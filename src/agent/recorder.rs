@@ -4,6 +4,7 @@
 //! there until the disk takes it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,8 +17,8 @@ use crate::base::time::{Clock, Now, SystemClock, Wall};
 use crate::config::agent::Keep;
 use crate::measure::event::ProbeId;
 use crate::measure::ledger::Closed;
+use crate::measure::probe::Probe;
 use crate::store::contracts::ContractFile;
-use crate::store::intervals::Series;
 use crate::store::outages::{Outage, OutageId};
 use crate::store::{FILE, FileId, Store, StoreError, salvage};
 
@@ -99,11 +100,21 @@ pub struct Setup {
     pub every: Duration,
     /// What is kept, and how much of it.
     pub keep: Keep,
-    /// What the intervals of each probe have in common. A place may be given anew once all intervals of the probe that had
-    /// it were handed over.
-    pub series: Vec<(ProbeId, Series)>,
+    /// The probes. A place may be given anew once all intervals of the probe that had it were handed over.
+    pub probes: Vec<Seat>,
     /// The contracts that are judged by.
     pub contracts: Vec<ContractFile>,
+}
+
+/// A probe and its place.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// Its place.
+    pub place: ProbeId,
+    /// As it is configured: its settings.
+    pub probe: Arc<Probe>,
+    /// The same with the service that it measures.
+    pub named: Arc<Probe>,
 }
 
 /// The recorder has ended.

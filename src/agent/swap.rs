@@ -18,17 +18,15 @@ use crate::agent::judge::News;
 use crate::agent::live::Window;
 use crate::agent::metrics::Metrics;
 use crate::agent::outbox::Recorded;
-use crate::agent::recorder::Setup;
+use crate::agent::recorder::{Seat, Setup};
 use crate::agent::terms::Terms;
 use crate::agent::{Exit, FAREWELL, Session, every, window_fault};
 use crate::base::time::Now;
 use crate::config::agent::{AgentConfig, load};
-use crate::config::probe::settings_digest;
 use crate::config::written::Faults;
 use crate::measure::event::ProbeId;
 use crate::measure::probe::Probe;
 use crate::store::Store;
-use crate::store::intervals::Series;
 
 /// What reading a configuration gives.
 pub(super) type Reading = Result<(AgentConfig, Terms), Faults>;
@@ -119,7 +117,7 @@ impl Session {
         let mut events = Vec::new();
         let ledger = &self.ledger;
         // The books of those who go must be closed before another has their place.
-        let places = self.prober.reload(terms.named(&config.probes), |place| ledger.holds(place), &mut events);
+        let places = self.prober.reload(terms.named().to_vec(), |place| ledger.holds(place), &mut events);
         self.book(&mut events);
         let news = self.judge.reconfigure(&config, &terms, &places, now.wall);
         for (at, one) in news.iter().filter(|(_, one)| matches!(one, News::Closed(..))).cloned() {
@@ -159,27 +157,18 @@ impl Session {
             self.exits[gone.0 as usize] = None;
         }
         let Self { config, terms, live, recorder, .. } = self;
-        live.show(&config.site, &terms.named(&config.probes), &places);
+        live.show(&config.site, terms.named(), &places);
         self.inquest.watch(&config.probes, &places, &new);
-        let series = |(at, (probe, place)): (usize, (&Probe, &ProbeId))| {
-            let series = Series {
-                probe: probe.name.clone(),
-                service: terms.service_of(at),
-                kind: probe.kind().to_owned(),
-                target: probe.target(),
-                address: None,
-                period_ms: probe.period_ms(),
-                timeout_ms: u32::try_from(probe.timeout.as_millis()).unwrap_or(u32::MAX),
-                cutoff_ms: u32::try_from(probe.cutoff.as_millis()).unwrap_or(u32::MAX),
-                settings: settings_digest(probe),
-            };
-            (*place, series)
+        let seat = |((probe, named), &place): ((&Arc<Probe>, &Arc<Probe>), &ProbeId)| Seat {
+            place,
+            probe: Arc::clone(probe),
+            named: Arc::clone(named),
         };
         recorder.configure(Setup {
             site: config.site.clone(),
             every: every(config),
             keep: config.keep,
-            series: config.probes.iter().zip(&places).enumerate().map(series).collect(),
+            probes: config.probes.iter().zip(terms.named()).zip(&places).map(seat).collect(),
             contracts: terms.contracts.iter().map(|contract| contract.file.clone()).collect(),
         });
         if self.metrics.as_ref().map(Metrics::listen) != config.metrics {
@@ -197,7 +186,7 @@ impl Session {
             if self.exits.len() <= at {
                 self.exits.resize_with(at + 1, || None);
             }
-            self.exits[at] = Some(Exit { circuit: probe.circuit.clone(), interface: None });
+            self.exits[at] = Some(Exit { probe: Arc::clone(probe), interface: None });
             self.moved.insert(at);
             self.ledger.add(place, probe.period, now.at(self.prober.begun()));
             if let Some(metrics) = &self.metrics {

@@ -61,8 +61,8 @@ pub struct Terms {
     pub watches: Vec<Watch>,
     /// What may be a mistake, though it need not be.
     pub notes: Vec<String>,
-    /// The service of each probe.
-    services: Vec<Option<String>>,
+    /// The configuration's probes, each with the service that it measures.
+    probes: Vec<Arc<Probe>>,
 }
 
 impl Terms {
@@ -85,14 +85,14 @@ impl Terms {
         let contracts = with_received(own, kept, now, &mut notes);
         let earlier = earlier(kept, &contracts);
         let mut bound = bind(config, contracts, notes, &mut faults);
-        bound.earlier = earlier.into_iter().map(|contract| bound.with_probes(config, contract)).collect();
+        bound.earlier = earlier.into_iter().map(|contract| bound.with_probes(contract)).collect();
         if faults.is_empty() { Ok(bound) } else { Err(Faults(faults)) }
     }
 
     /// A contract, with the probes that name its services themselves.
-    fn with_probes(&self, config: &AgentConfig, mut contract: Contract) -> Contract {
-        for (probe, service) in config.probes.iter().zip(&self.services) {
-            for own in contract.services.iter_mut().filter(|own| service.as_ref() == Some(&own.id)) {
+    fn with_probes(&self, mut contract: Contract) -> Contract {
+        for probe in &self.probes {
+            for own in contract.services.iter_mut().filter(|own| probe.service.as_ref() == Some(&own.id)) {
                 if !own.probes.contains(&probe.name) {
                     own.probes.push(probe.name.clone());
                 }
@@ -104,20 +104,19 @@ impl Terms {
     /// The service that a probe measures, by its place in the configuration.
     #[must_use]
     pub fn service_of(&self, probe: usize) -> Option<String> {
-        self.services.get(probe).cloned().flatten()
+        self.probes.get(probe)?.service.clone()
     }
 
     /// The configuration's probes, each with the service that it measures.
     #[must_use]
-    pub fn named(&self, probes: &[Probe]) -> Vec<Probe> {
-        let named = |(probe, service): (&Probe, &Option<String>)| Probe { service: service.clone(), ..probe.clone() };
-        probes.iter().zip(&self.services).map(named).collect()
+    pub fn named(&self) -> &[Arc<Probe>] {
+        &self.probes
     }
 
     /// The contracts, each with its earlier versions and with those of its services that are measured here.
     #[must_use]
     pub fn judged(&self) -> Vec<Judged> {
-        let here = |id: &String| self.services.iter().flatten().any(|service| service == id);
+        let here = |id: &String| self.probes.iter().any(|probe| probe.service.as_ref() == Some(id));
         let mut newest: BTreeMap<&str, &Contract> = BTreeMap::new();
         for Loaded { contract, .. } in &self.contracts {
             let other = newest.entry(contract.id()).or_insert(contract);
@@ -323,7 +322,13 @@ fn bind(config: &AgentConfig, mut contracts: Vec<Loaded>, mut notes: Vec<String>
         }
     }
     let watches = watches(config, &contracts, &services);
-    Terms { contracts, earlier: Vec::new(), watches, notes, services }
+    let probes = config.probes.iter().zip(services).map(|(probe, service)| named(probe, service)).collect();
+    Terms { contracts, earlier: Vec::new(), watches, notes, probes }
+}
+
+/// A probe with the service that it measures: the configuration's own where that says the same.
+fn named(probe: &Arc<Probe>, service: Option<String>) -> Arc<Probe> {
+    if probe.service == service { Arc::clone(probe) } else { Arc::new(Probe { service, ..Probe::clone(probe) }) }
 }
 
 /// What a contract says of the probes of its site.

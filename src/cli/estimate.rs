@@ -38,7 +38,7 @@ const MINUTE: u64 = 900;
 /// By what the configuration's probes will write.
 #[must_use]
 pub fn planned(config: &AgentConfig) -> Estimate {
-    let minute: f64 = config.probes.iter().map(per_minute).sum();
+    let minute: f64 = config.probes.iter().map(|probe| per_minute(probe)).sum();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some kilobytes")]
     let minute = minute as u64;
     let rates = Rates { minutes: (minute + MINUTE) * 1440, hours: Some(minute * HOUR * 24), day: Some(minute * DAY) };

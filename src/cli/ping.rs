@@ -1,6 +1,7 @@
 //! `wanproof ping`: the agent's engine at once, without configuration.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::prober::{Pace, Prober, World};
@@ -142,7 +143,7 @@ async fn ping(args: &Args) -> Result<Exit, Failure> {
     let mut probes = Vec::new();
     for (host, resolution) in hosts.iter().zip(resolved) {
         match resolution {
-            Resolution::Known(_) => probes.push(args.probe(host)),
+            Resolution::Known(_) => probes.push(Arc::new(args.probe(host))),
             Resolution::Failed(why) => {
                 missing += 1;
                 print::note(format_args!("{host}: {why}"));

@@ -146,7 +146,7 @@ fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
             address: series.address,
             last_rtt_us: None,
             outcomes: last.as_ref().map(|interval| interval.outcomes.to_string()).unwrap_or_default(),
-            coverage: last.as_ref().and_then(coverage),
+            coverage: last.as_ref().and_then(|interval| coverage(&interval.outcomes)),
             limited: last.as_ref().map_or(0, Interval::limited),
             certificate_until: None,
         });

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::probe::{Written, probe, read_beside, split_url};
@@ -29,7 +30,7 @@ pub struct AgentConfig {
     /// Who is told of outages.
     pub hooks: Hooks,
     /// The probes.
-    pub probes: Vec<Probe>,
+    pub probes: Vec<Arc<Probe>>,
 }
 
 /// The central program that summaries are shipped to.
@@ -206,12 +207,13 @@ fn agent(root: &Section<'_>, beside: &Path) -> Option<AgentConfig> {
             if !names.insert(name.clone()) {
                 section.fault("another probe has this name");
             }
-            probes.extend(probe(&section, name, &defaults, beside));
+            probes.extend(probe(&section, name, &defaults, beside).map(Arc::new));
         } else {
             // Its other faults are told all the same.
             probe(&section, String::new(), &defaults, beside);
         }
     }
+    probes.shrink_to_fit();
     let data_dir = data_dir?;
     Some(AgentConfig {
         site: site?,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::config::written::Section;
-use crate::measure::probe::{Circuit, Family, Fragment, Http, Probe, Role, Test, Tls};
+use crate::measure::probe::{Circuit, Dns, Family, Fragment, Http, Probe, Role, Test, Tls};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -198,11 +198,11 @@ pub(in crate::config) fn probe(
             if written.query.is_none() && !section.has("query") {
                 section.fault("query is missing: the name to ask for");
             }
-            Test::Dns {
+            Test::Dns(Box::new(Dns {
                 server: server?,
                 query: written.query?,
                 record: written.record.unwrap_or_else(|| "A".to_owned()),
-            }
+            }))
         }
         _ => Test::Http(Box::new(http(section, &written)?)),
     };
@@ -299,7 +299,7 @@ fn literal(test: &Test) -> Option<IpAddr> {
         Test::Icmp { target, .. } => target.parse().ok(),
         Test::Http(http) => http.host.parse().ok(),
         Test::Tcp { host, .. } => host.parse().ok(),
-        Test::Dns { server, .. } => Some(server.ip()),
+        Test::Dns(dns) => Some(dns.server.ip()),
     }
 }
 

@@ -110,7 +110,7 @@ pub enum Fragment {
 }
 
 /// What is asked of whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Test {
     /// An ICMP echo (RFC 792, RFC 4443).
     Icmp {
@@ -129,14 +129,19 @@ pub enum Test {
         port: u16,
     },
     /// A DNS query by UDP, by TCP when truncated.
-    Dns {
-        /// The server.
-        server: SocketAddr,
-        /// The name asked for.
-        query: String,
-        /// The record type asked for, such as `A`.
-        record: String,
-    },
+    Dns(Box<Dns>),
+}
+
+/// Settings are told apart by a digest of this text, so it stays as it is.
+impl fmt::Debug for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Icmp { target, size } => f.debug_struct("Icmp").field("target", target).field("size", size).finish(),
+            Self::Http(http) => f.debug_tuple("Http").field(http).finish(),
+            Self::Tcp { host, port } => f.debug_struct("Tcp").field("host", host).field("port", port).finish(),
+            Self::Dns(dns) => dns.fmt(f),
+        }
+    }
 }
 
 /// An HTTP test.
@@ -162,6 +167,17 @@ pub struct Http {
     pub follow_redirects: u8,
 }
 
+/// A DNS test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// The server.
+    pub server: SocketAddr,
+    /// The name asked for.
+    pub query: String,
+    /// The record type asked for, such as `A`.
+    pub record: String,
+}
+
 /// Whether and how TLS is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
@@ -184,7 +200,7 @@ impl Probe {
             Test::Icmp { .. } => "icmp",
             Test::Http(_) => "http",
             Test::Tcp { .. } => "tcp",
-            Test::Dns { .. } => "dns",
+            Test::Dns(_) => "dns",
         }
     }
 
@@ -196,7 +212,7 @@ impl Probe {
             Test::Http(http) => http.url.clone(),
             Test::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
             Test::Tcp { host, port } => format!("{host}:{port}"),
-            Test::Dns { server, .. } => server.to_string(),
+            Test::Dns(dns) => dns.server.to_string(),
         }
     }
 
@@ -207,7 +223,7 @@ impl Probe {
             Test::Icmp { target, .. } => target.clone(),
             Test::Http(http) => http.host.clone(),
             Test::Tcp { host, .. } => host.clone(),
-            Test::Dns { server, .. } => server.ip().to_string(),
+            Test::Dns(dns) => dns.server.ip().to_string(),
         }
     }
 

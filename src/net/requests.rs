@@ -14,7 +14,7 @@
 //! most as long again; a name that has an address costs nothing.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::base::time::{Clock, Mono, SystemClock, Wall, nanos_of};
@@ -40,7 +40,7 @@ const STALLED: Duration = Duration::from_millis(500);
 /// One probe's requests, with what is made once for all of them: its name's watch, its TLS settings.
 #[derive(Debug)]
 pub struct Requester {
-    probe: Probe,
+    probe: Arc<Probe>,
     resolver: Resolver,
     watch: Mutex<Watch>,
     tls: tls::Settings,
@@ -50,7 +50,7 @@ pub struct Requester {
 impl Requester {
     /// For an http, tcp or dns probe. Nothing is sent yet but the look-up of its name begun.
     #[must_use]
-    pub fn new(probe: &Probe, resolver: &Resolver) -> Self {
+    pub fn new(probe: Arc<Probe>, resolver: &Resolver) -> Self {
         let watch = Mutex::new(resolver.watch(&probe.host(), probe.family));
         let tls = tls::Settings::new(match &probe.test {
             Test::Http(http) => &http.tls,
@@ -61,7 +61,8 @@ impl Requester {
         {
             tracing::warn!(probe = probe.name, %fault, "a probe has no TLS settings: it is not sent until it has");
         }
-        Self { probe: probe.clone(), resolver: resolver.clone(), watch, tls, way: Way::new(&probe.circuit) }
+        let way = Way::new(&probe.circuit);
+        Self { probe, resolver: resolver.clone(), watch, tls, way }
     }
 
     /// What is known of the probe's name, to be watched for changes.
@@ -116,7 +117,7 @@ impl Requester {
                 let plan = http::Plan { http, circuit, family, tls: &self.tls, resolver: &self.resolver };
                 plan.attempt(address, course).await
             }
-            Test::Dns { server, query, record } => dns::attempt(circuit, *server, query, record, course).await,
+            Test::Dns(dns) => dns::attempt(circuit, dns.server, &dns.query, &dns.record, course).await,
             Test::Icmp { .. } => Err(Reason::new(Outcome::NotSent, "unsupported")),
         }
     }

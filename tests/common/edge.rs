@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use wanproof::agent::keys::Keys;
-use wanproof::agent::recorder::{Recorder, Setup};
+use wanproof::agent::recorder::{Recorder, Seat, Setup};
 use wanproof::agent::summariser::{SpanState, Summariser};
 use wanproof::base::time::{Clock, Mono, Now, Wall};
 use wanproof::config::agent::Keep;
@@ -16,7 +16,7 @@ use wanproof::evidence::summary::{Clock as ClockPart, ClockState};
 use wanproof::measure::event::{Event, ProbeId, Settled, Stamp};
 use wanproof::measure::ledger::Ledger;
 use wanproof::measure::outcome::{Outcome, Reason};
-use wanproof::store::intervals::Series;
+use wanproof::measure::probe::{Circuit, Family, Probe, Role, Test};
 use wanproof::store::{Store, StoreError};
 
 /// Clocks that stand still until they are moved.
@@ -71,16 +71,19 @@ impl Edge {
         let now = Now { wall: plan.from, mono: Mono::from_nanos(1_000_000_000_000) };
         let clock = Hand(Arc::new(Mutex::new(now)));
         let (store, _) = Store::open(dir, now.wall).expect("the directory is the test's own");
-        let series = (0..plan.probes).map(|number| Series {
-            probe: format!("site-{number:02}-icmp"),
-            service: Some(format!("ckt-{number:04}")),
-            kind: "icmp".to_owned(),
-            target: format!("192.0.2.{}", number % 250 + 1),
-            address: None,
-            period_ms: u32::try_from(plan.period.as_millis()).expect("a short period"),
-            timeout_ms: 2000,
-            cutoff_ms: 1000,
-            settings: format!("kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygr{number:03}"),
+        let seats = (0..plan.probes).map(|number| {
+            let probe = Arc::new(Probe {
+                name: format!("site-{number:02}-icmp"),
+                service: Some(format!("ckt-{number:04}")),
+                role: Role::Path,
+                test: Test::Icmp { target: format!("192.0.2.{}", number % 250 + 1), size: 56 },
+                family: Family::Any,
+                period: plan.period,
+                timeout: Duration::from_secs(2),
+                cutoff: Duration::from_secs(1),
+                circuit: Circuit::default(),
+            });
+            Seat { place: ProbeId(number), probe: Arc::clone(&probe), named: probe }
         });
         let summariser = Summariser {
             keys: Keys::fixed(SecretKey::from_seed(&[7; 32])),
@@ -93,7 +96,7 @@ impl Edge {
             site: "leeds-01".to_owned(),
             every: plan.every,
             keep: plan.keep,
-            series: (0..).map(ProbeId).zip(series).collect(),
+            probes: seats.collect(),
             contracts: Vec::new(),
         });
         let ledger = Ledger::new((0..plan.probes).map(|_| plan.period), plan.every, now);

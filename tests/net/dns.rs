@@ -7,7 +7,7 @@ use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, rdata};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
-use wanproof::measure::probe::{Probe, Test};
+use wanproof::measure::probe::{Dns, Probe, Test};
 
 use crate::{SHORT, attempt, probe, told};
 
@@ -143,7 +143,7 @@ pub fn addresses(addresses: &[&str]) -> Vec<IpAddr> {
 }
 
 fn query(server: SocketAddr, record: &str) -> Probe {
-    probe(Test::Dns { server, query: "www.example.net".to_owned(), record: record.to_owned() })
+    probe(Test::Dns(Box::new(Dns { server, query: "www.example.net".to_owned(), record: record.to_owned() })))
 }
 
 #[tokio::test]

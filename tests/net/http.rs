@@ -197,7 +197,7 @@ async fn the_end_of_a_certificate_is_an_event_once_and_again_when_it_is_another(
     let url = format!("https://localhost:{}/", address.port());
     let tls = Tls::Checked { roots: Some(authority.pem()) };
     let probe = Probe { period: Duration::from_millis(20), ..of(Http { tls, ..http(url) }) };
-    let mut prober = Prober::new(vec![probe], World::system(Pace::Prompt));
+    let mut prober = Prober::new(vec![probe.into()], World::system(Pace::Prompt));
     let (mut events, mut answered) = (Vec::new(), 0);
     while answered < 8 {
         let known = events.len();

@@ -84,10 +84,10 @@ async fn a_probe_whose_name_is_not_known_waits_for_it_and_then_says_so() {
         ..probe(Test::Tcp { host: host.to_owned(), port: target.address.port() })
     };
     let resolver = Resolver::of_server(server.address);
-    let seen = Requester::new(&tcp("www.example.net"), &resolver).attempt().await;
+    let seen = Requester::new(tcp("www.example.net").into(), &resolver).attempt().await;
     assert_eq!(told(&seen), "a");
     server.now_says(Says::Code(ResponseCode::NXDomain));
-    let seen = Requester::new(&tcp("no.example.net"), &resolver).attempt().await;
+    let seen = Requester::new(tcp("no.example.net").into(), &resolver).attempt().await;
     assert_eq!(told(&seen), "not-sent/name");
     assert_eq!(seen.address, None);
 }

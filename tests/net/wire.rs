@@ -11,7 +11,7 @@ use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, Protocol, Socket, Type};
-use wanproof::measure::probe::{Attempt, Circuit, Fragment, Probe, Test};
+use wanproof::measure::probe::{Attempt, Circuit, Dns, Fragment, Probe, Test};
 use wanproof::net::icmp::kernel::{Kernel, Order};
 use wanproof::net::icmp::{Arrival, Echo, Engine, Family, Token, Unsent};
 use wanproof::net::link;
@@ -305,7 +305,11 @@ fn kinds(target: &str) -> [Test; 3] {
     [
         Test::Tcp { host: target.to_owned(), port: 8080 },
         Test::Http(Box::new(http(format!("http://{at}/")))),
-        Test::Dns { server: (address, 53).into(), query: "www.example.net".to_owned(), record: "A".to_owned() },
+        Test::Dns(Box::new(Dns {
+            server: (address, 53).into(),
+            query: "www.example.net".to_owned(),
+            record: "A".to_owned(),
+        })),
     ]
 }
 

@@ -30,8 +30,9 @@ struct Run {
 }
 
 impl Runs {
-    pub(super) const fn new(period: Duration) -> Self {
-        Self { period, runs: VecDeque::new() }
+    /// With room for one run: most probes have no more.
+    pub(super) fn new(period: Duration) -> Self {
+        Self { period, runs: VecDeque::with_capacity(1) }
     }
 
     /// Takes the next send.

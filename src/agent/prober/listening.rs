@@ -78,7 +78,7 @@ impl Prober {
             }
             Arrival::Overflow => {
                 for (index, lane) in self.lanes.iter().enumerate() {
-                    if lane.as_ref().is_some_and(|lane| lane.outlet == Some(outlet)) {
+                    if lane.as_ref().and_then(|lane| lane.outlet).is_some_and(|own| own as usize == outlet) {
                         self.flight.doubt(id(index), Doubt::Overflow);
                     }
                 }
@@ -131,8 +131,8 @@ impl Prober {
 
     pub(super) fn certified(&mut self, probe: ProbeId, until: Option<Wall>, events: &mut Vec<Event>) {
         let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::as_mut) else { return };
-        if let Some(until) = until
-            && lane.certificate.replace(until) != Some(until)
+        if let (Some(until), Kind::Request(request)) = (until, &mut lane.kind)
+            && request.certificate.replace(until) != Some(until)
         {
             events.push(Event::Certificate { probe, until });
         }

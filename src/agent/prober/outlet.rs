@@ -4,7 +4,7 @@
 //! A firewall may hold a dead session for an identifier and go on dropping what belongs to it. Hence there are up to
 //! [`IDENTS`] ports with an identifier each, and a probe that nobody answers is moved to the next one.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub(super) const IDENTS: u8 = 4;
 pub(super) struct Outlets {
     all: Vec<Outlet>,
     /// Which probes have an address, for ICMP errors that name nothing else.
-    by_address: HashMap<IpAddr, Vec<ProbeId>>,
+    by_address: BTreeSet<(IpAddr, ProbeId)>,
     faults: Vec<(usize, Unsent)>,
 }
 
@@ -200,23 +200,16 @@ impl Outlets {
     }
 
     pub(super) fn moved(&mut self, probe: ProbeId, from: Option<IpAddr>, to: Option<IpAddr>) {
-        if let Some(from) = from
-            && let Some(there) = self.by_address.get_mut(&from)
-        {
-            there.retain(|&each| each != probe);
-            if there.is_empty() {
-                self.by_address.remove(&from);
-            }
+        if let Some(from) = from {
+            self.by_address.remove(&(from, probe));
         }
-        if let Some(to) = to {
-            self.by_address.entry(to).or_default().push(probe);
-        }
+        self.by_address.extend(to.map(|to| (to, probe)));
     }
 
     /// The only send in the air to an address with this sequence number.
     pub(super) fn by_seq(&self, to: IpAddr, seq: u16, flight: &Flight) -> Option<(ProbeId, u64)> {
-        let probes = self.by_address.get(&to)?;
-        let mut sends = probes.iter().filter_map(|&probe| Some((probe, flight.by_seq(probe, seq)?)));
+        let probes = self.by_address.range((to, ProbeId(0))..=(to, ProbeId(u32::MAX)));
+        let mut sends = probes.filter_map(|&(_, probe)| Some((probe, flight.by_seq(probe, seq)?)));
         let first = sends.next()?;
         sends.next().is_none().then_some(first)
     }

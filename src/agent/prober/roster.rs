@@ -26,17 +26,15 @@ pub(super) const PLACES: u32 = 0x00ff_ffff;
 /// One probe.
 #[derive(Debug)]
 pub(super) struct Lane {
-    pub(super) probe: Probe,
+    pub(super) probe: Arc<Probe>,
     /// What its packets call it: its place, and a count that keeps it from being taken for another that had the place.
     pub(super) wire: u32,
     pub(super) kind: Kind,
     /// The address that was told last; the outer [`None`] until the first was.
     pub(super) address: Option<Option<IpAddr>>,
     pub(super) ttl: Option<u8>,
-    /// Until when its server's certificate was valid, when it was last seen.
-    pub(super) certificate: Option<Wall>,
     /// The way out that it last took.
-    pub(super) outlet: Option<usize>,
+    pub(super) outlet: Option<u32>,
     /// The interface that it leaves by.
     pub(super) way: Option<Way>,
     /// Which of its circuit's identifiers it sends with.
@@ -50,7 +48,25 @@ pub(super) struct Lane {
 #[derive(Debug)]
 pub(super) enum Kind {
     Echo { watch: Watch, size: u16, seq_base: u16 },
-    Request { requester: Arc<Requester>, watch: Watch },
+    Request(Box<Request>),
+}
+
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) requester: Arc<Requester>,
+    watch: Watch,
+    /// Until when its server's certificate was valid, when it was last seen.
+    pub(super) certificate: Option<Wall>,
+}
+
+impl Kind {
+    /// What is known of the target's name.
+    pub(super) const fn watch(&self) -> &Watch {
+        match self {
+            Self::Echo { watch, .. } => watch,
+            Self::Request(request) => &request.watch,
+        }
+    }
 }
 
 impl Prober {
@@ -59,7 +75,7 @@ impl Prober {
     /// their order; those of probes that are gone are given out again, unless they are still `taken`.
     pub fn reload(
         &mut self,
-        probes: Vec<Probe>,
+        probes: Vec<Arc<Probe>>,
         taken: impl Fn(ProbeId) -> bool,
         events: &mut Vec<Event>,
     ) -> Vec<ProbeId> {
@@ -80,14 +96,16 @@ impl Prober {
         let mut gone: Vec<ProbeId> = gone.into_values().collect();
         gone.sort();
         gone.into_iter().for_each(|id| self.remove(id, events));
-        let mut new = Vec::new();
-        let ids = probes.into_iter().zip(kept).map(|(probe, kept)| {
-            kept.unwrap_or_else(|| {
-                let place = self.add(probe, &taken);
-                new.push(place);
-                place
-            })
-        });
+        let mut others = Vec::new();
+        for (probe, kept) in probes.into_iter().zip(&kept) {
+            match kept.and_then(|id| self.lanes[id.0 as usize].as_mut()) {
+                Some(lane) => lane.probe = probe,
+                None => others.push(probe),
+            }
+        }
+        let new = self.add_all(others, taken);
+        let mut added = new.iter().copied();
+        let ids = kept.into_iter().map(|kept| kept.or_else(|| added.next()).expect("who was not kept was added"));
         let ids = ids.collect();
         self.open_known(now.mono);
         self.begin(&new);
@@ -99,7 +117,32 @@ impl Prober {
         self.lanes.get(probe.0 as usize)?.as_ref()
     }
 
-    pub(super) fn add(&mut self, probe: Probe, taken: impl Fn(ProbeId) -> bool) -> ProbeId {
+    /// Takes probes in, in their order, at places that are not `taken`.
+    pub(super) fn add_all(&mut self, probes: Vec<Arc<Probe>>, taken: impl Fn(ProbeId) -> bool) -> Vec<ProbeId> {
+        let eighths = self.eighths(&probes);
+        probes.into_iter().zip(eighths).map(|(probe, eighth)| self.add(probe, eighth, &taken)).collect()
+    }
+
+    /// At which eighth of the sequence numbers each of these begins: ICMP errors may quote no more than the sequence number, so
+    /// probes of one target share them as little as can be.
+    fn eighths(&self, probes: &[Arc<Probe>]) -> Vec<u16> {
+        let mut targets: HashMap<&str, [u32; 8]> = HashMap::new();
+        for lane in self.lanes.iter().flatten() {
+            if let (Test::Icmp { target, .. }, Kind::Echo { seq_base, .. }) = (&lane.probe.test, &lane.kind) {
+                targets.entry(target).or_default()[usize::from(seq_base >> 13)] += 1;
+            }
+        }
+        let eighths = probes.iter().map(|probe| {
+            let Test::Icmp { target, .. } = &probe.test else { return 0 };
+            let used = targets.entry(target).or_default();
+            let eighth = (0..8).min_by_key(|&eighth| used[usize::from(eighth)]).expect("there are eight");
+            used[usize::from(eighth)] += 1;
+            eighth
+        });
+        eighths.collect()
+    }
+
+    fn add(&mut self, probe: Arc<Probe>, eighth: u16, taken: impl Fn(ProbeId) -> bool) -> ProbeId {
         let free = self.free.iter().position(|&index| !taken(id(index)));
         let index = free.map(|at| self.free.swap_remove(at)).unwrap_or_else(|| {
             self.lanes.push(None);
@@ -108,21 +151,16 @@ impl Prober {
         let place = id(index);
         let watch = self.world.resolver.watch(&probe.host(), probe.family);
         let (kind, timeout) = match &probe.test {
-            Test::Icmp { target, size } => {
-                // ICMP errors may quote no more than the sequence number: probes of one target do not share them.
-                let others = self.targets.entry(target.clone()).or_default();
-                let eighth = (0..8).min_by_key(|eighth| others.iter().filter(|&other| other == eighth).count());
-                let eighth = eighth.expect("there are eight");
-                others.push(eighth);
-                let seq_base = eighth << 13;
+            Test::Icmp { size, .. } => {
                 let size = (*size).max(u16::try_from(icmp::packet::RECORD).expect("24"));
-                (Kind::Echo { watch, size, seq_base }, probe.timeout)
+                (Kind::Echo { watch, size, seq_base: eighth << 13 }, probe.timeout)
             }
-            Test::Http(_) | Test::Tcp { .. } | Test::Dns { .. } => {
-                let requester = Arc::new(Requester::new(&probe, &self.world.resolver));
+            Test::Http(_) | Test::Tcp { .. } | Test::Dns(_) => {
+                let requester = Arc::new(Requester::new(Arc::clone(&probe), &self.world.resolver));
                 // The task settles it; this is for one that fails to. While its name is looked up for the first time a
                 // request may take twice its timeout.
-                (Kind::Request { requester, watch }, probe.timeout * 2 + LONGEST)
+                let request = Request { requester, watch, certificate: None };
+                (Kind::Request(Box::new(request)), probe.timeout * 2 + LONGEST)
             }
         };
         self.flight.add(place, Patience { timeout, cutoff: probe.cutoff });
@@ -135,7 +173,6 @@ impl Prober {
             kind,
             address: None,
             ttl: None,
-            certificate: None,
             outlet: None,
             way: None,
             ident: 0,
@@ -166,16 +203,6 @@ impl Prober {
     pub(super) fn remove(&mut self, probe: ProbeId, events: &mut Vec<Event>) {
         let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::take) else { return };
         self.free.push(probe.0 as usize);
-        if let (Test::Icmp { target, .. }, Kind::Echo { seq_base, .. }) = (&lane.probe.test, &lane.kind)
-            && let Some(others) = self.targets.get_mut(target)
-        {
-            if let Some(own) = others.iter().position(|eighth| eighth << 13 == *seq_base) {
-                others.swap_remove(own);
-            }
-            if others.is_empty() {
-                self.targets.remove(target);
-            }
-        }
         let reason = Reason::new(Outcome::NotObserved, "removed");
         self.held.retain(|turn| {
             let stays = turn.probe != probe;

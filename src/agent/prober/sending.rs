@@ -60,8 +60,7 @@ impl Prober {
     /// An address that is not the one that was told last begins with the next send.
     fn tell_address(&mut self, probe: ProbeId, events: &mut Vec<Event>) {
         let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::as_mut) else { return };
-        let (Kind::Echo { watch, .. } | Kind::Request { watch, .. }) = &lane.kind;
-        let address = match watch.current() {
+        let address = match lane.kind.watch().current() {
             Resolution::Known(address) => Some(address),
             Resolution::Pending => return,
             Resolution::Failed(_) => None,
@@ -86,7 +85,7 @@ impl Prober {
                     let world = (&*self.world.engine, now);
                     let what = (*size, lane.ident);
                     let outlet = self.outlets.find(Family::of(to), &lane.probe.circuit, what, world);
-                    lane.outlet = Some(outlet);
+                    lane.outlet = Some(u32::try_from(outlet).expect("outlets are numbered by u32"));
                     let way = self.ways.to(lane.way, &lane.probe.circuit, to, now);
                     lane.way = Some(way);
                     if lane.trouble && self.ways.carrier(way, now) == Carrier::Down {
@@ -99,8 +98,8 @@ impl Prober {
                 Resolution::Pending if now.since(turn.at) <= patience(lane.probe.period) => self.held.push(turn),
                 Resolution::Pending | Resolution::Failed(_) => settle(turn, Reason::NAME, events),
             },
-            Kind::Request { requester, .. } => {
-                let (requester, wire, probe, send) = (Arc::clone(requester), lane.wire, turn.probe, turn.send);
+            Kind::Request(request) => {
+                let (requester, wire, probe, send) = (Arc::clone(&request.requester), lane.wire, turn.probe, turn.send);
                 self.flight.sent(probe, send, 0, self.timeline.seen());
                 self.tasks.spawn(async move { Done { wire, probe, send, attempt: requester.attempt().await } });
             }

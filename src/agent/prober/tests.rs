@@ -168,7 +168,12 @@ impl Desk {
             clock: Box::new(Handle(Rc::clone(&net), 0)),
             pace: Pace::Thrifty,
         };
-        Self { prober: Prober::new(probes, world), net, events: Vec::new(), untils: Vec::new() }
+        Self {
+            prober: Prober::new(probes.into_iter().map(Arc::new).collect(), world),
+            net,
+            events: Vec::new(),
+            untils: Vec::new(),
+        }
     }
 
     /// Lets time go on, waking the prober whenever it asked to be.
@@ -492,7 +497,8 @@ async fn a_reload_keeps_what_is_unchanged_and_settles_what_is_gone() {
     let mut changed = probe("b", MS * 500);
     changed.timeout = MS * 1000;
     let mut events = Vec::new();
-    let ids = desk.prober.reload(vec![probe("c", MS * 500), changed, probe("d", MS * 500)], |_| false, &mut events);
+    let probes = [probe("c", MS * 500), changed, probe("d", MS * 500)].map(Arc::new).to_vec();
+    let ids = desk.prober.reload(probes, |_| false, &mut events);
     assert_eq!(ids[0], ProbeId(2), "unchanged");
     assert_eq!(HashSet::from([ids[1], ids[2]]), HashSet::from([ProbeId(0), ProbeId(1)]), "places are given out again");
     assert!(!events.is_empty(), "what was in the air of the others is settled");

@@ -32,7 +32,7 @@ struct Interface {
 /// The way that a probe takes, as far as it is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
-    interface: Option<usize>,
+    interface: Option<u32>,
     to: IpAddr,
     found: Mono,
 }
@@ -49,17 +49,19 @@ impl Ways {
         let before = known.filter(|way| way.to == to).and_then(|way| way.interface);
         let name = link::interface_towards(circuit, to);
         let interface = name.map(|name| {
-            self.all.iter().position(|each| each.name == name).unwrap_or_else(|| {
+            let known = self.all.iter().position(|each| each.name == name);
+            let at = known.unwrap_or_else(|| {
                 self.all.push(Interface { name, carrier: Carrier::Unknown, looked: None });
                 self.all.len() - 1
-            })
+            });
+            u32::try_from(at).expect("interfaces are numbered by u32")
         });
         Way { interface: interface.or(before), to, found: now }
     }
 
     /// A host without a route, as after its boot, may soon have one; one that lost its carrier, another.
     fn holds(&self, way: Way) -> Duration {
-        match way.interface.and_then(|index| self.all.get(index)).map(|interface| interface.carrier) {
+        match way.interface.and_then(|index| self.all.get(index as usize)).map(|interface| interface.carrier) {
             None | Some(Carrier::Down) => WANTING,
             Some(Carrier::Up | Carrier::Unknown) => HOLDS,
         }
@@ -67,7 +69,9 @@ impl Ways {
 
     /// Whether a way has a carrier.
     pub(super) fn carrier(&mut self, way: Way, now: Mono) -> Carrier {
-        let Some(interface) = way.interface.and_then(|index| self.all.get_mut(index)) else { return Carrier::Unknown };
+        let Some(interface) = way.interface.and_then(|index| self.all.get_mut(index as usize)) else {
+            return Carrier::Unknown;
+        };
         if interface.looked.is_none_or(|looked| now - looked >= FRESH) {
             interface.carrier = link::carrier(&interface.name);
             interface.looked = Some(now);

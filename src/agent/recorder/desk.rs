@@ -4,18 +4,20 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use tracing::{error, info, warn};
 
 use crate::agent::keys::Keys;
-use crate::agent::recorder::{Job, Label, OutageKey, Setup, Why as LabelledFor};
+use crate::agent::recorder::{Job, Label, OutageKey, Seat, Setup, Why as LabelledFor};
 use crate::agent::summariser::{SpanState, Summariser};
 use crate::base::time::{Clock, Mono, Wall};
 use crate::config::agent::{Keep, Term};
-use crate::measure::event::ProbeId;
+use crate::config::probe::settings_digest;
 use crate::measure::ledger::Closed;
+use crate::measure::probe::Probe;
 use crate::store::contracts::ContractFile;
 use crate::store::held::Labelled;
 use crate::store::intervals::{Series, SeriesId};
@@ -45,15 +47,11 @@ const LABELLED: u32 = 60;
 pub struct Desk {
     clock: Box<dyn Clock + Send>,
     store: Store,
-    /// The series of those that are probed, and of those that were and of which something waits, by a number that is not given
-    /// again in this run.
-    series: HashMap<u64, Box<Series>>,
-    /// Which of them the probe of each place has.
-    places: HashMap<ProbeId, u64>,
-    next: u64,
+    seats: Arc<Seats>,
+    /// By the place: the last address of the probe there, and what the database calls its series.
+    known: Vec<Option<(Option<IpAddr>, SeriesId)>>,
     keep: Keep,
     summariser: Summariser,
-    known: HashMap<(u64, Option<IpAddr>), SeriesId>,
     outages: HashMap<OutageKey, OutageId>,
     waiting: VecDeque<Work>,
     spans: Vec<SpanState>,
@@ -71,10 +69,13 @@ pub struct Desk {
     _present: Sender<()>,
 }
 
+/// The last probe that had each place, as it is configured and with the service that it measures.
+type Seats = Vec<Option<[Arc<Probe>; 2]>>;
+
 /// What waits to be written, in order.
 enum Work {
-    /// Each with its series.
-    Siblings(Vec<(u64, Closed)>),
+    /// With the probes that had the places then.
+    Siblings(Arc<Seats>, Vec<Closed>),
     Opened(OutageKey, Outage),
     Closed(OutageKey, Wall),
     Attributed(OutageKey, String, serde_json::Value),
@@ -92,12 +93,10 @@ impl Desk {
         Self {
             clock,
             store,
-            series: HashMap::new(),
-            places: HashMap::new(),
-            next: 0,
+            seats: Arc::default(),
+            known: Vec::new(),
             keep: Keep::default(),
             summariser,
-            known: HashMap::new(),
             outages: HashMap::new(),
             waiting: VecDeque::new(),
             spans: Vec::new(),
@@ -150,8 +149,7 @@ impl Desk {
     fn take(&mut self, job: Job) {
         match job {
             Job::Siblings(set) => {
-                let of = |closed: Closed| Some((*self.places.get(&closed.probe)?, closed));
-                self.waiting.push_back(Work::Siblings(set.into_iter().filter_map(of).collect()));
+                self.waiting.push_back(Work::Siblings(Arc::clone(&self.seats), set));
                 let now = self.mono();
                 let by = *self.commit_by.get_or_insert(now + self.keep.commit);
                 if by - now <= SET {
@@ -184,14 +182,19 @@ impl Desk {
     }
 
     fn configure(&mut self, setup: Setup) {
-        for (place, series) in setup.series {
-            let known = self.places.get(&place).and_then(|number| self.series.get(number));
-            if known.is_none_or(|known| **known != series) {
-                self.series.insert(self.next, Box::new(series));
-                self.places.insert(place, self.next);
-                self.next += 1;
+        // What waits goes on by the seats that it came with.
+        let mut seats = Seats::clone(&self.seats);
+        let count = setup.probes.iter().map(|seat| seat.place.0 as usize + 1).max().unwrap_or(0).max(seats.len());
+        seats.resize(count, None);
+        self.known.resize(count, None);
+        for Seat { place, probe, named } in setup.probes {
+            let (at, seat) = (place.0 as usize, Some([probe, named]));
+            if seats[at] != seat {
+                self.known[at] = None;
             }
+            seats[at] = seat;
         }
+        self.seats = Arc::new(seats);
         self.keep = setup.keep;
         self.limit_log();
         self.summariser.every = setup.every;
@@ -203,13 +206,6 @@ impl Desk {
         if let Err(error) = self.store.limit_log(self.keep.max_bytes) {
             warn!(%error, "the database's log stays as short as it is");
         }
-    }
-
-    /// Forgets the series of probes that are gone, once nothing waits any more.
-    fn forget_the_gone(&mut self) {
-        let Self { series, places, known, .. } = self;
-        series.retain(|number, _| places.values().any(|held| held == number));
-        known.retain(|(number, _), _| series.contains_key(number));
     }
 
     /// What is told at once: an outage is on the disk when it is shown.
@@ -237,9 +233,6 @@ impl Desk {
                 self.outages.extend(opened);
                 self.waiting.clear();
                 self.spans.clear();
-                if self.series.len() > self.places.len() {
-                    self.forget_the_gone();
-                }
                 if std::mem::take(&mut self.failing) {
                     self.recovered();
                 }
@@ -247,7 +240,7 @@ impl Desk {
             Err(error) if error.is_damage() && self.set_aside(&error.to_string()) => self.within(Duration::ZERO),
             Err(error) => {
                 // Whatever was cached may have been rolled back.
-                self.known.clear();
+                self.known.fill(None);
                 if !std::mem::replace(&mut self.failing, true) {
                     error!(%error, "the database cannot be written; measuring goes on, and writing is tried again");
                 }
@@ -273,7 +266,7 @@ impl Desk {
 
     /// Begins a new database in the place of a damaged one; whether it could.
     fn set_aside(&mut self, what: &str) -> bool {
-        self.known.clear();
+        self.known.fill(None);
         match self.store.set_aside(self.clock.now().wall, what) {
             Ok(aside) => {
                 self.limit_log();
@@ -348,7 +341,7 @@ impl Desk {
     }
 
     fn write(&mut self) -> Result<Vec<(OutageKey, OutageId)>, StoreError> {
-        let Self { store, series, known, waiting, spans, outages, summariser, keep, full, clock, .. } = self;
+        let Self { store, seats, known, waiting, spans, outages, summariser, keep, full, clock, .. } = self;
         let mut opened: Vec<(OutageKey, OutageId)> = Vec::new();
         let mut keys = summariser.keys.clone();
         let written = store.together(|store| {
@@ -360,20 +353,20 @@ impl Desk {
                     }
                 };
                 match work {
-                    Work::Siblings(set) => {
+                    Work::Siblings(then, set) => {
                         let mut rows = Vec::with_capacity(set.len());
                         let mut held = Vec::new();
-                        for (number, closed) in set {
-                            let key = (*number, closed.address);
-                            let id = match known.get(&key) {
-                                Some(id) => *id,
-                                None => {
-                                    let series = Series { address: closed.address, ..Series::clone(&series[number]) };
-                                    let id = store.series(&series)?;
-                                    known.insert(key, id);
-                                    id
-                                }
+                        for closed in set {
+                            let (at, address) = (closed.probe.0 as usize, closed.address);
+                            let Some(Some(seat)) = then.get(at) else { continue };
+                            let stays = seats[at].as_ref() == Some(seat);
+                            let id = match known[at].filter(|(of, _)| stays && *of == address) {
+                                Some((_, id)) => id,
+                                None => store.series(&series(seat, address))?,
                             };
+                            if stays {
+                                known[at] = Some((address, id));
+                            }
                             match &closed.unlabelled {
                                 Some(unlabelled) => held.push((id, &**unlabelled)),
                                 None => rows.push((id, &closed.interval)),
@@ -475,6 +468,22 @@ impl Desk {
             warn!("the database is at its limit: {what}");
             self.at_once(Work::Note(now, "store-full".to_owned(), format!("the database is at its limit: {what}")));
         }
+    }
+}
+
+/// What the intervals of a probe at one address have in common.
+fn series([probe, named]: &[Arc<Probe>; 2], address: Option<IpAddr>) -> Series {
+    let millis = |length: Duration| u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
+    Series {
+        probe: probe.name.clone(),
+        service: named.service.clone(),
+        kind: probe.kind().to_owned(),
+        target: probe.target(),
+        address,
+        period_ms: probe.period_ms(),
+        timeout_ms: millis(probe.timeout),
+        cutoff_ms: millis(probe.cutoff),
+        settings: settings_digest(probe),
     }
 }
 

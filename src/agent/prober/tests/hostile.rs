@@ -212,7 +212,7 @@ fn events(acts: Vec<Vec<Act>>) -> (Vec<Event>, Truth) {
         clock: Box::new(sky),
         pace: Pace::Thrifty,
     };
-    let mut prober = Prober::new(probes.collect(), world);
+    let mut prober = Prober::new(probes.map(Arc::new).collect(), world);
     let mut events = Vec::new();
     let begun = air.mono.get();
     for (until, sends) in [(4_000, true), (10_000, false)] {
