@@ -65,9 +65,8 @@ impl Changes {
                 }
             },
             Event::Certificate { probe, until } => {
-                if !self.certified.insert(probe.0) {
-                    self.certificates.insert(probe.0, *until);
-                }
+                let first = self.certified.insert(probe.0);
+                self.certificates.extend((!first).then_some((probe.0, *until)));
             }
             // An ICMP error: only echo requests have a sequence number.
             Event::Settled(settled) if settled.outcome == Outcome::Refused && settled.seq.is_some() => {

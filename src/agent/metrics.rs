@@ -86,13 +86,12 @@ impl Metrics {
         self.listen
     }
 
-    /// Begins to count for the probe of this place, which is another than before.
-    pub fn begin(&self, probe: ProbeId) {
-        let (mut book, place) = (self.book.borrow_mut(), probe.0 as usize);
-        if book.probes.len() <= place {
-            book.probes.resize(place + 1, Counts::default());
-        }
-        book.probes[place] = Counts::default();
+    /// Begins to count for the probes of these places, which are others than before.
+    pub fn begin(&self, places: &[ProbeId]) {
+        let mut book = self.book.borrow_mut();
+        let rows = places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0).max(book.probes.len());
+        book.probes.resize(rows, Counts::default());
+        places.iter().for_each(|place| book.probes[place.0 as usize] = Counts::default());
     }
 
     /// Takes what the prober says.

@@ -171,26 +171,27 @@ impl Session {
             probes: config.probes.iter().zip(terms.named()).zip(&places).map(seat).collect(),
             contracts: terms.contracts.iter().map(|contract| contract.file.clone()).collect(),
         });
+        let mut counted = &new;
         if self.metrics.as_ref().map(Metrics::listen) != config.metrics {
             let shown = config.metrics.map(|listen| Metrics::start(listen, live.clone(), recorder.clone()));
             if let Some(before) = std::mem::replace(&mut self.metrics, shown) {
                 tokio::task::spawn_local(before.end());
             }
-            if let Some(metrics) = &self.metrics {
-                places.iter().for_each(|&place| metrics.begin(place));
-            }
+            counted = &places;
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.begin(counted);
+        }
+        let rows = places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0).max(self.exits.len());
+        self.exits.resize_with(rows, || None);
         let new: HashSet<ProbeId> = new.into_iter().collect();
-        for (probe, &place) in config.probes.iter().zip(&places).filter(|(_, place)| new.contains(place)) {
+        for (probe, &place) in config.probes.iter().zip(&places) {
             let at = place.0 as usize;
-            if self.exits.len() <= at {
-                self.exits.resize_with(at + 1, || None);
-            }
-            self.exits[at] = Some(Exit { probe: Arc::clone(probe), interface: None });
-            self.moved.insert(at);
-            self.ledger.add(place, probe.period, now.at(self.prober.begun()));
-            if let Some(metrics) = &self.metrics {
-                metrics.begin(place);
+            let interface = self.exits[at].take().and_then(|exit| exit.interface);
+            self.exits[at] = Some(Exit { probe: Arc::clone(probe), interface });
+            if new.contains(&place) {
+                self.moved.insert(at);
+                self.ledger.add(place, probe.period, now.at(self.prober.begun()));
             }
         }
         self.pulse.expect(&config.probes, now.mono);

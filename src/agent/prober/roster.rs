@@ -51,6 +51,7 @@ pub(super) enum Kind {
     Request(Box<Request>),
 }
 
+/// What an http, tcp or dns probe asks with.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) requester: Arc<Requester>,

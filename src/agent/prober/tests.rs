@@ -2,12 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
+use std::ops::Range;
 use std::rc::Rc;
 
-use std::net::IpAddr;
-
 use super::outlet::IDENTS;
-use super::roster::PLACES;
+use super::roster::{Kind, PLACES};
 use super::*;
 use crate::base::time::{Clock, NANOS, Wall};
 use crate::measure::event::{Settled, Stamp};
@@ -516,6 +516,26 @@ async fn a_reload_keeps_what_is_unchanged_and_settles_what_is_gone() {
     assert!(first[&ProbeId(2)] > 0, "its numbers go on");
     assert_eq!((first[&ProbeId(0)], first[&ProbeId(1)]), (0, 0));
     assert!(desk.settled().all(|settled| settled.rtt_ns == Some(900_000_000)));
+}
+
+#[tokio::test]
+async fn a_probe_begins_at_the_eighth_of_the_numbers_that_the_fewest_of_its_target_begin_at() {
+    let named =
+        |names: Range<u32>| names.map(|name| Arc::new(probe(&format!("p{name}"), MS * 500))).collect::<Vec<_>>();
+    let mut prober = Desk::new(named(0..10).iter().map(|probe| Probe::clone(probe)).collect()).prober;
+    let eighth = |prober: &Prober, id| match prober.lane(id).unwrap().kind {
+        Kind::Echo { seq_base, .. } => seq_base >> 13,
+        Kind::Request(_) => panic!("it is an echo"),
+    };
+    let eighths = |prober: &Prober, ids: &[ProbeId]| ids.iter().map(|&id| eighth(prober, id)).collect::<Vec<_>>();
+    let ids: Vec<ProbeId> = (0..10).map(ProbeId).collect();
+    assert_eq!(eighths(&prober, &ids), [0, 1, 2, 3, 4, 5, 6, 7, 0, 1]);
+    let ids = prober.reload([named(0..3), named(6..13)].concat(), |_| false, &mut Vec::new());
+    assert_eq!(eighths(&prober, &ids), [0, 1, 2, 6, 7, 0, 1, 3, 4, 5]);
+    let mut other = probe("elsewhere", MS * 500);
+    other.test = Test::Icmp { target: "10.99.1.2".to_owned(), size: 56 };
+    let ids = prober.reload([named(7..15), vec![Arc::new(other)]].concat(), |_| false, &mut Vec::new());
+    assert_eq!(eighths(&prober, &ids), [7, 0, 1, 3, 4, 5, 2, 6, 0]);
 }
 
 #[tokio::test]

@@ -148,7 +148,8 @@ impl Desk {
 
     fn take(&mut self, job: Job) {
         match job {
-            Job::Siblings(set) => {
+            Job::Siblings(mut set) => {
+                set.shrink_to_fit();
                 self.waiting.push_back(Work::Siblings(Arc::clone(&self.seats), set));
                 let now = self.mono();
                 let by = *self.commit_by.get_or_insert(now + self.keep.commit);
