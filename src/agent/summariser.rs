@@ -329,6 +329,8 @@ mod tests {
     use crate::store::intervals::Series;
 
     const SECOND: Duration = Duration::from_secs(1);
+    /// So many long words are longer than a summary may be.
+    const LONG_WORDS: usize = 4096;
 
     /// A probe a second that is always answered, its book and its database, on clocks that a test moves.
     struct Desk {
@@ -384,8 +386,15 @@ mod tests {
             if let Some(step) = self.ledger.advance(self.now) {
                 self.steps.push(ClockStep { at: step.at, by_us: step.by_ns / 1000 });
             }
+            let id = self.series("p");
+            for closed in self.ledger.finished().into_iter().flatten() {
+                self.store.append(id, &closed.interval).unwrap();
+            }
+        }
+
+        fn series(&self, probe: &str) -> SeriesId {
             let series = Series {
-                probe: "p".to_owned(),
+                probe: probe.to_owned(),
                 service: None,
                 kind: "icmp".to_owned(),
                 target: "127.0.0.1".to_owned(),
@@ -395,16 +404,22 @@ mod tests {
                 cutoff_ms: 1000,
                 settings: "x".to_owned(),
             };
-            let id = self.store.series(&series).unwrap();
-            for closed in self.ledger.finished().into_iter().flatten() {
-                self.store.append(id, &closed.interval).unwrap();
-            }
+            self.store.series(&series).unwrap()
         }
 
         /// Signs what there is; gives the spans, outcomes counted.
         fn summarise(&mut self) -> Vec<(i64, i64, u64)> {
             self.ledger.close(self.now);
             self.turn();
+            let summaries = self.sign();
+            assert_eq!(self.store.journal(10).unwrap(), [], "no fault was told");
+            let outcomes = |summary: &Summary| {
+                summary.probes.iter().flat_map(|probe| &probe.intervals).map(|one| one.outcomes.len()).sum()
+            };
+            summaries.iter().map(|summary| (summary.from.secs(), summary.to.secs(), outcomes(summary))).collect()
+        }
+
+        fn sign(&self) -> Vec<Summary> {
             let state = SpanState {
                 until: self.now.wall,
                 clock: Clock { state: ClockState::Unknown, max_error_us: None, steps: self.steps.clone() },
@@ -414,19 +429,37 @@ mod tests {
                 own_lag_us: None,
             };
             self.summariser.summarise(&self.store, &state, &mut self.summariser.keys.clone()).unwrap();
-            assert_eq!(self.store.journal(10).unwrap(), [], "no fault was told");
-            let all = self.store.waiting(100, 1 << 30).unwrap();
-            all.into_iter()
-                .map(|(entry, jws)| {
-                    let payload =
-                        crate::evidence::jws::parse(jws.as_bytes(), crate::evidence::jws::Typ::Summary).unwrap();
-                    let summary = summary::read(payload.unverified_payload()).unwrap();
-                    let outcomes =
-                        summary.probes.iter().flat_map(|probe| &probe.intervals).map(|one| one.outcomes.len()).sum();
-                    (entry.from.secs(), entry.to.secs(), outcomes)
-                })
-                .collect()
+            let read = |(_, jws): (_, String)| {
+                let payload = crate::evidence::jws::parse(jws.as_bytes(), crate::evidence::jws::Typ::Summary).unwrap();
+                summary::read(payload.unverified_payload()).unwrap()
+            };
+            self.store.waiting(100, 1 << 30).unwrap().into_iter().map(read).collect()
         }
+    }
+
+    #[test]
+    fn what_no_collector_would_take_is_left_out_and_told_and_the_rest_is_signed() {
+        let mut desk = Desk::new(3_000_000);
+        desk.pass(63);
+        let (first, _) = desk.store.unsummarised().unwrap()[0];
+        let mut all = Vec::new();
+        desk.store.each_interval((first, first), |_| true, |_, interval| all.push(interval)).unwrap();
+        let sound = all.pop().unwrap();
+        let wrong = Interval { kernel_stamped: 61, ..sound.clone() };
+        let words = (0..LONG_WORDS).map(|number| (format!("lost/{number:0>250}"), 0));
+        let long = Interval { reasons: words.collect(), ..sound.clone() };
+        let set = [("sound", &sound), ("wrong", &wrong), ("long", &long)];
+        let set: Vec<_> = set.map(|(probe, interval)| (desk.series(probe), interval)).into();
+        desk.store.append_set(&set).unwrap();
+        let probes = |summary: &Summary| summary.probes.iter().map(|probe| probe.name.clone()).collect::<Vec<_>>();
+        assert_eq!(desk.sign().iter().map(probes).collect::<Vec<_>>(), [["p", "sound"]]);
+        let told: Vec<String> = desk.store.journal(10).unwrap().into_iter().map(|line| line.detail).collect();
+        assert_eq!(told.len(), 2);
+        for (probe, fault) in [("wrong", "kernel_stamped"), ("long", "too long")] {
+            let of = format!("for probe {probe}: ");
+            assert!(told.iter().any(|detail| detail.contains(&of) && detail.contains(fault)), "{told:?}");
+        }
+        assert_eq!(desk.store.unsummarised().unwrap(), []);
     }
 
     #[test]
