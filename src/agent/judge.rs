@@ -42,7 +42,7 @@ pub struct Judge {
 #[derive(Debug)]
 struct Watching {
     standard: Arc<Standard>,
-    /// Each with its probe's place: few, and looked at every second.
+    /// Each with its probe's place, in their order: one is looked for at every outcome.
     detectors: Box<[(usize, Detector)]>,
     /// The outage that lasts; apart, since most watches have none.
     open: Option<Box<(OutageKey, Outage)>>,
@@ -102,10 +102,12 @@ impl Judge {
     /// One who has seen nothing yet.
     fn blank(config: &AgentConfig, terms: &Terms, places: &[ProbeId]) -> Self {
         let place = |at: usize| places[at].0 as usize;
-        let watches = terms.watches.iter().map(|watch| Watching {
-            standard: Arc::clone(&watch.standard),
-            detectors: watch.probes.iter().map(|&at| (place(at), Detector::new(&watch.standard.rule))).collect(),
-            open: None,
+        let watches = terms.watches.iter().map(|watch| {
+            let standard = Arc::clone(&watch.standard);
+            let mut detectors: Box<[_]> =
+                watch.probes.iter().map(|&at| (place(at), Detector::new(&standard.rule))).collect();
+            detectors.sort_by_key(|(place, _)| *place);
+            Watching { standard, detectors, open: None }
         });
         let mut feeds = vec![Vec::new(); config.probes.len()];
         for (watch, of) in terms.watches.iter().enumerate() {
@@ -337,11 +339,13 @@ fn name_of(probes: &[Option<Watched>], at: usize) -> &str {
 
 impl Watching {
     fn detector(&self, at: usize) -> Option<&Detector> {
-        self.detectors.iter().find(|(place, _)| *place == at).map(|(_, detector)| detector)
+        let found = self.detectors.binary_search_by_key(&at, |(place, _)| *place).ok()?;
+        Some(&self.detectors[found].1)
     }
 
     fn detector_mut(&mut self, at: usize) -> Option<&mut Detector> {
-        self.detectors.iter_mut().find(|(place, _)| *place == at).map(|(_, detector)| detector)
+        let found = self.detectors.binary_search_by_key(&at, |(place, _)| *place).ok()?;
+        Some(&mut self.detectors[found].1)
     }
 
     /// A service that several probes measure is down while one of them sees it down and none sees it up, as in a verdict.

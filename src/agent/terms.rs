@@ -4,7 +4,7 @@
 //! the probe names the service. Where the two disagree, nobody could say what was measured: that is a fault. A contract that
 //! came from the collector cannot stop the agent: one that does not fit is left out, and told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -334,29 +334,36 @@ fn named(probe: &Arc<Probe>, service: Option<String>) -> Arc<Probe> {
 /// What a contract says of the probes of its site.
 #[derive(Default)]
 struct Claimed {
-    /// A probe's place, and the service that it measures.
-    places: Vec<(usize, String)>,
+    /// By a probe's place, the service that it measures.
+    places: BTreeMap<usize, String>,
     /// A service, and a probe that is not configured here: another host of the site may have it.
     elsewhere: Vec<(String, String)>,
     /// Where the probe is said to measure another service.
     disagreements: Vec<String>,
 }
 
+/// Where each probe stands in the configuration.
+fn by_name(config: &AgentConfig) -> HashMap<&str, usize> {
+    config.probes.iter().enumerate().map(|(at, probe)| (probe.name.as_str(), at)).collect()
+}
+
 fn claimed(config: &AgentConfig, contract: &Contract, services: &[Option<String>]) -> Claimed {
     let mut claimed = Claimed::default();
+    let named = by_name(config);
     for service in contract.services.iter().filter(|service| service.site == config.site) {
         for name in &service.probes {
-            let Some(place) = config.probes.iter().position(|probe| probe.name == *name) else {
+            let Some(&place) = named.get(name.as_str()) else {
                 claimed.elsewhere.push((service.id.clone(), name.clone()));
                 continue;
             };
-            let said = claimed.places.iter().find(|(at, _)| *at == place).map(|(_, service)| service);
-            match said.or(services[place].as_ref()) {
+            match claimed.places.get(&place).or(services[place].as_ref()) {
                 Some(other) if *other != service.id => claimed.disagreements.push(format!(
                     "probe {name:?} measures service {other:?}, but contract {} says that it measures {:?}",
                     contract.agreement.id, service.id
                 )),
-                _ => claimed.places.push((place, service.id.clone())),
+                _ => {
+                    claimed.places.insert(place, service.id.clone());
+                }
             }
         }
     }
@@ -364,17 +371,14 @@ fn claimed(config: &AgentConfig, contract: &Contract, services: &[Option<String>
 }
 
 fn watches(config: &AgentConfig, contracts: &[Loaded], services: &[Option<String>]) -> Vec<Watch> {
+    let named = by_name(config);
     let mut watches = Vec::new();
     let mut judged = vec![false; config.probes.len()];
     for Loaded { contract, .. } in contracts {
         for service in &contract.services {
             for applied in rules(contract, &service.id) {
-                let places = |name: &String| {
-                    let measures = |at: &usize| {
-                        config.probes[*at].name == *name && services[*at].as_deref() == Some(service.id.as_str())
-                    };
-                    (0..config.probes.len()).find(measures)
-                };
+                let measures = |at: &usize| services[*at].as_deref() == Some(service.id.as_str());
+                let places = |name: &String| named.get(name.as_str()).copied().filter(measures);
                 let probes: Box<[usize]> = applied.probes.iter().filter_map(places).collect();
                 if probes.is_empty() {
                     continue;
