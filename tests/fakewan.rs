@@ -127,6 +127,25 @@ fn a_network_whose_core_was_taken_away_marks_every_packet_that_it_delayed() {
 }
 
 #[test]
+fn what_a_spinning_network_rehearses_is_dropped_by_the_kernel_and_heard_by_nobody() {
+    let text = "[[address]]\nat = ['10.99.1.1', 'fd99:1::1']\ndelay = '3ms'\n";
+    let Some(wan) = installed("ping").then(|| Wan::start_with(text, &["--spin"])).flatten() else { return };
+    for target in ["10.99.1.1", "fd99:1::1"] {
+        let told = wan.told("ping", &["-n", "-c", "50", "-i", "0.01", target]);
+        assert!(told.contains("50 packets transmitted, 50 received, 0% packet loss"), "{told}");
+    }
+    let counters = wan.told("cat", &["/proc/net/netstat", "/proc/net/snmp6"]);
+    let mut v4 = counters.lines().filter(|line| line.starts_with("IpExt:")).map(str::split_whitespace);
+    let (names, values) = (v4.next().unwrap(), v4.next().unwrap());
+    let (_, v4) = names.zip(values).find(|(name, _)| *name == "InTruncatedPkts").unwrap();
+    let v6 = counters.lines().find_map(|line| line.strip_prefix("Ip6InTruncatedPkts")).unwrap();
+    for truncated in [v4, v6] {
+        let truncated: u32 = truncated.trim().parse().unwrap();
+        assert!((1..=50).contains(&truncated), "one before each reply at most: {counters}");
+    }
+}
+
+#[test]
 fn routers_on_the_path_say_that_the_ttl_is_used_up_and_the_last_hop_answers() {
     let text = r#"
         [[address]]

@@ -21,7 +21,7 @@
 //! | held | nanoseconds from its arrival to the moment when the reply was handed to the kernel, or `-`: **the true RTT** |
 //! | unread | at most so many nanoseconds it had lain unread before `mono`; `-` when not known (without `--spin`) |
 //! | lag | nanoseconds by which the reply came later than planned, or `-` |
-//! | took | nanoseconds that the kernel took to accept the reply, or `-`; the tool's own receipt is a part of it |
+//! | took | nanoseconds that the kernel took to accept the reply, or `-`; the tool's own receipt is a part of it. With `--spin` a part of a reply that follows a pause has gone this way just before, and was dropped by IP: cold caches are not the path's time |
 //! | late | 1 when `unread` or `lag` is above the limit, or `took` above three times the limit: leave this packet out for every tool alike; else 0 |
 //! | payload | the first 24 bytes of the payload in hexadecimal, or `-` |
 

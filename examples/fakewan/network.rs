@@ -19,6 +19,11 @@ use crate::packet::{self, Body, Error, Port, Seen};
 use crate::recorder::Recorder;
 use crate::scenario::{Refusal, Rules, Scenario, Since};
 
+/// So many nanoseconds before its time a reply is rehearsed.
+const AHEAD: u64 = 12_000;
+/// After so many nanoseconds without a reply the next one is rehearsed.
+const COLD: u64 = 50_000;
+
 /// How the network waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
@@ -89,6 +94,8 @@ pub struct Network<'a> {
     order: u64,
     /// When the device was last found empty, in nanoseconds since the boot.
     emptied: u64,
+    /// When a packet was last written to it.
+    handed: u64,
 }
 
 impl<'a> Network<'a> {
@@ -96,7 +103,7 @@ impl<'a> Network<'a> {
         let start = SystemClock.now();
         let known = HashMap::new();
         let (waiting, emptied) = (BinaryHeap::with_capacity(4096), start.mono.nanos());
-        Self { scenario, device, manner, start, recorder, known, waiting, packets: 0, order: 0, emptied }
+        Self { scenario, device, manner, start, recorder, known, waiting, packets: 0, order: 0, emptied, handed: 0 }
     }
 
     /// When it began.
@@ -131,6 +138,9 @@ impl<'a> Network<'a> {
                 }
             }
             self.send_due(mono)?;
+            if self.manner.wait == Wait::Spin {
+                self.rehearse(mono);
+            }
             match read(self.device, &mut buffer) {
                 Ok(length) => {
                     let arrived = SystemClock.now();
@@ -161,6 +171,17 @@ impl<'a> Network<'a> {
         }
     }
 
+    /// The kernel's way from the device to the stamp takes some µs when its code and data lie in no cache, which is neither the path's
+    /// time nor the prober's. It is gone once before, by a part of the packet: IP drops what is shorter than it says.
+    fn rehearse(&mut self, now: u64) {
+        let Some(next) = self.waiting.peek() else { return };
+        if next.due <= now + AHEAD && now.saturating_sub(self.handed) > COLD {
+            // What the kernel says of it is of no interest.
+            _ = write(self.device, &next.packet[..next.packet.len() - 1]);
+            self.handed = now;
+        }
+    }
+
     /// Hands over what is due.
     fn send_due(&mut self, now: u64) -> Result<(), String> {
         while self.waiting.peek().is_some_and(|waiting| waiting.due <= now) {
@@ -172,6 +193,7 @@ impl<'a> Network<'a> {
                 Err(fault) => return Err(format!("the device cannot be written: {fault}")),
             }
             let done = SystemClock.now().mono.nanos();
+            self.handed = done;
             line.held = Some(sent.saturating_sub(line.mono));
             line.lag = Some(sent.saturating_sub(due));
             line.took = Some(done.saturating_sub(sent));
