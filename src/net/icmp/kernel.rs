@@ -317,7 +317,8 @@ impl KernelPort {
     fn read<S: Address>(&mut self, queue: MsgFlags, mut each: impl FnMut(Message<'_>, &[u8]) -> Option<()>) -> Drained {
         // As many as the last time and some more: what a call makes room for is paid for, whether it comes or not.
         let usual = usize::from(queue.contains(MsgFlags::MSG_ERRQUEUE));
-        let mut batch = (self.usual[usual] * 5 / 4).clamp(4, BATCH).min(self.batch);
+        // It is a power of two, so that the memory for it is of the same size as the last time, and at hand.
+        let mut batch = (self.usual[usual] * 5 / 4).clamp(4, BATCH).next_power_of_two().min(self.batch);
         let (mut found, mut interrupted) = (0, 0);
         for _ in 0..ROUNDS {
             self.incoming.resize(self.incoming.len().max(self.slot * batch), 0);
@@ -364,14 +365,7 @@ struct Message<'a> {
 
 /// Room for every control message that may come with one packet.
 fn control_space() -> Vec<u8> {
-    nix::cmsg_space!(
-        nix::sys::socket::Timestamps,
-        [libc::timespec; 3],
-        libc::sock_extended_err,
-        libc::sockaddr_in6,
-        i32,
-        u32
-    )
+    nix::cmsg_space!(nix::sys::socket::Timestamps, libc::sock_extended_err, libc::sockaddr_in6, i32, u32)
 }
 
 trait Address: SockaddrLike + Copy {
