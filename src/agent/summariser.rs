@@ -1,7 +1,7 @@
 //! Makes and signs summaries of what was written: within the writer's transaction, so that a number, its summary and what it
 //! holds are on the disk together or not at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tracing::{error, info};
@@ -18,7 +18,7 @@ use crate::evidence::summary::{
 use crate::measure::interval::Interval;
 use crate::store::intervals::{RowId, Series, SeriesId};
 use crate::store::outages::Outage;
-use crate::store::sealed::Made;
+use crate::store::sealed::{Gathered, Made};
 use crate::store::{Store, StoreError};
 
 /// What a span's summaries say beside its intervals.
@@ -109,9 +109,8 @@ impl Summariser {
         while let (Some(pieces), Some(mut part)) = (parts.next(), next_part.take()) {
             let is_last = parts.peek().is_none();
             next_part = (!is_last).then(|| summary::bare(&part));
-            let series = pieces.iter().map(|piece| span.probes[piece.probe].0).collect();
-            let made = Made { first: span.blocks.0, last: span.blocks.1, series };
-            part.probes = span.read(store, &pieces)?;
+            let made;
+            (part.probes, made) = span.read(store, &pieces)?;
             Self::leave_out_faults(store, &mut part)?;
             let next = if is_last { by.next.take() } else { None };
             let signed = match &next {
@@ -222,7 +221,7 @@ struct Span {
     blocks: (RowId, RowId),
     /// Where the first begins and the last ends.
     extent: Option<(Wall, Wall)>,
-    /// The series that have any, and how long what is said of each is.
+    /// The series that have any, and how long what is said of each is at most.
     probes: Vec<(SeriesId, Lengths)>,
 }
 
@@ -238,7 +237,7 @@ impl Span {
             intervals
                 .entry(series)
                 .or_insert_with(|| Vec::with_capacity(1))
-                .push(summary::length(&IntervalPart::from(interval)));
+                .push(IntervalPart::from(interval).length_at_most());
         };
         store.each_interval(blocks, |_| true, take)?;
         let mut probes = Vec::with_capacity(intervals.len());
@@ -251,23 +250,18 @@ impl Span {
         Ok(Self { blocks, extent, probes })
     }
 
-    /// What a summary says of its probes.
-    fn read(&self, store: &Store, pieces: &[Piece]) -> Result<Vec<ProbePart>, StoreError> {
+    /// What a summary says of its probes, and what it is made of.
+    fn read(&self, store: &Store, pieces: &[Piece]) -> Result<(Vec<ProbePart>, Made), StoreError> {
         let of = |piece: &Piece| self.probes[piece.probe].0;
-        let ids: BTreeSet<SeriesId> = pieces.iter().map(of).collect();
-        let mut intervals: BTreeMap<SeriesId, Vec<IntervalPart>> = BTreeMap::new();
-        let take = |series, interval: Interval| {
-            intervals.entry(series).or_insert_with(|| Vec::with_capacity(1)).push(interval.into());
-        };
-        store.each_interval(self.blocks, |series| ids.contains(&series), take)?;
-        let mut series = store.series_of(&ids)?;
+        let (Gathered { mut series, mut intervals }, made) =
+            store.gather(self.blocks, pieces.iter().map(of).collect())?;
         let part = |piece: &Piece| {
             let mut intervals = intervals.remove(&of(piece))?;
             intervals.truncate(piece.intervals.end);
-            intervals.drain(..piece.intervals.start);
+            let intervals = intervals.into_iter().skip(piece.intervals.start).map(IntervalPart::from).collect();
             Some(part_of(series.remove(&of(piece))?, intervals))
         };
-        Ok(pieces.iter().filter_map(part).collect())
+        Ok((pieces.iter().filter_map(part).collect(), made))
     }
 }
 

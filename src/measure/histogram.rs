@@ -132,7 +132,7 @@ impl Histogram {
         }
         let mut plain = Vec::new();
         V2Serializer::new().serialize(&self.0, &mut plain).expect("writing to memory does not fail");
-        Some(Packed(Form::Counts(plain[HEADER..].into())))
+        Some(Packed(Form::Counts(plain[HEADER..].into(), None)))
     }
 }
 
@@ -214,12 +214,13 @@ fn zigzag(bytes: &mut &[u8]) -> Option<Option<i64>> {
 pub struct Packed(Form);
 
 /// The two ways in which a histogram is held.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 enum Form {
     /// The whole compressed form, as it came; nothing of it was checked.
     Compressed(Box<[u8]>),
-    /// The counts alone, as the uncompressed form has them after its header, which all histograms of this shape share.
-    Counts(Box<[u8]>),
+    /// The counts alone, as the uncompressed form has them after its header, which all histograms of this shape share; and the
+    /// compressed form, where it will be wanted more than once.
+    Counts(Box<[u8]>, Option<Box<[u8]>>),
 }
 
 /// Why bytes are no histogram of ours.
@@ -251,9 +252,26 @@ impl Packed {
     #[must_use]
     pub fn bytes(&self) -> Cow<'_, [u8]> {
         match &self.0 {
-            Form::Compressed(bytes) => Cow::Borrowed(bytes),
-            Form::Counts(counts) => Cow::Owned(compressed(&with_header(counts))),
+            Form::Compressed(bytes) | Form::Counts(_, Some(bytes)) => Cow::Borrowed(bytes),
+            Form::Counts(counts, None) => Cow::Owned(compressed(&with_header(counts))),
         }
+    }
+
+    /// Compresses it now, and keeps what came of it: for one whose bytes are wanted more than once.
+    pub fn keep_compressed(&mut self) {
+        if let Form::Counts(counts, kept @ None) = &mut self.0 {
+            *kept = Some(compressed(&with_header(counts)).into());
+        }
+    }
+
+    /// A length that its base64 does not exceed, told without compressing it.
+    #[must_use]
+    pub fn base64_at_most(&self) -> usize {
+        let bytes = match &self.0 {
+            Form::Compressed(bytes) | Form::Counts(_, Some(bytes)) => bytes.len(),
+            Form::Counts(counts, None) => 8 + zlib::at_most(HEADER + counts.len()),
+        };
+        bytes.div_ceil(3) * 4
     }
 
     /// From base64 (the standard alphabet, padded), as HdrHistogram's own logs write it.
@@ -285,7 +303,7 @@ impl Packed {
     fn plain(&self) -> Result<Vec<u8>, NotAHistogram> {
         let packed = match &self.0 {
             Form::Compressed(packed) => packed,
-            Form::Counts(counts) => return Ok(with_header(counts)),
+            Form::Counts(counts, _) => return Ok(with_header(counts)),
         };
         if packed.len() > PACKED_LIMIT {
             return Err(NotAHistogram::TooLarge);
@@ -371,7 +389,11 @@ fn compressed(plain: &[u8]) -> Vec<u8> {
 /// Two are equal when they hold the same, however each is held.
 impl PartialEq for Packed {
     fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0 || matches!((self.plain(), other.plain()), (Ok(a), Ok(b)) if a == b)
+        let known = match (&self.0, &other.0) {
+            (Form::Counts(a, _), Form::Counts(b, _)) | (Form::Compressed(a), Form::Compressed(b)) => a == b,
+            _ => false,
+        };
+        known || matches!((self.plain(), other.plain()), (Ok(a), Ok(b)) if a == b)
     }
 }
 

@@ -84,6 +84,12 @@ impl Phase {
 }
 
 impl Interval {
+    /// All its histograms.
+    pub fn histograms_mut(&mut self) -> impl Iterator<Item = &mut Packed> {
+        let spreads = self.rtt.iter_mut().chain(&mut self.ipdv);
+        spreads.map(|spread| &mut spread.histogram).chain(self.phases.values_mut())
+    }
+
     /// Where it ends.
     #[must_use]
     pub fn to(&self) -> Wall {

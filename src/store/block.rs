@@ -88,15 +88,19 @@ fn one(to: &mut Writer, start_ms: i64, interval: &Interval) {
 
 /// A slot that holds one value, as most do in a minute, is one number.
 fn histogram(to: &mut Writer, packed: &Packed) {
+    let mut runs = 0;
     // What cannot be read as one of ours was never recorded here.
-    let runs = packed.runs().unwrap_or_default();
-    to.number(runs.len() as u64);
-    for (empty, count) in runs {
+    let readable = packed.each_run(|_, _| runs += 1).is_ok();
+    if !readable {
+        return to.number(0);
+    }
+    to.number(runs);
+    _ = packed.each_run(|empty, count| {
         to.number(empty * 2 + u64::from(count > 1));
         if count > 1 {
             to.number(count - 2);
         }
-    }
+    });
 }
 
 /// Reads a block: the intervals of those series that are `wanted`, in the order in which they were written.
@@ -191,13 +195,12 @@ fn spread(from: &mut Reader<'_>) -> Result<Spread, Unreadable> {
 }
 
 fn packed(from: &mut Reader<'_>) -> Result<Packed, Unreadable> {
-    let mut runs = Vec::new();
-    for _ in 0..from.number()? {
+    let runs = from.number()?;
+    Packed::try_from_runs((0..runs).map(|_| {
         let run = from.number()?;
         let count = if run % 2 == 1 { from.number()?.saturating_add(2) } else { 1 };
-        runs.push((run / 2, count));
-    }
-    Ok(Packed::from_runs(runs))
+        Ok((run / 2, count))
+    }))
 }
 
 const fn code(outcome: Outcome) -> u64 {

@@ -108,11 +108,13 @@ impl Store {
         }
         // Above all that a damaged database had: its minutes may still name those that could not be read.
         let next = "SELECT max(coalesce(max(id), 0), ?1) + 1 FROM series";
-        let id: i64 = self.db.query_row(next, [self.base], |row| row.get(0))?;
-        self.db.execute(
-            "INSERT INTO series (id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, settings, sum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-            params![
+        let id: i64 = self.db.prepare_cached(next)?.query_row([self.base], |row| row.get(0))?;
+        self.db
+            .prepare_cached(
+                "INSERT INTO series (id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, settings, sum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            )?
+            .execute(params![
                 id,
                 series.probe,
                 series.service,
@@ -124,15 +126,15 @@ impl Store {
                 series.cutoff_ms,
                 series.settings,
                 series.sum(id)
-            ],
-        )?;
+            ])?;
         self.write_series_again(id)?;
         Ok(SeriesId(id))
     }
 
     /// Writes a series once more, to another page: without it no minute can be told to be of its probe.
     pub(in crate::store) fn write_series_again(&self, id: i64) -> Result<(), StoreError> {
-        self.db.execute("INSERT OR REPLACE INTO series_again SELECT * FROM series WHERE id = ?1", [id])?;
+        let again = "INSERT OR REPLACE INTO series_again SELECT * FROM series WHERE id = ?1";
+        self.db.prepare_cached(again)?.execute([id])?;
         Ok(())
     }
 

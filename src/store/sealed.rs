@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use crate::evidence::base64url;
 use crate::evidence::digest::Digest;
+use crate::measure::histogram::Packed;
 use crate::measure::interval::{Interval, Phase, Spread};
 use crate::store::bytes::{self, Reader, Unreadable, Writer};
 use crate::store::intervals::{RowId, Series, SeriesId};
@@ -17,14 +18,25 @@ const VERSION: u8 = 1;
 const LONGEST: usize = 8 << 20;
 
 /// What a summary is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Made {
-    /// The first of its blocks.
-    pub first: RowId,
-    /// The last of them.
-    pub last: RowId,
+    /// The first and the last of its blocks.
+    blocks: (RowId, RowId),
     /// The series of theirs that it has.
-    pub series: BTreeSet<SeriesId>,
+    series: BTreeSet<SeriesId>,
+    /// How many series they have.
+    of: u64,
+    /// The text beside which it is compressed.
+    reference: Vec<u8>,
+}
+
+/// What some blocks have of some series.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// The series.
+    pub series: BTreeMap<SeriesId, Series>,
+    /// Their intervals.
+    pub intervals: BTreeMap<SeriesId, Vec<Interval>>,
 }
 
 /// A body, and the blocks that it cannot be read without.
@@ -41,20 +53,19 @@ impl Store {
     pub(in crate::store) fn seal(&self, jws: &str, made: Option<&Made>) -> Result<Sealed, StoreError> {
         let failed = |error: std::io::Error| StoreError::Damaged(error.to_string());
         if let (Some(made), Some(plain)) = (made, taken_apart(jws)) {
-            let (reference, all) = self.reference((made.first, made.last), &made.series)?;
+            let Made { blocks: (first, last), series, of, reference } = made;
             if reference.len() <= LONGEST && !reference.is_empty() {
                 let mut body = Writer::default();
-                body.number(made.series.len() as u64);
-                made.series.iter().for_each(|series| body.signed(series.number()));
+                body.number(series.len() as u64);
+                series.iter().for_each(|series| body.signed(series.number()));
                 let mut body = body.finish();
-                let shut = bytes::shut(VERSION, &plain, &reference).map_err(failed)?;
-                let back = bytes::open(&shut, &reference).ok().filter(|(_, back)| *back == plain);
+                let shut = bytes::shut(VERSION, &plain, reference).map_err(failed)?;
+                let back = bytes::open(&shut, reference).ok().filter(|(_, back)| *back == plain);
                 if back.is_some_and(|(_, back)| put_together(&back).is_ok_and(|back| back == jws)) {
                     body.extend(shut);
-                    let (first, last) = (made.first.0, made.last.0);
-                    let of_blocks = self.block_bytes(first, last)? * made.series.len() as u64 / all.max(1);
+                    let of_blocks = self.block_bytes(first.0, last.0)? * series.len() as u64 / (*of).max(1);
                     let weight = body.len() as u64 + of_blocks;
-                    return Ok(Sealed { body, blocks: Some((first, last)), weight });
+                    return Ok(Sealed { body, blocks: Some((first.0, last.0)), weight });
                 }
             }
         }
@@ -96,7 +107,8 @@ impl Store {
         for _ in 0..reader.number().map_err(damaged)? {
             series.insert(SeriesId::new(reader.signed().map_err(damaged)?));
         }
-        let (reference, _) = self.reference((RowId(first), RowId(last)), &series)?;
+        let (gathered, _) = self.read_gathered((RowId(first), RowId(last)), &series, |_| ())?;
+        let reference = reference(&gathered, &series);
         let (version, plain) = bytes::open(reader.rest(), &reference).map_err(damaged)?;
         if version != VERSION {
             return Err(damaged(Unreadable("version")));
@@ -104,16 +116,38 @@ impl Store {
         put_together(&plain).map_err(damaged)
     }
 
-    /// The text beside which a summary of these series of these blocks is compressed; and how many series the blocks have.
-    fn reference(&self, blocks: (RowId, RowId), series: &BTreeSet<SeriesId>) -> Result<(Vec<u8>, u64), StoreError> {
+    /// What these blocks have of these series, and what a summary of it is made of.
+    ///
+    /// # Errors
+    /// When the database fails, or a row cannot be read.
+    pub fn gather(&self, blocks: (RowId, RowId), series: BTreeSet<SeriesId>) -> Result<(Gathered, Made), StoreError> {
+        // The signed text and the one beside which it is compressed both have the compressed form.
+        let keep = |interval: &mut Interval| interval.histograms_mut().for_each(Packed::keep_compressed);
+        let (gathered, of) = self.read_gathered(blocks, &series, keep)?;
+        let reference = reference(&gathered, &series);
+        Ok((gathered, Made { blocks, series, of, reference }))
+    }
+
+    /// As [`Self::gather`], with how many series the blocks have.
+    fn read_gathered(
+        &self,
+        blocks: (RowId, RowId),
+        wanted: &BTreeSet<SeriesId>,
+        mut change: impl FnMut(&mut Interval),
+    ) -> Result<(Gathered, u64), StoreError> {
         let mut all = BTreeSet::new();
-        let wanted = |id| {
+        let mut gathered = Gathered { series: self.series_of(wanted)?, ..Gathered::default() };
+        let is_wanted = |id| {
             all.insert(id);
-            series.contains(&id)
+            wanted.contains(&id)
         };
-        let mut intervals: BTreeMap<SeriesId, Vec<Interval>> = BTreeMap::new();
-        self.each_interval(blocks, wanted, |id, interval| intervals.entry(id).or_default().push(interval))?;
-        Ok((reference(intervals, &self.series_of(series)?, series), all.len() as u64))
+        let take = |id, mut interval: Interval| {
+            change(&mut interval);
+            // Mostly it is one, and room for four is what a vector begins with.
+            gathered.intervals.entry(id).or_insert_with(|| Vec::with_capacity(1)).push(interval);
+        };
+        self.each_interval(blocks, is_wanted, take)?;
+        Ok((gathered, all.len() as u64))
     }
 
     fn block_bytes(&self, first: i64, last: i64) -> Result<u64, StoreError> {
@@ -152,15 +186,11 @@ fn put_together(plain: &[u8]) -> Result<String, Unreadable> {
 /// What a summary of these blocks says of its probes, as near as that can be told. It must never be changed: summaries at rest
 /// can be read only beside the very text that they were compressed beside. When the wire says more some day, it is simply
 /// compressed less well.
-fn reference(
-    mut intervals: BTreeMap<SeriesId, Vec<Interval>>,
-    series: &BTreeMap<SeriesId, Series>,
-    wanted: &BTreeSet<SeriesId>,
-) -> Vec<u8> {
+fn reference(gathered: &Gathered, wanted: &BTreeSet<SeriesId>) -> Vec<u8> {
     let mut text = String::new();
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     for id in wanted {
-        if let Some(series) = series.get(id) {
+        if let Some(series) = gathered.series.get(id) {
             put(&mut text, format_args!("{{\"name\":{}", quoted(&series.probe)));
             if let Some(service) = &series.service {
                 put(&mut text, format_args!(",\"service\":{}", quoted(service)));
@@ -178,12 +208,11 @@ fn reference(
                 ),
             );
         }
-        // What was written down is not needed any more.
-        for (at, interval) in intervals.remove(id).into_iter().flatten().enumerate() {
+        for (at, interval) in gathered.intervals.get(id).into_iter().flatten().enumerate() {
             if at > 0 {
                 text.push(',');
             }
-            one(&mut text, &interval);
+            one(&mut text, interval);
         }
         text.push_str("]},");
     }

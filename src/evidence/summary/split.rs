@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::evidence::summary::{LIMIT, Malformed, Summary};
+use crate::evidence::summary::{IntervalPart, LIMIT, Malformed, Summary};
+use crate::measure::histogram::Packed;
 
 /// A payload of this many bytes is below [`LIMIT`] as a compact JWS: base64url makes four of three, and the header, the
 /// signature, the digests and a `next_key` need less than 8 KiB.
@@ -11,7 +12,7 @@ const PAYLOAD: usize = (LIMIT - 8 * 1024) / 4 * 3;
 /// length in memory, of which a router has little.
 const HANDY: usize = 128 * 1024;
 
-/// How long what a summary says of one probe is, as JSON.
+/// How long what a summary says of one probe is at most, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lengths {
     /// Of the probe without its intervals.
@@ -96,6 +97,24 @@ pub fn bare(whole: &Summary) -> Summary {
         next_key: None,
         probes: Vec::new(),
         ..whole.clone()
+    }
+}
+
+impl IntervalPart {
+    /// A length that its JSON does not exceed: that of a histogram is told without compressing it, which costs more than all else of
+    /// a summary. Where it is much, it is the very length.
+    #[must_use]
+    pub fn length_at_most(mut self) -> usize {
+        let nothing = || Packed::from_bytes(Vec::new());
+        let histograms: Vec<Packed> =
+            self.histograms_mut().map(|histogram| std::mem::replace(histogram, nothing())).collect();
+        let besides = length(&self);
+        let at_most = besides + histograms.iter().map(Packed::base64_at_most).sum::<usize>();
+        if at_most <= HANDY {
+            at_most
+        } else {
+            besides + histograms.iter().map(|one| one.to_base64().len()).sum::<usize>()
+        }
     }
 }
 

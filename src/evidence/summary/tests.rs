@@ -329,6 +329,27 @@ fn split(whole: &Summary) -> Vec<Summary> {
 }
 
 #[test]
+fn the_length_that_an_interval_has_at_most_is_no_less_than_its_length_and_for_a_minute_not_much_more() {
+    let of = |values: u64| {
+        let mut part = read_value(&example()).unwrap().probes.remove(0).intervals.remove(0);
+        let values: Vec<u64> = (0..values).map(|n| ((n * 0x9e37_79b9 + n * n * n) % 50_000_000) >> (n % 16)).collect();
+        let packed = Some(packed(&values));
+        (part.rtt_us, part.ipdv_us) = (packed.clone(), packed.clone());
+        let [connect, tls, first_byte, body] = std::array::repeat(packed);
+        part.phases_us = Some(Phases { resolve: None, connect, tls, first_byte, body });
+        (length(&part), part.length_at_most())
+    };
+    for values in [1, 2, 60, 600, 6_000] {
+        let (exactly, at_most) = of(values);
+        assert!(exactly <= at_most, "{values} values: {exactly} and {at_most}");
+        assert!(values > 60 || at_most < exactly * 3 / 2, "{values} values: {exactly} and {at_most}");
+    }
+    // What would fill a summary is told exactly.
+    let (exactly, at_most) = of(300_000);
+    assert_eq!(exactly, at_most);
+}
+
+#[test]
 fn a_large_span_is_split_by_probe_and_nothing_is_lost() {
     let mut whole = read_value(&example()).unwrap();
     let mut noisy = whole.probes[0].clone();

@@ -60,6 +60,12 @@ pub(super) fn compress(plain: &[u8], to: &mut Vec<u8>) {
     });
 }
 
+/// A length that the stream of so many bytes does not exceed: bytes that cannot be compressed are stored, with five more for each
+/// block and six for the whole (RFC 1950, RFC 1951).
+pub(super) const fn at_most(plain: usize) -> usize {
+    plain + plain / 4096 * 5 + 5 + 6
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +81,7 @@ mod tests {
             let mut again = Vec::new();
             compress(&plain, &mut again);
             prop_assert_eq!(&again, &stream);
+            prop_assert!(stream.len() <= at_most(plain.len()));
             prop_assert_eq!(expand(&stream, 5000), Ok(plain.clone()));
             prop_assert_eq!(expand(&stream, plain.len()), Ok(plain.clone()));
             if let Some(less) = plain.len().checked_sub(1) {
@@ -85,6 +92,13 @@ mod tests {
             );
             stream.push(0);
             prop_assert_eq!(expand(&stream, 5000), Err(NotAHistogram::Form("something follows it")));
+        }
+
+        #[test]
+        fn what_cannot_be_compressed_becomes_hardly_longer(plain in prop::collection::vec(any::<u8>(), 0..60_000)) {
+            let mut stream = Vec::new();
+            compress(&plain, &mut stream);
+            prop_assert!(stream.len() <= at_most(plain.len()));
         }
 
         #[test]
