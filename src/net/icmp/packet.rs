@@ -12,6 +12,18 @@ pub const RECORD: usize = 24;
 /// Bytes of an ICMP echo header.
 pub const HEADER: usize = 8;
 
+/// What follows them in a longer payload: 0x20, 0x21 and so on, over and over.
+const FILLING: [u8; 256] = {
+    let mut bytes = [0u8; 256];
+    let mut at = 1;
+    bytes[0] = 0x20;
+    while at < 256 {
+        bytes[at] = bytes[at - 1].wrapping_add(1);
+        at += 1;
+    }
+    bytes
+};
+
 /// Which send a packet belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token {
@@ -40,10 +52,11 @@ impl Mint {
     /// Writes an echo request to the end of `packet`: header and payload of `size` bytes (at least [`RECORD`]).
     pub fn write(&self, packet: &mut Vec<u8>, request: &Request) {
         let begin = packet.len();
-        let kind = if request.to.is_ipv4() { ECHO_V4 } else { ECHO_V6 };
-        packet.extend_from_slice(&[kind, 0, 0, 0]);
-        packet.extend_from_slice(&request.ident.to_be_bytes());
-        packet.extend_from_slice(&request.seq.to_be_bytes());
+        let mut header = [0; HEADER];
+        header[0] = if request.to.is_ipv4() { ECHO_V4 } else { ECHO_V6 };
+        header[4..6].copy_from_slice(&request.ident.to_be_bytes());
+        header[6..].copy_from_slice(&request.seq.to_be_bytes());
+        packet.extend_from_slice(&header);
         self.payload(packet, request.token, request.to, request.size);
         // The kernel does it for ICMPv6, and for datagram sockets; for raw ICMPv4 it does not.
         if request.to.is_ipv4() {
@@ -54,12 +67,18 @@ impl Mint {
 
     /// Writes a payload of `size` bytes (at least [`RECORD`]) to the end of `packet`.
     pub fn payload(&self, packet: &mut Vec<u8>, token: Token, to: IpAddr, size: u16) {
-        packet.extend_from_slice(&self.cookie);
-        packet.extend_from_slice(&token.lane.to_be_bytes());
-        packet.extend_from_slice(&token.send.to_be_bytes());
-        packet.extend_from_slice(&self.sign(token, to).to_be_bytes());
-        let rest = usize::from(size).saturating_sub(RECORD);
-        packet.extend(std::iter::successors(Some(0x20u8), |byte| Some(byte.wrapping_add(1))).take(rest));
+        let mut record = [0; RECORD];
+        record[..8].copy_from_slice(&self.cookie);
+        record[8..12].copy_from_slice(&token.lane.to_be_bytes());
+        record[12..16].copy_from_slice(&token.send.to_be_bytes());
+        record[16..].copy_from_slice(&self.sign(token, to).to_be_bytes());
+        packet.extend_from_slice(&record);
+        let mut rest = usize::from(size).saturating_sub(RECORD);
+        while rest > 0 {
+            let part = rest.min(FILLING.len());
+            packet.extend_from_slice(&FILLING[..part]);
+            rest -= part;
+        }
     }
 
     fn sign(&self, token: Token, to: IpAddr) -> u64 {
