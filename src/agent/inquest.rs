@@ -153,9 +153,8 @@ impl Inquest {
 
     /// Goes on with these probes at these places, of which some are new; the sockets that traces are made with are opened now.
     pub fn watch(&mut self, probes: &[Arc<Probe>], places: &[ProbeId], new: &[ProbeId]) {
-        let rows = places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0);
         let mut before = std::mem::take(&mut self.subjects);
-        self.subjects.resize_with(rows, || None);
+        self.subjects.resize_with(ProbeId::rows(places), || None);
         for (probe, place) in probes.iter().zip(places) {
             let at = place.0 as usize;
             let known = before.get_mut(at).and_then(Option::take).filter(|_| !new.contains(place));

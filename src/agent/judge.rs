@@ -114,7 +114,7 @@ impl Judge {
             of.probes.iter().for_each(|&at| feeds[at].push(watch));
         }
         let mut probes: Vec<Option<Watched>> = Vec::new();
-        probes.resize_with(places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0), || None);
+        probes.resize_with(ProbeId::rows(places), || None);
         for (at, (probe, watches)) in config.probes.iter().zip(feeds).enumerate() {
             let own = watches.is_empty().then(|| Box::new(Detector::new(&Rule::builtin())));
             let (probe, watches) = (Arc::clone(probe), watches.into());

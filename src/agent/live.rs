@@ -161,7 +161,7 @@ impl Live {
     pub fn show(&self, site: &str, probes: &[Arc<Probe>], places: &[ProbeId]) {
         let mut table = self.shared.borrow_mut();
         let mut before = std::mem::take(&mut table.rows);
-        table.rows.resize_with(places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0), || None);
+        table.rows.resize_with(ProbeId::rows(places), || None);
         for (probe, place) in probes.iter().zip(places) {
             let at = place.0 as usize;
             let known = before.get_mut(at).and_then(Option::take).filter(|known| known.probe.name == probe.name);

@@ -89,7 +89,7 @@ impl Metrics {
     /// Begins to count for the probes of these places, which are others than before.
     pub fn begin(&self, places: &[ProbeId]) {
         let mut book = self.book.borrow_mut();
-        let rows = places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0).max(book.probes.len());
+        let rows = ProbeId::rows(places).max(book.probes.len());
         book.probes.resize(rows, Counts::default());
         places.iter().for_each(|place| book.probes[place.0 as usize] = Counts::default());
     }

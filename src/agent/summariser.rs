@@ -109,8 +109,8 @@ impl Summariser {
         while let (Some(pieces), Some(mut part)) = (parts.next(), next_part.take()) {
             let is_last = parts.peek().is_none();
             next_part = (!is_last).then(|| summary::bare(&part));
-            let made;
-            (part.probes, made) = span.read(store, &pieces)?;
+            let (probes, made) = span.read(store, &pieces)?;
+            part.probes = probes;
             Self::leave_out_faults(store, &mut part)?;
             let next = if is_last { by.next.take() } else { None };
             let signed = match &next {
@@ -237,7 +237,7 @@ impl Span {
             intervals
                 .entry(series)
                 .or_insert_with(|| Vec::with_capacity(1))
-                .push(IntervalPart::from(interval).length_at_most());
+                .push(IntervalPart::length_at_most(interval));
         };
         store.each_interval(blocks, |_| true, take)?;
         let mut probes = Vec::with_capacity(intervals.len());

@@ -182,7 +182,7 @@ impl Session {
         if let Some(metrics) = &self.metrics {
             metrics.begin(counted);
         }
-        let rows = places.iter().map(|place| place.0 as usize + 1).max().unwrap_or(0).max(self.exits.len());
+        let rows = ProbeId::rows(&places).max(self.exits.len());
         self.exits.resize_with(rows, || None);
         let new: HashSet<ProbeId> = new.into_iter().collect();
         for (probe, &place) in config.probes.iter().zip(&places) {

@@ -11,6 +11,14 @@ use crate::measure::outcome::{Outcome, Reason};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProbeId(pub u32);
 
+impl ProbeId {
+    /// How many rows a table needs that has one for each of these places.
+    #[must_use]
+    pub fn rows<'a>(places: impl IntoIterator<Item = &'a Self>) -> usize {
+        places.into_iter().map(|place| place.0 as usize + 1).max().unwrap_or(0)
+    }
+}
+
 /// Who put the stamps between which an RTT was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stamp {

@@ -192,7 +192,7 @@ pub fn open(body: &[u8], reference: &[u8]) -> Result<(u8, Vec<u8>), Unreadable> 
 
 /// A checksum over the columns of a row that no body protects, so that a changed bit is found.
 pub fn sum<const N: usize>(columns: [&[u8]; N]) -> u32 {
-    // At once: a checksum of many short pieces takes ten times as long.
+    // At once: a checksum of many short pieces takes eight times as long.
     let mut all = Vec::with_capacity(columns.iter().map(|column| column.len() + 8).sum());
     for column in columns {
         // The length too: what moves from one column to the next is a change.

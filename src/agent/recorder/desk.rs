@@ -16,6 +16,7 @@ use crate::agent::summariser::{SpanState, Summariser};
 use crate::base::time::{Clock, Mono, Wall};
 use crate::config::agent::{Keep, Term};
 use crate::config::probe::settings_digest;
+use crate::measure::event::ProbeId;
 use crate::measure::ledger::Closed;
 use crate::measure::probe::Probe;
 use crate::store::contracts::ContractFile;
@@ -185,7 +186,7 @@ impl Desk {
     fn configure(&mut self, setup: Setup) {
         // What waits goes on by the seats that it came with.
         let mut seats = Seats::clone(&self.seats);
-        let count = setup.probes.iter().map(|seat| seat.place.0 as usize + 1).max().unwrap_or(0).max(seats.len());
+        let count = ProbeId::rows(setup.probes.iter().map(|seat| &seat.place)).max(seats.len());
         seats.resize(count, None);
         self.known.resize(count, None);
         for Seat { place, probe, named } in setup.probes {
@@ -550,7 +551,7 @@ mod tests {
     use super::*;
     use crate::base::time::{Now, SystemClock};
     use crate::evidence::key::SecretKey;
-    use crate::measure::event::{Event, ProbeId};
+    use crate::measure::event::Event;
     use crate::measure::ledger::Ledger;
     use crate::measure::probe::{Circuit, Family, Role, Test};
 

@@ -75,14 +75,6 @@ impl ProbePart {
 }
 
 impl IntervalPart {
-    /// All its histograms.
-    pub(super) fn histograms_mut(&mut self) -> impl Iterator<Item = &mut Packed> {
-        let phases = self.phases_us.iter_mut().flat_map(|Phases { resolve, connect, tls, first_byte, body }| {
-            [resolve, connect, tls, first_byte, body].into_iter().flatten()
-        });
-        self.rtt_us.iter_mut().chain(&mut self.ipdv_us).chain(phases)
-    }
-
     fn to_interval(&self, period_ms: u32) -> Result<Interval, NotAHistogram> {
         let phases = self.phases_us.as_ref();
         let phase = |phase| Some((phase, phases?.get(phase)?.clone()));

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::evidence::summary::{IntervalPart, LIMIT, Malformed, Summary};
 use crate::measure::histogram::Packed;
+use crate::measure::interval::Interval;
 
 /// A payload of this many bytes is below [`LIMIT`] as a compact JWS: base64url makes four of three, and the header, the
 /// signature, the digests and a `next_key` need less than 8 KiB.
@@ -101,14 +102,14 @@ pub fn bare(whole: &Summary) -> Summary {
 }
 
 impl IntervalPart {
-    /// A length that its JSON does not exceed: that of a histogram is told without compressing it, which costs more than all else of
-    /// a summary. Where it is much, it is the very length.
+    /// A length that the JSON of an interval does not exceed: that of a histogram is told without compressing it, which costs more
+    /// than all else of a summary. Where it is much, it is the very length.
     #[must_use]
-    pub fn length_at_most(mut self) -> usize {
+    pub fn length_at_most(mut interval: Interval) -> usize {
         let nothing = || Packed::from_bytes(Vec::new());
         let histograms: Vec<Packed> =
-            self.histograms_mut().map(|histogram| std::mem::replace(histogram, nothing())).collect();
-        let besides = length(&self);
+            interval.histograms_mut().map(|histogram| std::mem::replace(histogram, nothing())).collect();
+        let besides = length(&Self::from(interval));
         let at_most = besides + histograms.iter().map(Packed::base64_at_most).sum::<usize>();
         if at_most <= HANDY {
             at_most

@@ -331,13 +331,12 @@ fn split(whole: &Summary) -> Vec<Summary> {
 #[test]
 fn the_length_that_an_interval_has_at_most_is_no_less_than_its_length_and_for_a_minute_not_much_more() {
     let of = |values: u64| {
-        let mut part = read_value(&example()).unwrap().probes.remove(0).intervals.remove(0);
+        let mut interval = read_value(&example()).unwrap().probes[0].intervals().next().unwrap().unwrap();
         let values: Vec<u64> = (0..values).map(|n| ((n * 0x9e37_79b9 + n * n * n) % 50_000_000) >> (n % 16)).collect();
-        let packed = Some(packed(&values));
-        (part.rtt_us, part.ipdv_us) = (packed.clone(), packed.clone());
-        let [connect, tls, first_byte, body] = std::array::repeat(packed);
-        part.phases_us = Some(Phases { resolve: None, connect, tls, first_byte, body });
-        (length(&part), part.length_at_most())
+        let packed = packed(&values);
+        interval.phases = Phase::ALL.map(|phase| (phase, packed.clone())).into();
+        interval.rtt = Some(Spread { histogram: packed, sum_ns: 0 });
+        (length(&IntervalPart::from(interval.clone())), IntervalPart::length_at_most(interval))
     };
     for values in [1, 2, 60, 600, 6_000] {
         let (exactly, at_most) = of(values);

@@ -39,10 +39,8 @@ impl Packed {
     /// The histogram of such runs; the counts must not be zero.
     #[must_use]
     pub fn from_runs(runs: impl IntoIterator<Item = (u64, u64)>) -> Self {
-        match Self::try_from_runs(runs.into_iter().map(Ok::<_, Infallible>)) {
-            Ok(packed) => packed,
-            Err(never) => match never {},
-        }
+        let Ok(packed) = Self::try_from_runs(runs.into_iter().map(Ok::<_, Infallible>));
+        packed
     }
 
     /// The same of runs that may be unreadable.
