@@ -36,6 +36,7 @@ use crate::evidence::{answer, request::Request};
 use crate::store::keyfile::{self, KeyFault};
 
 pub mod alerts;
+pub mod amend;
 pub mod api;
 pub mod archive;
 pub mod body;

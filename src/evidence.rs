@@ -15,6 +15,7 @@ pub mod key;
 pub mod page;
 pub mod problem;
 pub mod receipt;
+pub mod register;
 pub mod request;
 pub mod rotation;
 pub mod side;

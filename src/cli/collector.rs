@@ -18,7 +18,7 @@ use crate::cli::{Exit, Failure, print};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::conflicts::Conflict;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::desk::sites;
+use crate::collector::desk::sites::{self, Revocation};
 use crate::collector::{self, Collector, StartError, fleet};
 use crate::config::collector::CollectorConfig;
 use crate::evidence::bundle::Material;
@@ -59,9 +59,15 @@ enum Command {
     Revoke {
         #[command(flatten)]
         named: Named,
+        /// Leave out all that it said from this instant on, in UTC, and judge anew what that touches: since its key was
+        /// stolen, say; also of one that is revoked already [default: what came so far goes on counting]
+        #[arg(long)]
+        since: Option<Wall>,
         #[command(flatten)]
         source: Source,
     },
+    /// Put an agent to a site, now or from an instant on: whose contracts it is handed, and which it may speak for
+    Assign(operate::Assign),
     /// Put an agent to a site, or label it: what its contracts are handed out by, what you sort by
     Label(operate::Label),
     /// Contracts: imported, checked, proposed, signed, in force, amended, ended
@@ -177,8 +183,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
         Command::Serve(source) => serve(source)?,
         Command::Agents { source, json } => agents(source, *json)?,
-        Command::Approve { named, source } => set_standing(source, named.agent, Standing::Approved)?,
-        Command::Revoke { named, source } => set_standing(source, named.agent, Standing::Revoked)?,
+        Command::Approve { named, source } => approve(source, named.agent)?,
+        Command::Revoke { named, since, source } => revoke(source, named.agent, *since)?,
+        Command::Assign(args) => operate::assign(args)?,
         Command::Label(args) => operate::label(args)?,
         Command::Contracts(args) => operate::contracts(args)?,
         Command::Facts(args) => operate::import_facts(args)?,
@@ -295,10 +302,23 @@ fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
     print::line(print::fitted(&heading, &rows))
 }
 
-fn set_standing(source: &Source, agent: Kid, standing: Standing) -> Result<(), Failure> {
+fn approve(source: &Source, agent: Kid) -> Result<(), Failure> {
     let (_, mut archive) = source.archive()?;
-    archive.write(|archive| sites::set_standing(archive, agent, standing, &operate::hand()))?;
-    print::line(format_args!("{agent} is {}", standing.word()))
+    archive.write(|archive| sites::set_standing(archive, agent, Standing::Approved, &operate::hand()))?;
+    print::line(format_args!("{agent} is approved"))
+}
+
+fn revoke(source: &Source, agent: Kid, since: Option<Wall>) -> Result<(), Failure> {
+    let (_, mut archive) = source.archive()?;
+    archive.write(|archive| sites::revoke(archive, agent, &Revocation { since }, &operate::hand()))?;
+    match since {
+        None => print::line(format_args!("{agent} is revoked; what it said so far goes on counting")),
+        Some(since) => print::line(format_args!(
+            "{agent} is revoked; what it said from {} on is left out, and what that touches is judged anew by the running \
+             collector",
+            print::instant(since)
+        )),
+    }
 }
 
 fn export(source: &Source, dir: &Path) -> Result<(), Failure> {

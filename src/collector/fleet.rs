@@ -11,6 +11,7 @@ use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::sites::{self, Labels};
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::{Kid, PublicKey};
+use crate::evidence::register::Stay;
 
 /// The span of a summary where none was received yet.
 const SPAN: Duration = Duration::from_secs(300);
@@ -23,8 +24,13 @@ pub struct AgentView {
     /// The agent.
     #[schema(value_type = String)]
     pub agent: Kid,
-    /// Its site.
+    /// The site that it is at now.
     pub site: String,
+    /// Where it is and was, in order of time: the sites that it may speak for, each for its time.
+    pub sites: Vec<StayView>,
+    /// From when on all that it said is left out, of one that was revoked so.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub left_out_from: Option<Wall>,
     /// `pending`, `approved` or `revoked`.
     pub state: &'static str,
     /// The last summary that was received.
@@ -40,6 +46,26 @@ pub struct AgentView {
     pub keys: Vec<PublicKey>,
     /// What an operator sorts it by.
     pub labels: Labels,
+}
+
+/// A time that an agent is or was at a site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StayView {
+    /// The site.
+    pub site: String,
+    /// Since when; null at the first one, which counts for what was measured before the enrolment too.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Wall>,
+    /// Until when; null where it is now.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub to: Option<Wall>,
+}
+
+impl StayView {
+    fn of(stay: &Stay) -> Self {
+        let (from, to) = stay.ends();
+        Self { site: stay.site.clone(), from, to }
+    }
 }
 
 /// The last summary that was received of an agent.
@@ -81,6 +107,8 @@ pub fn view(row: AgentRow, silent_after: u32, now: Wall) -> AgentView {
     AgentView {
         agent: row.agent,
         site: row.site,
+        sites: Vec::new(),
+        left_out_from: None,
         state: row.standing.word(),
         last: row.last.map(|last| LastView { chain: last.chain, seq: last.seq, received: last.received }),
         gaps: row
@@ -100,10 +128,13 @@ pub fn view(row: AgentRow, silent_after: u32, now: Wall) -> AgentView {
 /// # Errors
 /// When the database fails.
 pub fn all(archive: &Archive, silent_after: u32, now: Wall) -> Result<Vec<AgentView>, ArchiveError> {
-    let mut labels = sites::all_labels(archive)?;
+    let (mut labels, register) = (sites::all_labels(archive)?, archive.register()?);
     let views = archive.agents()?.into_iter().map(|row| {
         let labels = labels.remove(&row.agent.to_string()).unwrap_or_default();
-        AgentView { labels, ..view(row, silent_after, now) }
+        let enrolled = register.get(row.agent);
+        let sites = enrolled.map(|enrolled| enrolled.stays.iter().map(StayView::of).collect());
+        let left_out_from = enrolled.and_then(|enrolled| enrolled.until);
+        AgentView { labels, sites: sites.unwrap_or_default(), left_out_from, ..view(row, silent_after, now) }
     });
     Ok(views.collect())
 }

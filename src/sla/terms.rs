@@ -97,6 +97,8 @@ pub struct Service {
     pub sla_from: SlaFrom,
     /// Services; this one is down only while all of them are.
     pub members: Vec<String>,
+    /// The agent whose figures bind where several measure it: the thumbprint of its first key.
+    pub witness: Option<String>,
 }
 
 /// What does not count.

@@ -91,15 +91,44 @@ pub(super) struct Label {
     named: Named,
     /// Labels: NAME=VALUE sets one, NAME= takes it away
     labels: Vec<String>,
-    /// The site that it is at: whose contracts it is handed
+    /// The site that it is at: whose contracts it is handed, and which it may speak for
     #[arg(long)]
     site: Option<String>,
+    /// Since when it is at that site, in UTC, such as 2026-11-20T14:30:00Z [default: now]
+    #[arg(long, requires = "site")]
+    from: Option<Wall>,
     #[command(flatten)]
     listing: Listing,
 }
 
+/// `collector assign`.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Assign {
+    #[command(flatten)]
+    named: Named,
+    /// The site that it is at: whose contracts it is handed, and which it may speak for
+    site: String,
+    /// Since when it is there, in UTC, such as 2026-11-20T14:30:00Z [default: now]
+    #[arg(long)]
+    from: Option<Wall>,
+    #[command(flatten)]
+    source: Source,
+}
+
+pub(super) fn assign(args: &Assign) -> Result<(), Failure> {
+    let (agent, hand) = (args.named.agent, hand());
+    let change = AgentChange { site: Some(args.site.clone()), from: args.from, labels: None };
+    let (_, mut archive) = args.source.archive()?;
+    archive.write(|archive| sites::change(archive, agent, &change, &hand))?;
+    let since = print::instant(args.from.unwrap_or(hand.now));
+    print::line(format_args!(
+        "{agent} is at {} since {since}; what it measured before counts where it was then",
+        args.site
+    ))
+}
+
 pub(super) fn label(args: &Label) -> Result<(), Failure> {
-    let mut change = AgentChange { site: args.site.clone(), labels: None };
+    let mut change = AgentChange { site: args.site.clone(), from: args.from, labels: None };
     for label in &args.labels {
         let (name, value) = label.split_once('=').ok_or_else(|| {
             Failure::Usage(format!("{label:?} is not right: expected NAME=VALUE, or NAME= to take it away"))

@@ -9,10 +9,10 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::base::time::{Clock, SystemClock};
-use crate::collector::api::ask::{Admin, Asked, Json, Named, Paging, Reader, done, json, limit, page, part};
+use crate::collector::api::ask::{Admin, Asked, Json, Named, Paging, Perhaps, Reader, done, json, limit, page, part};
 use crate::collector::archive::agents::Standing;
 use crate::collector::desk::DeskError;
-use crate::collector::desk::sites::{self, AgentChange, SiteView};
+use crate::collector::desk::sites::{self, AgentChange, Revocation, SiteView};
 use crate::collector::fleet::{self, AgentView};
 use crate::collector::{Collector, Fault};
 use crate::evidence::key::Kid;
@@ -96,15 +96,16 @@ pub async fn approve(
     Ok(done())
 }
 
-/// Take nothing from an agent any more, for good
-#[utoipa::path(post, path = "/v1/agents/{agent}/revoke", params(("agent" = String, Path)), security(("bearer" = [])),
-    responses((status = 204, description = "Done.")))]
+/// Take nothing from an agent any more, for good; with `since`, leave out what it said from then on
+#[utoipa::path(post, path = "/v1/agents/{agent}/revoke", params(("agent" = String, Path)),
+    request_body = Option<Revocation>, security(("bearer" = [])), responses((status = 204, description = "Done.")))]
 pub async fn revoke(
     State(collector): State<Arc<Collector>>,
     admin: Admin,
     Named(agent): Named<String>,
+    Perhaps(how): Perhaps<Revocation>,
 ) -> Result<Response, Fault> {
-    collector.desk(move |archive| sites::set_standing(archive, kid(&agent)?, Standing::Revoked, &admin.hand)).await?;
+    collector.desk(move |archive| sites::revoke(archive, kid(&agent)?, &how, &admin.hand)).await?;
     Ok(done())
 }
 

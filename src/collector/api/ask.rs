@@ -82,14 +82,36 @@ impl<T: DeserializeOwned> FromRequest<Arc<Collector>> for Json<T> {
     type Rejection = Fault;
     async fn from_request(request: Request, collector: &Arc<Collector>) -> Result<Self, Fault> {
         let bytes = body_of(request, collector, &["application/json"]).await?;
-        // A list would be taken for the members of an object, in their order.
-        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-            return Err(Problem::new(Kind::Malformed, "expected a JSON object").into());
+        Ok(Self(object(&bytes)?))
+    }
+}
+
+fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // A list would be taken for the members of an object, in their order.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Problem::new(Kind::Malformed, "expected a JSON object"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let kind = if error.is_data() { Kind::Invalid } else { Kind::Malformed };
+        Problem::new(kind, error)
+    })
+}
+
+/// A body of JSON, or none at all.
+pub struct Perhaps<T>(pub T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Arc<Collector>> for Perhaps<T> {
+    type Rejection = Fault;
+    async fn from_request(request: Request, collector: &Arc<Collector>) -> Result<Self, Fault> {
+        if request.headers().contains_key(CONTENT_TYPE) {
+            let bytes = body_of(request, collector, &["application/json"]).await?;
+            return Ok(Self(if bytes.is_empty() { T::default() } else { object(&bytes)? }));
         }
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let kind = if error.is_data() { Kind::Invalid } else { Kind::Malformed };
-            Problem::new(kind, error).into()
-        })
+        let (parts, body) = request.into_parts();
+        match http::read(body, &parts.headers, LIMIT, &mut collector.place()).await?.is_empty() {
+            true => Ok(Self(T::default())),
+            false => Err(Problem::new(Kind::Unsupported, "expected a body of Content-Type application/json").into()),
+        }
     }
 }
 

@@ -1,4 +1,6 @@
-//! Who may ship: agents, their keys, their tokens.
+//! Who may ship: agents, their keys, where each is and was, their tokens.
+
+use std::collections::BTreeMap;
 
 use crate::base::time::Wall;
 use crate::collector::archive::db::{Row, args};
@@ -6,6 +8,7 @@ use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::chain::ChainId;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::{Kid, PublicKey};
+use crate::evidence::register::{Assignment, Enrolled, Register};
 
 /// Whether an agent may ship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub struct KnownKey {
     pub agent: Kid,
     /// Whether that agent may ship.
     pub standing: Standing,
-    /// The agent's site.
+    /// The site that it is at now.
     pub site: String,
     /// The last summary that it may sign: that which named its successor.
     pub last: Option<(ChainId, u64)>,
@@ -125,8 +128,10 @@ impl Archive {
     /// When the database fails; when it is there already.
     pub fn add_agent(&self, key: &PublicKey, site: &str, standing: Standing, now: Wall) -> Result<(), ArchiveError> {
         let agent = key.kid();
-        let sql = "INSERT INTO agent (agent, site, state, enrolled_ns) VALUES (?1, ?2, ?3, ?4)";
+        let sql = "INSERT INTO agent (agent, site, state, enrolled_ns, place)
+                   VALUES (?1, ?2, ?3, ?4, (SELECT count(*) FROM agent))";
         self.db.execute(sql, args![&agent, site, standing.word(), now])?;
+        self.add_site(agent, site, now, "enrolment", now)?;
         self.add_key(agent, key)
     }
 
@@ -165,12 +170,63 @@ impl Archive {
         Ok(self.db.execute(sql, args![&agent, standing.word()])? > 0)
     }
 
-    /// Puts an agent to a site.
+    /// Puts an agent to a site, from an instant on that is not ahead of now; where it was before that stays as it was.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn set_site(&self, agent: Kid, site: &str) -> Result<(), ArchiveError> {
+    pub fn assign(&self, agent: Kid, site: &str, from: Wall, who: &str, now: Wall) -> Result<(), ArchiveError> {
+        self.lock(agent.bytes())?;
+        self.add_site(agent, site, from, who, now)?;
         self.db.execute("UPDATE agent SET site = ?2 WHERE agent = ?1", args![&agent, site]).map(drop)
+    }
+
+    fn add_site(&self, agent: Kid, site: &str, from: Wall, who: &str, now: Wall) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO agent_site (agent, n, site, from_ns, recorded_ns, who)
+                   VALUES (?1, (SELECT count(*) FROM agent_site WHERE agent = ?1), ?2, ?3, ?4, ?5)";
+        self.db.execute(sql, args![&agent, site, from, now, who]).map(drop)
+    }
+
+    /// Leaves out all that a revoked agent said from an instant on; false where it is not revoked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn leave_out(&self, agent: Kid, from: Wall) -> Result<bool, ArchiveError> {
+        let sql = "UPDATE agent SET until_ns = ?2 WHERE agent = ?1 AND state = 'revoked'";
+        Ok(self.db.execute(sql, args![&agent, from])? > 0)
+    }
+
+    /// What an agent may speak for, and when.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn enrolled(&self, agent: Kid) -> Result<Option<Enrolled>, ArchiveError> {
+        let sql = "SELECT place, until_ns FROM agent WHERE agent = ?1";
+        let found = self.db.one(sql, args![&agent], |row| Ok((row.get::<u64>(0)?, row.get::<Option<Wall>>(1)?)))?;
+        let Some((place, until)) = found else { return Ok(None) };
+        let sql = "SELECT site, from_ns, recorded_ns FROM agent_site WHERE agent = ?1 ORDER BY n";
+        let all = self.db.all(sql, args![&agent], |row| assignment(row, 0))?;
+        Ok(Some(Enrolled::new(place, &all, until)))
+    }
+
+    /// What every agent may speak for, and when.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn register(&self) -> Result<Register, ArchiveError> {
+        let mut agents: BTreeMap<Kid, (u64, Option<Wall>, Vec<Assignment>)> = BTreeMap::new();
+        let sql = "SELECT a.agent, a.place, a.until_ns, s.site, s.from_ns, s.recorded_ns
+                   FROM agent a JOIN agent_site s ON s.agent = a.agent ORDER BY a.agent, s.n";
+        self.db.each(sql, args![], |row| {
+            let (place, until) = (row.get(1)?, row.get(2)?);
+            let (_, _, own) = agents.entry(row.get(0)?).or_insert((place, until, Vec::new()));
+            own.push(assignment(row, 3)?);
+            Ok::<(), ArchiveError>(())
+        })?;
+        let mut register = Register::default();
+        for (agent, (place, until, own)) in agents {
+            register.put(agent, Enrolled::new(place, &own, until));
+        }
+        Ok(register)
     }
 
     /// Who used a token, if anybody did.
@@ -190,6 +246,11 @@ impl Archive {
         let sql = "INSERT INTO token (digest, agent, used_ns) VALUES (?1, ?2, ?3)";
         self.db.execute(sql, args![token, &agent, now]).map(drop)
     }
+}
+
+/// Of the columns site, from_ns and recorded_ns, from a place on.
+fn assignment(row: &Row<'_>, at: usize) -> Result<Assignment, ArchiveError> {
+    Ok(Assignment { site: row.get(at)?, from: row.get(at + 1)?, recorded: row.get(at + 2)? })
 }
 
 fn public_key(x: [u8; 32]) -> Result<PublicKey, ArchiveError> {

@@ -39,6 +39,10 @@ pub enum Kind {
     Dirty,
     /// The merged histograms behind a verdict, by its identifier.
     Histograms,
+    /// What is to be judged anew after a hand changed what an agent may speak for, by `agent/instant`.
+    Amendment,
+    /// A frozen verdict that rests on what does not count any more, by its identifier.
+    Undermined,
 }
 
 impl Kind {
@@ -58,6 +62,8 @@ impl Kind {
             Self::Outages => "outages",
             Self::Dirty => "dirty",
             Self::Histograms => "histograms",
+            Self::Amendment => "amendment",
+            Self::Undermined => "undermined",
         }
     }
 }

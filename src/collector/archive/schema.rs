@@ -171,6 +171,30 @@ const STEPS: &[Step] = &[
                 PRIMARY KEY (agent, probe, day)
             );",
     },
+    // Where each agent is and was: what is recorded later holds from its instant on. The site that it has now is where it was put
+    // when it was let in; what a revoked one said from an instant on is left out. Who was let in before whom has a number.
+    Step {
+        sqlite: "
+            CREATE TABLE agent_site (
+                agent BLOB NOT NULL, n INTEGER NOT NULL, site TEXT NOT NULL, from_ns INTEGER NOT NULL,
+                recorded_ns INTEGER NOT NULL, who TEXT NOT NULL, PRIMARY KEY (agent, n)
+            ) WITHOUT ROWID;
+            INSERT INTO agent_site (agent, n, site, from_ns, recorded_ns, who)
+                SELECT agent, 0, site, enrolled_ns, enrolled_ns, 'enrolment' FROM agent;
+            ALTER TABLE agent ADD COLUMN until_ns INTEGER;
+            ALTER TABLE agent ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+            UPDATE agent SET place = (SELECT count(*) FROM agent b WHERE b.enrolled_ns < agent.enrolled_ns);",
+        postgres: "
+            CREATE TABLE agent_site (
+                agent BYTEA NOT NULL, n BIGINT NOT NULL, site TEXT NOT NULL, from_ns BIGINT NOT NULL,
+                recorded_ns BIGINT NOT NULL, who TEXT NOT NULL, PRIMARY KEY (agent, n)
+            );
+            INSERT INTO agent_site (agent, n, site, from_ns, recorded_ns, who)
+                SELECT agent, 0, site, enrolled_ns, enrolled_ns, 'enrolment' FROM agent;
+            ALTER TABLE agent ADD COLUMN until_ns BIGINT;
+            ALTER TABLE agent ADD COLUMN place BIGINT NOT NULL DEFAULT 0;
+            UPDATE agent SET place = (SELECT count(*) FROM agent b WHERE b.enrolled_ns < agent.enrolled_ns);",
+    },
 ];
 
 /// How many steps were taken; 0 where there is no database of ours.

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::base::time::Wall;
+use crate::collector::amend::{self, Amendment, LeavesOut};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::{DeskError, Hand};
 use crate::collector::fleet::AgentView;
 use crate::evidence::key::Kid;
+use crate::sla::span::Span;
 
 /// Labels of an agent: what an operator sorts by, such as `region = north`.
 pub type Labels = BTreeMap<String, String>;
@@ -24,11 +27,26 @@ const LONGEST: usize = 200;
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgentChange {
-    /// The site that it is at: whose contracts it is handed. Its summaries go on saying what its own configuration says.
+    /// The site that it is at: whose contracts it is handed, and the only one that it may speak for from then on. Its own
+    /// configuration has to say the same.
     #[schema(min_length = 1, max_length = 200)]
     pub site: Option<String>,
+    /// From when on it is there, not ahead of now; where it is absent, from now on. What it measured before that counts for the
+    /// site where it was then.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Wall>,
     /// Labels to set; one that is null is taken away.
     pub labels: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// How an agent is revoked.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// All that it said from this instant on is left out: what it measured since, and what came since. Where it is absent, what
+    /// came so far goes on counting.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Wall>,
 }
 
 /// A site, with what is there.
@@ -57,10 +75,56 @@ pub fn set_standing(archive: &Archive, agent: Kid, standing: Standing, hand: &Ha
     Ok(())
 }
 
-/// Changes an agent's site and labels.
+/// Revokes an agent for good. What it said from an instant on can be left out with that, or later.
 ///
 /// # Errors
-/// When there is no such agent, or a name is too long.
+/// When there is no such agent, or the instant lies ahead.
+pub fn revoke(archive: &Archive, agent: Kid, how: &Revocation, hand: &Hand) -> Result<(), DeskError> {
+    if how.since.is_some_and(|since| since > hand.now) {
+        return Err(DeskError::Invalid(vec!["since: it lies ahead of now".to_owned()]));
+    }
+    set_standing(archive, agent, Standing::Revoked, hand)?;
+    let (Some(since), Some(enrolled)) = (how.since, archive.enrolled(agent)?) else { return Ok(()) };
+    archive.leave_out(agent, since)?;
+    let amendment = Amendment {
+        agent,
+        from: enrolled.until.map_or(since, |before| before.min(since)),
+        sites: enrolled.sites().into_iter().map(str::to_owned).collect(),
+        leaves_out: LeavesOut::WhatCame,
+        why: format!("agent {agent} was revoked, and what it said from {since} on is left out"),
+    };
+    amend::note(archive, &amendment, hand.now)?;
+    tracing::info!(%agent, %since, who = hand.who, "what an agent said is left out from an instant on");
+    Ok(())
+}
+
+/// Puts an agent to a site from an instant on, unless it is there already.
+fn put(archive: &Archive, agent: Kid, site: &str, from: Option<Wall>, hand: &Hand) -> Result<(), DeskError> {
+    let Some(enrolled) = archive.enrolled(agent)? else {
+        return Err(DeskError::NotFound("there is no such agent".to_owned()));
+    };
+    let is_there = enrolled.site_at(hand.now) == Some(site);
+    if is_there && from.is_none_or(|from| enrolled.at(site).covers(Span::new(from, hand.now))) {
+        return Ok(());
+    }
+    let from = from.unwrap_or(hand.now);
+    archive.assign(agent, site, from, &hand.who, hand.now)?;
+    let were = enrolled.stays.iter().filter(|stay| stay.span.to > from).map(|stay| stay.site.clone());
+    let amendment = Amendment {
+        agent,
+        from,
+        sites: were.chain([site.to_owned()]).collect(),
+        leaves_out: LeavesOut::Nothing,
+        why: format!("agent {agent} was put to {site} from {from} on"),
+    };
+    Ok(amend::note(archive, &amendment, hand.now)?)
+}
+
+/// Changes an agent's site and labels. A site holds from now on, or from the instant named; months before it are judged by where
+/// the agent was then.
+///
+/// # Errors
+/// When there is no such agent, a name is too long, or the instant lies ahead.
 pub fn change(archive: &Archive, agent: Kid, change: &AgentChange, hand: &Hand) -> Result<(), DeskError> {
     let mut faults = Vec::new();
     let sound = |text: &str| {
@@ -69,6 +133,14 @@ pub fn change(archive: &Archive, agent: Kid, change: &AgentChange, hand: &Hand) 
     };
     if change.site.as_deref().is_some_and(|site| !sound(site)) {
         faults.push(format!("site: expected 1 to {LONGEST} characters, none of them a control character"));
+    }
+    match (change.from, &change.site) {
+        (Some(_), None) => faults.push("from: it says since when the agent is at `site`, which is missing".to_owned()),
+        (Some(from), Some(_)) if from > hand.now => faults.push(
+            "from: it lies ahead of now: put the agent to its new site once it is there, with the instant at which it came"
+                .to_owned(),
+        ),
+        _ => {}
     }
     let mut labels = labels(archive, agent)?;
     for (name, value) in change.labels.iter().flatten() {
@@ -92,7 +164,7 @@ pub fn change(archive: &Archive, agent: Kid, change: &AgentChange, hand: &Hand) 
         return Err(DeskError::NotFound("there is no such agent".to_owned()));
     }
     if let Some(site) = &change.site {
-        archive.set_site(agent, site)?;
+        put(archive, agent, site, change.from, hand)?;
     }
     if change.labels.is_some() {
         archive.put_record(Kind::Labels, &agent.to_string(), &labels, hand.now)?;

@@ -83,6 +83,7 @@ pub(super) fn service(table: &Reader<'_>) -> Option<Service> {
     let in_service_from = table.get("in_service_from", every("service"), reader::instant);
     let sla_from = table.get("sla_from", every("service"), reader::word);
     let members = table.list("members", Need::Optional, identifier).unwrap_or_default();
+    let witness = table.get("witness", Need::Optional, thumbprint);
     Some(Service {
         id: id?,
         site: site?,
@@ -92,7 +93,19 @@ pub(super) fn service(table: &Reader<'_>) -> Option<Service> {
         in_service_from: in_service_from?,
         sla_from: sla_from?,
         members,
+        witness,
     })
+}
+
+/// The identifier of an agent: an RFC 7638 thumbprint, 43 characters of base64url.
+fn thumbprint(node: &Node) -> Result<String, String> {
+    let text = reader::text(node)?;
+    let sound = text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if sound {
+        Ok(text)
+    } else {
+        Err("is no agent's identifier: 43 characters, as `wanproof identity` shows".to_owned())
+    }
 }
 
 /// One `[[exclusion]]`.
