@@ -1,4 +1,5 @@
-//! The words that every other room uses: instants on the two clocks, exact numbers.
+//! The words that every other room uses: instants on the two clocks, exact numbers, files of a known greatest length.
 
+pub mod bounded;
 pub mod decimal;
 pub mod time;

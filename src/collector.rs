@@ -13,25 +13,29 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::base::time::{Clock, SystemClock};
 use crate::collector::archive::accept::{Accepted, Arrival};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::body::{EXPANDED, Encoding, Type};
+use crate::collector::body::{Encoding, Line, Plan, Type};
+use crate::collector::caller::Caller;
+use crate::collector::connections::{Bounds, Connections, Repute};
 use crate::collector::desk::agreements::Book;
-use crate::collector::ingest::{Examined, KeyCache};
+use crate::collector::ingest::{Examined, Examiner, KeyCache};
 use crate::collector::limits::{Brings, Limiter};
+use crate::collector::memory_budget::{Full, MemoryBudget, Reservation, Shares};
 use crate::collector::metrics::Metrics;
-use crate::collector::room::{Place, Room};
+use crate::collector::processors::{Processors, Work};
 use crate::collector::writer::{NotWritten, Writer};
-use crate::config::collector::{CollectorConfig, Database, Enrolment, Rate};
+use crate::config::collector::{CollectorConfig, Database, Enrolment, Limits, Rate};
 use crate::evidence::digest::Digest;
 use crate::evidence::enrol::{self, Enrolled};
 use crate::evidence::key::{Kid, PublicKey, SecretKey};
 use crate::evidence::problem::{Kind, Problem};
 use crate::evidence::request::{self, Asked, NotGranted};
+use crate::evidence::summary::LIMIT;
 use crate::evidence::{answer, request::Request};
 use crate::store::keyfile::{self, KeyFault};
 
@@ -40,6 +44,8 @@ pub mod amend;
 pub mod api;
 pub mod archive;
 pub mod body;
+mod caller;
+mod connections;
 mod contracts;
 pub mod desk;
 pub mod door;
@@ -50,10 +56,11 @@ mod http;
 mod ingest;
 mod limits;
 pub mod loopback;
+mod memory_budget;
 pub mod metrics;
 pub mod missing;
 mod operators;
-mod room;
+mod processors;
 pub mod rounds;
 pub mod statement;
 pub mod verdicts;
@@ -62,10 +69,16 @@ mod writer;
 pub use contracts::all as all_contracts;
 pub use loopback::{Central, on_loopback};
 
-/// All bodies together are at most so many bytes while they arrive and are worked on.
-const ROOM: usize = 48 * 1024 * 1024;
-/// How long a request waits for a processor, before it is told to come again.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// All requests together hold at most so much memory: strangers two thirds of it, one address a little less, which is more than the
+/// greatest body needs.
+const MEMORY: Shares = Shares { all: 96 * MIB, strangers: 64 * MIB, each: 56 * MIB };
+const MIB: usize = 1024 * 1024;
+/// A byte of a summary becomes at most so many while it is read: names in a set that may just have grown are the worst.
+const PARSED: usize = 12;
+/// What a line's answer takes, receipt or problem, twice: by itself, and in the body.
+const ANSWER: usize = 2 * 1024;
+/// So many files are open beside the connections: the database's, the log.
+const FILES: u64 = 256;
 /// When to come again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long the requests that are under way are waited for at the end.
@@ -141,13 +154,12 @@ pub struct Collector {
     writer: Option<Writer>,
     thread: Option<JoinHandle<()>>,
     readers: Mutex<Vec<Archive>>,
-    room: Arc<Room>,
-    processors: Arc<Semaphore>,
+    memory: Arc<MemoryBudget>,
+    connections: Arc<Connections>,
+    processors: Processors,
     limiter: Limiter,
     keys: KeyCache,
     metrics: Metrics,
-    /// The requests that were granted, until they expire.
-    granted: Mutex<HashMap<(Kid, String), i64>>,
 }
 
 impl Collector {
@@ -160,7 +172,7 @@ impl Collector {
         let tls = config.tls.as_ref().map(door::tls).transpose()?;
         let (archive, key) = open_both(&config)?;
         let (writer, thread) = Writer::start(archive)?;
-        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let bounds = bounds(&config);
         let next = RwLock::new(next_key(&config)?);
         Ok(Arc::new(Self {
             key,
@@ -171,12 +183,12 @@ impl Collector {
             writer: Some(writer),
             thread: Some(thread),
             readers: Mutex::default(),
-            room: Room::new(ROOM),
-            processors: Arc::new(Semaphore::new(2 * processors)),
+            memory: MemoryBudget::new(MEMORY),
+            connections: Connections::new(bounds),
+            processors: Processors::default(),
             limiter: Limiter::default(),
             keys: KeyCache::default(),
             metrics: Metrics::default(),
-            granted: Mutex::default(),
         }))
     }
 
@@ -201,29 +213,33 @@ impl Collector {
             tracing::warn!("listen, database and key_file change only at the next start");
         }
         let next = next_key(&config)?;
+        self.connections.bound(bounds(&config));
         self.tls.send_replace(config.tls.as_ref().map(door::tls).transpose()?);
         *self.next.write().unwrap_or_else(PoisonError::into_inner) = next;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         Ok(())
     }
 
-    /// Room in memory for a body, until it is dropped.
-    fn place(&self) -> Place {
-        self.room.place()
-    }
-
     fn writer(&self) -> Result<&Writer, Fault> {
         self.writer.as_ref().ok_or_else(|| Fault::busy("the collector is stopping"))
     }
 
-    /// Does something with a reading connection, on a thread where it may take its time; twice as many at once as there are
-    /// processors, so that none stands still while the next is handed over.
+    /// Does something with a reading connection for somebody who is known, on a thread where it may take its time.
     async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         act: impl FnOnce(&Archive) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let waiting = Arc::clone(&self.processors).acquire_owned();
-        let Ok(Ok(processor)) = tokio::time::timeout(PATIENCE, waiting).await else {
+        self.read_for(Repute::Known, Work::Short, act).await
+    }
+
+    /// Does something with a reading connection, on a thread where it may take its time; so many at once as there are places.
+    async fn read_for<T: Send + 'static>(
+        self: &Arc<Self>,
+        of: Repute,
+        work: Work,
+        act: impl FnOnce(&Archive) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let Some(processor) = self.processors.place(of, work).await else {
             return Err(Fault::busy("too many requests at once"));
         };
         let collector = Arc::clone(self);
@@ -244,19 +260,60 @@ impl Collector {
         })
     }
 
-    /// Takes the summaries of a body, and gives the answer: a line for each.
-    async fn take(self: &Arc<Self>, body: Vec<u8>, of: Type, encoding: Encoding) -> Result<String, Fault> {
-        let received = SystemClock.now().wall.floor(Duration::from_millis(1));
+    /// Reads the summaries of a body and verifies them, in memory that is reserved before; only what is kept of them stays reserved.
+    async fn examine(
+        self: &Arc<Self>,
+        body: Vec<u8>,
+        (of, encoding): (Type, Encoding),
+        caller: &Caller,
+        mut memory: Reservation,
+    ) -> Result<(Vec<Examined>, Reservation), Fault> {
+        let plan = Plan::of(&body, encoding);
+        let (work, needed) = match plan {
+            Plan::AtOnce(length) => (Work::Short, length + PARSED * length.min(LIMIT)),
+            Plan::ByPieces(beside) => (Work::Long, beside + LIMIT + PARSED * LIMIT),
+        };
+        memory.take(needed).await.map_err(|Full| too_much())?;
         let collector = Arc::clone(self);
-        let (examined, arrivals) = self
-            .read(move |archive| {
-                let plain = body::expand(body, encoding, EXPANDED)?;
-                let mut examined = ingest::examine(&body::lines(&plain, of)?, archive, &collector.keys)?;
-                let sign = |summary| Arrival::new(summary, received, &collector.key);
-                let arrivals: Vec<Arrival> = examined.iter_mut().filter_map(Examined::take).map(sign).collect();
-                Ok((examined, arrivals))
-            })
-            .await?;
+        self.read_for(caller.repute(), work, move |archive| {
+            let mut examiner = Examiner::new(archive, &collector.keys);
+            let (mut lines, mut kept) = (0, 0);
+            let mut take = |line: Line<'_>| {
+                memory.try_take(ANSWER).map_err(|Full| too_much())?;
+                let own = examiner.line(line)?;
+                memory.try_take(own).map_err(|Full| too_much())?;
+                (lines, kept) = (lines + 1, kept + own);
+                Ok::<(), Fault>(())
+            };
+            match plan {
+                Plan::AtOnce(length) => {
+                    let plain = body::expand(body, encoding, length)?;
+                    body::lines(&plain, of)?.into_iter().try_for_each(|line| take(Line::Whole(line)))?;
+                }
+                Plan::ByPieces(_) => body::each_line(&body, encoding, of, take)?,
+            }
+            memory.keep_only(ANSWER * lines + kept);
+            Ok((examiner.done(), memory))
+        })
+        .await
+    }
+
+    /// Takes the summaries of a body, and gives the answer: a line for each, with what is reserved for it.
+    async fn take(
+        self: &Arc<Self>,
+        body: Vec<u8>,
+        of: Type,
+        encoding: Encoding,
+        caller: &Caller,
+        memory: Reservation,
+    ) -> Result<(String, Reservation), Fault> {
+        let received = SystemClock.now().wall.floor(Duration::from_millis(1));
+        let (mut examined, mut memory) = self.examine(body, (of, encoding), caller, memory).await?;
+        if examined.iter().any(|each| each.counts.is_some()) {
+            caller.peer.authenticated();
+        }
+        let sign = |summary| Arrival::new(summary, received, &self.key);
+        let arrivals: Vec<Arrival> = examined.iter_mut().filter_map(Examined::take).map(sign).collect();
         let rate = self.config().limits.per_agent;
         let (counted, arrivals) = self.count_all(&examined, arrivals, rate).await?;
         // Nothing to store costs no wait for the disk.
@@ -286,7 +343,8 @@ impl Collector {
             let kind = said.as_ref().err().and_then(Problem::kind);
             self.metrics.summary(if said.is_ok() { "receipt" } else { kind.map_or("other", Kind::word) });
         }
-        Ok(results.into_iter().map(|(digest, said)| result_line(digest, said)).collect())
+        memory.keep_only(ANSWER * results.len());
+        Ok((results.into_iter().map(|(digest, said)| result_line(digest, said)).collect(), memory))
     }
 
     /// Counts a request for each agent of which a signature was verified, before anything is stored; gives those that were counted
@@ -332,10 +390,22 @@ impl Collector {
     }
 
     /// Lets an agent in or not.
-    async fn enrol(self: &Arc<Self>, body: Vec<u8>, encoding: Encoding) -> Result<String, Fault> {
+    async fn enrol(
+        self: &Arc<Self>,
+        body: Vec<u8>,
+        encoding: Encoding,
+        caller: &Caller,
+        mut memory: Reservation,
+    ) -> Result<String, Fault> {
         let mode = self.config().enrolment.clone();
+        let (work, beside) = match Plan::of(&body, encoding) {
+            Plan::AtOnce(_) => (Work::Short, 0),
+            Plan::ByPieces(beside) => (Work::Long, beside),
+        };
+        memory.take(beside + (1 + PARSED) * enrol::LIMIT).await.map_err(|Full| too_much())?;
         let (said, tokens, mode) = self
-            .read(move |_| {
+            .read_for(caller.repute(), work, move |_| {
+                let _memory = memory;
                 let body = body::expand(body, encoding, enrol::LIMIT)?;
                 let said = enrol::verify(body.strip_suffix(b"\n").unwrap_or(&body))?;
                 let tokens = match &mode {
@@ -363,19 +433,35 @@ impl Collector {
     }
 
     /// The contracts that concern the agent that asks, signed.
-    async fn contracts(self: &Arc<Self>, bearer: String, method: &str, path: &str) -> Result<String, Fault> {
+    async fn contracts(
+        self: &Arc<Self>,
+        bearer: String,
+        method: &str,
+        path: &str,
+        caller: &Caller,
+    ) -> Result<String, Fault> {
         let (collector, method, path) = (Arc::clone(self), method.to_owned(), path.to_owned());
-        self.read(move |archive| {
+        let admitting = self.read_for(caller.repute(), Work::Short, move |archive| {
             let asked = Asked { collector: collector.key.kid(), method: &method, path: &path };
-            let site = collector.admit(archive, bearer.as_bytes(), asked)?;
+            collector.admit(archive, bearer.as_bytes(), asked)
+        });
+        let (site, Request { agent, jti, exp, .. }) = admitting.await?;
+        caller.peer.authenticated();
+        // All replicas know what was granted: a request is good once, whichever it is sent to.
+        let now = SystemClock.now().wall;
+        if !self.writer()?.write(move |archive| archive.grant(agent, &jti, exp, now)).await? {
+            return Err(Problem::new(Kind::Unauthorized, "its jti was used before").into());
+        }
+        let collector = Arc::clone(self);
+        self.read(move |archive| {
             let contracts = Book::load(archive, collector.config().contracts_dir.as_deref())?.of_site(&site);
             Ok(answer::sign_contracts(contracts, &collector.key))
         })
         .await
     }
 
-    /// Whether an agent may read, once; gives its site.
-    fn admit(&self, archive: &Archive, bearer: &[u8], asked: Asked<'_>) -> Result<String, Fault> {
+    /// Whether an agent may read, if it did not do so by this very request before; gives its site.
+    fn admit(&self, archive: &Archive, bearer: &[u8], asked: Asked<'_>) -> Result<(String, Request), Fault> {
         let now = SystemClock.now();
         let refused = |fault: NotGranted| {
             let kind = match fault {
@@ -394,17 +480,12 @@ impl Collector {
             Standing::Pending => return Err(Problem::new(Kind::Pending, "an operator has to approve it first").into()),
             Standing::Revoked => return Err(Problem::new(Kind::Revoked, "this agent was revoked").into()),
         }
-        let Request { agent, jti, exp, .. } = request::verify(bearer, &known.key, asked, now.wall).map_err(refused)?;
-        if agent != known.agent {
+        let request = request::verify(bearer, &known.key, asked, now.wall).map_err(refused)?;
+        if request.agent != known.agent {
             return Err(Problem::new(Kind::BadSignature, "its agent is not the one whose key signed it").into());
         }
-        self.count(agent, Brings::New, self.config().limits.per_agent)?;
-        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
-        granted.retain(|_, exp| *exp > now.wall.secs());
-        if granted.insert((agent, jti), exp).is_some() {
-            return Err(Problem::new(Kind::Unauthorized, "its jti was used before").into());
-        }
-        Ok(known.site)
+        self.count(request.agent, Brings::New, self.config().limits.per_agent)?;
+        Ok((known.site, request))
     }
 
     /// Whether it still does its work, for a watchdog: what has to be written comes to whoever writes, and is answered. An answer
@@ -437,6 +518,21 @@ pub fn next_key_file(config: &CollectorConfig) -> PathBuf {
     let mut name = config.key_file.clone().into_os_string();
     name.push(".next");
     name.into()
+}
+
+/// How many connections there may be: no more than this process may have files open, with some to spare for the database.
+fn bounds(config: &CollectorConfig) -> Bounds {
+    use nix::sys::resource::{Resource, getrlimit};
+    let Limits { connections, connections_per_address, .. } = config.limits;
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    let most = usize::try_from(files.saturating_sub(FILES)).unwrap_or(usize::MAX).max(16);
+    if most < connections {
+        tracing::warn!(
+            "this process may have {files} files open, so there are at most {most} connections, not {connections}: raise \
+             LimitNOFILE= of its unit, or ulimit -n"
+        );
+    }
+    Bounds::new(connections.min(most), connections_per_address)
 }
 
 fn next_key(config: &CollectorConfig) -> Result<Option<PublicKey>, KeyFault> {
@@ -484,6 +580,10 @@ impl Again {
     }
 }
 
+fn too_much() -> Fault {
+    Fault::busy("too many requests at once")
+}
+
 /// A line of the answer.
 fn result_line(digest: Digest, said: Result<String, Problem>) -> String {
     #[derive(Serialize)]
@@ -514,7 +614,11 @@ pub async fn serve(
     collector: Arc<Collector>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let door = door::Door::new(listener, collector.tls.subscribe());
+    let door = door::Door {
+        connections: Arc::clone(&collector.connections),
+        tls: collector.tls.subscribe(),
+        router: http::router(Arc::clone(&collector)),
+    };
     let (stopping, mut stopped) = watch::channel(false);
     let rounds = tokio::spawn(rounds::run(Arc::clone(&collector), stopped.clone()));
     let renewing = tokio::spawn(operators::renew_certificates(Arc::clone(&collector), stopped.clone()));
@@ -522,19 +626,19 @@ pub async fn serve(
         stop.await;
         let _ = stopping.send(true);
     };
-    let served = axum::serve(door, http::router(collector)).with_graceful_shutdown(graceful).into_future();
+    let served = door.serve(listener, graceful);
     let last_orders = async {
         let _ = stopped.wait_for(|&stopped| stopped).await;
         tokio::time::sleep(LAST_ORDERS).await;
     };
-    let served = tokio::select! {
-        served = served => served,
-        () = last_orders => Ok(()),
-    };
+    tokio::select! {
+        () = served => {}
+        () = last_orders => {}
+    }
     renewing.abort();
     // The round that is under way ends at its next step; what it has not written yet, the next one works out again.
     if tokio::time::timeout(LAST_ORDERS, rounds).await.is_err() {
         tracing::warn!("the last round was broken off");
     }
-    served
+    Ok(())
 }

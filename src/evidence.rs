@@ -9,7 +9,7 @@ pub mod bundle;
 pub mod chain;
 pub mod digest;
 pub mod enrol;
-mod json;
+pub mod json;
 pub mod jws;
 pub mod key;
 pub mod page;

@@ -9,7 +9,7 @@ pub mod icmp;
 #[cfg(feature = "agent")]
 pub mod link;
 pub mod page;
-#[cfg(feature = "agent")]
+#[cfg(any(feature = "agent", feature = "collector"))]
 pub mod privileges;
 #[cfg(feature = "agent")]
 pub mod requests;

@@ -58,6 +58,7 @@ on_both! {
     what_fails_is_undone_whole_and_in_part
     it_belongs_to_one_key
     a_summary_is_stored_once_with_its_first_receipt
+    a_request_to_read_is_granted_once_whichever_replica_is_asked
     a_summary_comes_out_as_it_went_in
     what_does_not_fit_into_its_chain_is_refused_and_kept_aside
     gaps_are_named_and_filled_by_late_ones
@@ -76,6 +77,20 @@ on_both! {
 struct Agent {
     key: SecretKey,
     chain: ChainId,
+}
+
+fn a_request_to_read_is_granted_once_whichever_replica_is_asked(place: &Place) {
+    let (mut one, mut other) = (place.open(), place.open());
+    let (first, second) = (SecretKey::from_seed(&[1; 32]).kid(), SecretKey::from_seed(&[2; 32]).kid());
+    let grant = |replica: &mut Archive, agent: Kid, jti: &str, now: i64| {
+        replica.write(|archive| archive.grant(agent, jti, 1060, Wall::from_secs(now))).unwrap()
+    };
+    assert!(grant(&mut one, first, "a", 1000));
+    assert!(!grant(&mut other, first, "a", 1001));
+    assert!(grant(&mut other, first, "b", 1001) && grant(&mut other, second, "a", 1001));
+    assert!(!grant(&mut one, first, "b", 1059) && !grant(&mut one, second, "a", 1059));
+    // Long after its end, when no replica's clock takes it any more, it is forgotten.
+    assert!(grant(&mut one, first, "c", 1660 + 1) && grant(&mut one, first, "a", 1661));
 }
 
 fn collector() -> SecretKey {

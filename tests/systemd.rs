@@ -23,3 +23,14 @@ fn systemd_finds_both_units_tight() {
         assert!(output.status.success(), "{unit} is exposed by more than 1.5: {said}");
     }
 }
+
+#[test]
+fn both_units_leave_no_core_and_have_files_for_every_connection() {
+    for unit in ["wanproof-agent.service", "wanproof-collector.service"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(unit);
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.lines().any(|line| line == "LimitCORE=0"), "{unit}");
+        let files = text.lines().find_map(|line| line.strip_prefix("LimitNOFILE=")).unwrap();
+        assert!(files.parse::<u32>().unwrap() >= 16_384, "{unit}");
+    }
+}

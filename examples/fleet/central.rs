@@ -45,7 +45,8 @@ impl Central {
             &config,
             format!(
                 "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir = \".\"\nenrolment = {{ mode = \"open\" }}\n\
-                 # An agent ships a year here in seconds.\nlimits = {{ per_agent = \"1000000/s\" }}\n"
+                 # An agent ships a year here in seconds, and all have one address.\n\
+                 limits = {{ per_agent = \"1000000/s\", connections = \"4096\", connections_per_address = \"4096\" }}\n"
             ),
         )?;
         let mut program = Running::start(Command::new(wanproof).args(["collector", "serve", "--config"]).arg(&config));

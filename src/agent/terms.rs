@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::base::bounded;
 use crate::agent::review::{Judged, services_of};
 use crate::base::time::Wall;
 use crate::config::agent::AgentConfig;
@@ -174,7 +175,7 @@ fn resolve(files: Vec<(String, String)>, faults: &mut Vec<String>) -> Vec<(Contr
 fn read(paths: &[PathBuf], faults: &mut Vec<String>) -> Vec<Loaded> {
     let mut files = Vec::new();
     for path in paths {
-        match std::fs::read_to_string(path) {
+        match bounded::read_text(path) {
             Ok(text) => files.push((path.clone(), text)),
             Err(error) => faults.push(format!("{}: it cannot be read: {error}", shown(path))),
         }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 #[cfg(feature = "agent")]
+use crate::base::bounded;
 use crate::cli::life::Written;
 #[cfg(feature = "agent")]
 use crate::cli::source::Source;
@@ -60,7 +61,7 @@ impl Claimed {
         })?;
         material.contracts = texts;
         material.facts = match &self.facts {
-            Some(path) => fs::read_to_string(path)
+            Some(path) => bounded::read_text(path)
                 .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))?,
             None => {
                 let as_of = bundle::last(&material);

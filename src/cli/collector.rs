@@ -25,8 +25,10 @@ use crate::evidence::bundle::Material;
 use crate::evidence::chain::ChainId;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::Kid;
+use crate::net::privileges;
 
 mod keys;
+mod limits;
 mod operate;
 
 /// The arguments.
@@ -211,10 +213,13 @@ fn serve(source: &Source) -> Result<(), Failure> {
     super::log_to_stderr();
     super::runtime()?.block_on(async {
         let listen = config.listen;
-        let collector = Collector::open(config)?;
+        // A port below 1024 may need a privilege; nothing else does, and no thread runs yet that had one.
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| Failure::Could(format!("{listen} cannot be listened on: {error}")))?;
+        privileges::drop_for_good();
+        limits::of_the_process();
+        let collector = Collector::open(config)?;
         let address = listener.local_addr().map_err(system)?;
         let (mut term, mut int, mut hup) = (
             signal(SignalKind::terminate()).map_err(system)?,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::base::bounded;
 use crate::cli::{Exit, Failure, print, verdict};
 use crate::config::contracts::parents_beside;
 use crate::sla::contract::{self, Section, Written, resolve};
@@ -274,7 +275,7 @@ fn show(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{}: cannot be read: {error}", shown(path))))
+    bounded::read_text(path).map_err(|error| Failure::Usage(format!("{}: cannot be read: {error}", shown(path))))
 }
 
 fn shown(path: &Path) -> String {

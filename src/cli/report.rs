@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use crate::base::bounded;
 use crate::agent::claims::{self, Due};
 use crate::agent::review::{self, Judged, ReviewError};
 use crate::agent::terms::Terms;
@@ -120,7 +121,7 @@ fn given(args: &Args, now: Wall) -> Result<Given, Failure> {
     };
     let name = path.display().to_string();
     let text =
-        std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{name}: it cannot be read: {error}")))?;
+        bounded::read_text(path).map_err(|error| Failure::Usage(format!("{name}: it cannot be read: {error}")))?;
     let case = facts::parse(&text, &name)
         .map_err(|faults| Failure::Usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     let mut facts = case.facts;

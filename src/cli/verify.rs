@@ -1,13 +1,15 @@
 //! `wanproof verify`: evidence, checked offline.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 #[cfg(feature = "agent")]
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
-use crate::evidence::bundle;
+use crate::base::bounded;
 use crate::evidence::key::PublicKey;
+use crate::evidence::{bundle, summary};
 use crate::evidence::verify::{Verdict, Verifier, counted};
 #[cfg(feature = "agent")]
 use crate::store::keyfile;
@@ -47,7 +49,7 @@ impl Args {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let mut trusted = Vec::new();
     for path in &args.keys {
-        let text = fs::read_to_string(path).map_err(|error| unread(path, &error))?;
+        let text = bounded::read_text(path).map_err(|error| unread(path, &error))?;
         trusted.extend(keys(&text).map_err(|what| Failure::Usage(format!("{}: {what}", path.display())))?);
     }
     #[cfg(feature = "agent")]
@@ -61,12 +63,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let (bundles, rest): (Vec<&PathBuf>, Vec<&PathBuf>) = args.files.iter().partition(|path| is_bundle(path));
     let mut verdicts = Vec::new();
     for path in bundles {
-        let bytes = fs::read(path).map_err(|error| unread(path, &error))?;
+        let bytes = bounded::read(path, bundle::ARCHIVE).map_err(|error| unread(path, &error))?;
         verdicts.push(bundle::check(&path.display().to_string(), &bytes, verifier()));
     }
     if !rest.is_empty() {
         let mut verifier = verifier();
-        rest.into_iter().try_for_each(|path| add(path, &mut verifier))?;
+        rest.into_iter().try_for_each(|path| add(path, DEPTH, &mut verifier))?;
         verdicts.push(verifier.verdict());
     }
     let verdict = verdicts.into_iter().reduce(Verdict::and).expect("clap demands a file");
@@ -137,32 +139,48 @@ fn own_keys(source: &Source, trusted: &mut Vec<PublicKey>) -> Result<(), Failure
 }
 
 /// Takes a file, or the files of a directory and of those within it, in the order of their names.
-fn add(path: &Path, verifier: &mut Verifier) -> Result<(), Failure> {
+fn add(path: &Path, depth: usize, verifier: &mut Verifier) -> Result<(), Failure> {
     let about = fs::metadata(path).map_err(|error| unread(path, &error))?;
     if !about.is_dir() {
         return add_file(path, verifier);
+    }
+    if depth == 0 {
+        let what = "it lies deeper than evidence does, or a link leads back, so what is in it was not read";
+        verifier.find(&path.display().to_string(), what);
+        return Ok(());
     }
     let mut inside = Vec::new();
     for entry in fs::read_dir(path).map_err(|error| unread(path, &error))? {
         inside.push(entry.map_err(|error| unread(path, &error))?.path());
     }
     inside.sort();
-    inside.iter().try_for_each(|path| add(path, verifier))
+    inside.iter().try_for_each(|path| add(path, depth - 1, verifier))
 }
 
 fn add_file(path: &Path, verifier: &mut Verifier) -> Result<(), Failure> {
     let name = path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| unread(path, &error))?;
+    let bytes = match bounded::read(path, LONGEST) {
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            verifier.find(&name, error);
+            return Ok(());
+        }
+        read => read.map_err(|error| unread(path, &error))?,
+    };
     if path.extension().is_some_and(|extension| extension == "jwk") {
         match std::str::from_utf8(&bytes).map_err(|error| error.to_string()).and_then(keys) {
             Ok(keys) => keys.into_iter().for_each(|key| verifier.bring(key)),
             Err(what) => verifier.find(&name, what),
         }
     } else {
-        verifier.add(&name, &bytes);
+        verifier.take(name, bytes);
     }
     Ok(())
 }
+
+/// Directories lie at most so deep in each other: `export` writes two.
+const DEPTH: usize = 16;
+/// A summary, with a newline; a receipt or a key is shorter.
+const LONGEST: usize = summary::LIMIT + 1;
 
 /// So many findings are told to people.
 const SHOWN: usize = 10;

@@ -42,6 +42,7 @@ pub mod conflicts;
 mod db;
 pub mod folds;
 pub mod gaps;
+mod granted;
 pub mod ledger;
 pub mod packed;
 mod parts;

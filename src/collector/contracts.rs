@@ -5,6 +5,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use crate::base::bounded;
 use crate::evidence::answer::ContractText;
 use crate::evidence::digest::Digest;
 
@@ -55,7 +56,7 @@ fn all_filed(directory: &Path) -> std::io::Result<Vec<Filed>> {
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        match std::fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(filed) {
+        match bounded::read_text(&path).map_err(|error| error.to_string()).and_then(filed) {
             Ok(filed) => all.push(filed),
             Err(what) => tracing::warn!(file = %path.display(), "this contract is not handed out: {what}"),
         }

@@ -1,6 +1,7 @@
-//! The door: connections accepted, TLS spoken where it is configured, and whoever stalls shown out. A slow client costs a
-//! connection, of which there is a fixed number, and nothing else.
+//! The door: connections accepted, TLS spoken where it is configured, HTTP served within bounds, and whoever stalls shown out. A slow
+//! client costs a connection, which is closed when others need its place (`connections.rs`), and nothing else.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,25 +10,37 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::collector::caller::Caller;
+use crate::collector::connections::{Connections, Peer};
 use crate::config::collector::Tls;
 
-/// So many connections at once.
-const CONNECTIONS: usize = 4096;
 /// A handshake is given so long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A connection on which nothing came for so long is closed.
 const IDLE: Duration = Duration::from_secs(75);
+/// A request's head is at most so long; of a connection by HTTP/1.1 nothing more lies in memory unread.
+const HEAD: u32 = 16 * 1024;
+/// So many requests of one HTTP/2 connection at once, …
+const STREAMS: u32 = 32;
+/// … and what of their bodies may lie in memory unread.
+const WINDOW: u32 = 64 * 1024;
 
 /// Why TLS cannot be spoken.
 #[derive(Debug, thiserror::Error)]
@@ -65,80 +78,114 @@ pub fn tls(files: &Tls) -> Result<Arc<ServerConfig>, TlsFault> {
     Ok(Arc::new(config))
 }
 
-/// Accepts connections.
-#[derive(Debug)]
+/// What is served, and to whom.
 pub struct Door {
-    listener: TcpListener,
-    tls: watch::Receiver<Option<Arc<ServerConfig>>>,
-    places: Arc<Semaphore>,
-    handshakes: JoinSet<Option<(Connection, SocketAddr)>>,
+    /// Who is connected.
+    pub connections: Arc<Connections>,
+    /// TLS as it is spoken at the time of each connection.
+    pub tls: watch::Receiver<Option<Arc<ServerConfig>>>,
+    /// What answers.
+    pub router: Router,
 }
 
 impl Door {
-    /// A door that speaks what `tls` says at the time of each connection.
-    #[must_use]
-    pub fn new(listener: TcpListener, tls: watch::Receiver<Option<Arc<ServerConfig>>>) -> Self {
-        Self { listener, tls, places: Arc::new(Semaphore::new(CONNECTIONS)), handshakes: JoinSet::new() }
-    }
-
-    async fn accept_next(&mut self) -> (Connection, SocketAddr) {
+    /// Serves until `stop` is done; then lets the requests that are under way end.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let (stopping, stopped) = watch::channel(false);
+        let mut open = JoinSet::new();
+        let mut stop = std::pin::pin!(stop);
         loop {
-            let (stream, from, place) = tokio::select! {
-                Some(done) = self.handshakes.join_next() => match done {
-                    Ok(Some(connection)) => return connection,
-                    _ => continue,
-                },
-                next = async {
-                    let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
-                    let (stream, from) = self.listener.accept().await?;
-                    io::Result::Ok((stream, from, place))
-                } => match next {
-                    Ok(next) => next,
+            tokio::select! {
+                () = &mut stop => break,
+                Some(_) = open.join_next() => {}
+                next = listener.accept() => match next {
+                    // Where there is no place, and nobody makes room, it is closed at once.
+                    Ok((stream, from)) => if let Some(peer) = self.connections.admit(from.ip()) {
+                        open.spawn(self.attend(stream, from, peer, stopped.clone()));
+                    },
                     Err(error) => {
                         // No descriptors left, for one: those that are open will end.
                         tracing::warn!("no connection can be accepted: {error}");
                         tokio::time::sleep(Duration::from_millis(200)).await;
-                        continue;
                     }
                 },
+            }
+        }
+        drop(listener);
+        let _ = stopping.send(true);
+        while open.join_next().await.is_some() {}
+    }
+
+    /// Serves a connection until it ends, or its place is needed for another.
+    fn attend(
+        &self,
+        stream: TcpStream,
+        from: SocketAddr,
+        peer: Arc<Peer>,
+        stopped: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (tls, router) = (self.tls.borrow().clone(), self.router.clone());
+        async move {
+            let serve = async {
+                let _ = stream.set_nodelay(true);
+                let Some(stream) = opened(stream, from, tls).await else { return };
+                converse(stream, router, &peer, stopped).await;
             };
-            let _ = stream.set_nodelay(true);
-            let Some(config) = self.tls.borrow().clone() else {
-                return (Connection::new(Stream::Plain(stream), place), from);
-            };
-            self.handshakes.spawn(async move {
-                match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
-                    Ok(Ok(stream)) => Some((Connection::new(Stream::Tls(Box::new(stream)), place), from)),
-                    Ok(Err(error)) => {
-                        tracing::debug!(%from, "no TLS handshake: {error}");
-                        None
-                    }
-                    Err(_) => None,
-                }
-            });
+            tokio::select! {
+                () = serve => {}
+                () = peer.asked_to_close() => tracing::debug!(%from, "an idle connection made room for another"),
+            }
         }
     }
 }
 
-impl axum::serve::Listener for Door {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        self.accept_next().await
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+/// A connection after its handshake.
+async fn opened(stream: TcpStream, from: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Option<Stream> {
+    let Some(config) = tls else { return Some(Stream::Plain(stream)) };
+    match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => Some(Stream::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            tracing::debug!(%from, "no TLS handshake: {error}");
+            None
+        }
+        Err(_) => None,
     }
 }
 
-/// A connection that keeps its place until it is closed, and is closed when nothing comes.
+/// Answers the requests of a connection.
+async fn converse(stream: Stream, router: Router, peer: &Arc<Peer>, mut stopped: watch::Receiver<bool>) {
+    let service = TowerToHyperService::new(router);
+    let answer = service_fn(|mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Caller::new(Arc::clone(peer)));
+        service.call(request)
+    });
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    // A head that is not whole after that is never waited for; it begins with the end of the answer before.
+    http.http1().timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(HEAD as usize);
+    http.http2()
+        .max_header_list_size(HEAD)
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_send_buf_size(WINDOW as usize);
+    let mut conversation = std::pin::pin!(http.serve_connection(TokioIo::new(Connection::new(stream)), answer));
+    let ended = tokio::select! {
+        ended = conversation.as_mut() => ended,
+        () = async { stopped.wait_for(|&stopped| stopped).await.map_or((), drop) } => {
+            conversation.as_mut().graceful_shutdown();
+            conversation.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!("a connection ended: {error}");
+    }
+}
+
+/// A connection that is closed when nothing comes.
 #[derive(Debug)]
-pub struct Connection {
+struct Connection {
     stream: Stream,
     idle: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -148,8 +195,8 @@ enum Stream {
 }
 
 impl Connection {
-    fn new(stream: Stream, place: OwnedSemaphorePermit) -> Self {
-        Self { stream, idle: Box::pin(tokio::time::sleep(IDLE)), _place: place }
+    fn new(stream: Stream) -> Self {
+        Self { stream, idle: Box::pin(tokio::time::sleep(IDLE)) }
     }
 
     fn moved(&mut self) {

@@ -19,7 +19,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::collector::api::ask::Reader;
 use crate::collector::body::{Encoding, Type};
-use crate::collector::room::{Full, Place};
+use crate::collector::caller::{Answer, Caller, Held};
+use crate::collector::connections::Underway;
+use crate::collector::memory_budget::{Full, Reservation};
 use crate::collector::{Collector, Fault, api};
 use crate::evidence::enrol;
 use crate::evidence::problem::{Kind, Problem};
@@ -29,8 +31,12 @@ use crate::net::page::Form;
 const BODY_TIME: Duration = Duration::from_secs(120);
 /// … and each part of it so long after the one before.
 const PART_TIME: Duration = Duration::from_secs(30);
-/// So much is reserved for a body before its bytes come.
+/// So much is made ready for a body before its bytes come.
 const AT_FIRST: usize = 64 * 1024;
+/// What a request takes beside its head and its body, …
+const REQUEST: usize = 4 * 1024;
+/// … and each field of the head beside its name and value, in bytes.
+const FIELD: usize = 128;
 
 /// Every address of the collector.
 pub fn router(collector: Arc<Collector>) -> Router {
@@ -51,7 +57,7 @@ pub fn router(collector: Arc<Collector>) -> Router {
         .with_state(collector)
 }
 
-/// Counts a request, and answers one whose address holds what no name does.
+/// Counts a request, keeps memory for it, and answers one whose address holds what no name does.
 async fn counted(State(collector): State<Arc<Collector>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let address = request.extensions().get::<MatchedPath>().map_or("other", |path| known(path.as_str()));
@@ -59,12 +65,30 @@ async fn counted(State(collector): State<Arc<Collector>>, request: Request, next
     let response = if uri.path_and_query().is_some_and(|all| all.as_str().contains("%00")) {
         Fault::from(Problem::new(Kind::Malformed, "an address holds no zero bytes")).into_response()
     } else {
-        next.run(request).await
+        match begin(&collector, &request) {
+            Ok(held) => next.run(request).await.map(|body| Body::new(Held::new(body, held))),
+            Err(fault) => fault.into_response(),
+        }
     };
     let (status, took) = (response.status().as_u16(), began.elapsed());
     collector.metrics.request(address, status, took);
     tracing::debug!(%method, path = uri.path(), status, took_ms = took.as_millis(), "a request was answered");
     response
+}
+
+/// Somebody waits from now on, and what the request's head takes is reserved, until it is answered.
+fn begin(collector: &Collector, request: &Request) -> Result<(Underway, Caller), Fault> {
+    let caller = Caller::of(request.extensions())?;
+    let underway = caller.peer.request();
+    let mut reservation = caller.reservation(&collector.memory);
+    // Whether it lives can be asked however short memory is; that is answered at once.
+    if request.uri().path() != "/healthz" {
+        let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+        let head = fields.sum::<usize>() + request.uri().path().len() + REQUEST;
+        reservation.try_take(head).map_err(|Full| Fault::busy("too many requests at once"))?;
+    }
+    caller.keep(reservation);
+    Ok((underway, caller))
 }
 
 /// An address of the URL map, kept for good: there are only so many.
@@ -83,21 +107,22 @@ fn known(address: &str) -> &'static str {
 
 async fn summaries(State(collector): State<Arc<Collector>>, request: Request) -> Result<Response, Fault> {
     let (parts, body) = request.into_parts();
-    let of = Type::of(parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))?;
+    let caller = Caller::of(&parts.extensions)?;
+    let of = Type::of(only(&parts.headers, &CONTENT_TYPE)?.map(HeaderValue::as_bytes))?;
     let encoding = encoding(&parts.headers)?;
-    let mut place = collector.place();
-    let body = read(body, &parts.headers, collector.config().limits.body, &mut place).await?;
-    let answer = collector.take(body, of, encoding).await?;
-    drop(place);
-    Ok(answered("application/x-ndjson", answer))
+    let mut memory = caller.reservation(&collector.memory);
+    let body = read(body, &parts.headers, collector.config().limits.body, &caller, &mut memory).await?;
+    let (answer, memory) = collector.take(body, of, encoding, &caller, memory).await?;
+    Ok(answered("application/x-ndjson", Body::new(Answer::new(answer, memory))))
 }
 
 async fn enrol_agent(State(collector): State<Arc<Collector>>, request: Request) -> Result<Response, Fault> {
     let (parts, body) = request.into_parts();
+    let caller = Caller::of(&parts.extensions)?;
     let encoding = encoding(&parts.headers)?;
-    let mut place = collector.place();
-    let body = read(body, &parts.headers, enrol::LIMIT, &mut place).await?;
-    let answer = collector.enrol(body, encoding).await?;
+    let mut memory = caller.reservation(&collector.memory);
+    let body = read(body, &parts.headers, enrol::LIMIT, &caller, &mut memory).await?;
+    let answer = collector.enrol(body, encoding, &caller, memory).await?;
     Ok(answered("application/json", answer))
 }
 
@@ -106,8 +131,9 @@ async fn keys(State(collector): State<Arc<Collector>>) -> Response {
 }
 
 async fn contracts(State(collector): State<Arc<Collector>>, request: Request) -> Result<Response, Fault> {
+    let caller = Caller::of(request.extensions())?;
     let bearer = bearer(request.headers())?.to_owned();
-    let answer = collector.contracts(bearer, request.method().as_str(), request.uri().path()).await?;
+    let answer = collector.contracts(bearer, request.method().as_str(), request.uri().path(), &caller).await?;
     Ok(answered("application/jose", answer))
 }
 
@@ -140,9 +166,19 @@ fn length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The token of an Authorization header (RFC 6750).
+/// The value of a field that is there once at most: of two, whoever stands between could have looked at the other.
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Problem> {
+    let mut all = headers.get_all(name).iter();
+    let first = all.next();
+    match all.next() {
+        None => Ok(first),
+        Some(_) => Err(Problem::new(Kind::Malformed, format_args!("there is more than one {name} header"))),
+    }
+}
+
+/// The token of the Authorization header (RFC 6750).
 pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
-    let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let value = only(headers, &AUTHORIZATION)?.and_then(|value| value.to_str().ok());
     let token = value.and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
@@ -150,12 +186,13 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     token.ok_or_else(|| Problem::new(Kind::Unauthorized, "an Authorization: Bearer is needed"))
 }
 
-/// Reads a body into its place, as long as it is within its limit and comes in time.
+/// Reads a body into memory that is reserved for it, as long as it is within its limit and comes in time.
 pub(super) async fn read(
     mut body: Body,
     headers: &HeaderMap,
     limit: usize,
-    place: &mut Place,
+    caller: &Caller,
+    memory: &mut Reservation,
 ) -> Result<Vec<u8>, Fault> {
     let large = || Fault::from(Problem::new(Kind::TooLarge, format_args!("a body is at most {limit} bytes")));
     let slow = || Fault::busy("the body came too slowly");
@@ -164,12 +201,14 @@ pub(super) async fn read(
         return Err(large());
     }
     let until = Instant::now() + BODY_TIME;
+    let _arriving = caller.peer.arriving();
+    memory.arrives();
     let mut bytes = Vec::with_capacity(expected.min(AT_FIRST));
     loop {
         let next = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
         let next = tokio::select! {
             next = timeout_at(until.min(Instant::now() + PART_TIME), next) => next.map_err(|_| slow())?,
-            () = place.asked_to_leave() => return Err(slow()),
+            () = memory.asked_to_leave() => return Err(slow()),
         };
         let Some(frame) = next else { break };
         let frame = frame.map_err(|error| {
@@ -179,11 +218,11 @@ pub(super) async fn read(
             if bytes.len() + data.len() > limit {
                 return Err(large());
             }
-            place.take(data.len()).await.map_err(|Full| Fault::busy("too many requests at once"))?;
+            memory.take(data.len()).await.map_err(|Full| Fault::busy("too many requests at once"))?;
             bytes.extend_from_slice(&data);
         }
     }
-    place.arrived();
+    memory.arrived();
     Ok(bytes)
 }
 

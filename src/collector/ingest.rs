@@ -7,6 +7,7 @@ use std::sync::{PoisonError, RwLock};
 use crate::collector::archive::accept::Verified;
 use crate::collector::archive::agents::{KnownKey, Standing};
 use crate::collector::archive::{Archive, ArchiveError, packed};
+use crate::collector::body::Line;
 use crate::evidence::digest::Digest;
 use crate::evidence::jws::{self, Typ};
 use crate::evidence::key::{Kid, PublicKey};
@@ -41,13 +42,47 @@ impl Examined {
     }
 }
 
-/// Examines the summaries of one request, in order.
-///
-/// # Errors
-/// When the database fails.
-pub fn examine(lines: &[&[u8]], archive: &Archive, cache: &KeyCache) -> Result<Vec<Examined>, ArchiveError> {
-    let mut keys = Keys { archive, cache, known: HashMap::new() };
-    lines.iter().map(|line| examine_one(line, &mut keys)).collect()
+/// Examines the summaries of one request, in their order.
+#[derive(Debug)]
+pub struct Examiner<'a> {
+    keys: Keys<'a>,
+    done: Vec<Examined>,
+}
+
+impl<'a> Examiner<'a> {
+    /// With nothing examined yet.
+    #[must_use]
+    pub fn new(archive: &'a Archive, cache: &'a KeyCache) -> Self {
+        Self { keys: Keys { archive, cache, known: HashMap::new() }, done: Vec::new() }
+    }
+
+    /// Examines the next line; gives how many bytes of it are kept, to be stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn line(&mut self, line: Line<'_>) -> Result<usize, ArchiveError> {
+        let mut examined = match line {
+            Line::Whole(line) => examine_one(line, &mut self.keys)?,
+            Line::TooLong(digest, length) => Examined::refused(digest, too_large(length)),
+        };
+        examined.refused = examined.refused.map(|problem| problem.shortened(DETAIL));
+        let kept = examined.summary.as_ref().map_or(0, |summary| summary.packed.len());
+        self.done.push(examined);
+        Ok(kept)
+    }
+
+    /// What came of each line.
+    #[must_use]
+    pub fn done(self) -> Vec<Examined> {
+        self.done
+    }
+}
+
+/// So many bytes of what is wrong with a line are told.
+const DETAIL: usize = 256;
+
+fn too_large(length: usize) -> Problem {
+    Problem::new(Kind::TooLarge, format_args!("a summary is {length} bytes, of at most {LIMIT}"))
 }
 
 /// The keys of approved agents that were looked up before. What a key's agent may do is asked again when its summary is stored, so
@@ -81,6 +116,7 @@ impl KeyCache {
 
 /// The keys that a request's summaries are verified by: those of the database, and those that an earlier one of the same
 /// request names as next. The latter are looked up again when they are stored, and are not there if that was refused.
+#[derive(Debug)]
 struct Keys<'a> {
     archive: &'a Archive,
     cache: &'a KeyCache,
@@ -115,8 +151,7 @@ fn examine_one(line: &[u8], keys: &mut Keys<'_>) -> Result<Examined, ArchiveErro
     let digest = Digest::of(line);
     let refused = |problem: Problem| Examined::refused(digest, problem);
     if line.len() > LIMIT {
-        let detail = format_args!("a summary is {} bytes, of at most {LIMIT}", line.len());
-        return Ok(refused(Problem::new(Kind::TooLarge, detail)));
+        return Ok(refused(too_large(line.len())));
     }
     let jws = match jws::parse(line, Typ::Summary) {
         Ok(jws) => jws,

@@ -56,7 +56,7 @@ fn config(dir: &Path, listen: SocketAddr, tokens: std::path::PathBuf) -> Collect
         tls: None,
         enrolment: Enrolment::Token(tokens),
         admin_token: None,
-        limits: Limits { body: 4 * 1024 * 1024, per_agent: Rate { count: 600, per: Duration::from_secs(60) } },
+        limits: Limits { per_agent: Rate { count: 600, per: Duration::from_secs(60) }, ..Limits::default() },
         alerts: Alerts::default(),
     }
 }

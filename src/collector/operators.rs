@@ -9,7 +9,9 @@ use tokio::sync::watch;
 
 use crate::base::time::{Clock, SystemClock};
 use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::caller::Caller;
 use crate::collector::desk::tokens::{self, Scope};
+use crate::collector::processors::Work;
 use crate::collector::{Collector, Fault, door, fleet};
 use crate::config::collector::Tls;
 use crate::evidence::digest::Digest;
@@ -37,10 +39,15 @@ impl Collector {
 
     /// Whose a token is, if it is good for what is asked: one of the operator's file, which is good for everything, or one that was
     /// made.
-    pub(super) async fn admit_token(self: &Arc<Self>, token: &str, scope: Scope) -> Result<String, Fault> {
+    pub(super) async fn admit_token(
+        self: &Arc<Self>,
+        token: &str,
+        scope: Scope,
+        caller: &Caller,
+    ) -> Result<String, Fault> {
         let file = self.config().admin_token.clone();
         let given = Digest::of(token.as_bytes());
-        self.read(move |archive| {
+        let who = self.read_for(caller.repute(), Work::Short, move |archive| {
             if let Some(file) = &file {
                 match std::fs::read_to_string(file) {
                     Ok(text) if text.lines().any(|line| tokens::is_line(line, &given)) => {
@@ -57,8 +64,10 @@ impl Collector {
                 Some(_) => Err(Problem::new(Kind::Forbidden, "this token only reads").into()),
                 None => Err(Problem::new(Kind::Unauthorized, "this is no token that is good here").into()),
             }
-        })
-        .await
+        });
+        let who = who.await?;
+        caller.peer.authenticated();
+        Ok(who)
     }
 
     /// The page of metrics.
@@ -75,7 +84,7 @@ impl Collector {
 
     /// Whether every processor is at work on requests.
     pub(super) fn is_busy(&self) -> bool {
-        self.processors.available_permits() == 0
+        self.processors.is_busy()
     }
 
     fn tls_files(&self) -> Option<Tls> {

@@ -62,6 +62,21 @@ pub struct Limits {
     pub body: usize,
     /// Requests of one agent, counted once a signature was verified.
     pub per_agent: Rate,
+    /// Connections in all; a quarter of them is kept for those that have shown who they are.
+    pub connections: usize,
+    /// Connections from one IPv4 address, or one IPv6 network of 64 bits.
+    pub connections_per_address: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: BODY,
+            per_agent: Rate { count: 60, per: Duration::from_secs(60) },
+            connections: 2048,
+            connections_per_address: 256,
+        }
+    }
 }
 
 /// So many in so long.
@@ -182,7 +197,7 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
     let admin_token = root.section("admin").map(|section| readable(&section, "token_file", beside));
     let limits = match root.section("limits") {
         Some(section) => limits(&section),
-        None => Limits { body: BODY, per_agent: Rate { count: 60, per: Duration::from_secs(60) } },
+        None => Limits::default(),
     };
     let alerts = match root.section("alerts") {
         Some(section) => alerts(&section, beside),
@@ -250,10 +265,22 @@ fn limits(section: &Section<'_>) -> Limits {
         parse_bytes(text).and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| (1024..=BODY).contains(bytes))
     });
     let per_agent = section.parsed("per_agent", "a rate such as \"60/m\" (s, m or h)", rate);
-    Limits {
-        body: body.unwrap_or(BODY),
-        per_agent: per_agent.unwrap_or(Rate { count: 60, per: Duration::from_secs(60) }),
+    let many = |key| number(section, key, 16..=65_536).and_then(|number| usize::try_from(number).ok());
+    let (connections, each) = (many("connections"), many("connections_per_address"));
+    let standard = Limits::default();
+    let limits = Limits {
+        body: body.unwrap_or(standard.body),
+        per_agent: per_agent.unwrap_or(standard.per_agent),
+        connections: connections.unwrap_or(standard.connections),
+        connections_per_address: each.unwrap_or(standard.connections_per_address),
+    };
+    if each.is_some() && limits.connections_per_address > limits.connections {
+        section.fault(format_args!(
+            "connections_per_address = {} is more than connections, {}: one address could take all",
+            limits.connections_per_address, limits.connections
+        ));
     }
+    limits
 }
 
 fn rate(text: &str) -> Option<Rate> {

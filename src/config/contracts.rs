@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::base::bounded;
 use crate::sla::contract::Written;
 
 /// The parents of a contract, and theirs, that are not among the known but lie in its file's directory, each with its
@@ -37,7 +38,7 @@ fn directory_of(path: &Path) -> Vec<(Written, String)> {
     paths.retain(|found| found.extension().is_some_and(|extension| extension == "toml") && found != path);
     paths.sort();
     let read = |path: PathBuf| {
-        let text = std::fs::read_to_string(&path).ok()?;
+        let text = bounded::read_text(&path).ok()?;
         Some((Written::read(&text, &path.display().to_string()).ok()?, text))
     };
     paths.into_iter().filter_map(read).collect()

@@ -27,7 +27,7 @@ mod check;
 mod zip;
 
 pub use check::check;
-pub use zip::NotAZip;
+pub use zip::{ARCHIVE, NotAZip};
 
 /// Which program makes this; one of another version may write `report.html` otherwise.
 pub(super) const SOFTWARE: &str = concat!("wanproof ", env!("CARGO_PKG_VERSION"));
@@ -153,12 +153,17 @@ pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> 
     let report = judged(&versions, &case, &chosen).map_err(BundleFault::Faults)?;
     members.insert("verdict.json".to_owned(), verdict_text(&report));
     members.insert("report.html".to_owned(), page_text(&contract, &case, &report, &chosen));
-    let claim = claim(&report, &members);
+    let claim = claim(&report, digests(&members));
     members.insert("claim.json".to_owned(), claim_text(&claim));
     Ok(zip::write(&members)?)
 }
 
-fn claim(report: &Report, members: &BTreeMap<String, Vec<u8>>) -> Claim {
+/// SHA-256 of each member, in lowercase hexadecimal.
+fn digests(members: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
+    members.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes).hex())).collect()
+}
+
+fn claim(report: &Report, digests: BTreeMap<String, String>) -> Claim {
     Claim {
         v: 1,
         contract: report.contract.clone(),
@@ -168,7 +173,7 @@ fn claim(report: &Report, members: &BTreeMap<String, Vec<u8>>) -> Claim {
         credit: report.credit.clone(),
         currency: report.currency.clone(),
         software: SOFTWARE.to_owned(),
-        members: members.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes).hex())).collect(),
+        members: digests,
     }
 }
 

@@ -1,6 +1,7 @@
 //! JSON from others, read strictly: UTF-8, no member twice, not nested too deep, nothing after it.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -8,6 +9,8 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Error, MapAccess, SeqAccess, 
 
 /// How deep objects and arrays may lie in each other; a summary needs six.
 pub const DEPTH: u8 = 32;
+/// How many values, lists and objects there may be in all; a summary of the greatest length has fewer than a third of it.
+pub const VALUES: usize = 250_000;
 
 /// Why bytes are not what was to be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +34,8 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotRead> {
     serde_json::from_str(strict(bytes)?).map_err(|error| NotRead::Form(error.to_string()))
 }
 
-/// Checks that bytes are one JSON value in UTF-8 without doubled members, nested at most [`DEPTH`] deep.
+/// Checks that bytes are one JSON value in UTF-8 without doubled members, nested at most [`DEPTH`] deep, of at most [`VALUES`]
+/// values.
 ///
 /// # Errors
 /// When they are not.
@@ -39,30 +43,35 @@ pub fn strict(bytes: &[u8]) -> Result<&str, NotRead> {
     let text = std::str::from_utf8(bytes).map_err(|_| NotRead::Utf8)?;
     let fault = |error: serde_json::Error| NotRead::Json(error.to_string());
     let mut from = serde_json::Deserializer::from_str(text);
-    Walk { left: DEPTH }.deserialize(&mut from).map_err(fault)?;
+    let values = Cell::new(VALUES);
+    Walk { left: DEPTH, values: &values }.deserialize(&mut from).map_err(fault)?;
     from.end().map_err(fault)?;
     Ok(text)
 }
 
 /// Walks through a value and keeps nothing of it.
-struct Walk {
+struct Walk<'a> {
     left: u8,
+    /// How many values may still come.
+    values: &'a Cell<usize>,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn deeper<E: Error>(&self) -> Result<u8, E> {
         self.left.checked_sub(1).ok_or_else(|| E::custom(format_args!("nested deeper than {DEPTH}")))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Walk {
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = ();
     fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        let left = self.values.get().checked_sub(1);
+        self.values.set(left.ok_or_else(|| D::Error::custom(format_args!("more than {VALUES} values")))?);
         from.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Walk {
+impl<'de> Visitor<'de> for Walk<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,7 +97,7 @@ impl<'de> Visitor<'de> for Walk {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let left = self.deeper()?;
-        while seq.next_element_seed(Walk { left })?.is_some() {}
+        while seq.next_element_seed(Walk { left, values: self.values })?.is_some() {}
         Ok(())
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -98,7 +107,7 @@ impl<'de> Visitor<'de> for Walk {
             if let Some(name) = seen.twice(name) {
                 return Err(A::Error::custom(format_args!("the member {name:?} is there twice")));
             }
-            map.next_value_seed(Walk { left })?;
+            map.next_value_seed(Walk { left, values: self.values })?;
         }
         Ok(())
     }
@@ -164,6 +173,15 @@ mod tests {
         assert!(strict(nested(usize::from(DEPTH) + 1).as_bytes()).is_err());
         assert!(strict(nested(1_000_000).as_bytes()).is_err());
         assert!(strict(r#"{"a":"#.repeat(1_000_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn values_are_counted_however_they_lie() {
+        let of = |count: usize| format!("[{}]", vec!["0"; count].join(","));
+        assert!(strict(of(VALUES - 1).as_bytes()).is_ok());
+        assert!(strict(of(VALUES).as_bytes()).unwrap_err().to_string().contains("values"));
+        let lists = format!("[{}]", vec![of(9); VALUES / 10].join(","));
+        assert!(strict(lists.as_bytes()).is_err());
     }
 
     #[test]

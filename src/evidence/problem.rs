@@ -104,6 +104,16 @@ impl Problem {
         self
     }
 
+    /// The same problem with at most so many bytes of detail: others' texts may be quoted in it.
+    #[must_use]
+    pub fn shortened(mut self, bytes: usize) -> Self {
+        if self.detail.len() > bytes {
+            self.detail.truncate(self.detail.floor_char_boundary(bytes));
+            self.detail.push('…');
+        }
+        self
+    }
+
     /// Its kind; [`None`] for one that is not known here.
     #[must_use]
     pub const fn kind(&self) -> Option<Kind> {

@@ -185,11 +185,18 @@ impl Verifier {
 
     /// Takes a compact JWS: a summary or a receipt. One newline may follow it, as editors and shells leave it.
     pub fn add(&mut self, file: &str, bytes: &[u8]) {
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        match jws::typ(bytes) {
-            Some(Typ::Summary | Typ::Receipt) => self.waiting.push((file.to_owned(), bytes.to_vec())),
-            Some(other) => self.find(file, format_args!("it is a {}, neither a summary nor a receipt", other.word())),
-            None => self.find(file, "it is not a JWS of a summary or of a receipt"),
+        self.take(file.to_owned(), bytes.to_vec());
+    }
+
+    /// As [`Self::add`], without a copy.
+    pub fn take(&mut self, file: String, mut bytes: Vec<u8>) {
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
+        match jws::typ(&bytes) {
+            Some(Typ::Summary | Typ::Receipt) => self.waiting.push((file, bytes)),
+            Some(other) => self.find(&file, format_args!("it is a {}, neither a summary nor a receipt", other.word())),
+            None => self.find(&file, "it is not a JWS of a summary or of a receipt"),
         }
     }
 

@@ -4,6 +4,7 @@
 //! from then on.
 
 /// What is not given up.
+#[cfg(feature = "agent")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// Everything is.
@@ -12,10 +13,33 @@ pub enum Keep {
     Marks,
 }
 
+/// Gives up every capability, for good, root's too: whatever is opened from here on is opened with a file's own rights.
+#[cfg(all(feature = "collector", any(target_os = "linux", target_os = "android")))]
+pub fn drop_for_good() {
+    use rustix::thread::CapabilitySet;
+
+    let had = rustix::thread::capabilities(None).map(|sets| sets.permitted).unwrap_or(CapabilitySet::empty());
+    if had.is_empty() {
+        return;
+    }
+    match linux::reduce_to(CapabilitySet::empty()) {
+        Ok(()) if nix::unistd::geteuid().is_root() => tracing::warn!(
+            "capabilities were given up: from here on root opens only what is its own, so run the collector as the user \
+             whose files these are"
+        ),
+        Ok(()) => tracing::info!("capabilities were given up"),
+        Err(error) => tracing::warn!(%error, "capabilities could not be given up"),
+    }
+}
+
+/// Other systems have none.
+#[cfg(all(feature = "collector", not(any(target_os = "linux", target_os = "android"))))]
+pub fn drop_for_good() {}
+
 /// Gives up every capability, but for what is to be kept, where this host lets an ordinary process open what the agent may
 /// have to open again: a datagram ICMP socket, bound to an interface. Where it does not, CAP_NET_RAW is kept too, since an
 /// interface that comes back as another would else never be measured again; it is logged, with the remedy.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(feature = "agent", any(target_os = "linux", target_os = "android")))]
 pub fn drop_all(keep: Keep) {
     use rustix::thread::CapabilitySet;
 
@@ -44,7 +68,7 @@ pub fn drop_all(keep: Keep) {
 }
 
 /// Other systems have none.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(all(feature = "agent", not(any(target_os = "linux", target_os = "android"))))]
 pub fn drop_all(_: Keep) {}
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -54,7 +78,6 @@ mod linux {
         CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
         set_capabilities,
     };
-    use socket2::{Domain, Protocol, Socket, Type};
 
     /// Leaves this thread `kept` and nothing else, and no program that it starts anything at all.
     pub(super) fn reduce_to(kept: CapabilitySet) -> io::Result<()> {
@@ -72,7 +95,9 @@ mod linux {
     }
 
     /// Whether this thread may open what a replaced interface makes necessary.
+    #[cfg(feature = "agent")]
     pub(super) fn can_reopen() -> bool {
+        use socket2::{Domain, Protocol, Socket, Type};
         let open = |domain, protocol| {
             let socket = Socket::new(domain, Type::DGRAM, Some(protocol))?;
             socket.bind_device(Some(b"lo"))
@@ -83,6 +108,7 @@ mod linux {
         open(Domain::IPV4, Protocol::ICMPV4).is_ok() && v6
     }
 
+    #[cfg(feature = "agent")]
     pub(super) fn names(set: CapabilitySet) -> String {
         let names: Vec<&str> = set.iter_names().map(|(name, _)| name).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(" ") }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use crate::base::bounded;
 use crate::agent::claims::{self, Due};
 use crate::agent::review::{self, Judged, ReviewError};
 use crate::base::time::Wall;
@@ -99,7 +100,7 @@ impl Case {
             None => Facts::default(),
             Some(path) => {
                 let name = path.display().to_string();
-                let text = std::fs::read_to_string(path)
+                let text = bounded::read_text(path)
                     .map_err(|error| Failure::Usage(format!("{name}: cannot be read: {error}")))?;
                 let case = facts::parse(&text, &name).map_err(|faults| {
                     Failure::Usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Named, Source};
+use crate::base::bounded;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::{Exit, Failure, print};
 use crate::collector::api::report as fleet_report;
@@ -210,7 +211,7 @@ impl StepArgs {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))
+    bounded::read_text(path).map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))
 }
 
 pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {

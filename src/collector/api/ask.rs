@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderValue, LINK};
 use axum::http::request::Parts;
@@ -13,14 +14,21 @@ use utoipa::IntoParams;
 
 use crate::base::time::{Clock, SystemClock};
 use crate::collector::archive::Archive;
+use crate::collector::caller::Caller;
 use crate::collector::desk::tokens::Scope;
 use crate::collector::desk::{DeskError, Hand};
 use crate::collector::http::{self, bearer};
+use crate::collector::memory_budget::Full;
 use crate::collector::{Collector, Fault};
+use crate::evidence::json::strict;
 use crate::evidence::problem::{Kind, Problem};
 
 /// A body is at most so long.
 const LIMIT: usize = 4 * 1024 * 1024;
+/// A byte of a body becomes at most so many when it is read: `0,` is a value of 32 bytes in a list that may just have grown, …
+const PARSED: usize = 24;
+/// … but a body has only so many values (`evidence::json::VALUES`), so that it is never more than this.
+const PARSED_LIMIT: usize = 32 * 1024 * 1024;
 /// A page has so many where it is not said.
 pub const PAGE: u32 = 100;
 /// A page has at most so many.
@@ -38,14 +46,16 @@ pub struct Admin {
 impl FromRequestParts<Arc<Collector>> for Reader {
     type Rejection = Fault;
     async fn from_request_parts(parts: &mut Parts, collector: &Arc<Collector>) -> Result<Self, Fault> {
-        collector.admit_token(bearer(&parts.headers)?, Scope::Read).await.map(|_| Self)
+        let caller = Caller::of(&parts.extensions)?;
+        collector.admit_token(bearer(&parts.headers)?, Scope::Read, &caller).await.map(|_| Self)
     }
 }
 
 impl FromRequestParts<Arc<Collector>> for Admin {
     type Rejection = Fault;
     async fn from_request_parts(parts: &mut Parts, collector: &Arc<Collector>) -> Result<Self, Fault> {
-        let who = collector.admit_token(bearer(&parts.headers)?, Scope::Admin).await?;
+        let caller = Caller::of(&parts.extensions)?;
+        let who = collector.admit_token(bearer(&parts.headers)?, Scope::Admin, &caller).await?;
         Ok(Self { hand: Hand { who, now: SystemClock.now().wall } })
     }
 }
@@ -87,6 +97,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Collector>> for Json<T> {
 }
 
 fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    strict(bytes).map_err(|fault| Problem::new(Kind::Malformed, fault))?;
     // A list would be taken for the members of an object, in their order.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(Problem::new(Kind::Malformed, "expected a JSON object"));
@@ -108,7 +119,7 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Collector>> for Perhaps<T> {
             return Ok(Self(if bytes.is_empty() { T::default() } else { object(&bytes)? }));
         }
         let (parts, body) = request.into_parts();
-        match http::read(body, &parts.headers, LIMIT, &mut collector.place()).await?.is_empty() {
+        match read(&parts, body, collector).await?.is_empty() {
             true => Ok(Self(T::default())),
             false => Err(Problem::new(Kind::Unsupported, "expected a body of Content-Type application/json").into()),
         }
@@ -134,7 +145,18 @@ async fn body_of(request: Request, collector: &Collector, of: &[&str]) -> Result
         let expected = of.join(" or ");
         return Err(Problem::new(Kind::Unsupported, format_args!("expected a body of Content-Type {expected}")).into());
     }
-    http::read(body, &parts.headers, LIMIT, &mut collector.place()).await
+    read(&parts, body, collector).await
+}
+
+/// Reads a body, and keeps memory for what it becomes until the request is answered.
+async fn read(parts: &Parts, body: Body, collector: &Collector) -> Result<Vec<u8>, Fault> {
+    let caller = Caller::of(&parts.extensions)?;
+    let mut memory = caller.reservation(&collector.memory);
+    let bytes = http::read(body, &parts.headers, LIMIT, &caller, &mut memory).await?;
+    let parsed = (bytes.len() * PARSED).min(PARSED_LIMIT);
+    memory.take(parsed).await.map_err(|Full| Fault::busy("too many requests at once"))?;
+    caller.keep(memory);
+    Ok(bytes)
 }
 
 /// Which page is asked for.

@@ -195,6 +195,15 @@ const STEPS: &[Step] = &[
             ALTER TABLE agent ADD COLUMN place BIGINT NOT NULL DEFAULT 0;
             UPDATE agent SET place = (SELECT count(*) FROM agent b WHERE b.enrolled_ns < agent.enrolled_ns);",
     },
+    // The requests to read that were granted, so that all replicas know them.
+    Step {
+        sqlite: "
+            CREATE TABLE granted (agent BLOB NOT NULL, jti BLOB NOT NULL, exp INTEGER NOT NULL, PRIMARY KEY (agent, jti)) WITHOUT ROWID;
+            CREATE INDEX granted_exp ON granted (exp);",
+        postgres: "
+            CREATE TABLE granted (agent BYTEA NOT NULL, jti BYTEA NOT NULL, exp BIGINT NOT NULL, PRIMARY KEY (agent, jti));
+            CREATE INDEX granted_exp ON granted (exp);",
+    },
 ];
 
 /// How many steps were taken; 0 where there is no database of ours.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::bundle::{
-    Claim, Resolved, Which, begin, claim, claim_text, contract_name, judged, key_text, page_text, reach, resolve,
+    Claim, Resolved, Which, begin, claim, claim_text, contract_name, digests, judged, key_text, page_text, reach, resolve,
     verdict_text, zip,
 };
 use crate::evidence::digest::Digest;
@@ -29,17 +29,22 @@ pub fn check(file: &str, bytes: &[u8], mut verifier: Verifier) -> Verdict {
         }
     };
     let at = |name: &str| format!("{file}:{name}");
+    let digests = digests(&members);
+    // What is verified one by one need not lie here twice.
+    let signed = |name: &String| name.starts_with("summaries/") || name.starts_with("receipts/");
+    let (signed, members): (BTreeMap<_, _>, BTreeMap<_, _>) = members.into_iter().partition(|(name, _)| signed(name));
+    for (name, bytes) in signed {
+        verifier.take(at(&name), bytes);
+    }
     for (name, bytes) in &members {
         if let Some(kid) = name.strip_prefix("keys/").and_then(|name| name.strip_suffix(".jwk")) {
             match std::str::from_utf8(bytes).ok().and_then(|text| PublicKey::from_jwk(text).ok()) {
                 Some(key) if key.kid().to_string() == kid && key_text(&key) == *bytes => verifier.bring(key),
                 _ => verifier.find(&at(name), "it is not the public key that it is named after"),
             }
-        } else if name.starts_with("summaries/") || name.starts_with("receipts/") {
-            verifier.add(&at(name), bytes);
         }
     }
-    let rest = Rest { file, members: &members };
+    let rest = Rest { file, members: &members, digests };
     let Some(said) = rest.of_claim(&mut verifier) else { return verifier.verdict() };
     let judgeable = rest.judgeable(&said);
     if let Ok(Judgeable { versions, case, .. }) = &judgeable {
@@ -78,7 +83,10 @@ fn all_of(faults: &[Fault]) -> String {
 
 struct Rest<'a> {
     file: &'a str,
+    /// What is not signed by itself.
     members: &'a BTreeMap<String, Vec<u8>>,
+    /// Of all members.
+    digests: BTreeMap<String, String>,
 }
 
 impl Rest<'_> {
@@ -103,15 +111,15 @@ impl Rest<'_> {
             verifier.find(&self.at("claim.json"), "it is not written as a claim is");
         }
         for (name, digest) in &said.members {
-            match self.members.get(name) {
+            match self.digests.get(name) {
                 None => verifier.find(&self.at(name), "claim.json names it, but it is missing"),
-                Some(bytes) if Digest::of(bytes).hex() != *digest => {
+                Some(found) if found != digest => {
                     verifier.find(&self.at(name), "it was changed: its digest is not the one in claim.json");
                 }
                 Some(_) => {}
             }
         }
-        for name in self.members.keys().filter(|name| *name != "claim.json" && !said.members.contains_key(*name)) {
+        for name in self.digests.keys().filter(|name| *name != "claim.json" && !said.members.contains_key(*name)) {
             verifier.find(&self.at(name), "claim.json does not name it");
         }
         Some(said)
@@ -164,9 +172,9 @@ impl Rest<'_> {
             verdict.find(&self.at("verdict.json"), what);
         }
         let page = page_text(contract, case, &report, &summaries);
-        let mut again: BTreeMap<String, Vec<u8>> = self.members.clone();
-        again.remove("claim.json");
-        let own = claim(&report, &again);
+        let mut digests = self.digests.clone();
+        digests.remove("claim.json");
+        let own = claim(&report, digests);
         if !self.text("report.html").is_some_and(|page| page.contains(&page::written_by(&said.software))) {
             verdict.find(&self.at("claim.json"), "it names another program than wrote report.html");
         }

@@ -6,10 +6,21 @@ use std::io::{Cursor, Read, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-/// A member is never longer, expanded.
-const MEMBER_LIMIT: u64 = 64 * 1024 * 1024;
-/// All members together are never longer, expanded.
-const TOTAL_LIMIT: u64 = 2 * 1024 * 1024 * 1024;
+use crate::evidence::summary::LIMIT;
+
+/// There are never more members: a year's summaries of two agents, one every five minutes, with their receipts.
+const MEMBERS: usize = 500_000;
+/// A member is never longer, expanded; …
+const MEMBER_LIMIT: usize = 64 * 1024 * 1024;
+/// … a receipt, a key or a name is much shorter.
+const SHORT: usize = 64 * 1024;
+const NAME: usize = 4096;
+/// All members together are never longer, expanded: so much in any case, …
+const TOTAL_AT_LEAST: usize = 32 * 1024 * 1024;
+/// … and so many times the archive, since signatures and histograms, of which a bundle is full, compress badly.
+const TIMES: usize = 10;
+/// An archive is never longer.
+pub const ARCHIVE: usize = 1024 * 1024 * 1024;
 
 /// Why bytes are no bundle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,8 +32,8 @@ pub enum NotAZip {
     #[error("the member {0:?} is there twice")]
     Twice(String),
     /// It is too much.
-    #[error("it is longer than any bundle when expanded")]
-    TooLarge,
+    #[error("it is no bundle, since it is too large: {0}; nothing more of it was read")]
+    TooLarge(String),
     /// A name leads out of the bundle.
     #[error("the member {0:?} has a name that leads elsewhere")]
     Name(String),
@@ -63,7 +74,8 @@ fn directory(bytes: &[u8]) -> Option<Vec<String>> {
         (count, at) = (number(large + 32, 8)?, number(large + 48, 8)?);
     }
     let mut names = Vec::new();
-    for _ in 0..count {
+    // One more than there may be shows that there are too many.
+    for _ in 0..count.min(MEMBERS + 1) {
         if !is(at, b"PK\x01\x02") {
             return None;
         }
@@ -81,32 +93,57 @@ pub fn out_of_order(bytes: &[u8]) -> Option<String> {
     names.windows(2).find(|two| two[0] > two[1]).map(|two| two[1].clone())
 }
 
+/// How long a member of this name may be.
+fn limit_of(name: &str) -> usize {
+    match name.split('/').next() {
+        Some("summaries") => LIMIT + 1,
+        Some("receipts" | "keys") => SHORT,
+        _ => MEMBER_LIMIT,
+    }
+}
+
 /// Reads all members.
 pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, NotAZip> {
+    if bytes.len() > ARCHIVE {
+        return Err(NotAZip::TooLarge(format!("it is {} bytes, of at most {ARCHIVE}", bytes.len())));
+    }
     // The reader keeps one of several members of one name; the directory has them all.
     let names = directory(bytes).ok_or_else(|| form("its directory cannot be read"))?;
+    if names.len() > MEMBERS {
+        return Err(NotAZip::TooLarge(format!("it has more than {MEMBERS} members")));
+    }
     let mut seen = BTreeSet::new();
     if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
         return Err(NotAZip::Twice(twice.clone()));
     }
+    drop(names);
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(form)?;
     let mut members = BTreeMap::new();
-    let mut total = 0;
+    let total_limit = TOTAL_AT_LEAST + TIMES * bytes.len();
+    let mut left = total_limit;
     for at in 0..archive.len() {
         let member = archive.by_index(at).map_err(form)?;
         if member.is_dir() {
             continue;
         }
         let name = member.name().map_err(form)?.into_owned();
-        if name.starts_with('/') || name.contains('\\') || name.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(NotAZip::Name(name));
+        if name.len() > NAME
+            || name.starts_with('/')
+            || name.contains('\\')
+            || name.split('/').any(|part| matches!(part, "" | "." | ".."))
+        {
+            return Err(NotAZip::Name(name.chars().take(100).collect()));
         }
+        let limit = limit_of(&name);
         let mut plain = Vec::new();
-        member.take(MEMBER_LIMIT + 1).read_to_end(&mut plain).map_err(form)?;
-        total += plain.len() as u64;
-        if plain.len() as u64 > MEMBER_LIMIT || total > TOTAL_LIMIT {
-            return Err(NotAZip::TooLarge);
+        member.take(limit.min(left) as u64 + 1).read_to_end(&mut plain).map_err(form)?;
+        if plain.len() > limit {
+            return Err(NotAZip::TooLarge(format!("{name} is more than {limit} bytes when expanded")));
         }
+        left = left.checked_sub(plain.len()).ok_or_else(|| {
+            NotAZip::TooLarge(format!("all members together are more than {total_limit} bytes when expanded"))
+        })?;
+        plain.shrink_to_fit();
         if members.insert(name.clone(), plain).is_some() {
             return Err(NotAZip::Twice(name));
         }
@@ -126,6 +163,46 @@ mod tests {
         assert_eq!(write(&members).unwrap(), bytes);
         assert_eq!(read(&bytes).unwrap(), members);
         assert_eq!(out_of_order(&bytes), None);
+    }
+
+    #[test]
+    fn what_a_small_archive_becomes_is_bounded_in_each_member_and_in_all() {
+        let of = |members: &[(&str, usize)]| {
+            let all = members.iter().map(|(name, length)| ((*name).to_owned(), vec![0; *length]));
+            let bytes = write(&all.collect()).unwrap();
+            assert!(bytes.len() < 1_000_000);
+            read(&bytes).map(|members| members.len())
+        };
+        assert_eq!(of(&[("a", TOTAL_AT_LEAST), ("summaries/1", LIMIT + 1), ("keys/k", SHORT)]), Ok(3));
+        for (too_large, what) in [
+            (vec![("a", MEMBER_LIMIT + 1)], "all members"),
+            (vec![("a", TOTAL_AT_LEAST), ("b", 2 * 1024 * 1024)], "all members"),
+            (vec![("summaries/1", LIMIT + 2)], "summaries/1"),
+            (vec![("receipts/1", SHORT + 1)], "receipts/1"),
+            (vec![("keys/k", SHORT + 1)], "keys/k"),
+        ] {
+            let fault = of(&too_large).unwrap_err();
+            assert!(matches!(&fault, NotAZip::TooLarge(said) if said.contains(what)), "{fault}");
+        }
+    }
+
+    #[test]
+    fn an_archive_of_too_many_members_is_refused_by_its_directory() {
+        let mut entry = vec![0; 46];
+        entry[..4].copy_from_slice(b"PK\x01\x02");
+        let mut bytes = entry.repeat(MEMBERS + 1);
+        let end = bytes.len();
+        // The end's record says at most 65,535; that of a zip64 says how many there are.
+        let mut large = vec![0; 56];
+        large[..4].copy_from_slice(b"PK\x06\x06");
+        large[32..40].copy_from_slice(&(MEMBERS as u64 + 1).to_le_bytes());
+        bytes.extend(large);
+        let mut locator = vec![0; 20];
+        locator[..4].copy_from_slice(b"PK\x06\x07");
+        locator[8..16].copy_from_slice(&(end as u64).to_le_bytes());
+        bytes.extend(locator);
+        bytes.extend([b"PK\x05\x06".as_slice(), &[0xff; 18]].concat());
+        assert!(matches!(read(&bytes), Err(NotAZip::TooLarge(_))));
     }
 
     #[test]
