@@ -55,9 +55,10 @@ impl Desk {
 
     async fn agent(&self, host: u8) -> Foreign {
         let agent = Foreign::new();
-        let said = ask(&mut self.connect(host).await, &post("/v1/enrol", "application/jose", &[], agent.enrolment(None)))
-            .await
-            .unwrap();
+        let said =
+            ask(&mut self.connect(host).await, &post("/v1/enrol", "application/jose", &[], agent.enrolment(None)))
+                .await
+                .unwrap();
         assert_eq!(said.status, 200, "{}", said.body);
         agent
     }
@@ -177,9 +178,8 @@ async fn what_a_header_says_twice_is_refused() {
     let desk = Desk::open("").await;
     let mut line = desk.connect(1).await;
     for path in ["/v1/contracts", "/v1/agents"] {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: c\r\nauthorization: Bearer one\r\nauthorization: Bearer two\r\n\r\n"
-        );
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: c\r\nauthorization: Bearer one\r\nauthorization: Bearer two\r\n\r\n");
         let said = ask(&mut line, request.as_bytes()).await.unwrap();
         assert_eq!((said.status, said.problem().as_str()), (400, "malformed"), "{path}");
     }
@@ -267,8 +267,9 @@ fn a_collector_that_root_starts_keeps_no_capability_and_leaves_no_core() {
     let config = at.path().join("c.toml");
     std::fs::write(&config, "listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"\ndata_dir = \".\"\n").unwrap();
     let program = env!("CARGO_BIN_EXE_wanproof");
-    let mut running =
-        process::Running::start(std::process::Command::new(program).args(["collector", "serve", "--config"]).arg(&config));
+    let mut running = process::Running::start(
+        std::process::Command::new(program).args(["collector", "serve", "--config"]).arg(&config),
+    );
     running.says("the collector is listening");
     let of = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", running.pid())).unwrap();
     let core = of("limits").lines().find(|line| line.starts_with("Max core file size")).unwrap().to_owned();

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::bounded;
 use crate::agent::review::{Judged, services_of};
+use crate::base::bounded;
 use crate::base::time::Wall;
 use crate::config::agent::AgentConfig;
 use crate::config::contracts::parents_beside;

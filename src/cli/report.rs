@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use crate::base::bounded;
 use crate::agent::claims::{self, Due};
 use crate::agent::review::{self, Judged, ReviewError};
 use crate::agent::terms::Terms;
+use crate::base::bounded;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print, verdict};

@@ -4,13 +4,13 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::base::bounded;
 #[cfg(feature = "agent")]
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
-use crate::base::bounded;
 use crate::evidence::key::PublicKey;
-use crate::evidence::{bundle, summary};
 use crate::evidence::verify::{Verdict, Verifier, counted};
+use crate::evidence::{bundle, summary};
 #[cfg(feature = "agent")]
 use crate::store::keyfile;
 

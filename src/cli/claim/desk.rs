@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::base::bounded;
 use crate::agent::claims::{self, Due};
 use crate::agent::review::{self, Judged, ReviewError};
+use crate::base::bounded;
 use crate::base::time::Wall;
 use crate::cli::life::{self, Written};
 use crate::cli::source::Source;

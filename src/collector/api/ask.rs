@@ -139,7 +139,7 @@ impl FromRequest<Arc<Collector>> for Toml {
 
 async fn body_of(request: Request, collector: &Collector, of: &[&str]) -> Result<Vec<u8>, Fault> {
     let (parts, body) = request.into_parts();
-    let given = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = http::only(&parts.headers, &CONTENT_TYPE)?.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let given = given.split(';').next().unwrap_or_default().trim();
     if !of.iter().any(|of| given.eq_ignore_ascii_case(of)) {
         let expected = of.join(" or ");

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::bundle::{
-    Claim, Resolved, Which, begin, claim, claim_text, contract_name, digests, judged, key_text, page_text, reach, resolve,
-    verdict_text, zip,
+    Claim, Resolved, Which, begin, claim, claim_text, contract_name, digests, judged, key_text, page_text, reach,
+    resolve, verdict_text, zip,
 };
 use crate::evidence::digest::Digest;
 use crate::evidence::key::PublicKey;
