@@ -454,8 +454,11 @@ mod tests {
         }
     }
 
+    /// A line, or the digest and the length of one that is too long.
+    type Read = Result<Vec<u8>, (Digest, usize)>;
+
     /// What a body's lines are, read piece by piece.
-    fn by_pieces(body: &[u8], encoding: Encoding, of: Type) -> Result<Vec<Result<Vec<u8>, (Digest, usize)>>, Problem> {
+    fn by_pieces(body: &[u8], encoding: Encoding, of: Type) -> Result<Vec<Read>, Problem> {
         let mut all = Vec::new();
         each_line(body, encoding, of, |line| {
             all.push(match line {

@@ -108,7 +108,8 @@ impl Problem {
     #[must_use]
     pub fn shortened(mut self, bytes: usize) -> Self {
         if self.detail.len() > bytes {
-            self.detail.truncate(self.detail.floor_char_boundary(bytes));
+            let whole = (0..=bytes).rev().find(|&at| self.detail.is_char_boundary(at)).unwrap_or(0);
+            self.detail.truncate(whole);
             self.detail.push('…');
         }
         self

@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn an_archive_of_too_many_members_is_refused_by_its_directory() {
-        let mut entry = vec![0; 46];
+        let mut entry = [0; 46];
         entry[..4].copy_from_slice(b"PK\x01\x02");
         let mut bytes = entry.repeat(MEMBERS + 1);
         let end = bytes.len();
