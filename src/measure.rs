@@ -12,4 +12,5 @@ pub mod probe;
 pub mod rollup;
 pub mod rtt;
 pub mod schedule;
+pub mod target;
 pub mod unlabelled;

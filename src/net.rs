@@ -20,4 +20,5 @@ pub mod socket;
 #[cfg(feature = "agent")]
 pub mod trace;
 pub mod trust;
+mod validity;
 pub mod web;

@@ -8,6 +8,8 @@ mod dns;
 mod http;
 #[path = "net/names.rs"]
 mod names;
+#[path = "net/peers.rs"]
+mod peers;
 #[path = "net/servers.rs"]
 mod servers;
 #[path = "net/tcp.rs"]
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wanproof::measure::outcome::Outcome;
-use wanproof::measure::probe::{Attempt, Circuit, Family, Http, Probe, Role, Test, Tls};
+use wanproof::measure::probe::{Attempt, Circuit, Family, Http, Probe, Role, Test, Tls, Version};
 use wanproof::net::requests::Requester;
 use wanproof::net::resolve::Resolver;
 
@@ -53,6 +55,7 @@ fn http(url: String) -> Http {
         expect_body: None,
         max_body: 1 << 20,
         follow_redirects: 0,
+        version: Version::Any,
         url,
     }
 }

@@ -66,7 +66,7 @@ impl Hooks {
     pub fn start(hooks: &config::Hooks) -> Self {
         let mut lines = Vec::new();
         if let Some(url) = &hooks.webhook {
-            match web::client(url, None).and_then(|builder| builder.timeout(ANSWER).build()) {
+            match web::client(url).timeout(ANSWER).build() {
                 Ok(client) => lines.push(Line::to("webhook", Hook::Web { client, url: url.clone() })),
                 Err(fault) => error!(fault = web::told(&fault), "the webhook is told nothing: TLS cannot be set up"),
             }

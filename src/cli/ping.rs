@@ -11,6 +11,7 @@ use crate::config::probe::dscp;
 use crate::measure::event::{Event, Settled};
 use crate::measure::outcome::Outcome;
 use crate::measure::probe::{Circuit, Family, Fragment, Probe, Role, Test};
+use crate::measure::target;
 use crate::net::icmp::portable::Portable;
 use crate::net::resolve::{Resolution, Resolver};
 
@@ -133,7 +134,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 
 async fn ping(args: &Args) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::new()?;
-    let hosts = targets::expand(&args.hosts).map_err(Failure::Usage)?;
+    let hosts = targets::expand(&args.hosts, args.interface.as_deref()).map_err(Failure::Usage)?;
     let resolver = Resolver::system();
     let resolved = tokio::select! {
         resolved = resolve(&hosts, args.family(), &resolver) => resolved,
@@ -219,7 +220,7 @@ impl Interrupt {
 }
 
 async fn resolve(hosts: &[String], family: Family, resolver: &Resolver) -> Vec<Resolution> {
-    let mut watches: Vec<_> = hosts.iter().map(|host| resolver.watch(host, family)).collect();
+    let mut watches: Vec<_> = hosts.iter().map(|host| resolver.watch(target::without_scope(host), family)).collect();
     let end = tokio::time::Instant::now() + LOOK_UP;
     let mut all = Vec::with_capacity(watches.len());
     for watch in &mut watches {
@@ -309,7 +310,8 @@ impl Args {
 
     fn probe(&self, host: &str) -> Probe {
         let circuit = Circuit {
-            interface: self.interface.clone(),
+            // A link-local address may name its link: fe80::1%wan0.
+            interface: self.interface.clone().or_else(|| target::scope(host).map(str::to_owned)),
             source: self.source,
             mark: self.mark,
             dscp: self.dscp,

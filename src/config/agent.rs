@@ -237,6 +237,10 @@ fn collector(section: &Section<'_>, beside: &Path) -> Option<Collector> {
     let url = section.needed_text("url").map(|url| url.trim_end_matches('/').to_owned());
     let insecure = section.truth("insecure").unwrap_or(false);
     let url = url.filter(|url| match split_url(url) {
+        Ok(parts) if parts.has_scope() => {
+            section.fault(format_args!("url {url:?}: {NO_LINK}"));
+            false
+        }
         Ok(parts) if parts.secure || insecure || parts.is_loopback() => true,
         Ok(_) => {
             section.fault(format_args!(
@@ -295,11 +299,16 @@ fn keep(section: &Section<'_>) -> Keep {
     keep
 }
 
+/// Only probes leave by an interface that an address names.
+const NO_LINK: &str = "a link-local address cannot be used here: give another one, or a name";
+
 fn hooks(section: &Section<'_>) -> Hooks {
     let webhook = section.text("webhook");
-    if let Some(Err(what)) = webhook.as_deref().map(split_url) {
-        // It may hold a secret.
-        section.fault(format_args!("webhook: {what}"));
+    // It may hold a secret: it is not repeated.
+    match webhook.as_deref().map(split_url) {
+        Some(Err(what)) => section.fault(format_args!("webhook: {what}")),
+        Some(Ok(parts)) if parts.has_scope() => section.fault(format_args!("webhook: {NO_LINK}")),
+        _ => {}
     }
     let command = section.texts("command").unwrap_or_default();
     if command.first().is_some_and(String::is_empty) {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::config::written::Section;
-use crate::measure::probe::{Circuit, Dns, Family, Fragment, Http, Probe, Role, Test, Tls};
+use crate::measure::probe::{Circuit, Dns, Family, Fragment, Http, Probe, Role, Test, Tls, Version};
+use crate::measure::target::{self, Host, is_link_local, without_scope};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -55,6 +56,7 @@ pub(in crate::config) struct Written {
     follow_redirects: Option<u8>,
     ca: Option<String>,
     insecure_tls: Option<bool>,
+    http_version: Option<Version>,
     query: Option<String>,
     record: Option<String>,
 }
@@ -95,6 +97,8 @@ impl Written {
             follow_redirects: section.number("follow_redirects", 0..=10).and_then(small),
             ca: section.text("ca").and_then(|path| read_beside(section, "ca", &path, beside)),
             insecure_tls: section.truth("insecure_tls"),
+            http_version: section
+                .one_of("http_version", &[("any", Version::Any), ("1.1", Version::Http1), ("2", Version::Http2)]),
             query: section.text("query"),
             record: section.parsed("record", "A, AAAA, CNAME, MX, NS, PTR, SOA, SRV or TXT", |text| {
                 ["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"].contains(&text).then(|| text.to_owned())
@@ -129,6 +133,7 @@ impl Written {
             follow_redirects: self.follow_redirects.or(d.follow_redirects),
             ca: self.ca.or(d.ca),
             insecure_tls: self.insecure_tls.or(d.insecure_tls),
+            http_version: self.http_version.or(d.http_version),
             query: self.query.or(d.query),
             record: self.record.or(d.record),
         }
@@ -165,41 +170,40 @@ pub(in crate::config) fn probe(
     {
         section.fault(format_args!("source {source} is not of the family that is asked for"));
     }
+    let mut scope = None;
     let test = match kind {
         "icmp" => {
             let target = target(section, &written)?;
-            if target.is_empty() || target.contains(char::is_whitespace) {
-                section.fault(format_args!("target {target:?} is neither a name nor an address"));
+            if let Err(fault) = target::host(&target) {
+                section.fault(format_args!("target {target:?}: {fault}"));
             }
             Test::Icmp { target, size: written.size.unwrap_or(56) }
         }
         "tcp" => {
             let target = target(section, &written)?;
             match host_port(&target) {
-                Some((host, port)) => Test::Tcp { host, port },
-                None => {
-                    section.fault(format_args!(
-                        "target {target:?}: expected a host and a port, such as \"hq.example.net:443\""
-                    ));
+                Ok((host, port)) => Test::Tcp { host, port },
+                Err(fault) => {
+                    section.fault(format_args!("target {target:?}: {fault}"));
                     return None;
                 }
             }
         }
         "dns" => {
-            let server = target(section, &written).and_then(|target| match target.parse() {
-                Ok(server) => Some(server),
-                Err(_) => {
-                    section.fault(format_args!(
-                        "target {target:?}: expected the server's address and port, such as \"192.0.2.53:53\""
-                    ));
-                    None
+            let server = target(section, &written).and_then(|target| name_server(section, &target));
+            match &written.query {
+                None if !section.has("query") => section.fault("query is missing: the name to ask for"),
+                None => {}
+                Some(query) => {
+                    if let Err(fault) = target::name(query) {
+                        section.fault(format_args!("query {query:?}: {fault}"));
+                    }
                 }
-            });
-            if written.query.is_none() && !section.has("query") {
-                section.fault("query is missing: the name to ask for");
             }
+            let (server, link) = server?;
+            scope = link;
             Test::Dns(Box::new(Dns {
-                server: server?,
+                server,
                 query: written.query?,
                 record: written.record.unwrap_or_else(|| "A".to_owned()),
             }))
@@ -216,8 +220,9 @@ pub(in crate::config) fn probe(
             section.fault(format_args!("source {source} and target {address} are of different families"));
         }
     }
+    let interface = interface(section, &test, scope, written.interface);
     let circuit = Circuit {
-        interface: written.interface,
+        interface,
         source: written.source,
         mark: written.mark,
         dscp: written.dscp,
@@ -230,7 +235,7 @@ pub(in crate::config) fn probe(
 
 /// Keys that mean something to other kinds only.
 fn misplaced(section: &Section<'_>, kind: &str, own: &Written) {
-    let keys: [(&str, bool, &[&str]); 13] = [
+    let keys: [(&str, bool, &[&str]); 14] = [
         ("target", own.target.is_some(), &["icmp", "tcp", "dns"]),
         ("size", own.size.is_some(), &["icmp"]),
         ("url", own.url.is_some(), &["http"]),
@@ -241,6 +246,7 @@ fn misplaced(section: &Section<'_>, kind: &str, own: &Written) {
         ("follow_redirects", own.follow_redirects.is_some(), &["http"]),
         ("ca", own.ca.is_some(), &["http"]),
         ("insecure_tls", own.insecure_tls.is_some(), &["http"]),
+        ("http_version", own.http_version.is_some(), &["http"]),
         ("query", own.query.is_some(), &["dns"]),
         ("record", own.record.is_some(), &["dns"]),
         ("dont_fragment", own.dont_fragment.is_some(), &["icmp", "dns", "tcp", "http"]),
@@ -289,16 +295,62 @@ fn http(section: &Section<'_>, written: &Written) -> Option<Http> {
         expect_body: written.expect_body.clone(),
         max_body: written.max_body.unwrap_or(1 << 20),
         follow_redirects: written.follow_redirects.unwrap_or(0),
+        version: written.http_version.unwrap_or_default(),
         url,
     })
+}
+
+/// The interface that the packets leave by: that of the circuit, or the one that a link-local target
+/// names. Such an address means nothing without one: which of several links has it nobody could tell,
+/// and a link that is added later would change what is measured.
+fn interface(section: &Section<'_>, test: &Test, scope: Option<String>, own: Option<String>) -> Option<String> {
+    let named = match test {
+        Test::Icmp { target, .. } => target::scope(target).map(str::to_owned),
+        Test::Http(http) => target::scope(&http.host).map(str::to_owned),
+        Test::Tcp { host, .. } => target::scope(host).map(str::to_owned),
+        Test::Dns(_) => scope,
+    };
+    match (named, own) {
+        (Some(named), Some(own)) if named != own => {
+            section.fault(format_args!("the target is on interface {named}, but interface is {own:?}"));
+            Some(own)
+        }
+        (named, own) => {
+            let interface = named.or(own);
+            if interface.is_none()
+                && let Some(address) = literal(test).filter(|&address| is_link_local(address))
+            {
+                section.fault(format_args!(
+                    "the target {address} is link-local, and each link may have one: say which link, \
+                     such as {address}%wan0, or interface = \"wan0\""
+                ));
+            }
+            interface
+        }
+    }
+}
+
+/// A name server's address and port, and the interface that it names.
+fn name_server(section: &Section<'_>, target: &str) -> Option<(std::net::SocketAddr, Option<String>)> {
+    let read = host_port(target).ok().and_then(|(host, port)| match target::host(&host) {
+        Ok(Host::Address(address)) => Some(((address, port).into(), None)),
+        Ok(Host::Scoped(address, link)) => Some(((address, port).into(), Some(link.to_owned()))),
+        _ => None,
+    });
+    if read.is_none() {
+        section.fault(format_args!(
+            "target {target:?}: expected the server's address and port, such as \"192.0.2.53:53\""
+        ));
+    }
+    read
 }
 
 /// The address, where the test names one and no name.
 fn literal(test: &Test) -> Option<IpAddr> {
     match test {
-        Test::Icmp { target, .. } => target.parse().ok(),
-        Test::Http(http) => http.host.parse().ok(),
-        Test::Tcp { host, .. } => host.parse().ok(),
+        Test::Icmp { target, .. } => without_scope(target).parse().ok(),
+        Test::Http(http) => without_scope(&http.host).parse().ok(),
+        Test::Tcp { host, .. } => without_scope(host).parse().ok(),
         Test::Dns(dns) => Some(dns.server.ip()),
     }
 }
@@ -312,6 +364,11 @@ pub(in crate::config) struct UrlParts {
 }
 
 impl UrlParts {
+    /// Whether its host is a link-local address with the interface behind it.
+    pub(in crate::config) fn has_scope(&self) -> bool {
+        target::scope(&self.host).is_some()
+    }
+
     /// Whether it never leaves this host.
     pub(in crate::config) fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -319,45 +376,65 @@ impl UrlParts {
 }
 
 /// Takes an `http` or `https` URL apart.
-pub(in crate::config) fn split_url(url: &str) -> Result<UrlParts, &'static str> {
+pub(in crate::config) fn split_url(url: &str) -> Result<UrlParts, String> {
     let (secure, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => (true, rest),
         (_, Some(rest)) => (false, rest),
-        _ => return Err("expected http:// or https://"),
+        _ => return Err("expected http:// or https://".to_owned()),
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        return Err("a user name in a URL is not supported");
+        return Err("a user name in a URL is not supported".to_owned());
     }
     if rest.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("it holds white space");
+        return Err("it holds white space".to_owned());
     }
     let usual = if secure { 443 } else { 80 };
     let bare = authority.rsplit_once(':').is_none_or(|(_, port)| port.ends_with(']'));
     let (host, port) = if bare {
         (authority, usual)
     } else {
-        host_port(authority)
-            .map(|(_, port)| (authority.rsplit_once(':').map_or("", |(host, _)| host), port))
-            .ok_or("its port is not right")?
+        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
+        let port = port.parse().ok().filter(|port| *port != 0);
+        (host, port.ok_or_else(|| "its port is not a number from 1 to 65535".to_owned())?)
     };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() {
-        return Err("it names no host");
+        return Err("it names no host".to_owned());
     }
-    Ok(UrlParts { secure, host: host.to_owned(), port })
+    let host = match bracketed(host) {
+        // RFC 6874, section 2: the % before the interface is itself written %25.
+        Some(inner) => inner.replacen("%25", "%", 1),
+        None => host.to_owned(),
+    };
+    match target::host(&host) {
+        Ok(_) => Ok(UrlParts { secure, host, port }),
+        Err(fault) => Err(format!("its host {host:?}: {fault}")),
+    }
 }
 
-fn host_port(text: &str) -> Option<(String, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let host = match bracketed {
-        Some(inner) => inner.parse::<std::net::Ipv6Addr>().ok().map(|_| inner)?,
-        None if host.is_empty() || host.contains(':') || host.contains(char::is_whitespace) => return None,
-        None => host,
+/// What stands between brackets, where only an IPv6 address may.
+fn bracketed(host: &str) -> Option<&str> {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']'))
+}
+
+fn host_port(text: &str) -> Result<(String, u16), String> {
+    let expected = || "expected a host and a port, such as \"hq.example.net:443\"".to_owned();
+    if text.contains("://") {
+        return Err(target::NotAHost::Url.to_string());
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
+    let port: u16 = port.parse().ok().filter(|port| *port != 0).ok_or_else(expected)?;
+    let (inner, in_brackets) = bracketed(host).map_or((host, false), |inner| (inner, true));
+    let is_v6 = match target::host(inner).map_err(|fault| format!("its host {inner:?}: {fault}"))? {
+        Host::Address(address) => address.is_ipv6(),
+        Host::Scoped(..) => true,
+        Host::Name(_) => false,
     };
-    Some((host.to_owned(), port))
+    match (is_v6, in_brackets) {
+        (true, false) => Err(format!("an IPv6 address with a port stands in brackets: [{inner}]:{port}")),
+        (false, true) => Err("only an IPv6 address stands in brackets".to_owned()),
+        _ => Ok((inner.to_owned(), port)),
+    }
 }
 
 /// A DSCP by its name (RFC 2474, 2597, 3246, 5865, 8622) or its number; [`None`] for what is neither.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::base::time::Wall;
 use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
+use crate::measure::target::{is_link_local, without_scope};
 
 /// One configured, repeating test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,11 +146,11 @@ impl fmt::Debug for Test {
 }
 
 /// An HTTP test.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Http {
     /// The URL as written, `http` or `https`.
     pub url: String,
-    /// The host of the URL, without brackets.
+    /// The host of the URL, without brackets; an interface behind it follows a `%`.
     pub host: String,
     /// The port of the URL.
     pub port: u16,
@@ -165,6 +166,40 @@ pub struct Http {
     pub max_body: u64,
     /// How many redirects are followed.
     pub follow_redirects: u8,
+    /// Which version of HTTP is spoken.
+    pub version: Version,
+}
+
+/// Which version of HTTP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Version {
+    /// What the server takes: HTTP/2 where TLS is spoken and it is offered, else HTTP/1.1.
+    #[default]
+    Any,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2; without TLS by prior knowledge (RFC 9113, section 3.3).
+    Http2,
+}
+
+/// Settings are told apart by a digest of this text: what a probe does not ask for is not in it.
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("Http");
+        all.field("url", &self.url)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("tls", &self.tls)
+            .field("method", &self.method)
+            .field("expect_status", &self.expect_status)
+            .field("expect_body", &self.expect_body)
+            .field("max_body", &self.max_body)
+            .field("follow_redirects", &self.follow_redirects);
+        if self.version != Version::Any {
+            all.field("version", &self.version);
+        }
+        all.finish()
+    }
 }
 
 /// A DNS test.
@@ -212,17 +247,21 @@ impl Probe {
             Test::Http(http) => http.url.clone(),
             Test::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
             Test::Tcp { host, port } => format!("{host}:{port}"),
-            Test::Dns(dns) => dns.server.to_string(),
+            Test::Dns(dns) => match (&self.circuit.interface, dns.server.ip()) {
+                (Some(link), ip) if is_link_local(ip) => format!("[{ip}%{link}]:{}", dns.server.port()),
+                _ => dns.server.to_string(),
+            },
         }
     }
 
-    /// The name or address that has to be resolved before a packet can be sent.
+    /// The name or address that has to be resolved before a packet can be sent; without the interface
+    /// behind a link-local one, by which the circuit leaves.
     #[must_use]
     pub fn host(&self) -> String {
         match &self.test {
-            Test::Icmp { target, .. } => target.clone(),
-            Test::Http(http) => http.host.clone(),
-            Test::Tcp { host, .. } => host.clone(),
+            Test::Icmp { target, .. } => without_scope(target).to_owned(),
+            Test::Http(http) => without_scope(&http.host).to_owned(),
+            Test::Tcp { host, .. } => without_scope(host).to_owned(),
             Test::Dns(dns) => dns.server.ip().to_string(),
         }
     }

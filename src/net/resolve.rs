@@ -31,7 +31,10 @@ use crate::net::socket::source_towards;
 
 mod hosts;
 mod lookup;
+pub(in crate::net) mod name;
+mod resolv_conf;
 mod rule;
+mod servers;
 
 use lookup::Source;
 use rule::Held;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::net::validity;
 
 /// Who has to vouch for a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,13 +47,9 @@ pub fn client(trust: &Trust) -> Result<ClientConfig, NoTrust> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
         Trust::System => Arc::new(rustls_platform_verifier::Verifier::new(provider.clone()).map_err(NoTrust::Roots)?),
-        Trust::Authority(pem) => {
-            return Ok(versions(provider).with_root_certificates(authorities(pem)?).with_no_client_auth());
-        }
-        Trust::AuthorityForAnyName(pem) => {
-            Arc::new(Unnamed { authorities: Some(authorities(pem)?), provider: provider.clone() })
-        }
-        Trust::Anyone => Arc::new(Unnamed { authorities: None, provider: provider.clone() }),
+        Trust::Authority(pem) => Arc::new(Verifier::new(Some(pem), Name::Checked, &provider)?),
+        Trust::AuthorityForAnyName(pem) => Arc::new(Verifier::new(Some(pem), Name::Any, &provider)?),
+        Trust::Anyone => Arc::new(Verifier::new(None, Name::Any, &provider)?),
     };
     Ok(versions(provider).dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
@@ -62,34 +60,91 @@ fn versions(provider: Arc<CryptoProvider>) -> rustls::ConfigBuilder<ClientConfig
         .expect("ring has the suites of TLS 1.2 and 1.3")
 }
 
-fn authorities(pem: &str) -> Result<RootCertStore, NoTrust> {
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        store.add(certificate.map_err(NoTrust::Pem)?).map_err(NoTrust::Roots)?;
-    }
-    if store.is_empty() { Err(NoTrust::Empty) } else { Ok(store) }
+/// Those who vouch for servers, and the certificates themselves.
+#[derive(Debug)]
+struct Authorities {
+    roots: RootCertStore,
+    certificates: Vec<CertificateDer<'static>>,
 }
 
-/// Takes a certificate of these authorities, or else any, whatever name is in it.
+impl Authorities {
+    fn read(pem: &str) -> Result<Self, NoTrust> {
+        let mut all = Self { roots: RootCertStore::empty(), certificates: Vec::new() };
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            let certificate = certificate.map_err(NoTrust::Pem)?;
+            all.roots.add(certificate.clone()).map_err(NoTrust::Roots)?;
+            all.certificates.push(certificate);
+        }
+        if all.certificates.is_empty() { Err(NoTrust::Empty) } else { Ok(all) }
+    }
+
+    /// A certificate that stands here itself is trusted as it is, whether it may sign others or not,
+    /// while it is valid: a server whose self-signed certificate is the `ca`. That is how OpenSSL, and
+    /// so curl's `--cacert`, takes it; webpki alone refuses an authority's certificate as a server's.
+    fn vouch(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        provider: &CryptoProvider,
+    ) -> Result<(), rustls::Error> {
+        let algorithms = provider.signature_verification_algorithms.all;
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        match verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms) {
+            Err(_) if self.certificates.iter().any(|own| own == certificate) => is_valid(certificate, now),
+            done => done,
+        }
+    }
+}
+
+fn is_valid(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+    let (from, until) = validity::of(certificate).ok_or(CertificateError::BadEncoding)?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if now < from.secs() {
+        Err(CertificateError::NotValidYet.into())
+    } else if now > until.secs() {
+        Err(CertificateError::Expired.into())
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether the server's name has to stand in its certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Checked,
+    Any,
+}
+
+/// Takes a certificate that these authorities vouch for, or else any.
 #[derive(Debug)]
-struct Unnamed {
-    authorities: Option<RootCertStore>,
+struct Verifier {
+    authorities: Option<Authorities>,
+    name: Name,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Unnamed {
+impl Verifier {
+    fn new(pem: Option<&String>, name: Name, provider: &Arc<CryptoProvider>) -> Result<Self, NoTrust> {
+        let authorities = pem.map(|pem| Authorities::read(pem)).transpose()?;
+        Ok(Self { authorities, name, provider: Arc::clone(provider) })
+    }
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
+        name: &ServerName<'_>,
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         if let Some(authorities) = &self.authorities {
-            let certificate = ParsedCertificate::try_from(certificate)?;
-            let algorithms = self.provider.signature_verification_algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(&certificate, authorities, intermediates, now, algorithms)?;
+            authorities.vouch(certificate, intermediates, now, &self.provider)?;
+        }
+        if self.name == Name::Checked {
+            verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -3,13 +3,12 @@
 use std::error::Error;
 use std::net::IpAddr;
 
-use reqwest::{Certificate, ClientBuilder};
+use reqwest::ClientBuilder;
 
-/// A client for one URL; with a `ca` (PEM) it trusts that instead of the system's certificates.
-///
-/// # Errors
-/// When the `ca` is no certificate.
-pub fn client(url: &str, ca: Option<&str>) -> Result<ClientBuilder, reqwest::Error> {
+use crate::net::trust::{self, NoTrust, Trust};
+
+/// A client for one URL.
+pub fn client(url: &str) -> ClientBuilder {
     // The only provider that is compiled in; where another part of this process was first, it is the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
@@ -17,16 +16,24 @@ pub fn client(url: &str, ca: Option<&str>) -> Result<ClientBuilder, reqwest::Err
         .redirect(reqwest::redirect::Policy::none());
     let parsed = reqwest::Url::parse(url).ok();
     let plain = parsed.as_ref().is_some_and(|url| url.scheme() == "http");
-    if let Some(ca) = ca {
-        builder = builder.tls_certs_only(Certificate::from_pem_bundle(ca.as_bytes())?);
-    } else if plain {
+    if plain {
         // No TLS is spoken, so a host without any certificates will do.
         builder = builder.tls_certs_only([]);
     }
     if parsed.as_ref().and_then(reqwest::Url::host_str).is_some_and(is_loopback) {
         builder = builder.no_proxy();
     }
-    Ok(builder)
+    builder
+}
+
+/// A client for one URL that trusts these certificates (PEM), and none of the system's.
+///
+/// # Errors
+/// When they cannot be used.
+pub fn client_trusting(url: &str, ca: &str) -> Result<ClientBuilder, NoTrust> {
+    let mut config = trust::client(&Trust::Authority(ca.to_owned()))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(client(url).tls_backend_preconfigured(config))
 }
 
 fn is_loopback(host: &str) -> bool {

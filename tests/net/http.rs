@@ -120,7 +120,7 @@ async fn a_reset_a_close_and_nonsense_are_refused_each_by_its_name() {
         (Then::SayAndReset(String::new()), "refused/reset"),
         (Then::Say(String::new()), "refused/closed"),
         (Then::Say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort".to_owned()), "refused/closed"),
-        (Then::Say("SSH-2.0-nothing\r\n\r\n".to_owned()), "refused/http"),
+        (Then::Say("SSH-2.0-nothing\r\n\r\n".to_owned()), "refused/http-malformed"),
     ] {
         let server = servers::plain(move |_| says.clone()).await;
         assert_eq!(told(&get(server.url("/")).await), told_as);
@@ -229,7 +229,7 @@ async fn an_expired_certificate_and_a_server_without_tls_are_refused() {
         let _ = tokio::io::AsyncReadExt::read_u8(&mut stream).await;
     })
     .await;
-    assert_eq!(told(&get(format!("https://{speaks_first}/")).await), "refused/tls");
+    assert_eq!(told(&get(format!("https://{speaks_first}/")).await), "refused/tls-not-spoken");
     let seen = attempt(&Probe { timeout: SHORT, ..of(http(plain.https("127.0.0.1", "/"))) }).await;
     assert_eq!(told(&seen), "lost/timeout", "it waits for the end of a head that is none");
 }

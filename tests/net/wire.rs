@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::io::Read;
-use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::mpsc;
@@ -65,6 +65,8 @@ address add 10.9.0.1/32 dev lo
 address add fd07::2/64 dev far0 nodad
 address add fd08::2/64 dev far1 nodad
 address add fd09::1/128 dev lo nodad
+address add fe80::a/64 dev far0 nodad
+address add fe80::b/64 dev far1 nodad
 route add unreachable 10.9.9.9/32
 route add 10.9.8.0/24 via 10.7.0.1
 route add fd09:0:0:8::/64 via fd07::1
@@ -86,11 +88,18 @@ fn ip(commands: &str, far: i32) {
 /// The other end's sockets. Whoever holds them may use them from here.
 struct Far {
     frames: Socket,
-    tcp: [TcpListener; 2],
-    udp: [UdpSocket; 2],
+    tcp: Vec<TcpListener>,
+    udp: Vec<UdpSocket>,
     /// Takes the other end's cable out, by its name.
     pull: mpsc::Sender<&'static str>,
     pulled: mpsc::Receiver<()>,
+}
+
+/// Where the other end's servers listen, seen from there.
+fn far_at(port: u16) -> impl Iterator<Item = SocketAddr> {
+    let link = nix::net::if_::if_nametoindex("far1").unwrap();
+    let on_link = SocketAddrV6::new("fe80::b".parse().unwrap(), port, 0, link);
+    [V4, V6].map(|address| SocketAddr::new(address.parse().unwrap(), port)).into_iter().chain([on_link.into()])
 }
 
 /// Runs a test between the two namespaces, on threads of its own. Gives nothing when there can be none.
@@ -118,8 +127,8 @@ fn between(test: impl AsyncFnOnce(Lab) + Send + 'static) {
         let (tell_pulled, pulled) = mpsc::channel();
         let far = Far {
             frames,
-            tcp: [V4, V6].map(|address| TcpListener::bind((address, 8080)).unwrap()),
-            udp: [V4, V6].map(|address| UdpSocket::bind((address, 53)).unwrap()),
+            tcp: far_at(8080).map(|address| TcpListener::bind(address).unwrap()).collect(),
+            udp: far_at(53).map(|address| UdpSocket::bind(address).unwrap()).collect(),
             pull,
             pulled,
         };
@@ -314,6 +323,38 @@ fn kinds(target: &str) -> [Test; 3] {
             record: "A".to_owned(),
         })),
     ]
+}
+
+#[test]
+fn a_link_local_target_is_asked_on_the_link_that_it_names_by_every_kind() {
+    between(async |_lab| {
+        let probes = |link: &str| {
+            let text = format!(
+                "site = \"s\"\ndata_dir = \"d\"\n[defaults]\ntimeout = \"2s\"\n\
+                 [[probe]]\nname = \"tcp\"\nkind = \"tcp\"\ntarget = \"[fe80::b%{link}]:8080\"\n\
+                 [[probe]]\nname = \"http\"\nkind = \"http\"\nurl = \"http://[fe80::b%25{link}]:8080/\"\n\
+                 [[probe]]\nname = \"dns\"\nkind = \"dns\"\ntarget = \"[fe80::b%{link}]:53\"\nquery = \"example.net\"\n"
+            );
+            wanproof::config::agent::parse(&text, "agent.toml", std::path::Path::new("/")).unwrap().probes
+        };
+        for probe in probes("wan1") {
+            assert_eq!(told(&attempt(&probe).await), "a", "{probe}");
+        }
+        for probe in probes("wan0") {
+            let seen = attempt(&Probe { timeout: SHORT, cutoff: SHORT, ..Probe::clone(&probe) }).await;
+            assert_eq!(told(&seen), "lost/timeout", "nobody on that link has it: {probe}");
+        }
+        let ping = |target: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_wanproof"));
+            command.args(["ping", "-c", "1", "-W", "300ms", "--json", target]).output().unwrap()
+        };
+        for (target, sent) in [("fe80::b%wan1", "\"outcomes\":\"1a\""), ("fe80::b%wan0", "\"outcomes\":\"1l\"")] {
+            let output = ping(target);
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(said.contains(sent), "{target}: {said} {}", String::from_utf8_lossy(&output.stderr));
+        }
+        assert_eq!(ping("fe80::b").status.code(), Some(2));
+    });
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::agent::shipper::Waiting;
 use crate::evidence::digest::Digest;
 use crate::evidence::enrol::Enrolled;
 use crate::evidence::problem::{Kind, Problem};
+use crate::net::trust::NoTrust;
 use crate::net::web;
 
 /// How long the connection may take.
@@ -32,7 +33,7 @@ const LEVEL: i32 = 3;
 pub enum ClientFault {
     /// The `ca` is no certificate.
     #[error("the collector's ca is not a PEM certificate: {0}")]
-    Ca(#[source] reqwest::Error),
+    Ca(#[source] NoTrust),
     /// TLS cannot be set up.
     #[error(
         "TLS to the collector cannot be set up: {0}; are there certificates to trust on this host (the package \
@@ -93,8 +94,11 @@ pub struct Client {
 
 impl Client {
     pub fn new(url: &str, ca: Option<&str>) -> Result<Self, ClientFault> {
-        let builder = web::client(url, ca)
-            .map_err(ClientFault::Ca)?
+        let builder = match ca {
+            Some(ca) => web::client_trusting(url, ca).map_err(ClientFault::Ca)?,
+            None => web::client(url),
+        };
+        let builder = builder
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
             .timeout(WHOLE)

@@ -2,19 +2,38 @@
 
 use std::net::Ipv4Addr;
 
+use crate::measure::target::{self, Host};
+
 /// The largest range that is taken: a /20.
 const LARGEST: u32 = 4096;
 
 /// Every host by itself, in the order written; a range gives its usable addresses, all of them for a /31 or /32.
-pub(super) fn expand(hosts: &[String]) -> Result<Vec<String>, String> {
+/// A link-local address names its link, unless all are asked by one interface.
+pub(super) fn expand(hosts: &[String], interface: Option<&str>) -> Result<Vec<String>, String> {
     let mut all = Vec::new();
     for host in hosts {
-        match host.split_once('/') {
-            None => all.push(host.clone()),
-            Some((address, length)) => all.extend(range(host, address, length)?),
+        match (host.split_once('/'), target::host(host)) {
+            (_, Ok(named)) => {
+                check_link(host, named, interface)?;
+                all.push(host.clone());
+            }
+            (Some((address, length)), Err(_)) if !host.contains("://") => all.extend(range(host, address, length)?),
+            (_, Err(fault)) => return Err(format!("{host}: {fault}")),
         }
     }
     Ok(all)
+}
+
+fn check_link(host: &str, named: Host<'_>, interface: Option<&str>) -> Result<(), String> {
+    match (named, interface) {
+        (Host::Address(address), None) if target::is_link_local(address) => {
+            Err(format!("{host} is link-local, and each link may have one: say which, such as {host}%wan0, or -I wan0"))
+        }
+        (Host::Scoped(_, link), Some(interface)) if link != interface => {
+            Err(format!("{host} is on {link}, but -I says {interface}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn range(written: &str, address: &str, length: &str) -> Result<Vec<String>, String> {
@@ -40,7 +59,7 @@ mod tests {
     use super::*;
 
     fn of(host: &str) -> Result<Vec<String>, String> {
-        expand(&[host.to_owned()])
+        expand(&[host.to_owned()], None)
     }
 
     #[test]

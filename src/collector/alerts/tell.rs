@@ -72,7 +72,7 @@ async fn post(url: &str, alert: &Alert) -> Result<(), String> {
     });
     // A webhook's URL is often its secret.
     let failed = |error: reqwest::Error| web::told(&error.without_url());
-    let client = web::client(url, None).and_then(reqwest::ClientBuilder::build).map_err(failed)?;
+    let client = web::client(url).build().map_err(failed)?;
     let request = client.post(url).header(reqwest::header::CONTENT_TYPE, "application/json").body(body.to_string());
     let status = request.send().await.map_err(failed)?.status();
     if status.is_success() { Ok(()) } else { Err(format!("it answered {status}")) }

@@ -7,12 +7,13 @@
 use std::net::SocketAddr;
 
 use hickory_resolver::proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::RecordType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::Circuit;
 use crate::net::requests::{Course, connect};
+use crate::net::resolve::name;
 
 /// What is longer is cut off, and then malformed; without EDNS no answer by UDP is longer than 512 bytes.
 const LARGEST: usize = 2048;
@@ -96,7 +97,7 @@ struct Question {
 impl Question {
     /// [`None`] when the name or the type is none.
     fn new(id: u16, name: &str, record: &str) -> Option<Self> {
-        let mut name = Name::from_utf8(name).ok()?;
+        let mut name = name::read(name)?;
         name.set_fqdn(true);
         let query = Query::query(name, record.to_ascii_uppercase().parse().ok()?);
         let mut message = Message::new(id, MessageType::Query, OpCode::Query);
@@ -153,6 +154,7 @@ impl Question {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hickory_resolver::proto::rr::Name;
     use proptest::prelude::*;
 
     fn question() -> Question {
@@ -175,6 +177,8 @@ mod tests {
     #[test]
     fn what_is_no_name_or_no_type_is_not_asked() {
         assert!(Question::new(1, "a..b", "A").is_none());
+        assert!(Question::new(1, "_sip._tcp.example.net", "SRV").is_some());
+        assert!(Question::new(1, "0/25.2.0.192.in-addr.arpa", "NS").is_some());
         assert!(Question::new(1, "example.net", "NOSUCH").is_none());
     }
 

@@ -1,5 +1,11 @@
 //! An HTTP request, measured in phases, by hyper on a connection that was opened here: HTTP/1.1, or HTTP/2 where TLS is
-//! spoken and the server takes it.
+//! spoken and the server takes it. A server that then asks for HTTP/1.1 is asked again so, at once and from then on; the
+//! first time that counts into the RTT.
+//!
+//! What other clients take of old servers is taken: folded header lines (RFC 9112, section 5.2), white space before a
+//! colon (section 5.1), a `Location` in raw UTF-8. A body whose length was told is whole when so much came, whether or
+//! not TLS was closed properly; one whose length was not told is whole only after TLS's close_notify, else
+//! `refused/tls-truncated` (section 9.8): where the length is unknown, a cut looks like an end.
 //!
 //! The phases are durations that follow on each other without a gap: connect, TLS, first byte (of the response; with HTTP/2 its
 //! whole header), body. Each hop of a redirect is a connection of its own; its phases are added up, and only the last
@@ -23,7 +29,7 @@ use url::{Host, Url};
 
 use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
-use crate::measure::probe::{Circuit, Family, Http};
+use crate::measure::probe::{Circuit, Family, Http, Version};
 use crate::net::requests::tls::{self, Settings, Spoken};
 use crate::net::requests::{Course, connect};
 use crate::net::resolve::{Resolution, Resolver};
@@ -51,12 +57,19 @@ struct Hop {
     method: Method,
 }
 
+/// A response's header may be so long, by HTTP/1.1 as by HTTP/2, …
+const HEADER: u32 = 384 * 1024;
+/// … and have so many lines.
+const HEADER_LINES: usize = 2048;
+
 /// What a hop's response means.
 enum Step {
     /// The exchange is complete, and as expected.
     Done,
     /// It leads elsewhere.
     Onwards(Url, StatusCode),
+    /// The server wants to be asked by HTTP/1.1.
+    ByHttp1,
 }
 
 const fn refused(kind: &'static str) -> Reason {
@@ -70,7 +83,7 @@ const fn not_sent(kind: &'static str) -> Reason {
 impl Plan<'_> {
     /// Makes the request, and those that redirects ask for.
     pub async fn attempt(&self, address: IpAddr, course: &mut Course) -> Result<(), Reason> {
-        let url = Url::parse(&self.http.url).map_err(|_| not_sent("url"))?;
+        let url = Url::parse(&without_scope(&self.http.url)).map_err(|_| not_sent("url"))?;
         let method = Method::from_bytes(self.http.method.as_bytes()).map_err(|_| not_sent("method"))?;
         let mut hop = Hop { url, address, method };
         let mut left = self.http.follow_redirects;
@@ -84,6 +97,11 @@ impl Plan<'_> {
                     left = left.checked_sub(1).ok_or(refused("redirects"))?;
                     let address = self.address_of(&url, course).await?;
                     hop = Hop { url, address, method: method_after(status, hop.method) };
+                }
+                Step::ByHttp1 => {
+                    if !self.tls.asks_for_http1(origin(&hop.url)) {
+                        return Err(refused("http-version"));
+                    }
                 }
             }
         }
@@ -107,14 +125,20 @@ impl Plan<'_> {
         let stream = connect::tcp(self.circuit, (hop.address, port).into(), course).await?;
         let since = course.departed.unwrap_or_else(Instant::now);
         let since = course.passed(Phase::Connect, since);
+        let version = self.tls.version(self.http.version, &origin(&hop.url));
         if hop.url.scheme() != "https" {
-            return self.http1(hop, stream, since, course).await;
+            return match version {
+                // RFC 9113, section 3.3: without TLS it is spoken by prior knowledge.
+                Version::Http2 => self.http2(hop, stream, since, course).await,
+                Version::Any | Version::Http1 => self.http1(hop, stream, since, course).await,
+            };
         }
         let name = host_of(&hop.url).ok_or(not_sent("url"))?;
-        let stream = self.tls.handshake(&name, stream).await?;
+        let stream = self.tls.handshake(&name, version, stream).await?;
         let since = course.passed(Phase::Tls, since);
         course.certificate(tls::valid_until(&stream));
         match tls::spoken(&stream) {
+            Spoken::Http1 if version == Version::Http2 => Err(refused("http-version")),
             Spoken::Http1 => self.http1(hop, stream, since, course).await,
             Spoken::Http2 => self.http2(hop, stream, since, course).await,
         }
@@ -126,7 +150,14 @@ impl Plan<'_> {
     {
         let (heard, first) = (course.heard.clone(), Arc::default());
         let stream = TokioIo::new(Watched { stream, heard, first: Arc::clone(&first) });
-        let (mut sender, connection) = http1::handshake(stream).await.map_err(|error| reason(&error))?;
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(HEADER as usize)
+            .max_headers(HEADER_LINES)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .handshake(stream)
+            .await
+            .map_err(|error| reason(&error))?;
         let mut request = request(hop, origin_form(&hop.url)?)?;
         let host = HeaderValue::from_str(&authority(&hop.url)?).map_err(|_| not_sent("url"))?;
         request.headers_mut().insert(header::HOST, host);
@@ -145,12 +176,25 @@ impl Plan<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-        let (mut sender, connection) = handshake.await.map_err(|error| reason(&error))?;
-        let whole = format!("https://{}{}", authority(&hop.url)?, origin_form(&hop.url)?);
+        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .max_header_list_size(HEADER)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| reason(&error))?;
+        let whole = format!("{}{}", origin(&hop.url), origin_form(&hop.url)?);
         let request = request(hop, whole.parse().map_err(|_| not_sent("url"))?)?;
         let exchange = async {
-            let response = sender.send_request(request).await.map_err(|error| reason(&error))?;
+            let response = match sender.send_request(request).await {
+                Err(error) if asks_for_http1(&error) => {
+                    course.until_heard(Phase::FirstByte, since);
+                    return if self.http.version == Version::Http2 {
+                        Err(refused("http-version"))
+                    } else {
+                        Ok(Step::ByHttp1)
+                    };
+                }
+                done => done.map_err(|error| reason(&error))?,
+            };
             let first = course.until_heard(Phase::FirstByte, since);
             self.judge(hop, response, first, course).await
         };
@@ -178,10 +222,15 @@ impl Plan<'_> {
         if !good {
             return Err(Reason { outcome: Outcome::Refused, kind: format!("status-{}", status.as_u16()).into() });
         }
+        let told = has_length(&response);
+        let cut = |error: hyper::Error| match reason(&error) {
+            Reason { kind, .. } if !told && kind == "closed" && hop.url.scheme() == "https" => refused("tls-truncated"),
+            other => other,
+        };
         let mut body = response.into_body();
         let mut check = body::Check::new(self.http.max_body, self.http.expect_body.as_deref());
         while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame.map_err(|error| reason(&error))?.into_data() {
+            if let Ok(data) = frame.map_err(cut)?.into_data() {
                 check.take(&data).map_err(refused)?;
                 course.bytes = Some(check.bytes());
             }
@@ -238,6 +287,27 @@ fn origin_form(url: &Url) -> Result<Uri, Reason> {
     format!("{}{query}", url.path()).parse().map_err(|_| not_sent("url"))
 }
 
+/// Scheme, host and port (RFC 6454); the scheme's own port is left out.
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// A URL without the interface behind a link-local address, which is no part of what is asked for
+/// (RFC 6874, section 3).
+fn without_scope(url: &str) -> String {
+    match (url.find("%25"), url.find(']')) {
+        (Some(from), Some(to)) if from < to => format!("{}{}", &url[..from], &url[to..]),
+        _ => url.to_owned(),
+    }
+}
+
+/// Whether the response says how long its body is (RFC 9112, section 6.3).
+fn has_length(response: &Response<Incoming>) -> bool {
+    response.version() > hyper::Version::HTTP_11
+        || response.headers().contains_key(header::CONTENT_LENGTH)
+        || response.headers().contains_key(header::TRANSFER_ENCODING)
+}
+
 /// Host and port as the request names them; a scheme's own port is left out.
 fn authority(url: &Url) -> Result<String, Reason> {
     let host = url.host_str().ok_or(not_sent("url"))?;
@@ -268,8 +338,29 @@ fn method_after(status: StatusCode, method: Method) -> Method {
 
 /// Where a redirect leads: only to http and https. A user name is not carried to another place.
 fn joined(base: &Url, location: &HeaderValue) -> Option<Url> {
-    let onwards = base.join(location.to_str().ok()?).ok()?;
+    let onwards = base.join(&text_of(location.as_bytes())).ok()?;
     (matches!(onwards.scheme(), "http" | "https") && onwards.has_host()).then_some(onwards)
+}
+
+/// A header's value as text: UTF-8 as it is, for the URL's parser to encode; any other byte encoded.
+fn text_of(value: &[u8]) -> std::borrow::Cow<'_, str> {
+    match std::str::from_utf8(value) {
+        Ok(text) => text.into(),
+        Err(_) => value
+            .iter()
+            .map(|byte| if byte.is_ascii() { char::from(*byte).to_string() } else { format!("%{byte:02X}") })
+            .collect::<String>()
+            .into(),
+    }
+}
+
+/// Whether the server refused because it wants HTTP/1.1 (RFC 9113, section 7).
+fn asks_for_http1(error: &hyper::Error) -> bool {
+    of_http2(error).is_some_and(|error| error.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED))
+}
+
+fn of_http2(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 /// The reason behind an error of an exchange under way.
@@ -281,11 +372,19 @@ fn reason(error: &hyper::Error) -> Reason {
         }
         source = inner.source();
     }
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        refused("closed")
-    } else {
-        refused("http")
+    if let Some(code) = of_http2(error).and_then(h2::Error::reason) {
+        // RFC 9113, section 7: the codes have numbers.
+        return Reason { outcome: Outcome::Refused, kind: format!("http2-error-{}", u32::from(code)).into() };
     }
+    refused(if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        "closed"
+    } else if error.is_parse_too_large() {
+        "http-header-size"
+    } else if error.is_parse() {
+        "http-malformed"
+    } else {
+        "http"
+    })
 }
 
 #[cfg(test)]

@@ -7,17 +7,18 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hickory_resolver::TokioResolver;
+use hickory_resolver::Resolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::system_conf::parse_resolv_conf;
 
 use crate::measure::probe::Family;
 use crate::net::resolve::rule::Answer;
-use crate::net::resolve::{Failure, hosts};
+use crate::net::resolve::servers::Servers;
+use crate::net::resolve::{Failure, hosts, name, resolv_conf};
+
+type Asked = Resolver<Servers>;
 
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Where names are looked up.
 pub struct Source {
     files: Files,
-    asked: Mutex<Option<(Stamp, TokioResolver)>>,
+    asked: Mutex<Option<(Stamp, Asked)>>,
 }
 
 enum Files {
@@ -61,7 +62,7 @@ impl Source {
         if let Some(found) = self.without_a_server(name, family) {
             return found;
         }
-        let (Ok(wanted), Some(resolver)) = (Name::from_utf8(name), self.resolver()) else {
+        let (Some(wanted), Some(resolver)) = (name::read(name), self.resolver()) else {
             return Answer::failed(Failure::NotAName);
         };
         let until = Mutex::new(None);
@@ -94,7 +95,7 @@ impl Source {
     }
 
     /// The resolver by the present resolv.conf. [`None`] never happens with a configuration that hickory made itself.
-    fn resolver(&self) -> Option<TokioResolver> {
+    fn resolver(&self) -> Option<Asked> {
         let now = match self.files {
             Files::System => stamp(RESOLV_CONF),
             Files::Server(_) => None,
@@ -105,12 +106,16 @@ impl Source {
         {
             return Some(resolver.clone());
         }
-        let (config, mut options) = match self.files {
-            Files::System => fs::read(RESOLV_CONF)
-                .ok()
-                .and_then(|file| parse_resolv_conf(file).ok())
-                .unwrap_or_else(|| (of_server((Ipv4Addr::LOCALHOST, 53).into()), ResolverOpts::default())),
-            Files::Server(server) => (of_server(server), ResolverOpts::default()),
+        let (config, mut options, links) = match self.files {
+            Files::System => {
+                let read = resolv_conf::read(&fs::read(RESOLV_CONF).unwrap_or_default());
+                for fault in &read.faults {
+                    tracing::warn!("{RESOLV_CONF}: {fault}; this is left out, the rest is used");
+                }
+                let config = read.config.unwrap_or_else(|| of_server((Ipv4Addr::LOCALHOST, 53).into()));
+                (config, read.options, read.links)
+            }
+            Files::Server(server) => (of_server(server), ResolverOpts::default(), Vec::new()),
         };
         // The hosts file is read here, and again when it changes, which hickory does not do.
         options.use_hosts_file = ResolveHosts::Never;
@@ -118,10 +123,8 @@ impl Source {
         // A name's task asks again by itself: a dead server is soon known, and soon asked again.
         options.timeout = options.timeout.min(PATIENCE);
         options.attempts = options.attempts.min(1);
-        let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-            .with_options(options)
-            .build()
-            .ok()?;
+        let resolver =
+            Resolver::builder_with_config(config, Servers::by_links(links)).with_options(options).build().ok()?;
         *asked = Some((now, resolver.clone()));
         Some(resolver)
     }
@@ -140,7 +143,7 @@ fn is_localhost(name: &str) -> bool {
 }
 
 async fn one_family(
-    resolver: &TokioResolver,
+    resolver: &Asked,
     name: Name,
     record: RecordType,
     until: &Mutex<Option<Instant>>,

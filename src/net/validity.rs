@@ -1,5 +1,4 @@
-//! The end of a certificate's validity (RFC 5280, section 4.1), and nothing else of it: whether it is to be trusted is
-//! rustls's matter.
+//! From when until when a certificate is valid (RFC 5280, section 4.1), and nothing else of it.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -12,8 +11,8 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
-/// `notAfter` of a DER certificate; [`None`] when the bytes are none.
-pub fn not_after(certificate: &[u8]) -> Option<Wall> {
+/// `notBefore` and `notAfter` of a DER certificate; [`None`] when the bytes are none.
+pub fn of(certificate: &[u8]) -> Option<(Wall, Wall)> {
     let (certificate, _) = element(certificate, SEQUENCE)?;
     let (mut rest, _) = element(certificate, SEQUENCE)?;
     if let Some((_, after)) = element(rest, VERSION) {
@@ -24,8 +23,8 @@ pub fn not_after(certificate: &[u8]) -> Option<Wall> {
         (_, rest) = element(rest, tag)?;
     }
     let (validity, _) = element(rest, SEQUENCE)?;
-    let (_, until) = time(validity)?;
-    time(until).map(|(at, _)| at)
+    let (from, until) = time(validity)?;
+    time(until).map(|(until, _)| (from, until))
 }
 
 /// The content of the DER element at the beginning, if it has this tag, and what follows it.
@@ -62,7 +61,9 @@ fn time(bytes: &[u8]) -> Option<(Wall, &[u8])> {
     };
     let text = format!("{century}{}", std::str::from_utf8(digits).ok()?);
     let at = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
-    Some((Wall::from(TimeZone::UTC.to_timestamp(at).ok()?), rest))
+    // RFC 5280, section 4.1.2.5: 99991231235959Z says that there is no end, and is after all instants here.
+    let at = TimeZone::UTC.to_timestamp(at).unwrap_or(jiff::Timestamp::MAX);
+    Some((Wall::from(at), rest))
 }
 
 #[cfg(test)]
@@ -72,6 +73,7 @@ mod tests {
 
     fn certificate(until: i32) -> Vec<u8> {
         let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(1998, 1, 1);
         params.not_after = rcgen::date_time_ymd(until, 2, 3);
         params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec()
     }
@@ -81,7 +83,8 @@ mod tests {
         for (year, at) in
             [(2031, "2031-02-03T00:00:00Z"), (2051, "2051-02-03T00:00:00Z"), (1999, "1999-02-03T00:00:00Z")]
         {
-            assert_eq!(not_after(&certificate(year)), Some(at.parse().unwrap()), "{year}");
+            let from = "1998-01-01T00:00:00Z".parse().unwrap();
+            assert_eq!(of(&certificate(year)), Some((from, at.parse().unwrap())), "{year}");
         }
     }
 
@@ -91,13 +94,13 @@ mod tests {
             let mut bytes = certificate(2031);
             let at = at.index(bytes.len());
             bytes[at] = to;
-            let _ = not_after(&bytes);
-            let _ = not_after(&bytes[..at]);
+            let _ = of(&bytes);
+            let _ = of(&bytes[..at]);
         }
 
         #[test]
         fn any_bytes_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            let _ = not_after(&bytes);
+            let _ = of(&bytes);
         }
     }
 }
