@@ -313,7 +313,7 @@ fn read(frame: &[u8]) -> Option<Packet> {
 /// A request of each kind to one of the servers.
 fn kinds(target: &str) -> [Test; 3] {
     let address: IpAddr = target.parse().unwrap();
-    let at = std::net::SocketAddr::new(address, 8080);
+    let at = SocketAddr::new(address, 8080);
     [
         Test::Tcp { host: target.to_owned(), port: 8080 },
         Test::Http(Box::new(http(format!("http://{at}/")))),
