@@ -13,9 +13,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
 use crate::base::time::{Clock, SystemClock};
+use crate::collector::alerts::pulse::{self, Pulse};
+use crate::collector::alerts::telling;
 use crate::collector::archive::accept::{Accepted, Arrival};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::{Archive, ArchiveError};
@@ -160,6 +163,10 @@ pub struct Collector {
     limiter: Limiter,
     keys: KeyCache,
     metrics: Metrics,
+    /// Whether rounds go on.
+    pulse: Pulse,
+    /// A round wrote what began and ended: somebody may have to be told.
+    news: Notify,
 }
 
 impl Collector {
@@ -189,6 +196,8 @@ impl Collector {
             limiter: Limiter::default(),
             keys: KeyCache::default(),
             metrics: Metrics::default(),
+            pulse: Pulse::default(),
+            news: Notify::new(),
         }))
     }
 
@@ -621,6 +630,11 @@ pub async fn serve(
     };
     let (stopping, mut stopped) = watch::channel(false);
     let rounds = tokio::spawn(rounds::run(Arc::clone(&collector), stopped.clone()));
+    let mut telling = JoinSet::new();
+    for whom in telling::ALL {
+        telling.spawn(telling::run(Arc::clone(&collector), whom, stopped.clone()));
+    }
+    telling.spawn(pulse::run(Arc::clone(&collector), stopped.clone()));
     let renewing = tokio::spawn(operators::renew_certificates(Arc::clone(&collector), stopped.clone()));
     let graceful = async move {
         stop.await;
@@ -637,8 +651,17 @@ pub async fn serve(
     }
     renewing.abort();
     // The round that is under way ends at its next step; what it has not written yet, the next one works out again.
-    if tokio::time::timeout(LAST_ORDERS, rounds).await.is_err() {
+    let ends = async {
+        // A message that is under way may yet be written down as told; what is not, is told again.
+        while telling.join_next().await.is_some() {}
+    };
+    let (round, told) =
+        tokio::join!(tokio::time::timeout(LAST_ORDERS, rounds), tokio::time::timeout(LAST_ORDERS, ends));
+    if round.is_err() {
         tracing::warn!("the last round was broken off");
+    }
+    if told.is_err() {
+        tracing::warn!("a message to one who is told of alerts was broken off; it will be told again");
     }
     Ok(())
 }

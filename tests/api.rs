@@ -8,6 +8,14 @@
 mod foreign;
 #[path = "api/mail.rs"]
 mod mail;
+#[path = "common/postgres.rs"]
+#[expect(dead_code, reason = "other tests ask it for more")]
+mod postgres;
+#[path = "common/process.rs"]
+#[expect(dead_code, reason = "other tests start programs")]
+mod process;
+#[path = "api/telling.rs"]
+mod telling;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,15 +46,20 @@ struct Desk {
     http: reqwest::Client,
     stop: watch::Sender<bool>,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
-    _at: tempfile::TempDir,
+    at: Arc<tempfile::TempDir>,
 }
 
 impl Desk {
     async fn open(more: &str) -> Self {
-        let at = tempfile::tempdir().unwrap();
+        Self::open_at(&Arc::new(tempfile::tempdir().unwrap()), "sqlite:c.db", more).await
+    }
+
+    /// One whose files lie there: the same again, or another replica.
+    async fn open_at(at: &Arc<tempfile::TempDir>, database: &str, more: &str) -> Self {
+        let at = Arc::clone(at);
         std::fs::write(at.path().join("admin"), "# the operator\nlet me in\n").unwrap();
         let text = format!(
-            "listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"\ndata_dir = \".\"\n[enrolment]\nmode = \"open\"\n\
+            "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir = \".\"\n[enrolment]\nmode = \"open\"\n\
              [admin]\ntoken_file = \"admin\"\n[limits]\nper_agent = \"600/s\"\n{more}"
         );
         let config = CollectorConfig::parse(&text, "collector.toml", at.path()).unwrap();
@@ -60,7 +73,7 @@ impl Desk {
         let serving = tokio::spawn(collector::serve(listener, Arc::clone(&collector), stopping));
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
-        Self { url, http, stop, serving, _at: at }
+        Self { url, http, stop, serving, at }
     }
 
     async fn ask(&self, method: Method, path: &str, token: &str, body: Option<(&str, String)>) -> Response {
@@ -195,8 +208,8 @@ async fn an_operator_sees_the_fleet_and_moves_what_is_his_to_move() {
         (403, json!("urn:wanproof:forbidden"))
     );
     assert_eq!(desk.ask(Method::GET, "/v1/agents", "let me out", None).await.status(), 401);
-    let database = std::fs::read(desk._at.path().join("c.db")).unwrap();
-    let wal = std::fs::read(desk._at.path().join("c.db-wal")).unwrap_or_default();
+    let database = std::fs::read(desk.at.path().join("c.db")).unwrap();
+    let wal = std::fs::read(desk.at.path().join("c.db-wal")).unwrap_or_default();
     let there = |bytes: &[u8]| bytes.windows(token.len()).any(|window| window == token.as_bytes());
     assert!(!there(&database) && !there(&wal), "the token itself is nowhere");
     let page = desk.ask(Method::GET, "/metrics", token, None).await.text().await.unwrap();
@@ -248,7 +261,7 @@ async fn the_running_server_is_as_its_description_says() {
     desk.wait("/v1/verdicts/2026-11/FLEET/ckt-0042", |answer| answer["service"] == "ckt-0042").await;
     let mut command = Command::new(program);
     command
-        .current_dir(desk._at.path())
+        .current_dir(desk.at.path())
         .args(["run", &format!("{}/v1/openapi.json", desk.url), "--header", "Authorization: Bearer let me in"])
         // A name that fits the description need not be anybody's, so what it is answered may be that there is none.
         .args(["--checks", "all", "--exclude-checks", "positive_data_acceptance"])

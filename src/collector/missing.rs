@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::base::time::Wall;
+use crate::collector::alerts::Receiver;
 use crate::collector::desk::agreements::{Book, Difference, differences};
 use crate::collector::desk::claims::{ClaimView, DutyView, RightView};
 use crate::collector::fleet::AgentView;
@@ -36,6 +37,8 @@ pub enum FindingKind {
     RightAccrued,
     /// A duty was not done by when it was due.
     DutyOverdue,
+    /// One who is to be told of alerts cannot be told.
+    ReceiverFailing,
 }
 
 impl FindingKind {
@@ -54,6 +57,7 @@ impl FindingKind {
             Self::ClaimDeadline => "claim-deadline",
             Self::RightAccrued => "right-accrued",
             Self::DutyOverdue => "duty-overdue",
+            Self::ReceiverFailing => "receiver-failing",
         }
     }
 }
@@ -88,6 +92,8 @@ pub struct Look<'a> {
     pub rights: &'a [RightView],
     /// The duties.
     pub duties: &'a [DutyView],
+    /// Who is told of alerts, and how it stands with them.
+    pub receivers: &'a [(&'static str, Receiver)],
     /// So many days before its last one a claim's deadline is near.
     pub near_days: i64,
     /// Now.
@@ -155,6 +161,16 @@ pub fn find(look: &Look<'_>) -> Vec<Finding> {
                 duty.party, duty.duty, duty.service, duty.due
             ),
         });
+    }
+    for (whom, receiver) in look.receivers {
+        if let Some(since) = receiver.failing_since {
+            all.push(Finding {
+                kind: FindingKind::ReceiverFailing,
+                subject: (*whom).to_owned(),
+                site: None,
+                detail: format!("alerts cannot be told to {whom} since {since}: {}", receiver.why),
+            });
+        }
     }
     all.sort_by(|one, two| (one.kind, &one.subject).cmp(&(two.kind, &two.subject)));
     all.dedup_by(|one, two| (one.kind, &one.subject) == (two.kind, &two.subject));

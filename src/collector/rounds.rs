@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::base::time::{Clock, SystemClock, Wall};
+use crate::collector::alerts::Setting;
 use crate::collector::archive::folds::Progress;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
@@ -97,13 +98,18 @@ pub struct Rounds {
 
 impl Default for Rounds {
     fn default() -> Self {
-        let mut bytes = [0; 12];
-        // Where the system gives no random numbers there is nothing to tell replicas apart by but the process.
-        if getrandom::fill(&mut bytes).is_err() {
-            bytes[..4].copy_from_slice(&std::process::id().to_be_bytes());
-        }
-        Self { holder: base64url::encode(&bytes), fleet: None, looked: None, look_again: LOOK, swept: None }
+        Self { holder: holder(), fleet: None, looked: None, look_again: LOOK, swept: None }
     }
+}
+
+/// A name by which a replica holds a lease.
+pub(super) fn holder() -> String {
+    let mut bytes = [0; 12];
+    // Where the system gives no random numbers there is nothing to tell replicas apart by but the process.
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes[..4].copy_from_slice(&std::process::id().to_be_bytes());
+    }
+    base64url::encode(&bytes)
 }
 
 /// What a round did.
@@ -133,6 +139,15 @@ pub async fn run(collector: Arc<Collector>, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(pause) => {}
             _ = stop.wait_for(|&stop| stop) => {}
         }
+    }
+    release(&collector, "rounds", &rounds.holder).await;
+}
+
+/// Lets go of a lease at the end, so that whoever comes next need not wait for it to expire.
+pub(super) async fn release(collector: &Collector, name: &str, holder: &str) {
+    let (name, holder) = (name.to_owned(), holder.to_owned());
+    if let Err(fault) = collector.change(move |archive| archive.release(&name, &holder)).await {
+        tracing::warn!("a lease was not let go, and will expire: {}", fault.detail());
     }
 }
 
@@ -166,8 +181,10 @@ impl Rounds {
             self.look(collector, now).await?;
             self.looked = Some(now);
             self.look_again = LOOK.max(began.elapsed() * LOOKING);
+            collector.pulse.looked(SystemClock.now().mono, self.look_again);
         }
         collector.metrics.round(&did, now);
+        collector.pulse.round(SystemClock.now().mono);
         Ok(did)
     }
 
@@ -178,6 +195,7 @@ impl Rounds {
         if !leased {
             // Whoever goes round now changes what is known here.
             self.fleet = None;
+            collector.pulse.gone();
         }
         Ok(leased)
     }
@@ -303,16 +321,17 @@ impl Rounds {
         Ok(())
     }
 
-    /// Looks for what is missing, and tells who listens.
+    /// Looks for what is missing, and writes down what began and ended; who listens is told apart from this.
     async fn look(&self, collector: &Arc<Collector>, now: Wall) -> Result<(), Fault> {
-        let found = collector.findings(now).await?;
-        let open = collector.read(|archive| Ok(alerts::open(archive, Page::default())?)).await?;
-        let changes = alerts::step(&open, &found, now);
+        let (found, config) = (collector.findings(now).await?, collector.config());
         collector.metrics.found(&found);
-        if !changes.is_empty() {
-            collector.change(move |archive| alerts::keep(archive, &changes, now)).await?;
+        let set = Setting::of(&config.alerts, now);
+        let open = collector.read(|archive| Ok(alerts::open(archive, Page::default())?)).await?;
+        if alerts::changes(&open, &found, &set) {
+            collector.change(move |archive| alerts::look(archive, &found, &set)).await?;
         }
-        collector.tell(now).await
+        collector.news.notify_waiters();
+        Ok(())
     }
 }
 
@@ -416,49 +435,6 @@ impl Collector {
         let config = self.config();
         self.read(move |archive| Ok(findings(archive, &config, now)?)).await
     }
-
-    /// Tells who listens of what is due to be told.
-    async fn tell(self: &Arc<Self>, now: Wall) -> Result<(), Fault> {
-        let listeners = alerts::tell::Listener::all(&self.config().alerts);
-        let hold = self.config().alerts.hold;
-        let names: Vec<&'static str> = listeners.iter().map(alerts::tell::Listener::name).collect();
-        let mut open = self.read(|archive| Ok(alerts::open(archive, Page::default())?)).await?;
-        let mut failing: BTreeSet<&str> = BTreeSet::new();
-        for to_tell in alerts::rule::due(&open, &names, hold, now) {
-            if failing.contains(to_tell.whom) {
-                continue;
-            }
-            let Some(listener) = listeners.iter().find(|listener| listener.name() == to_tell.whom) else { continue };
-            // What another listener was told of it meanwhile is in the list.
-            let Some(alert) = open.iter().find(|alert| alert.id() == to_tell.alert.id()).cloned() else { continue };
-            match listener.tell(&alert).await {
-                Ok(()) => {
-                    self.metrics.told(to_tell.whom);
-                    let change = alerts::rule::told(alert, to_tell.whom, &names);
-                    if let alerts::Change::Put(alert) | alerts::Change::Close(alert) = &change
-                        && let Some(old) = open.iter_mut().find(|old| old.id() == alert.id())
-                    {
-                        *old = alert.clone();
-                    }
-                    self.change(move |archive| alerts::keep(archive, &[change], now)).await?;
-                }
-                Err(what) => {
-                    tracing::warn!(
-                        who = to_tell.whom,
-                        alert = alert.id(),
-                        "an alert could not be told, and will be tried again: {what}"
-                    );
-                    failing.insert(to_tell.whom);
-                }
-            }
-        }
-        let open = self.read(|archive| Ok(alerts::open(archive, Page::default())?)).await?;
-        let over = alerts::rule::settle(&open, &names);
-        if !over.is_empty() {
-            self.change(move |archive| alerts::keep(archive, &over, now)).await?;
-        }
-        Ok(())
-    }
 }
 
 /// What is missing or wrong, by what the database says now.
@@ -473,6 +449,9 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
     let claims = claims::all(archive, Page::default(), now)?;
     let rights = claims::rights(archive, Page::default(), now)?;
     let duties = claims::duties(&verdicts, now);
+    let listening = alerts::telling::listening(&config.alerts).into_iter();
+    let receivers: Result<Vec<_>, ArchiveError> =
+        listening.map(|whom| Ok((whom, alerts::receiver(archive, whom)?))).collect();
     Ok(missing::find(&Look {
         agents: &agents,
         fleet: &fleet,
@@ -481,6 +460,7 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
         claims: &claims,
         rights: &rights,
         duties: &duties,
+        receivers: &receivers?,
         near_days: i64::from(config.alerts.claim_days),
         now,
     }))

@@ -101,11 +101,26 @@ pub struct Alerts {
     pub webhook: Option<String>,
     /// Who is told by e-mail.
     pub mail: Option<Mail>,
+    /// So many messages each of them is told in so long; what is more waits, and what is of one kind becomes one message.
+    pub rate: Rate,
+    /// What is asked at regular intervals for as long as all is well.
+    pub heartbeat: Option<String>,
+    /// How often.
+    pub heartbeat_every: Duration,
 }
 
 impl Default for Alerts {
     fn default() -> Self {
-        Self { silent_after: 3, hold: Duration::from_secs(60), claim_days: 7, webhook: None, mail: None }
+        Self {
+            silent_after: 3,
+            hold: Duration::from_secs(60),
+            claim_days: 7,
+            webhook: None,
+            mail: None,
+            rate: Rate { count: 20, per: Duration::from_secs(60) },
+            heartbeat: None,
+            heartbeat_every: Duration::from_secs(60),
+        }
     }
 }
 
@@ -126,6 +141,8 @@ pub struct Mail {
     pub from: String,
     /// Who is told.
     pub to: Vec<String>,
+    /// So many messages in so long, where it is another rate than that of all.
+    pub rate: Option<Rate>,
 }
 
 /// How the way to a mail server is protected.
@@ -264,7 +281,7 @@ fn limits(section: &Section<'_>) -> Limits {
     let body = section.parsed("body", "a size from \"1KiB\" to \"4MiB\"", |text| {
         parse_bytes(text).and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| (1024..=BODY).contains(bytes))
     });
-    let per_agent = section.parsed("per_agent", "a rate such as \"60/m\" (s, m or h)", rate);
+    let per_agent = section.parsed("per_agent", RATE, rate);
     let many = |key| number(section, key, 16..=65_536).and_then(|number| usize::try_from(number).ok());
     let (connections, each) = (many("connections"), many("connections_per_address"));
     let standard = Limits::default();
@@ -283,6 +300,9 @@ fn limits(section: &Section<'_>) -> Limits {
     limits
 }
 
+/// How a rate is written.
+const RATE: &str = "a rate such as \"60/m\" (s, m or h)";
+
 fn rate(text: &str) -> Option<Rate> {
     let (count, unit) = text.split_once('/')?;
     let per = match unit {
@@ -300,14 +320,24 @@ fn alerts(section: &Section<'_>, beside: &Path) -> Option<Alerts> {
     let silent_after = number(section, "silent_after", 1..=1000).unwrap_or(standard.silent_after);
     let claim_days = number(section, "claim_days", 0..=366).unwrap_or(standard.claim_days);
     let hold = section.duration("hold", Duration::ZERO..=Duration::from_secs(86_400)).unwrap_or(standard.hold);
-    let webhook = section.parsed("webhook", "an address that begins with https:// or http://", |text| {
-        (text.starts_with("https://") || text.starts_with("http://")).then(|| text.to_owned())
-    });
+    let url = |key| {
+        section.parsed(key, "an address that begins with https:// or http://", |text| {
+            (text.starts_with("https://") || text.starts_with("http://")).then(|| text.to_owned())
+        })
+    };
+    let (webhook, heartbeat) = (url("webhook"), url("heartbeat"));
+    let rate = section.parsed("rate", RATE, rate).unwrap_or(standard.rate);
+    let heartbeat_every = section
+        .duration("heartbeat_every", Duration::from_secs(1)..=Duration::from_secs(86_400))
+        .unwrap_or(standard.heartbeat_every);
+    if heartbeat.is_none() && section.has("heartbeat_every") && !section.has("heartbeat") {
+        section.fault("heartbeat_every is there without heartbeat");
+    }
     let mail = match section.section("mail") {
         Some(section) => Some(mail(&section, beside)?),
         None => None,
     };
-    Some(Alerts { silent_after, hold, claim_days, webhook, mail })
+    Some(Alerts { silent_after, hold, claim_days, webhook, mail, rate, heartbeat, heartbeat_every })
 }
 
 /// A whole number, written as one or in quotes.
@@ -357,13 +387,14 @@ fn mail(section: &Section<'_>, beside: &Path) -> Option<Mail> {
     if to.is_empty() || !to.iter().all(|to| address(to)) {
         section.fault("to: expected a list of e-mail addresses, such as [\"noc@example.net\"]");
     }
+    let rate = section.parsed("rate", RATE, rate);
     let (host, port) = server?;
     // A file that cannot be read was told above; nothing is made of half a section.
     let whole = |read: Option<Option<PathBuf>>| read.is_none_or(|read| read.is_some());
     if !whole(ca.clone()) || login.as_ref().is_some_and(Option::is_none) {
         return None;
     }
-    Some(Mail { host, port, security: security?, ca: ca.flatten(), login: login.flatten(), from: from?, to })
+    Some(Mail { host, port, security: security?, ca: ca.flatten(), login: login.flatten(), from: from?, to, rate })
 }
 
 #[cfg(test)]

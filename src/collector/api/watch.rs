@@ -70,7 +70,7 @@ pub async fn alerts(
     let all = collector
         .read(move |archive| Ok(if ended { alerts::ended(archive)? } else { alerts::open(archive, Page::default())? }))
         .await?;
-    let name = |alert: &Alert| format!("{}/{}", alert.id(), alert.since);
+    let name = Alert::id;
     Ok(page(part(&all, &paging, limit, name), limit, &uri, name))
 }
 

@@ -43,6 +43,8 @@ pub enum Kind {
     Amendment,
     /// A frozen verdict that rests on what does not count any more, by its identifier.
     Undermined,
+    /// How it stands with one who is told of alerts, by their name.
+    Receiver,
 }
 
 impl Kind {
@@ -64,6 +66,7 @@ impl Kind {
             Self::Histograms => "histograms",
             Self::Amendment => "amendment",
             Self::Undermined => "undermined",
+            Self::Receiver => "receiver",
         }
     }
 }
@@ -154,6 +157,14 @@ impl Archive {
                    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_ns = excluded.until_ns
                    WHERE lease.holder = excluded.holder OR lease.until_ns < ?4";
         Ok(self.db.execute(sql, args![name, holder, until, now])? > 0)
+    }
+
+    /// Lets go of a lease, if the holder has it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn release(&self, name: &str, holder: &str) -> Result<(), ArchiveError> {
+        self.db.execute("DELETE FROM lease WHERE name = ?1 AND holder = ?2", args![name, holder]).map(drop)
     }
 
     /// Takes a record away; false when there was none.
