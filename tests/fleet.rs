@@ -557,6 +557,13 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
         Err(DeskError::Invalid(_))
     ));
     desk.desk(|archive, hand| claims::attach(archive, &book, &id, &ticket, hand)).unwrap();
+    // A ticket about one outage takes away no duty, neither about it nor about another one.
+    let shown = |judged: &Judgement, now| -> Vec<_> {
+        claims::duties([judged], now).into_iter().map(|duty| (duty.duty, duty.due, duty.state)).collect()
+    };
+    let (before, after) = (shown(&ended, desk.now), shown(&desk.judge(november()), desk.now));
+    assert!(before.len() >= 2, "{before:?}");
+    assert_eq!(after, before);
     let facts = facts::kept(&desk.archive, "FLEET", "ckt-1", Source::Customer).unwrap().facts;
     assert_eq!(facts["events"][0]["ticket"]["id"], "T-9");
     let act = |desk: &mut Desk, action: &str, amount: Option<&str>| {

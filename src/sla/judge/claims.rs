@@ -3,9 +3,10 @@
 use crate::base::decimal::Exact;
 use crate::base::time::Wall;
 use crate::sla::calendar::{Day, business_days_after};
-use crate::sla::judge::outages::Outage;
+use crate::sla::judge::outages::{Happening, Outage};
 use crate::sla::judge::{Court, Judged};
 use crate::sla::report::{ClaimState, DutyState};
+use crate::sla::span::Span;
 use crate::sla::terms::{After, Claim, ClaimClock, ClaimUnit, CountedFrom, Duty};
 
 /// Until when a ticket for an outage must be opened; absent where the contract sets no such time.
@@ -76,6 +77,9 @@ fn after(court: &Court<'_>, start: Day, clock: ClaimClock) -> Day {
 /// What the parties had to do: for each duty, for each event that begins in the period, or once at the period's end.
 pub(super) fn duties(court: &Court<'_>) -> Vec<DutyState> {
     let mut all = Vec::new();
+    let seen = court.measured_happenings();
+    let told: Vec<Span> = court.facts.events.iter().map(|event| Happening::of(event, court.facts.as_of).span).collect();
+    let is_seen: Vec<bool> = told.iter().map(|told| seen.iter().any(|each| is_about(*told, each))).collect();
     for duty in &court.contract.duties {
         if duty.after == After::PeriodEnd {
             // It is a duty by the version that is in force at the period's end.
@@ -86,16 +90,9 @@ pub(super) fn duties(court: &Court<'_>) -> Vec<DutyState> {
             all.push(state_of(duty, court.asked.span.to, done));
             continue;
         }
-        if court.observed.is_some() && court.facts.events.is_empty() {
-            let seen = court.service_happenings();
-            let seen = seen.iter().filter(|each| court.asked.span.and(court.reign.span).holds(each.span.from));
-            all.extend(seen.filter_map(|each| {
-                let from = if duty.after == After::EventStart { each.span.from } else { each.span.to };
-                (duty.after == After::EventStart || !each.lasts).then(|| state_of(duty, from, None))
-            }));
-            continue;
-        }
-        for (number, event) in court.facts.events.iter().enumerate() {
+        all.extend(seen_duties(court, duty, &seen, &told));
+        // What was measured too is a duty already: a ticket about an outage is no other outage.
+        for (number, event) in court.facts.events.iter().enumerate().filter(|(number, _)| !is_seen[*number]) {
             let from = match duty.after {
                 After::EventStart => Some(event.from),
                 _ => event.to,
@@ -106,6 +103,31 @@ pub(super) fn duties(court: &Court<'_>) -> Vec<DutyState> {
         }
     }
     all
+}
+
+/// A duty for each outage that was measured, done when the facts say so of an event that is about it.
+fn seen_duties(court: &Court<'_>, duty: &Duty, seen: &[Happening], told: &[Span]) -> Vec<DutyState> {
+    let within = court.asked.span.and(court.reign.span);
+    let mut all = Vec::new();
+    for each in seen.iter().filter(|each| within.holds(each.span.from)) {
+        let about = || told.iter().enumerate().filter(|(_, told)| is_about(**told, each));
+        // Where nobody saw it up again, its end is what the facts say.
+        let said = || about().filter_map(|(number, _)| court.facts.events.get(number)?.to).max();
+        let from = match duty.after {
+            After::EventStart => Some(each.span.from),
+            _ if each.lasts => said(),
+            _ => Some(each.span.to),
+        };
+        let Some(from) = from else { continue };
+        let done = about().filter_map(|(number, _)| done(court, duty, Some(number))).min();
+        all.push(state_of(duty, from, done));
+    }
+    all
+}
+
+/// Whether an event of the facts and what happened have any time in common, be it an instant.
+fn is_about(told: Span, seen: &Happening) -> bool {
+    told.from <= seen.span.to && seen.span.from <= told.to
 }
 
 fn done(court: &Court<'_>, duty: &Duty, event: Option<usize>) -> Option<Wall> {

@@ -174,6 +174,13 @@ impl<'a> Court<'a> {
         first.map_or_else(|| self.told(), |timeline| self.seen(timeline))
     }
 
+    /// What was measured to have happened to the service, by the first objective that looks at outcomes.
+    pub(super) fn measured_happenings(&self) -> Vec<Happening> {
+        let mut all = self.contract.objectives_of(&self.service.id);
+        let first = all.find_map(|each| self.timelines.get(each.id.as_str()));
+        first.map_or_else(Vec::new, |timeline| self.seen(timeline))
+    }
+
     /// Measured outages, with the sides that were recorded, and the tickets and sides of the facts' events that overlap them.
     pub(super) fn seen(&self, timeline: &Timeline) -> Vec<Happening> {
         let events = self.facts.events.iter().chain(self.facts.previous.iter().flat_map(|previous| &previous.events));
