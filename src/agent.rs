@@ -39,6 +39,7 @@ use crate::net::clock::{Kept, health};
 use crate::net::link::{self, Links};
 use crate::net::privileges::{self, Keep};
 use crate::store::held::{Doubt, NOT_SET};
+use crate::store::journal::Noted;
 use crate::store::{Found, Store, StoreError};
 
 pub mod changes;
@@ -409,7 +410,7 @@ impl Session {
         let now = self.dial.read(reading);
         if let Some(step) = self.ledger.advance(now) {
             warn!(by_ms = step.by_ns / 1_000_000, "the clock was stepped");
-            self.recorder.note(step.at, "clock-step", format!("by {} ms", step.by_ns / 1_000_000));
+            self.recorder.note(step.at, Noted::ClockStep, format!("by {} ms", step.by_ns / 1_000_000));
             self.steps.push(ClockStep { at: step.at, by_us: step.by_ns / 1000 });
             self.steps.drain(..self.steps.len().saturating_sub(STEPS));
             self.summarised = self.summarised.min(step.at);
@@ -481,7 +482,7 @@ impl Session {
             self.inquest.carrier(&interface, carrier, now.wall);
             let carrier = format!("{carrier:?}").to_lowercase();
             warn!(interface, carrier, "the carrier changed");
-            self.recorder.note(now.wall, "carrier", format!("{interface}: {carrier}"));
+            self.recorder.note(now.wall, Noted::Carrier, format!("{interface}: {carrier}"));
         }
     }
 
@@ -490,7 +491,7 @@ impl Session {
         let live = &self.live;
         let name = |probe: u32| live.name(probe as usize).unwrap_or_default();
         for (kind, detail) in self.changes.lines(now.mono, name) {
-            info!(kind, detail, "a path changed");
+            info!(kind = kind.word(), detail, "a path changed");
             self.recorder.note(now.wall, kind, detail);
         }
     }
@@ -560,7 +561,7 @@ impl Session {
         if !self.dial.is_doubted() {
             self.summarise(now);
         }
-        self.recorder.note(now, "stop", crate::SOFTWARE);
+        self.recorder.note(now, Noted::Stop, crate::SOFTWARE);
         if let Some(courier) = self.courier.take() {
             let recorder = self.recorder.clone();
             let shipped = async {
@@ -627,7 +628,7 @@ fn take_up(config: &AgentConfig, places: &[ProbeId], store: &mut Store, boot: &s
     let now = dial.now();
     let terms = Terms::with_received(config, &store.contract_files()?, dial.at_least())?;
     let keys = Keys::open(&config.data_dir, store, now.wall)?;
-    store.note(now.wall, "start", crate::SOFTWARE)?;
+    store.note(now.wall, Noted::Start, crate::SOFTWARE)?;
     let known = if dial.is_doubted() { Labels::Provisional } else { Labels::Known };
     let judge = Judge::new(config, &terms, places, store, &Past { now, boot, labels: known })?;
     Ok(TakenUp { terms, keys, judge, dial, labels })
@@ -654,7 +655,7 @@ fn look_at_clock(config: &AgentConfig, store: &Store, boot: &str) -> Result<(Dia
         store.begin_doubt(&Doubt { boot: boot.to_owned(), ahead_ns })?;
         store.note(
             dial.read(now).wall,
-            "clock-unset",
+            Noted::ClockUnset,
             "the clock is not set yet: what is measured is labelled once it is",
         )?;
     }

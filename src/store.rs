@@ -10,11 +10,13 @@ use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::base::time::Wall;
+use crate::store::journal::Noted;
 use crate::store::salvage::Salvage;
 
 mod block;
 mod bytes;
 pub mod contracts;
+pub mod damaged;
 pub mod figures;
 pub mod held;
 pub mod intervals;
@@ -82,6 +84,15 @@ pub enum StoreError {
     /// SQLite failed.
     #[error("the database: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// What was to be written cannot be packed: memory was short. What is in the database is as it was.
+    #[error("what was to be written to the database cannot be packed: {0}")]
+    Unpacked(#[source] std::io::Error),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+    /// A summary is not the next one of its chain: two wrote at once.
+    #[error("summary {0} is not the next of its chain")]
+    NotNext(u64),
     /// A row cannot be what this program wrote.
     #[error("the database holds what cannot be read: {0}")]
     Damaged(String),
@@ -234,7 +245,7 @@ impl Store {
         let aside = salvage::set_aside(&self.path, now)?;
         self.db = open_file(&self.path)?;
         self.salvage = Some(salvage::begin(self, &aside, now)?);
-        self.note(now, "database-damaged", &format!("{what}; set aside as {}", aside.display()))?;
+        self.note(now, Noted::DatabaseDamaged, &format!("{what}; set aside as {}", aside.display()))?;
         Ok(aside)
     }
 
@@ -417,6 +428,17 @@ mod tests {
         let (_first, _) = Store::open(dir.path(), NOW).unwrap();
         assert!(matches!(Store::open(dir.path(), NOW), Err(StoreError::InUse(_))));
         Store::read(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn what_says_nothing_of_the_file_does_not_have_it_set_aside() {
+        let short = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+        for error in
+            [StoreError::Random("no entropy".to_owned()), StoreError::Unpacked(short()), StoreError::NotNext(7)]
+        {
+            assert!(!error.is_damage(), "{error}");
+        }
+        assert!(StoreError::Damaged("a row".to_owned()).is_damage());
     }
 
     #[test]

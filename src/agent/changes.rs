@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::base::time::{Mono, Wall};
 use crate::measure::event::Event;
 use crate::measure::outcome::Outcome;
+use crate::store::journal::Noted;
 
 /// Changes are told no more often than this.
 const EVERY: Duration = Duration::from_secs(60);
@@ -82,7 +83,7 @@ impl Changes {
     }
 
     /// What is to be told now: the kind of each line and its words. `name` gives a probe's name.
-    pub fn lines(&mut self, now: Mono, name: impl Fn(u32) -> String) -> Vec<(&'static str, String)> {
+    pub fn lines(&mut self, now: Mono, name: impl Fn(u32) -> String) -> Vec<(Noted, String)> {
         if self.told.is_some_and(|told| now - told < EVERY) || self.is_empty() {
             return Vec::new();
         }
@@ -114,10 +115,10 @@ impl Changes {
             }
         });
         let all = [
-            ("address", addresses.collect::<Vec<_>>()),
-            ("reply-ttl", hops.collect()),
-            ("certificate", certificates.collect()),
-            ("refused", refusals.collect()),
+            (Noted::Address, addresses.collect::<Vec<_>>()),
+            (Noted::ReplyTtl, hops.collect()),
+            (Noted::Certificate, certificates.collect()),
+            (Noted::Refused, refusals.collect()),
         ];
         all.into_iter().filter(|(_, told)| !told.is_empty()).map(|(kind, told)| (kind, line(&told))).collect()
     }
@@ -147,7 +148,8 @@ mod tests {
     }
 
     fn lines(changes: &mut Changes, seconds: u64) -> Vec<(&'static str, String)> {
-        changes.lines(at(seconds), |probe| format!("p{probe}"))
+        let lines = changes.lines(at(seconds), |probe| format!("p{probe}"));
+        lines.into_iter().map(|(kind, told)| (kind.word(), told)).collect()
     }
 
     fn hops(probe: u32, before: u8, now: u8) -> Event {

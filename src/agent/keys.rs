@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use crate::agent::summariser::new_chain;
 use crate::base::time::Wall;
 use crate::evidence::key::{Kid, SecretKey};
+use crate::store::journal::Noted;
 use crate::store::keyfile::{self, AGENT, AGENT_NEXT, KeyFault, Origin};
 use crate::store::keys::Identity;
 use crate::store::{Store, StoreError};
@@ -113,7 +114,7 @@ impl Keys {
                     in_use.unwrap_or(known.agent)
                 );
                 warn!("{detail}");
-                store.note(now, "identity-changed", &detail)?;
+                store.note(now, Noted::IdentityChanged, &detail)?;
                 store.begin_chain(new_chain()?)?;
             }
             store.begin_identity(agent, *own.public())

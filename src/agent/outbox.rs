@@ -12,6 +12,7 @@ use crate::evidence::answer::ContractText;
 use crate::evidence::key::PublicKey;
 use crate::sla::contract::Written;
 use crate::store::contracts::{COLLECTOR, ContractFile, Received};
+use crate::store::journal::Noted;
 use crate::store::keys::CollectorKeys;
 use crate::store::{Store, StoreError};
 
@@ -71,10 +72,10 @@ fn keep_collector(store: &Store, keys: &CollectorKeys) -> Result<(), StoreError>
         && old != new
     {
         let how = if keys.former.contains(old) { "as announced" } else { "by this host's configuration" };
-        store.note(now, "collector-key", &format!("{} instead of {}, {how}", kid(new), kid(old)))?;
+        store.note(now, Noted::CollectorKey, &format!("{} instead of {}, {how}", kid(new), kid(old)))?;
     }
     if let Some(next) = keys.next.as_ref().filter(|next| before.next.as_ref() != Some(next)) {
-        store.note(now, "collector-key", &format!("{} is announced as the next one", kid(next)))?;
+        store.note(now, Noted::CollectorKey, &format!("{} is announced as the next one", kid(next)))?;
     }
     Ok(())
 }
@@ -88,7 +89,11 @@ fn keep_contracts(store: &mut Store, contracts: Vec<ContractText>) -> Result<(),
             written.id() == Some(id.as_str()) && written.version().is_some_and(|own| u64::try_from(own) == Ok(version))
         };
         let (Some(_), Ok(number)) = (written.filter(is_it), u32::try_from(version)) else {
-            store.note(now, "contract-refused", &format!("{id} version {version}: the text is of another contract"))?;
+            store.note(
+                now,
+                Noted::ContractRefused,
+                &format!("{id} version {version}: the text is of another contract"),
+            )?;
             continue;
         };
         let file = ContractFile { id, version: number, sha256, toml, source: COLLECTOR.to_owned() };
@@ -96,13 +101,13 @@ fn keep_contracts(store: &mut Store, contracts: Vec<ContractText>) -> Result<(),
         match store.receive_contract(&file)? {
             Received::New => {
                 tracing::info!(id = file.id, version, "a contract came from the collector");
-                store.note(now, "contract", &said)?;
+                store.note(now, Noted::Contract, &said)?;
             }
             Received::Known => {}
             Received::Other => {
                 let kept = "another text of this version is kept, and versions do not change";
                 tracing::warn!(id = file.id, version, "a contract from the collector is not taken: {kept}");
-                store.note(now, "contract-refused", &format!("{said}: {kept}"))?;
+                store.note(now, Noted::ContractRefused, &format!("{said}: {kept}"))?;
             }
         }
     }
@@ -121,7 +126,7 @@ fn settle(store: &mut Store, answers: &[(Waiting, Answer)]) -> Result<(), StoreE
                 store.refused(which, &why)?;
                 store.note(
                     now,
-                    "summary-refused",
+                    Noted::SummaryRefused,
                     &format!("summary {} of chain {}: {why}", waiting.seq, waiting.chain),
                 )?;
             }
@@ -129,7 +134,7 @@ fn settle(store: &mut Store, answers: &[(Waiting, Answer)]) -> Result<(), StoreE
                 let why = problem.to_string();
                 store.refused(which, &why)?;
                 let detail = format!("summary {} of chain {}: {why}; a new chain begins", waiting.seq, waiting.chain);
-                store.note(now, "chain-conflict", &detail)?;
+                store.note(now, Noted::ChainConflict, &detail)?;
                 // Of several conflicts in one chain only the first begins another.
                 if store.head()?.is_some_and(|head| head.chain == waiting.chain) {
                     store.begin_chain(new_chain()?)?;

@@ -19,6 +19,7 @@ use crate::measure::event::ProbeId;
 use crate::measure::ledger::Closed;
 use crate::measure::probe::Probe;
 use crate::store::contracts::ContractFile;
+use crate::store::journal::Noted;
 use crate::store::outages::{Outage, OutageId};
 use crate::store::{FILE, FileId, Store, StoreError, salvage};
 
@@ -47,7 +48,7 @@ enum Job {
     Opened(OutageKey, Outage),
     Closed(OutageKey, Wall),
     Attributed(OutageKey, String, serde_json::Value),
-    Note(Wall, String, String),
+    Note(Wall, Noted, String),
     Summarise(Box<SpanState>),
     EndDoubt {
         by_ns: i64,
@@ -183,8 +184,8 @@ impl Recorder {
     }
 
     /// Adds a line to the journal.
-    pub fn note(&self, at: Wall, kind: &str, detail: impl Into<String>) {
-        self.send(Job::Note(at, kind.to_owned(), detail.into()));
+    pub fn note(&self, at: Wall, kind: Noted, detail: impl Into<String>) {
+        self.send(Job::Note(at, kind, detail.into()));
     }
 
     /// Makes the summaries of a span whose intervals were all handed over.

@@ -17,6 +17,7 @@ use crate::evidence::summary::{
 };
 use crate::measure::interval::Interval;
 use crate::store::intervals::{RowId, Series, SeriesId};
+use crate::store::journal::Noted;
 use crate::store::outages::Outage;
 use crate::store::sealed::{Gathered, Made};
 use crate::store::{Store, StoreError};
@@ -77,7 +78,7 @@ impl Summariser {
             if let Some((naming, next)) = Self::sign(store, &mut head, (besides, &span), by)? {
                 store.rotate(*next.public(), &naming.jws)?;
                 let detail = format!("{} follows {}, as summary {} says", next.kid(), keys.key().kid(), naming.seq);
-                store.note(SystemClock.now().wall, "key-changed", &detail)?;
+                store.note(SystemClock.now().wall, Noted::KeyChanged, &detail)?;
                 keys.change_to(next);
             }
             store.told_dropped()?;
@@ -153,7 +154,7 @@ impl Summariser {
     fn left_out(store: &Store, (from, to): (Wall, Wall), probe: &str, fault: &Malformed) -> Result<(), StoreError> {
         error!(%from, %to, probe, %fault, "a part of a summary could not be made");
         let detail = format!("no summary of {from} to {to} for probe {probe}: {fault}");
-        store.note(SystemClock.now().wall, "summary-fault", &detail)
+        store.note(SystemClock.now().wall, Noted::SummaryFault, &detail)
     }
 
     /// Everything but the probes.
@@ -287,7 +288,7 @@ fn part_of(series: Series, intervals: Vec<IntervalPart>) -> ProbePart {
 /// When the system gives no random bytes.
 pub fn new_chain() -> Result<ChainId, StoreError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| StoreError::Damaged(format!("no random bytes: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Random(error.to_string()))?;
     Ok(ChainId::from_bytes(bytes))
 }
 

@@ -27,6 +27,7 @@ use crate::config::written::Faults;
 use crate::measure::event::ProbeId;
 use crate::measure::probe::Probe;
 use crate::store::Store;
+use crate::store::journal::Noted;
 
 /// What reading a configuration gives.
 pub(super) type Reading = Result<(AgentConfig, Terms), Faults>;
@@ -72,12 +73,12 @@ impl Session {
         match taken {
             Ok(()) => {
                 info!(probes = self.config.probes.len(), site = self.config.site, "the configuration was read again");
-                self.recorder.note(now.wall, "reload", "the configuration was read again");
+                self.recorder.note(now.wall, Noted::Reload, "the configuration was read again");
                 self.live.fault(None);
             }
             Err(faults) => {
                 warn!(faults = faults.in_a_line(), "the new configuration has faults: the old one holds");
-                self.recorder.note(now.wall, "reload-refused", faults.in_a_line());
+                self.recorder.note(now.wall, Noted::ReloadRefused, faults.in_a_line());
                 self.live.fault(Some(faults.to_string()));
             }
         }
@@ -95,7 +96,7 @@ impl Session {
             terms.references().iter().map(|one| format!("{} version {}", one.id, one.version)).collect();
         let named = named.join(", ");
         info!(contracts = named, "other contracts hold: measuring goes on by them");
-        self.recorder.note(now.wall, "contracts", format!("judged by from now on: {named}"));
+        self.recorder.note(now.wall, Noted::Contracts, format!("judged by from now on: {named}"));
         if let Err(faults) = self.take_over(self.config.clone(), terms, now) {
             warn!(faults = faults.in_a_line(), "the contracts cannot be taken");
         }

@@ -45,7 +45,7 @@ impl Store {
             return Ok(());
         }
         let body = block::write(start_ms, merged.iter().map(|(series, interval)| (*series, interval)))
-            .map_err(|error| StoreError::Damaged(error.to_string()))?;
+            .map_err(StoreError::Unpacked)?;
         self.db.prepare_cached("INSERT INTO figure (hour, body) VALUES (?1, ?2)")?.execute(params![hour, body])?;
         Ok(())
     }

@@ -128,7 +128,7 @@ impl Store {
             body.signed(series.number());
             body.part(|part| write(part, one));
         }
-        let body = bytes::shut(VERSION, &body.finish(), &[]).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let body = bytes::shut(VERSION, &body.finish(), &[]).map_err(StoreError::Unpacked)?;
         self.db.prepare_cached("INSERT INTO held (boot, body) VALUES (?1, ?2)")?.execute(params![boot, body])?;
         Ok(())
     }
@@ -331,6 +331,7 @@ fn outcome(place: u64) -> Result<Outcome, Unreadable> {
 mod tests {
     use super::*;
     use crate::store::intervals::Series;
+    use crate::store::journal::Noted;
     use crate::store::outages::Outage;
 
     const BOOTED: Wall = Wall::from_secs(100);
@@ -405,12 +406,12 @@ mod tests {
         // Two outages from before, of which one looks as if it had been within the doubt.
         store.open_outage(&outage(1_779_000_000, Some(1_779_000_060))).unwrap();
         store.open_outage(&outage(130, Some(140))).unwrap();
-        store.note(Wall::from_secs(120), "stop", "before").unwrap();
+        store.note(Wall::from_secs(120), Noted::Stop, "before").unwrap();
         // The clock says 1970-01-01T00:01:40 at the boot.
         let doubt = Doubt { boot: "b".to_owned(), ahead_ns: BOOTED.nanos() };
         store.begin_doubt(&doubt).unwrap();
         assert_eq!(store.doubt().unwrap(), Some(doubt));
-        store.note(Wall::from_secs(105), "start", "within").unwrap();
+        store.note(Wall::from_secs(105), Noted::Start, "within").unwrap();
         store.hold("b", &[(id, &stretch(30, "aaaaaaaaaa"))]).unwrap();
         store.hold("b", &[(id, &stretch(40, "lllllaaaaaaaaaaaaaaa"))]).unwrap();
         store.hold("other", &[(id, &stretch(3, "a"))]).unwrap();

@@ -145,7 +145,7 @@ impl Store {
     pub fn append_set(&self, set: &[(SeriesId, &Interval)]) -> Result<(), StoreError> {
         let Some(start_ms) = set.iter().map(|(_, interval)| interval.from.millis()).min() else { return Ok(()) };
         let rows = set.iter().map(|(series, interval)| (series.0, *interval));
-        let body = block::write(start_ms, rows).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let body = block::write(start_ms, rows).map_err(StoreError::Unpacked)?;
         self.db
             .prepare_cached(
                 "INSERT INTO block (id, start_ms, body)

@@ -142,7 +142,7 @@ impl Store {
     pub fn keep_summary(&self, signed: &Signed, from: Wall, to: Wall, made: Option<&Made>) -> Result<(), StoreError> {
         let head = self.head()?;
         if head.is_none_or(|head| head.chain != signed.chain || head.next != signed.seq) {
-            return Err(StoreError::Damaged(format!("summary {} is not the next of its chain", signed.seq)));
+            return Err(StoreError::NotNext(signed.seq));
         }
         let Sealed { body, blocks, weight } = self.seal(&signed.jws, made)?;
         let entry = Entry {

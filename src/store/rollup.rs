@@ -149,7 +149,7 @@ impl Store {
         }
         let start_ms = id.saturating_mul(tier.millis());
         let body = block::write(start_ms, joined.iter().map(|(series, interval)| (*series, interval)))
-            .map_err(|error| StoreError::Damaged(error.to_string()))?;
+            .map_err(StoreError::Unpacked)?;
         self.db.execute(&format!("INSERT OR REPLACE INTO {table} (id, body) VALUES (?1, ?2)"), params![id, body])?;
         Ok(())
     }

@@ -1,30 +1,27 @@
-//! A damaged database is set aside under its date, and what can be read of it is brought over to the new one: what is small
+//! The agent's damaged database is set aside under its date, and what can be read of it is brought over to the new one: what is small
 //! at once, minutes and summaries by and by. Every row is checked before it is believed.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use tracing::{info, warn};
 
 use crate::base::time::Wall;
 use crate::evidence::chain::Dropped;
 use crate::store::contracts::ContractFile;
+use crate::store::damaged::carve::Carver;
+use crate::store::damaged::{self, AT_ONCE, SUFFIXES, with};
 use crate::store::outbox::{self, ENDED, State};
 use crate::store::rollup::Tier;
-use crate::store::salvage::carve::Carver;
 use crate::store::salvage::carving::Carving;
 use crate::store::schema::PAGE;
 use crate::store::{FILE, Store, StoreError, block, bytes, held, outages};
 
-mod carve;
 mod carving;
 
 /// Of the databases that were set aside, so many are kept: a failing disk must not be filled by them.
 const KEPT: usize = 2;
-/// Rows that are brought over in one transaction.
-const AT_ONCE: usize = 256;
 /// What is remembered of the old database besides its rows.
 const REMEMBERED: [&str; 12] = [
     "chain",
@@ -96,37 +93,25 @@ struct Scan {
 
 /// Renames the database's files; gives the new name. Older ones that were set aside are deleted.
 pub(in crate::store) fn set_aside(path: &Path, now: Wall) -> Result<PathBuf, StoreError> {
-    let stamp: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
-    let name = |number: u32| match number {
-        0 => format!("{FILE}.damaged-{stamp}"),
-        number => format!("{FILE}.damaged-{stamp}-{number}"),
-    };
-    let free = (0..).map(|number| path.with_file_name(name(number))).find(|name| !name.exists());
-    let aside = free.expect("some number is free");
     let failed = |source| {
         let advice = "a damaged database could not be set aside";
         StoreError::Directory { path: path.to_owned(), source, advice }
     };
-    for suffix in ["", "-wal", "-shm"] {
-        match std::fs::rename(with(path, suffix), with(&aside, suffix)) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(failed(source)),
-        }
-    }
+    let aside = damaged::aside(path, now);
+    damaged::set_aside(path, &aside).map_err(failed)?;
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut old: Vec<PathBuf> = std::fs::read_dir(dir)
         .map_err(failed)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with(&format!("{FILE}.damaged-")) && !name.ends_with("-wal") && !name.ends_with("-shm")
+            name.starts_with(&format!("{FILE}{}", damaged::ASIDE)) && !name.ends_with("-wal") && !name.ends_with("-shm")
         })
         .collect();
     old.sort_by_key(|path| path.metadata().and_then(|meta| meta.modified()).ok());
     old.retain(|path| *path != aside);
     for each in old.iter().rev().skip(KEPT - 1) {
-        for suffix in ["", "-wal", "-shm"] {
+        for suffix in SUFFIXES {
             if let Err(error) = std::fs::remove_file(with(each, suffix))
                 && error.kind() != std::io::ErrorKind::NotFound
             {
@@ -137,17 +122,11 @@ pub(in crate::store) fn set_aside(path: &Path, now: Wall) -> Result<PathBuf, Sto
     Ok(aside)
 }
 
-fn with(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
 /// Brings over what is small, and gives what is left to do.
 pub(in crate::store) fn begin(store: &mut Store, aside: &Path, now: Wall) -> Result<Box<Salvage>, StoreError> {
     // Room for the numbers of all old rows, even where they cannot be told: far more than one a second.
     let base = now.secs().max(0).saturating_mul(256);
-    let old = match open(aside) {
+    let old = match damaged::open(aside) {
         Ok(old) => old,
         Err(error) => {
             warn!(%error, "the damaged database cannot be opened any more; its pages are looked at one by one");
@@ -178,7 +157,7 @@ pub(in crate::store) fn begin(store: &mut Store, aside: &Path, now: Wall) -> Res
 /// Goes on with what a run before this one did not come to the end of; what it brought over is passed by.
 pub(in crate::store) fn resume(store: &Store) -> Result<Option<Box<Salvage>>, StoreError> {
     let Some(aside) = store.meta(UNDER_WAY)?.map(|name| store.path.with_file_name(name)) else { return Ok(None) };
-    let old = match open(&aside) {
+    let old = match damaged::open(&aside) {
         Ok(old) => old,
         Err(_) => Connection::open_in_memory()?,
     };
@@ -187,15 +166,6 @@ pub(in crate::store) fn resume(store: &Store) -> Result<Option<Box<Salvage>>, St
 
 /// Kept while something is still to be brought over: the name of the file that it is in.
 const UNDER_WAY: &str = "salvaging";
-
-fn open(aside: &Path) -> rusqlite::Result<Connection> {
-    let old = Connection::open_with_flags(aside, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    old.busy_timeout(Duration::from_secs(5))?;
-    // Without it SQLite reads nothing of a file that is shorter than its header says.
-    old.execute_batch("PRAGMA writable_schema = ON")?;
-    old.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
-    Ok(old)
-}
 
 /// The last number of a table, where it can be told.
 fn last(old: &Connection, rows: Rows) -> Option<i64> {
@@ -353,7 +323,7 @@ impl Salvage {
             return Ok(true);
         };
         let (rows, seen, last) = (scan.rows, scan.seen, scan.last);
-        let (ids, damage) = Reading(&self.old).ids(rows.table(), seen, last);
+        let (ids, damage) = damaged::numbers(&self.old, rows.table(), seen, last);
         for &id in &ids {
             match rows {
                 Rows::Blocks => self.block(store, id)?,
@@ -364,7 +334,7 @@ impl Salvage {
         }
         let mut seen = ids.last().copied().unwrap_or(seen);
         if damage {
-            let next = Reading(&self.old).beyond(rows.table(), seen, last);
+            let next = damaged::beyond(&self.old, rows.table(), seen, last);
             // What is read by itself but not in its turn is passed by, lest this never end.
             seen = match next {
                 Some(next) if next - 1 > seen || !ids.is_empty() => next - 1,
@@ -510,53 +480,6 @@ impl Reading<'_> {
         let Ok(mut wanted) = self.0.prepare(&sql) else { return Vec::new() };
         let Ok(found) = wanted.query_map([after], |row| row.get(0)) else { return Vec::new() };
         found.map_while(Result::ok).collect()
-    }
-
-    /// The next numbers of a table, and whether they end because something cannot be read.
-    fn ids(&self, table: &str, seen: i64, last: i64) -> (Vec<i64>, bool) {
-        let sql = format!("SELECT id FROM {table} WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT {AT_ONCE}");
-        let Ok(mut wanted) = self.0.prepare(&sql) else { return (Vec::new(), true) };
-        let Ok(rows) = wanted.query_map([seen, last], |row| row.get::<_, i64>(0)) else { return (Vec::new(), true) };
-        let (mut ids, mut damage, mut before) = (Vec::new(), false, seen);
-        for row in rows {
-            match row {
-                // Out of order is damage too, and would never end.
-                Ok(id) if id > before => {
-                    before = id;
-                    ids.push(id);
-                }
-                _ => {
-                    damage = true;
-                    break;
-                }
-            }
-        }
-        (ids, damage)
-    }
-
-    /// The first number beyond `seen` from which on something can be read again.
-    fn beyond(&self, table: &str, seen: i64, last: i64) -> Option<i64> {
-        let sql = format!("SELECT id FROM {table} WHERE id >= ?1 AND id <= ?2 ORDER BY id LIMIT 1");
-        let mut wanted = self.0.prepare(&sql).ok()?;
-        let mut at = |from: i64| wanted.query_row([from, last], |row| row.get::<_, i64>(0)).optional().ok();
-        // Wider and wider, then back to where it begins.
-        let (mut bad, mut step) = (seen, 1i64);
-        let mut good = loop {
-            let from = bad.checked_add(step).filter(|&from| from <= last)?;
-            if at(from).is_some() {
-                break from;
-            }
-            (bad, step) = (from, step.saturating_mul(2));
-        };
-        while good - bad > 1 {
-            let middle = bad + (good - bad) / 2;
-            if at(middle).is_some() {
-                good = middle;
-            } else {
-                bad = middle;
-            }
-        }
-        at(good).flatten().map(|id| id.max(good))
     }
 }
 

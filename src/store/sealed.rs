@@ -51,7 +51,7 @@ pub(in crate::store) struct Sealed {
 impl Store {
     /// A summary's body.
     pub(in crate::store) fn seal(&self, jws: &str, made: Option<&Made>) -> Result<Sealed, StoreError> {
-        let failed = |error: std::io::Error| StoreError::Damaged(error.to_string());
+        let failed = StoreError::Unpacked;
         if let (Some(made), Some(plain)) = (made, taken_apart(jws)) {
             let Made { blocks: (first, last), series, of, reference } = made;
             if reference.len() <= LONGEST && !reference.is_empty() {

@@ -22,6 +22,7 @@ use crate::measure::probe::Probe;
 use crate::store::contracts::ContractFile;
 use crate::store::held::Labelled;
 use crate::store::intervals::{Series, SeriesId};
+use crate::store::journal::Noted;
 use crate::store::outages::{Outage, OutageId};
 use crate::store::retention::{Limits, Step, Why};
 use crate::store::{Store, StoreError};
@@ -80,7 +81,7 @@ enum Work {
     Opened(OutageKey, Outage),
     Closed(OutageKey, Wall),
     Attributed(OutageKey, String, serde_json::Value),
-    Note(Wall, String, String),
+    Note(Wall, Noted, String),
     EndDoubt {
         by_ns: i64,
         until: Wall,
@@ -262,7 +263,7 @@ impl Desk {
             0 => {}
             thrown => detail.push_str(&format!("; {thrown} of what waited had to be thrown away")),
         }
-        self.waiting.push_back(Work::Note(self.clock.now().wall, "disk".to_owned(), detail));
+        self.waiting.push_back(Work::Note(self.clock.now().wall, Noted::Disk, detail));
         self.within(RETRY);
     }
 
@@ -332,7 +333,7 @@ impl Desk {
                     done.lost,
                     done.aside.display()
                 );
-                self.at_once(Work::Note(self.clock.now().wall, "database-salvaged".to_owned(), detail));
+                self.at_once(Work::Note(self.clock.now().wall, Noted::DatabaseSalvaged, detail));
             }
             Err(error) => {
                 warn!(%error, "what is left of the damaged database cannot be written; it is tried again");
@@ -391,7 +392,7 @@ impl Desk {
                             store.attribute_outage(id, side, evidence)?;
                         }
                     }
-                    Work::Note(at, kind, detail) => store.note(*at, kind, detail)?,
+                    Work::Note(at, kind, detail) => store.note(*at, *kind, detail)?,
                     Work::Terms(site, contracts) => {
                         store.set_site(site)?;
                         contracts.iter().try_for_each(|contract| store.keep_contract(contract))?;
@@ -468,7 +469,7 @@ impl Desk {
         let mono = self.mono();
         if self.pressed.replace(mono).is_none_or(|last| mono - last > DAY) {
             warn!("the database is at its limit: {what}");
-            self.at_once(Work::Note(now, "store-full".to_owned(), format!("the database is at its limit: {what}")));
+            self.at_once(Work::Note(now, Noted::StoreFull, format!("the database is at its limit: {what}")));
         }
     }
 }
@@ -521,7 +522,7 @@ fn fit_outbox(store: &Store, limit: u64, full: &mut bool, now: Wall) -> Result<(
         let (chain, from) = (first.chain, first.from_seq);
         warn!(%chain, from, "the outbox is full: its oldest summaries are dropped from now on");
         let detail = format!("the outbox is full: from summary {from} on the oldest are dropped unshipped");
-        store.note(now, "outbox-full", &detail)?;
+        store.note(now, Noted::OutboxFull, &detail)?;
     }
     *full = !dropped.is_empty();
     Ok(())
@@ -530,19 +531,19 @@ fn fit_outbox(store: &Store, limit: u64, full: &mut bool, now: Wall) -> Result<(
 fn note_labelled(store: &Store, label: &Label, done: Labelled, now: Wall) -> Result<(), StoreError> {
     let Labelled { sets, lost } = done;
     let (kind, why) = match label.why {
-        LabelledFor::Set => ("clock-set", "the clock was set: what was measured before it has its true times now"),
+        LabelledFor::Set => (Noted::ClockSet, "the clock was set: what was measured before it has its true times now"),
         LabelledFor::GivenUp => {
-            ("clock-guessed", "nothing set the clock: what was measured is labelled by the clock as it is")
+            (Noted::ClockGuessed, "nothing set the clock: what was measured is labelled by the clock as it is")
         }
         LabelledFor::OtherBoot if sets + lost == 0 => return Ok(()),
         LabelledFor::OtherBoot => (
-            "clock-guessed",
+            Noted::ClockGuessed,
             "the host started anew before its clock was set: what was measured is labelled by the time since that boot, as \
              if it had been at 1970-01-01T00:00:00Z",
         ),
     };
     let lost = if lost == 0 { String::new() } else { format!("; {lost} more could not be read") };
-    info!(kind, sets, why, "what was held is labelled");
+    info!(kind = kind.word(), sets, why, "what was held is labelled");
     store.note(now, kind, &format!("{why} ({sets} stretches of up to a minute{lost})"))
 }
 

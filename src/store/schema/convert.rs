@@ -43,7 +43,7 @@ fn shut(db: &Connection, open: &[(i64, block::Row)]) -> Result<(), StoreError> {
     let Some((id, _)) = open.last() else { return Ok(()) };
     let start_ms = open.iter().map(|(_, (_, interval))| interval.from.millis()).min().unwrap_or(0);
     let body = block::write(start_ms, open.iter().map(|(_, (series, interval))| (*series, interval)))
-        .map_err(|error| StoreError::Damaged(error.to_string()))?;
+        .map_err(StoreError::Unpacked)?;
     db.execute("INSERT INTO block (id, start_ms, body) VALUES (?1, ?2, ?3)", params![id, start_ms, body])?;
     Ok(())
 }
