@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use database::{Address, Database, Encryption};
+pub use database::{Address, Database, Encryption, Identity, Parts};
 
 use crate::config::written::{self, Faults, Section, parse_bytes};
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::client::{WantsClientCert, verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::net::validity;
 
@@ -37,6 +37,14 @@ pub enum NoTrust {
     /// They are no authorities, or this host has none.
     #[error("the certificates to trust cannot be used: {0}")]
     Roots(#[source] rustls::Error),
+    /// The private key is none.
+    #[cfg(feature = "collector")]
+    #[error("the private key is no PEM of one that is not encrypted: {0}")]
+    Key(#[source] rustls::pki_types::pem::Error),
+    /// The certificate and the private key do not go together.
+    #[cfg(feature = "collector")]
+    #[error("the certificate and the private key cannot be used together: {0}")]
+    Pair(#[source] rustls::Error),
 }
 
 /// What a client of TLS needs to know, TLS 1.2 and 1.3.
@@ -44,6 +52,24 @@ pub enum NoTrust {
 /// # Errors
 /// When the authorities cannot be used.
 pub fn client(trust: &Trust) -> Result<ClientConfig, NoTrust> {
+    Ok(believing(trust)?.with_no_client_auth())
+}
+
+/// As [`client`], for one who shows a certificate of its own: that, those between it and the root, and its private key, in PEM.
+///
+/// # Errors
+/// When the authorities, the certificate or the key cannot be used.
+#[cfg(feature = "collector")]
+pub fn client_as(trust: &Trust, cert: &str, key: &str) -> Result<ClientConfig, NoTrust> {
+    let chain = CertificateDer::pem_slice_iter(cert.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(NoTrust::Pem)?;
+    if chain.is_empty() {
+        return Err(NoTrust::Empty);
+    }
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(NoTrust::Key)?;
+    believing(trust)?.with_client_auth_cert(chain, key).map_err(NoTrust::Pair)
+}
+
+fn believing(trust: &Trust) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, NoTrust> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
         Trust::System => Arc::new(rustls_platform_verifier::Verifier::new(provider.clone()).map_err(NoTrust::Roots)?),
@@ -51,10 +77,10 @@ pub fn client(trust: &Trust) -> Result<ClientConfig, NoTrust> {
         Trust::AuthorityForAnyName(pem) => Arc::new(Verifier::new(Some(pem), Name::Any, &provider)?),
         Trust::Anyone => Arc::new(Verifier::new(None, Name::Any, &provider)?),
     };
-    Ok(versions(provider).dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+    Ok(versions(provider).dangerous().with_custom_certificate_verifier(verifier))
 }
 
-fn versions(provider: Arc<CryptoProvider>) -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+fn versions(provider: Arc<CryptoProvider>) -> ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring has the suites of TLS 1.2 and 1.3")

@@ -1,8 +1,9 @@
 //! The way to PostgreSQL, in the clear or encrypted, to whom it is meant for or not at all: a real server that speaks TLS.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use wanproof::collector::archive::Archive;
 use wanproof::config::collector::{Address, Database};
 
@@ -37,16 +38,20 @@ struct Reached {
 
 impl Reached {
     fn new(at: SocketAddr, tls: Option<(&str, &str)>, more: &str) -> Option<Self> {
-        let server = Server::start_at(at, tls, more)?;
-        let by_socket = server.database();
-        let name = by_socket.trim_start_matches("postgres:///").split('?').next().unwrap().to_owned();
-        Some(Self { server, at, by_socket, name, files: tempfile::tempdir().unwrap() })
+        Some(Self::of(Server::start_at(at, tls, more)?, at))
     }
 
-    /// A file beside which nothing is looked for.
+    fn of(server: Server, at: SocketAddr) -> Self {
+        let by_socket = server.database();
+        let name = by_socket.trim_start_matches("postgres:///").split('?').next().unwrap().to_owned();
+        Self { server, at, by_socket, name, files: tempfile::tempdir().unwrap() }
+    }
+
+    /// A file of its owner's beside which nothing is looked for.
     fn file(&self, name: &str, text: &str) -> String {
         let path = self.files.path().join(name);
         std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         path.display().to_string()
     }
 
@@ -118,4 +123,68 @@ fn where_encryption_is_only_preferred_a_server_that_speaks_an_old_one_is_asked_i
     assert_eq!(server.open(NAME, ""), Ok(false));
     let said = server.open(NAME, "sslmode=require").unwrap_err();
     assert!(said.contains("TLS handshake"), "{said}");
+}
+
+/// A certificate for a user of the database, and its key.
+fn of_user(name: &str, by: &CertifiedIssuer<'static, KeyPair>) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new([]).unwrap();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    (params.signed_by(&key, by).unwrap().pem(), key.serialize_pem())
+}
+
+#[test]
+fn a_server_that_wants_to_know_who_comes_is_shown_the_collectors_certificate() {
+    let (ours, other) = (authority("ours"), authority("another"));
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new([NAME.to_owned()]).unwrap().signed_by(&key, &ours).unwrap();
+    let tls = (certificate.pem(), key.serialize_pem());
+    let rule = "hostssl all all 127.0.0.0/8 scram-sha-256 clientcert=verify-full";
+    let at = place(14);
+    let server =
+        Server::start_by(at, Some((&tls.0, &tls.1)), rule, &[("root.crt", &ours.pem())], "-c ssl_ca_file=root.crt");
+    let Some(server) = server.map(|server| Reached::of(server, at)) else { return };
+    let ca = server.file("ca.pem", &ours.pem());
+    let shown = |name: &str, (cert, key): &(String, String)| {
+        let (cert, key) = (server.file(&format!("{name}.pem"), cert), server.file(&format!("{name}.key"), key));
+        format!("sslmode=verify-full&sslrootcert={ca}&sslcert={cert}&sslkey={key}")
+    };
+    let right = of_user("wanproof", &ours);
+    assert_eq!(server.open(NAME, &shown("right", &right)), Ok(true));
+    let require = shown("right", &right).replace(&format!("sslmode=verify-full&sslrootcert={ca}"), "sslmode=require");
+    assert_eq!(server.open(NAME, &require), Ok(true));
+
+    let refused = |options: &str, why: &str| {
+        let said = server.open(NAME, options).unwrap_err();
+        assert!(said.contains(why) && !said.contains("secret"), "{options}: {said}");
+    };
+    refused(&format!("sslmode=verify-full&sslrootcert={ca}"), "requires a valid client certificate");
+    refused(&shown("someone", &of_user("someone", &ours)), "authentication failed");
+    refused(&shown("other", &of_user("wanproof", &other)), "");
+    refused(&shown("mixed", &(right.0.clone(), of_user("wanproof", &ours).1)), "cannot be used together");
+    refused(&shown("empty", &(String::new(), right.1.clone())), "holds none");
+    let open_to_all = shown("open", &right);
+    let file = server.files.path().join("open.key");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    refused(&open_to_all, "others can read it: chmod 600 it");
+}
+
+#[test]
+fn where_encryption_is_allowed_it_is_used_when_the_server_wants_it() {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new([NAME.to_owned()]).unwrap().self_signed(&key).unwrap();
+    let tls = (certificate.pem(), key.serialize_pem());
+    let Some(server) = Reached::new(place(15), Some((&tls.0, &tls.1)), "") else { return };
+    assert_eq!(server.open(NAME, "sslmode=allow"), Ok(false));
+    let at = place(16);
+    let rule = "hostssl all all 127.0.0.0/8 scram-sha-256";
+    let server = Server::start_by(at, Some((&tls.0, &tls.1)), rule, &[], "").map(|server| Reached::of(server, at));
+    let Some(server) = server else { return };
+    assert_eq!(server.open(NAME, "sslmode=allow"), Ok(true));
+    assert!(server.open(NAME, "sslmode=disable").is_err());
+    // What is wrong otherwise is said as it is.
+    let Some(server) = Reached::new(place(17), None, "") else { return };
+    let said = server.open(NAME, "sslmode=allow&user=nobody").unwrap_err();
+    assert!(said.contains("password authentication failed"), "{said}");
 }

@@ -56,13 +56,25 @@ impl Server {
     /// Starts one that can be reached at a loopback address and port too, there by password alone (user `wanproof`, `secret`); with
     /// a certificate and its key (PEM) it offers TLS, with `more` of options.
     pub fn start_at(at: SocketAddr, tls: Option<(&str, &str)>, more: &str) -> Option<Self> {
+        Self::start_by(at, tls, "host all all 127.0.0.0/8 scram-sha-256", &[], more)
+    }
+
+    /// As [`Self::start_at`], by another rule of who is let in, and with more files in its folder.
+    pub fn start_by(
+        at: SocketAddr,
+        tls: Option<(&str, &str)>,
+        rule: &str,
+        files: &[(&str, &str)],
+        more: &str,
+    ) -> Option<Self> {
         let ssl = if tls.is_some() { "on" } else { "off" };
         let options = format!("-c listen_addresses={} -c port={} -c ssl={ssl} {more}", at.ip(), at.port());
         let server = Self::try_start("off", &options, |data| {
-            for (name, text) in tls.iter().flat_map(|(cert, key)| [("server.crt", cert), ("server.key", key)]) {
+            let own = tls.iter().flat_map(|(cert, key)| [("server.crt", *cert), ("server.key", *key)]);
+            for (name, text) in own.chain(files.iter().copied()) {
                 std::fs::write(data.join(name), text).expect("the folder is ours");
             }
-            let rules = "local all all trust\nhost all all 127.0.0.0/8 scram-sha-256\n";
+            let rules = format!("local all all trust\n{rule}\n");
             std::fs::write(data.join("pg_hba.conf"), rules).expect("the folder is ours");
         });
         let server = Self::told(server)?;
@@ -101,7 +113,8 @@ impl Server {
         }
         let data = folder.path().join("data");
         prepare(&data);
-        for file in ["server.crt", "server.key"].map(|name| data.join(name)).iter().filter(|file| file.exists()) {
+        let given = ["server.crt", "server.key", "root.crt"].map(|name| data.join(name));
+        for file in given.iter().filter(|file| file.exists()) {
             let set = std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600));
             set.and_then(|()| user.map_or(Ok(()), |(uid, gid)| chown(file, Some(uid), Some(gid))))
                 .map_err(|fault| fault.to_string())?;

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -19,9 +20,9 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config, Row, RowStream, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::collector::archive::ArchiveError;
 use crate::collector::archive::db::Value;
-use crate::config::collector::{Address, Encryption};
+use crate::collector::archive::ArchiveError;
+use crate::config::collector::{Address, Encryption, Identity, Parts};
 use crate::net::trust::{self, Trust};
 
 /// A connection is given so long to be made, unless its address says otherwise.
@@ -78,8 +79,9 @@ impl Postgres {
     /// When the address is none, or the server does not answer.
     pub fn connect(at: &Address) -> Result<Self, ArchiveError> {
         let unreachable = |error| ArchiveError::Unreachable { at: at.clone(), fault: Fault(error) };
-        let (mut config, encryption) = settings(at)?;
-        let tls = MakeRustlsConnect::new(tls(&encryption).map_err(|what| no_address(at, what))?);
+        let (mut config, encryption, identity) = settings(at)?;
+        let tls = tls(&encryption, identity.as_ref()).map_err(|what| no_address(at, what))?;
+        let tls = MakeRustlsConnect::new(tls);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT);
         }
@@ -92,6 +94,16 @@ impl Postgres {
         let driver = driver()?;
         let connecting = driver.spawn(async move {
             let mut connected = config.connect(tls.clone()).await;
+            if let (Err(error), Encryption::Allowed) = (&connected, &encryption)
+                && error.as_db_error().is_some()
+            {
+                // It answers, and lets nobody in so: as libpq does, it is asked once more, encrypted.
+                config.ssl_mode(SslMode::Require);
+                let again = config.connect(tls.clone()).await;
+                if again.as_ref().err().is_none_or(|error| error.as_db_error().is_some()) {
+                    connected = again;
+                }
+            }
             if let (Err(error), Encryption::Offered) = (&connected, &encryption)
                 && is_handshake(error)
             {
@@ -197,34 +209,52 @@ fn no_address(at: &Address, what: String) -> ArchiveError {
 ///
 /// # Errors
 /// When the address is none.
-pub(super) fn settings(at: &Address) -> Result<(Config, Encryption), ArchiveError> {
-    let (url, encryption) = at.parts().map_err(|what| no_address(at, what))?;
+pub(super) fn settings(at: &Address) -> Result<(Config, Encryption, Option<Identity>), ArchiveError> {
+    let Parts { url, encryption, identity } = at.parts().map_err(|what| no_address(at, what))?;
     let mut config: Config = url.parse().map_err(|error| no_address(at, Fault(error).to_string()))?;
     // A socket's peer is this host itself: libpq encrypts nothing there either, whatever is asked for.
     let is_socket = |host: &Host| matches!(host, Host::Unix(_));
     let all_sockets = config.get_hostaddrs().is_empty() && config.get_hosts().iter().all(is_socket);
     config.ssl_mode(match encryption {
         _ if all_sockets => SslMode::Disable,
-        Encryption::Never => SslMode::Disable,
+        Encryption::Never | Encryption::Allowed => SslMode::Disable,
         Encryption::Offered => SslMode::Prefer,
         Encryption::Required | Encryption::Vouched(_) | Encryption::Named(_) => SslMode::Require,
     });
-    Ok((config, encryption))
+    Ok((config, encryption, identity))
 }
 
-/// TLS as the address wants it; the authority's file is read anew for each connection.
-fn tls(encryption: &Encryption) -> Result<rustls::ClientConfig, String> {
-    let read = |path: &std::path::PathBuf| {
+/// TLS as the address wants it; the files are read anew for each connection.
+fn tls(encryption: &Encryption, identity: Option<&Identity>) -> Result<rustls::ClientConfig, String> {
+    let read = |key: &str, path: &Path| {
         let text = std::fs::read_to_string(path);
-        text.map_err(|error| format!("sslrootcert {} cannot be read: {error}", path.display()))
+        text.map_err(|error| format!("{key} {} cannot be read: {error}", path.display()))
     };
     let trust = match encryption {
-        Encryption::Never | Encryption::Offered | Encryption::Required => Trust::Anyone,
-        Encryption::Vouched(file) => Trust::AuthorityForAnyName(read(file)?),
-        Encryption::Named(Some(file)) => Trust::Authority(read(file)?),
+        Encryption::Never | Encryption::Allowed | Encryption::Offered | Encryption::Required => Trust::Anyone,
+        Encryption::Vouched(file) => Trust::AuthorityForAnyName(read("sslrootcert", file)?),
+        Encryption::Named(Some(file)) => Trust::Authority(read("sslrootcert", file)?),
         Encryption::Named(None) => Trust::System,
     };
-    trust::client(&trust).map_err(|error| error.to_string())
+    let Some(Identity { cert, key }) = identity else {
+        return trust::client(&trust).map_err(|error| error.to_string());
+    };
+    let (chain, private) = (read("sslcert", cert)?, read("sslkey", key)?);
+    is_private(key)?;
+    trust::client_as(&trust, &chain, &private)
+        .map_err(|error| format!("sslcert {} with sslkey {}: {error}", cert.display(), key.display()))
+}
+
+/// Whether nobody else can read a private key's file: as for libpq, its owner alone, or root's group where root owns it.
+fn is_private(path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let about =
+        std::fs::metadata(path).map_err(|error| format!("sslkey {} cannot be read: {error}", path.display()))?;
+    let others = if about.uid() == 0 { 0o037 } else { 0o077 };
+    if about.mode() & others == 0 {
+        return Ok(());
+    }
+    Err(format!("sslkey {}: others can read it: chmod 600 it", path.display()))
 }
 
 /// `?1` as PostgreSQL writes it: `$1`.

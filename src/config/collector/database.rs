@@ -34,6 +34,8 @@ pub struct Address {
 pub enum Encryption {
     /// It is in the clear (`disable`).
     Never,
+    /// It is in the clear where the server lets it be, else encrypted; who the server is, nobody checks (`allow`).
+    Allowed,
     /// It is encrypted where the server offers it; who the server is, nobody checks (`prefer`, which holds where nothing is said).
     Offered,
     /// It is encrypted, or not used; who the server is, nobody checks (`require`).
@@ -42,6 +44,26 @@ pub enum Encryption {
     Vouched(PathBuf),
     /// It is encrypted, and an authority, of this file or else of this host, vouches for the server's name (`verify-full`).
     Named(Option<PathBuf>),
+}
+
+/// By what the collector shows the server who it is: libpq's `sslcert` and `sslkey`, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate, then those between it and the root.
+    pub cert: PathBuf,
+    /// Its private key, not encrypted.
+    pub key: PathBuf,
+}
+
+/// What an address says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// The address, without what it says of encryption.
+    pub url: String,
+    /// How the way is protected.
+    pub encryption: Encryption,
+    /// Who the collector is, where it shows that by a certificate.
+    pub identity: Option<Identity>,
 }
 
 impl Address {
@@ -61,18 +83,23 @@ impl Address {
     ///
     /// # Errors
     /// In words, when it says what is not known here.
-    pub fn parts(&self) -> Result<(String, Encryption), String> {
+    pub fn parts(&self) -> Result<Parts, String> {
         let (place, options) = self.url.split_at(self.options());
         let (mut kept, mut mode, mut authority) = (Vec::new(), None, None);
+        let (mut cert, mut own_key) = (None, None);
         for option in options.trim_start_matches('?').split('&').filter(|option| !option.is_empty()) {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             match key {
                 "sslmode" => mode = Some(decoded(value)),
                 "sslrootcert" => authority = Some(decoded(value)),
+                "sslcert" => cert = Some(self.beside.join(decoded(value))),
+                "sslkey" => own_key = Some(self.beside.join(decoded(value))),
                 // Whether TLS is asked for first; the driver knows it.
                 "sslnegotiation" => kept.push(option),
                 key if key.starts_with("ssl") => {
-                    return Err(format!("{key} is not known here: sslmode, sslrootcert and sslnegotiation are"));
+                    return Err(format!(
+                        "{key} is not known here: sslmode, sslrootcert, sslcert, sslkey and sslnegotiation are"
+                    ));
                 }
                 _ => kept.push(option),
             }
@@ -80,6 +107,7 @@ impl Address {
         let file = authority.filter(|authority| authority != "system").map(|path| self.beside.join(path));
         let encryption = match (mode.as_deref().unwrap_or("prefer"), file) {
             ("disable", None) => Encryption::Never,
+            ("allow", None) => Encryption::Allowed,
             ("prefer", None) => Encryption::Offered,
             ("require", None) => Encryption::Required,
             ("require" | "verify-ca", Some(file)) => Encryption::Vouched(file),
@@ -89,7 +117,7 @@ impl Address {
                 );
             }
             ("verify-full", file) => Encryption::Named(file),
-            ("disable" | "prefer", Some(_)) => {
+            ("disable" | "allow" | "prefer", Some(_)) => {
                 return Err(
                     "sslrootcert vouches for nothing unless sslmode=verify-full, verify-ca or require is there"
                         .to_owned(),
@@ -97,16 +125,25 @@ impl Address {
             }
             (other, _) => {
                 return Err(format!(
-                    "sslmode={other} is not right: expected disable, prefer, require, verify-ca or verify-full"
+                    "sslmode={other} is not right: expected disable, allow, prefer, require, verify-ca or verify-full"
                 ));
             }
+        };
+        let identity = match (cert, own_key) {
+            (None, None) => None,
+            (Some(_), Some(_)) if encryption == Encryption::Never => {
+                return Err("sslcert and sslkey are shown to nobody where sslmode=disable".to_owned());
+            }
+            (Some(cert), Some(key)) => Some(Identity { cert, key }),
+            (Some(_), None) => return Err("sslcert is there without sslkey, its private key".to_owned()),
+            (None, Some(_)) => return Err("sslkey is there without sslcert, its certificate".to_owned()),
         };
         let mut url = place.to_owned();
         for (at, option) in kept.iter().enumerate() {
             url.push(if at == 0 { '?' } else { '&' });
             url.push_str(option);
         }
-        Ok((url, encryption))
+        Ok(Parts { url, encryption, identity })
     }
 
     /// Where its options begin: at a question mark that is not its password's.
@@ -167,17 +204,28 @@ pub(super) fn read(root: &Section<'_>, written: &str, beside: &Path) -> Option<D
     let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| written.strip_prefix(scheme));
     if rest.is_some_and(|rest| !rest.is_empty()) {
         let address = Address { url: written.to_owned(), beside: beside.to_owned() };
-        let encryption = match address.parts() {
-            Ok((_, encryption)) => encryption,
+        let Parts { encryption, identity, .. } = match address.parts() {
+            Ok(parts) => parts,
             Err(what) => {
                 root.fault(format_args!("database: {what}"));
                 return None;
             }
         };
-        if let Encryption::Vouched(file) | Encryption::Named(Some(file)) = &encryption
-            && let Err(error) = std::fs::File::open(file)
-        {
-            root.fault(format_args!("database: sslrootcert {} cannot be read: {error}", file.display()));
+        let mut files = Vec::new();
+        if let Encryption::Vouched(file) | Encryption::Named(Some(file)) = &encryption {
+            files.push(("sslrootcert", file));
+        }
+        if let Some(Identity { cert, key }) = &identity {
+            files.extend([("sslcert", cert), ("sslkey", key)]);
+        }
+        let mut sound = true;
+        for (key, file) in files {
+            if let Err(error) = std::fs::File::open(file) {
+                root.fault(format_args!("database: {key} {} cannot be read: {error}", file.display()));
+                sound = false;
+            }
+        }
+        if !sound {
             return None;
         }
         return Some(Database::Postgres(address));
@@ -218,7 +266,7 @@ mod tests {
             let url = format!("postgres://u:p?@db.example.net/wan{options}");
             Address { url, beside: PathBuf::from("/etc/wanproof") }.parts()
         };
-        let way = |options: &str| parts(options).unwrap().1;
+        let way = |options: &str| parts(options).unwrap().encryption;
         let (ca, system) = (PathBuf::from("/etc/wanproof/ca.pem"), None);
         assert_eq!(way(""), Encryption::Offered);
         assert_eq!(way("?sslmode=disable"), Encryption::Never);
@@ -228,19 +276,26 @@ mod tests {
         assert_eq!(way("?sslmode=verify-full&sslrootcert=ca.pem"), Encryption::Named(Some(ca)));
         assert_eq!(way("?sslmode=verify-full&sslrootcert=system"), Encryption::Named(system.clone()));
         assert_eq!(way("?sslmode=verify-full"), Encryption::Named(system));
-        let (url, _) = parts("?connect_timeout=5&sslmode=require&sslnegotiation=direct&user=w").unwrap();
+        assert_eq!(way("?sslmode=allow"), Encryption::Allowed);
+        let shown = parts("?sslcert=me.pem&sslmode=require&sslkey=/k/me.key").unwrap().identity.unwrap();
+        assert_eq!((shown.cert, shown.key), (PathBuf::from("/etc/wanproof/me.pem"), PathBuf::from("/k/me.key")));
+        let Parts { url, .. } = parts("?connect_timeout=5&sslmode=require&sslnegotiation=direct&user=w").unwrap();
         assert_eq!(url, "postgres://u:p?@db.example.net/wan?connect_timeout=5&sslnegotiation=direct&user=w");
         for (options, what) in [
-            ("?sslmode=allow", "sslmode=allow is not right"),
+            ("?sslmode=perhaps", "sslmode=perhaps is not right"),
+            ("?sslmode=allow&sslrootcert=ca.pem", "vouches for nothing"),
             ("?sslmode=verify-ca", "needs the authority"),
             ("?sslrootcert=ca.pem", "vouches for nothing"),
-            ("?sslcert=me.pem", "sslcert is not known here"),
+            ("?sslcert=me.pem", "sslcert is there without sslkey"),
+            ("?sslkey=me.key", "sslkey is there without sslcert"),
+            ("?sslmode=disable&sslcert=me.pem&sslkey=me.key", "shown to nobody"),
+            ("?sslcrl=crl.pem", "sslcrl is not known here"),
         ] {
             assert!(parts(options).unwrap_err().contains(what), "{options}");
         }
         // Nothing but a socket's address has its slash there.
         let socket = Address::new("postgres:///wan?host=/run/postgresql&user=a@b&sslmode=disable".to_owned());
-        assert_eq!(socket.parts().unwrap().0, "postgres:///wan?host=/run/postgresql&user=a@b");
+        assert_eq!(socket.parts().unwrap().url, "postgres:///wan?host=/run/postgresql&user=a@b");
     }
 
     #[test]
@@ -250,6 +305,11 @@ mod tests {
         };
         let faults = parse(&text("sslmode=verify-full&sslrootcert=no.pem"), Path::new("/nowhere")).unwrap_err().0;
         assert!(faults[0].contains("sslrootcert /nowhere/no.pem cannot be read"), "{faults:?}");
+        let faults = parse(&text("sslcert=no.pem&sslkey=no.key"), Path::new("/nowhere")).unwrap_err().0;
+        assert!(
+            faults[0].contains("sslcert /nowhere/no.pem") && faults[1].contains("sslkey /nowhere/no.key"),
+            "{faults:?}"
+        );
         let faults = parse(&text("sslmode=sometimes"), Path::new("/nowhere")).unwrap_err().0;
         assert!(faults[0].contains("database: sslmode=sometimes is not right"), "{faults:?}");
     }
