@@ -21,11 +21,12 @@ use crate::collector::alerts::pulse::{self, Pulse};
 use crate::collector::alerts::telling;
 use crate::collector::archive::accept::{Accepted, Arrival};
 use crate::collector::archive::agents::Standing;
-use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::archive::{Archive, ArchiveError, Ill, salvage};
 use crate::collector::body::{Encoding, Line, Plan, Type};
 use crate::collector::caller::Caller;
 use crate::collector::connections::{Bounds, Connections, Repute};
 use crate::collector::desk::agreements::Book;
+use crate::collector::health::Health;
 use crate::collector::ingest::{Examined, Examiner, KeyCache};
 use crate::collector::limits::{Brings, Limiter};
 use crate::collector::memory_budget::{Full, MemoryBudget, Reservation, Shares};
@@ -55,6 +56,7 @@ pub mod door;
 pub mod enrolment;
 pub mod fleet;
 pub mod folding;
+pub mod health;
 mod http;
 mod ingest;
 mod limits;
@@ -111,18 +113,24 @@ pub enum StartError {
 pub struct Fault {
     problem: Problem,
     retry_after: Option<Duration>,
+    /// Why the database could not be used.
+    ill: Option<Ill>,
 }
 
 impl Fault {
     fn busy(detail: &str) -> Self {
-        Self { problem: Problem::new(Kind::Busy, detail), retry_after: Some(AGAIN) }
+        Self { problem: Problem::new(Kind::Busy, detail), retry_after: Some(AGAIN), ill: None }
+    }
+
+    fn of(ill: Ill) -> Self {
+        Self { ill: Some(ill), ..Self::busy(ill.word()) }
     }
 }
 
 impl From<Problem> for Fault {
     fn from(problem: Problem) -> Self {
         let retry_after = (problem.kind() == Some(Kind::Busy)).then_some(AGAIN);
-        Self { problem, retry_after }
+        Self { problem, retry_after, ill: None }
     }
 }
 
@@ -130,7 +138,7 @@ impl From<ArchiveError> for Fault {
     fn from(error: ArchiveError) -> Self {
         // The text can hold paths; it is for the log. Whoever asked can only come again.
         tracing::error!("{error}");
-        Self::busy("the collector's database does not answer")
+        Self::of(error.ill())
     }
 }
 
@@ -139,7 +147,7 @@ impl From<NotWritten> for Fault {
         match error {
             NotWritten::Busy => Self::busy("too much waits to be stored"),
             NotWritten::Archive(error) => error.into(),
-            NotWritten::Undone(_) => Self::busy("it could not be stored"),
+            NotWritten::Undone(_, ill) => Self::of(ill),
         }
     }
 }
@@ -163,6 +171,8 @@ pub struct Collector {
     limiter: Limiter,
     keys: KeyCache,
     metrics: Metrics,
+    /// What is known of the database.
+    health: Health,
     /// Whether rounds go on.
     pulse: Pulse,
     /// A round wrote what began and ended: somebody may have to be told.
@@ -196,6 +206,7 @@ impl Collector {
             limiter: Limiter::default(),
             keys: KeyCache::default(),
             metrics: Metrics::default(),
+            health: Health::default(),
             pulse: Pulse::default(),
             news: Notify::new(),
         }))
@@ -263,10 +274,12 @@ impl Collector {
             collector.readers.lock().unwrap_or_else(PoisonError::into_inner).push(archive);
             done
         });
-        done.await.unwrap_or_else(|error| {
+        let done = done.await.unwrap_or_else(|error| {
             tracing::error!("a request ended in a bug: {error}");
             Err(Problem::new(Kind::Internal, "the collector could not do it").into())
-        })
+        });
+        self.health.note(&done);
+        done
     }
 
     /// Reads the summaries of a body and verifies them, in memory that is reserved before; only what is kept of them stays reserved.
@@ -395,6 +408,7 @@ impl Collector {
         self.limiter.count(agent, brings, rate, SystemClock.now().mono).map_err(|wait| Fault {
             problem: Problem::new(Kind::Busy, format_args!("{agent} asked too often")).with_status(429),
             retry_after: Some(wait),
+            ill: None,
         })
     }
 
@@ -503,12 +517,6 @@ impl Collector {
         let _ = self.ready().await;
         self.thread.as_ref().is_some_and(|writer| !writer.is_finished())
     }
-
-    /// Whether it can work: the database answers, and can be written.
-    async fn ready(self: &Arc<Self>) -> Result<(), Fault> {
-        self.read(|archive| Ok(archive.ping()?)).await?;
-        Ok(self.writer()?.write(Archive::ping).await?)
-    }
 }
 
 impl Drop for Collector {
@@ -562,6 +570,9 @@ fn open_both(config: &CollectorConfig) -> Result<(Archive, SecretKey), StartErro
             Err(fault) => return Err(fault.into()),
         },
     };
+    if let Database::Sqlite(path) = &config.database {
+        salvage::mend(path, key.as_ref(), SystemClock.now().wall)?;
+    }
     let mut archive = Archive::open(&config.database)?;
     let key = match (key, archive.collector()?) {
         (Some(key), _) => key,
@@ -635,6 +646,7 @@ pub async fn serve(
         telling.spawn(telling::run(Arc::clone(&collector), whom, stopped.clone()));
     }
     telling.spawn(pulse::run(Arc::clone(&collector), stopped.clone()));
+    telling.spawn(health::watch(Arc::clone(&collector), stopped.clone()));
     let renewing = tokio::spawn(operators::renew_certificates(Arc::clone(&collector), stopped.clone()));
     let graceful = async move {
         stop.await;

@@ -6,6 +6,8 @@
 #[path = "wire/foreign.rs"]
 #[expect(dead_code, reason = "forgeries are in the collector's own test")]
 mod foreign;
+#[path = "api/health.rs"]
+mod health;
 #[path = "api/mail.rs"]
 mod mail;
 #[path = "common/postgres.rs"]

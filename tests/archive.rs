@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod common;
+#[path = "archive/damaged.rs"]
+mod damaged;
 #[path = "archive/encrypted.rs"]
 mod encrypted;
 

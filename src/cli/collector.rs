@@ -237,18 +237,26 @@ fn serve(source: &Source) -> Result<(), Failure> {
         if let Some(within) = sd_notify::watchdog_enabled() {
             tokio::spawn(feed(within / 3, Arc::clone(&collector), serving.abort_handle()));
         }
+        let mut ended = Ok(());
         loop {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
                 _ = hup.recv() => reload(source, &collector),
+                () = collector.damaged() => {
+                    ended = Err(Failure::Could(
+                        "the collector's database is damaged, and the collector ends: its next start salvages it; systemd starts it again by itself"
+                            .to_owned(),
+                    ));
+                    break;
+                }
             }
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         tracing::info!("the collector is stopping");
         let _ = stop.send(true);
         match serving.await {
-            Ok(served) => served.map_err(system),
+            Ok(served) => served.map_err(system).and(ended),
             Err(error) => Err(Failure::Could(format!("the collector ended in a bug: {error}"))),
         }
     })

@@ -29,6 +29,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::base::time::Wall;
 use crate::collector::archive::db::{Db, args};
 use crate::collector::archive::postgres::Postgres;
 use crate::config::collector::{Address, Database};
@@ -47,6 +48,7 @@ pub mod ledger;
 pub mod packed;
 mod parts;
 mod postgres;
+pub mod salvage;
 mod schema;
 pub mod summaries;
 
@@ -136,6 +138,54 @@ pub enum ArchiveError {
     /// The system gives no thread or socket.
     #[error("the collector's database: {0}")]
     System(#[from] std::io::Error),
+}
+
+/// Why a database cannot be used, as anybody may know it: it names no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ill {
+    /// It is damaged.
+    Damaged,
+    /// Its disk, or what it may use of it, is full.
+    Full,
+    /// It can only be read.
+    ReadOnly,
+    /// Another program keeps it from being written.
+    Locked,
+    /// It does not answer.
+    Away,
+}
+
+impl Ill {
+    /// In words.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Damaged => "the collector's database is damaged",
+            Self::Full => "the disk of the collector's database is full",
+            Self::ReadOnly => "the collector's database can only be read",
+            Self::Locked => "another program keeps the collector's database from being written",
+            Self::Away => "the collector's database does not answer",
+        }
+    }
+}
+
+impl ArchiveError {
+    /// Why the database cannot be used.
+    #[must_use]
+    pub fn ill(&self) -> Ill {
+        use rusqlite::ErrorCode;
+        match self {
+            Self::Sqlite(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Ill::Damaged,
+                Some(ErrorCode::DiskFull) => Ill::Full,
+                Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Ill::ReadOnly,
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Ill::Locked,
+                _ => Ill::Away,
+            },
+            Self::Postgres(fault) => fault.ill(),
+            _ => Ill::Away,
+        }
+    }
 }
 
 /// The database, opened by one thread.
@@ -284,6 +334,16 @@ impl Archive {
     /// When it does not.
     pub fn ping(&self) -> Result<(), ArchiveError> {
         self.db.one("SELECT count(*) FROM meta", args![], |_| Ok(())).map(drop)
+    }
+
+    /// Writes something that says nothing, so that it is known that the database can be written.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn try_write(&self, now: Wall) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO meta (key, value) VALUES ('written', ?1)
+                   ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        self.db.execute(sql, args![&now.to_string()]).map(drop)
     }
 
     /// Which collector's key the database belongs to.

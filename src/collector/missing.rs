@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::base::time::Wall;
 use crate::collector::alerts::Receiver;
+use crate::collector::archive::salvage::Salvaged;
 use crate::collector::desk::agreements::{Book, Difference, differences};
 use crate::collector::desk::claims::{ClaimView, DutyView, RightView};
 use crate::collector::fleet::AgentView;
@@ -39,6 +40,8 @@ pub enum FindingKind {
     DutyOverdue,
     /// One who is to be told of alerts cannot be told.
     ReceiverFailing,
+    /// The collector's own database was damaged.
+    DatabaseSalvaged,
 }
 
 impl FindingKind {
@@ -58,6 +61,7 @@ impl FindingKind {
             Self::RightAccrued => "right-accrued",
             Self::DutyOverdue => "duty-overdue",
             Self::ReceiverFailing => "receiver-failing",
+            Self::DatabaseSalvaged => "database-salvaged",
         }
     }
 }
@@ -94,6 +98,8 @@ pub struct Look<'a> {
     pub duties: &'a [DutyView],
     /// Who is told of alerts, and how it stands with them.
     pub receivers: &'a [(&'static str, Receiver)],
+    /// What came of a damaged database, for as long as that is kept.
+    pub salvaged: Option<&'a Salvaged>,
     /// So many days before its last one a claim's deadline is near.
     pub near_days: i64,
     /// Now.
@@ -171,6 +177,10 @@ pub fn find(look: &Look<'_>) -> Vec<Finding> {
                 detail: format!("alerts cannot be told to {whom} since {since}: {}", receiver.why),
             });
         }
+    }
+    if let Some(salvaged) = look.salvaged {
+        let (kind, subject) = (FindingKind::DatabaseSalvaged, salvaged.aside.clone());
+        all.push(Finding { kind, subject, site: None, detail: salvaged.detail() });
     }
     all.sort_by(|one, two| (one.kind, &one.subject).cmp(&(two.kind, &two.subject)));
     all.dedup_by(|one, two| (one.kind, &one.subject) == (two.kind, &two.subject));

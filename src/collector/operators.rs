@@ -34,7 +34,9 @@ impl Collector {
         &self,
         act: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,
     ) -> Result<T, Fault> {
-        Ok(self.writer()?.write(act).await?)
+        let done = self.writer()?.write(act).await.map_err(Fault::from);
+        self.health.note(&done);
+        done
     }
 
     /// Whose a token is, if it is good for what is asked: one of the operator's file, which is good for everything, or one that was

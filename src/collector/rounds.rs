@@ -13,13 +13,13 @@ use crate::base::time::{Clock, SystemClock, Wall};
 use crate::collector::alerts::Setting;
 use crate::collector::archive::folds::Progress;
 use crate::collector::archive::ledger::{Kind, Page};
-use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::archive::{Archive, ArchiveError, salvage};
 use crate::collector::desk::agreements::Book;
 use crate::collector::desk::{claims, key};
 use crate::collector::missing::{Finding, Look};
 use crate::collector::verdicts::{Bench, Fleet, Judgement, SETTLED, id_of, outcome};
 use crate::collector::{Collector, Fault, alerts, fleet, missing, statement};
-use crate::config::collector::CollectorConfig;
+use crate::config::collector::{CollectorConfig, Database};
 use crate::evidence::base64url;
 use crate::sla::calendar::{Every, Period, Stretch};
 use crate::sla::lifecycle::{Entry, Log, ObjectivePeriod, PeriodState};
@@ -449,6 +449,11 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
     let claims = claims::all(archive, Page::default(), now)?;
     let rights = claims::rights(archive, Page::default(), now)?;
     let duties = claims::duties(&verdicts, now);
+    let salvaged = match &config.database {
+        // It is over once the damaged file was moved away.
+        Database::Sqlite(path) => salvage::last(archive)?.filter(|last| salvage::file_of(last, path).is_some()),
+        Database::Postgres(_) => None,
+    };
     let listening = alerts::telling::listening(&config.alerts).into_iter();
     let receivers: Result<Vec<_>, ArchiveError> =
         listening.map(|whom| Ok((whom, alerts::receiver(archive, whom)?))).collect();
@@ -461,6 +466,7 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
         rights: &rights,
         duties: &duties,
         receivers: &receivers?,
+        salvaged: salvaged.as_ref(),
         near_days: i64::from(config.alerts.claim_days),
         now,
     }))
@@ -488,7 +494,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::collector::Database;
 
     /// A verdict of a month, with a step of its arithmetic.
     fn judged(period: &str, result: &str, credit: &str, step: &str) -> Judgement {

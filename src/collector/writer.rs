@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::base::time::{Clock, SystemClock};
 use crate::collector::archive::accept::{Accepted, Arrival};
-use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::archive::{Archive, ArchiveError, Ill};
 
 /// So many may wait; who comes then is told to come again.
 const QUEUE: usize = 512;
@@ -28,12 +28,12 @@ pub enum NotWritten {
     Archive(#[from] ArchiveError),
     /// The transaction that it was part of could not be done.
     #[error("the transaction could not be done: {0}")]
-    Undone(String),
+    Undone(String, Ill),
 }
 
-/// What to do in a transaction; it gives what is to be told once that is over, and whether it holds.
-type Act = Box<dyn FnOnce(&Archive) -> Told + Send>;
-type Told = Box<dyn FnOnce(Result<(), String>) + Send>;
+/// What to do in a transaction, unless none could be begun; it gives what is to be told once that is over, and whether it holds.
+type Act = Box<dyn FnOnce(Option<&Archive>) -> Told + Send>;
+type Told = Box<dyn FnOnce(Result<(), (String, Ill)>) + Send>;
 
 /// The summaries of a request.
 struct Batch {
@@ -83,12 +83,13 @@ impl Writer {
     ) -> Result<T, NotWritten> {
         let (answer, answered) = oneshot::channel();
         self.ask(Job::Act(Box::new(move |archive| {
-            let done = archive.part(act);
+            let done = archive.map(|archive| archive.part(act));
             Box::new(move |committed| {
                 let done = match (done, committed) {
-                    (Err(error), _) => Err(error.into()),
-                    (Ok(_), Err(what)) => Err(NotWritten::Undone(what)),
-                    (Ok(value), Ok(())) => Ok(value),
+                    (Some(Err(error)), _) => Err(error.into()),
+                    (_, Err((what, ill))) => Err(NotWritten::Undone(what, ill)),
+                    (Some(Ok(value)), Ok(())) => Ok(value),
+                    (None, Ok(())) => Err(NotWritten::Busy),
                 };
                 // Whoever asked may have gone; what was written stays.
                 let _ = answer.send(done);
@@ -157,8 +158,9 @@ fn store(archive: &mut Archive, batches: Vec<Batch>) {
             for (answer, length) in answers.into_iter().zip(lengths) {
                 let (own, others) = rest.split_at(length);
                 rest = others;
-                let said = if alone || archive.is_lost() {
-                    Err(NotWritten::Undone(error.to_string()))
+                // What keeps one from being stored keeps all of them.
+                let said = if alone || archive.is_lost() || error.ill() != Ill::Away {
+                    Err(NotWritten::Undone(error.to_string(), error.ill()))
                 } else {
                     archive.write(|archive| archive.accept_all(own)).map_err(NotWritten::Archive)
                 };
@@ -169,15 +171,16 @@ fn store(archive: &mut Archive, batches: Vec<Batch>) {
 }
 
 fn act(archive: &mut Archive, acts: Vec<Act>) {
-    let mut told = Vec::new();
+    let (mut told, mut acts) = (Vec::new(), Some(acts));
     let committed = archive.write(|archive| {
-        told.extend(acts.into_iter().map(|act| act(archive)));
+        told.extend(acts.take().into_iter().flatten().map(|act| act(Some(archive))));
         Ok::<(), ArchiveError>(())
     });
     let committed = committed.map_err(|error| {
         tracing::error!("nothing can be written: {error}");
-        error.to_string()
+        (error.to_string(), error.ill())
     });
+    told.extend(acts.into_iter().flatten().map(|act| act(None)));
     for tell in told {
         tell(committed.clone());
     }

@@ -45,6 +45,8 @@ pub enum Kind {
     Undermined,
     /// How it stands with one who is told of alerts, by their name.
     Receiver,
+    /// What came of a damaged database: `last`.
+    Salvage,
 }
 
 impl Kind {
@@ -67,6 +69,7 @@ impl Kind {
             Self::Amendment => "amendment",
             Self::Undermined => "undermined",
             Self::Receiver => "receiver",
+            Self::Salvage => "salvage",
         }
     }
 }

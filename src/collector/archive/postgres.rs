@@ -15,13 +15,13 @@ use bytes::BytesMut;
 use futures_util::Stream;
 use tokio::runtime::Handle;
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::error::Severity;
+use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config, Row, RowStream, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::collector::archive::db::Value;
-use crate::collector::archive::ArchiveError;
+use crate::collector::archive::{ArchiveError, Ill};
 use crate::config::collector::{Address, Encryption, Identity, Parts};
 use crate::net::trust::{self, Trust};
 
@@ -52,6 +52,19 @@ impl std::fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+impl Fault {
+    /// Why the database cannot be used, by PostgreSQL's error codes (its manual, appendix A).
+    pub(super) fn ill(&self) -> Ill {
+        match self.0.code().map(SqlState::code) {
+            Some("XX001" | "XX002") => Ill::Damaged,
+            Some("53100") => Ill::Full,
+            Some("25006") => Ill::ReadOnly,
+            Some("55P03" | "57014") => Ill::Locked,
+            _ => Ill::Away,
+        }
+    }
+}
 
 /// Its error in the archive's words.
 pub(super) fn fault(error: tokio_postgres::Error) -> ArchiveError {

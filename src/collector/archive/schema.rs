@@ -232,6 +232,17 @@ pub(super) fn lock(db: &Db) -> Result<(), ArchiveError> {
     }
 }
 
+/// Makes the tables of a version in a new file of SQLite's; of this program's, where none is said.
+pub(super) fn make(db: &rusqlite::Connection, version: Option<i64>) -> Result<(), ArchiveError> {
+    let found = version.unwrap_or(VERSION);
+    let steps =
+        usize::try_from(found).ok().and_then(|count| STEPS.get(..count)).ok_or(ArchiveError::Later { found })?;
+    for step in steps {
+        db.execute_batch(step.sqlite)?;
+    }
+    Ok(db.pragma_update(None, "user_version", found)?)
+}
+
 /// Takes the steps that were not taken yet, in one transaction.
 pub(super) fn prepare(archive: &mut Archive) -> Result<(), ArchiveError> {
     archive.write(|archive| {
