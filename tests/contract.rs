@@ -2,6 +2,8 @@
 
 #[path = "contract/broken.rs"]
 mod broken;
+#[path = "contract/cases.rs"]
+mod cases;
 #[cfg(feature = "agent")]
 #[path = "contract/claims.rs"]
 mod claims;

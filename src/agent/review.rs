@@ -111,13 +111,13 @@ pub(super) fn services_of(versions: &[Contract], here: impl Fn(&String) -> bool)
 
 /// Adds to a contract's services the probes that name them.
 fn take_in(contract: &mut Contract, measured: &BTreeSet<(String, String)>) {
-    for service in &mut contract.services {
+    contract.each_service(|service| {
         for (_, probe) in measured.iter().filter(|(of, _)| *of == service.id) {
             if !service.probes.contains(probe) {
                 service.probes.push(probe.clone());
             }
         }
-    }
+    });
 }
 
 /// The month of an instant, in a contract's zone.

@@ -85,20 +85,20 @@ impl Terms {
         let own = read(&config.contracts, &mut faults);
         let contracts = with_received(own, kept, now, &mut notes);
         let earlier = earlier(kept, &contracts);
-        let mut bound = bind(config, contracts, notes, &mut faults);
+        let mut bound = bind(config, contracts, now, notes, &mut faults);
         bound.earlier = earlier.into_iter().map(|contract| bound.with_probes(contract)).collect();
         if faults.is_empty() { Ok(bound) } else { Err(Faults(faults)) }
     }
 
     /// A contract, with the probes that name its services themselves.
     fn with_probes(&self, mut contract: Contract) -> Contract {
-        for probe in &self.probes {
-            for own in contract.services.iter_mut().filter(|own| probe.service.as_ref() == Some(&own.id)) {
+        contract.each_service(|own| {
+            for probe in self.probes.iter().filter(|probe| probe.service.as_ref() == Some(&own.id)) {
                 if !own.probes.contains(&probe.name) {
                     own.probes.push(probe.name.clone());
                 }
             }
-        }
+        });
         contract
     }
 
@@ -283,7 +283,13 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn bind(config: &AgentConfig, mut contracts: Vec<Loaded>, mut notes: Vec<String>, faults: &mut Vec<String>) -> Terms {
+fn bind(
+    config: &AgentConfig,
+    mut contracts: Vec<Loaded>,
+    now: Wall,
+    mut notes: Vec<String>,
+    faults: &mut Vec<String>,
+) -> Terms {
     let mut services: Vec<Option<String>> = config.probes.iter().map(|probe| probe.service.clone()).collect();
     contracts.retain(|loaded| {
         let Claimed { places, elsewhere, disagreements } = claimed(config, &loaded.contract, &services);
@@ -322,7 +328,7 @@ fn bind(config: &AgentConfig, mut contracts: Vec<Loaded>, mut notes: Vec<String>
             }
         }
     }
-    let watches = watches(config, &contracts, &services);
+    let watches = watches(config, &contracts, now, &services);
     let probes = config.probes.iter().zip(services).map(|(probe, service)| named(probe, service)).collect();
     Terms { contracts, earlier: Vec::new(), watches, notes, probes }
 }
@@ -371,11 +377,12 @@ fn claimed(config: &AgentConfig, contract: &Contract, services: &[Option<String>
     claimed
 }
 
-fn watches(config: &AgentConfig, contracts: &[Loaded], services: &[Option<String>]) -> Vec<Watch> {
+fn watches(config: &AgentConfig, contracts: &[Loaded], now: Wall, services: &[Option<String>]) -> Vec<Watch> {
     let named = by_name(config);
     let mut watches = Vec::new();
     let mut judged = vec![false; config.probes.len()];
     for Loaded { contract, .. } in contracts {
+        let contract = contract.at(now).unwrap_or(contract);
         for service in &contract.services {
             for applied in rules(contract, &service.id) {
                 let measures = |at: &usize| services[*at].as_deref() == Some(service.id.as_str());

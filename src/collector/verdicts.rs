@@ -317,13 +317,15 @@ impl Bench<'_> {
             return Vec::new();
         }
         let mut judging: Vec<InForce> = judging(&all, month).cloned().collect();
-        for own in judging.iter_mut().flat_map(|version| &mut version.contract.services) {
-            let names: Vec<String> = self.fleet.probes_of(own).map(|(_, name)| name.to_owned()).collect();
-            for name in names {
-                if !own.probes.contains(&name) {
-                    own.probes.push(name);
+        for version in &mut judging {
+            version.contract.each_service(|own| {
+                let names: Vec<String> = self.fleet.probes_of(own).map(|(_, name)| name.to_owned()).collect();
+                for name in names {
+                    if !own.probes.contains(&name) {
+                        own.probes.push(name);
+                    }
                 }
-            }
+            });
         }
         judging
     }

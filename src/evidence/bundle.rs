@@ -269,7 +269,7 @@ fn resolve<'a>(which: &Which, period: Period, texts: &'a [String]) -> Result<Res
     }
     let mut contracts = Vec::new();
     for &at in &own {
-        let line = line(&all, at);
+        let line = line(&all, at, period);
         let parents: Vec<Written> = line[1..].iter().map(|&at| all[at].0.clone()).collect();
         match contract::resolve(&all[at].0, &parents) {
             Ok(contract) => contracts.push((contract, line)),
@@ -300,16 +300,12 @@ fn resolve<'a>(which: &Which, period: Period, texts: &'a [String]) -> Result<Res
     Ok(Resolved { contract, versions: chosen, files })
 }
 
-/// A contract and those that it inherits from, upwards; of several versions of a parent the highest, as the contract's format
-/// says.
-fn line(all: &[(Written, &String)], own: usize) -> Vec<usize> {
-    let mut line = vec![own];
-    while let Some(parent) = all[line[line.len() - 1]].0.parent() {
-        let here = (0..all.len()).filter(|at| !line.contains(at) && all[*at].0.id() == Some(parent));
-        let Some(at) = here.max_by_key(|&at| all[at].0.version()) else { break };
-        line.push(at);
-    }
-    line
+/// A contract and those that it inherits from for a period, upwards.
+fn line(all: &[(Written, &String)], own: usize, period: Period) -> Vec<usize> {
+    let written: Vec<Written> = all.iter().map(|(written, _)| written.clone()).collect();
+    let parents = contract::parents_for(&written[own], &written, period).into_iter();
+    let place = |parent: &Written| written.iter().position(|each| std::ptr::eq(each, parent));
+    std::iter::once(own).chain(parents.filter_map(place)).collect()
 }
 
 /// Where the time that judging a case looks at begins, whatever the summaries tell of outages.
@@ -347,11 +343,11 @@ fn with_probes(contract: &Contract, summaries: &[Summary]) -> Contract {
     let mut contract = contract.clone();
     for probe in summaries.iter().flat_map(|summary| &summary.probes) {
         let Some(of) = &probe.service else { continue };
-        for service in contract.services.iter_mut().filter(|service| service.id == *of) {
-            if !service.probes.contains(&probe.name) {
+        contract.each_service(|service| {
+            if service.id == *of && !service.probes.contains(&probe.name) {
                 service.probes.push(probe.name.clone());
             }
-        }
+        });
     }
     contract
 }

@@ -2,6 +2,7 @@
 //!
 //! Zones come from the database that is compiled in, so that a verdict is the same on every host.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -21,18 +22,22 @@ const YEARS: std::ops::RangeInclusive<i16> = 1900..=2200;
 pub struct Day(Date);
 
 impl Day {
+    const EPOCH: Self = Self(Date::constant(1970, 1, 1));
+
     /// From year, month and day of the month; absent when there is no such date between 1900 and 2200.
     #[must_use]
     pub fn new(year: i16, month: i8, day: i8) -> Option<Self> {
         Date::new(year, month, day).ok().filter(|date| YEARS.contains(&date.year())).map(Self)
     }
 
-    /// The day that many days later, or earlier when negative; held at the calendar's ends.
+    /// The day that many days later, or earlier when negative; held a year beyond the calendar's ends, so that its last
+    /// day has one after it.
     #[must_use]
     pub fn plus(self, days: i64) -> Self {
         let moved = self.0.checked_add(SignedDuration::from_hours(days.clamp(-400_000, 400_000) * 24));
-        let ends = if days < 0 { Date::constant(1900, 1, 1) } else { Date::constant(2200, 12, 31) };
-        Self(moved.ok().filter(|date| YEARS.contains(&date.year())).unwrap_or(ends))
+        let years = YEARS.start() - 1..=YEARS.end() + 1;
+        let ends = if days < 0 { Date::constant(1899, 1, 1) } else { Date::constant(2201, 12, 31) };
+        Self(moved.ok().filter(|date| years.contains(&date.year())).unwrap_or(ends))
     }
 
     /// How many days it is after another; negative when it is before it.
@@ -145,6 +150,25 @@ impl Zone {
     fn instant(&self, day: Day, time: Time) -> Wall {
         let at = self.zone.to_timestamp(day.0.to_datetime(time));
         Wall::from(at.unwrap_or(Timestamp::UNIX_EPOCH))
+    }
+
+    /// The stretches of one offset from UTC that a span touches, and the days around it, in order.
+    fn offsets(&self, span: Span) -> Vec<Offset> {
+        // No window reaches over more than two days.
+        let around = Duration::from_secs(3 * 86_400);
+        let (mut from, end) = (span.from - around, span.to + around);
+        let mut ahead = i64::from(self.zone.to_offset(from.timestamp()).seconds());
+        let mut all = Vec::new();
+        for change in self.zone.following(from.timestamp()) {
+            let at = Wall::from(change.timestamp());
+            if at >= end {
+                break;
+            }
+            all.push(Offset { span: Span::new(from, at), ahead });
+            (from, ahead) = (at, i64::from(change.offset().seconds()));
+        }
+        all.push(Offset { span: Span::new(from, end), ahead });
+        all
     }
 
     /// From the beginning of one local day to the end of another.
@@ -363,33 +387,77 @@ pub struct Weekly {
 }
 
 impl Weekly {
-    /// The time inside these hours that lies in a stretch.
+    /// The time inside these hours that lies in some stretches: every instant whose local wall-clock time is. A time that the
+    /// clocks skip is inside none, and one that they show twice is inside twice.
     #[must_use]
-    pub fn within(&self, span: Span, zone: &Zone) -> Spans {
-        if span.is_empty() {
-            return Spans::none();
-        }
-        let mut day = zone.day(span.from).plus(-1);
-        let last = zone.day(span.to);
+    pub fn within(&self, spans: &Spans, zone: &Zone) -> Spans {
+        let Some(hull) = spans.hull() else { return Spans::none() };
+        let offsets = zone.offsets(hull);
+        let mut first = 0;
         let mut all = Vec::new();
-        while day <= last {
-            if self.days[day.weekday()] {
-                let ends_on = if self.to <= self.from { day.plus(1) } else { day };
-                all.push(Span::new(zone.at(day, self.from), zone.at(ends_on, self.to)).and(span));
+        let mut done = None;
+        for span in spans.iter() {
+            let begin = zone.day(span.from).plus(-1);
+            let mut day = done.map_or(begin, |done: Day| begin.max(done.plus(1)));
+            let last = zone.day(span.to);
+            while day <= last && done != Some(day) {
+                done = Some(day);
+                if self.days[day.weekday()] {
+                    let (from, to) = self.local(day);
+                    // The clocks may go back to what one offset has shown already, but not by days.
+                    while offsets.get(first).is_some_and(|each| each.ends() < from - 2 * DAY) {
+                        first += 1;
+                    }
+                    let near = offsets[first..].iter().take_while(|each| each.begins() < to + 2 * DAY);
+                    all.extend(near.map(|each| each.local(from, to)));
+                }
+                day = day.plus(1);
             }
-            let next = day.plus(1);
-            if next == day {
-                break;
-            }
-            day = next;
         }
         all.into_iter().collect()
+    }
+
+    /// Where it begins and ends when it begins on a day, in local seconds since 1970.
+    fn local(&self, day: Day) -> (i64, i64) {
+        let midnight = day.since(Day::EPOCH) * DAY;
+        let ends_on = if self.to <= self.from { midnight + DAY } else { midnight };
+        (midnight + i64::from(self.from) * 60, ends_on + i64::from(self.to) * 60)
+    }
+}
+
+/// Seconds in a day on which no clock is changed.
+const DAY: i64 = 86_400;
+
+/// A stretch in which the clocks of a zone are a fixed time ahead of UTC.
+#[derive(Clone, Copy, Debug)]
+struct Offset {
+    span: Span,
+    /// In seconds.
+    ahead: i64,
+}
+
+impl Offset {
+    /// What the clocks show where it begins, in local seconds since 1970, rounded down.
+    fn begins(self) -> i64 {
+        self.span.from.secs().saturating_add(self.ahead)
+    }
+
+    /// What they show where it ends.
+    fn ends(self) -> i64 {
+        self.span.to.secs().saturating_add(self.ahead)
+    }
+
+    /// The instants at which they show a time between two.
+    fn local(self, from: i64, to: i64) -> Span {
+        let instant = |local: i64| Wall::from_secs(local.saturating_sub(self.ahead));
+        Span::new(instant(from), instant(to)).and(self.span)
     }
 }
 
 /// The day that is so many business days (Monday to Friday, less holidays) after a day.
 #[must_use]
 pub fn business_days_after(day: Day, count: u32, holidays: &[Day]) -> Day {
+    let holidays: BTreeSet<Day> = holidays.iter().copied().collect();
     let mut left = count;
     let mut at = day;
     while left > 0 {
@@ -483,12 +551,15 @@ mod tests {
     fn hours_of_the_week_follow_the_local_clock() {
         let nights = Weekly { days: [false, false, false, false, false, false, true], from: 23 * 60, to: 6 * 60 };
         // The clocks went forward at 01:00 on Sunday 29 March 2026; this night begins on that Sunday.
-        let all = nights.within(month("2026-03").span, &london());
+        let all = nights.within(&month("2026-03").span.into(), &london());
         assert_eq!(all.len(), 5);
         assert_eq!(all.iter().next().unwrap().from.to_string(), "2026-03-01T23:00:00Z");
         assert_eq!(all.iter().next_back().unwrap().from.to_string(), "2026-03-29T22:00:00Z");
         let through = Weekly { days: [true; 7], from: 0, to: 1440 };
-        assert_eq!(through.within(month("2026-03").span, &london()), month("2026-03").span.into());
+        assert_eq!(
+            through.within(&month("2026-03").span.into(), &london()).within(month("2026-03").span),
+            month("2026-03").span.into()
+        );
     }
 
     #[test]

@@ -4,9 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::time::Wall;
+use crate::sla::calendar::{Day, Period};
 use crate::sla::fault::Fault;
 use crate::sla::reader::{self, Faults, Need, Node, Reader};
-use crate::sla::terms::{Agreement, Combine, Contract, Level};
+use crate::sla::terms::{Agreement, Combine, Contract, Era, Level};
 
 mod money;
 mod objective;
@@ -76,6 +78,11 @@ impl Written {
         }
     }
 
+    /// From when it holds, as far as that can be read; from ever, where it cannot.
+    fn effective_from(&self) -> Wall {
+        self.agreement_text("effective_from").and_then(|text| text.parse().ok()).unwrap_or(BEGIN)
+    }
+
     fn agreement(&self) -> Option<&BTreeMap<String, Node>> {
         match self.table.get("agreement")? {
             Node::Table(agreement) => Some(agreement),
@@ -107,15 +114,22 @@ pub fn parse(text: &str, file: &str) -> Result<Contract, Vec<Fault>> {
     resolve(&Written::read(text, file)?, &[])
 }
 
-/// Checks a contract together with its parents, which are looked for by id among `others`; of several versions the
-/// highest. A parent's tables and arrays hold where the contract has none of that name.
+/// Checks a contract together with its parents, which are looked for by id among `others`. A parent's tables and arrays hold
+/// where the contract has none of that name. Of several versions of a parent the highest holds, and for a period that began
+/// before it was in force ([`Contract::of`]) the one that was then; before any was, the first.
 ///
 /// # Errors
 /// All faults, each with the file that it is in. A parent that is not found is one only when a required table is then
 /// missing.
 pub fn resolve(own: &Written, others: &[Written]) -> Result<Contract, Vec<Fault>> {
+    let mut contract = resolved(own, others, END)?;
+    contract.eras = eras(own, others);
+    Ok(contract)
+}
+
+fn resolved(own: &Written, others: &[Written], at: Wall) -> Result<Contract, Vec<Fault>> {
     let faults = Faults::default();
-    let line = ancestry(own, others, &faults);
+    let line = ancestry(own, others, at, &faults);
     let contract = assemble(own, &line, &faults);
     let faults = faults.into_inner();
     match contract {
@@ -124,10 +138,50 @@ pub fn resolve(own: &Written, others: &[Written]) -> Result<Contract, Vec<Fault>
     }
 }
 
-/// The contract's parents, as [`resolve`] finds them, the nearest first.
+/// What the contract came to while earlier versions of its parents were in force.
+fn eras(own: &Written, others: &[Written]) -> Vec<Era> {
+    let mut begins: BTreeSet<Wall> = BTreeSet::new();
+    let mut open: Vec<&str> = own.parent().into_iter().collect();
+    let mut met: BTreeSet<&str> = own.id().into_iter().collect();
+    while let Some(id) = open.pop() {
+        if met.insert(id) {
+            let versions = || others.iter().filter(move |other| other.id() == Some(id));
+            // One alone holds throughout.
+            begins.extend(versions().map(Written::effective_from).filter(|_| versions().nth(1).is_some()));
+            open.extend(versions().filter_map(Written::parent));
+        }
+    }
+    let mut eras: Vec<Era> = Vec::new();
+    let line = |at: Wall| -> Vec<&Written> { ancestry(own, others, at, &Faults::default()).line };
+    let same = |a: Wall, b: Wall| line(a).iter().zip(&line(b)).all(|(a, b)| std::ptr::eq(*a, *b));
+    let mut from = BEGIN;
+    for at in begins.into_iter().take(ERAS) {
+        if !same(from, at) || line(from).len() != line(at).len() {
+            eras.push(Era { until: at, contract: resolved(own, others, from).map(Box::new) });
+            from = at;
+        }
+    }
+    eras
+}
+
+/// So many changes of its parents are looked at, whatever lies beside a contract.
+const ERAS: usize = 100;
+/// Before and after everything.
+const BEGIN: Wall = Wall::from_nanos(i64::MIN);
+const END: Wall = Wall::from_nanos(i64::MAX);
+
+/// The contract's parents, as [`resolve`] finds them, the nearest first; the highest versions.
 #[must_use]
 pub fn parents<'a>(own: &'a Written, others: &'a [Written]) -> Vec<&'a Written> {
-    ancestry(own, others, &Faults::default()).line.split_off(1)
+    ancestry(own, others, END, &Faults::default()).line.split_off(1)
+}
+
+/// The contract's parents that hold for a period, the nearest first.
+#[must_use]
+pub fn parents_for<'a>(own: &'a Written, others: &'a [Written], period: Period) -> Vec<&'a Written> {
+    // What the period's beginning is, the contract's zone says, and its rolling objectives.
+    let begin = resolve(own, others).map_or(END, |contract| contract.begin(period));
+    ancestry(own, others, begin, &Faults::default()).line.split_off(1)
 }
 
 /// The contract and its parents, the nearest first, and the id of the first that was not found.
@@ -143,7 +197,14 @@ impl<'a> Ancestry<'a> {
     }
 }
 
-fn ancestry<'a>(own: &'a Written, others: &'a [Written], faults: &Faults) -> Ancestry<'a> {
+/// The version of a contract that was in force at an instant; before any was, the first.
+fn held<'a>(id: &str, all: &'a [Written], at: Wall) -> Option<&'a Written> {
+    let versions = || all.iter().filter(|other| other.id() == Some(id));
+    let begun = versions().filter(|version| version.effective_from() <= at);
+    begun.max_by_key(|version| version.version()).or_else(|| versions().min_by_key(|version| version.effective_from()))
+}
+
+fn ancestry<'a>(own: &'a Written, others: &'a [Written], at: Wall, faults: &Faults) -> Ancestry<'a> {
     let mut line = vec![own];
     let mut met: BTreeSet<&str> = own.id().into_iter().collect();
     let mut next = own.parent();
@@ -153,8 +214,7 @@ fn ancestry<'a>(own: &'a Written, others: &'a [Written], faults: &Faults) -> Anc
             faults.add(Fault::new(&last.file, "agreement.parent", format!("{id:?} is a parent of itself")));
             return Ancestry { line, lost: None };
         }
-        let found = others.iter().filter(|other| other.id() == Some(id)).max_by_key(|other| other.version());
-        let Some(parent) = found else { return Ancestry { line, lost: Some(id) } };
+        let Some(parent) = held(id, others, at) else { return Ancestry { line, lost: Some(id) } };
         line.push(parent);
         next = parent.parent();
     }
@@ -164,6 +224,7 @@ fn ancestry<'a>(own: &'a Written, others: &'a [Written], faults: &Faults) -> Anc
 fn assemble(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<Contract> {
     let mut level_below: Option<Level> = None;
     let mut agreement: Option<Agreement> = None;
+    let mut holidays: Option<Vec<Day>> = None;
     for written in &ancestry.line {
         let read = head(written, faults);
         if let (Some(read), Some(below)) = (&read, level_below)
@@ -172,10 +233,17 @@ fn assemble(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<C
             let what = format!("{:?} is of level {}, and must be of a higher one than {below}", read.id, read.level);
             faults.add(Fault::new(&written.file, "agreement.level", what));
         }
+        let has = written.agreement().is_some_and(|agreement| agreement.contains_key("holidays"));
+        if holidays.is_none() && has {
+            holidays = read.as_ref().map(|read| read.holidays.clone());
+        }
         level_below = read.as_ref().map(|read| read.level).or(level_below);
         if agreement.is_none() && std::ptr::eq(*written, own) {
             agreement = read;
         }
+    }
+    if let (Some(agreement), Some(holidays)) = (&mut agreement, holidays) {
+        agreement.holidays = holidays;
     }
     // A contract above the services is only a template; what it lacks, those below it bring.
     let judged = agreement.as_ref().is_none_or(|agreement| agreement.level == Level::Service)
@@ -236,6 +304,7 @@ fn assemble(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<C
         claim,
         terminations: terminations.all,
         duties: duties.all,
+        eras: Vec::new(),
     })
 }
 

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use crate::base::time::Wall;
 use crate::sla::calendar::{Day, Zone};
 use crate::sla::reader::{Word, words};
-use crate::sla::report::Report;
+use crate::sla::report::{Report, TicketDue};
 
 words! {
     /// What must be done by then.
@@ -74,14 +74,14 @@ pub fn of(report: &Report, zone: &Zone) -> Vec<Deadline> {
     let after = |day: Day| zone.midnight(day.plus(1));
     let mut all = Vec::new();
     let service = &report.service;
-    if let Some(by) = report.claim.ticket_by {
+    if let Some(TicketDue { by, kept }) = report.ticket {
         all.push(Deadline {
             kind: DeadlineKind::Ticket,
             id: service.clone(),
             what: format!("open a ticket for the first outage of {service} in {}", report.period),
             by: by.to_string(),
             ends: by,
-            kept: ticketed(report, by),
+            kept,
         });
     }
     if let Some(by) = report.claim.by {
@@ -116,14 +116,6 @@ pub fn of(report: &Report, zone: &Zone) -> Vec<Deadline> {
     }
     all.sort_by_key(|deadline| deadline.ends);
     all
-}
-
-/// Whether the outage whose ticket is due first has one in time; absent while it has none.
-fn ticketed(report: &Report, by: Wall) -> Option<bool> {
-    let outages = report.objectives.iter().flat_map(|verdict| &verdict.outages);
-    let first = outages.min_by_key(|outage| outage.event.from)?;
-    let opened = first.tickets.iter().map(|ticket| ticket.opened).min()?;
-    Some(opened <= by)
 }
 
 fn worded<T: Word, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {

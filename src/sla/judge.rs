@@ -66,6 +66,7 @@ fn run(
     facts: &Facts,
     reign: &Reign,
 ) -> Result<Part, Vec<Fault>> {
+    let contract = contract.of(period)?;
     // Where several versions judge, a name is known when one of them has it; that was looked at before.
     let faults = if reign.shared { Vec::new() } else { names::check(contract, service, period, facts) };
     let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else { return Err(faults) };
@@ -88,6 +89,7 @@ fn run(
         credit: total.paid.fixed(contract.agreement.currency.decimals, Rounding::HalfUp),
         currency: contract.agreement.currency.code.clone(),
         claim: claims::state(&court, &judged, &total.paid),
+        ticket: claims::first_ticket(&court, &judged),
         terminations: rights::accrued(&court, &judged),
         duties: claims::duties(&court),
         measured_by: contract.agreement.measured_by,
@@ -131,6 +133,8 @@ struct Judged<'a> {
     budget: Option<Budget>,
     /// The outages that count, those that begin in the window first of all.
     matter: Vec<Outage>,
+    /// By driver `event`: those of them that earned something.
+    earned: Option<Vec<usize>>,
     credit: Exact,
     steps: Vec<String>,
 }
@@ -142,14 +146,29 @@ struct Growth {
     downtime: Exact,
     /// Downtime beyond what the target allows, in seconds.
     excess: Exact,
-    /// Each outage that begins in the window: its length in seconds, and whether its ticket was opened in time.
-    events: Vec<(Exact, bool)>,
+    /// Each outage that begins in the window.
+    events: Vec<Grown>,
     /// The days on which they begin.
     days: Vec<Day>,
     /// How many.
     count: Exact,
     /// Whether any of the outages has a ticket opened in time.
     ticketed: bool,
+}
+
+/// An outage that a credit may grow with by itself.
+#[derive(Clone, Debug)]
+struct Grown {
+    /// Which of those that count.
+    at: usize,
+    /// In seconds.
+    length: Exact,
+    /// Whether its ticket was opened in time.
+    ticketed: bool,
+}
+
+fn grown(court: &Court<'_>, at: usize, outage: &Outage, nanos: i128) -> Grown {
+    Grown { at, length: Exact::seconds(nanos), ticketed: claims::ticketed(court, outage) }
 }
 
 /// Known time in percent of the time that is judged.
@@ -205,6 +224,7 @@ impl<'a> Judged<'a> {
             growth: Growth::default(),
             budget: None,
             matter: Vec::new(),
+            earned: None,
             credit: Exact::zero(),
             steps: vec![format!("{why}: {}", Outcome::NotDetermined)],
         }
@@ -264,6 +284,6 @@ impl<'a> Judged<'a> {
 }
 
 fn down(outage: &Outage) -> Down {
-    let Outage { event, lasts, notified, .. } = *outage;
-    Down { event, lasts, counted: outage.nanos(), tickets: outage.tickets.clone(), notified }
+    let Outage { event, known, lasts, notified, .. } = *outage;
+    Down { event, known, lasts, counted: outage.nanos(), tickets: outage.tickets.clone(), notified }
 }

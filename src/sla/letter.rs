@@ -62,6 +62,7 @@ pub enum NoLetter {
 /// # Errors
 /// When no credit is due, or the report is of another contract.
 pub fn claim(contract: &Contract, report: &Report, facts: &Facts) -> Result<Draft, NoLetter> {
+    let contract = contract.of(report.period).unwrap_or(contract);
     let parts = parts(contract, report)?;
     let earning: Vec<&Verdict> = report.objectives.iter().filter(|verdict| verdict.is_credited()).collect();
     if !report.is_credited() {
@@ -102,16 +103,19 @@ pub fn claim(contract: &Contract, report: &Report, facts: &Facts) -> Result<Draf
 /// # Errors
 /// When no outage counts, or the report is of another contract.
 pub fn ticket(contract: &Contract, report: &Report) -> Result<Draft, NoLetter> {
+    let contract = contract.of(report.period).unwrap_or(contract);
     let parts = parts(contract, report)?;
     let all =
         || report.objectives.iter().flat_map(|verdict| verdict.outages.iter().map(move |outage| (verdict, outage)));
+    // Nobody opens a ticket for time of which nothing is known.
+    let all = || all().filter(|(_, outage)| outage.known.is_some());
     let open = all().filter(|(_, outage)| outage.tickets.is_empty()).min_by_key(|(_, outage)| outage.event.from);
     let Some((verdict, outage)) = open.or_else(|| all().max_by_key(|(_, outage)| outage.event.from)) else {
         let (service, period) = (report.service.clone(), report.period.to_string());
         return Err(NoLetter::NoOutage { service, period });
     };
     let Report { contract: id, version, service, .. } = report;
-    let Span { from, to } = outage.event;
+    let Span { from, to } = outage.known.unwrap_or(outage.event);
     let mut text = String::new();
     let _ =
         writeln!(text, "Circuit {service}{} is reported down under agreement {id} version {version}.\n", parts.site);
@@ -213,7 +217,7 @@ fn outage_line(text: &mut String, outage: &Down, number: usize, facts: &Facts) {
         let span = Span::new(event.from, event.to.unwrap_or(to));
         let _ = writeln!(text, "     by your log from {} to {}: {}", span.from, span.to, lasted(span));
     }
-    for ticket in &outage.tickets {
+    for ticket in outage.tickets.iter() {
         let _ = writeln!(text, "     {}", by_ticket(ticket, outage.event));
     }
     if outage.tickets.is_empty() {

@@ -79,32 +79,27 @@ pub(super) fn timeline(
     probes: &[String],
     rule: &Rule,
 ) -> Timeline {
-    timeline_at(observed, contract, service, probes, rule, 0)
-}
-
-fn timeline_at(
-    observed: &Observed,
-    contract: &Contract,
-    service: &str,
-    probes: &[String],
-    rule: &Rule,
-    depth: usize,
-) -> Timeline {
-    let Some(service) = contract.service(service) else { return Timeline::default() };
-    let own: Vec<Timeline> = service
-        .probes
-        .iter()
-        .filter(|name| probes.contains(name))
-        .filter_map(|name| observed.probes.get(name))
-        .filter(|seen| !seen.intervals.is_empty())
-        .map(|seen| one_probe(seen, rule))
-        .collect();
-    let own = (!own.is_empty()).then(|| Timeline::of_probes(&own));
-    if service.members.is_empty() || depth > contract.services.len() {
-        return own.unwrap_or_default();
+    let mut known: BTreeMap<&str, Timeline> = BTreeMap::new();
+    // Members come before what they are members of; each is looked at once.
+    for each in contract.members_of(service).unwrap_or_default() {
+        let own: Vec<Timeline> = each
+            .probes
+            .iter()
+            .filter(|name| probes.contains(name))
+            .filter_map(|name| observed.probes.get(name))
+            .filter(|seen| !seen.intervals.is_empty())
+            .map(|seen| one_probe(seen, rule))
+            .collect();
+        let own = (!own.is_empty()).then(|| Timeline::of_probes(&own));
+        let timeline = if each.members.is_empty() {
+            own.unwrap_or_default()
+        } else {
+            let members = each.members.iter().map(|id| known.get(id.as_str()).cloned().unwrap_or_default());
+            Timeline::of_members(&members.chain(own).collect::<Vec<_>>())
+        };
+        known.insert(&each.id, timeline);
     }
-    let members = service.members.iter().map(|id| timeline_at(observed, contract, id, probes, rule, depth + 1));
-    Timeline::of_members(&members.chain(own).collect::<Vec<_>>())
+    known.remove(service).unwrap_or_default()
 }
 
 /// One probe's time by a rule.

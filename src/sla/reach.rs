@@ -16,6 +16,7 @@ const AROUND: Duration = Duration::from_secs(86_400);
 /// end is needed whole, since it belongs whole to the period in which it begins.
 #[must_use]
 pub fn needed(contract: &Contract, period: Period, recorded: impl IntoIterator<Item = Span>) -> Span {
+    let contract = contract.of(period).unwrap_or(contract);
     let zone = &contract.agreement.timezone;
     let rolling = contract.objectives.iter().filter_map(|objective| match objective.aggregate.every {
         Every::Rolling(days) => Some(days),
@@ -52,6 +53,7 @@ pub fn needed(contract: &Contract, period: Period, recorded: impl IntoIterator<I
 /// periods in a row, for caps, and for rights that accrue over several periods.
 #[must_use]
 pub fn earlier(contract: &Contract, service: &str, period: Period) -> Vec<Period> {
+    let contract = contract.of(period).unwrap_or(contract);
     let zone = &contract.agreement.timezone;
     let rolling = contract.objectives_of(service).filter_map(|objective| match objective.aggregate.every {
         Every::Rolling(days) => Some(days),
@@ -102,8 +104,12 @@ pub fn earlier(contract: &Contract, service: &str, period: Period) -> Vec<Period
 /// minutes that it was made of.
 #[must_use]
 pub fn seams(contract: &Contract, span: Span) -> BTreeSet<Wall> {
+    let mut all: BTreeSet<Wall> = BTreeSet::new();
+    for era in &contract.eras {
+        all.extend(era.contract.iter().flat_map(|contract| seams(contract, span)));
+    }
     let (agreement, zone) = (&contract.agreement, &contract.agreement.timezone);
-    let mut all: BTreeSet<Wall> = contract.services.iter().map(|service| service.in_service_from).collect();
+    all.extend(contract.services.iter().map(|service| service.in_service_from));
     all.insert(agreement.effective_from);
     all.extend(agreement.effective_to);
     let (mut day, last) = (zone.day(span.from), zone.day(span.to));
@@ -116,10 +122,12 @@ pub fn seams(contract: &Contract, span: Span) -> BTreeSet<Wall> {
                 every => every.holding(day).first(1) == day,
             };
             all.extend(begins.then(|| zone.midnight(day)));
-            let hours = aggregate.hours.iter().flat_map(|hours| [hours.from, hours.to]);
-            all.extend(hours.map(|minutes| zone.at(day, minutes)));
         }
         day = day.plus(1);
+    }
+    let hours = contract.objectives.iter().filter(|objective| objective.samples());
+    for hours in hours.filter_map(|objective| objective.aggregate.hours.as_ref()) {
+        all.extend(hours.within(&span.into(), zone).iter().flat_map(|open| [open.from, open.to]));
     }
     all.retain(|at| span.from < *at && *at < span.to);
     all

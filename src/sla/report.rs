@@ -1,6 +1,8 @@
 //! What a judgement says: verdicts with their arithmetic, credit, deadlines, rights and duties. Its JSON is the
 //! contract's printed form, key by key.
 
+use std::sync::Arc;
+
 use serde::{Serialize, Serializer};
 
 use crate::base::time::Wall;
@@ -56,6 +58,9 @@ pub struct Report {
     /// Where the period asked for ends.
     #[serde(skip)]
     pub ends: Wall,
+    /// The first ticket that must be opened, for what may earn something here or in a later period's verdict.
+    #[serde(skip)]
+    pub ticket: Option<TicketDue>,
     /// Every day and instant by which something must be done, the earliest first.
     #[serde(skip)]
     pub deadlines: Vec<Deadline>,
@@ -127,12 +132,14 @@ pub struct Budget {
 pub struct Down {
     /// From where it began to where it ended, before anything was taken away.
     pub event: Span,
+    /// The same of events alone; absent where it is made of unknown time that counts as down, which is no event.
+    pub known: Option<Span>,
     /// Whether it still lasted when the question was asked.
     pub lasts: bool,
     /// What counts of it, in nanoseconds.
     pub counted: i128,
     /// Its tickets.
-    pub tickets: Vec<Ticket>,
+    pub tickets: Arc<[Arc<Ticket>]>,
     /// When the provider told of it.
     pub notified: Option<Wall>,
 }
@@ -147,6 +154,15 @@ pub struct ClaimState {
     pub ticket_by: Option<Wall>,
     /// Whether the claim is lost.
     pub lapsed: bool,
+}
+
+/// Until when a ticket must be opened for an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TicketDue {
+    /// Until when.
+    pub by: Wall,
+    /// Whether it was opened by then, as far as the facts say; absent while there is none.
+    pub kept: Option<bool>,
 }
 
 /// A right to terminate that accrued.

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use crate::base::decimal::Exact;
 use crate::base::time::Wall;
-use crate::sla::calendar::{Day, Every, Weekly, Zone};
+use crate::sla::calendar::{Day, Every, Period, Weekly, Zone};
 use crate::sla::currency::Currency;
+use crate::sla::fault::Fault;
 use crate::sla::reader::Figure;
 
+mod members;
 mod vocabulary;
+pub(super) use members::{MOST as MEMBERS_AT_MOST, Members};
 pub use vocabulary::*;
 
 /// A contract, checked.
@@ -32,6 +35,15 @@ pub struct Contract {
     pub terminations: Vec<Termination>,
     /// What a party must do, and by when.
     pub duties: Vec<Duty>,
+    /// What all of this was while earlier versions of its parents were in force, the earliest first.
+    pub(super) eras: Vec<Era>,
+}
+
+/// What a contract came to until a later version of one of its parents was in force.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Era {
+    pub(super) until: Wall,
+    pub(super) contract: Result<Box<Contract>, Vec<Fault>>,
 }
 
 /// Between whom, from when, and by which calendar.
@@ -436,6 +448,45 @@ pub struct Duty {
 }
 
 impl Contract {
+    /// The contract as it judges a period: with the versions of its parents that were in force when the period began.
+    ///
+    /// # Errors
+    /// When it has faults with those.
+    pub fn of(&self, period: Period) -> Result<&Self, Vec<Fault>> {
+        if self.eras.is_empty() {
+            return Ok(self);
+        }
+        self.at(self.begin(period))
+    }
+
+    /// The contract with the versions of its parents that were in force at an instant.
+    ///
+    /// # Errors
+    /// When it has faults with those.
+    pub fn at(&self, at: Wall) -> Result<&Self, Vec<Fault>> {
+        match self.eras.iter().find(|era| at < era.until).map(|era| &era.contract) {
+            None => Ok(self),
+            Some(Ok(contract)) => Ok(contract),
+            Some(Err(faults)) => Err(faults.clone()),
+        }
+    }
+
+    /// Where a period begins, in the contract's zone; a rolling one as its longest objective has it.
+    pub(super) fn begin(&self, period: Period) -> Wall {
+        let lengths = self.objectives.iter().filter_map(|objective| match objective.aggregate.every {
+            Every::Rolling(days) => Some(days),
+            _ => None,
+        });
+        self.agreement.timezone.midnight(period.first(lengths.max().unwrap_or(1)))
+    }
+
+    /// Does something with each service, whichever versions of the parents it comes from.
+    pub fn each_service(&mut self, mut with: impl FnMut(&mut Service)) {
+        let eras = self.eras.iter_mut().filter_map(|era| era.contract.as_mut().ok());
+        let all = eras.flat_map(|contract| &mut contract.services).chain(&mut self.services);
+        all.for_each(&mut with);
+    }
+
     /// The service of this name.
     #[must_use]
     pub fn service(&self, id: &str) -> Option<&Service> {
@@ -448,11 +499,11 @@ impl Contract {
         self.services.iter().find(|service| service.site == site && service.probes.iter().any(|name| name == probe))
     }
 
-    /// A service and, at all depths, the services that it is down only together with; absent when it is a member of
-    /// itself. Members that are no services here are left out.
+    /// A service and, at all depths, the services that it is down only together with, each once, members before those that
+    /// they are members of; absent when it is a member of itself. Members that are no services here are left out.
     #[must_use]
     pub fn members_of(&self, id: &str) -> Option<Vec<&Service>> {
-        members_of(&self.services, id)
+        Members::new(&self.services).of([id])
     }
 
     /// The objective of this name.
@@ -476,38 +527,6 @@ impl Contract {
     #[must_use]
     pub fn version(&self) -> u32 {
         self.agreement.version
-    }
-}
-
-/// A service and its members at all depths; absent when one of them is a member of itself.
-pub(super) fn members_of<'a>(services: &'a [Service], id: &str) -> Option<Vec<&'a Service>> {
-    let find = |id: &str| services.iter().find(|service| service.id == id);
-    let mut all: Vec<&Service> = find(id).into_iter().collect();
-    let mut next = 0;
-    while let Some(service) = all.get(next).copied() {
-        for member in service.members.iter().filter_map(|member| find(member)) {
-            if !all.iter().any(|known| known.id == member.id) {
-                all.push(member);
-            }
-        }
-        next += 1;
-    }
-    // Those whose members are all placed are placed; in a ring nobody ever is.
-    let mut placed: Vec<&str> = Vec::new();
-    loop {
-        let before = placed.len();
-        for service in &all {
-            let open = |member: &String| find(member).is_some() && !placed.contains(&member.as_str());
-            if !placed.contains(&service.id.as_str()) && !service.members.iter().any(open) {
-                placed.push(&service.id);
-            }
-        }
-        if placed.len() == all.len() {
-            return Some(all);
-        }
-        if placed.len() == before {
-            return None;
-        }
     }
 }
 

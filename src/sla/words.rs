@@ -43,3 +43,12 @@ pub fn seconds(nanos: i128) -> String {
 pub fn lengths(nanos: impl IntoIterator<Item = i128>) -> String {
     list(&nanos.into_iter().map(seconds).collect::<Vec<_>>())
 }
+
+/// Adds the first twenty of some lines to the steps, and how many more there are.
+pub fn some<T>(steps: &mut Vec<String>, all: &[T], told: impl Fn(&T) -> String) {
+    const MOST: usize = 20;
+    steps.extend(all.iter().take(MOST).map(told));
+    if all.len() > MOST {
+        steps.push(format!("and {} more", all.len() - MOST));
+    }
+}

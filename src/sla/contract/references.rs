@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::sla::contract::Named;
 use crate::sla::fault::Fault;
 use crate::sla::reader::Faults;
-use crate::sla::terms::{Combine, Condition, Objective, Service, Termination, members_of};
+use crate::sla::terms::{Combine, Condition, MEMBERS_AT_MOST, Members, Objective, Service, Termination};
 
 /// Where each section comes from.
 type Files<'a> = [(&'static str, &'a str); 9];
@@ -37,12 +37,18 @@ pub(super) fn check(parts: &Parts<'_>, files: &Files<'_>, faults: &Faults) {
                 );
             }
         }
-        if members_of(&parts.services.all, &service.id).is_none() {
-            fault("service", format!("service {:?}: members", service.id), "it is a member of itself".to_owned());
-        }
         if let Some(twice) = twice(&service.probes) {
             fault("service", format!("service {:?}: probes", service.id), format!("{twice:?} is named twice"));
         }
+    }
+    let graph = Members::new(&parts.services.all);
+    let rings = graph.rings();
+    for service in &rings {
+        fault("service", format!("service {:?}: members", service.id), "it is a member of itself".to_owned());
+    }
+    for (service, size) in graph.too_large() {
+        let what = format!("it and those that it hangs together with are {size}: at most {MEMBERS_AT_MOST} may be");
+        fault("service", format!("service {:?}: members", service.id), what);
     }
     if parts.judged {
         for objective in &parts.objectives.all {
@@ -55,16 +61,15 @@ pub(super) fn check(parts: &Parts<'_>, files: &Files<'_>, faults: &Faults) {
             // Where a service could not be read, or is not there, its probes are not known either.
             let all = &parts.services.all;
             let named = objective.services.iter().flatten().all(|id| services.contains(id));
-            let ringless = all.iter().all(|service| members_of(all, &service.id).is_some());
-            if !parts.services.complete || all.len() < services.len() || !named || !ringless {
+            if !parts.services.complete || all.len() < services.len() || !named || !rings.is_empty() {
                 continue;
             }
-            let probes: BTreeSet<&str> = all
-                .iter()
-                .filter(|service| objective.applies_to(&service.id))
-                .flat_map(|service| members_of(all, &service.id).unwrap_or_default())
-                .flat_map(|service| service.probes.iter().map(String::as_str))
-                .collect();
+            let of = match &objective.services {
+                Some(ids) => graph.of(ids.iter().map(String::as_str)),
+                None => graph.of(all.iter().map(|service| service.id.as_str())),
+            };
+            let of = of.unwrap_or_default().into_iter();
+            let probes: BTreeSet<&str> = of.flat_map(|service| service.probes.iter().map(String::as_str)).collect();
             for probe in objective.measure.iter().flat_map(|measure| &measure.probes) {
                 if !probes.contains(probe.as_str()) {
                     fault("objective", place("measure.probes"), format!("{probe:?} is no probe of its services"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::sla::contract::{SECTIONS, Written, ancestry};
+use crate::sla::contract::{END, SECTIONS, Written, ancestry};
 use crate::sla::reader::{Faults, Node};
 
 /// One of the top-level tables or arrays. It is one contract's whole, so that every term in it is.
@@ -38,7 +38,7 @@ pub struct Term {
 #[must_use]
 pub fn shown(own: &Written, others: &[Written]) -> Vec<Section> {
     let faults = Faults::default();
-    let line = ancestry(own, others, &faults).line;
+    let line = ancestry(own, others, END, &faults).line;
     let name = |written: &Written| written.id().unwrap_or_default().to_owned();
     let of_section = |section: &'static str| {
         let mut holders = line.iter().copied().filter(|written| written.table.contains_key(section));

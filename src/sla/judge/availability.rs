@@ -4,7 +4,7 @@ use crate::base::decimal::{Exact, Rounding};
 use crate::base::time::Wall;
 use crate::sla::calendar::Stretch;
 use crate::sla::judge::outages::{self, Counting, Happening, Outage};
-use crate::sla::judge::{Compared, Court, Ground, Growth, Judged, claims, compare, coverage};
+use crate::sla::judge::{Compared, Court, Ground, Growth, Judged, claims, compare, coverage, grown};
 use crate::sla::report::{Budget, Outcome};
 use crate::sla::span::Span;
 use crate::sla::terms::{Definition, Objective, OutageTerms, Unit, UnknownIs};
@@ -96,6 +96,7 @@ pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
         growth,
         budget,
         matter: tally.outages,
+        earned: None,
         credit: Exact::zero(),
         steps,
     }
@@ -168,7 +169,8 @@ fn tally(
 ) -> Tally {
     let by_ticket = terms.definition == Definition::Ticket;
     let counting = Counting { sides: &terms.sides, severity: objective.severity, by_ticket };
-    let joined = outages::joined(happened, court.contract, &court.service.id, &counting);
+    let mut joined = outages::joined(happened, court.contract, &court.service.id, &counting);
+    joined.retain(|outage| court.owns(outage));
     let inside = match &ground.hours {
         Some(hours) => outages::keep(joined, |parts| parts.and(hours)),
         None => outages::keep(joined, Clone::clone),
@@ -224,13 +226,12 @@ fn arithmetic(tally: &Tally, length: &Exact, stretch: &Stretch, objective: &Obje
 }
 
 fn tell(tally: &Tally, ground: &Ground, window: Span, steps: &mut Vec<String>) {
-    for (id, spans, notes) in &ground.excluded.each {
+    let excluded = ground.excluded.each.iter().flat_map(|(id, _, spans, notes)| {
         let inside = spans.within(window).nanos();
-        if inside > 0 {
-            steps.push(format!("exclusion {id:?} holds for {}", words::seconds(inside)));
-        }
-        steps.extend(notes.iter().map(|note| format!("exclusion {id:?}: {note}, and so count")));
-    }
+        let holds = (inside > 0).then(|| format!("exclusion {id:?} holds for {}", words::seconds(inside)));
+        holds.into_iter().chain(notes.iter().map(move |note| format!("exclusion {id:?}: {note}, and so count")))
+    });
+    words::some(steps, &excluded.collect::<Vec<_>>(), String::clone);
     if tally.removed > 0 {
         steps.push(format!("{} of downtime are excluded", words::seconds(tally.removed)));
     }
@@ -243,14 +244,8 @@ fn tell(tally: &Tally, ground: &Ground, window: Span, steps: &mut Vec<String>) {
         1 => format!("one outage qualifies: {lengths}"),
         many => format!("{} outages qualify: {lengths}", words::number(many)),
     });
-    steps.extend(tally.outages.iter().take(TOLD).map(told));
-    if tally.outages.len() > TOLD {
-        steps.push(format!("and {} more", tally.outages.len() - TOLD));
-    }
+    words::some(steps, &tally.outages, told);
 }
-
-/// How many outages are told one by one.
-const TOLD: usize = 20;
 
 /// One outage: when, how long, and by which tickets.
 fn told(outage: &Outage) -> String {
@@ -273,7 +268,8 @@ fn growth(
     length: &Exact,
     given: Option<&Exact>,
 ) -> Growth {
-    let begun: Vec<&Outage> = tally.outages.iter().filter(|outage| window.holds(outage.begins())).collect();
+    let begun = tally.outages.iter().enumerate().filter(|(_, outage)| window.holds(outage.begins()));
+    let begun: Vec<(usize, &Outage)> = begun.collect();
     let share = |value: &Exact| match objective.unit {
         Unit::Percent => value.over(&Exact::hundred()).unwrap_or_default(),
         _ => value.clone(),
@@ -281,13 +277,13 @@ fn growth(
     let down_at = |value: &Exact| &(&Exact::one() - &share(value)) * length;
     let downtime = Exact::seconds(tally.downtime);
     let excess = &given.map_or_else(|| downtime.clone(), down_at) - &down_at(&objective.target.value);
-    let mut days: Vec<_> = begun.iter().map(|outage| court.zone.day(outage.begins())).collect();
+    let mut days: Vec<_> = begun.iter().map(|(_, outage)| court.zone.day(outage.begins())).collect();
     days.sort_unstable();
     days.dedup();
     Growth {
         downtime,
         excess: excess.max(Exact::zero()),
-        events: begun.iter().map(|outage| (Exact::seconds(outage.nanos()), claims::ticketed(court, outage))).collect(),
+        events: begun.into_iter().map(|(at, outage)| grown(court, at, outage, outage.nanos())).collect(),
         days,
         count: court.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
         ticketed: tally.outages.iter().any(|outage| claims::ticketed(court, outage)),

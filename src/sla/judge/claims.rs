@@ -1,23 +1,25 @@
 //! The claim's clock, and the parties' duties.
 
+use std::collections::BTreeMap;
+
 use crate::base::decimal::Exact;
 use crate::base::time::Wall;
 use crate::sla::calendar::{Day, business_days_after};
 use crate::sla::judge::outages::{Happening, Outage};
 use crate::sla::judge::{Court, Judged};
-use crate::sla::report::{ClaimState, DutyState};
-use crate::sla::span::Span;
+use crate::sla::report::{ClaimState, DutyState, TicketDue};
 use crate::sla::terms::{After, Claim, ClaimClock, ClaimUnit, CountedFrom, Duty};
 
-/// Until when a ticket for an outage must be opened; absent where the contract sets no such time.
+/// Until when a ticket for an outage must be opened; absent where the contract sets no such time, and for unknown time, which
+/// is no event.
 fn ticket_by(court: &Court<'_>, outage: &Outage) -> Option<Wall> {
-    Some(outage.event.from + court.contract.claim.as_ref()?.ticket_within?)
+    Some(outage.known?.from + court.contract.claim.as_ref()?.ticket_within?)
 }
 
 /// Whether an outage has a ticket that was opened in time.
 pub(super) fn ticketed(court: &Court<'_>, outage: &Outage) -> bool {
     let latest = ticket_by(court, outage);
-    outage.tickets.iter().any(|ticket| latest.is_none_or(|latest| ticket.opened <= latest))
+    outage.opened().is_some_and(|opened| latest.is_none_or(|latest| opened <= latest))
 }
 
 /// Whether an outage's ticket is late, or missing after its deadline.
@@ -27,16 +29,33 @@ fn ticket_lapsed(court: &Court<'_>, outage: &Outage) -> bool {
     !ticketed(court, outage) && !open
 }
 
+impl Judged<'_> {
+    /// The events for which it earned its credit: by driver `event` those that did, else all that count; of those, where tickets
+    /// are required, the ones that have theirs in time if any has. Unknown time is no event.
+    fn events(&self, court: &Court<'_>) -> Vec<&Outage> {
+        let all: Vec<&Outage> = match &self.earned {
+            Some(earned) => earned.iter().filter_map(|at| self.matter.get(*at)).collect(),
+            None => self.matter.iter().collect(),
+        };
+        let all: Vec<&Outage> = all.into_iter().filter(|outage| outage.known.is_some()).collect();
+        let requires = self.objective.remedy.as_ref().is_some_and(|remedy| remedy.requires_ticket);
+        let ticketed: Vec<&Outage> = all.iter().copied().filter(|outage| requires && ticketed(court, outage)).collect();
+        if ticketed.is_empty() { all } else { ticketed }
+    }
+}
+
 /// Until when what is due must be claimed.
 pub(super) fn state(court: &Court<'_>, judged: &[Judged<'_>], paid: &Exact) -> ClaimState {
     let none = ClaimState { by: None, ticket_by: None, lapsed: false };
     let Some(claim) = &court.contract.claim else { return none };
-    let remedied: Vec<&Judged<'_>> = judged.iter().filter(|each| each.objective.remedy.is_some()).collect();
-    let events: Vec<&Outage> = remedied.iter().flat_map(|each| &each.matter).collect();
-    // The clock runs for what earned the credit.
-    let earning: Vec<&Outage> =
-        remedied.iter().filter(|each| each.credit.is_positive()).flat_map(|each| &each.matter).collect();
-    let by = if paid.is_positive() { claim_by(court, claim, &earning) } else { None };
+    let due = judged.iter().filter(|each| each.objective.remedy.is_some() && court.is_due(&each.stretch));
+    let (earning, idle): (Vec<&Judged<'_>>, Vec<_>) = due.partition(|each| each.credit.is_positive());
+    let events: Vec<&Outage> = match earning.is_empty() {
+        false => earning.iter().flat_map(|each| each.events(court)).collect(),
+        // Where nothing is earned yet, or for want of a ticket, all that count might.
+        true => idle.iter().flat_map(|each| &each.matter).filter(|outage| outage.known.is_some()).collect(),
+    };
+    let by = if paid.is_positive() { claim_by(court, claim, &events) } else { None };
     let late = !events.is_empty() && events.iter().all(|outage| ticket_lapsed(court, outage));
     let past = by.is_some_and(|by| court.facts.as_of.is_some_and(|at| court.zone.day(at) > by));
     ClaimState {
@@ -46,23 +65,31 @@ pub(super) fn state(court: &Court<'_>, judged: &[Judged<'_>], paid: &Exact) -> C
     }
 }
 
+/// The first ticket that must be opened, whether what it is for earns here or in a later period's verdict.
+pub(super) fn first_ticket(court: &Court<'_>, judged: &[Judged<'_>]) -> Option<TicketDue> {
+    let remedied = judged.iter().filter(|each| each.objective.remedy.is_some());
+    let due = remedied.flat_map(|each| each.events(court)).filter_map(|outage| {
+        let by = ticket_by(court, outage)?;
+        Some(TicketDue { by, kept: outage.opened().map(|opened| opened <= by) })
+    });
+    due.min()
+}
+
 /// The earliest last day over the events that matter.
 fn claim_by(court: &Court<'_>, claim: &Claim, events: &[&Outage]) -> Option<Day> {
     let clock = claim.clock?;
     let day = |at: Wall| court.zone.day(at);
+    let known = events.iter().filter_map(|outage| outage.known);
     let starts: Vec<Day> = match clock.counted_from {
         CountedFrom::PeriodEnd => vec![court.asked.last],
         // What no event earned is counted from the period's end.
         _ if events.is_empty() => vec![court.asked.last],
-        CountedFrom::EventStart => events.iter().map(|outage| day(outage.event.from)).collect(),
+        CountedFrom::EventStart => known.map(|event| day(event.from)).collect(),
         CountedFrom::Restored => {
-            events.iter().filter(|outage| !outage.lasts).map(|outage| day(outage.event.to)).collect()
+            let restored = events.iter().filter(|outage| !outage.lasts).filter_map(|outage| outage.known);
+            restored.map(|event| day(event.to)).collect()
         }
-        CountedFrom::TicketClosed => events
-            .iter()
-            .filter_map(|outage| outage.tickets.iter().filter_map(|ticket| ticket.closed).max())
-            .map(day)
-            .collect(),
+        CountedFrom::TicketClosed => events.iter().filter_map(|outage| outage.closed()).map(day).collect(),
     };
     starts.into_iter().min().map(|start| after(court, start, clock))
 }
@@ -76,63 +103,68 @@ fn after(court: &Court<'_>, start: Day, clock: ClaimClock) -> Day {
 
 /// What the parties had to do: for each duty, for each event that begins in the period, or once at the period's end.
 pub(super) fn duties(court: &Court<'_>) -> Vec<DutyState> {
+    let mut done: BTreeMap<(&str, Option<usize>), Wall> = BTreeMap::new();
+    for said in &court.facts.duties {
+        if let Some(at) = said.done {
+            let first = done.entry((said.duty.as_str(), said.event)).or_insert(at);
+            *first = at.min(*first);
+        }
+    }
+    let events = begun(court);
     let mut all = Vec::new();
-    let seen = court.measured_happenings();
-    let told: Vec<Span> = court.facts.events.iter().map(|event| Happening::of(event, court.facts.as_of).span).collect();
-    let is_seen: Vec<bool> = told.iter().map(|told| seen.iter().any(|each| is_about(*told, each))).collect();
     for duty in &court.contract.duties {
+        let done = |event: Option<usize>| done.get(&(duty.id.as_str(), event)).copied();
         if duty.after == After::PeriodEnd {
             // It is a duty by the version that is in force at the period's end.
-            if court.reign.span.to < court.asked.span.to {
-                continue;
+            if court.reign.span.to >= court.asked.span.to {
+                all.push(state_of(duty, court.asked.span.to, done(None)));
             }
-            let done = done(court, duty, None);
-            all.push(state_of(duty, court.asked.span.to, done));
             continue;
         }
-        all.extend(seen_duties(court, duty, &seen, &told));
-        // What was measured too is a duty already: a ticket about an outage is no other outage.
-        for (number, event) in court.facts.events.iter().enumerate().filter(|(number, _)| !is_seen[*number]) {
-            let from = match duty.after {
-                After::EventStart => Some(event.from),
-                _ => event.to,
-            };
-            if let Some(from) = from.filter(|_| court.asked.span.and(court.reign.span).holds(event.from)) {
-                all.push(state_of(duty, from, done(court, duty, Some(number))));
-            }
+        for Begun { from, to, told } in &events {
+            let after = if duty.after == After::EventStart { Some(*from) } else { *to };
+            let done = told.iter().filter_map(|number| done(Some(*number))).min();
+            all.extend(after.map(|after| state_of(duty, after, done)));
         }
     }
     all
 }
 
-/// A duty for each outage that was measured, done when the facts say so of an event that is about it.
-fn seen_duties(court: &Court<'_>, duty: &Duty, seen: &[Happening], told: &[Span]) -> Vec<DutyState> {
-    let within = court.asked.span.and(court.reign.span);
-    let mut all = Vec::new();
-    for each in seen.iter().filter(|each| within.holds(each.span.from)) {
-        let about = || told.iter().enumerate().filter(|(_, told)| is_about(**told, each));
-        // Where nobody saw it up again, its end is what the facts say.
-        let said = || about().filter_map(|(number, _)| court.facts.events.get(number)?.to).max();
-        let from = match duty.after {
-            After::EventStart => Some(each.span.from),
-            _ if each.lasts => said(),
-            _ => Some(each.span.to),
-        };
-        let Some(from) = from else { continue };
-        let done = about().filter_map(|(number, _)| done(court, duty, Some(number))).min();
-        all.push(state_of(duty, from, done));
+/// What began in the period.
+struct Begun {
+    from: Wall,
+    /// Absent while it lasts.
+    to: Option<Wall>,
+    /// The facts' events that are about it, by their numbers.
+    told: Vec<usize>,
+}
+
+/// What began in the period: outages that were measured, and those of the facts' events that are about none of them, since a
+/// ticket about an outage is no other outage.
+fn begun(court: &Court<'_>) -> Vec<Begun> {
+    let holds = |at: Wall| court.asked.span.and(court.reign.span).holds(at);
+    let mut seen = court.measured_happenings();
+    // Facts of earlier periods are among them; what was measured lies apart and in order.
+    seen.retain(|each| each.span.to > court.asked.span.from);
+    let mut about: Vec<Vec<usize>> = vec![Vec::new(); seen.len()];
+    let mut alone: Vec<Begun> = Vec::new();
+    for (number, event) in court.facts.events.iter().enumerate() {
+        let told = Happening::of(event, court.facts.as_of).span;
+        // They have some time in common, be it an instant.
+        let first = seen.partition_point(|each| each.span.to < told.from);
+        let common = seen[first..].iter().take_while(|each| each.span.from <= told.to).count();
+        about[first..first + common].iter_mut().for_each(|about| about.push(number));
+        if common == 0 && holds(event.from) {
+            alone.push(Begun { from: event.from, to: event.to, told: vec![number] });
+        }
     }
-    all
-}
-
-/// Whether an event of the facts and what happened have any time in common, be it an instant.
-fn is_about(told: Span, seen: &Happening) -> bool {
-    told.from <= seen.span.to && seen.span.from <= told.to
-}
-
-fn done(court: &Court<'_>, duty: &Duty, event: Option<usize>) -> Option<Wall> {
-    let said = court.facts.duties.iter().filter(|done| done.duty == duty.id && done.event == event);
-    said.filter_map(|done| done.done).min()
+    let measured = seen.iter().zip(about).filter(|(each, _)| holds(each.span.from));
+    let measured = measured.map(|(each, told)| {
+        // Where nobody saw it up again, its end is what the facts say.
+        let said = || told.iter().filter_map(|number| court.facts.events.get(*number)?.to).max();
+        Begun { from: each.span.from, to: if each.lasts { said() } else { Some(each.span.to) }, told }
+    });
+    measured.chain(alone).collect()
 }
 
 fn state_of(duty: &Duty, from: Wall, done: Option<Wall>) -> DutyState {

@@ -1,11 +1,12 @@
 //! Everything that is before the judge: contract, facts, measurements, and the time that they are about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::base::decimal::{Exact, Rounding};
 use crate::base::time::Wall;
 use crate::sla::calendar::{Every, Period, Stretch, Zone};
-use crate::sla::facts::Facts;
+use crate::sla::facts::{Event, Facts};
 use crate::sla::judge::outages::{self, Counting, Happening, Outage};
 use crate::sla::judge::{Judged, Reign, availability, credit, events, exclusions, values};
 use crate::sla::observed::{self, Observed, Timeline};
@@ -31,6 +32,10 @@ pub(super) struct Court<'a> {
     pub(super) timelines: BTreeMap<&'a str, Timeline>,
     /// When this version of the contract is in force.
     pub(super) reign: &'a Reign,
+    /// What is claimed as excluded.
+    pub(super) claimed: Vec<exclusions::Claimed<'a>>,
+    /// What was breached in earlier periods.
+    breached: BTreeMap<Period, BTreeSet<&'a str>>,
 }
 
 impl<'a> Court<'a> {
@@ -55,7 +60,13 @@ impl<'a> Court<'a> {
                 timelines.insert(objective.id.as_str(), timeline);
             }
         }
+        let mut breached: BTreeMap<Period, BTreeSet<&str>> = BTreeMap::new();
+        for previous in &facts.previous {
+            breached.entry(previous.period).or_default().extend(previous.breached.iter().map(String::as_str));
+        }
         Self {
+            claimed: exclusions::claimed(contract, &facts.excluded, zone),
+            breached,
             contract,
             service,
             facts,
@@ -86,6 +97,17 @@ impl<'a> Court<'a> {
         judged
     }
 
+    /// Whether what an objective earns over one of its own periods falls due in the period asked for: there its own ends.
+    pub(super) fn is_due(&self, stretch: &Stretch) -> bool {
+        self.asked.first <= stretch.last && stretch.last <= self.asked.last
+    }
+
+    /// Whether an outage is this version's: it was in force when it began. Unknown time belongs to whoever judges it.
+    pub(super) fn owns(&self, outage: &Outage) -> bool {
+        let begins = self.contract.agreement.effective_from.max(self.reign.span.from);
+        outage.known.is_none_or(|event| begins <= event.from)
+    }
+
     /// The time that an objective is judged over: its period as far as the service level holds in it. Where the version changed
     /// while an outage lasted, that belongs whole to the version in force when it began.
     pub(super) fn window(&self, objective: &Objective) -> Span {
@@ -112,7 +134,7 @@ impl<'a> Court<'a> {
         let all = outages::joined(&happened, self.contract, &self.service.id, &counting);
         let begins = self.reign.begins.get(&objective.id).copied().unwrap_or(self.reign.span.from);
         all.iter()
-            .map(|each| each.event)
+            .filter_map(|each| each.known)
             .find(|each| begins <= each.from && each.from < end && end < each.to)
             .map(|each| each.to)
     }
@@ -151,13 +173,14 @@ impl<'a> Court<'a> {
     }
 
     /// What the facts say happened, in this period and before.
+    fn told_events(&self) -> impl Iterator<Item = &'a Event> + use<'a> {
+        let facts = self.facts;
+        facts.events.iter().chain(facts.previous.iter().flat_map(|previous| &previous.events))
+    }
+
+    /// The same as it happened.
     pub(super) fn told(&self) -> Vec<Happening> {
-        let before = self.facts.previous.iter().flat_map(|previous| &previous.events);
-        let mut all: Vec<Happening> = Vec::new();
-        for event in self.facts.events.iter().chain(before) {
-            all.push(Happening::of(event, self.facts.as_of));
-        }
-        all
+        self.told_events().map(|event| Happening::of(event, self.facts.as_of)).collect()
     }
 
     /// What happened to the service, as an objective sees it.
@@ -181,38 +204,60 @@ impl<'a> Court<'a> {
         first.map_or_else(Vec::new, |timeline| self.seen(timeline))
     }
 
+    /// The same with all that the facts say beside what was measured: of what is no outage only they tell.
+    pub(super) fn all_happenings(&self) -> Vec<Happening> {
+        let mut all = self.service_happenings();
+        if !self.timelines.is_empty() {
+            all.extend(self.told());
+        }
+        all
+    }
+
     /// Measured outages, with the sides that were recorded, and the tickets and sides of the facts' events that overlap them.
     pub(super) fn seen(&self, timeline: &Timeline) -> Vec<Happening> {
-        let events = self.facts.events.iter().chain(self.facts.previous.iter().flat_map(|previous| &previous.events));
-        let events: Vec<_> = events.map(|event| (event, Happening::of(event, self.facts.as_of))).collect();
         let recorded = self.observed.map(|observed| observed.sides.as_slice()).unwrap_or_default();
         let known = timeline.known();
         // What nobody saw up again still lasts.
         let last_up = timeline.up.hull().map(|hull| hull.to);
-        let mut all: Vec<Happening> = Vec::new();
-        for span in timeline.down.iter() {
-            let common = |other: Span| span.and(other).nanos();
-            let side = recorded.iter().filter(|(other, _)| common(*other) > 0).max_by_key(|(other, _)| common(*other));
-            let mut seen = Happening {
-                side: side.map_or(Some(Side::Unknown), |(_, side)| Some(*side)),
+        let spans: Vec<Span> = timeline.down.iter().collect();
+        // The stretches lie apart and in order: those that something overlaps are found, not looked for one by one.
+        let overlapped = |other: Span| {
+            let first = spans.partition_point(|span| span.to <= other.from);
+            let count = spans[first..].iter().take_while(|span| span.from < other.to && !other.is_empty()).count();
+            first..first + count
+        };
+        let mut sides: Vec<Option<(i128, Side)>> = vec![None; spans.len()];
+        for (other, side) in recorded {
+            for at in overlapped(*other) {
+                let common = spans[at].and(*other).nanos();
+                if sides[at].is_none_or(|(longest, _)| longest <= common) {
+                    sides[at] = Some((common, *side));
+                }
+            }
+        }
+        let mut all: Vec<Happening> = spans
+            .iter()
+            .zip(&sides)
+            .map(|(span, side)| Happening {
+                side: Some(side.map_or(Side::Unknown, |(_, side)| side)),
                 lasts: last_up.is_none_or(|up| up <= span.from),
-                ..Happening::unknown(span)
-            };
-            for (event, told) in events.iter().filter(|(_, told)| common(told.span) > 0) {
+                ..Happening::unknown(*span)
+            })
+            .collect();
+        for event in self.told_events() {
+            let told = Happening::of(event, self.facts.as_of);
+            for at in overlapped(told.span) {
+                let seen = &mut all[at];
                 seen.side = event.side.or(seen.side);
                 seen.severity = event.severity.or(seen.severity);
                 seen.notified = [seen.notified, told.notified].into_iter().flatten().min();
-                seen.tickets.extend(told.tickets.iter().cloned());
+                seen.tickets.extend(told.tickets.iter().map(Arc::clone));
             }
-            all.push(seen);
+            // Before what was measured, the facts of earlier periods hold.
+            if known.within(told.span).is_empty() && told.span.to <= self.asked.span.from {
+                all.push(told);
+            }
         }
-        // Before what was measured, the facts of earlier periods hold.
-        all.extend(
-            events
-                .into_iter()
-                .map(|(_, told)| told)
-                .filter(|told| known.within(told.span).is_empty() && told.span.to <= self.asked.span.from),
-        );
         all
     }
 
@@ -237,8 +282,7 @@ impl<'a> Court<'a> {
 
     /// Whether an objective was breached in an earlier period.
     pub(super) fn was_breached(&self, period: Period, objective: &str) -> bool {
-        let held = self.facts.previous.iter().filter(|previous| previous.period == period);
-        held.flat_map(|previous| &previous.breached).any(|id| id == objective)
+        self.breached.get(&period).is_some_and(|breached| breached.contains(objective))
     }
 
     /// The periods before the one that an objective is judged on, the latest first.
@@ -294,13 +338,15 @@ impl Court<'_> {
         window: Span,
         happenings: &[Happening],
     ) -> Ground {
-        let reach = happenings
-            .iter()
-            .map(|each| each.span)
-            .chain(self.facts.excluded.iter().map(|each| each.span))
-            .fold(window, |reach, span| Span::new(reach.from.min(span.from), reach.to.max(span.to)));
-        let hours = objective.aggregate.hours.as_ref().map(|hours| hours.within(reach, self.zone));
-        let excluded = exclusions::excluded(self.contract, &self.facts.excluded, hours.as_ref(), stretch, self.zone);
+        let hours = objective.aggregate.hours.as_ref().map(|hours| {
+            let tickets = happenings.iter().flat_map(|each| &each.tickets);
+            let tickets = tickets.map(|ticket| Span::new(ticket.opened, ticket.closed.unwrap_or(ticket.opened)));
+            let told = happenings.iter().filter_map(|each| each.notified).map(|told| Span::new(told, told));
+            let all = happenings.iter().map(|each| each.span).chain(tickets).chain(told);
+            let reach = all.fold(window, |reach, span| Span::new(reach.from.min(span.from), reach.to.max(span.to)));
+            hours.within(&reach.into(), self.zone)
+        });
+        let excluded = exclusions::excluded(&self.claimed, hours.as_ref(), stretch, self.zone);
         let inside = Spans::from(window);
         let inside = hours.as_ref().map_or(inside.clone(), |hours| inside.and(hours));
         let base = inside.minus(&excluded.period);
@@ -317,7 +363,8 @@ impl Court<'_> {
     ) -> Spans {
         let told: Spans = self.facts.unknown.iter().copied().collect();
         let unseen = known.map_or_else(Spans::none, |known| ground.base.minus(known));
-        let down: Spans = happenings.iter().map(|each| each.span).collect();
+        let down = outages::joined(happenings, self.contract, &self.service.id, &Counting::ALL);
+        let down: Spans = down.iter().flat_map(|outage| outage.parts.iter()).collect();
         let unknown = ground.base.and(&told.or(&unseen)).minus(&down);
         match now {
             Some(now) => unknown.within(Span::new(Wall::from_nanos(i64::MIN), now)),

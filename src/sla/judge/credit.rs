@@ -1,7 +1,7 @@
 //! Remedies: from what the driver grows with to a credit, exactly. Money is rounded only when it is written.
 
 use crate::base::decimal::Exact;
-use crate::sla::judge::{Court, Judged};
+use crate::sla::judge::{Court, Grown, Judged};
 use crate::sla::report::Outcome;
 use crate::sla::terms::{Base, Bound, Credit, CreditKind, Driver, Form, Remedy, Tier, UnitRounding};
 use crate::sla::words;
@@ -10,35 +10,51 @@ use crate::sla::words;
 pub(super) fn earn(court: &Court<'_>, judged: &mut Judged<'_>) {
     let Some(remedy) = &judged.objective.remedy else { return };
     let mut steps = Vec::new();
+    if !court.is_due(&judged.stretch) {
+        // Else it would be paid in each of the shorter periods that its own is made of.
+        let (own, due) = (judged.stretch.name, court.asked.every.holding(judged.stretch.last));
+        judged.steps.push(format!("what {own} earns stands in the verdict of {due}, in which it ends: nothing here"));
+        return;
+    }
     judged.credit = match judged.outcome {
         Outcome::NotDetermined => {
             steps.push("not determined: nothing is earned".to_owned());
             Exact::zero()
+        }
+        _ if remedy.driver == Driver::Event => {
+            let (credit, earned) = by_event(court, judged, remedy, &mut steps);
+            judged.earned = Some(earned);
+            credit
         }
         _ => earned(court, judged, remedy, &mut steps),
     };
     judged.steps.extend(steps);
 }
 
+/// What each outage earns by itself, all together, and which of them earned something.
+fn by_event(court: &Court<'_>, judged: &Judged<'_>, remedy: &Remedy, steps: &mut Vec<String>) -> (Exact, Vec<usize>) {
+    let purse = Purse { court, judged, base: base(court, remedy.base) };
+    let (mut all, mut earned, mut each) = (Exact::zero(), Vec::new(), Vec::new());
+    for Grown { at, length, ticketed } in &judged.growth.events {
+        if remedy.requires_ticket && !ticketed {
+            each.push(format!("the outage of {length} s has no ticket opened in time: nothing is earned by it"));
+            continue;
+        }
+        let credit = purse.by_form(remedy, length, &mut each);
+        earned.extend(credit.is_positive().then_some(*at));
+        all = &all + &credit;
+    }
+    words::some(steps, &each, String::clone);
+    steps.push(match judged.growth.events.is_empty() {
+        true => "driver event: no outage begins in the period, nothing is earned".to_owned(),
+        false => format!("together: {}", court.money(&all)),
+    });
+    (all, earned)
+}
+
 fn earned(court: &Court<'_>, judged: &Judged<'_>, remedy: &Remedy, steps: &mut Vec<String>) -> Exact {
     let growth = &judged.growth;
     let purse = Purse { court, judged, base: base(court, remedy.base) };
-    if remedy.driver == Driver::Event {
-        let mut all = Exact::zero();
-        for (length, ticketed) in &growth.events {
-            if remedy.requires_ticket && !ticketed {
-                steps.push(format!("the outage of {length} s has no ticket opened in time: nothing is earned by it"));
-                continue;
-            }
-            all = &all + &purse.by_form(remedy, length, steps);
-        }
-        if growth.events.is_empty() {
-            steps.push("driver event: no outage begins in the period, nothing is earned".to_owned());
-        } else {
-            steps.push(format!("together: {}", court.money(&all)));
-        }
-        return all;
-    }
     if remedy.requires_ticket && !growth.ticketed {
         steps.push("no outage has a ticket opened in time: nothing is earned".to_owned());
         return Exact::zero();

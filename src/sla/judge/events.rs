@@ -1,10 +1,9 @@
 //! Times to restore and to notify: each outage belongs whole to the period in which it begins.
 
 use crate::base::decimal::Exact;
-use crate::base::time::Wall;
 use crate::sla::calendar::Stretch;
 use crate::sla::judge::outages::{self, Happening, Outage};
-use crate::sla::judge::{Court, Ground, Growth, Judged, claims, compare, coverage};
+use crate::sla::judge::{Court, Ground, Grown, Growth, Judged, compare, coverage, grown};
 use crate::sla::report::Outcome;
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::{EventStatistic, Metric, Objective, Op, Unit};
@@ -105,7 +104,7 @@ fn counted(
         let instant = outage.event.is_empty();
         let excluded = !whole.is_empty() && whole.minus(&ground.excluded.downtime).is_empty();
         let inside = !whole.is_empty() || (instant && ground.hours.is_none());
-        !excluded && inside && window.holds(outage.event.from)
+        !excluded && inside && window.holds(outage.event.from) && court.owns(outage)
     });
     match &objective.qualify {
         Some(terms) => outages::long_enough(kept.collect(), terms),
@@ -117,20 +116,9 @@ fn counted(
 fn time(objective: &Objective, outage: &Outage, ground: &Ground) -> Option<i128> {
     let parts = match objective.metric {
         Metric::TimeToNotify => Spans::from(Span::new(outage.event.from, outage.notified?)),
-        _ => restoring(outage),
+        _ => outage.by_ticket().unwrap_or_else(|| outage.event.into()),
     };
     Some(ground.hours.as_ref().map_or(parts.clone(), |hours| parts.and(hours)).nanos())
-}
-
-/// From the earliest ticket's opening to the earlier of restored and closed, less waiting for the customer; without a
-/// ticket, the event.
-fn restoring(outage: &Outage) -> Spans {
-    let Some(opened) = outage.tickets.iter().map(|ticket| ticket.opened).min() else { return outage.event.into() };
-    let closed: Option<Vec<Wall>> = outage.tickets.iter().map(|ticket| ticket.closed).collect();
-    let closed = closed.and_then(|all| all.into_iter().max());
-    let to = closed.map_or(outage.event.to, |closed| closed.min(outage.event.to));
-    let waiting: Spans = outage.tickets.iter().flat_map(|ticket| ticket.waiting.iter().copied()).collect();
-    Spans::from(Span::new(opened, to)).minus(&waiting)
 }
 
 fn in_unit(nanos: i128, unit: Unit) -> Exact {
@@ -139,16 +127,16 @@ fn in_unit(nanos: i128, unit: Unit) -> Exact {
 }
 
 fn growth(court: &Court<'_>, objective: &Objective, outages: &[Outage], times: &[Option<i128>]) -> Growth {
-    let seconds: Vec<Exact> = times.iter().map(|time| Exact::seconds(time.unwrap_or(0))).collect();
     let mut days: Vec<_> = outages.iter().map(|outage| court.zone.day(outage.event.from)).collect();
     days.sort_unstable();
     days.dedup();
-    let ticketed: Vec<bool> = outages.iter().map(|outage| claims::ticketed(court, outage)).collect();
+    let each = outages.iter().zip(times).enumerate();
+    let events: Vec<Grown> = each.map(|(at, (outage, time))| grown(court, at, outage, time.unwrap_or(0))).collect();
     Growth {
-        downtime: seconds.iter().cloned().sum(),
+        downtime: events.iter().map(|each| each.length.clone()).sum(),
         excess: Exact::zero(),
-        ticketed: ticketed.contains(&true),
-        events: seconds.into_iter().zip(ticketed).collect(),
+        ticketed: events.iter().any(|each| each.ticketed),
+        events,
         days,
         count: court.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
     }

@@ -44,9 +44,9 @@ impl Court<'_> {
 fn outages(court: &Court<'_>) -> Vec<Outage> {
     let now = court.facts.as_of;
     let happened: Vec<Happening> = court.service_happenings().into_iter().filter_map(|each| each.cut(now)).collect();
-    let excluded = exclusions::excluded(court.contract, &court.facts.excluded, None, &court.asked, court.zone);
+    let excluded = exclusions::excluded(&court.claimed, None, &court.asked, court.zone);
     let left = outages::keep(court.provider_outages(&happened, None), |parts| parts.minus(&excluded.downtime));
-    left.into_iter().filter(|outage| court.scope.holds(outage.begins())).collect()
+    left.into_iter().filter(|outage| court.owns(outage) && court.scope.holds(outage.begins())).collect()
 }
 
 /// The days on which a condition came to be fulfilled, and why.

@@ -43,6 +43,7 @@ pub fn survey(
     observed: &Observed,
     facts: &Facts,
 ) -> Result<Survey, Vec<Fault>> {
+    let contract = contract.of(period)?;
     let faults = names::check(contract, service, period, facts);
     let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else { return Err(faults) };
     let reign = Reign::default();

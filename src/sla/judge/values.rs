@@ -3,12 +3,12 @@
 use crate::base::decimal::{Exact, Rounding};
 use crate::base::time::Wall;
 use crate::sla::calendar::Stretch;
-use crate::sla::judge::outages::Happening;
+use crate::sla::judge::outages::{Happening, Outage};
 use crate::sla::judge::{Court, Ground, Growth, Judged, claims, compare, coverage};
 use crate::sla::observed;
 use crate::sla::report::Outcome;
 use crate::sla::span::{Span, Spans};
-use crate::sla::terms::{Metric, Objective, Op, Statistic};
+use crate::sla::terms::{Metric, Objective, Op, Severity, Statistic};
 
 /// Delay, loss, delivery, jitter or score: as the facts give it, else as it was measured.
 pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: Stretch, window: Span) -> Judged<'a> {
@@ -22,7 +22,7 @@ pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
     let mut judged =
         Judged { coverage, provisional: now.is_some(), ..Judged::nothing(objective, stretch, String::new()) };
     judged.steps.clear();
-    judged.growth = growth(court, objective, window, &happened);
+    (judged.growth, judged.matter) = growth(court, objective, window, now);
     if !actual(court, objective, &ground, now, &mut judged) {
         judged.steps.push(format!("no value is known: {}", judged.outcome));
         return judged;
@@ -100,11 +100,10 @@ fn shares(objective: &Objective) -> bool {
 /// A count is what the facts say.
 pub(super) fn count<'a>(court: &Court<'_>, objective: &'a Objective, stretch: Stretch, window: Span) -> Judged<'a> {
     let now = court.now(window);
-    let happened: Vec<Happening> = court.service_happenings().into_iter().filter_map(|each| each.cut(now)).collect();
     let mut judged = Judged { provisional: now.is_some(), ..Judged::nothing(objective, stretch, String::new()) };
     judged.coverage = Exact::hundred();
     judged.steps.clear();
-    judged.growth = growth(court, objective, window, &happened);
+    (judged.growth, judged.matter) = growth(court, objective, window, now);
     let given = court.facts.counts.get(&objective.id).map(|count| (count.clone(), count.trimmed(6)));
     let given = given
         .or_else(|| court.facts.values.get(&objective.id).map(|value| (value.value.clone(), value.written.clone())));
@@ -129,14 +128,25 @@ pub(super) fn count<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
     judged
 }
 
-fn growth(court: &Court<'_>, objective: &Objective, window: Span, happened: &[Happening]) -> Growth {
-    let outages = court.provider_outages(happened, Some(objective));
-    let inside = outages.iter().filter(|outage| !outage.event.and(window).is_empty());
-    Growth {
+/// What a remedy may grow with, and the events that matter for its claim: where a ticket is required, all that may bring one,
+/// else those that are told as degraded, since an outage by itself says nothing of delay, loss or jitter.
+fn growth(court: &Court<'_>, objective: &Objective, window: Span, now: Option<Wall>) -> (Growth, Vec<Outage>) {
+    let requires = objective.remedy.as_ref().is_some_and(|remedy| remedy.requires_ticket);
+    let of = |severity: Option<Severity>| {
+        let happened = court.all_happenings().into_iter();
+        let happened = happened.filter(|each| severity.is_none() || each.severity == severity);
+        let happened: Vec<Happening> = happened.filter_map(|each| each.cut(now)).collect();
+        let mut outages = court.provider_outages(&happened, Some(objective));
+        outages.retain(|outage| !outage.event.and(window).is_empty() && court.owns(outage));
+        outages
+    };
+    let matter = if requires { of(None) } else { of(Some(Severity::Degraded)) };
+    let growth = Growth {
         count: court.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
-        ticketed: inside.into_iter().any(|outage| claims::ticketed(court, outage)),
+        ticketed: matter.iter().any(|outage| claims::ticketed(court, outage)),
         ..Growth::default()
-    }
+    };
+    (growth, matter)
 }
 
 impl Court<'_> {

@@ -80,7 +80,10 @@ pub fn judge_by(
     observed: Option<&Observed>,
     facts: &Facts,
 ) -> Result<Report, Vec<Fault>> {
-    let all: Vec<&InForce> = versions.iter().filter(|each| each.contract.service(service).is_some()).collect();
+    let all: Vec<&InForce> = versions
+        .iter()
+        .filter(|each| each.contract.of(period).unwrap_or(&each.contract).service(service).is_some())
+        .collect();
     let touching: Vec<&InForce> = all.iter().copied().filter(|each| touches(each, period)).collect();
     let Some(last) = touching.last().or(all.last()).copied().or(versions.last()) else {
         return Err(vec![Fault::new(&facts.file, "service", "no version of the contract is known")]);
@@ -135,7 +138,10 @@ impl Previous {
     #[must_use]
     pub fn among(&self, versions: &[InForce], asked: Period) -> Self {
         let mut own = self.clone();
-        own.breached.retain(|id| judging(versions, asked).any(|version| version.contract.objective(id).is_some()));
+        let has = |version: &InForce, id: &str| {
+            version.contract.of(asked).unwrap_or(&version.contract).objective(id).is_some()
+        };
+        own.breached.retain(|id| judging(versions, asked).any(|version| has(version, id)));
         if std::mem::discriminant(&own.period.every(1)) != std::mem::discriminant(&asked.every(1)) {
             own.credit = Exact::zero();
         }
@@ -147,7 +153,8 @@ impl Previous {
 fn touches(version: &InForce, period: Period) -> bool {
     let zone = &version.contract.agreement.timezone;
     let asked = Stretch::holding(period.every(1), period.last(), zone).span;
-    let own = version.contract.objectives.iter().map(|objective| &objective.aggregate.every);
+    let contract = version.contract.of(period).unwrap_or(&version.contract);
+    let own = contract.objectives.iter().map(|objective| &objective.aggregate.every);
     let own = own.map(|every| Stretch::holding(*every, period.last(), zone).span);
     let begins = version.span.from.max(version.contract.agreement.effective_from);
     let span = Span::new(begins, version.span.to.max(begins));
@@ -156,7 +163,9 @@ fn touches(version: &InForce, period: Period) -> bool {
 
 /// What the facts name and none of the versions has.
 fn unknown_names(versions: &[&InForce], service: &str, period: Period, facts: &Facts) -> Vec<Fault> {
-    let mut all = versions.iter().map(|each| names::check(&each.contract, service, period, facts));
+    let mut all = versions
+        .iter()
+        .map(|each| names::check(each.contract.of(period).unwrap_or(&each.contract), service, period, facts));
     let first = all.next().unwrap_or_default();
     all.fold(first, |common, faults| {
         common.into_iter().filter(|fault| faults.iter().any(|other| other.place == fault.place)).collect()
@@ -180,6 +189,7 @@ fn together(parts: Vec<Report>, paid: &Exact, last: &InForce) -> Result<Report, 
     let claims: Vec<ClaimState> =
         parts.iter().chain([&whole]).filter(|part| part.is_credited()).map(|part| part.claim.clone()).collect();
     let ticket_by = parts.iter().chain([&whole]).filter_map(|part| part.claim.ticket_by).min();
+    whole.ticket = parts.iter().chain([&whole]).filter_map(|part| part.ticket).min();
     let open: Vec<&ClaimState> = claims.iter().filter(|claim| !claim.lapsed).collect();
     let by = match open.is_empty() {
         true => claims.iter().filter_map(|claim| claim.by).min(),
