@@ -15,7 +15,7 @@ use wanproof::collector::archive::{Archive, ArchiveError, packed};
 use wanproof::collector::desk::agreements::{self, Book, Step};
 use wanproof::collector::desk::{DeskError, Hand};
 use wanproof::collector::folding::{self, DAY, HOUR, Piece};
-use wanproof::collector::statement::Statement;
+use wanproof::collector::statement::{Ever, Statement};
 use wanproof::collector::verdicts::groups::By;
 use wanproof::collector::verdicts::{Bench, Fleet, id_of};
 use wanproof::config::collector::Database;
@@ -67,8 +67,11 @@ fn minute(line: u64, number: u64, from: Wall) -> Interval {
 fn month(line: u64, from: Wall) -> Vec<(i64, Vec<u8>, Vec<u8>)> {
     (0..30)
         .map(|day| {
-            let minutes = (day * 1440..(day + 1) * 1440)
-                .map(|number| Piece { settings: String::new(), interval: minute(line, number, from) });
+            let minutes = (day * 1440..(day + 1) * 1440).map(|number| Piece {
+                settings: String::new(),
+                told: None,
+                interval: minute(line, number, from),
+            });
             let hours = folding::merge(minutes.collect(), HOUR);
             let whole = folding::merge(hours.clone(), DAY);
             let number = (from + DAY * u32::try_from(day).unwrap()).secs() / 86_400;
@@ -187,6 +190,7 @@ fn main() {
                         contracts: Vec::new(),
                         probes: [("hq".to_owned(), None)].into(),
                         verdicts: Vec::new(),
+                        ever: Ever::default(),
                     };
                     let key = agent(number);
                     archive.add_agent(key.public(), &statement.site, Standing::Approved, now)?;

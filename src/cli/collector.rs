@@ -413,5 +413,5 @@ fn bundle(claimed: &Claimed, agent: Option<Kid>, source: &Source) -> Result<Exit
     })?;
     material.keys.push(*keys::own(&config)?.public());
     material.keys.extend(archive.former_keys()?);
-    claimed.write(material, &contracts)
+    claimed.write(material, &contracts, Some(&archive.register()?))
 }

@@ -8,8 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Wall;
 use crate::collector::archive::ledger::{Kind, Page, Record};
 use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::desk::agreements::Book;
 use crate::collector::desk::key;
+use crate::collector::missing::Undermined;
+use crate::collector::rounds;
+use crate::collector::verdicts::{Judgement, outcome, services_at};
 use crate::evidence::key::Kid;
+use crate::sla::calendar::Period;
+use crate::sla::span::Span;
 
 /// A change of what an agent may speak for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +48,62 @@ pub enum LeavesOut {
 /// When the database fails.
 pub fn note(archive: &Archive, amendment: &Amendment, now: Wall) -> Result<(), ArchiveError> {
     archive.put_record(Kind::Amendment, &key(&[&amendment.agent.to_string(), &now.to_string()]), amendment, now)
+}
+
+/// The services and months that a change touches, from the day on of which anything of the agent is here: contract, service, month.
+///
+/// # Errors
+/// When the database fails.
+pub fn touched(
+    archive: &Archive,
+    book: &Book,
+    amendment: &Amendment,
+    from: Wall,
+    now: Wall,
+) -> Result<BTreeSet<(String, String, String)>, ArchiveError> {
+    let Some(first) = archive.days_of(amendment.agent)?.first().copied() else { return Ok(BTreeSet::new()) };
+    let from = from.max(Wall::from_secs(first.saturating_mul(86_400)));
+    let sites: BTreeSet<&str> = amendment.sites.iter().map(String::as_str).collect();
+    let mut all = BTreeSet::new();
+    for contract in book.all.iter().filter_map(|agreed| agreed.contract.as_ref().ok()) {
+        let months = rounds::months(contract, Span::new(from, now.max(from.shifted(1))));
+        for service in services_at(contract, &sites) {
+            let case = |month: &Period| (contract.id().to_owned(), service.to_owned(), month.to_string());
+            all.extend(months.iter().map(case));
+        }
+    }
+    Ok(all)
+}
+
+/// Keeps that a frozen verdict rests on what does not count any more, where the change is one that it notices: it would be another
+/// now, or it was measured by an agent that nothing is heard of any more.
+///
+/// # Errors
+/// When the database fails.
+pub fn undermine(archive: &Archive, id: &str, judged: &Judgement, why: &str, now: Wall) -> Result<(), ArchiveError> {
+    let Some(kept) = archive.record::<Judgement>(Kind::Verdict, id)? else { return Ok(()) };
+    let (says, would_say) = (outcome(&kept.report), outcome(&judged.report));
+    if says == would_say && kept.agents == judged.agents {
+        archive.drop_record(Kind::Undermined, id)?;
+        return Ok(());
+    }
+    let Judgement { contract, service, site, period, .. } = kept;
+    let undermined = Undermined { contract, service, site, period, why: why.to_owned(), says, would_say };
+    archive.put_record(Kind::Undermined, id, &undermined, now)
+}
+
+/// The frozen verdicts that rest on what does not count any more; one that is not frozen any more was judged anew.
+///
+/// # Errors
+/// When the database fails.
+pub fn undermined(archive: &Archive) -> Result<Vec<Undermined>, ArchiveError> {
+    let mut all = Vec::new();
+    for record in archive.records::<Undermined>(Kind::Undermined, Page::default())? {
+        if rounds::is_frozen(archive, &record.id)? {
+            all.push(record.body);
+        }
+    }
+    Ok(all)
 }
 
 /// What is to be carried out.

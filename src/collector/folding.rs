@@ -22,8 +22,20 @@ pub const DAY: Duration = Duration::from_secs(86_400);
 pub struct Piece {
     /// The digest of the settings; opaque.
     pub settings: String,
+    /// What its summary said that it is about; absent of what was folded before that was kept.
+    pub told: Option<Told>,
     /// The interval; merged, it may be as long as a day.
     pub interval: Interval,
+}
+
+/// What a summary says that an interval is about. Whether it may say so, the register knows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Told {
+    /// The site.
+    pub site: String,
+    /// The service that the probe names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }
 
 /// Why bytes are no pieces.
@@ -41,6 +53,8 @@ pub enum NotPieces {
 #[derive(Serialize, Deserialize)]
 struct Kept {
     settings: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<Told>,
     from: i64,
     millis: u32,
     first: u32,
@@ -64,8 +78,9 @@ struct Kept {
 /// Never for what fits into memory.
 pub fn encode(pieces: &[Piece]) -> Result<Vec<u8>, NotPieces> {
     let spread = |of: &Option<Spread>| of.as_ref().map(|of| (of.histogram.clone(), of.sum_ns));
-    let kept = |Piece { settings, interval }: &Piece| Kept {
+    let kept = |Piece { settings, told, interval }: &Piece| Kept {
         settings: settings.clone(),
+        told: told.clone(),
         from: interval.from.nanos(),
         millis: interval.millis,
         first: interval.first_ms,
@@ -91,6 +106,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Piece>, NotPieces> {
     let spread = |of: Option<(Packed, u64)>| of.map(|(histogram, sum_ns)| Spread { histogram, sum_ns });
     let piece = |kept: Kept| Piece {
         settings: kept.settings,
+        told: kept.told,
         interval: Interval {
             from: Wall::from_nanos(kept.from),
             millis: kept.millis,
@@ -171,6 +187,7 @@ impl Merging {
         let (own, other) = (&self.piece.interval, &next.interval);
         own.from.floor(cell) == other.from.floor(cell)
             && self.piece.settings == next.settings
+            && self.piece.told == next.told
             && own.period_ms == other.period_ms
             && own.to() == other.from
             && own.due(own.outcomes.len()) == other.due(0)
@@ -240,7 +257,8 @@ mod tests {
             rfc3550_max_ns: Some(micros),
             phases: BTreeMap::new(),
         };
-        Piece { settings: "s".to_owned(), interval }
+        let told = Some(Told { site: "x".to_owned(), service: None });
+        Piece { settings: "s".to_owned(), told, interval }
     }
 
     #[test]
@@ -268,6 +286,9 @@ mod tests {
         let mut other = minute(1, "60a", 1);
         other.settings = "t".to_owned();
         assert_eq!(whole(vec![minute(0, "60a", 1), other]), 2);
+        let mut moved = minute(1, "60a", 1);
+        moved.told = Some(Told { site: "y".to_owned(), service: None });
+        assert_eq!(whole(vec![minute(0, "60a", 1), moved]), 2, "it says that it is at another site");
         let mut shifted = minute(1, "60a", 1);
         shifted.interval.first_ms = 251;
         assert_eq!(whole(vec![minute(0, "60a", 1), shifted]), 2);

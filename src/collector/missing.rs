@@ -12,6 +12,8 @@ use crate::collector::desk::claims::{ClaimView, DutyView, RightView};
 use crate::collector::fleet::AgentView;
 use crate::collector::verdicts::{Fleet, Judgement};
 
+mod foreign;
+
 /// What kind of thing was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -42,6 +44,14 @@ pub enum FindingKind {
     ReceiverFailing,
     /// The collector's own database was damaged.
     DatabaseSalvaged,
+    /// An agent says that it is at a site where it was not put.
+    ForeignSite,
+    /// An agent measures for a service that no contract has at its site.
+    ForeignService,
+    /// Another agent that measures the same comes to another result than the one whose figures bind.
+    WitnessDiffers,
+    /// A frozen verdict rests on what does not count any more.
+    FrozenVerdict,
 }
 
 impl FindingKind {
@@ -62,6 +72,10 @@ impl FindingKind {
             Self::DutyOverdue => "duty-overdue",
             Self::ReceiverFailing => "receiver-failing",
             Self::DatabaseSalvaged => "database-salvaged",
+            Self::ForeignSite => "foreign-site",
+            Self::ForeignService => "foreign-service",
+            Self::WitnessDiffers => "witness-differs",
+            Self::FrozenVerdict => "frozen-verdict",
         }
     }
 }
@@ -77,6 +91,51 @@ pub struct Finding {
     pub site: Option<String>,
     /// What it is, for people.
     pub detail: String,
+}
+
+/// A frozen verdict that rests on what does not count any more, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undermined {
+    /// The contract.
+    pub contract: String,
+    /// The service.
+    pub service: String,
+    /// Its site.
+    pub site: String,
+    /// The period.
+    pub period: String,
+    /// What was done.
+    pub why: String,
+    /// What it says: the objectives that are breached, and the credit.
+    pub says: (Vec<String>, String),
+    /// What it would say if it were judged now.
+    pub would_say: (Vec<String>, String),
+}
+
+impl Undermined {
+    fn finding(&self) -> Finding {
+        let told = |(breached, credit): &(Vec<String>, String)| match breached.as_slice() {
+            [] => format!("nothing breached, credit {credit}"),
+            all => format!("{} breached, credit {credit}", all.join(", ")),
+        };
+        let would = if self.says == self.would_say {
+            "judged anew it would say the same".to_owned()
+        } else {
+            format!("judged anew it would say: {}", told(&self.would_say))
+        };
+        Finding {
+            kind: FindingKind::FrozenVerdict,
+            subject: format!("{}/{}/{}", self.contract, self.service, self.period),
+            site: Some(self.site.clone()),
+            detail: format!(
+                "the verdict of {} in {} is frozen and stays ({}), but {}; {would}",
+                self.service,
+                self.period,
+                told(&self.says),
+                self.why
+            ),
+        }
+    }
 }
 
 /// Everything that is looked at.
@@ -100,6 +159,8 @@ pub struct Look<'a> {
     pub receivers: &'a [(&'static str, Receiver)],
     /// What came of a damaged database, for as long as that is kept.
     pub salvaged: Option<&'a Salvaged>,
+    /// Frozen verdicts that rest on what does not count any more.
+    pub undermined: &'a [Undermined],
     /// So many days before its last one a claim's deadline is near.
     pub near_days: i64,
     /// Now.
@@ -124,6 +185,18 @@ pub fn find(look: &Look<'_>) -> Vec<Finding> {
                 detail: format!(
                     "agent {} says {} of {} in {}, by the same outcomes it is {}",
                     differs.agent, differs.agent_says, differs.objective, of.period, differs.we_say
+                ),
+            });
+        }
+        for differs in &of.witnesses {
+            let binding = of.agents.first().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+            all.push(Finding {
+                kind: FindingKind::WitnessDiffers,
+                subject: format!("{subject}/{}/{}", differs.objective, differs.agent),
+                site: site.clone(),
+                detail: format!(
+                    "agent {} measured {} too, and by its figures {} of {} is {}; by those of agent {binding}, which bind, it is {}",
+                    differs.agent, of.service, differs.objective, of.period, differs.agent_says, differs.we_say
                 ),
             });
         }
@@ -182,6 +255,7 @@ pub fn find(look: &Look<'_>) -> Vec<Finding> {
         let (kind, subject) = (FindingKind::DatabaseSalvaged, salvaged.aside.clone());
         all.push(Finding { kind, subject, site: None, detail: salvaged.detail() });
     }
+    all.extend(look.undermined.iter().map(Undermined::finding));
     all.sort_by(|one, two| (one.kind, &one.subject).cmp(&(two.kind, &two.subject)));
     all.dedup_by(|one, two| (one.kind, &one.subject) == (two.kind, &two.subject));
     all
@@ -227,7 +301,7 @@ fn of_agent(look: &Look<'_>, agent: &AgentView, all: &mut Vec<Finding>) {
         found(FindingKind::ClockUnsynchronised, name.clone(), detail);
     }
     for Difference { contract, version, reported, what } in
-        differences(look.book, &said.site, &said.contracts, look.now)
+        differences(look.book, &agent.site, &said.contracts, look.now)
     {
         let due = version.map_or_else(|| "no version".to_owned(), |version| format!("version {version}"));
         let has = reported.map_or_else(|| "none".to_owned(), |reported| format!("version {reported}"));
@@ -235,4 +309,5 @@ fn of_agent(look: &Look<'_>, agent: &AgentView, all: &mut Vec<Finding>) {
             format!("agent {name} at {} judges by {has} of {contract}, {due} is in force ({what})", agent.site);
         found(FindingKind::ContractOutdated, format!("{name}/{contract}"), detail);
     }
+    foreign::find(look, agent, said, all);
 }

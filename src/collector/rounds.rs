@@ -18,7 +18,7 @@ use crate::collector::desk::agreements::Book;
 use crate::collector::desk::{claims, key};
 use crate::collector::missing::{Finding, Look};
 use crate::collector::verdicts::{Bench, Fleet, Judgement, SETTLED, id_of, outcome};
-use crate::collector::{Collector, Fault, alerts, fleet, missing, statement};
+use crate::collector::{Collector, Fault, alerts, amend, fleet, missing, statement};
 use crate::config::collector::{CollectorConfig, Database};
 use crate::evidence::base64url;
 use crate::sla::calendar::{Every, Period, Stretch};
@@ -43,6 +43,8 @@ const LOOKING: u32 = 50;
 /// How often it is looked for what the clock alone changes: periods that ended, services of which nothing came.
 const SWEEP: Duration = Duration::from_secs(300);
 
+mod amending;
+
 /// A service in a period that has to be judged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Case {
@@ -51,6 +53,9 @@ struct Case {
     period: String,
     /// When this was said; said again, it is another.
     marked: Wall,
+    /// What was done that makes it judged again although it may be frozen; then that is told of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 /// Says that a service in a period has to be judged again, by whoever goes round next.
@@ -58,9 +63,26 @@ struct Case {
 /// # Errors
 /// When the database fails.
 pub fn mark(archive: &Archive, contract: &str, service: &str, period: &str, now: Wall) -> Result<(), ArchiveError> {
-    let case =
-        Case { contract: contract.to_owned(), service: service.to_owned(), period: period.to_owned(), marked: now };
-    archive.put_record(Kind::Dirty, &key(&[contract, service, period]), &case, now)
+    let id = key(&[contract, service, period]);
+    // Why it was said before is not forgotten.
+    let why = archive.record::<Case>(Kind::Dirty, &id)?.and_then(|case| case.why);
+    put_case(archive, (contract, service, period), why, now)
+}
+
+/// As [`mark`], for what a hand changed: where the verdict is frozen, it stays, and is told of.
+///
+/// # Errors
+/// When the database fails.
+pub fn mark_because(archive: &Archive, of: (&str, &str, &str), why: &str, now: Wall) -> Result<(), ArchiveError> {
+    put_case(archive, of, Some(why.to_owned()), now)
+}
+
+fn put_case(archive: &Archive, of: (&str, &str, &str), why: Option<String>, now: Wall) -> Result<(), ArchiveError> {
+    let (contract, service, period) = of;
+    let id = key(&[contract, service, period]);
+    let of = |part: &str| part.to_owned();
+    let case = Case { contract: of(contract), service: of(service), period: of(period), marked: now, why };
+    archive.put_record(Kind::Dirty, &id, &case, now)
 }
 
 /// Says that a service has to be judged again in every month of the last thirteen that it was judged in, and in this one.
@@ -164,6 +186,7 @@ impl Rounds {
         if self.fleet.is_none() {
             self.fleet = Some(collector.read(|archive| Ok(Arc::new(Fleet::load(archive)?))).await?);
         }
+        self.enter_register(collector).await?;
         let mut did = Did::default();
         self.fold(collector, &mut did).await?;
         // Much may have come, and the lease be near its end.
@@ -171,6 +194,9 @@ impl Rounds {
             return Ok(did);
         }
         let due = |last: Option<Wall>, every: Duration| last.is_none_or(|last| now >= last + every || now < last);
+        if !did.more {
+            self.amend(collector, now, &mut did).await?;
+        }
         if due(self.swept, SWEEP) {
             self.sweep(collector, now).await?;
             self.swept = Some(now);
@@ -188,6 +214,15 @@ impl Rounds {
         Ok(did)
     }
 
+    /// What each agent may speak for, as it is now: a hand may have changed it.
+    async fn enter_register(&mut self, collector: &Arc<Collector>) -> Result<(), Fault> {
+        let register = collector.read(|archive| Ok(archive.register()?)).await?;
+        if let Some(fleet) = self.fleet.as_mut().filter(|fleet| *fleet.register() != register) {
+            Arc::make_mut(fleet).enter(register);
+        }
+        Ok(())
+    }
+
     /// Takes or holds the lease: only one replica goes round.
     async fn lease(&mut self, collector: &Arc<Collector>) -> Result<bool, Fault> {
         let (holder, now) = (self.holder.clone(), SystemClock.now().wall);
@@ -198,6 +233,12 @@ impl Rounds {
             collector.pulse.gone();
         }
         Ok(leased)
+    }
+
+    /// Holds the lease while something takes long.
+    async fn lease_on(&self, collector: &Arc<Collector>) -> Result<(), Fault> {
+        let (holder, now) = (self.holder.clone(), SystemClock.now().wall);
+        collector.change(move |archive| archive.lease("rounds", &holder, now + LEASE, now)).await.map(drop)
     }
 
     /// Folds what came, and marks in the same transaction what has to be judged for it.
@@ -300,18 +341,21 @@ impl Rounds {
                 .read(move |archive| {
                     let Ok(month) = case.period.parse::<Period>() else { return Ok(None) };
                     let id = id_of(month, &case.contract, &case.service);
-                    if is_frozen(archive, &id)? {
+                    let frozen = is_frozen(archive, &id)?;
+                    if frozen && case.why.is_none() {
                         return Ok(None);
                     }
                     let bench = Bench { archive, book: &book, fleet: &fleet };
                     let judged = bench.judge(&case.contract, &case.service, month, now)?;
-                    Ok(judged.map(|judged| (id, book, judged)))
+                    Ok(judged.map(|judged| (id, book, judged, case.why.filter(|_| frozen))))
                 })
                 .await?;
             did.judged += u64::from(judged.is_some());
             let write = move |archive: &Archive| {
-                if let Some((id, book, judged)) = &judged {
-                    write_judged(archive, book, id, judged, now)?;
+                match &judged {
+                    Some((id, _, judged, Some(why))) => amend::undermine(archive, id, judged, why, now)?,
+                    Some((id, book, judged, None)) => write_judged(archive, book, id, judged, now)?,
+                    None => {}
                 }
                 // What was marked again meanwhile stays.
                 archive.drop_record_as(Kind::Dirty, &record.id, &record.body)
@@ -339,7 +383,7 @@ impl Rounds {
 fn touched(book: &Book, fleet: &Fleet, news: &statement::News) -> Vec<(String, String, String)> {
     let mut all = Vec::new();
     for contract in book.all.iter().filter_map(|agreed| agreed.contract.as_ref().ok()) {
-        for service in fleet.services_of(news.agent, contract) {
+        for service in fleet.services_of(news.agent, contract, news.span) {
             let months = months(contract, news.span).into_iter();
             all.extend(months.map(|month| (contract.id().to_owned(), service.to_owned(), month.to_string())));
         }
@@ -354,7 +398,7 @@ fn agreed_from(agreed: &crate::collector::desk::agreements::Agreed) -> Wall {
 }
 
 /// The months of a contract that a span touches.
-fn months(contract: &crate::sla::Contract, span: crate::sla::span::Span) -> BTreeSet<Period> {
+pub(super) fn months(contract: &crate::sla::Contract, span: crate::sla::span::Span) -> BTreeSet<Period> {
     let zone = &contract.agreement.timezone;
     let (mut month, last) =
         (Every::Month.holding(zone.day(span.from)), Every::Month.holding(zone.day(span.to.shifted(-1))));
@@ -367,7 +411,10 @@ fn months(contract: &crate::sla::Contract, span: crate::sla::span::Span) -> BTre
 }
 
 /// Whether late data is no longer taken for a verdict.
-fn is_frozen(archive: &Archive, id: &str) -> Result<bool, ArchiveError> {
+///
+/// # Errors
+/// When the database fails.
+pub(super) fn is_frozen(archive: &Archive, id: &str) -> Result<bool, ArchiveError> {
     Ok(matches!(period_log(archive, id)?.state(), PeriodState::Frozen | PeriodState::Final))
 }
 
@@ -457,6 +504,7 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
     let listening = alerts::telling::listening(&config.alerts).into_iter();
     let receivers: Result<Vec<_>, ArchiveError> =
         listening.map(|whom| Ok((whom, alerts::receiver(archive, whom)?))).collect();
+    let undermined = amend::undermined(archive)?;
     Ok(missing::find(&Look {
         agents: &agents,
         fleet: &fleet,
@@ -467,6 +515,7 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
         duties: &duties,
         receivers: &receivers?,
         salvaged: salvaged.as_ref(),
+        undermined: &undermined,
         near_days: i64::from(config.alerts.claim_days),
         now,
     }))
@@ -515,6 +564,7 @@ mod tests {
             letter: None,
             outages: Vec::new(),
             agents: Vec::new(),
+            witnesses: Vec::new(),
             differs: Vec::new(),
             histograms: BTreeMap::new(),
             faults: Vec::new(),

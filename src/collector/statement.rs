@@ -10,16 +10,21 @@ use crate::collector::archive::folds::{Depth, Progress};
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::key;
-use crate::collector::folding::{self, DAY, HOUR, NotPieces, Piece};
+use crate::collector::folding::{self, DAY, HOUR, NotPieces, Piece, Told};
 use crate::collector::verdicts::day_of;
 use crate::evidence::base64url;
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
+use crate::evidence::register::Enrolled;
 use crate::evidence::summary::{ClockState, ProbePart, Side, Summary};
 use crate::sla::span::Span;
 
+pub mod anew;
+
 /// So many summaries of a chain are folded at once.
 const AT_ONCE: u64 = 64;
+/// So many names of services, or of sites, are kept of what an agent says.
+const NAMES: usize = 256;
 
 /// What an agent said last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +43,66 @@ pub struct Statement {
     pub probes: BTreeMap<String, Option<String>>,
     /// Its own verdicts.
     pub verdicts: Vec<VerdictSaid>,
+    /// What it ever said that it speaks for.
+    #[serde(default)]
+    pub ever: Ever,
+}
+
+/// What an agent ever said that it speaks for, however late it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ever {
+    /// The services that its probes and outages named, and when.
+    pub services: BTreeMap<String, Times>,
+    /// The probes that named each service.
+    pub named: BTreeMap<String, BTreeSet<String>>,
+    /// The sites that its summaries named while it was not there, and when.
+    pub elsewhere: BTreeMap<String, Times>,
+}
+
+/// When something was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    /// Where the first summary that said it begins.
+    pub from: Wall,
+    /// Where the last one ends.
+    pub to: Wall,
+    /// How many said it.
+    pub summaries: u64,
+}
+
+impl Times {
+    fn add(all: &mut BTreeMap<String, Self>, name: &str, summary: &Summary) {
+        // An agent that names another one each time is told of all the same.
+        if all.len() >= NAMES && !all.contains_key(name) {
+            return;
+        }
+        let times = all.entry(name.to_owned()).or_insert(Self { from: summary.from, to: summary.to, summaries: 0 });
+        times.from = times.from.min(summary.from);
+        times.to = times.to.max(summary.to);
+        times.summaries += 1;
+    }
+}
+
+impl Ever {
+    /// Adds what a summary says, of an agent that was enrolled so.
+    fn add(&mut self, summary: &Summary, enrolled: &Enrolled) {
+        let span = Span::new(summary.from, summary.to.max(summary.from.shifted(1)));
+        // What goes over the instant at which it was moved counts in part, and is nothing to tell of.
+        if !enrolled.at(&summary.site).touches(span) {
+            Times::add(&mut self.elsewhere, &summary.site, summary);
+        }
+        let probes = summary.probes.iter().filter_map(|probe| Some((probe.service.as_deref()?, &probe.name)));
+        let mut services: BTreeSet<&str> = summary.outages.iter().filter_map(|each| each.service.as_deref()).collect();
+        for (service, probe) in probes {
+            services.insert(service);
+            if self.named.len() < NAMES || self.named.contains_key(service) {
+                self.named.entry(service.to_owned()).or_default().insert(probe.clone());
+            }
+        }
+        for service in services {
+            Times::add(&mut self.services, service, summary);
+        }
+    }
 }
 
 /// A verdict that an agent reached itself.
@@ -60,6 +125,9 @@ pub struct VerdictSaid {
 /// An outage that an agent told of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutageSaid {
+    /// The site that the summary names; absent of what was taken before that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
     /// The service.
     pub service: Option<String>,
     /// The probe that showed it.
@@ -106,6 +174,7 @@ impl Statement {
                 result: said.result.clone(),
             })
             .collect();
+        let ever = before.as_ref().map(|before| before.ever.clone()).unwrap_or_default();
         if verdicts.is_empty() {
             verdicts = before.map(|before| before.verdicts).unwrap_or_default();
         }
@@ -117,11 +186,45 @@ impl Statement {
             contracts: summary.contracts.iter().map(|of| (of.id.clone(), of.version, of.sha256.clone())).collect(),
             probes,
             verdicts,
+            ever,
         }
     }
 }
 
 impl OutageSaid {
+    /// The outages that a summary tells of.
+    fn of(summary: &Summary) -> impl Iterator<Item = Self> + '_ {
+        summary.outages.iter().map(|part| Self {
+            site: Some(summary.site.clone()),
+            service: part.service.clone(),
+            probe: part.probe.clone(),
+            definition: part.definition.clone(),
+            from: part.from,
+            to: part.to,
+            side: match part.side {
+                Side::Provider => "provider",
+                Side::Customer => "customer",
+                Side::Unknown => "unknown",
+            }
+            .to_owned(),
+        })
+    }
+
+    /// Enters it among those that were told before.
+    fn enter(self, kept: &mut Vec<Self>) {
+        let same = |old: &&mut Self| {
+            let site = old.site.is_none() || old.site == self.site;
+            let own = (&old.service, &old.probe, &old.definition, old.from);
+            site && own == (&self.service, &self.probe, &self.definition, self.from)
+        };
+        match kept.iter_mut().find(same) {
+            // An end that was told is not taken back by a late summary.
+            Some(old) if old.to.is_some() && self.to.is_none() => {}
+            Some(old) => *old = self,
+            None => kept.push(self),
+        }
+    }
+
     /// The outages of an agent that touch a span.
     ///
     /// # Errors
@@ -151,10 +254,11 @@ fn read(jws: &str) -> Result<Summary, ArchiveError> {
     serde_json::from_slice(&payload).map_err(|fault| damaged(&fault))
 }
 
-fn pieces(probe: &ProbePart) -> impl Iterator<Item = Piece> + '_ {
+fn pieces<'a>(summary: &'a Summary, probe: &'a ProbePart) -> impl Iterator<Item = Piece> + 'a {
     // Each histogram was read when the summary was checked.
     let intervals = probe.intervals().filter_map(Result::ok);
-    intervals.map(|interval| Piece { settings: probe.settings.clone(), interval })
+    let told = Told { site: summary.site.clone(), service: probe.service.clone() };
+    intervals.map(move |interval| Piece { settings: probe.settings.clone(), told: Some(told.clone()), interval })
 }
 
 /// The intervals of a probe that lie within a span, as its agent's summaries hold them.
@@ -165,7 +269,8 @@ pub fn minutes(archive: &Archive, agent: Kid, probe: &str, span: Span) -> Result
     let mut all = Vec::new();
     for jws in archive.summaries_at(agent, day_of(span.from), span.from, span.to)? {
         let summary = read(&jws)?;
-        let own = summary.probes.iter().filter(|part| part.name == probe).flat_map(pieces);
+        let parts = summary.probes.iter().filter(|part| part.name == probe);
+        let own = parts.flat_map(|part| pieces(&summary, part));
         all.extend(own.filter(|piece| piece.interval.from >= span.from && piece.interval.to() <= span.to));
     }
     Ok(all)
@@ -213,6 +318,8 @@ impl News {
 pub fn gather(archive: &Archive, chains: &[Progress]) -> Result<Option<News>, ArchiveError> {
     let Some(agent) = chains.first().map(|chain| chain.agent) else { return Ok(None) };
     let (mut summaries, mut moves) = (Vec::new(), Vec::new());
+    let enrolled = archive.enrolled(agent)?.unwrap_or_default();
+    let until = enrolled.until.unwrap_or(Wall::from_nanos(i64::MAX));
     for chain in chains {
         let upto = chain.last.min(chain.next.saturating_add(AT_ONCE - 1));
         // What was missing when this chain was looked at last comes late, if it comes; then what is new.
@@ -223,8 +330,9 @@ pub fn gather(archive: &Archive, chains: &[Progress]) -> Result<Option<News>, Ar
         let mut missing = Vec::new();
         for (from, to) in looked {
             let read_here = archive.summaries_in((agent, chain.chain), from, to)?;
-            missing.extend(holes((from, to), read_here.iter().map(|(seq, _)| *seq)));
-            for (_, jws) in read_here {
+            missing.extend(holes((from, to), read_here.iter().map(|(seq, ..)| *seq)));
+            // What a revoked agent said after the instant is looked at, and left out.
+            for (.., jws) in read_here.into_iter().filter(|(_, received, _)| *received < until) {
                 summaries.push(read(&jws)?);
             }
         }
@@ -235,7 +343,7 @@ pub fn gather(archive: &Archive, chains: &[Progress]) -> Result<Option<News>, Ar
     }
     let before: Option<Statement> = archive.record(Kind::Agent, &agent.to_string())?;
     let latest = summaries.iter().max_by_key(|summary| (summary.to, summary.seq)).cloned();
-    let (statement, span) = match (latest, before) {
+    let (mut statement, span) = match (latest, before) {
         (Some(latest), before) => {
             let from = summaries.iter().map(|summary| summary.from).min().unwrap_or(latest.from);
             let span = Span::new(from, latest.to);
@@ -248,6 +356,13 @@ pub fn gather(archive: &Archive, chains: &[Progress]) -> Result<Option<News>, Ar
         (None, Some(before)) => (before.clone(), Span::new(before.heard, before.heard)),
         (None, None) => return Ok(Some(nothing(agent, moves))),
     };
+    for summary in &summaries {
+        statement.ever.add(summary, &enrolled);
+        // A late summary may tell of a probe that is no more.
+        for probe in &summary.probes {
+            statement.probes.entry(probe.name.clone()).or_insert_with(|| probe.service.clone());
+        }
+    }
     let folds = fold(archive, agent, &summaries)?;
     let outages = outages(archive, agent, &summaries)?;
     let mut days: BTreeMap<(ChainId, i64), (u64, u64)> = BTreeMap::new();
@@ -281,6 +396,7 @@ fn nothing(agent: Kid, moves: Vec<(Progress, u64, String, u64)>) -> News {
         contracts: Vec::new(),
         probes: BTreeMap::new(),
         verdicts: Vec::new(),
+        ever: Ever::default(),
     };
     let span = Span::new(Wall::default(), Wall::default());
     News { agent, statement, span, count: 0, moves, folds: Vec::new(), days: BTreeMap::new(), outages: Vec::new() }
@@ -315,23 +431,35 @@ fn ranges(text: &str) -> Vec<(u64, u64)> {
 /// The folded days that some summaries change.
 fn fold(archive: &Archive, agent: Kid, summaries: &[Summary]) -> Result<Vec<Fold>, ArchiveError> {
     let mut new: BTreeMap<(&str, i64), Vec<Piece>> = BTreeMap::new();
-    for probe in summaries.iter().flat_map(|summary| &summary.probes) {
-        for piece in pieces(probe) {
-            new.entry((&probe.name, day_of(piece.interval.from))).or_default().push(piece);
+    for summary in summaries {
+        for probe in &summary.probes {
+            for piece in pieces(summary, probe) {
+                new.entry((&probe.name, day_of(piece.interval.from))).or_default().push(piece);
+            }
         }
     }
-    let damaged = |fault: NotPieces| ArchiveError::Damaged(format!("a folded day: {fault}"));
     let mut all = Vec::new();
     for ((probe, day), mut pieces) in new {
         for folded in archive.folded_days(agent, probe, (day, day), Depth::Hours)? {
             pieces.extend(folding::decode(folded.hours.as_deref().unwrap_or_default()).map_err(damaged)?);
         }
+        all.push(Fold::of(probe, day, pieces)?);
+    }
+    Ok(all)
+}
+
+fn damaged(fault: NotPieces) -> ArchiveError {
+    ArchiveError::Damaged(format!("a folded day: {fault}"))
+}
+
+impl Fold {
+    /// A probe's day, of all that came of it.
+    fn of(probe: &str, day: i64, pieces: Vec<Piece>) -> Result<Self, ArchiveError> {
         let hours = folding::merge(pieces, HOUR);
         let whole = folding::merge(hours.clone(), DAY);
         let written = |pieces: &[Piece]| folding::encode(pieces).map_err(damaged);
-        all.push(Fold { probe: probe.to_owned(), day, whole: written(&whole)?, hours: written(&hours)? });
+        Ok(Self { probe: probe.to_owned(), day, whole: written(&whole)?, hours: written(&hours)? })
     }
-    Ok(all)
 }
 
 /// The months of an agent's outages that some summaries change. A later summary knows more of an outage than an earlier one.
@@ -342,36 +470,14 @@ fn outages(
 ) -> Result<Vec<(String, Vec<OutageSaid>)>, ArchiveError> {
     let mut sorted: Vec<&Summary> = summaries.iter().filter(|summary| !summary.outages.is_empty()).collect();
     sorted.sort_by_key(|summary| (summary.to, summary.seq));
-    let said = sorted.iter().flat_map(|summary| &summary.outages).map(|part| OutageSaid {
-        service: part.service.clone(),
-        probe: part.probe.clone(),
-        definition: part.definition.clone(),
-        from: part.from,
-        to: part.to,
-        side: match part.side {
-            Side::Provider => "provider",
-            Side::Customer => "customer",
-            Side::Unknown => "unknown",
-        }
-        .to_owned(),
-    });
-    let said: Vec<OutageSaid> = said.collect();
+    let said: Vec<OutageSaid> = sorted.into_iter().flat_map(OutageSaid::of).collect();
     let months: BTreeSet<String> = said.iter().map(|each| month_of(each.from)).collect();
     let mut all = Vec::new();
     for month in months {
         let id = format!("{agent}/{month}");
         let mut kept: Vec<OutageSaid> = archive.record(Kind::Outages, &id)?.unwrap_or_default();
         for new in said.iter().filter(|each| month_of(each.from) == month) {
-            let same = |old: &&mut OutageSaid| {
-                (&old.service, &old.probe, &old.definition, old.from)
-                    == (&new.service, &new.probe, &new.definition, new.from)
-            };
-            match kept.iter_mut().find(same) {
-                // An end that was told is not taken back by a late summary.
-                Some(old) if old.to.is_some() && new.to.is_none() => {}
-                Some(old) => *old = new.clone(),
-                None => kept.push(new.clone()),
-            }
+            new.clone().enter(&mut kept);
         }
         all.push((id, kept));
     }

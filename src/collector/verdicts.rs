@@ -15,8 +15,10 @@ use crate::collector::desk::facts::{self, Source};
 use crate::collector::desk::key;
 use crate::collector::statement::{OutageSaid, Statement, VerdictSaid};
 use crate::evidence::key::Kid;
+use crate::evidence::register::Register;
 use crate::measure::histogram::{Histogram, Packed};
 use crate::sla::calendar::{Day, Period, Stretch, Zone};
+use crate::sla::facts::Facts;
 use crate::sla::judge::{InForce, judge_by, judging, survey_by};
 use crate::sla::letter;
 use crate::sla::observed::{Observed, Seen};
@@ -105,9 +107,12 @@ pub struct Judgement {
     pub letter: Option<String>,
     /// What was measured of outages, before exclusions and qualification.
     pub outages: Vec<OutageView>,
-    /// The agents that measured.
+    /// The agents that measured, the one whose figures bind first.
     #[schema(value_type = Vec<String>)]
     pub agents: Vec<Kid>,
+    /// Objectives on which another agent that measured the same comes to another result than by the figures that bind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<Differs>,
     /// Objectives on which an agent's own verdict is not this.
     pub differs: Vec<Differs>,
     /// The merged RTTs of each probe, as HdrHistogram's V2 in base64; kept by themselves.
@@ -124,21 +129,20 @@ pub fn id_of(period: Period, contract: &str, service: &str) -> String {
     key(&[&period.to_string(), contract, service])
 }
 
-/// The agents, by what they said last, and who measures what.
+/// The agents, by what they said last, and what each may speak for.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
     agents: BTreeMap<Kid, Statement>,
-    by_site: BTreeMap<String, BTreeSet<Kid>>,
-    by_service: BTreeMap<String, BTreeSet<Kid>>,
+    register: Register,
 }
 
 impl Fleet {
-    /// Reads what every agent said last.
+    /// Reads what every agent said last, and what each may speak for.
     ///
     /// # Errors
     /// When the database fails.
     pub fn load(archive: &Archive) -> Result<Self, ArchiveError> {
-        let mut fleet = Self::default();
+        let mut fleet = Self { register: archive.register()?, ..Self::default() };
         for (agent, statement) in Statement::all(archive)? {
             fleet.put(agent, statement);
         }
@@ -147,11 +151,18 @@ impl Fleet {
 
     /// Enters what an agent said last.
     pub fn put(&mut self, agent: Kid, statement: Statement) {
-        self.by_site.entry(statement.site.clone()).or_default().insert(agent);
-        for service in statement.probes.values().flatten() {
-            self.by_service.entry(service.clone()).or_default().insert(agent);
-        }
         self.agents.insert(agent, statement);
+    }
+
+    /// Enters what each may speak for, as it is now.
+    pub fn enter(&mut self, register: Register) {
+        self.register = register;
+    }
+
+    /// What each may speak for.
+    #[must_use]
+    pub fn register(&self) -> &Register {
+        &self.register
     }
 
     /// What an agent said last.
@@ -165,39 +176,46 @@ impl Fleet {
         self.agents.iter().map(|(agent, statement)| (*agent, statement))
     }
 
-    /// The probes that measure a service: the contract names them and they are at its site, or they name the service.
+    /// The probes by which agents that are or were at a service's site may measure it: the contract names them, or they ever named
+    /// the service.
     fn probes_of<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = (Kid, &'a str)> + 'a {
-        let here = self.by_site.get(&service.site).into_iter().flatten();
-        let named = self.by_service.get(&service.id).into_iter().flatten();
-        let agents: BTreeSet<Kid> = here.chain(named).copied().collect();
-        agents.into_iter().flat_map(move |agent| {
-            let statement = &self.agents[&agent];
-            let measures = move |(name, of): (&'a String, &'a Option<String>)| {
-                let by_contract = statement.site == service.site && service.probes.contains(name);
-                (by_contract || of.as_deref() == Some(service.id.as_str())).then_some((agent, name.as_str()))
-            };
-            statement.probes.iter().filter_map(measures).collect::<Vec<_>>()
+        self.register.ever_at(&service.site).flat_map(move |agent| {
+            let statement = self.agents.get(&agent);
+            let by_contract = service.probes.iter().map(String::as_str);
+            let own = by_contract.filter(move |name| statement.is_some_and(|said| said.probes.contains_key(*name)));
+            let named = statement.and_then(|said| said.ever.named.get(&service.id)).into_iter().flatten();
+            // What was taken before that was kept.
+            let last = statement.into_iter().flat_map(|said| &said.probes);
+            let last = last.filter(|(_, of)| of.as_deref() == Some(service.id.as_str())).map(|(name, _)| name);
+            own.chain(named.chain(last).map(String::as_str)).map(move |name| (agent, name))
         })
     }
 
-    /// The services of a contract that something of an agent's touches.
-    pub fn services_of<'a>(&'a self, agent: Kid, contract: &'a Contract) -> impl Iterator<Item = &'a str> {
-        let statement = self.agents.get(&agent);
-        let touched = move |service: &&'a Service| {
-            statement.is_some_and(|statement| {
-                statement.site == service.site || statement.probes.values().flatten().any(|id| *id == service.id)
-            })
-        };
-        let own: BTreeSet<&str> = contract.services.iter().filter(touched).map(|service| service.id.as_str()).collect();
-        // What has it as a member is touched too.
-        let above = move |service: &&'a Service| {
-            own.contains(service.id.as_str())
-                || contract
-                    .members_of(&service.id)
-                    .is_some_and(|members| members.iter().any(|member| own.contains(member.id.as_str())))
-        };
-        contract.services.iter().filter(above).map(|service| service.id.as_str())
+    /// The services of a contract that something of an agent's touches within a span.
+    pub fn services_of<'a>(
+        &self,
+        agent: Kid,
+        contract: &'a Contract,
+        span: Span,
+    ) -> impl Iterator<Item = &'a str> + use<'a> {
+        let sites: BTreeSet<&str> = self.register.get(agent).map(|enrolled| enrolled.sites()).unwrap_or_default();
+        let here = |site: &&str| self.register.was_at(agent, site, span);
+        services_at(contract, &sites.into_iter().filter(here).collect())
     }
+}
+
+/// The services of a contract at some sites, and those that have them as members.
+pub fn services_at<'a>(contract: &'a Contract, sites: &BTreeSet<&str>) -> impl Iterator<Item = &'a str> + use<'a> {
+    let touched = |service: &&'a Service| sites.contains(service.site.as_str());
+    let own: BTreeSet<&str> = contract.services.iter().filter(touched).map(|service| service.id.as_str()).collect();
+    // What has it as a member is touched too.
+    let above = move |service: &&'a Service| {
+        own.contains(service.id.as_str())
+            || contract
+                .members_of(&service.id)
+                .is_some_and(|members| members.iter().any(|member| own.contains(member.id.as_str())))
+    };
+    contract.services.iter().filter(above).map(|service| service.id.as_str())
 }
 
 /// What a service is judged by.
@@ -229,16 +247,19 @@ impl Bench<'_> {
         now: Wall,
         known: &mut Known,
     ) -> Result<Option<Judgement>, ArchiveError> {
-        let versions = self.versions(id, service, month);
-        let Some(contract) = versions.last().map(|version| &version.contract) else { return Ok(None) };
+        let mut versions = self.versions(id, service, month);
+        // As the contract has it: the probes that name services themselves are added to what is judged by.
+        let agreed = versions.clone();
+        let Some(contract) = agreed.last().map(|version| &version.contract) else { return Ok(None) };
         let Some(terms) = contract.service(service) else { return Ok(None) };
         let stretch = Stretch::holding(month.every(1), month.last(), &contract.agreement.timezone);
         let span = needed(&versions, month);
-        let mut sources = Sources::read(self, &versions, service, span)?;
-        let heard = sources.heard.unwrap_or(stretch.span.from).min(now);
+        let mut sources = Sources::read(self, &agreed, service, span)?;
+        add_named(&mut versions, service, &sources);
+        let heard = sources.heard().unwrap_or(stretch.span.from).min(now);
         let ended = now >= stretch.span.to + SETTLED || heard >= stretch.span.to;
         let as_of = if ended { now.max(stretch.span.to) } else { heard.max(stretch.span.from) };
-        let previous = self.previous(&versions, service, month, now, known)?;
+        let previous = self.previous(&agreed, service, month, now, known)?;
         let own = facts::kept(self.archive, id, service, Source::Customer)?;
         let mut judgement = Judgement {
             contract: id.to_owned(),
@@ -257,6 +278,7 @@ impl Bench<'_> {
             letter: None,
             outages: Vec::new(),
             agents: sources.agents(),
+            witnesses: Vec::new(),
             differs: Vec::new(),
             histograms: BTreeMap::new(),
             faults: Vec::new(),
@@ -265,7 +287,7 @@ impl Bench<'_> {
             Ok(case) => case,
             Err(faults) => return Ok(Some(Judgement { faults, ..judgement })),
         };
-        let mut observed = sources.observed(self.sides(&sources.agents(), service, span)?);
+        let mut observed = sources.observed(self.sides(&sources, service, span, Heard::Binding)?);
         let surveyed = match survey_by(&versions, service, month, &observed, &case.facts) {
             Ok(surveyed) => surveyed,
             Err(faults) => {
@@ -289,6 +311,7 @@ impl Bench<'_> {
             .map(|each| OutageView { from: each.span.from, to: each.span.to, side: each.side.to_string() })
             .collect();
         judgement.differs = self.differs(&judgement.agents, &report);
+        judgement.witnesses = self.witnesses(&versions, service, month, &case.facts, &mut sources, &report)?;
         judgement.histograms = histograms(&observed, stretch.span);
         judgement.by_provider = self.by_provider(&versions, service, month, as_of, &previous)?;
         judgement.letter = letter::claim(contract, &report, &case.facts).ok().map(|draft| {
@@ -316,26 +339,25 @@ impl Bench<'_> {
         if !all.iter().any(touching) {
             return Vec::new();
         }
-        let mut judging: Vec<InForce> = judging(&all, month).cloned().collect();
-        for version in &mut judging {
-            version.contract.each_service(|own| {
-                let names: Vec<String> = self.fleet.probes_of(own).map(|(_, name)| name.to_owned()).collect();
-                for name in names {
-                    if !own.probes.contains(&name) {
-                        own.probes.push(name);
-                    }
-                }
-            });
-        }
-        judging
+        judging(&all, month).cloned().collect()
     }
 
-    /// What the agents said of whose side their outages of a service lie on.
-    fn sides(&self, agents: &[Kid], service: &str, span: Span) -> Result<Vec<(Span, Side)>, ArchiveError> {
+    /// What the agents said of whose side their outages of a service lie on, as far as they may speak for it.
+    fn sides(
+        &self,
+        sources: &Sources<'_>,
+        service: &str,
+        span: Span,
+        heard: Heard,
+    ) -> Result<Vec<(Span, Side)>, ArchiveError> {
         let mut sides = Vec::new();
-        for agent in agents {
-            for said in OutageSaid::between(self.archive, *agent, span.from, span.to)? {
-                if said.service.as_deref() != Some(service) {
+        let agents = sources.agents().into_iter();
+        for agent in agents.filter(|agent| matches!(heard, Heard::Binding) || heard == Heard::Only(*agent)) {
+            for said in OutageSaid::between(self.archive, agent, span.from, span.to)? {
+                let lasted = Span::new(said.from, said.to.unwrap_or(span.to).max(said.from));
+                if said.service.as_deref() != Some(service)
+                    || (heard == Heard::Binding && !lasted.is_empty() && !sources.binds(agent, lasted))
+                {
                     continue;
                 }
                 let side = match said.side.as_str() {
@@ -343,10 +365,47 @@ impl Bench<'_> {
                     "customer" => Side::Customer,
                     _ => Side::Unknown,
                 };
-                sides.push((Span::new(said.from, said.to.unwrap_or(span.to).max(said.from)), side));
+                let speaks = sources.speaks(agent, &said.probe, (said.site.as_deref(), service));
+                sides.extend(speaks.within(lasted).iter().map(|span| (span, side)));
             }
         }
         Ok(sides)
+    }
+
+    /// Where another witness than the one that binds comes to another result, by all that it measured and by nothing else.
+    fn witnesses(
+        &self,
+        versions: &[InForce],
+        service: &str,
+        month: Period,
+        facts: &Facts,
+        sources: &mut Sources<'_>,
+        ours: &Report,
+    ) -> Result<Vec<Differs>, ArchiveError> {
+        let (span, mut all) = (needed(versions, month), Vec::new());
+        for agent in sources.beside() {
+            let sides = self.sides(sources, service, span, Heard::Only(agent))?;
+            let Ok(surveyed) = survey_by(versions, service, month, &sources.alone(agent, sides.clone()), facts) else {
+                continue;
+            };
+            sources.refine(self.archive, &surveyed.seams)?;
+            let Ok(theirs) = judge_by(versions, service, month, Some(&sources.alone(agent, sides)), facts) else {
+                continue;
+            };
+            for own in &ours.objectives {
+                let same = |each: &&crate::sla::report::Verdict| {
+                    (&each.id, each.version, each.period) == (&own.id, own.version, own.period)
+                };
+                let Some(says) = theirs.objectives.iter().find(same).map(|each| each.result.to_string()) else {
+                    continue;
+                };
+                let (objective, we_say) = (own.id.clone(), own.result.to_string());
+                if contradicts(&says, &we_say) {
+                    all.push(Differs { agent, objective, agent_says: says, we_say });
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Earlier periods of a service as facts of a later one, as far as its terms look at any: as they were judged, or judged here
@@ -412,7 +471,9 @@ impl Bench<'_> {
 
     /// Where the agents' own verdicts are not ours.
     fn differs(&self, agents: &[Kid], ours: &Report) -> Vec<Differs> {
-        let said = agents.iter().flat_map(|agent| {
+        // Of what is left out, nothing is laid beside.
+        let heard = |agent: &&Kid| self.fleet.register.get(**agent).is_some_and(|enrolled| enrolled.until.is_none());
+        let said = agents.iter().filter(heard).flat_map(|agent| {
             let statement = self.fleet.get(*agent);
             statement.into_iter().flat_map(|statement| &statement.verdicts).map(|said| (*agent, said))
         });
@@ -431,6 +492,33 @@ impl Bench<'_> {
             })
         })
         .collect()
+    }
+}
+
+/// Whose word on sides is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// Each agent's, where its figures bind.
+    Binding,
+    /// One agent's.
+    Only(Kid),
+}
+
+/// Adds the probes that name a service or a member of it themselves.
+fn add_named(versions: &mut [InForce], service: &str, sources: &Sources<'_>) {
+    for version in versions {
+        let members = version.contract.members_of(service).unwrap_or_default();
+        let own: BTreeSet<String> = members.iter().map(|each| each.id.clone()).chain([service.to_owned()]).collect();
+        version.contract.each_service(|each| {
+            if !own.contains(&each.id) {
+                return;
+            }
+            for name in sources.named(&each.id) {
+                if !each.probes.iter().any(|known| known == name) {
+                    each.probes.push(name.to_owned());
+                }
+            }
+        });
     }
 }
 

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::Wall;
 use crate::evidence::digest::Digest;
-use crate::evidence::key::PublicKey;
+use crate::evidence::key::{Kid, PublicKey};
 use crate::evidence::page::{self, Seen, Shown};
 use crate::evidence::receipt;
+use crate::evidence::register::{self, Register};
 use crate::evidence::summary::{OutagePart, Side as SummarySide, Summary};
 use crate::evidence::verify::{Verdict, Verifier};
 use crate::measure::interval::Interval;
@@ -24,6 +25,7 @@ use crate::sla::span::Span;
 use crate::sla::terms::{Contract, Side};
 
 mod check;
+mod spoken;
 mod zip;
 
 pub use check::check;
@@ -31,6 +33,9 @@ pub use zip::{ARCHIVE, NotAZip};
 
 /// Which program makes this; one of another version may write `report.html` otherwise.
 pub(super) const SOFTWARE: &str = concat!("wanproof ", env!("CARGO_PKG_VERSION"));
+
+/// The member that says what each agent may speak for, by the collector's register.
+const REGISTER: &str = "register.json";
 
 /// What a bundle is made of.
 #[derive(Clone, Debug, Default)]
@@ -96,17 +101,28 @@ pub struct Which {
 /// Where the last span of some material ends, as far as it verifies: when a question about it is asked.
 #[must_use]
 pub fn last(material: &Material) -> Option<Wall> {
-    verified(material, None).1.iter().map(|(_, summary)| summary.to).max()
+    verified(material, None, None).1.iter().map(|(_, summary)| summary.to).max()
+}
+
+/// As [`last`], of those agents alone that a collector's register ever had at a site of a service.
+#[must_use]
+pub fn last_of(material: &Material, (id, service): (&str, &str), register: &Register) -> Option<Wall> {
+    let part = spoken::part(register, &versions_of(id, &material.contracts), service);
+    verified(material, None, Some(&part)).1.iter().map(|(_, summary)| summary.to).max()
+}
+
+/// The versions of a contract among some files, by their own words.
+fn versions_of(id: &str, texts: &[String]) -> Vec<InForce> {
+    let read = |text: &String| Written::read(text, id).ok();
+    let all: Vec<Written> = texts.iter().filter_map(read).collect();
+    let own = all.iter().filter(|written| written.id() == Some(id));
+    InForce::by_their_terms(own.filter_map(|written| contract::resolve(written, &all).ok()).collect())
 }
 
 /// The version of a contract that judges a period, or the last part of it, among some files.
 #[must_use]
 pub fn judging_version(id: &str, period: Period, texts: &[String]) -> Option<u64> {
-    let read = |text: &String| Written::read(text, id).ok();
-    let all: Vec<Written> = texts.iter().filter_map(read).collect();
-    let own = all.iter().filter(|written| written.id() == Some(id));
-    let versions = InForce::by_their_terms(own.filter_map(|written| contract::resolve(written, &all).ok()).collect());
-    judging(&versions, period).last().map(|version| u64::from(version.contract.agreement.version))
+    judging(&versions_of(id, texts), period).last().map(|version| u64::from(version.contract.agreement.version))
 }
 
 /// Makes a bundle.
@@ -114,6 +130,15 @@ pub fn judging_version(id: &str, period: Period, texts: &[String]) -> Option<u64
 /// # Errors
 /// When the contract or the facts have faults, or the summaries and receipts do not verify by the keys given.
 pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> {
+    make_by(which, material, None)
+}
+
+/// Makes a bundle of what came to a collector: its register says what counts, and goes with it. Agents that never were at a site of
+/// the service have no part in it.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_by(which: &Which, material: &Material, register: Option<&Register>) -> Result<Vec<u8>, BundleFault> {
     let case = facts::parse(&material.facts, "facts.json").map_err(BundleFault::Faults)?;
     let Resolved { contract, versions, files } = resolve(which, case.period, &material.contracts)?;
     let mut members: BTreeMap<String, Vec<u8>> = BTreeMap::new();
@@ -121,10 +146,11 @@ pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> 
         members.insert(contract_name(&written), text.as_bytes().to_vec());
     }
     members.insert("facts.json".to_owned(), material.facts.as_bytes().to_vec());
-    for key in &material.keys {
-        members.insert(format!("keys/{}.jwk", key.kid()), key_text(key));
+    let register = register.map(|register| spoken::part(register, &versions, &case.service));
+    if let Some(register) = &register {
+        members.insert(REGISTER.to_owned(), text_of(&register::Written::of(register)));
     }
-    let (verdict, summaries) = verified(material, Some(begin(&versions, &case)));
+    let (verdict, summaries) = verified(material, Some(begin(&versions, &case)), register.as_ref());
     if !verdict.ok {
         let first = verdict.findings.first().map_or_else(
             || "there is not one summary".to_owned(),
@@ -132,23 +158,32 @@ pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> 
         );
         return Err(BundleFault::Unproven(first));
     }
-    let span = reach(&versions, &case, summaries.iter().map(|(_, summary)| summary));
+    let received = spoken::received(material.receipts.iter().map(String::as_str));
+    let counted = counted(&versions, &case, register.as_ref(), &received, &summaries);
+    let span = reach(&versions, &case, counted.iter());
     let mut chosen = Vec::new();
     let mut receipts: BTreeMap<Digest, String> = BTreeMap::new();
-    for (jws, summary) in summaries {
+    let mut signers: BTreeSet<Kid> = BTreeSet::new();
+    for ((jws, summary), counted) in summaries.into_iter().zip(counted) {
         // An earlier one that names the key of later ones shows whose they are.
         let within = touches(span, &summary);
         if within || (summary.next_key.is_some() && summary.to < span.from) {
             receipts.insert(Digest::of(jws.as_bytes()), name("receipts", &summary));
+            signers.extend(spoken::author(&jws).into_iter().flat_map(|(agent, kid)| [agent, kid]));
             members.insert(name("summaries", &summary), jws.into_bytes());
-            chosen.extend(Some(summary).filter(|_| within));
+            chosen.extend(Some(counted).filter(|_| within));
         }
     }
     for receipt in &material.receipts {
         let receipt = receipt.trim_end_matches('\n');
         if let Some(place) = receipt::named(receipt).and_then(|digest| receipts.get(&digest)) {
+            signers.extend(receipt::signer(receipt.as_bytes()));
             members.insert(place.clone(), receipt.as_bytes().to_vec());
         }
+    }
+    // Where a collector's register says who has to do with it, the keys of others are not in it.
+    for key in material.keys.iter().filter(|key| register.is_none() || signers.contains(&key.kid())) {
+        members.insert(format!("keys/{}.jwk", key.kid()), key_text(key));
     }
     let report = judged(&versions, &case, &chosen).map_err(BundleFault::Faults)?;
     members.insert("verdict.json".to_owned(), verdict_text(&report));
@@ -219,22 +254,49 @@ fn touches(span: Span, summary: &Summary) -> bool {
     summary.from <= span.to && summary.to >= span.from
 }
 
-/// Verifies what a bundle would be made of; what matters begins at `since`.
-fn verified(material: &Material, since: Option<Wall>) -> (Verdict, Vec<(String, Summary)>) {
+/// The summaries with what counts of them: all, where no register says.
+fn counted(
+    versions: &[InForce],
+    case: &Case,
+    register: Option<&Register>,
+    received: &spoken::Received,
+    summaries: &[(String, Summary)],
+) -> Vec<Summary> {
+    let Some(register) = register else { return summaries.iter().map(|(_, summary)| summary.clone()).collect() };
+    let all = summaries.iter().map(|(jws, summary)| (Digest::of(jws.as_bytes()), summary.clone()));
+    spoken::spoken(register, versions, &case.service, received, all.collect())
+}
+
+/// Verifies what a bundle would be made of, of the agents in a register where there is one; what matters begins at `since`.
+fn verified(
+    material: &Material,
+    since: Option<Wall>,
+    register: Option<&Register>,
+) -> (Verdict, Vec<(String, Summary)>) {
+    let own = |jws: &&String| {
+        register.is_none_or(|register| spoken::author(jws).is_some_and(|(agent, _)| register.get(agent).is_some()))
+    };
+    let summaries: Vec<&String> = material.summaries.iter().filter(own).collect();
+    let digest = |jws: &String| Digest::of(jws.trim_end_matches('\n').as_bytes());
+    let theirs: Option<BTreeSet<Digest>> = register.map(|_| summaries.iter().map(|jws| digest(jws)).collect());
+    let of_them = |receipt: &&String| {
+        let named = || receipt::named(receipt.trim_end_matches('\n'));
+        theirs.as_ref().is_none_or(|theirs| named().is_some_and(|digest| theirs.contains(&digest)))
+    };
+    let receipts: Vec<&String> = material.receipts.iter().filter(of_them).collect();
     let mut verifier = Verifier::new();
     if let Some(since) = since {
         verifier.since(since);
     }
     material.keys.iter().for_each(|key| verifier.trust(*key));
-    for (at, jws) in material.summaries.iter().enumerate() {
+    for (at, jws) in summaries.iter().enumerate() {
         verifier.add(&format!("summary {at}"), jws.as_bytes());
     }
-    for (at, jws) in material.receipts.iter().enumerate() {
+    for (at, jws) in receipts.into_iter().enumerate() {
         verifier.add(&format!("receipt {at}"), jws.as_bytes());
     }
+    let by_digest: BTreeMap<Digest, &String> = summaries.into_iter().map(|jws| (digest(jws), jws)).collect();
     let (verdict, summaries) = verifier.verdict_and_summaries();
-    let by_digest: BTreeMap<Digest, &String> =
-        material.summaries.iter().map(|jws| (Digest::of(jws.trim_end_matches('\n').as_bytes()), jws)).collect();
     let mut all: Vec<(String, Summary)> = summaries
         .into_iter()
         .filter_map(|(digest, summary)| Some((by_digest.get(&digest)?.trim_end_matches('\n').to_owned(), summary)))

@@ -101,6 +101,18 @@ pub fn named(receipt: &str) -> Option<Digest> {
     json::read(jws.unverified_payload()).ok().map(|Only { digest }| digest)
 }
 
+/// Which summary a receipt says that it is for, by its digest, and when that arrived; before it is verified, or after.
+#[must_use]
+pub fn arrived(receipt: &str) -> Option<(Digest, Wall)> {
+    #[derive(Deserialize)]
+    struct Only {
+        digest: Digest,
+        received: Wall,
+    }
+    let jws = jws::parse(receipt.as_bytes(), Typ::Receipt).ok()?;
+    json::read(jws.unverified_payload()).ok().map(|Only { digest, received }| (digest, received))
+}
+
 /// Verifies a receipt by a collector's key.
 ///
 /// # Errors

@@ -282,8 +282,9 @@ fn differences(listing: &Listing) -> Result<(), Failure> {
     let (fleet, now) = (Fleet::load(&archive)?, SystemClock.now().wall);
     let mut all = Vec::new();
     for (agent, said) in fleet.iter() {
-        for difference in agreements::differences(&book, &said.site, &said.contracts, now) {
-            all.push(Row { agent, site: said.site.clone(), difference });
+        let site = fleet.register().get(agent).and_then(|enrolled| enrolled.site_at(now)).unwrap_or(&said.site);
+        for difference in agreements::differences(&book, site, &said.contracts, now) {
+            all.push(Row { agent, site: site.to_owned(), difference });
         }
     }
     let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());

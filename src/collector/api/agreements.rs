@@ -153,10 +153,11 @@ pub async fn differences(
     let all = collector
         .read(move |archive| {
             let fleet = Fleet::load(archive)?;
-            let of = fleet.iter().map(|(agent, said)| AgentDifferences {
-                agent,
-                site: said.site.clone(),
-                differences: agreements::differences(&book, &said.site, &said.contracts, now),
+            let of = fleet.iter().map(|(agent, said)| {
+                let enrolled = fleet.register().get(agent);
+                let site = enrolled.and_then(|enrolled| enrolled.site_at(now)).unwrap_or(&said.site);
+                let differences = agreements::differences(&book, site, &said.contracts, now);
+                AgentDifferences { agent, site: site.to_owned(), differences }
             });
             Ok(of.filter(|each| !each.differences.is_empty()).collect::<Vec<_>>())
         })

@@ -195,6 +195,15 @@ impl Archive {
         Ok(self.db.execute(sql, args![&agent, from])? > 0)
     }
 
+    /// From when on what a revoked agent said is left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn until(&self, agent: Kid) -> Result<Option<Wall>, ArchiveError> {
+        let found = self.db.one("SELECT until_ns FROM agent WHERE agent = ?1", args![&agent], |row| row.get(0))?;
+        Ok(found.flatten())
+    }
+
     /// What an agent may speak for, and when.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! What was folded of the summaries: for each agent, probe and UTC day, its intervals merged over the day and over each hour; and
 //! how far each chain was folded.
 
+use std::collections::BTreeSet;
+
 use crate::base::time::Wall;
-use crate::collector::archive::db::args;
+use crate::collector::archive::db::{Row, args};
 use crate::collector::archive::{Archive, ArchiveError, packed};
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
@@ -65,32 +67,95 @@ impl Archive {
         })
     }
 
-    /// The compact JWS of those summaries of a chain that are stored with numbers in a range, both ends included.
+    /// Those summaries of a chain that are stored with numbers in a range, both ends included: number, when it was received, compact
+    /// JWS.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn summaries_in(&self, of: (Kid, ChainId), from: u64, to: u64) -> Result<Vec<(u64, String)>, ArchiveError> {
-        let sql =
-            "SELECT seq, jws FROM summary WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
-        self.db.all(sql, args![&of.0, &of.1, from, to], |row| Ok((row.get(0)?, packed::unpack(row.get(1)?)?)))
+    pub fn summaries_in(
+        &self,
+        of: (Kid, ChainId),
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<(u64, Wall, String)>, ArchiveError> {
+        let sql = "SELECT seq, received_ns, jws FROM summary
+                   WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, packed::unpack(row.get(2)?)?));
+        self.db.all(sql, args![&of.0, &of.1, from, to], read)
     }
 
-    /// The compact JWS of an agent's summaries that were folded into a UTC day and touch a span of time.
+    /// The compact JWS of an agent's summaries that were folded into a UTC day and touch a span of time; what is left out of a
+    /// revoked agent's is not among them.
     ///
     /// # Errors
     /// When the database fails.
     pub fn summaries_at(&self, agent: Kid, day: i64, from: Wall, to: Wall) -> Result<Vec<String>, ArchiveError> {
+        let until = self.until(agent)?.unwrap_or(Wall::from_nanos(i64::MAX));
         let sql = "SELECT chain, from_seq, to_seq FROM folded_day WHERE agent = ?1 AND day = ?2 ORDER BY chain";
         let chains: Vec<(ChainId, u64, u64)> =
             self.db.all(sql, args![&agent, day], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let sql = "SELECT jws FROM summary
-                   WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 AND to_ns > ?5 AND from_ns < ?6 ORDER BY seq";
+                   WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 AND to_ns > ?5 AND from_ns < ?6
+                     AND received_ns < ?7 ORDER BY seq";
         let mut all = Vec::new();
         for (chain, first, last) in chains {
-            let args = args![&agent, &chain, first, last, from, to];
+            let args = args![&agent, &chain, first, last, from, to, until];
             all.extend(self.db.all(sql, args, |row| packed::unpack(row.get(0)?))?);
         }
         Ok(all)
+    }
+
+    /// Whether all that came of an agent is folded.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn is_folded(&self, agent: Kid) -> Result<bool, ArchiveError> {
+        let sql = "SELECT c.chain FROM chain c LEFT JOIN folded f ON f.agent = c.agent AND f.chain = c.chain
+                   WHERE c.agent = ?1 AND (f.next_seq IS NULL OR f.next_seq <= c.last_seq) LIMIT 1";
+        Ok(self.db.one(sql, args![&agent], |row| row.get::<ChainId>(0))?.is_none())
+    }
+
+    /// The UTC days of which anything of an agent was ever folded, left out since or not; counted from 1970-01-01.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn days_of(&self, agent: Kid) -> Result<BTreeSet<i64>, ArchiveError> {
+        let days = self.db.all("SELECT day FROM folded_day WHERE agent = ?1", args![&agent], |row| row.get(0))?;
+        Ok(days.into_iter().collect())
+    }
+
+    /// The spans of an agent's summaries that came at an instant or later, or go beyond it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn spans_since(&self, agent: Kid, since: Wall) -> Result<Vec<(Wall, Wall)>, ArchiveError> {
+        let sql = "SELECT from_ns, to_ns FROM summary WHERE agent = ?1 AND (received_ns >= ?2 OR to_ns > ?2)";
+        self.db.all(sql, args![&agent, since], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Gives the compact JWS of each summary of an agent that touches what follows an instant to `take`, in the order in which their
+    /// spans end; what is left out of a revoked agent's is not among them.
+    ///
+    /// # Errors
+    /// When the database fails, or what `take` returns.
+    pub fn each_after(
+        &self,
+        agent: Kid,
+        after: Wall,
+        mut take: impl FnMut(&str) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let until = self.until(agent)?.unwrap_or(Wall::from_nanos(i64::MAX));
+        let sql = "SELECT jws FROM summary WHERE agent = ?1 AND to_ns > ?2 AND received_ns < ?3
+                   ORDER BY to_ns, seq, chain";
+        self.db.each(sql, args![&agent, after, until], |row| take(&packed::unpack(row.get(0)?)?))
+    }
+
+    /// Takes away what was folded of an agent's UTC day.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn drop_folds(&self, agent: Kid, day: i64) -> Result<(), ArchiveError> {
+        self.db.execute("DELETE FROM fold WHERE agent = ?1 AND day = ?2", args![&agent, day]).map(drop)
     }
 
     /// Enters which numbers of a chain have something in a UTC day; what was entered before is widened.

@@ -274,3 +274,34 @@ pub(super) fn prepare(archive: &mut Archive) -> Result<(), ArchiveError> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::Wall;
+    use crate::config::collector::Database;
+    use crate::evidence::key::SecretKey;
+
+    #[test]
+    fn agents_of_a_database_of_before_are_at_their_sites_since_they_were_let_in() {
+        let at = tempfile::tempdir().unwrap();
+        let path = at.path().join("c.db");
+        let db = rusqlite::Connection::open(&path).unwrap();
+        STEPS[..3].iter().for_each(|step| db.execute_batch(step.sqlite).unwrap());
+        db.pragma_update(None, "user_version", 3).unwrap();
+        let kid = |seed: u8| SecretKey::from_seed(&[seed; 32]).kid();
+        for (seed, site, enrolled) in [(1, "york", 20), (2, "leeds", 10)] {
+            let sql = "INSERT INTO agent (agent, site, state, enrolled_ns) VALUES (?1, ?2, 'approved', ?3)";
+            db.execute(sql, (kid(seed).bytes(), site, Wall::from_secs(enrolled).nanos())).unwrap();
+        }
+        drop(db);
+        let register = Archive::open(&Database::Sqlite(path)).unwrap().register().unwrap();
+        let of = |seed| register.get(kid(seed)).unwrap();
+        assert_eq!((of(1).place, of(2).place), (1, 0), "in the order of their enrolment");
+        assert_eq!(
+            (of(1).site_at(Wall::from_secs(21)), of(2).site_at(Wall::from_secs(11))),
+            (Some("york"), Some("leeds"))
+        );
+        assert_eq!((of(1).stays.len(), of(1).stays[0].recorded, of(1).until), (1, Wall::from_secs(20), None));
+    }
+}

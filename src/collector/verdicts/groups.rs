@@ -237,6 +237,7 @@ mod tests {
                 side: "provider".to_owned(),
             }],
             agents: Vec::new(),
+            witnesses: Vec::new(),
             differs: Vec::new(),
             histograms: [("icmp".to_owned(), histogram.pack().unwrap().to_base64())].into(),
             faults: Vec::new(),

@@ -1,76 +1,165 @@
 //! What was measured of a service, read as coarsely as it can be: days where a day is taken whole, hours where it is not, minutes
-//! where an hour is not.
+//! where an hour is not. Only what an agent may speak for counts; of several that measure by a probe of one name, one binds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::time::Wall;
 use crate::collector::archive::folds::Depth;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::folding::{self, DAY, Piece};
+use crate::collector::folding::{self, DAY, Piece, Told};
 use crate::collector::statement;
-use crate::collector::verdicts::{Bench, seen};
+use crate::collector::verdicts::{Bench, Fleet, seen};
 use crate::evidence::key::Kid;
+use crate::evidence::register::{self, Place, Rank};
 use crate::measure::interval::Interval;
 use crate::sla::judge::InForce;
 use crate::sla::observed::Observed;
-use crate::sla::span::Span;
+use crate::sla::span::{Span, Spans};
 use crate::sla::terms::Side;
 
-/// What one probe measured.
+/// What one probe of one agent measured.
 #[derive(Debug)]
 struct Source {
     agent: Kid,
     probe: String,
+    rank: Rank,
+    /// The service that the probe named last, for what was folded before that was kept with it.
+    service: Option<String>,
+    /// What counts and binds.
     pieces: Vec<Piece>,
+    /// What counts, and another witness's binds.
+    beside: Vec<Piece>,
 }
 
 /// What the probes of a service and its members measured.
 #[derive(Debug)]
-pub struct Sources {
+pub struct Sources<'a> {
+    fleet: &'a Fleet,
+    places: Vec<Place<'a>>,
+    /// By probe, and for each the witness that binds first.
     all: Vec<Source>,
-    /// Until when any of the agents has said anything.
-    pub heard: Option<Wall>,
 }
 
-impl Sources {
+impl<'a> Sources<'a> {
     /// Reads the days of a span.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn read(bench: &Bench<'_>, versions: &[InForce], service: &str, span: Span) -> Result<Self, ArchiveError> {
-        let wanted = probes(bench, versions, service);
+    pub fn read(bench: &Bench<'a>, versions: &'a [InForce], service: &str, span: Span) -> Result<Self, ArchiveError> {
+        let places = register::places(versions, service);
         let days = (day_of(span.from), day_of(span.to));
         let mut all = Vec::new();
-        for (agent, probe) in wanted {
+        for (agent, probe) in probes(bench.fleet, &places) {
+            let Some(rank) = bench.fleet.register().rank(&places, agent) else { continue };
             let mut pieces = Vec::new();
             for day in bench.archive.folded_days(agent, &probe, days, Depth::Days)? {
                 pieces.extend(decoded(&day.whole)?);
             }
-            all.push(Source { agent, probe, pieces });
+            let service = bench.fleet.get(agent).and_then(|said| said.probes.get(&probe)?.clone());
+            all.push(Source { agent, probe, rank, service, pieces, beside: Vec::new() });
         }
-        let agents: BTreeSet<Kid> = all.iter().map(|source| source.agent).collect();
-        let heard = agents.iter().filter_map(|agent| Some(bench.fleet.get(*agent)?.heard)).max();
-        Ok(Self { all, heard })
+        all.sort_by(|one, two| (&one.probe, one.rank).cmp(&(&two.probe, two.rank)));
+        let mut sources = Self { fleet: bench.fleet, places, all };
+        sources.settle(bench.archive, &BTreeSet::new())?;
+        Ok(sources)
     }
 
-    /// The agents that measured, in order.
+    /// Finds out what counts, and of that what binds; reads finer whatever has a seam strictly inside, and says whether any had one
+    /// of those given.
+    fn settle(&mut self, archive: &Archive, seams: &BTreeSet<Wall>) -> Result<bool, ArchiveError> {
+        let (mut refined, mut of) = (false, String::new());
+        // By site: members of a service at two sites may have probes of one name.
+        let mut covered: BTreeMap<String, Spans> = BTreeMap::new();
+        for source in &mut self.all {
+            if of != source.probe {
+                covered.clear();
+                of.clone_from(&source.probe);
+            }
+            source.pieces.append(&mut source.beside);
+            source.pieces.sort_by_key(|piece| piece.interval.from);
+            let counts = source.counts(self.fleet, &self.places);
+            let edges =
+                counts.values().chain(covered.values()).flat_map(Spans::iter).flat_map(|span| [span.from, span.to]);
+            refined |= source.has_cut(seams);
+            source.refine(archive, &edges.chain(seams.iter().copied()).collect())?;
+            let counts = source.counts(self.fleet, &self.places);
+            source.pieces.retain(|piece| counts.get(&piece.told).is_some_and(|spans| covers(spans, span_of(piece))));
+            let enrolled = self.fleet.register().get(source.agent);
+            let site = |piece: &Piece| match &piece.told {
+                Some(told) => told.site.clone(),
+                None => enrolled.and_then(|own| own.site_at(piece.interval.from)).unwrap_or_default().to_owned(),
+            };
+            let taken = |piece: &Piece| covered.get(&site(piece)).is_some_and(|spans| spans.touches(span_of(piece)));
+            let pieces = std::mem::take(&mut source.pieces);
+            (source.beside, source.pieces) = pieces.into_iter().partition(taken);
+            let mut new: BTreeMap<String, Vec<Span>> = BTreeMap::new();
+            for piece in &source.pieces {
+                new.entry(site(piece)).or_default().push(span_of(piece));
+            }
+            for (site, spans) in new {
+                let spans = spans.into_iter().collect();
+                let all = covered.entry(site).or_default();
+                *all = all.or(&spans);
+            }
+        }
+        Ok(refined)
+    }
+
+    /// The agents that measured: the one that binds comes first.
     pub fn agents(&self) -> Vec<Kid> {
-        self.all.iter().map(|source| source.agent).collect::<BTreeSet<_>>().into_iter().collect()
+        let own = self.all.iter().filter(|source| !source.pieces.is_empty() || !source.beside.is_empty());
+        let ranked: BTreeSet<(Rank, Kid)> = own.map(|source| (source.rank, source.agent)).collect();
+        ranked.into_iter().map(|(_, agent)| agent).collect()
     }
 
-    /// As a judge takes it.
+    /// The agents that measured what another's figures bind for.
+    pub fn beside(&self) -> Vec<Kid> {
+        let own = self.all.iter().filter(|source| !source.beside.is_empty());
+        let ranked: BTreeSet<(Rank, Kid)> = own.map(|source| (source.rank, source.agent)).collect();
+        ranked.into_iter().map(|(_, agent)| agent).collect()
+    }
+
+    /// Until when any of it goes.
+    pub fn heard(&self) -> Option<Wall> {
+        let all = self.all.iter().flat_map(|source| source.pieces.iter().chain(&source.beside));
+        all.map(|piece| piece.interval.to()).max()
+    }
+
+    /// The probes that name a service themselves, beside those of its contract.
+    pub fn named(&self, service: &str) -> BTreeSet<&str> {
+        let names = |source: &&Source| {
+            let told = |piece: &Piece| match &piece.told {
+                Some(told) => told.service.as_deref() == Some(service),
+                None => source.service.as_deref() == Some(service),
+            };
+            source.pieces.iter().chain(&source.beside).any(told)
+        };
+        self.all.iter().filter(names).map(|source| source.probe.as_str()).collect()
+    }
+
+    /// Whether anything that an agent measured binds within a span.
+    pub fn binds(&self, agent: Kid, span: Span) -> bool {
+        let own = self.all.iter().filter(|source| source.agent == agent).flat_map(|source| &source.pieces);
+        own.into_iter().any(|piece| !span_of(piece).and(span).is_empty())
+    }
+
+    /// When what an agent says of a service's outages counts.
+    pub fn speaks(&self, agent: Kid, probe: &str, told: (Option<&str>, &str)) -> Spans {
+        let (site, service) = told;
+        let told = register::Told { agent, probe, site, service: Some(service) };
+        let own: Vec<Place<'_>> = self.places.iter().filter(|place| place.service.id == service).copied().collect();
+        self.fleet.register().counts(&own, told)
+    }
+
+    /// As a judge takes it: by what binds.
     pub fn observed(&self, sides: Vec<(Span, Side)>) -> Observed {
-        let mut probes: BTreeMap<&str, Vec<Interval>> = BTreeMap::new();
-        for source in &self.all {
-            let intervals = source.pieces.iter().map(|piece| piece.interval.clone());
-            probes.entry(&source.probe).or_default().extend(intervals);
-        }
-        let mut observed = Observed { sides, ..Observed::default() };
-        for (name, mut intervals) in probes {
-            intervals.sort_by_key(|interval| interval.from);
-            observed.probes.insert(name.to_owned(), seen(intervals));
-        }
-        observed
+        observed(self.all.iter().map(|source| (source.probe.as_str(), vec![&source.pieces])), sides)
+    }
+
+    /// As a judge takes it: by one witness alone.
+    pub fn alone(&self, agent: Kid, sides: Vec<(Span, Side)>) -> Observed {
+        let own = self.all.iter().filter(|source| source.agent == agent);
+        observed(own.map(|source| (source.probe.as_str(), vec![&source.pieces, &source.beside])), sides)
     }
 
     /// Reads finer whatever has a seam strictly inside; false where nothing has.
@@ -78,36 +167,67 @@ impl Sources {
     /// # Errors
     /// When the database fails.
     pub fn refine(&mut self, archive: &Archive, seams: &BTreeSet<Wall>) -> Result<bool, ArchiveError> {
-        let mut refined = false;
-        for source in &mut self.all {
-            let cut: BTreeSet<i64> = source
-                .pieces
-                .iter()
-                .filter(|piece| is_cut(piece, seams))
-                .map(|piece| day_of(piece.interval.from))
-                .collect();
-            if cut.is_empty() {
+        if self.all.iter().any(|source| source.has_cut(seams)) { self.settle(archive, seams) } else { Ok(false) }
+    }
+}
+
+impl Source {
+    /// When what it says counts, by what it says that it is about.
+    fn counts(&self, fleet: &Fleet, places: &[Place<'_>]) -> BTreeMap<Option<Told>, Spans> {
+        let mut all = BTreeMap::new();
+        for piece in &self.pieces {
+            if all.contains_key(&piece.told) {
                 continue;
             }
-            refined = true;
-            source.pieces.retain(|piece| !cut.contains(&day_of(piece.interval.from)));
-            for &day in &cut {
-                for folded in archive.folded_days(source.agent, &source.probe, (day, day), Depth::Hours)? {
-                    let hours = decoded(folded.hours.as_deref().unwrap_or_default())?;
-                    let (cut, whole): (Vec<Piece>, Vec<Piece>) =
-                        hours.into_iter().partition(|piece| is_cut(piece, seams));
-                    source.pieces.extend(whole);
-                    for piece in cut {
-                        let span = Span::new(piece.interval.from, piece.interval.to());
-                        let minutes = statement::minutes(archive, source.agent, &source.probe, span)?;
-                        source.pieces.extend(minutes);
-                    }
+            let (site, service) = match &piece.told {
+                Some(told) => (Some(told.site.as_str()), told.service.as_deref()),
+                None => (None, self.service.as_deref()),
+            };
+            let told = register::Told { agent: self.agent, probe: &self.probe, site, service };
+            all.insert(piece.told.clone(), fleet.register().counts(places, told));
+        }
+        all
+    }
+
+    fn has_cut(&self, seams: &BTreeSet<Wall>) -> bool {
+        self.pieces.iter().chain(&self.beside).any(|piece| is_cut(piece, seams))
+    }
+
+    /// Reads finer whatever has a seam strictly inside.
+    fn refine(&mut self, archive: &Archive, seams: &BTreeSet<Wall>) -> Result<(), ArchiveError> {
+        let cut: BTreeSet<i64> =
+            self.pieces.iter().filter(|piece| is_cut(piece, seams)).map(|piece| day_of(piece.interval.from)).collect();
+        self.pieces.retain(|piece| !cut.contains(&day_of(piece.interval.from)));
+        for &day in &cut {
+            for folded in archive.folded_days(self.agent, &self.probe, (day, day), Depth::Hours)? {
+                let hours = decoded(folded.hours.as_deref().unwrap_or_default())?;
+                let (cut, whole): (Vec<Piece>, Vec<Piece>) = hours.into_iter().partition(|piece| is_cut(piece, seams));
+                self.pieces.extend(whole);
+                for piece in cut {
+                    let minutes = statement::minutes(archive, self.agent, &self.probe, span_of(&piece))?;
+                    self.pieces.extend(minutes);
                 }
             }
-            source.pieces.sort_by_key(|piece| piece.interval.from);
         }
-        Ok(refined)
+        if !cut.is_empty() {
+            self.pieces.sort_by_key(|piece| piece.interval.from);
+        }
+        Ok(())
     }
+}
+
+fn observed<'a>(sources: impl Iterator<Item = (&'a str, Vec<&'a Vec<Piece>>)>, sides: Vec<(Span, Side)>) -> Observed {
+    let mut probes: BTreeMap<&str, Vec<Interval>> = BTreeMap::new();
+    for (probe, pieces) in sources {
+        let intervals = pieces.into_iter().flatten().map(|piece| piece.interval.clone());
+        probes.entry(probe).or_default().extend(intervals);
+    }
+    let mut observed = Observed { sides, ..Observed::default() };
+    for (name, mut intervals) in probes {
+        intervals.sort_by_key(|interval| interval.from);
+        observed.probes.insert(name.to_owned(), seen(intervals));
+    }
+    observed
 }
 
 /// The first day of which anything was measured of a service.
@@ -116,23 +236,26 @@ impl Sources {
 /// When the database fails.
 pub fn begun(bench: &Bench<'_>, versions: &[InForce], service: &str) -> Result<Option<i64>, ArchiveError> {
     let mut first: Option<i64> = None;
-    for (agent, probe) in probes(bench, versions, service) {
+    for (agent, probe) in probes(bench.fleet, &register::places(versions, service)) {
         let day = bench.archive.first_folded_day(agent, &probe)?;
         first = [first, day].into_iter().flatten().min();
     }
     Ok(first)
 }
 
-/// The probes of a service and its members, by any of the versions.
-fn probes(bench: &Bench<'_>, versions: &[InForce], service: &str) -> BTreeSet<(Kid, String)> {
-    let mut wanted: BTreeSet<(Kid, String)> = BTreeSet::new();
-    for contract in versions.iter().map(|version| &version.contract) {
-        let members = contract.members_of(service).unwrap_or_default();
-        for each in contract.service(service).into_iter().chain(members) {
-            wanted.extend(bench.fleet.probes_of(each).map(|(agent, probe)| (agent, probe.to_owned())));
-        }
-    }
-    wanted
+/// The probes by which agents may speak for any of these places.
+fn probes(fleet: &Fleet, places: &[Place<'_>]) -> BTreeSet<(Kid, String)> {
+    let all = places.iter().flat_map(|place| fleet.probes_of(place.service));
+    all.map(|(agent, probe)| (agent, probe.to_owned())).collect()
+}
+
+fn span_of(piece: &Piece) -> Span {
+    Span::new(piece.interval.from, piece.interval.to())
+}
+
+/// Whether a stretch lies in some others whole.
+fn covers(spans: &Spans, span: Span) -> bool {
+    if span.is_empty() { spans.holds(span.from) } else { spans.covers(span) }
 }
 
 /// Whether a seam lies strictly inside of a piece.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::bundle::{
-    Claim, Resolved, Which, begin, claim, claim_text, contract_name, digests, judged, key_text, page_text, reach,
-    resolve, verdict_text, zip,
+    Claim, REGISTER, Resolved, Which, begin, claim, claim_text, contract_name, digests, judged, key_text, page_text,
+    reach, resolve, spoken, text_of, verdict_text, zip,
 };
 use crate::evidence::digest::Digest;
 use crate::evidence::key::PublicKey;
 use crate::evidence::page;
+use crate::evidence::register;
 use crate::evidence::summary::Summary;
 use crate::evidence::verify::{Finding, Verdict, Verifier};
 use crate::sla::calendar::Stretch;
@@ -61,7 +62,6 @@ pub fn check(file: &str, bytes: &[u8], mut verifier: Verifier) -> Verdict {
     match judgeable {
         Err(Finding { file, what }) => verdict.find(&file, what),
         Ok(judgeable) => {
-            let summaries = summaries.into_iter().map(|(_, summary)| summary).collect();
             rest.recompute(&said, &judgeable, summaries, &mut verdict);
         }
     }
@@ -154,8 +154,9 @@ impl Rest<'_> {
     }
 
     /// Judges again, and compares.
-    fn recompute(&self, said: &Claim, judgeable: &Judgeable, mut summaries: Vec<Summary>, verdict: &mut Verdict) {
+    fn recompute(&self, said: &Claim, judgeable: &Judgeable, summaries: Vec<(Digest, Summary)>, verdict: &mut Verdict) {
         let Judgeable { contract, versions, case, .. } = judgeable;
+        let mut summaries = self.counted(judgeable, summaries, verdict);
         // Earlier ones are here for the keys that they name.
         let span = reach(versions, case, summaries.iter());
         summaries.retain(|summary| summary.to >= span.from);
@@ -197,6 +198,23 @@ impl Rest<'_> {
         ));
         self.digests(judgeable, &summaries, verdict);
         trusted_facts(self.text("facts.json").unwrap_or_default(), verdict);
+    }
+
+    /// What counts of the summaries: all, where no register says what each agent may speak for.
+    fn counted(&self, judgeable: &Judgeable, summaries: Vec<(Digest, Summary)>, verdict: &mut Verdict) -> Vec<Summary> {
+        let all = |summaries: Vec<(Digest, Summary)>| summaries.into_iter().map(|(_, summary)| summary).collect();
+        let Some(bytes) = self.members.get(REGISTER) else { return all(summaries) };
+        let read = serde_json::from_slice::<register::Written>(bytes).ok().filter(|read| text_of(read) == *bytes);
+        let Some(register) = read.and_then(register::Written::read) else {
+            verdict.find(&self.at(REGISTER), "it is not written as a register is");
+            return all(summaries);
+        };
+        verdict.not_proved.push(format!(
+            "at which site each agent was, and since when: {REGISTER} says it, by the word of the collector's operator"
+        ));
+        let receipts = self.members.iter().filter(|(name, _)| name.starts_with("receipts/"));
+        let received = spoken::received(receipts.filter_map(|(_, bytes)| std::str::from_utf8(bytes).ok()));
+        spoken::spoken(&register, &judgeable.versions, &judgeable.case.service, &received, summaries)
     }
 
     /// Whether the agent judged by these very versions, as its summaries say.

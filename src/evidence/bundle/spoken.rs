@@ -1,0 +1,139 @@
+//! What counts of some summaries, by the register of the collector that they were shipped to: `register.json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::time::Wall;
+use crate::evidence::digest::Digest;
+use crate::evidence::jws::{self, Typ};
+use crate::evidence::key::Kid;
+use crate::evidence::receipt;
+use crate::evidence::register::{self, Place, Rank, Register, Told};
+use crate::evidence::summary::{IntervalPart, OutagePart, Summary};
+use crate::sla::judge::InForce;
+use crate::sla::span::{Span, Spans};
+
+/// When each summary arrived, by its receipt.
+pub(super) type Received = BTreeMap<Digest, Wall>;
+
+/// When each summary arrived, by receipts that were verified or will be.
+pub(super) fn received<'a>(receipts: impl Iterator<Item = &'a str>) -> Received {
+    let arrived = |jws: &str| receipt::arrived(jws.trim_end_matches('\n'));
+    receipts.filter_map(arrived).collect()
+}
+
+/// The part of a register that has to do with a service: the agents that ever were at one of its sites.
+pub(super) fn part(register: &Register, versions: &[InForce], service: &str) -> Register {
+    let places = register::places(versions, service);
+    let sites: BTreeSet<&str> = places.iter().map(|place| place.service.site.as_str()).collect();
+    register.of_sites(&sites)
+}
+
+/// Whose a summary says that it is, and by which key it says that it is signed, before it was verified.
+pub(super) fn author(jws: &str) -> Option<(Kid, Kid)> {
+    #[derive(serde::Deserialize)]
+    struct Only {
+        agent: Kid,
+    }
+    let jws = jws::parse(jws.trim_end_matches('\n').as_bytes(), Typ::Summary).ok()?;
+    let Only { agent } = serde_json::from_slice(jws.unverified_payload()).ok()?;
+    Some((agent, jws.kid()))
+}
+
+/// The summaries with nothing left in them but what counts for a service and its members, and binds where several agents measured
+/// it by a probe of one name. Of a revoked agent, what came since it is left out does not count either.
+pub(super) fn spoken(
+    register: &Register,
+    versions: &[InForce],
+    service: &str,
+    received: &Received,
+    mut summaries: Vec<(Digest, Summary)>,
+) -> Vec<Summary> {
+    let places = register::places(versions, service);
+    let mut groups: BTreeMap<(String, String), BTreeMap<Rank, Vec<usize>>> = BTreeMap::new();
+    for (at, (digest, summary)) in summaries.iter_mut().enumerate() {
+        let until = register.get(summary.agent).and_then(|enrolled| enrolled.until);
+        let late = until.is_some_and(|until| received.get(digest).is_none_or(|received| *received >= until));
+        let rank = register.rank(&places, summary.agent).filter(|_| !late);
+        let Some(rank) = rank else {
+            summary.probes.clear();
+            summary.outages.clear();
+            continue;
+        };
+        for probe in summary.probes.iter().map(|probe| probe.name.clone()).collect::<BTreeSet<_>>() {
+            groups.entry((probe, summary.site.clone())).or_default().entry(rank).or_default().push(at);
+        }
+    }
+    let mut binding: BTreeMap<Kid, Vec<Span>> = BTreeMap::new();
+    for ((probe, _), ranks) in groups {
+        let mut covered = Spans::none();
+        for at in ranks.into_values() {
+            let mut kept: Vec<Span> = Vec::new();
+            for at in at {
+                keep(register, &places, &probe, &mut summaries[at].1, &covered, &mut kept);
+            }
+            covered = covered.or(&kept.into_iter().collect());
+        }
+    }
+    for (_, summary) in &mut summaries {
+        summary.probes.retain(|probe| !probe.intervals.is_empty());
+        let spans = summary.probes.iter().flat_map(|probe| &probe.intervals).map(span_of);
+        binding.entry(summary.agent).or_default().extend(spans);
+    }
+    let binding: BTreeMap<Kid, Spans> =
+        binding.into_iter().map(|(agent, spans)| (agent, spans.into_iter().collect())).collect();
+    for (_, summary) in &mut summaries {
+        let (agent, site) = (summary.agent, summary.site.clone());
+        let outages = std::mem::take(&mut summary.outages);
+        let counts = |outage| clipped(register, &places, (agent, &site), &binding[&agent], outage);
+        summary.outages = outages.into_iter().filter_map(counts).collect();
+    }
+    summaries.into_iter().map(|(_, summary)| summary).collect()
+}
+
+/// Keeps of a probe what counts and what no other witness binds for.
+fn keep(
+    register: &Register,
+    places: &[Place<'_>],
+    probe: &str,
+    summary: &mut Summary,
+    covered: &Spans,
+    kept: &mut Vec<Span>,
+) {
+    let (agent, site) = (summary.agent, summary.site.clone());
+    for part in summary.probes.iter_mut().filter(|part| part.name == probe) {
+        let told = Told { agent, probe, site: Some(&site), service: part.service.as_deref() };
+        let counts = register.counts(places, told);
+        part.intervals.retain(|interval| {
+            let span = span_of(interval);
+            let within = if span.is_empty() { counts.holds(span.from) } else { counts.covers(span) };
+            within && !covered.touches(span)
+        });
+        kept.extend(part.intervals.iter().map(span_of));
+    }
+}
+
+/// An outage, as far as its agent may speak for its service, where what it measured binds.
+fn clipped(
+    register: &Register,
+    places: &[Place<'_>],
+    (agent, site): (Kid, &str),
+    binding: &Spans,
+    mut outage: OutagePart,
+) -> Option<OutagePart> {
+    let service = outage.service.as_deref()?;
+    let own: Vec<Place<'_>> = places.iter().filter(|place| place.service.id == service).copied().collect();
+    let told = Told { agent, probe: &outage.probe, site: Some(site), service: Some(service) };
+    let lasted = Span::new(outage.from, outage.to.unwrap_or(Wall::from_nanos(i64::MAX)));
+    let speaks = register.counts(&own, told).within(lasted).hull()?;
+    if !binding.touches(speaks) {
+        return None;
+    }
+    outage.from = speaks.from;
+    outage.to = Some(speaks.to).filter(|to| outage.to.is_some() || *to < Wall::from_nanos(i64::MAX));
+    Some(outage)
+}
+
+fn span_of(interval: &IntervalPart) -> Span {
+    let length = std::time::Duration::from_millis(u64::from(interval.millis));
+    Span::new(interval.from, interval.from + length)
+}
