@@ -400,3 +400,35 @@ async fn mail_goes_encrypted_to_a_server_that_somebody_vouches_for_and_to_no_oth
     assert!(visit.clear.contains("EHLO") && visit.taken.is_empty(), "{visit:?}");
     assert!(!visit.clear.contains("AUTH") && !visit.clear.contains("MAIL"), "{visit:?}");
 }
+
+#[tokio::test]
+async fn a_device_is_moved_and_revoked_from_an_instant_on() {
+    let desk = Desk::open("").await;
+    let agent = desk.enrol().await;
+    let path = format!("/v1/agents/{}", agent.kid);
+    let at = "2026-11-20T10:05:00Z";
+    let patch = async |body: Value| {
+        let body = Some(("application/json", body.to_string()));
+        desk.ask(Method::PATCH, &path, "let me in", body).await.status().as_u16()
+    };
+    assert_eq!(patch(json!({"from": at})).await, 422, "where is it?");
+    assert_eq!(patch(json!({"site": "york-01", "from": "2190-01-01T00:00:00Z"})).await, 422, "it lies ahead");
+    assert_eq!(patch(json!({"site": "york-01", "from": at})).await, 204);
+    let shown = desk.get(&path).await;
+    let stays = json!([{"site": "leeds-01", "from": null, "to": at}, {"site": "york-01", "from": at, "to": null}]);
+    assert_eq!((&shown["site"], &shown["sites"], &shown["left_out_from"]), (&json!("york-01"), &stays, &Value::Null));
+    assert_eq!(desk.get("/v1/sites").await[0]["site"], "york-01");
+
+    let revoke = format!("{path}/revoke");
+    let post = async |of: &str, body: &str| {
+        desk.ask(Method::POST, &revoke, "let me in", Some((of, body.to_owned()))).await.status().as_u16()
+    };
+    assert_eq!(post("text/plain", "now").await, 415);
+    assert_eq!(post("application/json", "{\"since\":\"2190-01-01T00:00:00Z\"}").await, 422);
+    assert_eq!(desk.get(&path).await["state"], "approved", "nothing of it was done");
+    assert_eq!(desk.ask(Method::POST, &revoke, "let me in", None).await.status(), 204);
+    assert_eq!(post("application/json", &json!({"since": at}).to_string()).await, 204, "and what it said, later");
+    let shown = desk.get(&path).await;
+    assert_eq!((&shown["state"], &shown["left_out_from"]), (&json!("revoked"), &json!(at)));
+    desk.close().await;
+}

@@ -192,10 +192,15 @@ async fn an_operator_approves_and_revokes_while_it_runs() {
     assert_eq!(fleet("let me out").await.unwrap().status(), 401);
     let shown: Value = serde_json::from_slice(&fleet("let me in").await.unwrap().bytes().await.unwrap()).unwrap();
     assert_eq!(shown[0]["state"], "approved");
+    let moved = done(&["assign", &agent.kid, "york-01", "--from", "2026-11-20T10:05:00Z"]);
+    assert!(moved.contains("is at york-01 since"), "{moved}");
+    let shown: Value = serde_json::from_str(&done(&["agents", "--json"])).unwrap();
+    assert_eq!(shown[0]["sites"][1]["from"], "2026-11-20T10:05:00Z");
     let revoke = http.post(format!("{url}/v1/agents/{}/revoke", agent.kid));
     assert_eq!(revoke.try_clone().unwrap().bearer_auth("let me out").send().await.unwrap().status(), 401);
     assert_eq!(revoke.bearer_auth("let me in").send().await.unwrap().status(), 204);
     assert_eq!(ship(&http, &url, all[1].clone()).await[0]["error"]["type"], "urn:wanproof:revoked");
+    assert!(done(&["revoke", &agent.kid, "--since", "2026-11-20T10:05:00Z"]).contains("is left out"));
     // The key that is to follow is announced by the present one.
     let present: Value = serde_json::from_slice(&desk.ask(&["key", "--json"]).stdout).unwrap();
     let next: Value = serde_json::from_slice(&desk.ask(&["key", "--next", "--json"]).stdout).unwrap();
