@@ -34,6 +34,8 @@ pub fn check(file: &str, bytes: &[u8], mut verifier: Verifier) -> Verdict {
     // What is verified one by one need not lie here twice.
     let signed = |name: &String| name.starts_with("summaries/") || name.starts_with("receipts/");
     let (signed, members): (BTreeMap<_, _>, BTreeMap<_, _>) = members.into_iter().partition(|(name, _)| signed(name));
+    let receipts = signed.iter().filter(|(name, _)| name.starts_with("receipts/"));
+    let received = spoken::received(receipts.filter_map(|(_, bytes)| std::str::from_utf8(bytes).ok()));
     for (name, bytes) in signed {
         verifier.take(at(&name), bytes);
     }
@@ -45,7 +47,7 @@ pub fn check(file: &str, bytes: &[u8], mut verifier: Verifier) -> Verdict {
             }
         }
     }
-    let rest = Rest { file, members: &members, digests };
+    let rest = Rest { file, members: &members, digests, received };
     let Some(said) = rest.of_claim(&mut verifier) else { return verifier.verdict() };
     let judgeable = rest.judgeable(&said);
     if let Ok(Judgeable { versions, case, .. }) = &judgeable {
@@ -87,6 +89,8 @@ struct Rest<'a> {
     members: &'a BTreeMap<String, Vec<u8>>,
     /// Of all members.
     digests: BTreeMap<String, String>,
+    /// When each summary arrived, by its receipt.
+    received: spoken::Received,
 }
 
 impl Rest<'_> {
@@ -212,9 +216,7 @@ impl Rest<'_> {
         verdict.not_proved.push(format!(
             "at which site each agent was, and since when: {REGISTER} says it, by the word of the collector's operator"
         ));
-        let receipts = self.members.iter().filter(|(name, _)| name.starts_with("receipts/"));
-        let received = spoken::received(receipts.filter_map(|(_, bytes)| std::str::from_utf8(bytes).ok()));
-        spoken::spoken(&register, &judgeable.versions, &judgeable.case.service, &received, summaries)
+        spoken::spoken(&register, &judgeable.versions, &judgeable.case.service, &self.received, summaries)
     }
 
     /// Whether the agent judged by these very versions, as its summaries say.

@@ -18,7 +18,12 @@ pub(super) type Received = BTreeMap<Digest, Wall>;
 /// When each summary arrived, by receipts that were verified or will be.
 pub(super) fn received<'a>(receipts: impl Iterator<Item = &'a str>) -> Received {
     let arrived = |jws: &str| receipt::arrived(jws.trim_end_matches('\n'));
-    receipts.filter_map(arrived).collect()
+    let mut all = Received::new();
+    for (digest, at) in receipts.filter_map(arrived) {
+        // Of several the last one counts: it proves the least.
+        all.entry(digest).and_modify(|known| *known = at.max(*known)).or_insert(at);
+    }
+    all
 }
 
 /// The part of a register that has to do with a service: the agents that ever were at one of its sites.
