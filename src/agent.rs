@@ -321,7 +321,8 @@ impl Session {
                     self.look_at_links(now);
                     self.tell_changes(now);
                     let interfaces = self.exits.iter().flatten().filter_map(|exit| exit.interface.as_deref());
-                    self.inquest.tick(now, interfaces);
+                    let found = self.inquest.tick(now, interfaces);
+                    found.iter().for_each(|attribution| self.attribute(attribution));
                     self.turn_page(reading);
                     if self.pulse.beats(now.mono) && !self.writer.is_finished() {
                         init(Standing::Alive);

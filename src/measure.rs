@@ -8,6 +8,7 @@ pub mod jitter;
 pub mod lag;
 pub mod ledger;
 pub mod outcome;
+pub mod place;
 pub mod probe;
 pub mod rollup;
 pub mod rtt;

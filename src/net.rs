@@ -5,9 +5,13 @@ pub mod alarm;
 #[cfg(feature = "agent")]
 pub mod clock;
 #[cfg(feature = "agent")]
+pub mod hop;
+#[cfg(feature = "agent")]
 pub mod icmp;
 #[cfg(feature = "agent")]
 pub mod link;
+#[cfg(all(feature = "agent", any(target_os = "linux", target_os = "android")))]
+mod netlink;
 pub mod page;
 #[cfg(any(feature = "agent", feature = "collector"))]
 pub mod privileges;

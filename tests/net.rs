@@ -14,6 +14,8 @@ mod peers;
 mod servers;
 #[path = "net/tcp.rs"]
 mod tcp;
+#[path = "net/unsent.rs"]
+mod unsent;
 #[path = "net/wire.rs"]
 mod wire;
 

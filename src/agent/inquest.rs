@@ -1,8 +1,9 @@
 //! Looks into each outage: what the references did meanwhile, the carrier, this host's processors, and a trace towards the
 //! target, when it begins and when it ends. The rule that makes a side of it is [`crate::evidence::side`]'s.
 //!
-//! The side is judged when the outage begins, so that whoever is told at once is told something; again when the trace is back;
-//! and at the outage's end where it is still unknown, since a slow reference may have been heard by then. Sends count from the
+//! The side is judged when the outage begins, so that whoever is told at once is told something; again when the trace is back,
+//! and when the next hop is found silent within its first minute; and at the outage's end where it is still unknown, since a slow
+//! reference may have been heard by then, or where the target's own word overturns that it was the path. Sends count from the
 //! outage's beginning to its end, no further.
 //!
 //! A reference counts for a probe unless it is bound to an interface that the probe does not leave by.
@@ -11,6 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::future;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -19,12 +21,13 @@ use tracing::{info, warn};
 use crate::agent::live::Live;
 use crate::agent::recorder::OutageKey;
 use crate::base::time::{Clock, Now, SystemClock, Wall};
-use crate::evidence::side::{Asked, Seen};
+use crate::evidence::side::{Asked, NextHop, Seen};
 use crate::evidence::summary::{Carrier, Side};
 use crate::measure::event::{Event, ProbeId, Settled};
 use crate::measure::ledger::Told;
 use crate::measure::outcome::Outcome;
 use crate::measure::probe::{Circuit, Family as Wanted, Probe, Role, Test};
+use crate::net::hop::{self, FirstHop};
 use crate::net::icmp::Family;
 use crate::net::link;
 use crate::net::trace::{Trace, Tracer};
@@ -41,6 +44,9 @@ use runs::Runs;
 
 /// Traces that may wait for their turn; when a whole site fails, one tells as much as a hundred.
 const MOST_ERRANDS: usize = 32;
+/// How often, and for how long after an outage began, the next hop is looked at: a neighbour that was known is only found
+/// silent after half a minute, and later it may be silent for another reason.
+const HOP_LOOKS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
 /// The one who looks into outages.
 #[derive(Debug)]
@@ -96,6 +102,8 @@ struct Case {
     seen: Option<(usize, Option<String>, Seen)>,
     /// Traces that it waits for.
     waits: u8,
+    /// When the next hop was last looked at.
+    looked: Wall,
 }
 
 /// A trace that is to be made.
@@ -220,6 +228,7 @@ impl Inquest {
         for case in self.cases.values_mut() {
             case.outage.from = case.outage.from.shifted(by_ns);
             case.outage.to = case.outage.to.map(|to| to.shifted(by_ns));
+            case.looked = case.looked.shifted(by_ns);
             case.enter("clock", json!(SET_LATER));
         }
         // A carrier that is still missing has no end yet.
@@ -231,9 +240,44 @@ impl Inquest {
         }
     }
 
-    /// To be called now and then: reads how busy the processors and these interfaces are.
-    pub fn tick<'a>(&mut self, now: Now, interfaces: impl IntoIterator<Item = &'a str>) {
+    /// To be called now and then: reads how busy the processors and these interfaces are, and looks at the next hops of outages
+    /// that began lately and of which nobody can tell yet whose they are. Gives what is thought of those that changed.
+    pub fn tick<'a>(&mut self, now: Now, interfaces: impl IntoIterator<Item = &'a str>) -> Vec<Attribution> {
         self.load.look(now.mono, interfaces);
+        let (every, at_most) = HOP_LOOKS;
+        let undecided = |case: &Case| {
+            let young = case.outage.to.is_none() && now.wall < case.outage.from + at_most;
+            young && now.wall >= case.looked + every && case.outage.side == word(Side::Unknown)
+        };
+        let all: Vec<OutageKey> = self.cases.iter().filter(|(_, case)| undecided(case)).map(|(key, _)| *key).collect();
+        let mut news = Vec::new();
+        for key in all {
+            if let Some(case) = self.cases.get_mut(&key) {
+                case.looked = now.wall;
+            }
+            if self.look_at_hop(key) {
+                self.judge(key);
+                news.extend(self.cases.get(&key).map(|case| case.attribution(key)));
+            }
+        }
+        news
+    }
+
+    /// Looks at the next hop of an outage's probe; whether it was found silent, for the first time.
+    fn look_at_hop(&mut self, key: OutageKey) -> bool {
+        let Self { cases, subjects, live, .. } = self;
+        let Some(case) = cases.get_mut(&key) else { return false };
+        let Some((at, _, seen)) = &mut case.seen else { return false };
+        let (Some(Some(Subject { probe, .. })), Some(to)) = (subjects.get(*at), live.address(*at)) else {
+            return false;
+        };
+        if seen.silent_hop.is_some() {
+            return false;
+        }
+        if let FirstHop::Silent(hop) = hop::first_hop(&probe.circuit, to, hop::protocol(&probe.test, to)) {
+            seen.silent_hop = Some(NextHop { address: hop.address, interface: hop.interface });
+        }
+        seen.silent_hop.is_some()
     }
 
     /// An outage began, of a probe that leaves by this interface: what is seen now is entered in it, and a trace is begun.
@@ -246,14 +290,17 @@ impl Inquest {
             asked: subject.asked(),
             sends: [].into_iter().collect(),
             carrier: Carrier::Unknown,
+            silent_hop: None,
             references: Vec::new(),
+            same_target: Vec::new(),
             cpu_percent: self.load.cpu_percent(),
             traffic: interface.as_deref().and_then(|name| self.load.carried(name)),
             refused_by: Vec::new(),
             traced: None,
         };
-        let case = Case { outage: outage.clone(), seen: Some((at, interface, seen)), waits: 0 };
-        self.cases.insert(key, case);
+        let looked = outage.from;
+        self.cases.insert(key, Case { outage: outage.clone(), seen: Some((at, interface, seen)), waits: 0, looked });
+        self.look_at_hop(key);
         self.judge(key);
         self.send(key, at, Moment::Beginning);
         if let Some(case) = self.cases.get(&key) {
@@ -263,14 +310,18 @@ impl Inquest {
 
     /// An outage ended; its `to` is there. Gives what is thought of it now, where that is another than before.
     pub fn closed(&mut self, key: OutageKey, outage: &Outage) -> Option<Attribution> {
-        let case = self.cases.entry(key).or_insert_with(|| Case { outage: outage.clone(), seen: None, waits: 0 });
+        let unseen = || Case { outage: outage.clone(), seen: None, waits: 0, looked: outage.from };
+        let case = self.cases.entry(key).or_insert_with(unseen);
         case.outage.to = outage.to;
         let before = case.outage.clone();
         if let Some(end) = outage.evidence.get("end") {
             case.enter("end", end.clone());
         }
-        if case.outage.side == word(Side::Unknown) {
+        let thought = case.outage.side.clone();
+        if thought == word(Side::Unknown) {
             self.judge(key);
+        } else if thought == word(Side::Provider) {
+            self.hear_target_out(key);
         }
         // A trace that was not begun yet would no more show the outage.
         let waiting = self.errands.len();
@@ -284,6 +335,15 @@ impl Inquest {
         }
         self.forget(key);
         changed
+    }
+
+    /// At its end: judges an outage anew that was thought to be the path's, if the target's own word overturns that.
+    fn hear_target_out(&mut self, key: OutageKey) {
+        self.count(key);
+        let told = |case: &Case| case.seen.as_ref().is_some_and(|(_, _, seen)| seen.is_target_s_word());
+        if self.cases.get(&key).is_some_and(told) {
+            self.judge(key);
+        }
     }
 
     /// Waits for a trace; gives what is thought of the outages that it was made for. It may be dropped while it waits.
@@ -310,6 +370,9 @@ impl Inquest {
             match (moment, &mut case.seen) {
                 (Moment::Beginning, Some((_, _, seen))) => {
                     seen.traced = Some(done.trace.seen());
+                    if case.outage.to.is_none() {
+                        self.look_at_hop(key);
+                    }
                     self.judge(key);
                 }
                 (Moment::Beginning, None) => {}
@@ -328,14 +391,32 @@ impl Inquest {
         all.find_map(|(at, subject)| Some((at, subject.as_ref().filter(|subject| subject.probe.name == name)?)))
     }
 
+    /// Counts what became of its probe's sends, and of those of other probes of the same target, from the outage's beginning to its
+    /// end.
+    fn count(&mut self, key: OutageKey) {
+        let Self { subjects, cases, live, .. } = self;
+        let Some(case) = cases.get_mut(&key) else { return };
+        let (from, until) = case.span();
+        let Some((at, _, seen)) = &mut case.seen else { return };
+        let Some(Some(own)) = subjects.get(*at) else { return };
+        seen.sends = own.runs.tally(from, until);
+        let target = live.address(*at);
+        let others = subjects.iter().enumerate().filter_map(|(place, other)| Some((place, other.as_ref()?)));
+        let others = others.filter(|(place, other)| {
+            place != at && target.is_some() && live.address(*place) == target && other.asks_the_same_way(own)
+        });
+        let tallies = others.map(|(_, other)| (other.probe.name.clone(), other.runs.tally(from, until)));
+        seen.same_target = tallies.collect();
+    }
+
     /// Judges by what is seen now, from the outage's beginning to its end.
     fn judge(&mut self, key: OutageKey) {
+        self.count(key);
         let Self { subjects, cases, without_carrier, .. } = self;
         let Some(case) = cases.get_mut(&key) else { return };
+        let (from, until) = case.span();
         let Some((at, interface, seen)) = &mut case.seen else { return };
-        let (from, until) = (case.outage.from, case.outage.to.unwrap_or(Wall::from_nanos(i64::MAX)));
         let Some(Some(Subject { runs, refusals, .. })) = subjects.get(*at) else { return };
-        seen.sends = runs.tally(from, until);
         for (by, kind) in refusals.since(from) {
             if !seen.refused_by.iter().any(|(known, said)| *known == by && said == kind) {
                 seen.refused_by.push((by, kind.to_owned()));
@@ -430,6 +511,11 @@ impl Inquest {
 }
 
 impl Case {
+    /// From its beginning to its end, if it has one.
+    fn span(&self) -> (Wall, Wall) {
+        (self.outage.from, self.outage.to.unwrap_or(Wall::from_nanos(i64::MAX)))
+    }
+
     fn enter(&mut self, name: &str, value: Value) {
         match &mut self.outage.evidence {
             Value::Object(known) => _ = known.insert(name.to_owned(), value),
@@ -453,6 +539,16 @@ const fn word(side: Side) -> &'static str {
 impl Subject {
     fn new(probe: &Arc<Probe>) -> Self {
         Self { probe: Arc::clone(probe), runs: Runs::new(probe.period), refusals: Refusals::default() }
+    }
+
+    /// Whether its answers prove the way of another one's packets: the same circuit, and no smaller ones where both are echoes.
+    fn asks_the_same_way(&self, other: &Self) -> bool {
+        let size = |of: &Self| match of.probe.test {
+            Test::Icmp { size, .. } => Some(size),
+            Test::Http(_) | Test::Tcp { .. } | Test::Dns(_) => None,
+        };
+        let as_large = size(self).zip(size(other)).is_none_or(|(own, other)| own >= other);
+        as_large && circuit(&self.probe) == circuit(&other.probe)
     }
 
     fn asked(&self) -> Asked {

@@ -25,6 +25,7 @@ use crate::measure::schedule::{Schedule, Turn};
 use crate::net::alarm::Alarm;
 use crate::net::icmp::Arrival;
 
+mod hops;
 mod listening;
 mod outlet;
 mod roster;
@@ -37,6 +38,7 @@ mod world;
 pub use outlet::{Shut, Standing};
 pub use world::{Pace, World};
 
+use hops::Hops;
 use outlet::Outlets;
 use roster::Lane;
 use sending::settle;
@@ -62,6 +64,7 @@ pub struct Prober {
     shortest: Duration,
     outlets: Outlets,
     ways: Ways,
+    hops: Hops,
     schedule: Schedule,
     flight: Flight,
     timeline: Timeline,
@@ -116,6 +119,7 @@ impl Prober {
             shortest: Duration::MAX,
             outlets: Outlets::default(),
             ways: Ways::default(),
+            hops: Hops::default(),
             schedule: Schedule::default(),
             flight: Flight::default(),
             timeline: Timeline::new(reading),

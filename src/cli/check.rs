@@ -8,9 +8,10 @@ use crate::agent::terms::Terms;
 use crate::cli::estimate;
 use crate::cli::source::named_or_usual;
 use crate::cli::{Exit, Failure, print};
-use crate::config::agent;
-#[cfg(feature = "collector")]
+use crate::config::agent::{self, AgentConfig};
 use crate::config::written::Faults;
+use crate::measure::place::Place;
+use crate::net::hop;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         return check_collector(args, &path);
     }
     let checked = agent::load(&path).and_then(|config| Terms::load(&config).map(|terms| (config, terms)));
+    let checked = checked.and_then(|(config, terms)| match of_this_host(&path, &config) {
+        faults if faults.is_empty() => Ok((config, terms)),
+        faults => Err(Faults(faults)),
+    });
     let (config, terms) = match checked {
         Ok(checked) => checked,
         Err(faults) => {
@@ -79,6 +84,20 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         print::line(format_args!("  note: {note}"))?;
     }
     Ok(Exit::Done)
+}
+
+/// Targets that are addresses of the very host that this runs on: it would answer itself.
+fn of_this_host(path: &Path, config: &AgentConfig) -> Vec<String> {
+    let own = config.probes.iter().filter_map(|probe| {
+        let address = probe.literal().filter(|&address| hop::place_by(&probe.circuit, address) == Place::Own)?;
+        Some(format!(
+            "{}: probe {:?}: the target {address} is an address of this host, which would answer itself: name the host at the \
+             other end",
+            path.display(),
+            probe.name,
+        ))
+    });
+    own.collect()
 }
 
 /// What is not a fault of the configuration, but would keep the agent from its start on this host.

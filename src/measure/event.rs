@@ -66,6 +66,16 @@ pub struct Settled {
     pub phases: Vec<(Phase, u64)>,
 }
 
+impl Settled {
+    /// Whether the target itself refused it, which has this address: by what only a target says, or by an ICMP error of its own.
+    #[must_use]
+    pub fn is_by(&self, target: Option<IpAddr>) -> bool {
+        self.reason.as_ref().is_some_and(|reason| {
+            reason.is_by_target() || reason.is_by_icmp() && self.from.is_some() && self.from == target
+        })
+    }
+}
+
 /// What happened to a probe.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {

@@ -47,6 +47,15 @@ pub enum Departure {
     Unseen,
 }
 
+/// A send that nothing came for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Whether the kernel said that it left.
+    pub departure: Departure,
+    /// When it was handed to the kernel.
+    pub sent: Mono,
+}
+
 /// Why silence says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubt {
@@ -272,6 +281,8 @@ impl Flight {
             (Outcome::Lost, Some(doubt)) => (Outcome::NotObserved, Some(doubt.reason())),
             (outcome, _) => (outcome, attempt.reason),
         };
+        let by_icmp = reason.as_ref().is_some_and(Reason::is_by_icmp);
+        let from = if by_icmp { attempt.refused_by } else { attempt.address };
         events.push(Event::Settled(Settled {
             probe,
             send: number,
@@ -282,7 +293,7 @@ impl Flight {
             seq: None,
             ttl: None,
             bytes: attempt.bytes,
-            from: attempt.address,
+            from,
             phases: attempt.phases,
         }));
         self.open -= 1;
@@ -306,11 +317,11 @@ impl Flight {
     }
 
     /// Gives up what was waited for long enough. `heard` is a moment by which everything that had arrived was read; `excuse`
-    /// may know another reason for the silence than the path, told whether the kernel said that the send left.
+    /// may know another reason for the silence than the path, told what is known of the send.
     pub fn expire(
         &mut self,
         heard: Mono,
-        mut excuse: impl FnMut(ProbeId, Departure) -> Option<Reason>,
+        mut excuse: impl FnMut(ProbeId, Silence) -> Option<Reason>,
         events: &mut Vec<Event>,
     ) {
         for (timeout, queue) in &mut self.deadlines {
@@ -332,7 +343,10 @@ impl Flight {
                 queue.pop_front();
                 let reason = match send.doubt {
                     Some(doubt) => doubt.reason(),
-                    None => excuse(probe, send.departure).unwrap_or(Reason::TIMEOUT),
+                    None => {
+                        let silence = Silence { departure: send.departure, sent: send.sent };
+                        excuse(probe, silence).unwrap_or(Reason::TIMEOUT)
+                    }
                 };
                 events.push(Event::Settled(send.closed(probe, reason, None)));
                 self.open -= 1;
@@ -557,7 +571,7 @@ mod tests {
         desk.sent(0, 0);
         desk.sent(1, 0);
         desk.flight.departed(PROBE, 1, at(1));
-        let excuse = |_, departure| (departure == Departure::Unseen).then_some(Reason::CARRIER);
+        let excuse = |_, silence: Silence| (silence.departure == Departure::Unseen).then_some(Reason::CARRIER);
         desk.flight.expire(at(9000).at, excuse, &mut desk.events);
         assert_eq!(desk.told(), "n0 l1");
     }

@@ -125,7 +125,7 @@ struct Ended {
 
 /// A send: unsettled, or its outcome and RTT in nanoseconds. It takes five bytes, since there is one for every send of a
 /// minute: the outcome's place plus one in the top three bits, the RTT below them, which is a minute at most (for a send that
-/// was not sent, one where the carrier was missing).
+/// was not sent, one where the carrier was missing; for one that was refused, one where the target itself did).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Slot([u8; 5]);
 
@@ -134,10 +134,11 @@ impl Slot {
     const SHIFT: u32 = 37;
     const LOW: u64 = (1 << Self::SHIFT) - 1;
 
-    fn settled(settled: &Settled) -> Self {
+    fn settled(settled: &Settled, target: Option<IpAddr>) -> Self {
         let place = Outcome::ALL.iter().position(|&each| each == settled.outcome).expect("ALL has every outcome");
         let low = match settled.outcome {
             Outcome::NotSent => u64::from(settled.reason.as_ref() == Some(&Reason::CARRIER)),
+            Outcome::Refused => u64::from(settled.is_by(target)),
             _ => settled.rtt_ns.unwrap_or(0).min(Self::LOW),
         };
         let [_, _, _, bytes @ ..] = (((place as u64 + 1) << Self::SHIFT) | low).to_be_bytes();
@@ -154,6 +155,14 @@ impl Slot {
             CarrierLoss::Yes
         } else {
             CarrierLoss::No
+        }
+    }
+
+    fn word(self) -> TargetWord {
+        if self.outcome() == Some(Outcome::Refused) && self.bits() & Self::LOW != 0 {
+            TargetWord::Given
+        } else {
+            TargetWord::None
         }
     }
 
@@ -187,6 +196,15 @@ pub struct Closed {
     pub unlabelled: Option<Box<Unlabelled>>,
 }
 
+/// Whether a send that was refused was refused by the target itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetWord {
+    /// It was: packets went there and back.
+    Given,
+    /// It was not refused, or by somebody on the way.
+    None,
+}
+
 /// One send's outcome, told in the order of the sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
@@ -198,6 +216,8 @@ pub struct Told {
     pub outcome: Outcome,
     /// Whether it was not sent for want of a carrier.
     pub carrier: CarrierLoss,
+    /// Whether the target itself refused it.
+    pub word: TargetWord,
 }
 
 /// Whether a send failed for want of a carrier.
@@ -549,11 +569,12 @@ impl Sheet {
     }
 
     fn settle(&mut self, settled: &Settled) {
+        let target = self.address;
         let Some((open, index)) = self.find(settled.send) else { return };
         if open.slots[index] != Slot::OPEN {
             return;
         }
-        open.slots[index] = Slot::settled(settled);
+        open.slots[index] = Slot::settled(settled, target);
         open.unsettled -= 1;
         if let Some(reason) = &settled.reason {
             let reasons = &mut open.extra().reasons;
@@ -597,7 +618,7 @@ impl Sheet {
                 let offset = self.period * u32::try_from(index).unwrap_or(u32::MAX);
                 // As the interval will say it: to the millisecond.
                 let due = open.from + Duration::from_millis(round_ms(open.first_due - open.begun)) + offset;
-                told.push(Told { probe, due, outcome, carrier: slot.carrier() });
+                told.push(Told { probe, due, outcome, carrier: slot.carrier(), word: slot.word() });
                 next += 1;
             }
         }

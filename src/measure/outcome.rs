@@ -93,10 +93,24 @@ impl Reason {
 
     /// Nothing came in the whole waiting time.
     pub const TIMEOUT: Self = Self::new(Outcome::Lost, "timeout");
+    /// The next hop on the link never said its hardware address: the packet came no further than this host.
+    pub const NEXT_HOP: Self = Self::new(Outcome::Lost, "next-hop");
     /// The interface has no carrier.
     pub const CARRIER: Self = Self::new(Outcome::NotSent, "carrier");
     /// The name did not resolve.
     pub const NAME: Self = Self::new(Outcome::NotSent, "name");
+
+    /// Whether it is the word of an ICMP error, which any router on the way may have sent.
+    #[must_use]
+    pub fn is_by_icmp(&self) -> bool {
+        self.outcome == Outcome::Refused && ICMP_KINDS.contains(&&*self.kind)
+    }
+
+    /// Whether it is what only the target says, or who answers in its place: a status, a certificate, a reset, a DNS code.
+    #[must_use]
+    pub fn is_by_target(&self) -> bool {
+        self.outcome == Outcome::Refused && !self.is_by_icmp() && self.kind != "connection-error"
+    }
 
     /// Whether this is how a link without a carrier may look: nothing was sent, since the route, the interface, its address
     /// or the name servers were not there.
@@ -106,6 +120,26 @@ impl Reason {
             && matches!(&*self.kind, "no-route" | "link-down" | "source" | "interface" | "name")
     }
 }
+
+/// What ICMP errors say (RFC 792, RFC 4443), as `refused/…`.
+pub const ICMP_KINDS: [&str; 16] = [
+    "net-unreachable",
+    "host-unreachable",
+    "protocol-unreachable",
+    "port-unreachable",
+    "fragmentation-needed",
+    "source-route-failed",
+    "prohibited",
+    "net-unreachable-for-tos",
+    "host-unreachable-for-tos",
+    "unreachable",
+    "ttl-exceeded",
+    "reassembly-exceeded",
+    "parameter-problem",
+    "beyond-scope",
+    "packet-too-big",
+    "too-big",
+];
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -266,6 +266,12 @@ impl Probe {
         }
     }
 
+    /// Its target's address, where the configuration says one and no name.
+    #[must_use]
+    pub fn literal(&self) -> Option<IpAddr> {
+        self.host().parse().ok()
+    }
+
     /// The period in milliseconds.
     #[must_use]
     pub fn period_ms(&self) -> u32 {
@@ -294,6 +300,8 @@ pub struct Attempt {
     pub bytes: Option<u32>,
     /// Whom it was asked of.
     pub address: Option<IpAddr>,
+    /// Who sent the ICMP error that it was refused with, as far as the kernel says.
+    pub refused_by: Option<IpAddr>,
     /// Until when the server's certificate is valid, where TLS was spoken.
     pub certificate_until: Option<Wall>,
 }

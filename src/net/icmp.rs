@@ -143,6 +143,8 @@ pub enum Unsent {
     TooBig,
     /// The source address is none of this host's any more.
     Source,
+    /// It was taken, and dropped before it came to the device: by this host's packet filter, or a queue that was full.
+    Dropped,
     /// The engine cannot send what the circuit asks for.
     Unsupported,
     /// Anything else; the number is the system's.
@@ -160,10 +162,23 @@ impl Unsent {
             Self::Buffer => "buffer",
             Self::TooBig => "too-big",
             Self::Source => "source",
+            Self::Dropped => "dropped",
             Self::Unsupported => "unsupported",
             Self::Other(_) => "error",
         };
         Reason::new(Outcome::NotSent, kind)
+    }
+
+    /// What an ICMP error means that this very host sent about a packet of its own; [`None`] when it means that the next hop
+    /// did not say its hardware address, which is silence and no refusal (RFC 1122 section 2.3.2.2).
+    #[must_use]
+    pub fn said_by_this_host(kind: &str) -> Option<Self> {
+        match kind {
+            "host-unreachable" => None,
+            "net-unreachable" => Some(Self::NoRoute),
+            "fragmentation-needed" | "packet-too-big" => Some(Self::TooBig),
+            _ => Some(Self::Filtered),
+        }
     }
 
     /// What an error of a send call means.

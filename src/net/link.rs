@@ -15,7 +15,9 @@ use nix::net::if_::InterfaceFlags;
 
 use crate::base::time::{Clock, Mono, SystemClock, Wall};
 use crate::evidence::summary::{Carrier, CarrierChange, LinkPart};
+use crate::measure::place::Place;
 use crate::measure::probe::Circuit;
+use crate::net::hop;
 use crate::net::socket;
 
 mod routes;
@@ -118,6 +120,7 @@ struct Found {
     at: Mono,
     target: IpAddr,
     interface: Option<String>,
+    place: Place,
 }
 
 impl Way {
@@ -127,10 +130,10 @@ impl Way {
         Self { circuit: circuit.clone(), found: Mutex::new(None) }
     }
 
-    /// The carrier of the interface that leads to a target now. While it is down, nothing that is handed to the kernel is sent,
-    /// although the kernel may take it.
+    /// What a target is to this host, and the carrier of the interface that leads there now. While it is down, nothing that is
+    /// handed to the kernel is sent, although the kernel may take it.
     #[must_use]
-    pub fn carrier(&self, target: IpAddr) -> Carrier {
+    pub fn look(&self, target: IpAddr) -> (Place, Carrier) {
         let now = SystemClock.now().mono;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let known = found.take().filter(|found| found.target == target);
@@ -139,12 +142,13 @@ impl Way {
             // With the carrier its route may be gone: then the interface that is known is the one to go on looking at.
             known => {
                 let interface = interface_towards(&self.circuit, target).or_else(|| known?.interface);
-                Found { at: now, target, interface }
+                Found { at: now, target, interface, place: hop::place_by(&self.circuit, target) }
             }
         };
         let carrier = fresh.interface.as_deref().map_or(Carrier::Unknown, carrier);
+        let place = fresh.place;
         *found = Some(fresh);
-        carrier
+        (place, carrier)
     }
 }
 

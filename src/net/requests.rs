@@ -21,7 +21,9 @@ use crate::base::time::{Clock, Mono, SystemClock, Wall, nanos_of};
 use crate::evidence::summary::Carrier;
 use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
+use crate::measure::place::Place;
 use crate::measure::probe::{Attempt, Probe, Test, Tls};
+use crate::net::hop::{self, FirstHop};
 use crate::net::link::Way;
 use crate::net::requests::heard::Heard;
 use crate::net::resolve::{Resolution, Resolver, Watch};
@@ -94,18 +96,42 @@ impl Requester {
         }
         match known {
             Ok(Resolution::Known(address)) => Ok(address),
-            _ => Err(Reason::NAME),
+            Ok(Resolution::Failed(failure)) => Err(failure.reason()),
+            Ok(Resolution::Pending) | Err(_) => Err(Reason::NAME),
         }
     }
 
     async fn exchange(&self, address: IpAddr, course: &mut Course) -> Result<(), Reason> {
         course.address = Some(address);
-        if self.way.carrier(address) == Carrier::Down {
+        let (place, carrier) = self.way.look(address);
+        // Loopback is only led to by who asked for it.
+        if let Some(reason) = place.reason().filter(|_| place != Place::Loopback) {
+            return Err(reason);
+        }
+        if carrier == Carrier::Down {
             return Err(Reason::CARRIER);
         }
         course.begin();
         let deadline = self.probe.timeout;
-        tokio::time::timeout(deadline, self.request(address, course)).await.unwrap_or(Err(Reason::TIMEOUT))
+        let result =
+            tokio::time::timeout(deadline, self.request(address, course)).await.unwrap_or(Err(Reason::TIMEOUT));
+        result.map_err(|reason| self.within_this_host(course, reason))
+    }
+
+    /// What a request that nobody answered came to, where that was within this host or on its link: the kernel takes what is
+    /// bound to an interface although no route leads there.
+    fn within_this_host(&self, course: &Course, reason: Reason) -> Reason {
+        let unsaid = reason.is_by_icmp() && course.refused_by.is_none();
+        match course.opening {
+            Some((address, protocol)) if reason.outcome == Outcome::Lost || unsaid => {
+                match hop::first_hop(&self.probe.circuit, address, protocol) {
+                    FirstHop::Closed(fault) => fault,
+                    FirstHop::Silent(_) => Reason::NEXT_HOP,
+                    FirstHop::Open | FirstHop::Unknown => reason,
+                }
+            }
+            _ => reason,
+        }
     }
 
     async fn request(&self, address: IpAddr, course: &mut Course) -> Result<(), Reason> {
@@ -136,6 +162,10 @@ struct Course {
     heard: Heard,
     /// When the latest connection was begun.
     departed: Option<Instant>,
+    /// Whom something was sent to that has not answered yet, and by which IP protocol.
+    opening: Option<(IpAddr, u8)>,
+    /// Who sent the ICMP error that ended it.
+    refused_by: Option<IpAddr>,
     /// Time within the request that is not the path's: look-ups of the names that redirects lead to.
     aside: Duration,
 }
@@ -161,6 +191,16 @@ impl Course {
             self.begin();
         }
         self.departed = self.begun.map(|begun| begun.running).filter(|_| first).or_else(|| Some(Instant::now()));
+    }
+
+    /// The first packet to a host is handed to the kernel now.
+    fn opens(&mut self, to: IpAddr, protocol: u8) {
+        self.opening = Some((to, protocol));
+    }
+
+    /// It answered.
+    fn opened(&mut self) {
+        self.opening = None;
     }
 
     /// The answer is complete: when its last bytes came, or now if it had none.
@@ -230,6 +270,7 @@ impl Course {
             phases: self.phases,
             bytes: self.bytes,
             address: self.address,
+            refused_by: self.refused_by,
             certificate_until: self.certificate_until,
         }
     }

@@ -9,6 +9,8 @@
 //! - Of several addresses the present one is kept for as long as it is among the answers. Else it is the first of the wanted
 //!   family in the order of the answer; with any family IPv4 comes before IPv6. An address that no route leads to is passed
 //!   over while another has one, and what was chosen without a route is chosen anew at the next look-up.
+//! - What is no other host is no answer: 0.0.0.0 and `::`, which the kernel takes for this host, multicast and broadcast
+//!   addresses, this host's own, and loopback ones, but for `localhost`. A name that has no other address has none.
 //! - A name is looked up again when its TTL has run out, but not within [`SHORTEST`] and not later than [`LONGEST`]; after a
 //!   failure sooner: after one second, then twice as long each time, up to [`RETRY`].
 //! - While look-ups fail, the last address is kept: for [`STALE`] when no server answers (when the line is down its name
@@ -26,7 +28,10 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::base::time::{Clock, Mono, SystemClock};
+use crate::measure::outcome::Reason;
+use crate::measure::place::Place;
 use crate::measure::probe::Family;
+use crate::net::hop;
 use crate::net::socket::source_towards;
 
 mod hosts;
@@ -81,13 +86,25 @@ pub enum Failure {
     /// A name server answered that it cannot say (SERVFAIL, REFUSED, …).
     #[error("the name server could not say")]
     ServerFailed,
+    /// All addresses that it has are none of another host.
+    #[error("it leads to no other host: {0}")]
+    NoHost(Place),
 }
 
 impl Failure {
     /// Whether it is a definite answer, and not the want of one.
     #[must_use]
     pub const fn is_definite(self) -> bool {
-        matches!(self, Self::NotAName | Self::NoSuchName | Self::NoAddress)
+        matches!(self, Self::NotAName | Self::NoSuchName | Self::NoAddress | Self::NoHost(_))
+    }
+
+    /// What stands in an interval's reasons: `not-sent/…`.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::NoHost(place) => place.reason().unwrap_or(Reason::NAME),
+            _ => Reason::NAME,
+        }
     }
 }
 
@@ -170,7 +187,7 @@ impl Resolver {
         if let Some(known) = literal(name, family) {
             return known;
         }
-        let answer = self.0.source.look_up(name, family).await;
+        let answer = self.0.source.look_up(name, family).await.of_hosts(|address| led_to(name, address));
         let mut held = Held::default();
         held.take(answer, SystemClock.now().mono, has_route);
         held.resolution()
@@ -274,7 +291,7 @@ async fn keep_looking_up(source: Arc<Source>, name: String, family: Family, send
     let mut held = Held::default();
     loop {
         let begun = SystemClock.now().mono;
-        let answer = source.look_up(&name, family).await;
+        let answer = source.look_up(&name, family).await.of_hosts(|address| led_to(&name, address));
         let now = SystemClock.now().mono;
         let pause = held.take(answer, now, has_route);
         let resolution = held.resolution();
@@ -307,6 +324,14 @@ fn forget_idle(names: &mut HashMap<String, [Option<Entry>; 3]>, now: Mono) {
         }
         slots.iter().any(Option::is_some)
     });
+}
+
+/// What an address is that a name led to: `localhost` is this host, whoever says so (RFC 6761 section 6.3).
+fn led_to(name: &str, address: IpAddr) -> Place {
+    match hop::place(address) {
+        Place::Loopback if lookup::is_localhost(name) => Place::Elsewhere,
+        place => place,
+    }
 }
 
 fn has_route(address: IpAddr) -> bool {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::evidence::side::Traced;
 use crate::measure::outcome::Reason;
 use crate::measure::probe::Circuit;
+use crate::net::hop;
 use crate::net::icmp::{Arrival, Best, Drained, Echo, Engine, Family, OpenError, Port, Token, Unsent, Whose, packet};
 
 mod survey;
@@ -156,6 +157,11 @@ impl Tracer {
             while survey.is_waiting() && Instant::now() < until {
                 tokio::time::sleep(PAUSE).await;
                 self.read(&mut |arrival| {
+                    // What this very host says of its own packets is no hop's word.
+                    let own = |from: IpAddr| from != to && hop::is_own(from);
+                    if matches!(arrival, Arrival::Refused { from: Some(from), .. } if own(from)) {
+                        return;
+                    }
                     if let Some((place, from, said)) = understood(arrival, to, first)
                         && let Some(Sent { ttl, at }) = sent.get(place)
                     {

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
@@ -27,8 +27,8 @@ const FAR1: [u8; 6] = [2, 0, 0, 0, 0, 11];
 
 /// Two cables from here: wan0, by which the default route leads, and wan1, which is taken by a packet that is bound to it or
 /// marked 16. At their other ends is one host, which has these addresses and more behind it.
-const V4: &str = "10.9.0.1";
-const V6: &str = "fd09::1";
+pub const V4: &str = "10.9.0.1";
+pub const V6: &str = "fd09::1";
 
 const NEAR: &str = "
 link set lo up
@@ -73,11 +73,11 @@ route add fd09:0:0:8::/64 via fd07::1
 ";
 
 #[expect(clippy::print_stderr, reason = "a test that did not run says so")]
-fn skipped(why: &str) {
+pub fn skipped(why: &str) {
     eprintln!("skipped: {why}");
 }
 
-fn ip(commands: &str, far: i32) {
+pub fn ip(commands: &str, far: i32) {
     for line in commands.lines().filter(|line| !line.is_empty()) {
         let words = line.split(' ').map(|word| if word == "FAR" { far.to_string() } else { word.to_owned() });
         let done = Command::new("ip").args(words).status().unwrap();
@@ -103,7 +103,7 @@ fn far_at(port: u16) -> impl Iterator<Item = SocketAddr> {
 }
 
 /// Runs a test between the two namespaces, on threads of its own. Gives nothing when there can be none.
-fn between(test: impl AsyncFnOnce(Lab) + Send + 'static) {
+pub fn between(test: impl AsyncFnOnce(Lab) + Send + 'static) {
     let (tell_near, hear_far) = mpsc::channel();
     let (cables_are_laid, wait_for_cables) = mpsc::channel();
     thread::spawn(move || {
@@ -118,6 +118,8 @@ fn between(test: impl AsyncFnOnce(Lab) + Send + 'static) {
         ip(FAR, 0);
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
         std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
+        // It says hardware addresses only for what is on the cable itself.
+        std::fs::write("/proc/sys/net/ipv4/conf/all/arp_ignore", "1").unwrap();
         // Every packet that cannot be forwarded is answered, not one in a second.
         std::fs::write("/proc/sys/net/ipv4/icmp_ratelimit", "0").unwrap();
         // ETH_P_ALL in network order: every frame of every interface.
@@ -163,15 +165,16 @@ fn between(test: impl AsyncFnOnce(Lab) + Send + 'static) {
     }
 }
 
-struct Lab {
+pub struct Lab {
     frames: Socket,
     pull: mpsc::Sender<&'static str>,
     pulled: mpsc::Receiver<()>,
+    leads: Arc<Mutex<Option<String>>>,
 }
 
 /// A packet as it arrived.
 #[derive(Debug, PartialEq, Eq)]
-struct Packet {
+pub struct Packet {
     by: [u8; 6],
     source: IpAddr,
     target: IpAddr,
@@ -183,20 +186,31 @@ struct Packet {
 
 impl Lab {
     async fn new(far: Far) -> Self {
+        let leads: Arc<Mutex<Option<String>>> = Arc::default();
         for listener in far.tcp {
             listener.set_nonblocking(true).unwrap();
-            servers::plain_at(tokio::net::TcpListener::from_std(listener).unwrap(), |_| ok("here"));
+            let leads = Arc::clone(&leads);
+            let says = move |_: &str| match leads.lock().unwrap().as_deref() {
+                Some(to) => servers::redirect(to),
+                None => ok("here"),
+            };
+            servers::plain_at(tokio::net::TcpListener::from_std(listener).unwrap(), says);
         }
         for socket in far.udp {
             socket.set_nonblocking(true).unwrap();
             let says = Says::Addresses { addresses: addresses(&["192.0.2.1"]), ttl: 60 };
             NameServer::by_udp_at(tokio::net::UdpSocket::from_std(socket).unwrap(), says);
         }
-        Self { frames: far.frames, pull: far.pull, pulled: far.pulled }
+        Self { frames: far.frames, pull: far.pull, pulled: far.pulled, leads }
+    }
+
+    /// The other end's web server redirects to there from now on.
+    pub fn redirects(&self, to: &str) {
+        *self.leads.lock().unwrap() = Some(to.to_owned());
     }
 
     /// What has arrived for the servers since this was last asked.
-    fn arrived(&self) -> Vec<Packet> {
+    pub fn arrived(&self) -> Vec<Packet> {
         self.frames().into_iter().map(|(packet, _)| packet).collect()
     }
 
@@ -311,7 +325,7 @@ fn read(frame: &[u8]) -> Option<Packet> {
 }
 
 /// A request of each kind to one of the servers.
-fn kinds(target: &str) -> [Test; 3] {
+pub fn kinds(target: &str) -> [Test; 3] {
     let address: IpAddr = target.parse().unwrap();
     let at = SocketAddr::new(address, 8080);
     [

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::time::{Wall, nanos_of};
 use crate::evidence::side::Tally;
-use crate::measure::ledger::{CarrierLoss, Told};
+use crate::measure::ledger::{CarrierLoss, TargetWord, Told};
 use crate::measure::outcome::Outcome;
 
 /// Runs that are remembered; older ones are forgotten.
@@ -24,9 +24,16 @@ pub(super) struct Runs {
 struct Run {
     outcome: Outcome,
     carrier: CarrierLoss,
+    word: TargetWord,
     /// When the first of them was due; the others were due a period apart.
     first: Wall,
     count: u32,
+}
+
+impl Run {
+    fn is_like(&self, told: &Told) -> bool {
+        (self.outcome, self.carrier, self.word) == (told.outcome, told.carrier, told.word)
+    }
 }
 
 impl Runs {
@@ -38,7 +45,7 @@ impl Runs {
     /// Takes the next send.
     pub(super) fn push(&mut self, told: &Told) {
         match self.runs.back_mut() {
-            Some(run) if run.outcome == told.outcome && run.carrier == told.carrier => {
+            Some(run) if run.is_like(told) => {
                 run.count = run.count.saturating_add(1);
                 // Labels follow the clock: the newest is the truest.
                 run.first = told.due - self.period * (run.count - 1);
@@ -47,8 +54,8 @@ impl Runs {
                 if self.runs.len() == MOST {
                     self.runs.pop_front();
                 }
-                let Told { due, outcome, carrier, .. } = *told;
-                self.runs.push_back(Run { outcome, carrier, first: due, count: 1 });
+                let Told { due, outcome, carrier, word, .. } = *told;
+                self.runs.push_back(Run { outcome, carrier, word, first: due, count: 1 });
             }
         }
     }
@@ -63,6 +70,9 @@ impl Runs {
         let mut tally = Tally::default();
         for run in &self.runs {
             let count = self.within(run, from, until);
+            if run.word == TargetWord::Given {
+                tally.by_target += count;
+            }
             match run.outcome {
                 Outcome::Answered | Outcome::Late => tally.answered += count,
                 Outcome::Lost | Outcome::Refused => tally.failed += count,
@@ -100,13 +110,14 @@ mod tests {
         for (letter, second) in text.chars().zip(0..) {
             let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.letter() == letter).unwrap();
             let carrier = if letter == 'n' { CarrierLoss::Yes } else { CarrierLoss::No };
-            runs.push(&Told { probe: ProbeId(0), due: Wall::from_secs(second), outcome, carrier });
+            let word = if letter == 'u' { TargetWord::Given } else { TargetWord::None };
+            runs.push(&Told { probe: ProbeId(0), due: Wall::from_secs(second), outcome, carrier, word });
         }
         runs
     }
 
     fn tally(runs: &Runs, from: i64, until: i64) -> (u32, u32, u32) {
-        let Tally { answered, failed, not_sent } = runs.tally(Wall::from_secs(from), Wall::from_secs(until));
+        let Tally { answered, failed, not_sent, .. } = runs.tally(Wall::from_secs(from), Wall::from_secs(until));
         (answered, failed, not_sent)
     }
 
@@ -118,6 +129,7 @@ mod tests {
         assert_eq!(tally(&runs, 1, 4), (2, 1, 0));
         assert_eq!(tally(&runs, 50, 100), (0, 0, 0));
         assert_eq!(tally(&runs, -50, 0), (0, 0, 0));
+        assert_eq!(runs.tally(Wall::from_secs(0), Wall::from_secs(6)).by_target, 1);
         assert!(runs.without_carrier(Wall::from_secs(7), Wall::from_secs(9)));
         assert!(!runs.without_carrier(Wall::from_secs(8), Wall::from_secs(9)));
     }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::base::time::{Mono, Wall};
 use crate::evidence::summary::Carrier;
 use crate::measure::event::{Event, ProbeId};
-use crate::measure::flight::{Answer, Departure, Doubt, Time};
+use crate::measure::flight::{Answer, Departure, Doubt, Silence, Time};
 use crate::measure::outcome::{Outcome, Reason};
-use crate::net::icmp::{Arrival, Drained, Heard, Token, Whose};
+use crate::net::icmp::{Arrival, Drained, Heard, Token, Unsent, Whose};
 
+use super::hops::Stamped;
 use super::outlet::IDENTS;
 use super::roster::{Kind, PLACES};
 use super::{Prober, id};
@@ -49,6 +50,9 @@ impl Prober {
         match arrival {
             Arrival::Departed { token, at } => {
                 let (probe, send) = self.whose(token)?;
+                if let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::as_mut) {
+                    lane.stamped = Stamped::Yes;
+                }
                 self.flight.departed(probe, send, self.timeline.place(at, since)?);
             }
             Arrival::Reply { token, heard, ttl, bytes, from } => {
@@ -70,7 +74,20 @@ impl Prober {
                     Whose::Token(token) => self.whose(token)?,
                     Whose::Seq(to, seq) => self.outlets.by_seq(to, seq, &self.flight)?,
                 };
-                self.flight.refuse(probe, send, (Reason::new(Outcome::Refused, kind), from), events);
+                let now = self.timeline.seen().at;
+                let target = self.lane(probe).and_then(|lane| lane.address.flatten());
+                let refusal = match from.filter(|from| Some(*from) != target) {
+                    // This very host's word of its own packet: nobody on the path has said anything.
+                    Some(from) if self.hops.is_own(from, now) => match Unsent::said_by_this_host(kind) {
+                        Some(why) => (why.reason(), None),
+                        None => {
+                            self.hops.is_silent(probe, now);
+                            return None;
+                        }
+                    },
+                    _ => (Reason::new(Outcome::Refused, kind), from),
+                };
+                self.flight.refuse(probe, send, refusal, events);
             }
             Arrival::Unsent { token, why } => {
                 let (probe, send) = self.whose(token)?;
@@ -87,14 +104,20 @@ impl Prober {
         None
     }
 
-    /// Gives up what was waited for long enough. What did not leave this host while its link has no carrier was not sent.
+    /// Gives up what was waited for long enough. What did not leave this host was not sent: its link has no carrier, no route
+    /// leads there, or this host dropped it. What waited for the next hop's hardware address in vain is lost on the link.
     pub(super) fn expire(&mut self, now: Mono, events: &mut Vec<Event>) {
         let heard = self.outlets.heard(now);
-        let (lanes, ways) = (&self.lanes, &mut self.ways);
-        let excuse = |probe: ProbeId, departure: Departure| {
-            let way = lanes.get(probe.0 as usize)?.as_ref()?.way?;
-            let down = departure == Departure::Unseen && ways.carrier(way, now) == Carrier::Down;
-            down.then_some(Reason::CARRIER)
+        let (lanes, ways, hops) = (&self.lanes, &mut self.ways, &mut self.hops);
+        let excuse = |probe: ProbeId, Silence { departure, sent }: Silence| {
+            let lane = lanes.get(probe.0 as usize)?.as_ref()?;
+            if departure == Departure::Seen {
+                return None;
+            }
+            if ways.carrier(lane.way?, now) == Carrier::Down {
+                return Some(Reason::CARRIER);
+            }
+            hops.reason(probe, (&lane.probe.circuit, lane.address.flatten()?), lane.stamped, (sent, now))
         };
         self.flight.expire(heard, excuse, events);
     }
@@ -113,7 +136,10 @@ impl Prober {
             }
             match settled.outcome {
                 Outcome::Lost => lane.silent += 1,
-                Outcome::Answered | Outcome::Late => lane.silent = 0,
+                Outcome::Answered | Outcome::Late => {
+                    lane.silent = 0;
+                    self.hops.forget(settled.probe);
+                }
                 Outcome::Refused | Outcome::NotSent | Outcome::NotObserved => {}
             }
             if lane.silent >= SILENT && matches!(lane.kind, Kind::Echo { .. }) {

@@ -14,6 +14,7 @@ use crate::net::icmp::{self, Family};
 use crate::net::requests::Requester;
 use crate::net::resolve::{Resolution, Watch};
 
+use super::hops::Stamped;
 use super::sending::settle;
 use super::ways::Way;
 use super::{LONGEST, Pace, Prober, id};
@@ -37,6 +38,8 @@ pub(super) struct Lane {
     pub(super) outlet: Option<u32>,
     /// The interface that it leaves by.
     pub(super) way: Option<Way>,
+    /// Whether what left by it was stamped.
+    pub(super) stamped: Stamped,
     /// Which of its circuit's identifiers it sends with.
     pub(super) ident: u8,
     /// How many sends in a row were lost.
@@ -176,6 +179,7 @@ impl Prober {
             ttl: None,
             outlet: None,
             way: None,
+            stamped: Stamped::Unknown,
             ident: 0,
             silent: 0,
             trouble: true,
@@ -213,6 +217,7 @@ impl Prober {
             stays
         });
         self.outlets.moved(probe, lane.address.flatten(), None);
+        self.hops.forget(probe);
         self.flight.remove(probe, &reason, events);
         self.schedule.remove(probe);
     }

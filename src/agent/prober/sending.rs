@@ -11,6 +11,7 @@ use crate::measure::schedule::{Chance, Turn, patience};
 use crate::net::icmp::{Echo, Family, Token};
 use crate::net::resolve::Resolution;
 
+use super::hops::Stamped;
 use super::roster::Kind;
 use super::{Done, Prober, Sending};
 
@@ -87,8 +88,13 @@ impl Prober {
                     let outlet = self.outlets.find(Family::of(to), &lane.probe.circuit, what, world);
                     lane.outlet = Some(u32::try_from(outlet).expect("outlets are numbered by u32"));
                     let way = self.ways.to(lane.way, &lane.probe.circuit, to, now);
+                    if !way.is_like(lane.way) {
+                        lane.stamped = Stamped::Unknown;
+                    }
                     lane.way = Some(way);
-                    if lane.trouble && self.ways.carrier(way, now) == Carrier::Down {
+                    if let Some(reason) = way.unsent() {
+                        settle(turn, reason, events);
+                    } else if lane.trouble && self.ways.carrier(way, now) == Carrier::Down {
                         settle(turn, Reason::CARRIER, events);
                     } else if let Err(reason) = self.outlets.queue(outlet, turn, echo) {
                         settle(turn, reason, events);
@@ -96,7 +102,8 @@ impl Prober {
                 }
                 // The first look-up is under way: it is waited for as long as a send may be late.
                 Resolution::Pending if now.since(turn.at) <= patience(lane.probe.period) => self.held.push(turn),
-                Resolution::Pending | Resolution::Failed(_) => settle(turn, Reason::NAME, events),
+                Resolution::Pending => settle(turn, Reason::NAME, events),
+                Resolution::Failed(failure) => settle(turn, failure.reason(), events),
             },
             Kind::Request(request) => {
                 let (requester, wire, probe, send) = (Arc::clone(&request.requester), lane.wire, turn.probe, turn.send);

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use crate::base::time::Mono;
 use crate::evidence::summary::Carrier;
+use crate::measure::outcome::Reason;
+use crate::measure::place::Place;
 use crate::measure::probe::Circuit;
+use crate::net::hop;
 use crate::net::link;
 
 /// A carrier is looked at no more often than this.
@@ -35,6 +38,22 @@ pub(super) struct Way {
     interface: Option<u32>,
     to: IpAddr,
     found: Mono,
+    place: Place,
+}
+
+impl Way {
+    /// Why nothing is sent there; loopback is only led to by who asked for it.
+    pub(super) const fn unsent(self) -> Option<Reason> {
+        match self.place {
+            Place::Loopback => None,
+            place => place.reason(),
+        }
+    }
+
+    /// Whether it leads by the same interface as another.
+    pub(super) fn is_like(self, other: Option<Self>) -> bool {
+        other.is_some_and(|other| other.interface == self.interface)
+    }
 }
 
 impl Ways {
@@ -56,11 +75,14 @@ impl Ways {
             });
             u32::try_from(at).expect("interfaces are numbered by u32")
         });
-        Way { interface: interface.or(before), to, found: now }
+        Way { interface: interface.or(before), to, found: now, place: hop::place_by(circuit, to) }
     }
 
     /// A host without a route, as after its boot, may soon have one; one that lost its carrier, another.
     fn holds(&self, way: Way) -> Duration {
+        if way.unsent().is_some() {
+            return WANTING;
+        }
         match way.interface.and_then(|index| self.all.get(index as usize)).map(|interface| interface.carrier) {
             None | Some(Carrier::Down) => WANTING,
             Some(Carrier::Up | Carrier::Unknown) => HOLDS,

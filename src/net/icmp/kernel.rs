@@ -7,7 +7,7 @@
 //!
 //! What Linux does not tell: a request that its own packet filter or a full queue drops is no error to an ICMPv6 datagram
 //! socket (`icmpv6_push_pending_frames` returns none). It has no transmit stamp then; but neither has one that waits for a
-//! gateway's hardware address, which is the path's fault, so that it counts as lost.
+//! next hop's hardware address. [`crate::net::hop`] tells the two apart.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
@@ -263,6 +263,10 @@ impl KernelPort {
             }
             let with_header = family == Family::V4 && kind == Kind::Raw;
             let packet = if with_header { packet::behind_ipv4_header(bytes)? } else { bytes };
+            // The kernel checks what it gives to datagram sockets and to ICMPv6 ones, and hands the rest over as it came.
+            if with_header && packet::checksum(packet) != 0 {
+                return None;
+            }
             let from = message.from?;
             let token = mint.answered(packet, ident, from)?;
             let bytes = u32::try_from(packet.len()).unwrap_or(u32::MAX);

@@ -292,6 +292,17 @@ mod tests {
         assert_eq!(refusal(V4, 4, 0), None);
     }
 
+    #[test]
+    fn whatever_an_icmp_error_says_is_known_to_be_one() {
+        use crate::measure::outcome::{Outcome, Reason};
+        for family in [crate::net::icmp::Family::V4, crate::net::icmp::Family::V6] {
+            for (kind, code) in (0..=255).flat_map(|kind| (0..=20).map(move |code| (kind, code))) {
+                let said = refusal(family, kind, code).map(|said| Reason::new(Outcome::Refused, said));
+                assert!(said.is_none_or(|said| said.is_by_icmp() && !said.is_by_target()), "{kind} {code}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn foreign_bytes_are_nobodys_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -50,9 +50,12 @@ async fn by_udp(
     socket.send(&question.bytes).await.map_err(|error| connect::at_once(&error))?;
     let mut buffer = [0; LARGEST];
     loop {
-        let length = socket.receive(&mut buffer).await.map_err(|error| of_datagram(&error))?;
+        let length = socket.receive(&mut buffer).await.map_err(|error| {
+            connect::refused(socket.udp(), server.ip(), course).unwrap_or_else(|| of_datagram(&error))
+        })?;
         // A datagram that is not ours may come from anybody: it is passed over, and the timeout bounds the loop.
         if let Some(message) = question.answered_by(&buffer[..length])? {
+            course.opened();
             return Ok(Answer { message, bytes: length });
         }
     }

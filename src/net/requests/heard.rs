@@ -146,6 +146,11 @@ impl Datagrams {
         Self { udp, ear }
     }
 
+    /// The socket itself.
+    pub const fn udp(&self) -> &UdpSocket {
+        &self.udp
+    }
+
     /// Sends to whom it is connected.
     pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         self.udp.send(bytes).await

@@ -29,7 +29,9 @@ use url::{Host, Url};
 
 use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
+use crate::measure::place::Place;
 use crate::measure::probe::{Circuit, Family, Http, Version};
+use crate::net::hop;
 use crate::net::requests::tls::{self, Settings, Spoken};
 use crate::net::requests::{Course, connect};
 use crate::net::resolve::{Resolution, Resolver};
@@ -95,7 +97,7 @@ impl Plan<'_> {
                 }
                 Step::Onwards(url, status) => {
                     left = left.checked_sub(1).ok_or(refused("redirects"))?;
-                    let address = self.address_of(&url, course).await?;
+                    let address = self.address_of(&url, hop.address, course).await?;
                     hop = Hop { url, address, method: method_after(status, hop.method) };
                 }
                 Step::ByHttp1 => {
@@ -107,15 +109,20 @@ impl Plan<'_> {
         }
     }
 
-    async fn address_of(&self, url: &Url, course: &mut Course) -> Result<IpAddr, Reason> {
+    /// Where a redirect leads, that `from` gave. It leads to this host only from this host.
+    async fn address_of(&self, url: &Url, from: IpAddr, course: &mut Course) -> Result<IpAddr, Reason> {
         let name = host_of(url).ok_or(refused("redirect"))?;
         let since = Instant::now();
         let resolution = self.resolver.once(&name, self.family).await;
         let now = course.passed(Phase::Resolve, since);
         course.aside += now - since;
         match resolution {
-            Resolution::Known(address) => Ok(address),
-            _ => Err(Reason::NAME),
+            Resolution::Known(address) => match hop::place(address) {
+                Place::Loopback if from.is_loopback() => Ok(address),
+                place => place.reason().map_or(Ok(address), Err),
+            },
+            Resolution::Failed(failure) => Err(failure.reason()),
+            Resolution::Pending => Err(Reason::NAME),
         }
     }
 

@@ -137,7 +137,7 @@ fn of_server(server: SocketAddr) -> ResolverConfig {
 }
 
 /// RFC 6761, section 6.3: these are this host, and no server is asked.
-fn is_localhost(name: &str) -> bool {
+pub fn is_localhost(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
 }

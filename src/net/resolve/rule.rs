@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::base::time::Mono;
+use crate::measure::place::Place;
 use crate::net::resolve::{DENIED, Failure, LONGEST, RETRY, Resolution, SHORTEST, STALE};
 
 /// What one look-up brought.
@@ -22,11 +23,26 @@ impl Answer {
         Self { families: vec![Err(failure)], valid: Duration::ZERO }
     }
 
+    /// The same without the addresses at which no other host can be.
+    pub fn of_hosts(mut self, place: impl Fn(IpAddr) -> Place) -> Self {
+        for family in &mut self.families {
+            let Ok(found) = family else { continue };
+            let first = found.first().map(|&address| place(address));
+            found.retain(|&address| place(address) == Place::Elsewhere);
+            if found.is_empty() {
+                *family = Err(Failure::NoHost(first.unwrap_or(Place::Unspecified)));
+            }
+        }
+        self
+    }
+
     /// The failure to be told, when there is no address at all: what may be over soon before what is definite.
     fn failure(&self) -> Failure {
         let all = || self.families.iter().filter_map(|family| family.as_ref().err().copied());
         // A name without an address of one family and unknown for the other is not a name without any.
-        all().find(|failure| !failure.is_definite()).or_else(|| all().next()).unwrap_or(Failure::NoAddress)
+        let told = all().find(|failure| !failure.is_definite());
+        let told = told.or_else(|| all().find(|failure| matches!(failure, Failure::NoHost(_))));
+        told.or_else(|| all().next()).unwrap_or(Failure::NoAddress)
     }
 }
 
@@ -204,6 +220,24 @@ mod tests {
         let mut held = Held::default();
         let mut pause = |seconds| held.take(Answer { valid: Duration::from_secs(seconds), ..v4(&[A]) }, at(0), always);
         assert_eq!([pause(0), pause(300), pause(86_400)], [SHORTEST, Duration::from_secs(300), LONGEST]);
+    }
+
+    #[test]
+    fn an_address_at_which_no_other_host_can_be_is_no_answer() {
+        let answer = |families: &[&[&str]]| Answer {
+            families: families.iter().map(|all| Ok(all.iter().map(|text| ip(text)).collect())).collect(),
+            valid: Duration::from_secs(60),
+        };
+        let mut held = Held::default();
+        held.take(answer(&[&["0.0.0.0", "127.0.0.1", A], &["::"]]).of_hosts(Place::of), at(0), always);
+        assert_eq!(held.resolution(), known(A));
+        // A CPE that has lost its line may say so; the address is kept for as long as after a denial.
+        let said = || answer(&[&["0.0.0.0"], &["ff02::1"]]).of_hosts(Place::of);
+        held.take(said(), at(60), always);
+        assert_eq!(held.resolution(), known(A));
+        held.take(said(), at(61 + DENIED.as_secs()), always);
+        assert_eq!(held.resolution(), Resolution::Failed(Failure::NoHost(Place::Unspecified)));
+        assert_eq!(Failure::NoHost(Place::Unspecified).reason().to_string(), "not-sent/address-unspecified");
     }
 
     #[test]
