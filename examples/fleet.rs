@@ -4,6 +4,7 @@
 //! fleet ship --url http://127.0.0.1:8443 [--agents N] [--each N]       ship to a collector that lets everybody in
 //! fleet ingest --wanproof PROGRAM [--database sqlite|postgres] …       summaries a second, latency, memory
 //! fleet replicas --wanproof PROGRAM [--agents N] [--seconds N]         three replicas, killed at random: is all there, once?
+//! fleet attack --wanproof PROGRAM [--database sqlite|postgres] …       floods of each kind: memory, and an honest agent's answers
 //! fleet stored --wanproof PROGRAM [--database sqlite|postgres] …       the same with a year stored, against an empty database
 //! ```
 //!
@@ -13,6 +14,8 @@
 
 #[path = "fleet/agent.rs"]
 mod agent;
+#[path = "fleet/attack.rs"]
+mod attack;
 #[path = "fleet/central.rs"]
 mod central;
 #[path = "fleet/figures.rs"]
@@ -70,6 +73,8 @@ enum Command {
         #[arg(long, default_value_t = 4000)]
         kill_every: usize,
     },
+    /// Floods of every kind, for some seconds each: the collector's memory, and what an honest agent's answers take
+    Attack(attack::Options),
     /// The rate with a year of sites stored, against an empty database
     Stored(stored::Options),
 }
@@ -110,6 +115,7 @@ async fn run(command: Command) -> Result<(), Broken> {
             println!("| stored more than once | {} | 0 |", outcome.twice);
             Ok(())
         }
+        Command::Attack(options) => attack::attack(&options).await,
         Command::Stored(options) => stored::stored(&options).await,
     }
 }

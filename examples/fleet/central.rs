@@ -32,8 +32,16 @@ pub struct Central {
 }
 
 impl Central {
-    /// Starts it.
+    /// Starts it for a fleet, of which every agent has one address.
     pub fn start(wanproof: &Path, engine: Engine) -> Result<Self, Broken> {
+        // An agent ships a year here in seconds.
+        let rest = "enrolment = { mode = \"open\" }\n\
+                    limits = { per_agent = \"1000000/s\", connections = \"4096\", connections_per_address = \"4096\" }\n";
+        Self::start_with(wanproof, engine, rest)
+    }
+
+    /// Starts it with what its configuration says beside database and address.
+    pub fn start_with(wanproof: &Path, engine: Engine, rest: &str) -> Result<Self, Broken> {
         let at = tempfile::tempdir()?;
         let server = match engine {
             Engine::Sqlite => None,
@@ -43,11 +51,7 @@ impl Central {
         let config = at.path().join("collector.toml");
         std::fs::write(
             &config,
-            format!(
-                "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir = \".\"\nenrolment = {{ mode = \"open\" }}\n\
-                 # An agent ships a year here in seconds, and all have one address.\n\
-                 limits = {{ per_agent = \"1000000/s\", connections = \"4096\", connections_per_address = \"4096\" }}\n"
-            ),
+            format!("listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir = \".\"\n{rest}"),
         )?;
         let mut program = Running::start(Command::new(wanproof).args(["collector", "serve", "--config"]).arg(&config));
         let said = program.says("the collector is listening");
@@ -62,6 +66,11 @@ impl Central {
         let status = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/status", self.program.pid())))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("there is no VmHWM")?;
         Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
+    }
+
+    /// Forgets the most memory that it had: it is counted from what it has now (proc_pid_clear_refs(5)).
+    pub fn forget_peak(&self) -> Result<(), Broken> {
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.program.pid()), "5")?)
     }
 
     /// The processor time that it took so far, in seconds.

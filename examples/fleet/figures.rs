@@ -134,6 +134,7 @@ pub async fn ingest(options: &Options) -> Result<(), Broken> {
     Ok(())
 }
 
-fn ms(time: Duration) -> String {
+/// A time, in milliseconds.
+pub fn ms(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1000.0)
 }
