@@ -22,24 +22,23 @@ use crate::collector::alerts::telling;
 use crate::collector::archive::accept::{Accepted, Arrival};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::{Archive, ArchiveError, Ill, salvage};
-use crate::collector::body::{Encoding, Line, Plan, Type};
+use crate::collector::body::{Encoding, Plan, Type};
 use crate::collector::caller::Caller;
 use crate::collector::connections::{Bounds, Connections, Repute};
 use crate::collector::desk::agreements::Book;
 use crate::collector::health::Health;
-use crate::collector::ingest::{Examined, Examiner, KeyCache};
+use crate::collector::ingest::{ANSWER, Examined, KeyCache, PARSED};
 use crate::collector::limits::{Brings, Limiter};
 use crate::collector::memory_budget::{Full, MemoryBudget, Reservation, Shares};
 use crate::collector::metrics::Metrics;
 use crate::collector::processors::{Processors, Work};
 use crate::collector::writer::{NotWritten, Writer};
-use crate::config::collector::{CollectorConfig, Database, Enrolment, Limits, Rate};
+use crate::config::collector::{CollectorConfig, Database, Enrolment, Rate};
 use crate::evidence::digest::Digest;
 use crate::evidence::enrol::{self, Enrolled};
 use crate::evidence::key::{Kid, PublicKey, SecretKey};
 use crate::evidence::problem::{Kind, Problem};
 use crate::evidence::request::{self, Asked, NotGranted};
-use crate::evidence::summary::LIMIT;
 use crate::evidence::{answer, request::Request};
 use crate::store::keyfile::{self, KeyFault};
 
@@ -78,12 +77,6 @@ pub use loopback::{Central, on_loopback};
 /// greatest body needs.
 const MEMORY: Shares = Shares { all: 96 * MIB, strangers: 64 * MIB, each: 56 * MIB };
 const MIB: usize = 1024 * 1024;
-/// A byte of a summary becomes at most so many while it is read: names in a set that may just have grown are the worst.
-const PARSED: usize = 12;
-/// What a line's answer takes, receipt or problem, twice: by itself, and in the body.
-const ANSWER: usize = 2 * 1024;
-/// So many files are open beside the connections: the database's, the log.
-const FILES: u64 = 256;
 /// When to come again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long the requests that are under way are waited for at the end.
@@ -168,6 +161,8 @@ pub struct Collector {
     memory: Arc<MemoryBudget>,
     connections: Arc<Connections>,
     processors: Processors,
+    /// Whether it could work when that was last looked at.
+    readiness: tokio::sync::Mutex<Option<(tokio::time::Instant, bool)>>,
     limiter: Limiter,
     keys: KeyCache,
     metrics: Metrics,
@@ -189,7 +184,7 @@ impl Collector {
         let tls = config.tls.as_ref().map(door::tls).transpose()?;
         let (archive, key) = open_both(&config)?;
         let (writer, thread) = Writer::start(archive)?;
-        let bounds = bounds(&config);
+        let bounds = Bounds::of(&config.limits);
         let next = RwLock::new(next_key(&config)?);
         Ok(Arc::new(Self {
             key,
@@ -203,6 +198,7 @@ impl Collector {
             memory: MemoryBudget::new(MEMORY),
             connections: Connections::new(bounds),
             processors: Processors::default(),
+            readiness: tokio::sync::Mutex::default(),
             limiter: Limiter::default(),
             keys: KeyCache::default(),
             metrics: Metrics::default(),
@@ -233,7 +229,7 @@ impl Collector {
             tracing::warn!("listen, database and key_file change only at the next start");
         }
         let next = next_key(&config)?;
-        self.connections.bound(bounds(&config));
+        self.connections.bound(Bounds::of(&config.limits));
         self.tls.send_replace(config.tls.as_ref().map(door::tls).transpose()?);
         *self.next.write().unwrap_or_else(PoisonError::into_inner) = next;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
@@ -280,44 +276,6 @@ impl Collector {
         });
         self.health.note(&done);
         done
-    }
-
-    /// Reads the summaries of a body and verifies them, in memory that is reserved before; only what is kept of them stays reserved.
-    async fn examine(
-        self: &Arc<Self>,
-        body: Vec<u8>,
-        (of, encoding): (Type, Encoding),
-        caller: &Caller,
-        mut memory: Reservation,
-    ) -> Result<(Vec<Examined>, Reservation), Fault> {
-        let plan = Plan::of(&body, encoding);
-        let (work, needed) = match plan {
-            Plan::AtOnce(length) => (Work::Short, length + PARSED * length.min(LIMIT)),
-            Plan::ByPieces(beside) => (Work::Long, beside + LIMIT + PARSED * LIMIT),
-        };
-        memory.take(needed).await.map_err(|Full| too_much())?;
-        let collector = Arc::clone(self);
-        self.read_for(caller.repute(), work, move |archive| {
-            let mut examiner = Examiner::new(archive, &collector.keys);
-            let (mut lines, mut kept) = (0, 0);
-            let mut take = |line: Line<'_>| {
-                memory.try_take(ANSWER).map_err(|Full| too_much())?;
-                let own = examiner.line(line)?;
-                memory.try_take(own).map_err(|Full| too_much())?;
-                (lines, kept) = (lines + 1, kept + own);
-                Ok::<(), Fault>(())
-            };
-            match plan {
-                Plan::AtOnce(length) => {
-                    let plain = body::expand(body, encoding, length)?;
-                    body::lines(&plain, of)?.into_iter().try_for_each(|line| take(Line::Whole(line)))?;
-                }
-                Plan::ByPieces(_) => body::each_line(&body, encoding, of, take)?,
-            }
-            memory.keep_only(ANSWER * lines + kept);
-            Ok((examiner.done(), memory))
-        })
-        .await
     }
 
     /// Takes the summaries of a body, and gives the answer: a line for each, with what is reserved for it.
@@ -535,21 +493,6 @@ pub fn next_key_file(config: &CollectorConfig) -> PathBuf {
     let mut name = config.key_file.clone().into_os_string();
     name.push(".next");
     name.into()
-}
-
-/// How many connections there may be: no more than this process may have files open, with some to spare for the database.
-fn bounds(config: &CollectorConfig) -> Bounds {
-    use nix::sys::resource::{Resource, getrlimit};
-    let Limits { connections, connections_per_address, .. } = config.limits;
-    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
-    let most = usize::try_from(files.saturating_sub(FILES)).unwrap_or(usize::MAX).max(16);
-    if most < connections {
-        tracing::warn!(
-            "this process may have {files} files open, so there are at most {most} connections, not {connections}: raise \
-             LimitNOFILE= of its unit, or ulimit -n"
-        );
-    }
-    Bounds::new(connections.min(most), connections_per_address)
 }
 
 fn next_key(config: &CollectorConfig) -> Result<Option<PublicKey>, KeyFault> {

@@ -7,14 +7,18 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::Notify;
 
 use crate::base::time::{Clock, Mono, SystemClock};
+use crate::config::collector::Limits;
 
 /// A body that has been arriving for longer makes room where there are no idle connections left.
 const SLOW: Duration = Duration::from_secs(2);
 /// An address is known for so long after something from it was authenticated.
 const REMEMBERED: Duration = Duration::from_secs(86_400);
+/// So many files are open beside the connections: the database's, the log.
+const FILES: u64 = 256;
 /// So many addresses are remembered.
 const ADDRESSES: usize = 65_536;
 
@@ -68,6 +72,21 @@ impl Bounds {
     #[must_use]
     pub const fn new(all: usize, each: usize) -> Self {
         Self { all, strangers: all - all / 4, each }
+    }
+
+    /// As a configuration says, but no more than this process may have files open, with some to spare for the database.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+        let most = usize::try_from(files.saturating_sub(FILES)).unwrap_or(usize::MAX).max(16);
+        let Limits { connections, connections_per_address, .. } = *limits;
+        if most < connections {
+            tracing::warn!(
+                "this process may have {files} files open, so there are at most {most} connections, not {connections}: \
+                 raise LimitNOFILE= of its unit, or ulimit -n"
+            );
+        }
+        Self::new(connections.min(most), connections_per_address)
     }
 }
 

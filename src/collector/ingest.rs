@@ -2,12 +2,16 @@
 //! cheap and the unforgeable before the dear.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::collector::archive::accept::Verified;
 use crate::collector::archive::agents::{KnownKey, Standing};
 use crate::collector::archive::{Archive, ArchiveError, packed};
-use crate::collector::body::Line;
+use crate::collector::body::{self, Encoding, Line, Plan, Type};
+use crate::collector::caller::Caller;
+use crate::collector::memory_budget::{Full, Reservation};
+use crate::collector::processors::Work;
+use crate::collector::{Collector, Fault, too_much};
 use crate::evidence::digest::Digest;
 use crate::evidence::jws::{self, Typ};
 use crate::evidence::key::{Kid, PublicKey};
@@ -15,6 +19,11 @@ use crate::evidence::problem::{Kind, Problem};
 use crate::evidence::receipt::Subject;
 use crate::evidence::rotation;
 use crate::evidence::summary::{self, LIMIT, NotASummary};
+
+/// A byte of a summary becomes at most so many while it is read: names in a set that may just have grown are the worst.
+pub const PARSED: usize = 12;
+/// What a line's answer takes, receipt or problem, twice: by itself, and in the body.
+pub const ANSWER: usize = 2 * 1024;
 
 /// A line of a request, examined.
 #[derive(Debug)]
@@ -144,6 +153,46 @@ impl Keys<'_> {
         if slot.is_none() {
             *slot = Some(next_known);
         }
+    }
+}
+
+impl Collector {
+    /// Reads the summaries of a body and verifies them, in memory that is reserved before; only what is kept of them stays reserved.
+    pub(super) async fn examine(
+        self: &Arc<Self>,
+        body: Vec<u8>,
+        (of, encoding): (Type, Encoding),
+        caller: &Caller,
+        mut memory: Reservation,
+    ) -> Result<(Vec<Examined>, Reservation), Fault> {
+        let plan = Plan::of(&body, encoding);
+        let (work, needed) = match plan {
+            Plan::AtOnce(length) => (Work::Short, length + PARSED * length.min(LIMIT)),
+            Plan::ByPieces(beside) => (Work::Long, beside + LIMIT + PARSED * LIMIT),
+        };
+        memory.take(needed).await.map_err(|Full| too_much())?;
+        let collector = Arc::clone(self);
+        self.read_for(caller.repute(), work, move |archive| {
+            let mut examiner = Examiner::new(archive, &collector.keys);
+            let (mut lines, mut kept) = (0, 0);
+            let mut take = |line: Line<'_>| {
+                memory.try_take(ANSWER).map_err(|Full| too_much())?;
+                let own = examiner.line(line)?;
+                memory.try_take(own).map_err(|Full| too_much())?;
+                (lines, kept) = (lines + 1, kept + own);
+                Ok::<(), Fault>(())
+            };
+            match plan {
+                Plan::AtOnce(length) => {
+                    let plain = body::expand(body, encoding, length)?;
+                    body::lines(&plain, of)?.into_iter().try_for_each(|line| take(Line::Whole(line)))?;
+                }
+                Plan::ByPieces(_) => body::each_line(&body, encoding, of, take)?,
+            }
+            memory.keep_only(ANSWER * lines + kept);
+            Ok((examiner.done(), memory))
+        })
+        .await
     }
 }
 

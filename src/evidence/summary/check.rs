@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::base::time::Wall;
 use crate::evidence::chain::LAST_SEQ;
 use crate::evidence::json::NotRead;
@@ -16,6 +18,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// A name, an address, a digest, a decimal: none is longer, in bytes.
 const TEXT_LIMIT: usize = 4096;
+/// A list has at most so many: of probes, each some 200 bytes, a summary holds fewer.
+const LIST_LIMIT: usize = 4096;
+/// What was seen around an outage has at most so many values: a trace has some tens of hops.
+const EVIDENCE_LIMIT: usize = 1024;
 
 /// A summary does not add up, or is not of the page: where, and what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +71,7 @@ fn rule(holds: bool, at: &str, what: impl FnOnce() -> String) -> Result<(), Malf
 /// # Errors
 /// Says the first rule that does not hold, and where.
 pub fn check(summary: &Summary) -> Result<(), Malformed> {
+    lists(summary)?;
     numbers(summary)?;
     span(summary)?;
     texts(summary)?;
@@ -84,6 +91,40 @@ pub fn check(summary: &Summary) -> Result<(), Malformed> {
             .map_err(|fault| Malformed::new("", fault.to_string()))?;
     }
     Ok(())
+}
+
+/// No list is longer than any that a summary of the greatest length can hold in earnest, whatever else it could be filled with.
+fn lists(summary: &Summary) -> Result<(), Malformed> {
+    let few = |at: &str, count: usize| {
+        rule(count <= LIST_LIMIT, at, || format!("there are {count}, of at most {LIST_LIMIT}"))
+    };
+    few("dropped", summary.dropped.len())?;
+    few("clock.steps", summary.clock.steps.len())?;
+    few("contracts", summary.contracts.len())?;
+    few("probes", summary.probes.len())?;
+    few("link", summary.link.len())?;
+    few("outages", summary.outages.len())?;
+    few("verdicts", summary.verdicts.len())?;
+    for probe in &summary.probes {
+        few("probes.intervals", probe.intervals.len())?;
+        probe.intervals.iter().try_for_each(|interval| few("probes.intervals.reasons", interval.reasons.len()))?;
+    }
+    summary.link.iter().try_for_each(|link| few("link.changes", link.changes.len()))?;
+    summary.outages.iter().try_for_each(|outage| {
+        let values = outage.evidence.values().map(count_values).sum::<usize>();
+        rule(values <= EVIDENCE_LIMIT, "outages.evidence", || {
+            format!("there are {values} values, of at most {EVIDENCE_LIMIT}")
+        })
+    })
+}
+
+/// How many values there are in one, itself among them; how deep they lie is bounded by the reader.
+fn count_values(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(all) => all.iter().map(count_values).sum(),
+        Value::Object(all) => all.values().map(count_values).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
 }
 
 /// The chain's numbers.

@@ -51,6 +51,32 @@ fn example() -> Value {
     })
 }
 
+#[test]
+fn every_list_of_a_summary_has_a_bound() {
+    let many = |one: Value| Value::Array(vec![one; 4097]);
+    let of = |pointer: &str| example().pointer(pointer).unwrap().clone();
+    for pointer in [
+        "/dropped",
+        "/clock/steps",
+        "/contracts",
+        "/probes",
+        "/link",
+        "/outages",
+        "/verdicts",
+        "/link/0/changes",
+        "/probes/0/intervals",
+    ] {
+        let one = of(&format!("{pointer}/0"));
+        let fault = read_value(&with(pointer, many(one))).unwrap_err().to_string();
+        assert!(fault.contains("of at most 4096"), "{pointer}: {fault}");
+    }
+    let reasons: serde_json::Map<String, Value> = (0..4097).map(|n| (format!("lost/{n}"), json!(0))).collect();
+    let fault = read_value(&with("/probes/0/intervals/0/reasons", Value::Object(reasons))).unwrap_err().to_string();
+    assert!(fault.contains("of at most 4096"), "{fault}");
+    let trace = with("/outages/0/evidence/trace", json!(vec![""; 1024]));
+    assert!(read_value(&trace).unwrap_err().to_string().contains("of at most 1024"));
+}
+
 fn read_value(value: &Value) -> Result<Summary, NotASummary> {
     read(&serde_json::to_vec(value).unwrap())
 }
