@@ -1,5 +1,7 @@
-//! A page of metrics in Prometheus's protobuf: `io.prometheus.client` of <https://github.com/prometheus/client_model>, written as
-//! <https://protobuf.dev/programming-guides/encoding/> says. The numbers are the fields' of `metrics.proto`.
+//! A page of metrics in Prometheus's protobuf: `io.prometheus.client` of <https://github.com/prometheus/client_model>. The messages
+//! are declared here with the numbers of `metrics.proto`, as far as they are written; prost writes them.
+
+use prost::Message;
 
 use super::spread::{SCHEMA, Spread};
 use super::{Kind, Labels};
@@ -7,13 +9,93 @@ use super::{Kind, Labels};
 /// What is nearer to zero than this counts as zero; no time is.
 const ZERO: f64 = 2.938_735_877_055_719e-39;
 
+/// `LabelPair`.
+#[derive(Clone, PartialEq, Message)]
+struct Label {
+    #[prost(string, optional, tag = "1")]
+    name: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    value: Option<String>,
+}
+
+/// `Gauge` and `Counter`, which are alike.
+#[derive(Clone, PartialEq, Message)]
+struct Value {
+    #[prost(double, optional, tag = "1")]
+    value: Option<f64>,
+}
+
+/// `Bucket`, of a classic histogram.
+#[derive(Clone, PartialEq, Message)]
+struct Bucket {
+    #[prost(uint64, optional, tag = "1")]
+    cumulative_count: Option<u64>,
+    #[prost(double, optional, tag = "2")]
+    upper_bound: Option<f64>,
+}
+
+/// `BucketSpan`, of a native histogram.
+#[derive(Clone, PartialEq, Message)]
+struct BucketSpan {
+    /// From the end of the run before; the first from zero.
+    #[prost(sint32, optional, tag = "1")]
+    offset: Option<i32>,
+    #[prost(uint32, optional, tag = "2")]
+    length: Option<u32>,
+}
+
+/// `Histogram`, of both kinds.
+#[derive(Clone, PartialEq, Message)]
+struct Histogram {
+    #[prost(uint64, optional, tag = "1")]
+    sample_count: Option<u64>,
+    #[prost(double, optional, tag = "2")]
+    sample_sum: Option<f64>,
+    #[prost(message, repeated, tag = "3")]
+    bucket: Vec<Bucket>,
+    #[prost(sint32, optional, tag = "5")]
+    schema: Option<i32>,
+    #[prost(double, optional, tag = "6")]
+    zero_threshold: Option<f64>,
+    #[prost(message, repeated, tag = "12")]
+    positive_span: Vec<BucketSpan>,
+    /// Each count less the one before it. Not packed: the file is proto2.
+    #[prost(sint64, repeated, packed = "false", tag = "13")]
+    positive_delta: Vec<i64>,
+}
+
+/// `Metric`.
+#[derive(Clone, PartialEq, Message)]
+struct Metric {
+    #[prost(message, repeated, tag = "1")]
+    label: Vec<Label>,
+    #[prost(message, optional, tag = "2")]
+    gauge: Option<Value>,
+    #[prost(message, optional, tag = "3")]
+    counter: Option<Value>,
+    #[prost(message, optional, tag = "7")]
+    histogram: Option<Histogram>,
+}
+
+/// `MetricFamily`.
+#[derive(Clone, PartialEq, Message)]
+struct MetricFamily {
+    #[prost(string, optional, tag = "1")]
+    name: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    help: Option<String>,
+    #[prost(int32, optional, tag = "3")]
+    kind: Option<i32>,
+    #[prost(message, repeated, tag = "4")]
+    metric: Vec<Metric>,
+}
+
 /// A page that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Sheet {
     whole: Vec<u8>,
-    /// The family that is being written, and whether it has a sample.
-    family: Message,
-    used: bool,
+    /// The family that is being written.
+    family: MetricFamily,
 }
 
 impl Sheet {
@@ -25,72 +107,55 @@ impl Sheet {
             Kind::Gauge | Kind::Info | Kind::StateSet => 1,
             Kind::Histogram => 4,
         };
-        self.family.bytes(1, name.as_bytes());
-        self.family.bytes(2, help.as_bytes());
-        self.family.number(3, number);
+        let (name, help) = (Some(name.to_owned()), Some(help.to_owned()));
+        self.family = MetricFamily { name, help, kind: Some(number), metric: Vec::new() };
     }
 
     /// A counter, or a gauge and what is shown as one.
     pub fn sample(&mut self, labels: Labels<'_>, more: Option<(&str, &str)>, kind: Kind, value: f64) {
-        let mut of = Message::default();
-        of.double(1, value);
-        let field = if kind == Kind::Counter { 3 } else { 2 };
-        self.metric(labels, more, field, &of);
+        let (label, value) = (pairs(labels, more), Some(Value { value: Some(value) }));
+        self.family.metric.push(match kind {
+            Kind::Counter => Metric { label, counter: value, ..Metric::default() },
+            _ => Metric { label, gauge: value, ..Metric::default() },
+        });
     }
 
     /// Times, by buckets of both kinds; a Prometheus that knows native ones takes those.
     pub fn histogram(&mut self, labels: Labels<'_>, spread: &Spread) {
-        let mut of = Message::default();
-        of.number(1, spread.count());
-        of.double(2, spread.sum_ns() as f64 / 1e9);
-        for (bound_us, count) in spread.up_to() {
+        let bucket = |(bound_us, count): (Option<u64>, u64)| {
             // The last is all of them, and goes without saying.
-            let Some(bound_us) = bound_us else { continue };
-            let mut bucket = Message::default();
-            bucket.number(1, count);
-            bucket.double(2, bound_us as f64 / 1e6);
-            of.message(3, &bucket);
-        }
-        of.signed(5, i64::from(SCHEMA));
-        of.double(6, ZERO);
-        let mut next = 0;
+            Some(Bucket { cumulative_count: Some(count), upper_bound: Some(bound_us? as f64 / 1e6) })
+        };
+        let (mut positive_span, mut next) = (Vec::new(), 0);
         for run in spread.native().chunk_by(|(before, _), (after, _)| before + 1 == *after) {
-            let (from, length) = (i64::from(run[0].0), run.len() as u64);
-            let mut span = Message::default();
-            // From the end of the run before; the first from zero.
-            span.signed(1, from - next);
-            span.number(2, length);
-            of.message(12, &span);
-            next = i64::from(run[run.len() - 1].0) + 1;
+            let length = u32::try_from(run.len()).unwrap_or(u32::MAX);
+            let (from, to) = (i32::from(run[0].0), i32::from(run[run.len() - 1].0));
+            positive_span.push(BucketSpan { offset: Some(from - next), length: Some(length) });
+            next = to + 1;
         }
         let mut before = 0;
-        for (_, count) in spread.native() {
+        let delta = |(_, count): &(i16, u64)| {
             let count = i64::try_from(*count).unwrap_or(i64::MAX);
-            of.signed(13, count - before);
-            before = count;
-        }
-        self.metric(labels, None, 7, &of);
-    }
-
-    fn metric(&mut self, labels: Labels<'_>, more: Option<(&str, &str)>, field: u64, of: &Message) {
-        let mut metric = Message::default();
-        for (name, value) in labels.iter().copied().chain(more) {
-            let mut label = Message::default();
-            label.bytes(1, name.as_bytes());
-            label.bytes(2, value.as_bytes());
-            metric.message(1, &label);
-        }
-        metric.message(field, of);
-        self.family.message(4, &metric);
-        self.used = true;
+            count - std::mem::replace(&mut before, count)
+        };
+        let histogram = Histogram {
+            sample_count: Some(spread.count()),
+            sample_sum: Some(spread.sum_ns() as f64 / 1e9),
+            bucket: spread.up_to().filter_map(bucket).collect(),
+            schema: Some(SCHEMA),
+            zero_threshold: Some(ZERO),
+            positive_span,
+            positive_delta: spread.native().iter().map(delta).collect(),
+        };
+        let label = pairs(labels, None);
+        self.family.metric.push(Metric { label, histogram: Some(histogram), ..Metric::default() });
     }
 
     /// Ends a family; one without a sample is none.
     fn close(&mut self) {
         let family = std::mem::take(&mut self.family);
-        if std::mem::take(&mut self.used) {
-            varint(&mut self.whole, family.0.len() as u64);
-            self.whole.extend(family.0);
+        if !family.metric.is_empty() {
+            family.encode_length_delimited(&mut self.whole).expect("a vector has room");
         }
     }
 
@@ -101,43 +166,9 @@ impl Sheet {
     }
 }
 
-/// A message, field by field.
-#[derive(Debug, Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn number(&mut self, field: u64, value: u64) {
-        varint(&mut self.0, field << 3);
-        varint(&mut self.0, value);
-    }
-
-    /// A `sint32` or `sint64`: zigzag.
-    fn signed(&mut self, field: u64, value: i64) {
-        self.number(field, (value.unsigned_abs() << 1).wrapping_sub(u64::from(value < 0)));
-    }
-
-    fn double(&mut self, field: u64, value: f64) {
-        varint(&mut self.0, (field << 3) | 1);
-        self.0.extend(value.to_le_bytes());
-    }
-
-    fn bytes(&mut self, field: u64, value: &[u8]) {
-        varint(&mut self.0, (field << 3) | 2);
-        varint(&mut self.0, value.len() as u64);
-        self.0.extend(value);
-    }
-
-    fn message(&mut self, field: u64, value: &Self) {
-        self.bytes(field, &value.0);
-    }
-}
-
-fn varint(to: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        to.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    to.push(value.to_le_bytes()[0]);
+fn pairs(labels: Labels<'_>, more: Option<(&str, &str)>) -> Vec<Label> {
+    let pair = |(name, value): (&str, &str)| Label { name: Some(name.to_owned()), value: Some(value.to_owned()) };
+    labels.iter().copied().chain(more).map(pair).collect()
 }
 
 #[cfg(test)]
@@ -146,24 +177,25 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_the_encodings_page_writes_them() {
-        let written = |write: &dyn Fn(&mut Message)| {
-            let mut message = Message::default();
+        use prost::encoding::{double, sint64, string, uint64};
+        let written = |write: &dyn Fn(&mut Vec<u8>)| {
+            let mut message = Vec::new();
             write(&mut message);
-            message.0
+            message
         };
         // Its own examples: 150 in field 1, "testing" in field 2; and zigzag's table.
-        assert_eq!(written(&|message| message.number(1, 150)), [0x08, 0x96, 0x01]);
-        assert_eq!(written(&|message| message.bytes(2, b"testing")), *b"\x12\x07testing");
+        assert_eq!(written(&|message| uint64::encode(1, &150, message)), [0x08, 0x96, 0x01]);
+        assert_eq!(written(&|message| string::encode(2, &"testing".to_owned(), message)), *b"\x12\x07testing");
         for (value, zigzag) in
             [(0, 0), (-1, 1), (1, 2), (-2, 3), (0x7fff_ffff, 0xffff_fffe), (-0x8000_0000, 0xffff_ffff)]
         {
             assert_eq!(
-                written(&|message| message.signed(1, value)),
-                written(&|message| message.number(1, zigzag)),
+                written(&|message| sint64::encode(1, &value, message)),
+                written(&|message| uint64::encode(1, &zigzag, message)),
                 "{value}"
             );
         }
-        assert_eq!(written(&|message| message.double(1, 1.0)), [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
+        assert_eq!(written(&|message| double::encode(1, &1.0, message)), [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
     }
 
     #[test]
