@@ -10,6 +10,7 @@ use wanproof::base::time::Wall;
 use wanproof::collector::api::report;
 use wanproof::collector::archive::accept::{Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::ledger::Kind;
 use wanproof::collector::archive::{Archive, ArchiveError, packed};
 use wanproof::collector::desk::agreements::{self, Book, Step};
@@ -173,7 +174,7 @@ fn main() {
     for sites in [250, 500, 1000] {
         let database = Database::Sqlite(at.path().join(format!("{sites}.db")));
         let mut archive = Archive::open(&database).unwrap();
-        let hand = Hand { who: "bench".to_owned(), now };
+        let hand = Hand { who: "bench".to_owned(), via: Via::Command, now };
         let book = archive
             .write(|archive| {
                 agreements::import(archive, None, &contract(sites), &hand)?;

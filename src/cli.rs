@@ -165,7 +165,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(failure) => {
             #[expect(clippy::print_stderr, reason = "the one place where a command's failure is told")]
             {
-                eprintln!("{failure}");
+                eprintln!("{}", print::lines(&failure.to_string()));
             }
             ExitCode::from(match failure {
                 Failure::Usage(_) => 2,
@@ -210,10 +210,8 @@ impl<W: std::io::Write> std::io::Write for Lines<W> {
     fn write(&mut self, record: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(record);
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        if line.contains(char::is_control) {
-            let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-            let line: String = line.chars().map(shown).collect();
-            self.0.write_all(format!("{line}\n").as_bytes())?;
+        if line.contains(print::is_odd) {
+            self.0.write_all(format!("{}\n", print::one(line)).as_bytes())?;
         } else {
             self.0.write_all(record)?;
         }

@@ -33,9 +33,8 @@ use crate::collector::memory_budget::{Full, MemoryBudget, Reservation, Shares};
 use crate::collector::metrics::Metrics;
 use crate::collector::processors::{Processors, Work};
 use crate::collector::writer::{NotWritten, Writer};
-use crate::config::collector::{CollectorConfig, Database, Enrolment, Rate};
+use crate::config::collector::{CollectorConfig, Database, Limits, Rate};
 use crate::evidence::digest::Digest;
-use crate::evidence::enrol::{self, Enrolled};
 use crate::evidence::key::{Kid, PublicKey, SecretKey};
 use crate::evidence::problem::{Kind, Problem};
 use crate::evidence::request::{self, Asked, NotGranted};
@@ -55,6 +54,7 @@ pub mod door;
 pub mod enrolment;
 pub mod fleet;
 pub mod folding;
+mod guesses;
 pub mod health;
 mod http;
 mod ingest;
@@ -164,6 +164,7 @@ pub struct Collector {
     /// Whether it could work when that was last looked at.
     readiness: tokio::sync::Mutex<Option<(tokio::time::Instant, bool)>>,
     limiter: Limiter,
+    guesses: guesses::All,
     keys: KeyCache,
     metrics: Metrics,
     /// What is known of the database.
@@ -200,6 +201,7 @@ impl Collector {
             processors: Processors::default(),
             readiness: tokio::sync::Mutex::default(),
             limiter: Limiter::default(),
+            guesses: guesses::All::default(),
             keys: KeyCache::default(),
             metrics: Metrics::default(),
             health: Health::default(),
@@ -368,43 +370,6 @@ impl Collector {
             retry_after: Some(wait),
             ill: None,
         })
-    }
-
-    /// Lets an agent in or not.
-    async fn enrol(
-        self: &Arc<Self>,
-        body: Vec<u8>,
-        encoding: Encoding,
-        caller: &Caller,
-        mut memory: Reservation,
-    ) -> Result<String, Fault> {
-        let mode = self.config().enrolment.clone();
-        let (work, beside) = match Plan::of(&body, encoding) {
-            Plan::AtOnce(_) => (Work::Short, 0),
-            Plan::ByPieces(beside) => (Work::Long, beside),
-        };
-        memory.take(beside + (1 + PARSED) * enrol::LIMIT).await.map_err(|Full| too_much())?;
-        let (said, tokens, mode) = self
-            .read_for(caller.repute(), work, move |_| {
-                let _memory = memory;
-                let body = body::expand(body, encoding, enrol::LIMIT)?;
-                let said = enrol::verify(body.strip_suffix(b"\n").unwrap_or(&body))?;
-                let tokens = match &mode {
-                    Enrolment::Token(path) => enrolment::tokens(path).unwrap_or_else(|error| {
-                        tracing::error!(file = %path.display(), "the tokens cannot be read: {error}");
-                        Vec::new()
-                    }),
-                    Enrolment::Operator | Enrolment::Open => Vec::new(),
-                };
-                Ok((said, tokens, mode))
-            })
-            .await?;
-        let now = SystemClock.now().wall;
-        let (kid, site) = (said.jwk.kid(), said.site.clone());
-        let state =
-            self.writer()?.write(move |archive| enrolment::enrol(archive, &said, &mode, &tokens, now)).await??;
-        tracing::info!(agent = %kid, site, ?state, "an agent asked to be enrolled");
-        Ok(json(&Enrolled { state, jwk: *self.key() }))
     }
 
     /// The collector's keys, signed.

@@ -9,4 +9,6 @@ pub mod collector;
 pub mod contracts;
 #[cfg(feature = "agent")]
 pub mod probe;
+#[cfg(any(feature = "agent", feature = "collector"))]
+pub mod secret;
 pub mod written;

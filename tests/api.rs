@@ -10,12 +10,16 @@ mod foreign;
 mod health;
 #[path = "api/mail.rs"]
 mod mail;
+#[path = "api/operators.rs"]
+mod operators;
 #[path = "common/postgres.rs"]
 #[expect(dead_code, reason = "other tests ask it for more")]
 mod postgres;
 #[path = "common/process.rs"]
 #[expect(dead_code, reason = "other tests start programs")]
 mod process;
+#[path = "common/secret.rs"]
+mod secret;
 #[path = "api/telling.rs"]
 mod telling;
 
@@ -59,7 +63,7 @@ impl Desk {
     /// One whose files lie there: the same again, or another replica.
     async fn open_at(at: &Arc<tempfile::TempDir>, database: &str, more: &str) -> Self {
         let at = Arc::clone(at);
-        std::fs::write(at.path().join("admin"), "# the operator\nlet me in\n").unwrap();
+        secret::write(at.path().join("admin"), "# the operator\nlet me in, I work here\n");
         let text = format!(
             "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir = \".\"\n[enrolment]\nmode = \"open\"\n\
              [admin]\ntoken_file = \"admin\"\n[limits]\nper_agent = \"600/s\"\n{more}"
@@ -87,18 +91,20 @@ impl Desk {
     }
 
     async fn get(&self, path: &str) -> Value {
-        let answer = self.ask(Method::GET, path, "let me in", None).await;
+        let answer = self.ask(Method::GET, path, "let me in, I work here", None).await;
         assert_eq!(answer.status(), 200, "{path}");
         json_of(answer).await
     }
 
     async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let answer = self.ask(Method::POST, path, "let me in", Some(("application/json", body.to_string()))).await;
+        let answer =
+            self.ask(Method::POST, path, "let me in, I work here", Some(("application/json", body.to_string()))).await;
         (answer.status().as_u16(), json_of(answer).await)
     }
 
     async fn import(&self, text: String) -> (u16, Value) {
-        let answer = self.ask(Method::POST, "/v1/agreements", "let me in", Some(("application/toml", text))).await;
+        let answer =
+            self.ask(Method::POST, "/v1/agreements", "let me in, I work here", Some(("application/toml", text))).await;
         (answer.status().as_u16(), json_of(answer).await)
     }
 
@@ -128,7 +134,7 @@ impl Desk {
     async fn wait(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + PATIENCE;
         loop {
-            let answer = self.ask(Method::GET, path, "let me in", None).await;
+            let answer = self.ask(Method::GET, path, "let me in, I work here", None).await;
             let answer = json_of(answer).await;
             if wanted(&answer) {
                 return answer;
@@ -180,14 +186,14 @@ async fn an_operator_sees_the_fleet_and_moves_what_is_his_to_move() {
     // Labels and sites.
     let change = json!({"labels": {"region": "north", "tier": "2"}}).to_string();
     let path = format!("/v1/agents/{}", agent.kid);
-    let answer = desk.ask(Method::PATCH, &path, "let me in", Some(("application/json", change))).await;
+    let answer = desk.ask(Method::PATCH, &path, "let me in, I work here", Some(("application/json", change))).await;
     assert_eq!(answer.status(), 204);
     assert_eq!(desk.get(&path).await["labels"], json!({"region": "north", "tier": "2"}));
     assert_eq!(desk.get("/v1/sites").await[0]["labels"]["region"], "north");
 
     // Page by page.
     let second = desk.enrol().await;
-    let first = desk.ask(Method::GET, "/v1/agents?limit=1", "let me in", None).await;
+    let first = desk.ask(Method::GET, "/v1/agents?limit=1", "let me in, I work here", None).await;
     let link = first.headers()["link"].to_str().unwrap().to_owned();
     let first = json_of(first).await;
     let next = link.strip_prefix('<').unwrap().split('>').next().unwrap();
@@ -217,7 +223,7 @@ async fn an_operator_sees_the_fleet_and_moves_what_is_his_to_move() {
     let page = desk.ask(Method::GET, "/metrics", token, None).await.text().await.unwrap();
     assert!(page.contains("wanproof_collector_agents{state=\"approved\"} 2"), "{page}");
     assert!(page.contains("wanproof_collector_folded_summaries_total 10"), "{page}");
-    assert_eq!(desk.ask(Method::DELETE, "/v1/tokens/grafana", "let me in", None).await.status(), 204);
+    assert_eq!(desk.ask(Method::DELETE, "/v1/tokens/grafana", "let me in, I work here", None).await.status(), 204);
     assert_eq!(desk.ask(Method::GET, "/v1/agents", token, None).await.status(), 401);
 
     // What has faults is told with all of them.
@@ -264,7 +270,12 @@ async fn the_running_server_is_as_its_description_says() {
     let mut command = Command::new(program);
     command
         .current_dir(desk.at.path())
-        .args(["run", &format!("{}/v1/openapi.json", desk.url), "--header", "Authorization: Bearer let me in"])
+        .args([
+            "run",
+            &format!("{}/v1/openapi.json", desk.url),
+            "--header",
+            "Authorization: Bearer let me in, I work here",
+        ])
         // A name that fits the description need not be anybody's, so what it is answered may be that there is none.
         .args(["--checks", "all", "--exclude-checks", "positive_data_acceptance"])
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--seed", "1"])
@@ -359,7 +370,7 @@ async fn who_listens_is_told_once_that_something_is_wrong_and_once_that_it_is_ov
 async fn first_visit(speaks: mail::Speaks, security: &str, more: &str) -> mail::Visit {
     let post = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let files = tempfile::tempdir().unwrap();
-    std::fs::write(files.path().join("password"), "let me mail\n").unwrap();
+    secret::write(files.path().join("password"), "let me mail\n");
     std::fs::write(files.path().join("ca.pem"), mail::authority()).unwrap();
     let more = more.replace("FILES", &files.path().display().to_string());
     let more = format!(
@@ -409,7 +420,7 @@ async fn a_device_is_moved_and_revoked_from_an_instant_on() {
     let at = "2026-11-20T10:05:00Z";
     let patch = async |body: Value| {
         let body = Some(("application/json", body.to_string()));
-        desk.ask(Method::PATCH, &path, "let me in", body).await.status().as_u16()
+        desk.ask(Method::PATCH, &path, "let me in, I work here", body).await.status().as_u16()
     };
     assert_eq!(patch(json!({"from": at})).await, 422, "where is it?");
     assert_eq!(patch(json!({"site": "york-01", "from": "2190-01-01T00:00:00Z"})).await, 422, "it lies ahead");
@@ -421,14 +432,13 @@ async fn a_device_is_moved_and_revoked_from_an_instant_on() {
 
     let revoke = format!("{path}/revoke");
     let post = async |of: &str, body: &str| {
-        desk.ask(Method::POST, &revoke, "let me in", Some((of, body.to_owned()))).await.status().as_u16()
+        desk.ask(Method::POST, &revoke, "let me in, I work here", Some((of, body.to_owned()))).await.status().as_u16()
     };
     assert_eq!(post("text/plain", "now").await, 415);
     assert_eq!(post("application/json", "{\"since\":\"2190-01-01T00:00:00Z\"}").await, 422);
     assert_eq!(desk.get(&path).await["state"], "approved", "nothing of it was done");
-    assert_eq!(desk.ask(Method::POST, &revoke, "let me in", None).await.status(), 204);
+    assert_eq!(desk.ask(Method::POST, &revoke, "let me in, I work here", None).await.status(), 204);
     assert_eq!(post("application/json", &json!({"since": at}).to_string()).await, 204, "and what it said, later");
     let shown = desk.get(&path).await;
     assert_eq!((&shown["state"], &shown["left_out_from"]), (&json!("revoked"), &json!(at)));
-    desk.close().await;
 }

@@ -12,10 +12,13 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use common::postgres;
+use serde_json::json;
 use wanproof::base::time::Wall;
 use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::{Archive, ArchiveError, packed};
+use wanproof::collector::desk::Hand;
 use wanproof::config::collector::{Address, Database};
 use wanproof::evidence::chain::{ChainId, Dropped, Follows};
 use wanproof::evidence::digest::Digest;
@@ -70,6 +73,8 @@ on_both! {
     who_may_not_sign_is_refused_by_what_the_database_says_now
     a_key_is_replaced_by_the_summary_that_names_the_next
     a_token_is_used_once
+    who_waits_is_counted_by_network_and_forgotten_without_a_trace
+    what_operators_do_is_kept_in_its_order_and_only_with_what_it_tells_of
     agents_are_shown_by_site_with_what_came_of_them
     replicas_that_store_the_same_at_once_give_one_receipt
     odd_times_and_large_numbers_are_kept
@@ -395,7 +400,7 @@ fn who_may_not_sign_is_refused_by_what_the_database_says_now(place: &Place) {
     let mut archive = place.open();
     let (agent, stranger, waiting) = (Agent::enrolled(1, &mut archive), Agent::new(2), Agent::new(3));
     write(&mut archive, |archive| archive.add_agent(waiting.key.public(), "x", Standing::Pending, at(0)));
-    assert_eq!(archive.pending().unwrap(), 1);
+    assert_eq!(archive.pending(None).unwrap(), 1);
     let of_another = Verified { kid: agent.kid(), ..waiting.summary(0, None, "") };
     let said = accept(
         &mut archive,
@@ -442,6 +447,53 @@ fn a_token_is_used_once(place: &Place) {
     assert_eq!(archive.token_user(&token).unwrap(), Some(user));
     assert!(archive.write(|archive| archive.use_token(&token, Agent::new(2).kid(), at(0))).is_err());
     assert_eq!(archive.token_user(&token).unwrap(), Some(user));
+}
+
+fn who_waits_is_counted_by_network_and_forgotten_without_a_trace(place: &Place) {
+    let mut archive = place.open();
+    let all: Vec<Agent> = (1..=4).map(Agent::new).collect();
+    for (agent, second) in all.iter().zip(1..) {
+        let from = if second < 4 { "192.0.2.1" } else { "2001:db8::" };
+        write(&mut archive, |archive| {
+            archive.add_agent(agent.key.public(), "x", Standing::Pending, at(0))?;
+            archive.asked(agent.kid(), from, at(second))
+        });
+    }
+    assert_eq!(archive.pending(Some("192.0.2.1")).unwrap(), 3);
+    assert_eq!((archive.pending(None).unwrap(), archive.pending(Some("::")).unwrap()), (4, 0));
+    assert_eq!(archive.longest_waiting(None).unwrap(), Some(all[0].kid()));
+    assert_eq!(archive.longest_waiting(Some("2001:db8::")).unwrap(), Some(all[3].kid()));
+    assert_eq!(archive.given_up(at(3)).unwrap(), [all[0].kid(), all[1].kid()]);
+    write(&mut archive, |archive| archive.set_standing(all[1].kid(), Standing::Approved));
+    assert!(write(&mut archive, |archive| archive.forget_pending(all[0].kid())));
+    assert!(!write(&mut archive, |archive| archive.forget_pending(all[1].kid())), "it does not wait");
+    assert_eq!((archive.key(all[0].kid()).unwrap(), archive.agent(all[0].kid()).unwrap()), (None, None));
+    assert_eq!(archive.agent(all[1].kid()).unwrap().unwrap().asked_from.as_deref(), Some("192.0.2.1"));
+    // As if it had never asked: it may ask again.
+    write(&mut archive, |archive| archive.add_agent(all[0].key.public(), "y", Standing::Pending, at(9)));
+    let waiting: Vec<Kid> = archive.waiting().unwrap().iter().map(|each| each.agent).collect();
+    assert_eq!(waiting, [all[2].kid(), all[3].kid(), all[0].kid()], "by when they asked last");
+}
+
+fn what_operators_do_is_kept_in_its_order_and_only_with_what_it_tells_of(place: &Place) {
+    let mut archive = place.open();
+    let hand = |second| Hand { who: "anna".to_owned(), via: Via::Command, now: at(second) };
+    for number in 0..3 {
+        write(&mut archive, |archive| hand(number).did(archive, "x.do", &format!("s{number}"), json!({"n": number})));
+    }
+    // What is undone was not done.
+    let undone: Result<(), ArchiveError> = archive.write(|archive| {
+        hand(9).did(archive, "x.do", "undone", json!(null))?;
+        Err(ArchiveError::Damaged("a test".to_owned()))
+    });
+    assert!(undone.is_err());
+    let all = archive.audit(None, 10).unwrap();
+    let subjects: Vec<&str> = all.iter().map(|each| each.subject.as_str()).collect();
+    assert_eq!(subjects, ["s2", "s1", "s0"], "the last first");
+    assert_eq!((all[2].at, all[2].who.as_str(), all[2].via), (at(0), "anna", Via::Command));
+    assert_eq!(all[1].detail["n"], 1);
+    assert_eq!(archive.audit(Some(all[1].n), 10).unwrap(), all[2..]);
+    assert_eq!(archive.audit(None, 1).unwrap().len(), 1);
 }
 
 fn agents_are_shown_by_site_with_what_came_of_them(place: &Place) {

@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
+#[path = "common/secret.rs"]
+mod secret;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -55,7 +58,7 @@ fn the_shipped_configurations_are_sound() {
         ("admin-token", "a-long-token-for-the-operators\n".to_owned()),
     ];
     for (name, text) in files {
-        std::fs::write(dir.path().join(name), text).unwrap();
+        secret::write(dir.path().join(name), text);
     }
     std::fs::copy(here("config/collector.toml"), dir.path().join("collector.toml")).unwrap();
     let output = check(&dir.path().join("collector.toml"));

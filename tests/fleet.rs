@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use wanproof::base::time::Wall;
 use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::archive::{Archive, packed};
 use wanproof::collector::desk::agreements::{self, Book, Step, differences};
@@ -83,7 +84,7 @@ fn november() -> Period {
 }
 
 fn hand(now: Wall) -> Hand {
-    Hand { who: "noc".to_owned(), now }
+    Hand { who: "noc".to_owned(), via: Via::Command, now }
 }
 
 /// A minute of a line: its outcomes, and RTTs that differ from minute to minute.

@@ -30,6 +30,7 @@ use crate::net::privileges;
 mod keys;
 mod limits;
 mod operate;
+mod oversee;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -70,6 +71,10 @@ enum Command {
     },
     /// Put an agent to a site, now or from an instant on: whose contracts it is handed, and which it may speak for
     Assign(operate::Assign),
+    /// Turn away agents that wait, by a pattern of their sites or addresses
+    Reject(oversee::Reject),
+    /// What operators did: who, when, with what
+    Audit(oversee::Audit),
     /// Put an agent to a site, or label it: what its contracts are handed out by, what you sort by
     Label(operate::Label),
     /// Contracts: imported, checked, proposed, signed, in force, amended, ended
@@ -188,6 +193,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Approve { named, source } => approve(source, named.agent)?,
         Command::Revoke { named, since, source } => revoke(source, named.agent, *since)?,
         Command::Assign(args) => operate::assign(args)?,
+        Command::Reject(args) => oversee::reject(args)?,
+        Command::Audit(args) => oversee::audit(args)?,
         Command::Label(args) => operate::label(args)?,
         Command::Contracts(args) => operate::contracts(args)?,
         Command::Facts(args) => operate::import_facts(args)?,
@@ -299,7 +306,10 @@ fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for agent in &all {
         let missing: u64 = agent.gaps.iter().map(|gap| gap.to_seq - gap.from_seq + 1).sum();
-        let mut state = agent.state.to_owned();
+        let mut state = match &agent.asked_from {
+            Some(from) if agent.state == Standing::Pending.word() => format!("{} (from {from})", agent.state),
+            _ => agent.state.to_owned(),
+        };
         if agent.silent {
             state.push_str(", silent");
         }
@@ -385,7 +395,7 @@ fn conflicts(source: &Source, export: Option<&Path>, as_json: bool) -> Result<()
         return print::line("none: every summary fitted into its chain");
     }
     for Conflict { subject: of, received, why, .. } in &all {
-        print::line(format_args!("number {} of chain {}: {why}", of.seq, of.chain))?;
+        print::line(format_args!("number {} of chain {}: {}", of.seq, of.chain, print::one(why)))?;
         print::line(format_args!("  agent {}, received {}", of.agent, print::instant(*received)))?;
     }
     print::line("two agents with one key write so, or one whose database was put back: see docs/operations.md")

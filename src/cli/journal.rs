@@ -53,7 +53,7 @@ fn shown(entry: &Entry, (at, kind): (usize, usize)) -> String {
     let head = format!("{:at$}  {:kind$}", print::instant(entry.at), entry.kind);
     let indent = head.chars().count() + 2;
     let (mut text, mut column) = (head, indent - 2);
-    for (place, word) in entry.detail.split_whitespace().enumerate() {
+    for (place, word) in entry.detail.split_whitespace().map(print::one).enumerate() {
         let length = word.chars().count();
         if place == 0 {
             text.push_str("  ");
@@ -66,7 +66,7 @@ fn shown(entry: &Entry, (at, kind): (usize, usize)) -> String {
             text.push(' ');
             column += 1;
         }
-        text.push_str(word);
+        text.push_str(&word);
         column += length;
     }
     text.truncate(text.trim_end().len());

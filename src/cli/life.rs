@@ -54,7 +54,7 @@ impl Written {
         let user = || ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
         let who =
             self.who.clone().or_else(user).ok_or_else(|| Failure::Usage("say who did it, with --who".to_owned()))?;
-        Ok(Entry { action: action.to_owned(), at: self.at(now)?, recorded: now, who, evidence })
+        Ok(Entry { action: action.to_owned(), at: self.at(now)?, recorded: now, who, evidence, said: None })
     }
 }
 
@@ -128,7 +128,7 @@ pub fn print_logs(store: &Store, wanted: impl Fn(&Subject) -> bool, json: bool) 
         values.push(shown(subject, &standing, &log));
         text.push_str(&format!("{subject}: {}\n", standing.state.replace('_', " ")));
         for entry in &log {
-            let Entry { action, at, recorded, who, evidence } = entry;
+            let Entry { action, at, recorded, who, evidence, said: _ } = entry;
             let late = if recorded == at { String::new() } else { format!(", recorded {recorded}") };
             let evidence = evidence.as_ref().map_or(String::new(), |digest| format!(", evidence sha256 {digest}"));
             print::wrap(

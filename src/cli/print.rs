@@ -1,5 +1,6 @@
 //! What the commands print: tables for people, JSON for programs.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Duration;
@@ -9,11 +10,72 @@ use serde::Serialize;
 use crate::base::time::Wall;
 use crate::cli::Failure;
 
-/// Writes a line to standard output; a reader that went away (`| head`) ends the command quietly.
+/// Whether a character is none that others may put onto somebody's terminal: it moves the cursor, begins an escape sequence, or
+/// changes the direction or the order in which what follows is read (Unicode's bidirectional formatting characters, UAX 9, its
+/// separators of lines and paragraphs, and its tags).
+#[must_use]
+pub fn is_odd(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// A text as it may stand on a terminal whoever wrote it: what is odd is told as what it is, `\u{1b}`. `kept` stays.
+fn shown<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
+    let odd = |c: char| is_odd(c) && !kept.contains(&c);
+    if !text.contains(odd) {
+        return Cow::Borrowed(text);
+    }
+    let each = |c: char| match c {
+        '\n' | '\r' | '\t' if odd(c) => c.escape_default().to_string(),
+        c if odd(c) => c.escape_unicode().to_string(),
+        c => c.to_string(),
+    };
+    Cow::Owned(text.chars().map(each).collect())
+}
+
+/// A text of others within a line: it stays one line, whatever is in it.
+#[must_use]
+pub fn one(text: &str) -> Cow<'_, str> {
+    shown(text, &[])
+}
+
+/// Lines for people, of which each may hold what others wrote.
+#[must_use]
+pub fn lines(text: &str) -> Cow<'_, str> {
+    shown(text, &['\n', '\t'])
+}
+
+/// Writes a line for people, or several, to standard output: everything that is no JSON passes here, and what could steer a terminal
+/// is escaped. A reader that went away (`| head`) ends the command quietly.
 ///
 /// # Errors
 /// When standard output cannot be written.
 pub fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
+    write(&lines(&text.to_string()))
+}
+
+/// Writes lines again, over so many that were drawn before; standard output is a terminal.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn again(drawn: usize, text: &str) -> Result<(), Failure> {
+    write(&format!("\x1b[{drawn}A\x1b[J{}", lines(text)))
+}
+
+/// Writes comma-separated values, whose lines end with `\r\n`.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn csv(text: &str) -> Result<(), Failure> {
+    let all: Vec<Cow<'_, str>> = text.split("\r\n").map(lines).collect();
+    write(&all.join("\r\n"))
+}
+
+fn write(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::Unread),
@@ -25,7 +87,7 @@ pub fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
 /// Tells something that belongs to no answer: on standard error, out of what programs read.
 #[expect(clippy::print_stderr, reason = "what is no answer stays out of the output that programs read")]
 pub fn note(text: impl std::fmt::Display) {
-    eprintln!("{text}");
+    eprintln!("{}", lines(&text.to_string()));
 }
 
 /// Writes a value as one line of JSON.
@@ -34,18 +96,38 @@ pub fn note(text: impl std::fmt::Display) {
 /// When standard output cannot be written.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::Could(format!("JSON: {error}")))?;
-    line(text)
+    write(&as_json(text))
+}
+
+/// JSON escapes what is below a space; the other odd characters, which only its strings can hold, are escaped here.
+fn as_json(text: String) -> String {
+    if !text.contains(is_odd) {
+        return text;
+    }
+    let mut units = [0; 2];
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_odd(c) {
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// A table: columns as wide as they need to be, two spaces between them, no trailing space. The first row is the heading.
 #[must_use]
 pub fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<Cow<'_, str>>> = rows.iter().map(|row| row.iter().map(|cell| one(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|at| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0))
         .collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut written = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             written.push_str(cell);
@@ -73,7 +155,7 @@ pub fn fitted(heading: &[String], rows: &[Vec<String>]) -> String {
     for row in rows {
         let Some((first, others)) = row.split_first() else { continue };
         let named = heading.iter().skip(1).zip(others).map(|(name, cell)| format!("{} {cell}", name.to_lowercase()));
-        wrap(&mut text, &format!("{first}: "), "  ", &named.collect::<Vec<_>>().join(", "));
+        wrap(&mut text, &format!("{}: ", one(first)), "  ", &named.collect::<Vec<_>>().join(", "));
     }
     text.truncate(text.trim_end_matches('\n').len());
     text
@@ -84,7 +166,7 @@ pub fn fitted(heading: &[String], rows: &[Vec<String>]) -> String {
 pub fn wrap(text: &mut String, first: &str, other: &str, words: &str) {
     let mut line = first.to_owned();
     let mut empty = true;
-    for word in words.split(' ') {
+    for word in one(words).split(' ') {
         if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
             let _ = writeln!(text, "{line}");
             line = other.to_owned();
@@ -155,6 +237,41 @@ mod tests {
     fn columns_line_up_whatever_they_hold() {
         let rows = [["a", "bb", "c"], ["µµµ", "b", ""]].map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(table(&rows), "a    bb  c\nµµµ  b");
+    }
+
+    /// What an attacker who names a site or a probe would like to print.
+    const EVIL: [&str; 7] = [
+        "\u{1b}[2J\u{1b}]0;owned\u{7}",
+        "up\nleeds-01  approved  now",
+        "\r overwritten",
+        "\u{9b}31m",
+        "\u{202e}desrever\u{2066}",
+        "\u{2028}next",
+        "\u{7f}\u{8}\u{e0041}",
+    ];
+
+    #[test]
+    fn nothing_that_others_wrote_steers_a_terminal_or_makes_a_line_of_its_own() {
+        let heading = ["SITE", "STATE"].map(str::to_owned);
+        for evil in EVIL {
+            let row = vec![evil.to_owned(), format!("a{evil}")];
+            let wide = vec![evil.to_owned(), format!("{evil}{}", "x".repeat(80))];
+            for text in [table(&[row.clone()]), fitted(&heading, &[row]), fitted(&heading, &[wide])] {
+                assert!(!text.contains(|c| is_odd(c) && c != '\n'), "{text:?}");
+                assert_eq!(text.contains("\nleeds-01  approved"), false, "{text:?}");
+            }
+            let said = lines(evil);
+            assert!(!said.contains(|c| is_odd(c) && c != '\n'), "{said:?}");
+            let mut text = String::new();
+            wrap(&mut text, "  ", "  ", evil);
+            assert!(!text.trim_end().contains(is_odd), "{text:?}");
+            // JSON says the same, and a reader gets what was there.
+            let json = as_json(serde_json::to_string(evil).unwrap());
+            assert!(!json.contains(is_odd), "{json:?}");
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), evil);
+        }
+        assert_eq!(one("\u{1b}[2J"), "\\u{1b}[2J");
+        assert_eq!(one("köln\u{20}µs\u{1f1ec}"), "köln µs\u{1f1ec}");
     }
 
     #[test]

@@ -188,7 +188,7 @@ async fn show(socket: &Path, begun: Instant, length: Duration, script: Script) -
         };
         let text = format!("{:>3} s  {phase}\n{}", begun.elapsed().as_secs(), status::probes(&snapshot.probes));
         if terminal && drawn > 0 {
-            print::line(format_args!("\x1b[{drawn}A\x1b[J{text}"))?;
+            print::again(drawn, &text)?;
         } else {
             print::line(&text)?;
         }

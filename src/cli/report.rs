@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     match if args.json { Format::Json } else { args.format } {
         Format::Json => print::json(&json!({"reports": reports}))?,
-        Format::Csv => print::line(verdict::csv(&reports))?,
+        Format::Csv => print::csv(&verdict::csv(&reports))?,
         Format::Html => {
             let all = reports.iter().zip(contracts);
             print::line(page::page(&store, all, &given.facts)?.trim_end())?;

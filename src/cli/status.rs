@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         }))?;
         return Ok(Exit::Done);
     }
-    print::line(headline(&snapshot, running.is_some()))?;
+    print::line(print::one(&headline(&snapshot, running.is_some())))?;
     if snapshot.clock_unset {
         print::line("the clock is not set yet: what is measured is held, and labelled once it is")?;
     }
@@ -91,7 +91,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     print::line(probes(&snapshot.probes))?;
     for remark in snapshot.probes.iter().flat_map(|probe| remarks(probe, now)) {
-        print::line(remark)?;
+        print::line(print::one(&remark))?;
     }
     if !verdicts.is_empty() {
         print::line("")?;

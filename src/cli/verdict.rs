@@ -105,7 +105,9 @@ pub fn csv(reports: &[Report]) -> String {
 
 /// A cell, in quotes where it needs them; one that a spreadsheet would take for a formula is told apart by an apostrophe.
 fn quoted(cell: &str) -> String {
-    let formula = cell.starts_with(['=', '+', '@']) || (cell.starts_with('-') && cell.parse::<i64>().is_err());
+    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let negative = cell.strip_prefix('-').is_some_and(is_number);
+    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && !negative;
     let cell = if formula { format!("'{cell}") } else { cell.to_owned() };
     if cell.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
@@ -119,5 +121,7 @@ mod tests {
         assert_eq!(quoted("=1+1"), "'=1+1");
         assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
         assert_eq!((quoted("99.9").as_str(), quoted("-5").as_str()), ("99.9", "-5"));
+        assert_eq!((quoted("-5.25").as_str(), quoted("-2+3").as_str()), ("-5.25", "'-2+3"));
+        assert_eq!((quoted("@SUM(A1)").as_str(), quoted("\t=1").as_str()), ("'@SUM(A1)", "'\t=1"));
     }
 }

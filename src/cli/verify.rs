@@ -196,16 +196,16 @@ fn tell(verdict: &Verdict) -> Result<(), Failure> {
         counted(checked.chains, "chain", "chains")
     ))?;
     for finding in verdict.findings.iter().take(SHOWN) {
-        print::line(format_args!("  wrong       {}: {}", finding.file, finding.what))?;
+        print::line(format_args!("  wrong       {}: {}", print::one(&finding.file), print::one(&finding.what)))?;
     }
     if let Some(more) = verdict.findings.len().checked_sub(SHOWN).filter(|&more| more > 0) {
         print::line(format_args!("  wrong       and {more} more: --json tells all"))?;
     }
     for what in &verdict.proved {
-        print::line(format_args!("  proved      {what}"))?;
+        print::line(format_args!("  proved      {}", print::one(what)))?;
     }
     for what in &verdict.not_proved {
-        print::line(format_args!("  not proved  {what}"))?;
+        print::line(format_args!("  not proved  {}", print::one(what)))?;
     }
     Ok(())
 }

@@ -38,6 +38,7 @@ use crate::evidence::key::{Kid, PublicKey};
 
 pub mod accept;
 pub mod agents;
+pub mod audit;
 mod backup;
 pub mod conflicts;
 mod db;
@@ -47,6 +48,7 @@ mod granted;
 pub mod ledger;
 pub mod packed;
 mod parts;
+pub mod pending;
 mod postgres;
 pub mod salvage;
 mod schema;

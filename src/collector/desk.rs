@@ -1,13 +1,17 @@
 //! What operators do: contracts, facts, claims, labels. The commands and the API do the same by the same functions; who may, they
 //! have found out before.
 
+use serde_json::{Map, Value};
+
 use crate::base::time::Wall;
-use crate::collector::archive::ArchiveError;
+use crate::collector::archive::audit::{Audited, Via};
+use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::problem::{Kind as ProblemKind, Problem};
 
 pub mod agreements;
 pub mod claims;
 pub mod facts;
+pub mod pending;
 pub mod sites;
 pub mod tokens;
 
@@ -43,13 +47,40 @@ impl DeskError {
     }
 }
 
-/// Who does something, and when.
+/// Who does something, by which way, and when: by the collector's own knowledge, not by what is asked.
 #[derive(Clone, Debug)]
 pub struct Hand {
-    /// Who.
+    /// Who: the token's name, or the user of the command.
     pub who: String,
+    /// By which way.
+    pub via: Via,
     /// When it is recorded.
     pub now: Wall,
+}
+
+impl Hand {
+    /// Writes down what it does, in the transaction that does it, and tells it in the log. `detail` is a JSON object, or null where
+    /// there is no more to say.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn did(&self, archive: &Archive, action: &str, subject: &str, detail: Value) -> Result<(), ArchiveError> {
+        tracing::info!(action, subject, who = self.who, via = self.via.word(), %detail, "an operator did something");
+        let detail = match detail {
+            Value::Object(detail) => detail,
+            Value::Null => Map::new(),
+            other => Map::from_iter([("is".to_owned(), other)]),
+        };
+        archive.write_down(&Audited {
+            n: 0,
+            at: self.now,
+            who: self.who.clone(),
+            via: self.via,
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            detail,
+        })
+    }
 }
 
 /// Whether texts are no longer than they may be, in characters, and hold no control characters; what is not, is a fault.

@@ -11,7 +11,7 @@ use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::sites::{self, Labels};
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::{Kid, PublicKey};
-use crate::evidence::register::Stay;
+use crate::evidence::register::{Enrolled, Stay};
 
 /// The span of a summary where none was received yet.
 const SPAN: Duration = Duration::from_secs(300);
@@ -33,6 +33,11 @@ pub struct AgentView {
     pub left_out_from: Option<Wall>,
     /// `pending`, `approved` or `revoked`.
     pub state: &'static str,
+    /// When it first asked to be enrolled.
+    #[schema(value_type = String, format = DateTime)]
+    pub enrolled: Wall,
+    /// Where it last asked to be enrolled from: an address of IPv4, or a network of IPv6 (`2001:db8::/64`).
+    pub asked_from: Option<String>,
     /// The last summary that was received.
     pub last: Option<LastView>,
     /// What is missing.
@@ -110,6 +115,8 @@ pub fn view(row: AgentRow, silent_after: u32, now: Wall) -> AgentView {
         sites: Vec::new(),
         left_out_from: None,
         state: row.standing.word(),
+        enrolled: row.enrolled,
+        asked_from: row.asked_from,
         last: row.last.map(|last| LastView { chain: last.chain, seq: last.seq, received: last.received }),
         gaps: row
             .gaps
@@ -123,6 +130,16 @@ pub fn view(row: AgentRow, silent_after: u32, now: Wall) -> AgentView {
     }
 }
 
+/// One agent as an operator sees it.
+///
+/// # Errors
+/// When the database fails.
+pub fn one(archive: &Archive, agent: Kid, silent_after: u32, now: Wall) -> Result<Option<AgentView>, ArchiveError> {
+    let Some(row) = archive.agent(agent)? else { return Ok(None) };
+    let labels = sites::labels(archive, agent)?;
+    Ok(Some(placed(view(row, silent_after, now), labels, archive.enrolled(agent)?.as_ref())))
+}
+
 /// Every agent as an operator sees it, by site.
 ///
 /// # Errors
@@ -132,9 +149,14 @@ pub fn all(archive: &Archive, silent_after: u32, now: Wall) -> Result<Vec<AgentV
     let views = archive.agents()?.into_iter().map(|row| {
         let labels = labels.remove(&row.agent.to_string()).unwrap_or_default();
         let enrolled = register.get(row.agent);
-        let sites = enrolled.map(|enrolled| enrolled.stays.iter().map(StayView::of).collect());
-        let left_out_from = enrolled.and_then(|enrolled| enrolled.until);
-        AgentView { labels, sites: sites.unwrap_or_default(), left_out_from, ..view(row, silent_after, now) }
+        placed(view(row, silent_after, now), labels, enrolled)
     });
     Ok(views.collect())
+}
+
+/// With what an operator said of it.
+fn placed(view: AgentView, labels: Labels, enrolled: Option<&Enrolled>) -> AgentView {
+    let sites = enrolled.map(|enrolled| enrolled.stays.iter().map(StayView::of).collect());
+    let left_out_from = enrolled.and_then(|enrolled| enrolled.until);
+    AgentView { labels, sites: sites.unwrap_or_default(), left_out_from, ..view }
 }

@@ -1,7 +1,9 @@
 //! A collector within another program, on loopback: for `quickstart` and for tests.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::collector::archive::{self, ArchiveError};
 use crate::collector::{Collector, StartError, serve};
-use crate::config::collector::{Alerts, CollectorConfig, Database, Enrolment, Limits, Rate};
+use crate::config::collector::{Alerts, CollectorConfig, Database, Enrolment, Limits, Rate, Waiting};
 use crate::evidence::base64url;
 
 /// A collector that runs until [`Central::stop`].
@@ -55,6 +57,7 @@ fn config(dir: &Path, listen: SocketAddr, tokens: std::path::PathBuf) -> Collect
         contracts_dir: None,
         tls: None,
         enrolment: Enrolment::Token(tokens),
+        waiting: Waiting::default(),
         admin_token: None,
         limits: Limits { per_agent: Rate { count: 600, per: Duration::from_secs(60) }, ..Limits::default() },
         alerts: Alerts::default(),
@@ -67,12 +70,14 @@ fn one_token(dir: &Path) -> Result<(std::path::PathBuf, String), StartError> {
     if let Ok(text) = fs::read_to_string(&path)
         && !text.trim().is_empty()
     {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         return Ok((path, text.trim().to_owned()));
     }
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
     let token = base64url::encode(&bytes);
-    let written = fs::write(&path, &token);
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+    let written = file.and_then(|mut file| file.write_all(token.as_bytes()));
     written.map_err(|source| ArchiveError::Directory { path: path.clone(), source })?;
     Ok((path, token))
 }

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::base::time::{Clock, SystemClock};
+use crate::base::time::{Clock, SystemClock, Wall};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::caller::Caller;
 use crate::collector::desk::tokens::{self, Scope};
 use crate::collector::processors::Work;
 use crate::collector::{Collector, Fault, door, fleet};
 use crate::config::collector::Tls;
+use crate::config::collector::tokens::admin;
+use crate::config::secret;
 use crate::evidence::digest::Digest;
 use crate::evidence::problem::{Kind, Problem};
 use crate::net::page::Form;
@@ -40,36 +42,45 @@ impl Collector {
     }
 
     /// Whose a token is, if it is good for what is asked: one of the operator's file, which is good for everything, or one that was
-    /// made.
+    /// made. Whoever brings wrong ones has to wait; a token that was good from there lately is let through all the same, so that
+    /// nobody is kept out by a neighbour who guesses.
     pub(super) async fn admit_token(
         self: &Arc<Self>,
         token: &str,
         scope: Scope,
         caller: &Caller,
     ) -> Result<String, Fault> {
-        let file = self.config().admin_token.clone();
+        let from = caller.peer.source();
         let given = Digest::of(token.as_bytes());
-        let who = self.read_for(caller.repute(), Work::Short, move |archive| {
-            if let Some(file) = &file {
-                match std::fs::read_to_string(file) {
-                    Ok(text) if text.lines().any(|line| tokens::is_line(line, &given)) => {
-                        return Ok("operator".to_owned());
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::error!(file = %file.display(), "the operator's token cannot be read: {error}")
-                    }
-                }
+        let now = SystemClock.now();
+        let known = (from, given);
+        if let Err(wait) = self.guesses.tokens.may(from, now.mono)
+            && !self.guesses.was_good(&known, now.mono)
+        {
+            // What a wrong token is answered: whether it is one is not looked up now.
+            let what = "too many wrong tokens came from this address: wait";
+            let problem = Problem::new(Kind::Unauthorized, what);
+            return Err(Fault { retry_after: Some(wait), ..problem.into() });
+        }
+        let file = self.config().admin_token.clone();
+        let find = move |archive: &Archive| Ok(holder(archive, file.as_deref(), &given, now.wall)?);
+        let found = self.read_for(caller.repute(), Work::Short, find).await?;
+        match found {
+            Some((_, own)) if own < scope => {
+                self.guesses.good(known, now.mono);
+                Err(Problem::new(Kind::Forbidden, "this token only reads").into())
             }
-            match tokens::find(archive, &given)? {
-                Some((name, own)) if own >= scope => Ok(name),
-                Some(_) => Err(Problem::new(Kind::Forbidden, "this token only reads").into()),
-                None => Err(Problem::new(Kind::Unauthorized, "this is no token that is good here").into()),
+            Some((name, _)) => {
+                caller.peer.authenticated();
+                self.guesses.good(known, now.mono);
+                Ok(name)
             }
-        });
-        let who = who.await?;
-        caller.peer.authenticated();
-        Ok(who)
+            None => {
+                self.guesses.tokens.count(from, now.mono);
+                tracing::warn!(%from, "somebody asks with a token of the API that is none, or has ended");
+                Err(Problem::new(Kind::Unauthorized, "this is no token that is good here, or it has ended").into())
+            }
+        }
     }
 
     /// The page of metrics.
@@ -92,6 +103,34 @@ impl Collector {
     fn tls_files(&self) -> Option<Tls> {
         self.config.read().unwrap_or_else(PoisonError::into_inner).tls.clone()
     }
+}
+
+/// What an agent is told from whose address too many wrong tokens came, or too many agents that wait.
+pub(super) fn too_many_guesses(wait: Duration) -> Fault {
+    let problem =
+        Problem::new(Kind::Busy, "too many agents that are not known came from this address: wait").with_status(429);
+    Fault { retry_after: Some(wait), ..problem.into() }
+}
+
+/// Who holds a token, and what it is good for.
+fn holder(
+    archive: &Archive,
+    file: Option<&Path>,
+    given: &Digest,
+    now: Wall,
+) -> Result<Option<(String, Scope)>, ArchiveError> {
+    if let Some(file) = file {
+        match secret::read(file) {
+            Ok(text) => {
+                let mut own = admin(&text).0.into_iter();
+                if own.any(|own| own.digest == *given && own.until.is_none_or(|until| now < until)) {
+                    return Ok(Some(("operator".to_owned(), Scope::Admin)));
+                }
+            }
+            Err(why) => tracing::error!("the operator's token counts for nothing: {why}"),
+        }
+    }
+    tokens::find(archive, given, now)
 }
 
 /// What tells that a file was written or replaced: inode, length, and when.

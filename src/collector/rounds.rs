@@ -441,6 +441,7 @@ fn write_judged(archive: &Archive, book: &Book, id: &str, judged: &Judgement, no
             recorded: now,
             who: "the collector's clock".to_owned(),
             evidence: None,
+            said: None,
         };
         archive.append(Kind::Period, id, &entry, now)?;
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::probe::{Written, probe, read_beside, split_url};
+use crate::config::secret;
 use crate::config::written::{self, Faults, Section};
 use crate::measure::probe::Probe;
 
@@ -265,7 +266,9 @@ fn collector(section: &Section<'_>, beside: &Path) -> Option<Collector> {
             None
         }
         (Some(token), None) => Some(token),
-        (None, Some(path)) => read_beside(section, "token_file", &path, beside).map(|text| text.trim().to_owned()),
+        (None, Some(path)) => {
+            secret::text_of(section, "token_file", &beside.join(path)).map(|text| text.trim().to_owned())
+        }
         (None, None) => None,
     };
     let ca = section.text("ca").and_then(|path| read_beside(section, "ca", &path, beside));

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 pub use database::{Address, Database, Encryption, Identity, Parts};
 
+use crate::config::secret;
 use crate::config::written::{self, Faults, Section, parse_bytes};
 
 mod database;
+pub mod tokens;
 
 /// The collector's configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct CollectorConfig {
     pub tls: Option<Tls>,
     /// Who is let in.
     pub enrolment: Enrolment,
+    /// How many may wait to be let in, and for how long.
+    pub waiting: Waiting,
     /// The file of the operator's bearer token.
     pub admin_token: Option<PathBuf>,
     /// What is too much.
@@ -53,6 +57,24 @@ pub enum Enrolment {
     Operator,
     /// Everybody: for laboratories.
     Open,
+}
+
+/// How many agents may wait for an operator, and for how long. Where there would be more, the one that asked longest ago goes, as if
+/// it had never asked; an agent goes on asking, so it comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// In all.
+    pub all: u32,
+    /// From one address of IPv4, or one /64 of IPv6.
+    pub from_one: u32,
+    /// Since they last asked.
+    pub long: Duration,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { all: 10_000, from_one: 200, long: Duration::from_secs(14 * 86_400) }
+    }
 }
 
 /// What is too much.
@@ -168,7 +190,11 @@ impl CollectorConfig {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Faults(vec![format!("{} cannot be read: {error}", path.display())]))?;
         let beside = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, &path.display().to_string(), beside)
+        let config = Self::parse(&text, &path.display().to_string(), beside)?;
+        match secret::exposed(path).filter(|_| config.database.has_password()) {
+            Some(why) => Err(Faults(vec![format!("{why}: the database's password is in it")])),
+            None => Ok(config),
+        }
     }
 
     /// Checks a text; `file` is its name in faults, relative paths are beside it.
@@ -207,11 +233,11 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
             ));
         }
     }
-    let enrolment = match root.section("enrolment") {
-        Some(section) => enrolment(&section, beside),
-        None => Some(Enrolment::Operator),
+    let (enrolment, waiting) = match root.section("enrolment") {
+        Some(section) => (enrolment(&section, beside), waiting(&section)),
+        None => (Some(Enrolment::Operator), Waiting::default()),
     };
-    let admin_token = root.section("admin").map(|section| readable(&section, "token_file", beside));
+    let admin_token = root.section("admin").map(|section| tokens_in(&section, beside, |text| tokens::admin(text).1));
     let limits = match root.section("limits") {
         Some(section) => limits(&section),
         None => Limits::default(),
@@ -231,6 +257,7 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
             None => None,
         },
         enrolment: enrolment?,
+        waiting,
         admin_token: match admin_token {
             Some(path) => Some(path?),
             None => None,
@@ -252,8 +279,30 @@ fn readable<'a>(section: &Section<'a>, key: &'a str, beside: &Path) -> Option<Pa
     }
 }
 
+/// A file of tokens, each line of which must be one.
+fn tokens_in(section: &Section<'_>, beside: &Path, faults: impl Fn(&str) -> Vec<String>) -> Option<PathBuf> {
+    let path = secret::named(section, "token_file", beside)?;
+    let text = secret::read(&path).map_err(|why| section.fault(format_args!("token_file: {why}"))).ok()?;
+    let faults = faults(&text);
+    for what in &faults {
+        section.fault(format_args!("token_file: {}: {what}", path.display()));
+    }
+    faults.is_empty().then_some(path)
+}
+
+fn waiting(section: &Section<'_>) -> Waiting {
+    let usual = Waiting::default();
+    Waiting {
+        all: number(section, "pending", 1..=1_000_000).unwrap_or(usual.all),
+        from_one: number(section, "pending_per_address", 1..=1_000_000).unwrap_or(usual.from_one),
+        long: section
+            .duration("pending_for", Duration::from_secs(3600)..=Duration::from_secs(400 * 86_400))
+            .unwrap_or(usual.long),
+    }
+}
+
 fn tls(section: &Section<'_>, beside: &Path) -> Option<Tls> {
-    let (cert, key) = (readable(section, "cert", beside), readable(section, "key", beside));
+    let (cert, key) = (readable(section, "cert", beside), secret::named(section, "key", beside));
     Some(Tls { cert: cert?, key: key? })
 }
 
@@ -270,7 +319,7 @@ fn enrolment(section: &Section<'_>, beside: &Path) -> Option<Enrolment> {
         section.fault("mode is missing: token, operator or open");
     }
     match mode? {
-        Mode::Token => readable(section, "token_file", beside).map(Enrolment::Token),
+        Mode::Token => tokens_in(section, beside, |text| tokens::enrolment(text).1).map(Enrolment::Token),
         // A token file may stay in the file while another mode is tried.
         Mode::Operator => section.text("token_file").map_or(Some(Enrolment::Operator), |_| Some(Enrolment::Operator)),
         Mode::Open => section.text("token_file").map_or(Some(Enrolment::Open), |_| Some(Enrolment::Open)),
@@ -374,7 +423,7 @@ fn mail(section: &Section<'_>, beside: &Path) -> Option<Mail> {
     if user.is_none() && has_password {
         section.fault("password_file is there without user");
     }
-    let login = user.map(|user| Some((user, readable(section, "password_file", beside)?)));
+    let login = user.map(|user| Some((user, secret::named(section, "password_file", beside)?)));
     let address = |text: &str| text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
     let from = section.needed_text("from").filter(|from| {
         let sound = address(from);
@@ -399,6 +448,8 @@ fn mail(section: &Section<'_>, beside: &Path) -> Option<Mail> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn parse(text: &str, beside: &Path) -> Result<CollectorConfig, Faults> {
@@ -409,7 +460,8 @@ mod tests {
     fn the_whole_file_is_read_and_paths_are_beside_it() {
         let at = tempfile::tempdir().unwrap();
         for name in ["tokens", "admin-token", "cert.pem", "key.pem"] {
-            std::fs::write(at.path().join(name), "x").unwrap();
+            std::fs::write(at.path().join(name), "sixteen characters").unwrap();
+            std::fs::set_permissions(at.path().join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
         }
         let text = r#"
             listen = "0.0.0.0:8443"

@@ -31,6 +31,18 @@ impl Digest {
         &self.0
     }
 
+    /// From 64 hexadecimal digits, in either case.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = Some(text.as_bytes()).filter(|digits| digits.len() == 64)?;
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let (high, low) = (char::from(pair[0]).to_digit(16)?, char::from(pair[1]).to_digit(16)?);
+            *byte = u8::try_from(high * 16 + low).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
     /// In lowercase hexadecimal, as contracts are named.
     #[must_use]
     pub fn hex(&self) -> String {

@@ -49,6 +49,20 @@ pub struct Entry {
     pub who: String,
     /// The digest of its evidence, where there is any.
     pub evidence: Option<String>,
+    /// What was said of it by whoever had it recorded, apart from what is recorded by whoever keeps the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Said>,
+}
+
+/// What somebody says of who did something and when; whoever keeps the log does not know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Who did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// When it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Wall>,
 }
 
 /// Why an entry may not follow.
@@ -244,7 +258,7 @@ mod tests {
 
     fn entry(action: &str, second: i64) -> Entry {
         let at = Wall::from_secs(second);
-        Entry { action: action.to_owned(), at, recorded: at, who: "noc".to_owned(), evidence: None }
+        Entry { action: action.to_owned(), at, recorded: at, who: "noc".to_owned(), evidence: None, said: None }
     }
 
     fn come<C: Cycle>(actions: &[&str]) -> Result<C::State, Refused> {

@@ -89,6 +89,7 @@ impl Store {
                 recorded: Wall::from_nanos(row.get(8)?),
                 who: row.get(9)?,
                 evidence: row.get(10)?,
+                said: None,
             };
             all.push((subject, entry));
         }
@@ -121,7 +122,8 @@ mod tests {
 
     fn step(subject: &Subject, action: &str, second: i64) -> Step {
         let at = Wall::from_secs(NOW.secs() + second);
-        let entry = Entry { action: action.to_owned(), at, recorded: at, who: "noc".to_owned(), evidence: None };
+        let entry =
+            Entry { action: action.to_owned(), at, recorded: at, who: "noc".to_owned(), evidence: None, said: None };
         Step { subject: subject.clone(), entry, paper: None }
     }
 

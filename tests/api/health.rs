@@ -87,7 +87,7 @@ async fn a_database_that_is_damaged_meanwhile_is_found_by_the_first_who_reads_it
     let said = tokio::time::timeout(PATIENCE, async {
         loop {
             // Connections are opened anew when many read at once.
-            let read = || desk.ask(Method::GET, "/v1/agents", "let me in", None);
+            let read = || desk.ask(Method::GET, "/v1/agents", "let me in, I work here", None);
             tokio::join!(read(), read(), read(), read());
             let answer = desk.ask(Method::GET, "/readyz", "", None).await;
             let (status, said) = (answer.status(), answer.text().await.unwrap());

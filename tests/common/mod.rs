@@ -22,6 +22,7 @@ pub mod edge;
 pub mod notify;
 pub mod postgres;
 pub mod process;
+pub mod secret;
 pub mod soak;
 pub mod summaries;
 pub mod truth;

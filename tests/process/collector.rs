@@ -11,6 +11,7 @@ use std::process::{Command, Output};
 
 use crate::common::notify::Notified;
 use crate::common::process::Running;
+use crate::common::secret;
 use crate::common::wan::installed;
 use crate::metrics;
 use foreign::Foreign;
@@ -171,7 +172,7 @@ async fn what_is_receipted_survives_a_kill_and_is_exported_and_verified() {
 #[tokio::test]
 async fn an_operator_approves_and_revokes_while_it_runs() {
     let desk = Desk::new("[enrolment]\nmode = \"operator\"\n[admin]\ntoken_file = \"admin\"\n");
-    std::fs::write(desk.at.path().join("admin"), "let me in\n").unwrap();
+    secret::write(desk.at.path().join("admin"), "let me in, I work here\n");
     let (mut running, address) = desk.serve();
     let (http, url) = (client(None), format!("http://{address}"));
     // One identifier in 64 begins as an option does.
@@ -190,7 +191,8 @@ async fn an_operator_approves_and_revokes_while_it_runs() {
     assert!(ship(&http, &url, all[0].clone()).await[0]["receipt"].is_string());
     let fleet = |token: &str| http.get(format!("{url}/v1/agents")).bearer_auth(token).send();
     assert_eq!(fleet("let me out").await.unwrap().status(), 401);
-    let shown: Value = serde_json::from_slice(&fleet("let me in").await.unwrap().bytes().await.unwrap()).unwrap();
+    let shown: Value =
+        serde_json::from_slice(&fleet("let me in, I work here").await.unwrap().bytes().await.unwrap()).unwrap();
     assert_eq!(shown[0]["state"], "approved");
     let moved = done(&["assign", &agent.kid, "york-01", "--from", "2026-11-20T10:05:00Z"]);
     assert!(moved.contains("is at york-01 since"), "{moved}");
@@ -198,7 +200,7 @@ async fn an_operator_approves_and_revokes_while_it_runs() {
     assert_eq!(shown[0]["sites"][1]["from"], "2026-11-20T10:05:00Z");
     let revoke = http.post(format!("{url}/v1/agents/{}/revoke", agent.kid));
     assert_eq!(revoke.try_clone().unwrap().bearer_auth("let me out").send().await.unwrap().status(), 401);
-    assert_eq!(revoke.bearer_auth("let me in").send().await.unwrap().status(), 204);
+    assert_eq!(revoke.bearer_auth("let me in, I work here").send().await.unwrap().status(), 204);
     assert_eq!(ship(&http, &url, all[1].clone()).await[0]["error"]["type"], "urn:wanproof:revoked");
     assert!(done(&["revoke", &agent.kid, "--since", "2026-11-20T10:05:00Z"]).contains("is left out"));
     // The key that is to follow is announced by the present one.
@@ -219,7 +221,7 @@ async fn an_operator_approves_and_revokes_while_it_runs() {
 #[tokio::test]
 async fn prometheus_scrapes_it_by_its_token_and_promtool_finds_no_fault() {
     let desk = Desk::new("[enrolment]\nmode = \"open\"\n[admin]\ntoken_file = \"admin\"\n");
-    std::fs::write(desk.at.path().join("admin"), "let me in\n").unwrap();
+    secret::write(desk.at.path().join("admin"), "let me in, I work here\n");
     let (mut running, address) = desk.serve();
     let (http, url) = (client(None), format!("http://{address}"));
     let agent = Foreign::new();
@@ -254,7 +256,7 @@ async fn prometheus_scrapes_it_by_its_token_and_promtool_finds_no_fault() {
 #[tokio::test]
 async fn tls_is_spoken_and_the_configuration_is_read_again() {
     let desk = Desk::new("");
-    let put = |name: &str, text: &str| std::fs::write(desk.at.path().join(name), text).unwrap();
+    let put = |name: &str, text: &str| secret::write(desk.at.path().join(name), text);
     let certify = || {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         put("cert.pem", &made.cert.pem());
@@ -294,7 +296,7 @@ async fn tls_is_spoken_and_the_configuration_is_read_again() {
 #[tokio::test]
 async fn a_renewed_certificate_is_spoken_without_being_told() {
     let desk = Desk::new("");
-    let put = |name: &str, text: &str| std::fs::write(desk.at.path().join(name), text).unwrap();
+    let put = |name: &str, text: &str| secret::write(desk.at.path().join(name), text);
     let certify = || rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     let first = certify();
     put("cert.pem", &first.cert.pem());
@@ -445,7 +447,7 @@ fn what_cannot_work_is_refused_before_anything_is_made() {
 fn the_shipped_configuration_is_right() {
     let at = tempfile::tempdir().unwrap();
     for name in ["cert.pem", "key.pem", "tokens", "admin-token"] {
-        std::fs::write(at.path().join(name), "x").unwrap();
+        secret::write(at.path().join(name), "sixteen characters");
     }
     let text = include_str!("../../config/collector.toml");
     let config = CollectorConfig::parse(text, "collector.toml", at.path()).unwrap();

@@ -239,6 +239,7 @@ pub fn step(action: &str, which: &Which, written: &Written, source: &Source, jso
             recorded: now,
             who: crate::SOFTWARE.to_owned(),
             evidence: Some(Digest::of(verdict.as_bytes()).hex()),
+            said: None,
         };
         life::record(&mut store, &Step { subject: subject.clone(), entry, paper: Some(verdict) })?;
     }

@@ -13,9 +13,10 @@ use crate::base::bounded;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::{Exit, Failure, print};
 use crate::collector::api::report as fleet_report;
+use crate::collector::archive::audit::Via;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::desk::agreements::{self, AgreementView, Book, Step};
+use crate::collector::desk::agreements::{self, AgreementView, Book, PartySignature, Step};
 use crate::collector::desk::claims::{self, Attach, AttachmentKind, Invoice};
 use crate::collector::desk::facts::{self, Source as FactSource};
 use crate::collector::desk::sites::{self, AgentChange};
@@ -24,7 +25,8 @@ use crate::collector::desk::{DeskError, Hand};
 use crate::collector::rounds;
 use crate::collector::verdicts::groups::{By, GroupView};
 use crate::collector::verdicts::{Fleet, Judgement};
-use crate::evidence::key::Kid;
+use crate::config::collector::tokens::end_of;
+use crate::evidence::key::{Kid, PublicKey};
 use crate::store::keyfile;
 
 impl From<DeskError> for Failure {
@@ -40,7 +42,7 @@ impl From<DeskError> for Failure {
 pub(super) fn hand() -> Hand {
     let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
     let who = user.map_or_else(|| format!("uid {}", nix::unistd::getuid()), |user| user.name);
-    Hand { who, now: SystemClock.now().wall }
+    Hand { who, via: Via::Command, now: SystemClock.now().wall }
 }
 
 /// A list that is shown.
@@ -55,7 +57,7 @@ pub(super) struct Listing {
 
 impl Listing {
     /// Shows a list: as JSON, or as a table with a heading; in words where it is empty.
-    fn show<T: Serialize>(
+    pub(super) fn show<T: Serialize>(
         &self,
         all: &[T],
         heading: &[&str],
@@ -73,9 +75,17 @@ impl Listing {
     }
 
     /// Does something in a transaction.
-    fn change<T>(&self, act: impl FnOnce(&Archive) -> Result<T, DeskError>) -> Result<T, Failure> {
+    pub(super) fn change<T>(&self, act: impl FnOnce(&Archive) -> Result<T, DeskError>) -> Result<T, Failure> {
         let (_, mut archive) = self.source.archive()?;
         Ok(archive.write(act)?)
+    }
+
+    pub(super) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(super) fn archive(&self) -> Result<Archive, Failure> {
+        Ok(self.source.archive()?.1)
     }
 
     fn book(&self) -> Result<(Archive, Book), Failure> {
@@ -151,7 +161,7 @@ pub(super) fn label(args: &Label) -> Result<(), Failure> {
     print::line(format_args!(
         "{}: {}",
         args.named.agent,
-        if shown.is_empty() { "no labels".to_owned() } else { shown.join(" ") }
+        if shown.is_empty() { "no labels".to_owned() } else { print::one(&shown.join(" ")).into_owned() }
     ))
 }
 
@@ -181,6 +191,12 @@ enum ContractsCommand {
         version: u32,
         #[command(flatten)]
         step: StepArgs,
+        /// With sign: both parties' signatures, as `wanproof contract sign` and `countersign` write them
+        #[arg(long, value_name = "FILE")]
+        signature: Vec<PathBuf>,
+        /// With sign: the public key of each party, in the order of the signatures
+        #[arg(long, value_name = "JWK_FILE")]
+        key: Vec<PathBuf>,
     },
     /// The agents that do not judge by the contracts in force, by the digests that they report
     Differences,
@@ -189,12 +205,12 @@ enum ContractsCommand {
 /// When, who, by which evidence.
 #[derive(Clone, Debug, clap::Args)]
 struct StepArgs {
-    /// When it happened, in UTC, such as 2026-02-01T00:00:00Z [default: now; a version takes effect when it says
-    /// so itself]
+    /// With take_effect, supersede, end and void of a version: from when, in UTC, such as 2026-02-01T00:00:00Z
+    /// [default: now; a version takes effect when it says so itself]. Else when it happened, kept as what you say
     #[arg(long)]
     at: Option<Wall>,
-    /// Who did it [default: who sits here]
-    #[arg(long)]
+    /// Who did it, kept as what you say beside who sits here
+    #[arg(long, allow_hyphen_values = true)]
     who: Option<String>,
     /// The digest of its evidence
     #[arg(long, allow_hyphen_values = true)]
@@ -206,7 +222,8 @@ struct StepArgs {
 
 impl StepArgs {
     fn step(&self) -> Step {
-        Step { at: self.at, who: self.who.clone(), evidence: self.evidence.clone(), amount: self.amount.clone() }
+        let (who, evidence, amount) = (self.who.clone(), self.evidence.clone(), self.amount.clone());
+        Step { at: self.at, who, evidence, amount, signatures: None }
     }
 }
 
@@ -245,11 +262,13 @@ pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {
                 "{id} version {version} is here; next: `wanproof collector contracts move propose {id} {version}`"
             ))
         }
-        Some(ContractsCommand::Move { action, id, version, step }) => {
+        Some(ContractsCommand::Move { action, id, version, step, signature, key }) => {
             let (_, book) = listing.book()?;
+            let (config, _) = listing.source.archive()?;
+            let step = Step { signatures: signatures(signature, key)?, ..step.step() };
             let state = listing.change(|archive| {
-                let hand = hand();
-                let state = agreements::act(archive, (id, *version), action, &step.step(), &hand)?;
+                let (hand, directory) = (hand(), config.contracts_dir.as_deref());
+                let state = agreements::act_beside(archive, directory, (id, *version), action, &step, &hand)?;
                 let contract = book.version(id, *version).and_then(|agreed| agreed.contract.as_ref().ok());
                 for service in contract.map(|contract| contract.services.as_slice()).unwrap_or_default() {
                     rounds::mark_all(archive, id, &service.id, hand.now)?;
@@ -257,10 +276,33 @@ pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {
                 Ok(state)
             })?;
             let since = in_force_from(listing, id, *version)?.map_or_else(String::new, |from| format!(" from {from}"));
-            print::line(format_args!("{id} version {version} is {state}{since}"))
+            print::line(format_args!("{id} version {version} is {state}{since}"))?;
+            if action == "sign" {
+                print::note(if step.signatures.is_some() {
+                    "both parties' signatures were verified, and are kept"
+                } else {
+                    "that it was signed is your word: --signature and --key take both parties' signatures, which prove it"
+                });
+            }
+            Ok(())
         }
         Some(ContractsCommand::Differences) => differences(listing),
     }
+}
+
+/// Both parties' signatures with their keys; [`None`] where none is given.
+fn signatures(signatures: &[PathBuf], keys: &[PathBuf]) -> Result<Option<Vec<PartySignature>>, Failure> {
+    if signatures.len() != keys.len() {
+        let counts = format!("{} and {}", signatures.len(), keys.len());
+        return Err(Failure::Usage(format!("--signature and --key belong together, and there are {counts}")));
+    }
+    let mut all = Vec::new();
+    for (signature, key) in signatures.iter().zip(keys) {
+        let jwk = PublicKey::from_jwk(read(key)?.trim())
+            .map_err(|error| Failure::Usage(format!("{}: {error}", key.display())))?;
+        all.push(PartySignature { jws: read(signature)?.trim_end_matches('\n').to_owned(), jwk });
+    }
+    Ok(Some(all).filter(|all| !all.is_empty()))
 }
 
 /// Since when a version is in force, as it stands after it was moved; [`None`] where it is not.
@@ -413,17 +455,18 @@ fn one(args: &Report, archive: &Archive, contract: &str, service: &str) -> Resul
         print::line(print::fitted(&heading, &rows))?;
         print::line(format_args!("\ncredit {credit} {currency}"))?;
         for outage in &judged.outages {
-            print::line(format_args!("outage {} to {}, side {}", outage.from, outage.to, outage.side))?;
+            print::line(format_args!("outage {} to {}, side {}", outage.from, outage.to, print::one(&outage.side)))?;
         }
         for differs in &judged.differs {
             let (agent, objective) = (differs.agent, &differs.objective);
             print::line(format_args!(
                 "agent {agent} says {} of {objective}, we say {}",
-                differs.agent_says, differs.we_say
+                print::one(&differs.agent_says),
+                differs.we_say
             ))?;
         }
         for fault in &judged.faults {
-            print::line(format_args!("not judged: {fault}"))?;
+            print::line(format_args!("not judged: {}", print::one(fault)))?;
         }
         if let Some(theirs) = &judged.by_provider {
             print::line(format_args!(
@@ -641,38 +684,52 @@ enum TokensCommand {
     /// Make a token: it is shown once, and only its digest is kept
     Make {
         /// Its name
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// What it is good for: read or admin
         #[arg(long, default_value = "read")]
         scope: String,
+        /// Its last day in UTC, such as 2026-12-31 [default: an admin's ends after a year, one that reads does not]
+        #[arg(long, value_name = "DAY")]
+        until: Option<String>,
     },
     /// Take a token away
     Revoke {
         /// Its name
+        #[arg(allow_hyphen_values = true)]
         name: String,
     },
 }
 
 pub(super) fn tokens(args: &Tokens) -> Result<(), Failure> {
-    let listing = &args.listing;
+    let (listing, now) = (&args.listing, SystemClock.now().wall);
     match &args.command {
         None => {
             let (_, archive) = listing.source.archive()?;
             let row = |token: &tokens::TokenView| {
                 let scope = if token.scope == Scope::Admin { "admin" } else { "read" };
-                vec![token.name.clone(), scope.to_owned(), print::instant(token.made), token.by.clone()]
+                let until = match token.until {
+                    Some(until) if until <= now => format!("ended {}", print::instant(until)),
+                    Some(until) => print::instant(until),
+                    None => "-".to_owned(),
+                };
+                vec![token.name.clone(), scope.to_owned(), print::instant(token.made), token.by.clone(), until]
             };
-            listing.show(&tokens::all(&archive)?, &["NAME", "SCOPE", "MADE", "BY"], row, "there is no token")
+            let heading = ["NAME", "SCOPE", "MADE", "BY", "UNTIL"];
+            listing.show(&tokens::all(&archive)?, &heading, row, "there is no token")
         }
-        Some(TokensCommand::Make { name, scope }) => {
+        Some(TokensCommand::Make { name, scope, until }) => {
             let scope: Scope = scope.parse().map_err(Failure::Usage)?;
-            let made =
-                listing.change(|archive| tokens::make(archive, &TokenWanted { name: name.clone(), scope }, &hand()))?;
+            let until = until.as_deref().map(end_of).transpose();
+            let until = until.map_err(|what| Failure::Usage(format!("--{what}")))?;
+            let wanted = TokenWanted { name: name.clone(), scope, until };
+            let made = listing.change(|archive| tokens::make(archive, &wanted, &hand()))?;
             if listing.json {
                 return print::json(&made);
             }
             print::line(&made.token)?;
-            print::note("it is shown this once: only its digest is kept");
+            let until = made.until.map_or_else(String::new, |until| format!(", and it ends {}", print::instant(until)));
+            print::note(format_args!("it is shown this once: only its digest is kept{until}"));
             Ok(())
         }
         Some(TokensCommand::Revoke { name }) => {

@@ -12,6 +12,7 @@ use crate::base::time::{Clock, SystemClock};
 use crate::collector::api::ask::{Admin, Asked, Json, Named, Paging, Perhaps, Reader, done, json, limit, page, part};
 use crate::collector::archive::agents::Standing;
 use crate::collector::desk::DeskError;
+use crate::collector::desk::pending::{self, RejectWanted, Rejected};
 use crate::collector::desk::sites::{self, AgentChange, Revocation, SiteView};
 use crate::collector::fleet::{self, AgentView};
 use crate::collector::{Collector, Fault};
@@ -24,6 +25,7 @@ pub fn router() -> Router<Arc<Collector>> {
         .route("/v1/agents/{agent}", get(one).patch(change))
         .route("/v1/agents/{agent}/approve", post(approve))
         .route("/v1/agents/{agent}/revoke", post(revoke))
+        .route("/v1/pending/reject", post(reject))
         .route("/v1/sites", get(sites))
 }
 
@@ -63,12 +65,13 @@ pub async fn one(
     _: Reader,
     Named(agent): Named<String>,
 ) -> Result<Response, Fault> {
-    let all = all(&collector).await?;
-    let found = all.iter().find(|view| view.agent.to_string() == agent);
-    match found {
-        Some(view) => Ok(json(view)),
-        None => Err(unknown().problem()?.into()),
-    }
+    let silent_after = collector.config().alerts.silent_after;
+    let view = collector
+        .look(move |archive| {
+            fleet::one(archive, kid(&agent)?, silent_after, SystemClock.now().wall)?.ok_or_else(unknown)
+        })
+        .await?;
+    Ok(json(&view))
 }
 
 /// Put an agent to a site, or label it
@@ -107,6 +110,18 @@ pub async fn revoke(
 ) -> Result<Response, Fault> {
     collector.desk(move |archive| sites::revoke(archive, kid(&agent)?, &how, &admin.hand)).await?;
     Ok(done())
+}
+
+/// Turn agents away that wait, by a pattern of their sites or addresses
+#[utoipa::path(post, path = "/v1/pending/reject", request_body = RejectWanted, security(("bearer" = [])),
+    responses((status = 200, body = Rejected, description = "Who was turned away, or would be.")))]
+pub async fn reject(
+    State(collector): State<Arc<Collector>>,
+    admin: Admin,
+    Json(wanted): Json<RejectWanted>,
+) -> Result<Response, Fault> {
+    let rejected = collector.desk(move |archive| pending::reject(archive, &wanted, &admin.hand)).await?;
+    Ok(json(&rejected))
 }
 
 /// The sites, and who is there

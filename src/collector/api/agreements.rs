@@ -113,7 +113,7 @@ pub async fn act(
     let directory = collector.config().contracts_dir.clone();
     let view = collector
         .desk(move |archive| {
-            agreements::act(archive, (&id, version), &action, &step, &admin.hand)?;
+            agreements::act_beside(archive, directory.as_deref(), (&id, version), &action, &step, &admin.hand)?;
             let book = Book::load(archive, directory.as_deref())?;
             let agreed = book.version(&id, version).ok_or_else(|| unknown(&id, version))?;
             let services = agreed.contract.as_ref().map(|terms| terms.services.as_slice()).unwrap_or_default();

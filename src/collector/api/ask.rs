@@ -14,6 +14,7 @@ use utoipa::IntoParams;
 
 use crate::base::time::{Clock, SystemClock};
 use crate::collector::archive::Archive;
+use crate::collector::archive::audit::Via;
 use crate::collector::caller::Caller;
 use crate::collector::desk::tokens::Scope;
 use crate::collector::desk::{DeskError, Hand};
@@ -56,7 +57,7 @@ impl FromRequestParts<Arc<Collector>> for Admin {
     async fn from_request_parts(parts: &mut Parts, collector: &Arc<Collector>) -> Result<Self, Fault> {
         let caller = Caller::of(&parts.extensions)?;
         let who = collector.admit_token(bearer(&parts.headers)?, Scope::Admin, &caller).await?;
-        Ok(Self { hand: Hand { who, now: SystemClock.now().wall } })
+        Ok(Self { hand: Hand { who, via: Via::Api, now: SystemClock.now().wall } })
     }
 }
 

@@ -9,7 +9,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json as object};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::base::time::{Clock, SystemClock, Wall};
@@ -197,6 +197,8 @@ pub async fn act(
                 archive.append(Kind::Verdict, &id, &judged, admin.hand.now)?;
                 rounds::mark(archive, &contract, &service, &period, admin.hand.now)?;
             }
+            let detail = object!({"evidence": entry.evidence, "said": entry.said});
+            admin.hand.did(archive, &format!("verdict.{action}"), &id, detail)?;
             Ok(())
         })
         .await?;

@@ -13,16 +13,19 @@ use utoipa::IntoParams;
 use crate::base::time::{Clock, SystemClock};
 use crate::collector::alerts::{self, Alert};
 use crate::collector::api::ask::{Admin, Asked, Json, Named, Paging, Reader, done, limit, made, page, part};
+use crate::collector::archive::audit::Audited;
 use crate::collector::archive::ledger::Page;
 use crate::collector::desk::tokens::{self, TokenMade, TokenView, TokenWanted};
 use crate::collector::missing::Finding;
 use crate::collector::{Collector, Fault};
+use crate::evidence::problem::{Kind as ProblemKind, Problem};
 
 /// The addresses.
 pub fn router() -> Router<Arc<Collector>> {
     Router::new()
         .route("/v1/findings", get(findings))
         .route("/v1/alerts", get(alerts))
+        .route("/v1/audit", get(audit))
         .route("/v1/tokens", get(tokens).post(make_token))
         .route("/v1/tokens/{name}", delete(revoke_token))
 }
@@ -72,6 +75,23 @@ pub async fn alerts(
         .await?;
     let name = Alert::id;
     Ok(page(part(&all, &paging, limit, name), limit, &uri, name))
+}
+
+/// What operators did, by the API and by command: the last first
+#[utoipa::path(get, path = "/v1/audit", params(Paging), security(("bearer" = [])),
+    responses((status = 200, body = Vec<Audited>, description = "The last first; the next page is in Link.")))]
+pub async fn audit(
+    State(collector): State<Arc<Collector>>,
+    _: Admin,
+    uri: Uri,
+    Asked(paging): Asked<Paging>,
+) -> Result<Response, Fault> {
+    let limit = limit(paging.limit)?;
+    let number = |after: String| after.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+    let wrong = || Problem::new(ProblemKind::Malformed, "after: expected an entry's number");
+    let before = paging.after.map(|after| number(after).ok_or_else(wrong)).transpose()?;
+    let all = collector.read(move |archive| Ok(archive.audit(before, limit)?)).await?;
+    Ok(page(&all, limit, &uri, |each: &Audited| each.n.to_string()))
 }
 
 /// The tokens of this API, without themselves

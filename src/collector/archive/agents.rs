@@ -1,9 +1,10 @@
 //! Who may ship: agents, their keys, where each is and was, their tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::base::time::Wall;
 use crate::collector::archive::db::{Row, args};
+use crate::collector::archive::summaries::{about, asking};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::chain::ChainId;
 use crate::evidence::digest::Digest;
@@ -32,7 +33,7 @@ impl Standing {
         }
     }
 
-    fn of(word: &str) -> Result<Self, ArchiveError> {
+    pub(super) fn of(word: &str) -> Result<Self, ArchiveError> {
         match word {
             "pending" => Ok(Self::Pending),
             "approved" => Ok(Self::Approved),
@@ -118,8 +119,19 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn keys_of(&self, agent: Kid) -> Result<Vec<PublicKey>, ArchiveError> {
-        let sql = "SELECT x FROM agent_key WHERE agent = ?1 ORDER BY kid <> ?1, place";
-        self.db.all(sql, args![&agent], |row| public_key(row.get(0)?))
+        Ok(self.keys(Some(agent))?.remove(&agent).unwrap_or_default())
+    }
+
+    /// The public keys of one agent or of each, the first one first.
+    pub(super) fn keys(&self, only: Option<Kid>) -> Result<HashMap<Kid, Vec<PublicKey>>, ArchiveError> {
+        // An agent's first key is never deleted while it is there, so what it enrolled with is among them.
+        let sql = asking(only, "SELECT agent, x FROM agent_key", "agent", "ORDER BY kid <> agent, place");
+        let mut all: HashMap<Kid, Vec<PublicKey>> = HashMap::new();
+        self.db.each(&sql, &about(&only), |row| {
+            all.entry(row.get(0)?).or_default().push(public_key(row.get(1)?)?);
+            Ok::<(), ArchiveError>(())
+        })?;
+        Ok(all)
     }
 
     /// Enters an agent with its first key.
@@ -128,8 +140,8 @@ impl Archive {
     /// When the database fails; when it is there already.
     pub fn add_agent(&self, key: &PublicKey, site: &str, standing: Standing, now: Wall) -> Result<(), ArchiveError> {
         let agent = key.kid();
-        let sql = "INSERT INTO agent (agent, site, state, enrolled_ns, place)
-                   VALUES (?1, ?2, ?3, ?4, (SELECT count(*) FROM agent))";
+        let sql = "INSERT INTO agent (agent, site, state, enrolled_ns, asked_ns, place)
+                   VALUES (?1, ?2, ?3, ?4, ?4, (SELECT coalesce(max(place), -1) + 1 FROM agent))";
         self.db.execute(sql, args![&agent, site, standing.word(), now])?;
         self.add_site(agent, site, now, "enrolment", now)?;
         self.add_key(agent, key)
@@ -149,15 +161,6 @@ impl Archive {
         let sql = "UPDATE agent_key SET last_chain = ?2, last_seq = ?3 WHERE kid = ?1";
         self.db.execute(sql, args![&present, &at.0, at.1])?;
         self.add_key(agent, next)
-    }
-
-    /// How many agents wait to be approved.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn pending(&self) -> Result<u64, ArchiveError> {
-        let sql = "SELECT count(*) FROM agent WHERE state = 'pending'";
-        Ok(self.db.one(sql, args![], |row| row.get(0))?.unwrap_or(0))
     }
 
     /// Changes whether an agent may ship; false when there is no such agent, or it was revoked, which is for good.

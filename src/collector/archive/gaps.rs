@@ -1,6 +1,9 @@
 //! What is missing of each chain: a gap is recorded when a later summary comes, and filled when a late one does.
 
-use crate::collector::archive::db::{Row, args};
+use std::collections::HashMap;
+
+use crate::collector::archive::db::args;
+use crate::collector::archive::summaries::{about, asking};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::chain::{ChainId, Dropped, Follows, Gap};
 use crate::evidence::key::Kid;
@@ -45,24 +48,33 @@ impl Archive {
         Ok(())
     }
 
-    /// What is missing of an agent's chains, in the order in which the chains were written to.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn gaps(&self, agent: Kid) -> Result<Vec<(ChainId, Gap)>, ArchiveError> {
-        let sql =
-            "SELECT g.chain, g.from_seq, g.to_seq FROM gap g JOIN chain c ON c.agent = g.agent AND c.chain = g.chain
-                   WHERE g.agent = ?1 ORDER BY c.received_ns, g.chain, g.from_seq";
-        self.db.all(sql, args![&agent], |row| Ok((row.get(0)?, Gap { from_seq: row.get(1)?, to_seq: row.get(2)? })))
+    /// What is missing of the chains of one agent or of all, in the order in which the chains were written to.
+    pub(super) fn gaps(&self, only: Option<Kid>) -> Result<HashMap<Kid, Vec<(ChainId, Gap)>>, ArchiveError> {
+        let sql = asking(
+            only,
+            "SELECT g.agent, g.chain, g.from_seq, g.to_seq FROM gap g
+             JOIN chain c ON c.agent = g.agent AND c.chain = g.chain",
+            "g.agent",
+            "ORDER BY c.received_ns, g.chain, g.from_seq",
+        );
+        let mut all: HashMap<Kid, Vec<(ChainId, Gap)>> = HashMap::new();
+        self.db.each(&sql, &about(&only), |row| {
+            let gap = Gap { from_seq: row.get(2)?, to_seq: row.get(3)? };
+            all.entry(row.get(0)?).or_default().push((row.get(1)?, gap));
+            Ok::<(), ArchiveError>(())
+        })?;
+        Ok(all)
     }
 
-    /// What an agent said that it dropped.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn dropped(&self, agent: Kid) -> Result<Vec<Dropped>, ArchiveError> {
-        let sql = "SELECT chain, from_seq, to_seq FROM dropped WHERE agent = ?1";
-        let read = |row: &Row<'_>| Ok(Dropped { chain: row.get(0)?, from_seq: row.get(1)?, to_seq: row.get(2)? });
-        self.db.all(sql, args![&agent], read)
+    /// What one agent or each of them said that it dropped.
+    pub(super) fn dropped(&self, only: Option<Kid>) -> Result<HashMap<Kid, Vec<Dropped>>, ArchiveError> {
+        let sql = asking(only, "SELECT agent, chain, from_seq, to_seq FROM dropped", "agent", "");
+        let mut all: HashMap<Kid, Vec<Dropped>> = HashMap::new();
+        self.db.each(&sql, &about(&only), |row| {
+            let dropped = Dropped { chain: row.get(1)?, from_seq: row.get(2)?, to_seq: row.get(3)? };
+            all.entry(row.get(0)?).or_default().push(dropped);
+            Ok::<(), ArchiveError>(())
+        })?;
+        Ok(all)
     }
 }

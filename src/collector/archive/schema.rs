@@ -204,6 +204,28 @@ const STEPS: &[Step] = &[
             CREATE TABLE granted (agent BYTEA NOT NULL, jti BYTEA NOT NULL, exp BIGINT NOT NULL, PRIMARY KEY (agent, jti));
             CREATE INDEX granted_exp ON granted (exp);",
     },
+    // What operators did, written in the transaction of what they did. And where an agent that waits asked from, and when it did
+    // so last: by that those who ask too much, or not any more, go.
+    Step {
+        sqlite: "
+            CREATE TABLE audit (
+                n INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, who TEXT NOT NULL, via TEXT NOT NULL,
+                action TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL
+            );
+            ALTER TABLE agent ADD COLUMN asked_from TEXT;
+            ALTER TABLE agent ADD COLUMN asked_ns INTEGER;
+            UPDATE agent SET asked_ns = enrolled_ns;
+            CREATE INDEX agent_pending ON agent (asked_from, asked_ns) WHERE state = 'pending';",
+        postgres: "
+            CREATE TABLE audit (
+                n BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at_ns BIGINT NOT NULL, who TEXT NOT NULL,
+                via TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL
+            );
+            ALTER TABLE agent ADD COLUMN asked_from TEXT;
+            ALTER TABLE agent ADD COLUMN asked_ns BIGINT;
+            UPDATE agent SET asked_ns = enrolled_ns;
+            CREATE INDEX agent_pending ON agent (asked_from, asked_ns) WHERE state = 'pending';",
+    },
 ];
 
 /// How many steps were taken; 0 where there is no database of ours.

@@ -1,10 +1,11 @@
 //! Summaries and their receipts: what is stored of each agent, and the agents with what came of them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::base::time::Wall;
 use crate::collector::archive::agents::Standing;
-use crate::collector::archive::db::{Row, args};
+use crate::collector::archive::db::{Row, Value, args};
 use crate::collector::archive::{Archive, ArchiveError, packed};
 use crate::evidence::chain::{ChainId, Gap};
 use crate::evidence::digest::Digest;
@@ -44,6 +45,8 @@ pub struct AgentRow {
     pub standing: Standing,
     /// When it was enrolled.
     pub enrolled: Wall,
+    /// The network that it last asked to be enrolled from, where that was written down.
+    pub asked_from: Option<String>,
     /// The last summary that was received.
     pub last: Option<Last>,
     /// How long the spans of its last summaries are, at most.
@@ -70,28 +73,46 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn agents(&self) -> Result<Vec<AgentRow>, ArchiveError> {
-        let sql = "SELECT agent, enrolled_ns FROM agent ORDER BY site, enrolled_ns, agent";
-        let agents = self.db.all(sql, args![], |row| Ok((row.get::<Kid>(0)?, row.get::<Wall>(1)?)))?;
-        let mut all = Vec::new();
-        for (agent, enrolled) in agents {
-            // An agent's first key is never deleted, so what it enrolled with is still there.
-            let Some(known) = self.key(agent)? else { continue };
-            let last = self.last(agent)?;
-            let (gaps, dropped) = (self.gaps(agent)?, self.dropped(agent)?);
+        self.rows(None)
+    }
+
+    /// One agent with what came of it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn agent(&self, agent: Kid) -> Result<Option<AgentRow>, ArchiveError> {
+        Ok(self.rows(Some(agent))?.pop())
+    }
+
+    /// A query for each table, however many agents there are.
+    fn rows(&self, only: Option<Kid>) -> Result<Vec<AgentRow>, ArchiveError> {
+        let (mut keys, mut last) = (self.keys(only)?, self.last(only)?);
+        let (mut gaps, mut dropped) = (self.gaps(only)?, self.dropped(only)?);
+        let mut conflicts = self.counted_conflicts(only)?;
+        let sql = asking(
+            only,
+            "SELECT agent, site, state, enrolled_ns, asked_from FROM agent",
+            "agent",
+            "ORDER BY site, enrolled_ns, agent",
+        );
+        self.db.all(&sql, &about(&only), |row| {
+            let agent = row.get(0)?;
+            let dropped = dropped.remove(&agent).unwrap_or_default();
             let told = |(chain, gap): (ChainId, Gap)| (chain, gap, gap.is_told(chain, &dropped));
-            all.push(AgentRow {
+            let last = last.remove(&agent);
+            Ok(AgentRow {
                 agent,
-                site: known.site,
-                standing: known.standing,
-                enrolled,
+                site: row.get(1)?,
+                standing: Standing::of(&row.get::<String>(2)?)?,
+                enrolled: row.get(3)?,
+                asked_from: row.get(4)?,
                 last: last.map(|(last, _)| last),
                 span: last.map_or(Duration::ZERO, |(_, span)| span),
-                gaps: gaps.into_iter().map(told).collect(),
-                conflicts: self.conflicts(agent)?,
-                keys: self.keys_of(agent)?,
-            });
-        }
-        Ok(all)
+                gaps: gaps.remove(&agent).unwrap_or_default().into_iter().map(told).collect(),
+                conflicts: conflicts.remove(&agent).unwrap_or(0),
+                keys: keys.remove(&agent).unwrap_or_default(),
+            })
+        })
     }
 
     /// Whether these very bytes are stored already.
@@ -106,18 +127,29 @@ impl Archive {
 
     /// How many summaries of an agent were kept aside.
     pub(super) fn conflicts(&self, agent: Kid) -> Result<u64, ArchiveError> {
-        let sql = "SELECT count(*) FROM conflict WHERE agent = ?1";
-        Ok(self.db.one(sql, args![&agent], |row| row.get(0))?.unwrap_or(0))
+        Ok(self.counted_conflicts(Some(agent))?.remove(&agent).unwrap_or(0))
     }
 
-    /// The last summary of the chain that was written to last, and how long that chain's spans are.
-    fn last(&self, agent: Kid) -> Result<Option<(Last, Duration)>, ArchiveError> {
-        let sql = "SELECT chain, last_seq, received_ns, span_ns FROM chain WHERE agent = ?1
-                   ORDER BY received_ns DESC LIMIT 1";
-        self.db.one(sql, args![&agent], |row| {
-            let last = Last { chain: row.get(0)?, seq: row.get(1)?, received: row.get(2)? };
-            Ok((last, Duration::from_nanos(row.get(3)?)))
-        })
+    /// How many summaries of each agent were kept aside.
+    fn counted_conflicts(&self, only: Option<Kid>) -> Result<HashMap<Kid, u64>, ArchiveError> {
+        let sql = asking(only, "SELECT agent, count(*) FROM conflict", "agent", "GROUP BY agent");
+        Ok(self.db.all(&sql, &about(&only), |row| Ok((row.get(0)?, row.get(1)?)))?.into_iter().collect())
+    }
+
+    /// The last summary of the chain of each agent that was written to last, and how long that chain's spans are.
+    fn last(&self, only: Option<Kid>) -> Result<HashMap<Kid, (Last, Duration)>, ArchiveError> {
+        let sql = asking(only, "SELECT agent, chain, last_seq, received_ns, span_ns FROM chain", "agent", "");
+        let mut all: HashMap<Kid, (Last, Duration)> = HashMap::new();
+        self.db.each(&sql, &about(&only), |row| {
+            let last = Last { chain: row.get(1)?, seq: row.get(2)?, received: row.get(3)? };
+            let found = (last, Duration::from_nanos(row.get(4)?));
+            let known = all.entry(row.get(0)?).or_insert(found);
+            if known.0.received < last.received {
+                *known = found;
+            }
+            Ok::<(), ArchiveError>(())
+        })?;
+        Ok(all)
     }
 
     /// Gives every summary that is stored to `take`, by agent, chain and number.
@@ -128,6 +160,19 @@ impl Archive {
         let sql = "SELECT agent, chain, seq, digest, jws, receipt FROM summary ORDER BY agent, chain, seq";
         self.db.each(sql, args![], |row| take(stored(row)?))
     }
+}
+
+/// A query about one agent or all of them; `column` holds the agent.
+pub(super) fn asking(only: Option<Kid>, select: &str, column: &str, rest: &str) -> String {
+    match only {
+        Some(_) => format!("{select} WHERE {column} = ?1 {rest}"),
+        None => format!("{select} {rest}"),
+    }
+}
+
+/// Its parameter, where it has one.
+pub(super) fn about(only: &Option<Kid>) -> Vec<Value<'_>> {
+    only.iter().map(Value::from).collect()
 }
 
 fn stored(row: &Row<'_>) -> Result<Stored, ArchiveError> {

@@ -5,19 +5,24 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::base::time::Wall;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::contracts;
+use crate::collector::desk::agreements::signatures::{KeptSignature, SignatureView};
 use crate::collector::desk::{DeskError, Hand, check_texts, key};
 use crate::evidence::answer::ContractText;
 use crate::evidence::digest::Digest;
+use crate::evidence::key::PublicKey;
 use crate::sla::contract::{self, Written};
-use crate::sla::lifecycle::{Cycle as _, Entry, Log, Refused, Version, VersionAction, VersionState};
+use crate::sla::lifecycle::{Cycle as _, Entry, Log, Refused, Said, Version, VersionAction, VersionState};
 use crate::sla::reader::Word as _;
 use crate::sla::terms::Contract;
+
+pub mod signatures;
 
 /// A version of a contract, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +39,9 @@ pub struct Kept {
     pub imported: Wall,
     /// Who did.
     pub by: String,
+    /// The parties' signatures that were verified when it was signed; none where an operator's word stands for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<KeptSignature>,
 }
 
 impl Kept {
@@ -75,6 +83,9 @@ pub struct AgreementView {
     pub source: &'static str,
     /// What is wrong with it.
     pub faults: Vec<String>,
+    /// The parties' signatures of this very text and of what it inherits from, each verified with its party's key. Where there are
+    /// none, that it was signed is an operator's word, who stands in the log.
+    pub signatures: Vec<SignatureView>,
     /// What happened to it.
     #[schema(value_type = Vec<EntryView>)]
     pub log: Vec<Entry>,
@@ -85,26 +96,40 @@ pub struct AgreementView {
 pub struct EntryView {
     /// What was done.
     pub action: String,
-    /// When it happened.
+    /// When it was done, by the collector's clock; of a version that takes effect, is superseded, ends or is void: from when.
     #[schema(value_type = String, format = DateTime)]
     pub at: Wall,
-    /// When it was recorded.
+    /// When it was recorded, by the collector's clock.
     #[schema(value_type = String, format = DateTime)]
     pub recorded: Wall,
-    /// Who did it.
+    /// Who did it: the token's name, or the user of the command.
     pub who: String,
     /// The digest of its evidence.
     pub evidence: Option<String>,
+    /// What the request said of who did it and when; nobody vouches for it but who is named above.
+    pub said: Option<SaidView>,
+}
+
+/// What a request said of who did something and when.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SaidView {
+    /// Who.
+    pub who: Option<String>,
+    /// When.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Wall>,
 }
 
 /// What is to be done with a version, a claim or a right.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// When it happened. Where it is absent: now, or with `take_effect` the `effective_from` of the version.
+    /// With `take_effect`, `supersede`, `end` and `void` of a version: from when, not later than now. Where it is absent: now, or
+    /// with `take_effect` the `effective_from` of the version. With everything else: when it happened, as you say; the record's own
+    /// time is the collector's.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub at: Option<Wall>,
-    /// Who did it; the token's name where it is absent.
+    /// Who did it, as you say; the record's own actor is whose token asks.
     #[schema(min_length = 1, max_length = 200)]
     pub who: Option<String>,
     /// The digest of its evidence.
@@ -113,16 +138,30 @@ pub struct Step {
     /// What was granted, where a claim is accepted in part: an amount.
     #[schema(max_length = 40)]
     pub amount: Option<String>,
+    /// With `sign` of a version: both parties' signatures, as `wanproof contract sign` and `countersign` write them.
+    pub signatures: Option<Vec<PartySignature>>,
+}
+
+/// A party's signature of a version, and the key that it is by.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PartySignature {
+    /// The signature: a compact JWS of typ `wanproof-contract-signature+jws`.
+    #[schema(max_length = 65536)]
+    pub jws: String,
+    /// The party's public key, as a JWK.
+    #[schema(value_type = Object)]
+    pub jwk: PublicKey,
 }
 
 impl Step {
     /// Right now, by whoever asks.
     #[must_use]
     pub const fn now() -> Self {
-        Self { at: None, who: None, evidence: None, amount: None }
+        Self { at: None, who: None, evidence: None, amount: None, signatures: None }
     }
 
-    /// The entry that it makes in a log.
+    /// The entry that it makes in a log: who and when are the hand's; what the request says of that is kept apart.
     ///
     /// # Errors
     /// When a text in it is too long.
@@ -132,12 +171,14 @@ impl Step {
             ("evidence", self.evidence.as_deref(), 200),
             ("amount", self.amount.as_deref(), 40),
         ])?;
+        let said = Said { who: self.who.clone(), at: self.at };
         Ok(Entry {
             action: action.to_owned(),
-            at: self.at.unwrap_or(hand.now),
+            at: hand.now,
             recorded: hand.now,
-            who: self.who.clone().unwrap_or_else(|| hand.who.clone()),
+            who: hand.who.clone(),
             evidence: self.evidence.clone(),
+            said: Some(said).filter(|said| said.who.is_some() || said.at.is_some()),
         })
     }
 }
@@ -216,6 +257,7 @@ impl Agreed {
                 _ => self.log.allowed().into_iter().map(|action| action.word().to_owned()).collect(),
             },
             source: self.source,
+            signatures: self.kept.signatures.iter().map(|each| each.view.clone()).collect(),
             faults: self.contract.as_ref().err().cloned().unwrap_or_default(),
             log: self.log.entries().to_vec(),
         }
@@ -238,7 +280,8 @@ impl Book {
         let mut all: BTreeMap<(String, u32), (Kept, Log<Version>, &'static str)> = BTreeMap::new();
         for (id, version, toml) in directory.map(from_files).unwrap_or_default() {
             let sha256 = Digest::of(toml.as_bytes()).hex();
-            let kept = Kept { id: id.clone(), version, sha256, toml, imported: Wall::default(), by: "file".to_owned() };
+            let (imported, by) = (Wall::default(), "file".to_owned());
+            let kept = Kept { id: id.clone(), version, sha256, toml, imported, by, signatures: Vec::new() };
             all.insert((id, version), (kept, Log::default(), "file"));
         }
         for record in archive.records::<Kept>(Kind::Version, Page::default())? {
@@ -287,6 +330,7 @@ impl Book {
                     recorded: at,
                     who: "contracts_dir".to_owned(),
                     evidence: None,
+                    said: None,
                 };
                 let times = [from, from, from, end.unwrap_or(from).max(from)];
                 self.all[at].log = Log::replay(words.iter().zip(times).map(entry)).unwrap_or_default();
@@ -378,19 +422,21 @@ pub fn import(
             )));
         }
     }
-    let kept =
-        Kept { id: id.clone(), version, sha256, toml: toml.to_owned(), imported: hand.now, by: hand.who.clone() };
+    let subject = format!("{id}/{version}");
+    let detail = json!({"sha256": &sha256});
+    let (toml, by) = (toml.to_owned(), hand.who.clone());
+    let kept = Kept { id: id.clone(), version, sha256, toml, imported: hand.now, by, signatures: Vec::new() };
     archive.put_record(Kind::Version, &id_of(&id, version), &kept, hand.now)?;
-    tracing::info!(contract = id, version, who = hand.who, "a contract was imported");
+    hand.did(archive, "contract.import", &subject, detail)?;
     Ok((id, version))
 }
 
 /// Does something with a version: propose, counter, sign, take_effect, supersede, end, withdraw, reject, void. It takes effect when
 /// the version itself says that it does, unless another instant is named. The version that was in force before is superseded at
-/// the instant at which another takes effect.
+/// the instant at which another takes effect. With `sign` the parties' signatures may be given: each is verified, and kept.
 ///
 /// # Errors
-/// When it is not here, or may not be done with it as it stands.
+/// When it is not here, may not be done with it as it stands, or a signature is not one of it.
 pub fn act(
     archive: &Archive,
     of: (&str, u32),
@@ -398,17 +444,39 @@ pub fn act(
     step: &Step,
     hand: &Hand,
 ) -> Result<VersionState, DeskError> {
+    act_beside(archive, None, of, action, step, hand)
+}
+
+/// As [`act`]; `directory` has contracts that this one may inherit from.
+///
+/// # Errors
+/// As there.
+pub fn act_beside(
+    archive: &Archive,
+    directory: Option<&Path>,
+    of: (&str, u32),
+    action: &str,
+    step: &Step,
+    hand: &Hand,
+) -> Result<VersionState, DeskError> {
     let id = id_of(of.0, of.1);
-    let Some(kept) = archive.record::<Kept>(Kind::Version, &id)? else {
+    let Some(mut kept) = archive.record::<Kept>(Kind::Version, &id)? else {
         return Err(DeskError::NotFound(format!("version {} of {:?} was not imported here", of.1, of.0)));
     };
     let mut log = replay(archive, &id)?;
     let mut entry = step.entry(action, hand)?;
-    if action == VersionAction::TakeEffect.word() && step.at.is_none() {
-        entry.at = kept.effective_from().unwrap_or(entry.at);
+    if let Some(from) = effect(action, step, &kept) {
+        entry.at = from;
     }
     let at = entry.at;
     let state = log.append(entry.clone())?;
+    if let Some(given) = step.signatures.as_deref().filter(|given| !given.is_empty()) {
+        if action != VersionAction::Sign.word() {
+            return Err(DeskError::Invalid(vec![format!("signatures: they go with sign, not with {action}")]));
+        }
+        kept.signatures = signatures::verified(&Book::load(archive, directory)?, of, given)?;
+        archive.put_record(Kind::Version, &id, &kept, hand.now)?;
+    }
     if state == VersionState::InForce {
         for other in archive.records::<Kept>(Kind::Version, Page::of(&format!("{}/", key(&[of.0]))))? {
             let mut log = replay(archive, &other.id)?;
@@ -427,8 +495,23 @@ pub fn act(
         }
     }
     archive.append(Kind::Version, &id, &entry, hand.now)?;
-    tracing::info!(contract = of.0, version = of.1, action, who = entry.who, "a contract's version was moved");
+    let proven: Vec<&SignatureView> = kept.signatures.iter().map(|each| &each.view).collect();
+    let mut detail = json!({"at": at, "evidence": entry.evidence, "said": entry.said});
+    if action == VersionAction::Sign.word() {
+        detail["signatures"] = json!(proven);
+    }
+    hand.did(archive, &format!("contract.{action}"), &format!("{}/{}", of.0, of.1), detail)?;
     Ok(state)
+}
+
+/// From when what is done holds, where that is a decision of its own and not the time of doing it.
+fn effect(action: &str, step: &Step, kept: &Kept) -> Option<Wall> {
+    use VersionAction::{End, Supersede, TakeEffect, Void};
+    match VersionAction::ALL.iter().find(|each| each.word() == action)? {
+        TakeEffect => step.at.or_else(|| kept.effective_from()),
+        Supersede | End | Void => step.at,
+        _ => None,
+    }
 }
 
 /// What is known of the actions of a version, for messages.

@@ -307,7 +307,7 @@ fn follow_claim(archive: &Archive, contract: &Contract, of: &Judgement, now: Wal
 }
 
 fn by_clock(action: &str, now: Wall) -> Entry {
-    Entry { action: action.to_owned(), at: now, recorded: now, who: CLOCK.to_owned(), evidence: None }
+    Entry { action: action.to_owned(), at: now, recorded: now, who: CLOCK.to_owned(), evidence: None, said: None }
 }
 
 /// Does something with a claim: submit, acknowledge, accept, accept_partly, reject, credit, reconcile, dispute, lapse, waive.
@@ -330,7 +330,12 @@ pub fn act(archive: &Archive, id: &str, action: &str, step: &Step, hand: &Hand) 
         return Err(DeskError::Invalid(vec![what.to_owned()]));
     }
     archive.append(Kind::Claim, id, &entry, hand.now)?;
-    tracing::info!(claim = id, action, who = entry.who, "a claim was moved");
+    hand.did(
+        archive,
+        &format!("claim.{action}"),
+        id,
+        json!({"evidence": entry.evidence, "said": entry.said, "granted": step.amount}),
+    )?;
     Ok(view(archive, id, kept, hand.now)?)
 }
 
@@ -382,6 +387,8 @@ pub fn attach(archive: &Archive, book: &Book, id: &str, what: &Attach, hand: &Ha
         ticket: what.ticket.clone(),
     });
     archive.put_record(Kind::Claim, id, &kept, hand.now)?;
+    let sha256 = Digest::of(what.text.as_bytes()).hex();
+    hand.did(archive, "claim.attach", id, json!({"kind": what.kind, "sha256": sha256, "ticket": what.ticket}))?;
     Ok(view(archive, id, kept, hand.now)?)
 }
 
@@ -512,6 +519,8 @@ pub fn act_on_right(
     let entry = step.entry(action, hand)?;
     log.append(entry.clone())?;
     archive.append(Kind::Right, id, &entry, hand.now)?;
+    let detail = json!({"evidence": entry.evidence, "said": entry.said});
+    hand.did(archive, &format!("right.{action}"), id, detail)?;
     Ok(right_view(archive, id.to_owned(), kept, hand.now)?)
 }
 
@@ -663,6 +672,7 @@ pub fn reconcile(archive: &Archive, invoice: &Invoice, hand: &Hand) -> Result<Ve
         all.push(reconcile_line(archive, invoice, line, &evidence, hand)?);
     }
     archive.put_record(Kind::Invoice, &id, invoice, hand.now)?;
+    hand.did(archive, "invoice.reconcile", &id, json!({"sha256": evidence, "lines": invoice.lines.len()}))?;
     Ok(all)
 }
 

@@ -120,7 +120,8 @@ pub fn import(
     archive.put_record(Kind::Fact, &id, &kept, hand.now)?;
     let entry = json!({"imported": hand.now, "by": hand.who, "sha256": kept.digest});
     archive.append(Kind::Fact, &id, &entry, hand.now)?;
-    tracing::info!(contract, service, source = source.word(), who = hand.who, "facts were imported");
+    let detail = json!({"source": source.word(), "sha256": &kept.digest});
+    hand.did(archive, "facts.import", &format!("{contract}/{service}"), detail)?;
     Ok(kept)
 }
 

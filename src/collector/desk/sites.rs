@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::base::time::Wall;
@@ -68,10 +69,15 @@ pub struct SiteView {
 /// # Errors
 /// When there is no such agent, or it was revoked, which is for good.
 pub fn set_standing(archive: &Archive, agent: Kid, standing: Standing, hand: &Hand) -> Result<(), DeskError> {
+    stand(archive, agent, standing, None, hand)
+}
+
+fn stand(archive: &Archive, agent: Kid, standing: Standing, since: Option<Wall>, hand: &Hand) -> Result<(), DeskError> {
     if !archive.set_standing(agent, standing)? {
         return Err(DeskError::NotFound("there is no such agent, or it was revoked, which is for good".to_owned()));
     }
-    tracing::info!(%agent, state = standing.word(), who = hand.who, "an operator changed an agent's state");
+    let action = if standing == Standing::Approved { "agent.approve" } else { "agent.revoke" };
+    hand.did(archive, action, &agent.to_string(), json!({"since": since}))?;
     Ok(())
 }
 
@@ -83,7 +89,7 @@ pub fn revoke(archive: &Archive, agent: Kid, how: &Revocation, hand: &Hand) -> R
     if how.since.is_some_and(|since| since > hand.now) {
         return Err(DeskError::Invalid(vec!["since: it lies ahead of now".to_owned()]));
     }
-    set_standing(archive, agent, Standing::Revoked, hand)?;
+    stand(archive, agent, Standing::Revoked, how.since, hand)?;
     let (Some(since), Some(enrolled)) = (how.since, archive.enrolled(agent)?) else { return Ok(()) };
     archive.leave_out(agent, since)?;
     let amendment = Amendment {
@@ -169,7 +175,8 @@ pub fn change(archive: &Archive, agent: Kid, change: &AgentChange, hand: &Hand) 
     if change.labels.is_some() {
         archive.put_record(Kind::Labels, &agent.to_string(), &labels, hand.now)?;
     }
-    tracing::info!(%agent, site = change.site, who = hand.who, "an operator changed an agent");
+    let detail = json!({"site": change.site, "from": change.from, "labels": change.labels});
+    hand.did(archive, "agent.change", &agent.to_string(), detail)?;
     Ok(())
 }
 

@@ -1,6 +1,9 @@
 //! Tokens of the API: each has a name, may read or change, and is kept as its digest only.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::base::time::Wall;
@@ -9,6 +12,9 @@ use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::{DeskError, Hand, key};
 use crate::evidence::base64url;
 use crate::evidence::digest::Digest;
+
+/// A token that changes ends after so long, where nothing else is said.
+const USUAL: Duration = Duration::from_secs(365 * 86_400);
 
 /// What a token is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -38,6 +44,9 @@ struct Kept {
     digest: Digest,
     made: Wall,
     by: String,
+    /// When it ends.
+    #[serde(default)]
+    until: Option<Wall>,
 }
 
 /// A token as it is shown: never itself.
@@ -52,6 +61,9 @@ pub struct TokenView {
     pub made: Wall,
     /// Who made it.
     pub by: String,
+    /// When it ends; absent where it does not.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Wall>,
 }
 
 /// A token that is to be made.
@@ -63,6 +75,9 @@ pub struct TokenWanted {
     pub name: String,
     /// What it is good for.
     pub scope: Scope,
+    /// When it ends. Where it is absent, one that changes ends after a year, and one that reads does not.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Wall>,
 }
 
 /// A token that was made: shown once.
@@ -72,6 +87,9 @@ pub struct TokenMade {
     pub name: String,
     /// The token.
     pub token: String,
+    /// When it ends; absent where it does not.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Wall>,
 }
 
 /// Makes a token; only its digest is kept.
@@ -79,10 +97,14 @@ pub struct TokenMade {
 /// # Errors
 /// When its name is taken or none.
 pub fn make(archive: &Archive, wanted: &TokenWanted, hand: &Hand) -> Result<TokenMade, DeskError> {
-    let TokenWanted { name, scope } = wanted;
+    let TokenWanted { name, scope, until } = wanted;
     if !(1..=100).contains(&name.chars().count()) || name.chars().any(char::is_control) {
         return Err(DeskError::Invalid(vec!["name: expected 1 to 100 characters".to_owned()]));
     }
+    if until.is_some_and(|until| until <= hand.now) {
+        return Err(DeskError::Invalid(vec!["until: it is over already".to_owned()]));
+    }
+    let until = until.or_else(|| (*scope == Scope::Admin).then(|| hand.now + USUAL));
     if archive.record::<Kept>(Kind::Token, &key(&[name]))?.is_some() {
         return Err(DeskError::Conflict(format!("there is a token {name:?} already: revoke it first")));
     }
@@ -91,10 +113,10 @@ pub fn make(archive: &Archive, wanted: &TokenWanted, hand: &Hand) -> Result<Toke
         .map_err(|error| ArchiveError::Damaged(format!("the system gives no random numbers: {error}")))?;
     let token = base64url::encode(&bytes);
     let digest = Digest::of(token.as_bytes());
-    let kept = Kept { name: name.clone(), scope: *scope, digest, made: hand.now, by: hand.who.clone() };
+    let kept = Kept { name: name.clone(), scope: *scope, digest, made: hand.now, by: hand.who.clone(), until };
     archive.put_record(Kind::Token, &key(&[name]), &kept, hand.now)?;
-    tracing::info!(token = name, who = hand.who, "a token was made");
-    Ok(TokenMade { name: name.clone(), token })
+    hand.did(archive, "token.make", name, json!({"scope": scope, "until": until}))?;
+    Ok(TokenMade { name: name.clone(), token, until })
 }
 
 /// Takes a token away.
@@ -105,7 +127,7 @@ pub fn revoke(archive: &Archive, name: &str, hand: &Hand) -> Result<(), DeskErro
     if !archive.drop_record(Kind::Token, &key(&[name]))? {
         return Err(DeskError::NotFound(format!("there is no token {name:?}")));
     }
-    tracing::info!(token = name, who = hand.who, "a token was revoked");
+    hand.did(archive, "token.revoke", name, Value::Null)?;
     Ok(())
 }
 
@@ -114,25 +136,16 @@ pub fn revoke(archive: &Archive, name: &str, hand: &Hand) -> Result<(), DeskErro
 /// # Errors
 /// When the database fails.
 pub fn all(archive: &Archive) -> Result<Vec<TokenView>, ArchiveError> {
-    let view = |kept: Kept| TokenView { name: kept.name, scope: kept.scope, made: kept.made, by: kept.by };
+    let view = |Kept { name, scope, made, by, until, .. }: Kept| TokenView { name, scope, made, by, until };
     Ok(archive.records::<Kept>(Kind::Token, Page::default())?.into_iter().map(|record| view(record.body)).collect())
 }
 
-/// Whose a token is, and what it is good for. Digests are compared, so the time it takes tells nothing of any token.
+/// Whose a token is, and what it is good for; one that has ended is none. Digests are compared, so the time it takes tells nothing of any token.
 ///
 /// # Errors
 /// When the database fails.
-pub fn find(archive: &Archive, given: &Digest) -> Result<Option<(String, Scope)>, ArchiveError> {
+pub fn find(archive: &Archive, given: &Digest, now: Wall) -> Result<Option<(String, Scope)>, ArchiveError> {
     let all = archive.records::<Kept>(Kind::Token, Page::default())?;
-    Ok(all.into_iter().map(|record| record.body).find(|kept| kept.digest == *given).map(|kept| (kept.name, kept.scope)))
-}
-
-/// Whether a line of the operator's token file is this token: the token itself, or `sha256:` and its digest in hexadecimal.
-#[must_use]
-pub fn is_line(line: &str, given: &Digest) -> bool {
-    let line = line.trim();
-    match line.strip_prefix("sha256:") {
-        Some(hex) => hex.eq_ignore_ascii_case(&given.hex()),
-        None => !line.is_empty() && !line.starts_with('#') && Digest::of(line.as_bytes()) == *given,
-    }
+    let good = |kept: &Kept| kept.digest == *given && kept.until.is_none_or(|until| now < until);
+    Ok(all.into_iter().map(|record| record.body).find(good).map(|kept| (kept.name, kept.scope)))
 }

@@ -22,6 +22,14 @@ impl std::fmt::Display for Database {
     }
 }
 
+impl Database {
+    /// Whether its address holds a password.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        matches!(self, Self::Postgres(address) if address.has_password())
+    }
+}
+
 /// A database's address, which may hold a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
@@ -77,6 +85,15 @@ impl Address {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.url
+    }
+
+    /// Whether it holds a password.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        let (place, options) = self.url.split_at(self.options());
+        let who = place.split_once("://").map_or(place, |(_, rest)| rest).rsplit_once('@');
+        let option = |option: &str| option.trim_start_matches('?').starts_with("password=");
+        who.is_some_and(|(who, _)| who.contains(':')) || options.split('&').any(option)
     }
 
     /// The address without what it says of encryption, and what that is.

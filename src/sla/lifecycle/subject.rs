@@ -188,7 +188,7 @@ mod tests {
 
     fn entry(action: &str, second: i64) -> Entry {
         let at = Wall::from_secs(second);
-        Entry { action: action.to_owned(), at, recorded: at, who: "noc".to_owned(), evidence: None }
+        Entry { action: action.to_owned(), at, recorded: at, who: "noc".to_owned(), evidence: None, said: None }
     }
 
     /// Follows each, as far as none is refused.
