@@ -135,6 +135,17 @@ impl From<ArchiveError> for Fault {
     }
 }
 
+impl From<Full> for Fault {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Now => Self::busy("too many requests at once"),
+            Full::Ever => {
+                Problem::new(Kind::TooLarge, "it needs more memory than one request gets: send less at once").into()
+            }
+        }
+    }
+}
+
 impl From<NotWritten> for Fault {
     fn from(error: NotWritten) -> Self {
         match error {
@@ -506,10 +517,6 @@ impl Again {
     fn only(&self, agent: Kid) -> bool {
         self.0.get(&agent).is_some_and(|only| *only)
     }
-}
-
-fn too_much() -> Fault {
-    Fault::busy("too many requests at once")
 }
 
 /// A line of the answer.

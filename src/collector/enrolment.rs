@@ -9,10 +9,10 @@ use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::body::{self, Encoding, Plan};
 use crate::collector::caller::Caller;
 use crate::collector::connections::Source;
-use crate::collector::memory_budget::{Full, Reservation};
+use crate::collector::memory_budget::Reservation;
 use crate::collector::operators::too_many_guesses;
 use crate::collector::processors::Work;
-use crate::collector::{Collector, Fault, PARSED, json, too_much};
+use crate::collector::{Collector, Fault, PARSED, json};
 use crate::config::collector::tokens::{self, Token};
 use crate::config::collector::{Enrolment as Mode, Waiting};
 use crate::config::secret;
@@ -85,7 +85,7 @@ impl Collector {
             Plan::AtOnce(_) => (Work::Short, 0),
             Plan::ByPieces(beside) => (Work::Long, beside),
         };
-        memory.take(beside + (1 + PARSED) * enrol::LIMIT).await.map_err(|Full| too_much())?;
+        memory.take(beside + (1 + PARSED) * enrol::LIMIT).await?;
         let mode = config.enrolment.clone();
         let (said, tokens, known) = self
             .read_for(caller.repute(), work, move |archive| {

@@ -21,7 +21,7 @@ use crate::collector::api::ask::Reader;
 use crate::collector::body::{Encoding, Type};
 use crate::collector::caller::{Answer, Caller, Held};
 use crate::collector::connections::Underway;
-use crate::collector::memory_budget::{Full, Reservation};
+use crate::collector::memory_budget::Reservation;
 use crate::collector::{Collector, Fault, api};
 use crate::evidence::enrol;
 use crate::evidence::problem::{Kind, Problem};
@@ -87,7 +87,7 @@ fn begin(collector: &Collector, request: &Request) -> Result<(Underway, Caller),
     if request.uri().path() != "/healthz" {
         let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
         let head = fields.sum::<usize>() + request.uri().path().len() + REQUEST;
-        reservation.try_take(head).map_err(|Full| Fault::busy("too many requests at once"))?;
+        reservation.try_take(head)?;
     }
     caller.keep(reservation);
     Ok((underway, caller))
@@ -229,7 +229,7 @@ pub(super) async fn read(
             if bytes.len() + data.len() > limit {
                 return Err(large());
             }
-            memory.take(data.len()).await.map_err(|Full| Fault::busy("too many requests at once"))?;
+            memory.take(data.len()).await?;
             bytes.extend_from_slice(&data);
         }
     }

@@ -9,9 +9,9 @@ use crate::collector::archive::agents::{KnownKey, Standing};
 use crate::collector::archive::{Archive, ArchiveError, packed};
 use crate::collector::body::{self, Encoding, Line, Plan, Type};
 use crate::collector::caller::Caller;
-use crate::collector::memory_budget::{Full, Reservation};
+use crate::collector::memory_budget::Reservation;
 use crate::collector::processors::Work;
-use crate::collector::{Collector, Fault, too_much};
+use crate::collector::{Collector, Fault};
 use crate::evidence::digest::Digest;
 use crate::evidence::jws::{self, Typ};
 use crate::evidence::key::{Kid, PublicKey};
@@ -170,15 +170,15 @@ impl Collector {
             Plan::AtOnce(length) => (Work::Short, length + PARSED * length.min(LIMIT)),
             Plan::ByPieces(beside) => (Work::Long, beside + LIMIT + PARSED * LIMIT),
         };
-        memory.take(needed).await.map_err(|Full| too_much())?;
+        memory.take(needed).await?;
         let collector = Arc::clone(self);
         self.read_for(caller.repute(), work, move |archive| {
             let mut examiner = Examiner::new(archive, &collector.keys);
             let (mut lines, mut kept) = (0, 0);
             let mut take = |line: Line<'_>| {
-                memory.try_take(ANSWER).map_err(|Full| too_much())?;
+                memory.try_take(ANSWER)?;
                 let own = examiner.line(line)?;
-                memory.try_take(own).map_err(|Full| too_much())?;
+                memory.try_take(own)?;
                 (lines, kept) = (lines + 1, kept + own);
                 Ok::<(), Fault>(())
             };

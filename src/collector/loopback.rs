@@ -59,7 +59,12 @@ fn config(dir: &Path, listen: SocketAddr, tokens: std::path::PathBuf) -> Collect
         enrolment: Enrolment::Token(tokens),
         waiting: Waiting::default(),
         admin_token: None,
-        limits: Limits { per_agent: Rate { count: 600, per: Duration::from_secs(60) }, ..Limits::default() },
+        limits: Limits {
+            per_agent: Rate { count: 600, per: Duration::from_secs(60) },
+            // All come from one address here.
+            connections_per_address: Limits::default().connections,
+            ..Limits::default()
+        },
         alerts: Alerts::default(),
     }
 }

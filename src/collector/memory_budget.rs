@@ -21,7 +21,12 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// There is no memory left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub enum Full {
+    /// Not now: others have it.
+    Now,
+    /// It is more than one request gets, whoever else is there.
+    Ever,
+}
 
 /// How many bytes may be reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +182,7 @@ impl MemoryBudget {
         {
             arriving.leave.notify_one();
         }
-        Err(Full)
+        Err(Full::Now)
     }
 }
 
@@ -191,13 +196,14 @@ impl Reservation {
         loop {
             let budget = Arc::clone(&self.budget);
             let freed = budget.freed.notified();
-            if self.try_take(bytes).is_ok() {
-                return Ok(());
+            match self.try_take(bytes) {
+                Err(Full::Now) => {}
+                done => return done,
             }
             // Looked at again now and then: who is slow becomes so by the clock.
             let next = (Instant::now() + LOOK).min(until);
             if timeout_at(next, freed).await.is_err() && Instant::now() >= until {
-                return Err(Full);
+                return Err(Full::Now);
             }
         }
     }
@@ -207,6 +213,11 @@ impl Reservation {
     /// # Errors
     /// When there are none.
     pub fn try_take(&mut self, bytes: usize) -> Result<(), Full> {
+        let Shares { strangers, each, .. } = self.budget.shares;
+        let most = if self.holder.repute == Repute::Stranger { each.min(strangers) } else { each };
+        if self.bytes + bytes > most {
+            return Err(Full::Ever);
+        }
         self.budget.try_take(self.holder, self.number, bytes)?;
         self.bytes += bytes;
         Ok(())
@@ -287,7 +298,7 @@ mod tests {
             if arrived {
                 held.arrived();
             }
-            assert_eq!(budget.reservation(stranger(2)).take(50).await, Err(Full));
+            assert_eq!(budget.reservation(stranger(2)).take(50).await, Err(Full::Now));
             budget.reservation(stranger(2)).take(20).await.unwrap();
             let left = tokio::select! {
                 biased;
@@ -305,16 +316,16 @@ mod tests {
     fn one_address_and_all_strangers_together_have_a_part_of_it() {
         let budget = MemoryBudget::new(SHARES);
         let mut one = budget.reservation(stranger(1));
-        assert_eq!(one.try_take(61), Err(Full));
+        assert_eq!(one.try_take(61), Err(Full::Ever));
         one.try_take(60).unwrap();
         let mut other = budget.reservation(stranger(1));
-        assert_eq!(other.try_take(1), Err(Full), "the address has its part");
+        assert_eq!(other.try_take(1), Err(Full::Now), "the address has its part");
         let mut two = budget.reservation(stranger(2));
-        assert_eq!(two.try_take(21), Err(Full), "strangers have theirs");
+        assert_eq!(two.try_take(21), Err(Full::Now), "strangers have theirs");
         two.try_take(20).unwrap();
         let mut known = budget.reservation(of(3, Repute::Known));
         known.try_take(20).unwrap();
-        assert_eq!(known.try_take(1), Err(Full), "that was all");
+        assert_eq!(known.try_take(1), Err(Full::Now), "that was all");
         one.keep_only(1);
         known.try_take(30).unwrap();
         assert_eq!(budget.used(), 71);

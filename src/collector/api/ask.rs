@@ -19,7 +19,6 @@ use crate::collector::caller::Caller;
 use crate::collector::desk::tokens::Scope;
 use crate::collector::desk::{DeskError, Hand};
 use crate::collector::http::{self, bearer};
-use crate::collector::memory_budget::Full;
 use crate::collector::{Collector, Fault};
 use crate::evidence::json::strict;
 use crate::evidence::problem::{Kind, Problem};
@@ -155,7 +154,7 @@ async fn read(parts: &Parts, body: Body, collector: &Collector) -> Result<Vec<u8
     let mut memory = caller.reservation(&collector.memory);
     let bytes = http::read(body, &parts.headers, LIMIT, &caller, &mut memory).await?;
     let parsed = (bytes.len() * PARSED).min(PARSED_LIMIT);
-    memory.take(parsed).await.map_err(|Full| Fault::busy("too many requests at once"))?;
+    memory.take(parsed).await?;
     caller.keep(memory);
     Ok(bytes)
 }
