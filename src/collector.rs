@@ -172,8 +172,6 @@ pub struct Collector {
     memory: Arc<MemoryBudget>,
     connections: Arc<Connections>,
     processors: Processors,
-    /// Whether it could work when that was last looked at.
-    readiness: tokio::sync::Mutex<Option<(tokio::time::Instant, bool)>>,
     limiter: Limiter,
     guesses: guesses::All,
     keys: KeyCache,
@@ -210,7 +208,6 @@ impl Collector {
             memory: MemoryBudget::new(MEMORY),
             connections: Connections::new(bounds),
             processors: Processors::default(),
-            readiness: tokio::sync::Mutex::default(),
             limiter: Limiter::default(),
             guesses: guesses::All::default(),
             keys: KeyCache::default(),

@@ -33,8 +33,6 @@ const BODY_TIME: Duration = Duration::from_secs(120);
 const PART_TIME: Duration = Duration::from_secs(30);
 /// So much is made ready for a body before its bytes come.
 const AT_FIRST: usize = 64 * 1024;
-/// Whether the collector can work is looked at so often at most.
-const READY_FOR: Duration = Duration::from_secs(1);
 /// What a request takes beside its head and its body, …
 const REQUEST: usize = 4 * 1024;
 /// … and each field of the head beside its name and value, in bytes.
@@ -140,17 +138,8 @@ async fn contracts(State(collector): State<Arc<Collector>>, request: Request) ->
 }
 
 async fn ready(State(collector): State<Arc<Collector>>) -> Result<&'static str, Fault> {
-    // Anybody may ask, and each answer costs the database something: those who ask together get one answer.
-    let mut last = collector.readiness.lock().await;
-    let ready = match *last {
-        Some((at, ready)) if at.elapsed() < READY_FOR => ready,
-        _ => {
-            let ready = collector.ready().await.is_ok();
-            *last = Some((Instant::now(), ready));
-            ready
-        }
-    };
-    if ready { Ok("ready\n") } else { Err(Fault::busy("the collector's database does not answer")) }
+    collector.ready().await?;
+    Ok("ready\n")
 }
 
 async fn metrics(State(collector): State<Arc<Collector>>, _: Reader, headers: HeaderMap) -> Result<Response, Fault> {
