@@ -29,7 +29,7 @@ use crate::collector::desk::agreements::Book;
 use crate::collector::health::Health;
 use crate::collector::ingest::{ANSWER, Examined, KeyCache, PARSED};
 use crate::collector::limits::{Brings, Limiter};
-use crate::collector::memory_budget::{MemoryBudget, Reservation, Shares};
+use crate::collector::memory_budget::{Full, MemoryBudget, Reservation, Shares};
 use crate::collector::metrics::Metrics;
 use crate::collector::processors::{Processors, Work};
 use crate::collector::writer::{NotWritten, Writer};
