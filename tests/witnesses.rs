@@ -292,8 +292,14 @@ fn a_frozen_verdict_stays_and_is_told_of(place: &Place) {
     // Not before it was judged.
     let now = wanproof::base::time::Clock::now(&wanproof::base::time::SystemClock).wall;
     world.desk(|archive| {
-        let entry =
-            Entry { action: "freeze".to_owned(), at: now, recorded: now, who: "noc".to_owned(), evidence: None };
+        let entry = Entry {
+            action: "freeze".to_owned(),
+            at: now,
+            recorded: now,
+            who: "noc".to_owned(),
+            evidence: None,
+            said: None,
+        };
         Ok(archive.append(Kind::Period, &id, &entry, now)?)
     });
     let (kid, hand, since) = (agent.kid(), hand(now), world.minute(60));

@@ -8,6 +8,7 @@ use wanproof::base::time::{Clock as _, SystemClock, Wall};
 use wanproof::collector::Collector;
 use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::{Archive, packed};
 use wanproof::collector::desk::agreements::{self, Book, Step};
 use wanproof::collector::desk::{DeskError, Hand, claims};
@@ -107,7 +108,7 @@ pub struct World {
 }
 
 pub fn hand(now: Wall) -> Hand {
-    Hand { who: "noc".to_owned(), now }
+    Hand { who: "noc".to_owned(), via: Via::Command, now }
 }
 
 impl World {
