@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-#[cfg(feature = "agent")]
 use crate::base::bounded;
+#[cfg(feature = "agent")]
 use crate::cli::life::Written;
 #[cfg(feature = "agent")]
 use crate::cli::source::Source;
