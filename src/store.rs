@@ -33,6 +33,7 @@ mod schema;
 pub mod sealed;
 mod seams;
 pub mod sheets;
+mod whole;
 
 /// The name of the database's file in the data directory.
 pub const FILE: &str = "agent.db";
@@ -80,6 +81,39 @@ pub enum StoreError {
         found: i64,
         /// The one that this program knows.
         known: i64,
+    },
+    /// It is of an earlier version, or a copy that lacks what was written last.
+    #[error(
+        "{path}: the database has schema {found}, this program needs {known}, and there is no agent.db-wal beside it: if this is \
+         a copy, copy agent.db and agent.db-wal together; if it is the agent's own, its agent is of an earlier version: \
+         start the agent of this version on it first"
+    )]
+    Behind {
+        /// Which.
+        path: PathBuf,
+        /// The schema's number found.
+        found: i64,
+        /// The one that this program knows.
+        known: i64,
+    },
+    /// There is nothing in it, since what was written is in a log that is not there.
+    #[error(
+        "{0} is empty: what its agent wrote is still in agent.db-wal, which is not beside it: copy agent.db and agent.db-wal \
+         together, or agent.db alone once the agent has stopped"
+    )]
+    Empty(PathBuf),
+    /// It lies where nothing can be written, with a log beside it, and there is no room to read the two together.
+    #[error(
+        "{path}: the newest of it is in agent.db-wal beside it, and both can only be read together from a private copy, for which \
+         there is no room in {room} ({source}): name another place with TMPDIR, or copy both files to where they can be written"
+    )]
+    Unread {
+        /// Which.
+        path: PathBuf,
+        /// Where there is no room.
+        room: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// SQLite failed.
     #[error("the database: {0}")]
@@ -264,24 +298,14 @@ impl Store {
                 return Err(StoreError::Directory { path, source, advice });
             }
         }
-        let db =
-            Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        db.busy_timeout(Duration::from_secs(5))?;
-        // A copy on a read-only medium has no room for SQLite's shared memory; nobody writes to it either.
-        let readable = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-        let db = match readable {
-            Ok(_) => db,
-            Err(_) => {
-                let uri = format!(
-                    "file:{}?immutable=1",
-                    path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
-                );
-                Connection::open_with_flags(uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)?
-            }
-        };
+        let db = whole::open(&path)?;
         let (found, known) = (schema::check(&db)?, schema::known());
-        if found < known {
-            return Err(StoreError::Older { found, known });
+        match found {
+            // An agent's first act is to make its schema, and it is in the log until that is brought over.
+            0 => return Err(StoreError::Empty(path)),
+            found if found < known && !whole::has_log(&path) => return Err(StoreError::Behind { path, found, known }),
+            found if found < known => return Err(StoreError::Older { found, known }),
+            _ => {}
         }
         Ok(Self { db, path, _lock: None, base: 0, salvage: None })
     }

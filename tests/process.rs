@@ -7,6 +7,8 @@ mod common;
 mod agent;
 #[path = "process/collector.rs"]
 mod collector;
+#[path = "process/copies.rs"]
+mod copies;
 #[path = "process/end_to_end.rs"]
 mod end_to_end;
 #[path = "process/evidence.rs"]

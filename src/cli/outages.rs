@@ -1,9 +1,13 @@
 //! `wanproof outages`: when was the line bad?
 
+use std::collections::BTreeMap;
+
+use crate::agent::live::Snapshot;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::source::{Source, since};
-use crate::cli::{Exit, Failure, print};
+use crate::cli::{Exit, Failure, print, status};
 use crate::store::outages::{Outage, Shown};
+use crate::store::{Store, StoreError};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -24,32 +28,78 @@ pub struct Args {
 /// When the data cannot be read.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let from = since(&args.since)?;
-    let store = args.source.store()?;
-    let all = store.outages(from, Wall::from_nanos(i64::MAX)).map_err(|error| Failure::Could(error.to_string()))?;
+    let could = |error: StoreError| Failure::Could(error.to_string());
+    let places = args.source.found()?.places;
+    let store = Store::read(&places.data_dir).map_err(could)?;
+    let all = store.outages(from, Wall::from_nanos(i64::MAX)).map_err(could)?;
     let all: Vec<Outage> = all.into_iter().map(|(_, outage)| outage).collect();
+    let observed = observed(&store, &all, status::ask(&places.status_socket).as_ref()).map_err(could)?;
     if args.json {
-        print::json(&all.iter().map(Shown::from).collect::<Vec<_>>())?;
+        let observed_until = |outage: &Outage| match &observed {
+            Observed::Now(_) => None,
+            Observed::Until(probes) => probes.get(&outage.probe).copied(),
+        };
+        let each = all.iter().map(|outage| Shown::from(outage).until(observed_until(outage)));
+        print::json(&each.collect::<Vec<_>>())?;
         return Ok(Exit::Done);
     }
     if all.is_empty() {
         print::line(format_args!("no outage since {}", print::instant(from)))?;
-        return Ok(Exit::Done);
+    } else {
+        print::line(shown(&all, &observed))?;
     }
-    print::line(shown(&all, SystemClock.now().wall))?;
+    if let Observed::Until(probes) = &observed
+        && let Some(last) = probes.values().max()
+    {
+        let last = print::instant(*last);
+        print::line(format_args!(
+            "no agent runs here: an outage without an end was observed until {last} at the latest"
+        ))?;
+    }
     Ok(Exit::Done)
+}
+
+/// Up to when outages that have no end yet were observed.
+#[derive(Debug)]
+pub enum Observed {
+    /// An agent runs, and observes them now.
+    Now(Wall),
+    /// None does. Each probe was observed until then; probes of outages that have ended are not in it.
+    Until(BTreeMap<String, Wall>),
+}
+
+/// By what the running agent says, if one does.
+fn observed(store: &Store, all: &[Outage], running: Option<&Snapshot>) -> Result<Observed, StoreError> {
+    if running.is_some() {
+        return Ok(Observed::Now(SystemClock.now().wall));
+    }
+    let mut probes = BTreeMap::new();
+    for outage in all.iter().filter(|outage| outage.to.is_none()) {
+        if !probes.contains_key(&outage.probe) {
+            let until = store.observed_until(&outage.probe)?;
+            probes.extend(until.map(|until| (outage.probe.clone(), until.max(outage.from))));
+        }
+    }
+    Ok(Observed::Until(probes))
 }
 
 /// Outages as a table for people.
 #[must_use]
-pub fn shown(all: &[Outage], now: Wall) -> String {
+pub fn shown(all: &[Outage], observed: &Observed) -> String {
     let heading = ["FROM (UTC)", "LASTED", "SERVICE", "PROBE", "SIDE", "BY"].map(str::to_owned);
     let rows = all.iter().map(|outage| {
-        let until = outage.to.unwrap_or(now);
-        let lasted =
-            print::length(std::time::Duration::from_nanos(u64::try_from(until.nanos_since(outage.from)).unwrap_or(0)));
+        let (until, end) = match (outage.to, observed) {
+            (Some(to), _) => (to, ""),
+            (None, Observed::Now(now)) => (*now, ", still down"),
+            (None, Observed::Until(probes)) => {
+                (probes.get(&outage.probe).copied().unwrap_or(outage.from), ", end not seen")
+            }
+        };
+        let nanos = u64::try_from(until.nanos_since(outage.from)).unwrap_or(0);
+        let lasted = print::length(std::time::Duration::from_nanos(nanos));
         vec![
             print::instant(outage.from).trim_end_matches('Z').to_owned(),
-            if outage.to.is_some() { lasted } else { format!("{lasted}, still down") },
+            format!("{lasted}{end}"),
             outage.service.clone().unwrap_or_else(|| "-".to_owned()),
             outage.probe.clone(),
             outage.side.clone(),

@@ -16,7 +16,8 @@ use crate::agent::review::{month_of, review};
 use crate::agent::terms::Terms;
 use crate::agent::{self, Order};
 use crate::base::time::{Clock, SystemClock, Wall, format_duration, parse_duration};
-use crate::cli::{Exit, Failure, outages, print, status, verdict, verify};
+use crate::cli::outages::{self, Observed};
+use crate::cli::{Exit, Failure, print, status, verdict, verify};
 use crate::collector;
 use crate::config::agent::AgentConfig;
 use crate::sla::facts::Facts;
@@ -215,7 +216,7 @@ fn conclude(dir: &Path) -> Result<Exit, Failure> {
         .map_err(|error| Failure::Could(error.to_string()))?;
     let found: Vec<_> = found.into_iter().map(|(_, outage)| outage).collect();
     print::line("\nOutages (wanproof outages)\n")?;
-    print::line(if found.is_empty() { "none".to_owned() } else { outages::shown(&found, now) })?;
+    print::line(if found.is_empty() { "none".to_owned() } else { outages::shown(&found, &Observed::Now(now)) })?;
 
     print::line("\nVerdicts (wanproof report)\n")?;
     let terms = Terms::load(&config).map_err(|faults| Failure::Usage(faults.to_string()))?;

@@ -11,7 +11,7 @@ use crate::agent::terms::Terms;
 use crate::base::bounded;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::source::Source;
-use crate::cli::{Exit, Failure, print, verdict};
+use crate::cli::{Exit, Failure, print, status, verdict};
 use crate::config::agent::AgentConfig;
 use crate::sla::calendar::Period;
 use crate::sla::deadline::Deadline;
@@ -76,6 +76,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         }
         None => None,
     };
+    tell_end(args, &store)?;
     let given = given(args, now)?;
     let mut reports = Vec::new();
     let mut contracts = Vec::new();
@@ -106,6 +107,25 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let breached = reports.iter().any(Report::is_breached);
     Ok(if args.exit_code && breached { Exit::Bad } else { Exit::Done })
+}
+
+/// Says where what is stored ends, when nobody goes on with it and an outage has no end.
+fn tell_end(args: &Args, store: &Store) -> Result<(), Failure> {
+    let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
+    let open = store.open_outages().map_err(could)?;
+    let mut last = None;
+    for (_, outage) in &open {
+        last = last.max(store.observed_until(&outage.probe).map_err(could)?);
+    }
+    if let Some(last) = last
+        && status::ask(&args.source.found()?.places.status_socket).is_none()
+    {
+        let last = print::instant(last);
+        print::note(format_args!(
+            "no agent runs here: an outage without an end counts up to {last}, when it was last observed"
+        ));
+    }
+    Ok(())
 }
 
 /// What the facts file says, if one was named.

@@ -42,6 +42,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Some(snapshot) => snapshot.clone(),
         None => from_store(&store, &places.data_dir)?,
     };
+    // What is stored of an agent that does not run ends there.
+    let observed_until = match running {
+        Some(_) => None,
+        None => store.newest().map_err(could)?,
+    };
     let tally = store.tally().map_err(could)?;
     let bytes = store.bytes().map_err(could)?;
     let max_bytes = config.as_ref().map(|config| config.keep.max_bytes);
@@ -60,6 +65,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             "site": snapshot.site,
             "software": snapshot.software,
             "running": running.is_some(),
+            "observed_until": observed_until,
             "clock": {"state": snapshot.clock, "set": !snapshot.clock_unset},
             "fault": snapshot.fault,
             "probes": snapshot.probes,
@@ -83,6 +89,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     print::line(print::one(&headline(&snapshot, running.is_some())))?;
+    if let Some(last) = observed_until {
+        print::line(format_args!("the last that it recorded is of {}", print::instant(last)))?;
+    }
     if snapshot.clock_unset {
         print::line("the clock is not set yet: what is measured is held, and labelled once it is")?;
     }
@@ -120,7 +129,7 @@ fn store_json(bytes: u64, max_bytes: Option<u64>, estimate: Option<&Estimate>) -
 }
 
 /// Asks the running agent; [`None`] when none answers within a second.
-fn ask(socket: &Path) -> Option<Snapshot> {
+pub(super) fn ask(socket: &Path) -> Option<Snapshot> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
     let mut text = String::new();

@@ -37,6 +37,17 @@ pub struct Shown<'a> {
     definition: &'a str,
     side: &'a str,
     evidence: &'a serde_json::Value,
+    /// Up to when it was observed, where its end was not seen and nobody observes it any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_until: Option<Wall>,
+}
+
+impl Shown<'_> {
+    /// Nobody observes it any more; it was observed until then.
+    #[must_use]
+    pub fn until(self, observed: Option<Wall>) -> Self {
+        Self { observed_until: observed.filter(|_| self.to.is_none()), ..self }
+    }
 }
 
 impl<'a> From<&'a Outage> for Shown<'a> {
@@ -51,6 +62,7 @@ impl<'a> From<&'a Outage> for Shown<'a> {
             definition: &outage.definition,
             side: &outage.side,
             evidence: &outage.evidence,
+            observed_until: None,
         }
     }
 }
@@ -184,6 +196,17 @@ impl Store {
             all.push(read(row)?);
         }
         Ok(all)
+    }
+
+    /// Up to when a probe was observed: the end of the last interval that is stored of it, or the newest thing that is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn observed_until(&self, probe: &str) -> Result<Option<Wall>, StoreError> {
+        match self.last_interval(probe)? {
+            Some(last) => Ok(Some(last.to())),
+            None => self.newest(),
+        }
     }
 
     /// The outages that have no end yet, oldest first.

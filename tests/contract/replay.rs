@@ -214,3 +214,14 @@ fn stored_history_is_judged_by_the_version_in_force_then() {
     let versions: Vec<&str> = csv.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
     assert_eq!(versions, ["1", "2"], "{csv}");
 }
+
+#[test]
+fn an_outage_without_an_end_counts_until_it_was_last_observed() {
+    let directory = tempfile::tempdir().unwrap();
+    stretch(directory.path(), "2026-06-10T10:00:00Z", |minute| if minute < 5 { "60a" } else { "60l" });
+    let text = Terms::new("1000.00", availability("99.9", "", "")).text();
+    std::fs::write(directory.path().join("c.toml"), text).unwrap();
+    // The month is long over; nothing is known of it but ten minutes.
+    let downtime = reports(directory.path(), "2026-06")["objectives"][0]["downtime_s"].clone();
+    assert_eq!(downtime, "300");
+}
