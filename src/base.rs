@@ -1,5 +1,6 @@
-//! The words that every other room uses: instants on the two clocks, exact numbers, files of a known greatest length.
+//! The words that every other room uses: instants on the two clocks, exact numbers, names, files of a known greatest length.
 
 pub mod bounded;
 pub mod decimal;
+pub mod text;
 pub mod time;

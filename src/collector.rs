@@ -298,7 +298,7 @@ impl Collector {
         memory: Reservation,
     ) -> Result<(String, Reservation), Fault> {
         let received = SystemClock.now().wall.floor(Duration::from_millis(1));
-        let (mut examined, mut memory) = self.examine(body, (of, encoding), caller, memory).await?;
+        let (mut examined, mut memory) = self.examine(body, (of, encoding), (caller, received), memory).await?;
         if examined.iter().any(|each| each.counts.is_some()) {
             caller.peer.authenticated();
         }

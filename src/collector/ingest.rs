@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::base::time::Wall;
 use crate::collector::archive::accept::Verified;
 use crate::collector::archive::agents::{KnownKey, Standing};
 use crate::collector::archive::{Archive, ArchiveError, packed};
@@ -55,14 +56,16 @@ impl Examined {
 #[derive(Debug)]
 pub struct Examiner<'a> {
     keys: Keys<'a>,
+    /// When the request came.
+    now: Wall,
     done: Vec<Examined>,
 }
 
 impl<'a> Examiner<'a> {
-    /// With nothing examined yet.
+    /// With nothing examined yet; `now` is when the request came.
     #[must_use]
-    pub fn new(archive: &'a Archive, cache: &'a KeyCache) -> Self {
-        Self { keys: Keys { archive, cache, known: HashMap::new() }, done: Vec::new() }
+    pub fn new(archive: &'a Archive, cache: &'a KeyCache, now: Wall) -> Self {
+        Self { keys: Keys { archive, cache, known: HashMap::new() }, now, done: Vec::new() }
     }
 
     /// Examines the next line; gives how many bytes of it are kept, to be stored.
@@ -71,7 +74,7 @@ impl<'a> Examiner<'a> {
     /// When the database fails.
     pub fn line(&mut self, line: Line<'_>) -> Result<usize, ArchiveError> {
         let mut examined = match line {
-            Line::Whole(line) => examine_one(line, &mut self.keys)?,
+            Line::Whole(line) => examine_one(line, &mut self.keys, self.now)?,
             Line::TooLong(digest, length) => Examined::refused(digest, too_large(length)),
         };
         examined.refused = examined.refused.map(|problem| problem.shortened(DETAIL));
@@ -162,7 +165,7 @@ impl Collector {
         self: &Arc<Self>,
         body: Vec<u8>,
         (of, encoding): (Type, Encoding),
-        caller: &Caller,
+        (caller, received): (&Caller, Wall),
         mut memory: Reservation,
     ) -> Result<(Vec<Examined>, Reservation), Fault> {
         let plan = Plan::of(&body, encoding);
@@ -173,7 +176,7 @@ impl Collector {
         memory.take(needed).await?;
         let collector = Arc::clone(self);
         self.read_for(caller.repute(), work, move |archive| {
-            let mut examiner = Examiner::new(archive, &collector.keys);
+            let mut examiner = Examiner::new(archive, &collector.keys, received);
             let (mut lines, mut kept) = (0, 0);
             let mut take = |line: Line<'_>| {
                 memory.try_take(ANSWER)?;
@@ -196,7 +199,7 @@ impl Collector {
     }
 }
 
-fn examine_one(line: &[u8], keys: &mut Keys<'_>) -> Result<Examined, ArchiveError> {
+fn examine_one(line: &[u8], keys: &mut Keys<'_>, now: Wall) -> Result<Examined, ArchiveError> {
     let digest = Digest::of(line);
     let refused = |problem: Problem| Examined::refused(digest, problem);
     if line.len() > LIMIT {
@@ -222,7 +225,8 @@ fn examine_one(line: &[u8], keys: &mut Keys<'_>) -> Result<Examined, ArchiveErro
         Ok(payload) => payload,
         Err(fault) => return Ok(refused(Problem::new(Kind::BadSignature, fault))),
     };
-    let (summary, refused) = match read(&payload, line, digest, kid, &known) {
+    let (summary, refused) = match read(&payload, line, digest, kid, &known).and_then(|read| in_time(read, &known, now))
+    {
         Ok(summary) => (Some(summary), None),
         Err(problem) => (None, Some(problem)),
     };
@@ -230,6 +234,14 @@ fn examine_one(line: &[u8], keys: &mut Keys<'_>) -> Result<Examined, ArchiveErro
         keys.expect_next(*next, &known);
     }
     Ok(Examined { digest, kid: Some(kid), counts: Some(known.agent), refused, summary })
+}
+
+/// A summary whose span can be believed at all: what is dated otherwise would be folded, and its months judged, for nothing.
+fn in_time(read: Verified, known: &KnownKey, now: Wall) -> Result<Verified, Problem> {
+    match summary::check_window(read.from, read.to, known.enrolled, now) {
+        Ok(()) => Ok(read),
+        Err(fault) => Err(Problem::new(Kind::Malformed, fault)),
+    }
 }
 
 /// Reads a payload whose signature was verified.

@@ -69,9 +69,9 @@ impl Written {
         let small = |number: i64| u8::try_from(number).ok();
         Self {
             kind: section.one_of("kind", &kinds),
-            service: section.text("service"),
+            service: section.name("service"),
             role: section.one_of("role", &[("path", Role::Path), ("reference", Role::Reference)]),
-            target: section.text("target"),
+            target: section.name("target"),
             family: section.one_of("family", &[("any", Family::Any), ("v4", Family::V4), ("v6", Family::V6)]),
             period: section.duration("period", 10 * MS..=DAY),
             timeout: section.duration("timeout", MS..=MINUTE),

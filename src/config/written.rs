@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
+use crate::base::text;
 use crate::base::time::parse_duration;
 
 /// What is wrong with a configuration, a line each: `agent.toml: probe "hq-icmp": cutoff 3s is longer than timeout 2s`.
@@ -110,6 +111,15 @@ impl<'a> Section<'a> {
     /// A text.
     pub fn text(&self, key: &'a str) -> Option<String> {
         self.typed(key, "a text in quotes", |value| value.as_str().map(str::to_owned))
+    }
+
+    /// A name: 1 to 200 printable characters.
+    pub fn name(&self, key: &'a str) -> Option<String> {
+        let name = self.text(key)?;
+        if let Err(fault) = text::name(&name) {
+            self.fault(format_args!("{key}: {fault}"));
+        }
+        Some(name)
     }
 
     /// A text that must be there.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::text;
 use crate::evidence::json;
 use crate::evidence::jws::{self, Typ};
 use crate::evidence::key::{PublicKey, SecretKey};
@@ -9,7 +10,7 @@ use crate::evidence::problem::{Kind, Problem};
 
 /// An enrolment is never longer, in bytes.
 pub const LIMIT: usize = 64 * 1024;
-/// A site's name and a token are never longer, in bytes.
+/// A token is never longer, in bytes.
 const TEXT_LIMIT: usize = 1024;
 
 /// What an agent says to be enrolled.
@@ -75,8 +76,9 @@ pub fn verify(enrolment: &[u8]) -> Result<Enrolment, Problem> {
         return Err(Problem::new(Kind::Unsupported, format_args!("version {} of an enrolment; 1 is known", version.v)));
     }
     let said: Enrolment = json::read(jws.unverified_payload()).map_err(|fault| malformed(&fault))?;
-    if said.site.len() > TEXT_LIMIT || said.token.as_ref().is_some_and(|token| token.len() > TEXT_LIMIT) {
-        return Err(malformed(&format_args!("a site and a token are at most {TEXT_LIMIT} bytes")));
+    text::name(&said.site).map_err(|fault| malformed(&format_args!("site: {fault}")))?;
+    if said.token.as_ref().is_some_and(|token| token.len() > TEXT_LIMIT) {
+        return Err(malformed(&format_args!("a token is at most {TEXT_LIMIT} bytes")));
     }
     if jws.kid() != said.jwk.kid() {
         return Err(Problem::new(Kind::BadSignature, "its kid is not the thumbprint of its jwk"));
@@ -95,6 +97,16 @@ mod tests {
         let said = verify(sign("leeds-01", Some("once"), &key).as_bytes()).unwrap();
         assert_eq!((said.jwk, said.site.as_str(), said.token.as_deref()), (*key.public(), "leeds-01", Some("once")));
         assert!(!format!("{said:?}").contains("once"));
+    }
+
+    #[test]
+    fn a_site_is_a_name_that_can_be_shown() {
+        let key = SecretKey::from_seed(&[1; 32]);
+        let refused = |site: &str| verify(sign(site, None, &key).as_bytes()).map_err(|problem| problem.kind());
+        for site in ["", "a\0b", "a\nb", "\u{1b}[2J", "a\u{202e}b", &"x".repeat(201)] {
+            assert_eq!(refused(site).err(), Some(Some(Kind::Malformed)), "{site:?}");
+        }
+        assert!(refused("पुणे-०१").is_ok());
     }
 
     #[test]

@@ -23,9 +23,11 @@ mod form;
 mod split;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use check::{Malformed, check};
 pub use split::{Layout, Lengths, Piece, bare, length};
+pub use texts::{AHEAD, BEFORE_ENROLMENT, check_texts, check_window};
 
 /// The version of the format that is written and read here.
 pub const VERSION: u64 = 1;

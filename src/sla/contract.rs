@@ -403,15 +403,11 @@ fn every(section: &str) -> Need {
     Need::By(format!("every {section}"))
 }
 
-/// An identifier: a text without spaces or control characters.
+/// An identifier: a name without spaces and quotes.
 fn identifier(node: &Node) -> Result<String, String> {
-    let text = reader::text(node)?;
-    let bad = text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '"');
-    if bad || text.len() > 200 {
-        return Err(format!(
-            "{} is no identifier: it may not hold spaces or quotes, nor be over 200 bytes",
-            node.kind()
-        ));
+    let text = reader::name(node)?;
+    if text.chars().any(|c| c.is_whitespace() || c == '"') {
+        return Err(format!("{} is no identifier: it may not hold spaces or quotes", node.kind()));
     }
     Ok(text)
 }

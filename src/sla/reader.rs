@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::base::decimal::Exact;
+use crate::base::text;
 use crate::base::time::{Wall, parse_duration};
 use crate::sla::calendar::Day;
 use crate::sla::fault::Fault;
@@ -315,16 +316,28 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// A text that is not empty.
+/// A text that is not empty, of printable characters: it is shown in terminals, letters and pages.
 ///
 /// # Errors
 /// When it is anything else.
 pub fn text(node: &Node) -> Result<String, String> {
     match node {
-        Node::Text(text) if !text.trim().is_empty() => Ok(text.clone()),
+        Node::Text(text) if !text.trim().is_empty() => match text::printable(text) {
+            Ok(()) => Ok(text.clone()),
+            Err(fault) => Err(fault.to_string()),
+        },
         Node::Text(_) => Err("is empty".to_owned()),
         _ => Err(format!("expected a text, found {}", node.kind())),
     }
+}
+
+/// A name: of a site, a probe, a party.
+///
+/// # Errors
+/// When it is no text, or none of 1 to 200 printable characters.
+pub fn name(node: &Node) -> Result<String, String> {
+    let text = text(node)?;
+    text::name(&text).map(|()| text).map_err(|fault| fault.to_string())
 }
 
 /// A number with the text as which it was written.

@@ -132,3 +132,20 @@ fn a_parents_faults_are_told_with_its_own_file() {
     ];
     assert_eq!(told, expected);
 }
+
+#[test]
+fn what_a_terminal_would_obey_or_turn_around_is_in_no_text_of_a_contract() {
+    let texts = ["id = \"ACME", "provider = { name = \"", "contact = \"", "site = \"", "probes = [\""];
+    for at in texts {
+        for (written, said) in
+            [("\\u0000", "U+0000"), ("\\u001B[2J", "U+001B"), ("\\r\\n", "U+000D"), ("\\u202E", "U+202E")]
+        {
+            let put = PAGE.replacen(at, &format!("{at}{written}"), 1);
+            assert_ne!(put, PAGE, "{at}");
+            let told = parse(&put, "c.toml").expect_err(at);
+            assert!(told.iter().any(|fault| fault.to_string().contains(said)), "{at}{written}: {told:?}");
+        }
+        let put = PAGE.replacen(at, &format!("{at}{}", "x".repeat(201)), 1);
+        assert!(parse(&put, "c.toml").is_err(), "{at} of 201 characters and more");
+    }
+}

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use crate::agent::keys::Keys;
 use crate::agent::recorder::{Job, Label, OutageKey, Seat, Setup, Why as LabelledFor};
 use crate::agent::summariser::{SpanState, Summariser};
+use crate::base::text;
 use crate::base::time::{Clock, Mono, Wall};
 use crate::config::agent::{Keep, Term};
 use crate::config::probe::settings_digest;
@@ -481,7 +482,7 @@ fn series([probe, named]: &[Arc<Probe>; 2], address: Option<IpAddr>) -> Series {
         probe: probe.name.clone(),
         service: named.service.clone(),
         kind: probe.kind().to_owned(),
-        target: probe.target(),
+        target: text::shortened(&probe.target()),
         address,
         period_ms: probe.period_ms(),
         timeout_ms: millis(probe.timeout),

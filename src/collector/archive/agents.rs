@@ -54,6 +54,8 @@ pub struct KnownKey {
     pub standing: Standing,
     /// The site that it is at now.
     pub site: String,
+    /// When the agent was enrolled.
+    pub enrolled: Wall,
     /// The last summary that it may sign: that which named its successor.
     pub last: Option<(ChainId, u64)>,
 }
@@ -81,13 +83,14 @@ impl Right {
 }
 
 impl KnownKey {
-    /// Of the columns x, agent, state, site, last_chain and last_seq.
+    /// Of the columns x, agent, state, site, last_chain, last_seq and enrolled_ns.
     pub(super) fn of(row: &Row<'_>) -> Result<Self, ArchiveError> {
         Ok(Self {
             key: public_key(row.get(0)?)?,
             agent: row.get(1)?,
             standing: Standing::of(&row.get::<String>(2)?)?,
             site: row.get(3)?,
+            enrolled: row.get(6)?,
             last: row.get::<Option<ChainId>>(4)?.zip(row.get(5)?),
         })
     }
@@ -99,7 +102,7 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn key(&self, kid: Kid) -> Result<Option<KnownKey>, ArchiveError> {
-        let sql = "SELECT k.x, k.agent, a.state, a.site, k.last_chain, k.last_seq
+        let sql = "SELECT k.x, k.agent, a.state, a.site, k.last_chain, k.last_seq, a.enrolled_ns
                    FROM agent_key k JOIN agent a ON a.agent = k.agent WHERE k.kid = ?1";
         self.db.one(sql, args![&kid], KnownKey::of)
     }

@@ -10,14 +10,13 @@ use crate::base::time::Wall;
 use crate::evidence::chain::LAST_SEQ;
 use crate::evidence::json::NotRead;
 use crate::evidence::rotation;
+use crate::evidence::summary::texts::check_texts;
 use crate::evidence::summary::{IntervalPart, LinkPart, Phases, ProbePart, Summary};
 use crate::measure::histogram::Packed;
 use crate::measure::outcome::Outcome;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// A name, an address, a digest, a decimal: none is longer, in bytes.
-const TEXT_LIMIT: usize = 4096;
 /// A list has at most so many: of probes, each some 200 bytes, a summary holds fewer.
 const LIST_LIMIT: usize = 4096;
 /// What was seen around an outage has at most so many values: a trace has some tens of hops.
@@ -74,7 +73,8 @@ pub fn check(summary: &Summary) -> Result<(), Malformed> {
     lists(summary)?;
     numbers(summary)?;
     span(summary)?;
-    texts(summary)?;
+    check_texts(summary)?;
+    digests(summary)?;
     for (index, probe) in summary.probes.iter().enumerate() {
         check_probe(probe, summary).map_err(|fault| fault.within(format_args!("probes[{index}]")))?;
     }
@@ -157,45 +157,17 @@ fn span(summary: &Summary) -> Result<(), Malformed> {
     })
 }
 
-fn texts(summary: &Summary) -> Result<(), Malformed> {
-    let short = |at: &str, text: &str| {
-        rule(text.len() <= TEXT_LIMIT, at, || format!("it is {} bytes, of at most {TEXT_LIMIT}", text.len()))
-    };
-    short("site", &summary.site)?;
-    short("boot", &summary.boot)?;
-    short("software", &summary.software)?;
+/// Digests are digests.
+fn digests(summary: &Summary) -> Result<(), Malformed> {
     for contract in &summary.contracts {
-        short("contracts", &contract.id)?;
         let hex =
             contract.sha256.len() == 64 && contract.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         rule(hex, "contracts", || "\"sha256\" is 64 lowercase hexadecimal digits".to_owned())?;
-    }
-    for probe in &summary.probes {
-        for text in [&probe.name, &probe.kind, &probe.target, &probe.settings] {
-            short("probes", text)?;
-        }
-        for text in [&probe.service, &probe.address].into_iter().flatten() {
-            short("probes", text)?;
-        }
-        rule(!probe.name.is_empty(), "probes", || "a probe has no name".to_owned())?;
-    }
-    for outage in &summary.outages {
-        short("outages", &outage.probe)?;
-        short("outages", &outage.definition)?;
-        short("outages", outage.service.as_deref().unwrap_or_default())?;
-    }
-    for verdict in &summary.verdicts {
-        for text in
-            [&verdict.contract, &verdict.service, &verdict.objective, &verdict.period, &verdict.result, &verdict.target]
-        {
-            short("verdicts", text)?;
-        }
     }
     Ok(())
 }
 
 fn check_link(link: &LinkPart) -> Result<(), Malformed> {
-    rule(link.interface.len() <= TEXT_LIMIT, "interface", || "it is too long".to_owned())?;
     rule(link.cpu_percent.is_none_or(|percent| percent >= 0.0), "cpu_percent", || "it is negative".to_owned())
 }
 
@@ -268,8 +240,7 @@ fn reasons(interval: &IntervalPart) -> Result<(), Malformed> {
     }
     let clamped = interval.reasons.get("rtt/clamped").copied().unwrap_or(0);
     let with_rtt = interval.outcomes.with_rtt();
-    rule(u64::from(clamped) <= with_rtt, "reasons", || format!("{clamped} were clamped, of {with_rtt} with an RTT"))?;
-    rule(interval.reasons.keys().all(|word| word.len() <= 256), "reasons", || "a word is too long".to_owned())
+    rule(u64::from(clamped) <= with_rtt, "reasons", || format!("{clamped} were clamped, of {with_rtt} with an RTT"))
 }
 
 /// How many neighbouring sends were both answered.

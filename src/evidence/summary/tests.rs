@@ -219,7 +219,8 @@ fn what_does_not_add_up_is_refused_with_its_place() {
         ("/contracts/0/sha256".into(), json!("AB"), "hexadecimal"),
         ("/probes/0/period_ms".into(), json!(0), "period_ms"),
         ("/probes/0/period_ms".into(), json!(500), "outcomes"),
-        ("/probes/0/name".into(), json!("x".repeat(5000)), "bytes"),
+        ("/probes/0/name".into(), json!("x".repeat(201)), "201 characters"),
+        ("/boot".into(), json!("x".repeat(5000)), "bytes"),
         (at("from"), json!("2026-11-23T09:59:00Z"), "span"),
         (at("from"), json!("2026-11-23T10:00:01Z"), "minute"),
         (at("seconds"), json!(59.9999), "decimals"),
@@ -257,6 +258,64 @@ fn what_does_not_add_up_is_refused_with_its_place() {
         let error = read_value(&with(&place, to.clone())).expect_err(&format!("{place} {to}")).to_string();
         assert!(error.contains(part), "{place} {to}: {error}");
     }
+}
+
+#[test]
+fn no_text_holds_what_cannot_be_shown_and_names_are_not_empty() {
+    let texts = [
+        "/site",
+        "/boot",
+        "/software",
+        "/contracts/0/id",
+        "/probes/0/name",
+        "/probes/0/service",
+        "/probes/0/kind",
+        "/probes/0/target",
+        "/probes/0/address",
+        "/probes/0/settings",
+        "/link/0/interface",
+        "/outages/0/service",
+        "/outages/0/probe",
+        "/outages/0/definition",
+        "/verdicts/0/contract",
+        "/verdicts/0/service",
+        "/verdicts/0/objective",
+        "/verdicts/0/period",
+        "/verdicts/0/result",
+        "/verdicts/0/actual",
+        "/verdicts/0/target",
+        "/verdicts/0/coverage",
+    ];
+    for place in texts {
+        for text in ["a\0", "\u{1b}[2Ja", "a\nb", "a\u{202e}b", "a\u{85}b", "\u{feff}a"] {
+            let error = read_value(&with(place, json!(text))).expect_err(place).to_string();
+            assert!(error.contains("no printable character"), "{place} {text:?}: {error}");
+        }
+    }
+    for place in
+        ["/site", "/contracts/0/id", "/probes/0/name", "/probes/0/service", "/probes/0/target", "/outages/0/probe"]
+    {
+        assert!(read_value(&with(place, json!(""))).is_err(), "{place} is empty");
+        assert!(read_value(&with(place, json!("é".repeat(200)))).is_ok(), "{place} has 200 characters");
+        assert!(read_value(&with(place, json!("é".repeat(201)))).is_err(), "{place} has 201 characters");
+    }
+    for reason in ["", "lost/\0", "lost/\u{202e}", &"x".repeat(201)] {
+        assert!(read_value(&with(&format!("{INTERVAL}/reasons"), json!({reason: 0}))).is_err(), "{reason:?}");
+    }
+}
+
+#[test]
+fn a_span_outside_of_what_can_be_believed_is_refused_and_one_at_its_edge_is_not() {
+    let at = |text: &str| text.parse::<Wall>().unwrap();
+    let (enrolled, now) = (at("2026-11-23T10:00:00Z"), at("2027-01-01T00:00:00Z"));
+    let check = |from: &str, to: &str| check_window(at(from), at(to), enrolled, now).map_err(|fault| fault.to_string());
+    assert_eq!(check("2025-10-19T10:00:00Z", "2025-10-19T10:05:00Z"), Ok(()));
+    assert!(check("2025-10-19T09:59:59Z", "2025-10-19T10:00:00Z").unwrap_err().contains("400 days before"));
+    assert_eq!(check("2027-01-01T23:55:00Z", "2027-01-02T00:00:00Z"), Ok(()));
+    assert!(check("2027-01-01T23:55:00Z", "2027-01-02T00:00:00.000000001Z").unwrap_err().contains("a day ahead"));
+    assert!(check("2261-12-31T23:00:00Z", "2261-12-31T23:05:00Z").is_err());
+    // A clock at the end of what nanoseconds can say bounds nothing, and breaks nothing.
+    assert_eq!(check_window(enrolled, enrolled, Wall::from_nanos(i64::MIN), Wall::from_nanos(i64::MAX)), Ok(()));
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn check_unit(table: &Reader<'_>, metric: Metric, unit: Unit, measure: Option<&M
 fn measure_terms(table: Reader<'_>, metric: Option<Metric>, name: &str) -> Option<Measure> {
     let applies = metric.is_some();
     let need = || Need::when(applies, name);
-    let probes = table.list("probes", need(), reader::text);
+    let probes = table.list("probes", need(), reader::name);
     if applies && probes.as_ref().is_some_and(Vec::is_empty) {
         table.fault("probes", "is empty: name at least one probe");
     }

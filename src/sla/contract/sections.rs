@@ -67,8 +67,8 @@ pub(super) fn agreement(table: Reader<'_>) -> Option<Agreement> {
 
 fn party(table: Reader<'_>) -> Option<PartyTerms> {
     let need = || Need::By("every party".to_owned());
-    let name = table.get("name", need(), reader::text);
-    let contact = table.get("contact", need(), reader::text);
+    let name = table.get("name", need(), reader::name);
+    let contact = table.get("contact", need(), reader::name);
     table.done();
     Some(PartyTerms { name: name?, contact: contact? })
 }
@@ -76,10 +76,10 @@ fn party(table: Reader<'_>) -> Option<PartyTerms> {
 /// One `[[service]]`.
 pub(super) fn service(table: &Reader<'_>) -> Option<Service> {
     let id = table.get("id", every("service"), identifier);
-    let site = table.get("site", every("service"), reader::text);
+    let site = table.get("site", every("service"), reader::name);
     let mrc = table.get("mrc", every("service"), reader::unsigned);
     let usage = table.get("usage_charge", Need::Optional, reader::unsigned);
-    let probes = table.list("probes", every("service"), reader::text);
+    let probes = table.list("probes", every("service"), reader::name);
     let in_service_from = table.get("in_service_from", every("service"), reader::instant);
     let sla_from = table.get("sla_from", every("service"), reader::word);
     let members = table.list("members", Need::Optional, identifier).unwrap_or_default();
