@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -67,6 +68,7 @@ mod operators;
 mod processors;
 pub mod rounds;
 pub mod statement;
+mod troubles;
 pub mod verdicts;
 mod writer;
 
@@ -182,6 +184,8 @@ pub struct Collector {
     pulse: Pulse,
     /// A round wrote what began and ended: somebody may have to be told.
     news: Notify,
+    /// Whether it is ending: what is being worked out then is given up.
+    stopping: AtomicBool,
 }
 
 impl Collector {
@@ -215,6 +219,7 @@ impl Collector {
             health: Health::default(),
             pulse: Pulse::default(),
             news: Notify::new(),
+            stopping: AtomicBool::new(false),
         }))
     }
 
@@ -271,20 +276,25 @@ impl Collector {
         let collector = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
             let _processor = processor;
-            let idle = collector.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let archive = match idle.filter(|archive| !archive.is_lost()) {
-                Some(archive) => archive,
-                None => Archive::open_existing(&collector.database)?,
-            };
-            let done = act(&archive);
-            collector.readers.lock().unwrap_or_else(PoisonError::into_inner).push(archive);
-            done
+            collector.reading(act)
         });
         let done = done.await.unwrap_or_else(|error| {
             tracing::error!("a request ended in a bug: {error}");
             Err(Problem::new(Kind::Internal, "the collector could not do it").into())
         });
         self.health.note(&done);
+        done
+    }
+
+    /// Does something with a reading connection, on this thread.
+    fn reading<T, E: From<ArchiveError>>(&self, act: impl FnOnce(&Archive) -> Result<T, E>) -> Result<T, E> {
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let archive = match idle.filter(|archive| !archive.is_lost()) {
+            Some(archive) => archive,
+            None => Archive::open_existing(&self.database)?,
+        };
+        let done = act(&archive);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(archive);
         done
     }
 
@@ -560,8 +570,10 @@ pub async fn serve(
     telling.spawn(pulse::run(Arc::clone(&collector), stopped.clone()));
     telling.spawn(health::watch(Arc::clone(&collector), stopped.clone()));
     let renewing = tokio::spawn(operators::renew_certificates(Arc::clone(&collector), stopped.clone()));
+    let ending = Arc::clone(&collector);
     let graceful = async move {
         stop.await;
+        ending.stopping.store(true, Ordering::Relaxed);
         let _ = stopping.send(true);
     };
     let served = door.serve(listener, graceful);

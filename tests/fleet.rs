@@ -260,7 +260,7 @@ impl Desk {
             if chains.is_empty() {
                 return folded;
             }
-            let news = statement::gather(&self.archive, &chains).unwrap().unwrap();
+            let news = statement::gather(&self.archive, &chains, self.now).unwrap().unwrap();
             folded += news.count;
             let now = self.now;
             assert!(self.archive.write(|archive| statement::write(archive, &news, now)).unwrap());

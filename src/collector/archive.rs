@@ -50,6 +50,7 @@ pub mod packed;
 mod parts;
 pub mod pending;
 mod postgres;
+pub mod quarantine;
 pub mod salvage;
 mod schema;
 pub mod summaries;
@@ -186,6 +187,29 @@ impl ArchiveError {
             },
             Self::Postgres(fault) => fault.ill(),
             _ => Ill::Away,
+        }
+    }
+
+    /// Whether what went wrong lies with what is stored, or was to be stored, and not with the database as a whole: doing the same
+    /// with other rows may well work.
+    #[must_use]
+    pub fn is_of_a_row(&self) -> bool {
+        use rusqlite::{Error, ErrorCode};
+        match self {
+            Self::Damaged(_) => true,
+            Self::Sqlite(Error::SqliteFailure(failure, _)) => {
+                matches!(failure.code, ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)
+            }
+            Self::Sqlite(
+                Error::FromSqlConversionFailure(..)
+                | Error::IntegralValueOutOfRange(..)
+                | Error::Utf8Error(..)
+                | Error::NulError(_)
+                | Error::InvalidColumnType(..)
+                | Error::ToSqlConversionFailure(_),
+            ) => true,
+            Self::Postgres(fault) => fault.is_of_a_row(),
+            _ => false,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! intervals of a month as it would judge its minutes. Pure: it reads and writes nothing.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,8 @@ use crate::measure::histogram::{Histogram, Packed};
 use crate::measure::interval::{Interval, Spread};
 use crate::measure::outcome::{Outcome, Outcomes, Reason};
 
+/// A day of one probe is never more, in bytes before it is compressed: a probe each 10 ms with a loss each second makes 500 kB.
+const MOST: usize = 16 * 1024 * 1024;
 /// An hour.
 pub const HOUR: Duration = Duration::from_secs(3600);
 /// A day, in UTC.
@@ -44,6 +47,9 @@ pub enum NotPieces {
     /// They do not expand.
     #[error("it does not expand: {0}")]
     Zstd(#[from] std::io::Error),
+    /// They are more than is kept of a day.
+    #[error("a day of one probe is more than {MOST} bytes: its outcomes change too often")]
+    TooMuch,
     /// They are not of the form.
     #[error("it is not of the form: {0}")]
     Form(#[from] serde_json::Error),
@@ -93,6 +99,9 @@ pub fn encode(pieces: &[Piece]) -> Result<Vec<u8>, NotPieces> {
         jitter: interval.rfc3550_max_ns,
     };
     let text = serde_json::to_vec(&pieces.iter().map(kept).collect::<Vec<_>>())?;
+    if text.len() > MOST {
+        return Err(NotPieces::TooMuch);
+    }
     Ok(zstd::bulk::compress(&text, 1)?)
 }
 
@@ -101,7 +110,11 @@ pub fn encode(pieces: &[Piece]) -> Result<Vec<u8>, NotPieces> {
 /// # Errors
 /// When the bytes are none.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Piece>, NotPieces> {
-    let text = zstd::stream::decode_all(bytes)?;
+    let mut text = Vec::new();
+    zstd::stream::Decoder::new(bytes)?.take(MOST as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > MOST {
+        return Err(NotPieces::TooMuch);
+    }
     let kept: Vec<Kept> = serde_json::from_slice(&text)?;
     let spread = |of: Option<(Packed, u64)>| of.map(|(histogram, sum_ns)| Spread { histogram, sum_ns });
     let piece = |kept: Kept| Piece {

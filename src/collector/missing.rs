@@ -52,6 +52,10 @@ pub enum FindingKind {
     WitnessDiffers,
     /// A frozen verdict rests on what does not count any more.
     FrozenVerdict,
+    /// Summaries are left out of what is judged, since they cannot be worked with.
+    Quarantined,
+    /// A clock was ahead of what another says.
+    ClockAhead,
 }
 
 impl FindingKind {
@@ -76,6 +80,8 @@ impl FindingKind {
             Self::ForeignService => "foreign-service",
             Self::WitnessDiffers => "witness-differs",
             Self::FrozenVerdict => "frozen-verdict",
+            Self::Quarantined => "quarantined",
+            Self::ClockAhead => "clock-ahead",
         }
     }
 }

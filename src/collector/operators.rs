@@ -12,6 +12,7 @@ use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::caller::Caller;
 use crate::collector::desk::tokens::{self, Scope};
 use crate::collector::processors::Work;
+use crate::collector::writer::NotWritten;
 use crate::collector::{Collector, Fault, door, fleet};
 use crate::config::collector::Tls;
 use crate::config::collector::tokens::admin;
@@ -39,6 +40,34 @@ impl Collector {
         let done = self.writer()?.write(act).await.map_err(Fault::from);
         self.health.note(&done);
         done
+    }
+
+    /// As [`Self::change`]; of what lies with a row, and not with the database, the reason is given.
+    pub(super) async fn try_change<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,
+    ) -> Result<Result<T, String>, Fault> {
+        match self.writer()?.write(act).await {
+            Ok(value) => Ok(Ok(value)),
+            Err(NotWritten::Archive(error)) if error.is_of_a_row() => Ok(Err(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Does something of the rounds with a reading connection, on a thread where it may take its time and takes nobody's place who
+    /// asks. Of what lies with a row, and of a bug, the reason is given.
+    pub(super) async fn try_read<T: Send + 'static>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,
+    ) -> Result<Result<T, String>, Fault> {
+        let collector = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || collector.reading(act));
+        match done.await {
+            Ok(Ok(value)) => Ok(Ok(value)),
+            Ok(Err(error)) if error.is_of_a_row() => Ok(Err(error.to_string())),
+            Ok(Err(error)) => Err(error.into()),
+            Err(error) => Ok(Err(format!("it ended in a bug: {error}"))),
+        }
     }
 
     /// Whose a token is, if it is good for what is asked: one of the operator's file, which is good for everything, or one that was

@@ -4,38 +4,47 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::base::time::{Clock, SystemClock, Wall};
+use crate::base::effort::Effort;
+use crate::base::time::{Clock, Now, SystemClock, Wall, format_duration};
 use crate::collector::alerts::Setting;
-use crate::collector::archive::folds::Progress;
-use crate::collector::archive::ledger::{Kind, Page};
+use crate::collector::archive::ledger::{Kind, Page, Record};
 use crate::collector::archive::{Archive, ArchiveError, salvage};
 use crate::collector::desk::agreements::Book;
 use crate::collector::desk::{claims, key};
-use crate::collector::missing::{Finding, Look};
+use crate::collector::missing::{Finding, FindingKind, Look};
+use crate::collector::rounds::lease::LEASE;
 use crate::collector::verdicts::{Bench, Fleet, Judgement, SETTLED, id_of, outcome};
-use crate::collector::{Collector, Fault, alerts, amend, fleet, missing, statement};
+use crate::collector::{Collector, Fault, alerts, amend, fleet, missing, statement, troubles};
 use crate::config::collector::{CollectorConfig, Database};
 use crate::evidence::base64url;
+use crate::evidence::key::Kid;
 use crate::sla::calendar::{Every, Period, Stretch};
 use crate::sla::lifecycle::{Entry, Log, ObjectivePeriod, PeriodState};
+use crate::sla::span::Span;
+
+mod heal;
+pub(super) mod lease;
 
 /// So long it is waited between two rounds when nothing is left to do.
 const PAUSE: Duration = Duration::from_secs(1);
-/// So many chains are looked at in a round.
-const CHAINS: u32 = 256;
+/// So many agents are looked at in a round, each once, …
+const AGENTS: u32 = 128;
+/// … in so many of its chains.
+const CHAINS: u32 = 64;
 /// So many services are judged in a round.
 const CASES: u32 = 256;
 /// So many months after one whose verdict changed are judged again.
 const LATER: usize = 12;
-/// A replica that goes round is believed to for so long without a sign.
-const LEASE: Duration = Duration::from_secs(60);
 /// While others wait for a processor, so much longer than it works it leaves it to them.
 const YIELD: u32 = 4;
+/// But no longer than this at once.
+const LONGEST_YIELD: Duration = Duration::from_secs(1);
 /// How often it is looked for what is missing.
 const LOOK: Duration = Duration::from_secs(5);
 /// And no more of the time is spent on that than one part in so many.
@@ -109,18 +118,29 @@ struct Ended {
 }
 
 /// What a replica knows from one round to the next.
-#[derive(Debug)]
 pub struct Rounds {
+    clock: Arc<dyn Clock + Send + Sync>,
     holder: String,
     fleet: Option<Arc<Fleet>>,
+    lease: lease::Watch,
+    /// When it was last taken or held.
+    held: Option<Instant>,
+    /// The agent that was looked at last.
+    after: Option<Kid>,
     looked: Option<Wall>,
     look_again: Duration,
     swept: Option<Wall>,
 }
 
+impl std::fmt::Debug for Rounds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rounds").field("holder", &self.holder).finish_non_exhaustive()
+    }
+}
+
 impl Default for Rounds {
     fn default() -> Self {
-        Self { holder: holder(), fleet: None, looked: None, look_again: LOOK, swept: None }
+        Self::by(Arc::new(SystemClock))
     }
 }
 
@@ -173,7 +193,54 @@ pub(super) async fn release(collector: &Collector, name: &str, holder: &str) {
     }
 }
 
+/// Takes or holds a lease; from a holder who does not renew it, it is taken over, and where a clock was wrong, that is said.
+pub(super) async fn hold(
+    collector: &Collector,
+    name: &str,
+    holder: &str,
+    watch: &mut lease::Watch,
+    now: Now,
+) -> Result<bool, Fault> {
+    let (name, holder, wall) = (name.to_owned(), holder.to_owned(), now.wall);
+    let (own, by) = (name.clone(), holder.clone());
+    let asked = move |archive: &Archive| {
+        let leased = archive.lease(&own, &by, wall + LEASE, wall)?;
+        Ok((leased, if leased { None } else { archive.leased(&own)? }))
+    };
+    let (leased, other) = collector.change(asked).await?;
+    let Some((other, until)) = other else { return Ok(leased) };
+    let held = lease::Held { holder: other, until };
+    if !watch.is_over(held.clone(), now.mono) {
+        return Ok(false);
+    }
+    collector
+        .change(move |archive| {
+            let taken = archive.take_lease(&name, &holder, wall + LEASE, (&held.holder, held.until))?;
+            if let Some(ahead) = lease::was_ahead(&held, wall).filter(|_| taken) {
+                heal::told_of_clock(archive, ahead, wall)?;
+            }
+            Ok(taken)
+        })
+        .await
+}
+
 impl Rounds {
+    /// Rounds that go by a clock.
+    #[must_use]
+    pub fn by(clock: Arc<dyn Clock + Send + Sync>) -> Self {
+        Self {
+            clock,
+            holder: holder(),
+            fleet: None,
+            lease: lease::Watch::default(),
+            held: None,
+            after: None,
+            looked: None,
+            look_again: LOOK,
+            swept: None,
+        }
+    }
+
     /// One round.
     ///
     /// # Errors
@@ -182,10 +249,8 @@ impl Rounds {
         if !self.lease(collector).await? {
             return Ok(Did::default());
         }
-        let now = SystemClock.now().wall;
-        if self.fleet.is_none() {
-            self.fleet = Some(collector.read(|archive| Ok(Arc::new(Fleet::load(archive)?))).await?);
-        }
+        let now = self.clock.now().wall;
+        self.know(collector, now).await?;
         self.enter_register(collector).await?;
         let mut did = Did::default();
         self.fold(collector, &mut did).await?;
@@ -203,7 +268,7 @@ impl Rounds {
         }
         self.judge(collector, now, &mut did).await?;
         if due(self.looked, self.look_again) && !did.more {
-            let began = std::time::Instant::now();
+            let began = Instant::now();
             self.look(collector, now).await?;
             self.looked = Some(now);
             self.look_again = LOOK.max(began.elapsed() * LOOKING);
@@ -225,8 +290,8 @@ impl Rounds {
 
     /// Takes or holds the lease: only one replica goes round.
     async fn lease(&mut self, collector: &Arc<Collector>) -> Result<bool, Fault> {
-        let (holder, now) = (self.holder.clone(), SystemClock.now().wall);
-        let leased = collector.change(move |archive| archive.lease("rounds", &holder, now + LEASE, now)).await?;
+        let leased = hold(collector, "rounds", &self.holder, &mut self.lease, self.clock.now()).await?;
+        self.held = leased.then(Instant::now);
         if !leased {
             // Whoever goes round now changes what is known here.
             self.fleet = None;
@@ -235,56 +300,148 @@ impl Rounds {
         Ok(leased)
     }
 
+    /// Whether the lease is held still, after something that may have taken long.
+    async fn holds_on(&mut self, collector: &Arc<Collector>) -> Result<bool, Fault> {
+        match self.held {
+            Some(held) if held.elapsed() < LEASE / 4 => Ok(true),
+            _ => self.lease(collector).await,
+        }
+    }
+
     /// Holds the lease while something takes long.
     async fn lease_on(&self, collector: &Arc<Collector>) -> Result<(), Fault> {
-        let (holder, now) = (self.holder.clone(), SystemClock.now().wall);
+        let (holder, now) = (self.holder.clone(), self.clock.now().wall);
         collector.change(move |archive| archive.lease("rounds", &holder, now + LEASE, now)).await.map(drop)
     }
 
-    /// Folds what came, and marks in the same transaction what has to be judged for it.
+    /// What every agent said last; at first, what a clock or a summary that is not taken any more left behind is put right.
+    async fn know(&mut self, collector: &Arc<Collector>, now: Wall) -> Result<Arc<Fleet>, Fault> {
+        if let Some(fleet) = &self.fleet {
+            return Ok(Arc::clone(fleet));
+        }
+        if let Err(what) = collector.try_change(move |archive| heal::heal(archive, now)).await? {
+            tracing::error!("what is stored could not be put right: {what}");
+        }
+        let fleet = collector.read(|archive| Ok(Arc::new(Fleet::load(archive)?))).await?;
+        self.fleet = Some(Arc::clone(&fleet));
+        Ok(fleet)
+    }
+
+    /// Folds what came, and marks in the same transaction what has to be judged for it: of each agent some, in turn.
     async fn fold(&mut self, collector: &Arc<Collector>, did: &mut Did) -> Result<(), Fault> {
-        let chains = collector.read(|archive| Ok(archive.unfolded(CHAINS)?)).await?;
-        if chains.is_empty() {
+        let after = self.after;
+        let agents = collector.read(move |archive| Ok(archive.unfolded_agents(after, AGENTS)?)).await?;
+        self.after = agents.last().copied().filter(|_| agents.len() >= AGENTS as usize);
+        did.more = self.after.is_some() || (after.is_some() && !agents.is_empty());
+        if agents.is_empty() {
             return Ok(());
         }
-        did.more = chains.len() >= CHAINS as usize;
         let book = collector.book().await?;
-        let mut rest = chains.as_slice();
-        while let Some(first) = rest.first() {
-            let own = rest.iter().take_while(|chain| chain.agent == first.agent).count();
-            let (these, others) = rest.split_at(own);
-            rest = others;
-            // The last agent's chains may be cut off by the limit: they are all there in the next round.
-            if rest.is_empty() && did.more && own < chains.len() {
-                break;
+        let troubles = collector.read(|archive| Ok(troubles::all(archive)?)).await?;
+        for agent in agents {
+            let now = self.clock.now().wall;
+            if troubles.get(&troubles::of_agent(agent)).is_some_and(|trouble| trouble.waits(now)) {
+                continue;
             }
-            let these: Vec<Progress> = these.to_vec();
-            let began = std::time::Instant::now();
-            let news = collector.read(move |archive| Ok(statement::gather(archive, &these)?)).await?;
-            let Some(news) = news else { continue };
-            let now = SystemClock.now().wall;
-            let touched = match &mut self.fleet {
-                Some(fleet) if news.count > 0 => {
-                    Arc::make_mut(fleet).put(news.agent, news.statement.clone());
-                    touched(&book, fleet, &news)
-                }
-                _ => Vec::new(),
-            };
-            (did.folded, did.more) = (did.folded + news.count, did.more | news.goes_on());
-            let write = move |archive: &Archive| {
-                if statement::write(archive, &news, now)? {
-                    let mut all = touched.iter();
-                    all.try_for_each(|(contract, service, month)| mark(archive, contract, service, month, now))?;
-                }
-                Ok(())
-            };
-            collector.change(write).await?;
+            let began = Instant::now();
+            let folded = self.fold_agent(collector, &book, agent).await?;
+            (did.folded, did.more) = (did.folded + folded.count, did.more | folded.goes_on);
             if collector.is_busy() {
                 // Who ships is answered first: what waits to be judged waits a little longer.
-                tokio::time::sleep(began.elapsed() * YIELD).await;
+                tokio::time::sleep((began.elapsed() * YIELD).min(LONGEST_YIELD)).await;
+            }
+            if collector.is_stopping() || !self.holds_on(collector).await? {
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Folds what came of an agent. Where something of it cannot be folded, it is folded one by one, and that is left out.
+    async fn fold_agent(&mut self, collector: &Arc<Collector>, book: &Arc<Book>, agent: Kid) -> Result<Folded, Fault> {
+        let now = self.clock.now().wall;
+        for at_most in [statement::AT_ONCE, 1] {
+            match self.fold_some(collector, book, agent, at_most).await? {
+                Ok(folded) => return Ok(folded),
+                Err(why) => tracing::warn!(%agent, at_most, "what came cannot be folded: {why}"),
+            }
+        }
+        let why = "it cannot be folded into what was measured";
+        let left_out = move |archive: &Archive| {
+            let chains = archive.unfolded_of(agent, CHAINS)?;
+            let Some((chain, seq)) = statement::first(archive, &chains)? else { return Ok(false) };
+            archive.quarantine((agent, chain), seq, why, now)?;
+            Ok(true)
+        };
+        if collector.try_change(left_out).await? == Ok(true) {
+            return Ok(Folded { count: 0, goes_on: true });
+        }
+        let detail = format!("nothing of what agent {agent} measured can be taken in; it is tried again every hour");
+        let finding = Finding { kind: FindingKind::Quarantined, subject: agent.to_string(), site: None, detail };
+        collector.change(move |archive| troubles::put(archive, &troubles::of_agent(agent), finding, now)).await?;
+        Ok(Folded::default())
+    }
+
+    async fn fold_some(
+        &mut self,
+        collector: &Arc<Collector>,
+        book: &Arc<Book>,
+        agent: Kid,
+        at_most: u32,
+    ) -> Result<Result<Folded, String>, Fault> {
+        let now = self.clock.now().wall;
+        // The only one that knows it: it is changed where it is, and comes back.
+        drop(self.know(collector, now).await?);
+        let (Some(mut fleet), book) = (self.fleet.take(), Arc::clone(book)) else { return Ok(Ok(Folded::default())) };
+        let read = move |archive: &Archive| {
+            let chains = archive.unfolded_of(agent, CHAINS)?;
+            let news = match statement::gather_some(archive, &chains, at_most, now) {
+                Ok(news) => news,
+                Err(error) if error.is_of_a_row() => return Ok((fleet, Err(error.to_string()))),
+                Err(error) => return Err(error),
+            };
+            let news = news.map(|news| {
+                let mut all = Vec::new();
+                if news.count > 0 {
+                    Arc::make_mut(&mut fleet).put(news.agent, news.statement.clone());
+                    all = touched(&book, &fleet, &news);
+                }
+                (news, all)
+            });
+            Ok((fleet, Ok(news)))
+        };
+        let (fleet, news) = match collector.try_read(read).await? {
+            Ok(read) => read,
+            Err(why) => return Ok(Err(why)),
+        };
+        let (news, touched) = match news {
+            Ok(Some(news)) => news,
+            Ok(None) => {
+                self.fleet = Some(fleet);
+                return Ok(Ok(Folded::default()));
+            }
+            Err(why) => {
+                self.fleet = Some(fleet);
+                return Ok(Err(why));
+            }
+        };
+        let folded = Folded { count: news.count, goes_on: news.goes_on() };
+        let write = move |archive: &Archive| {
+            if statement::write(archive, &news, now)? {
+                let mut all = touched.iter();
+                all.try_for_each(|(contract, service, month)| mark(archive, contract, service, month, now))?;
+                troubles::clear(archive, &troubles::of_agent(agent))?;
+            }
+            Ok(())
+        };
+        Ok(match collector.try_change(write).await? {
+            Ok(()) => {
+                self.fleet = Some(fleet);
+                Ok(folded)
+            }
+            // What was entered is not stored: it is read again.
+            Err(why) => Err(why),
+        })
     }
 
     /// What the clock alone changes: periods that ended since they were judged, services that nothing was judged of yet.
@@ -299,7 +456,7 @@ impl Rounds {
                         let span = Stretch::holding(Every::Month, month.last(), &contract.agreement.timezone).span;
                         for service in &contract.services {
                             let id = id_of(month, &agreed.kept.id, &service.id);
-                            let kept = archive.record::<Ended>(Kind::Verdict, &id)?;
+                            let kept = archive.sound_record::<Ended>(Kind::Verdict, &id)?;
                             let over = now >= span.to + SETTLED;
                             let stale = match kept {
                                 None => {
@@ -326,41 +483,20 @@ impl Rounds {
         collector.change(write).await
     }
 
-    /// Judges, and follows claims and rights.
-    async fn judge(&self, collector: &Arc<Collector>, now: Wall, did: &mut Did) -> Result<(), Fault> {
-        let page = Page { limit: Some(CASES), ..Page::default() };
-        let marked = collector.read(move |archive| Ok(archive.records::<Case>(Kind::Dirty, page)?)).await?;
+    /// Judges, and follows claims and rights. What cannot be judged, or not in time, is said, stays marked, and is tried again later.
+    async fn judge(&mut self, collector: &Arc<Collector>, now: Wall, did: &mut Did) -> Result<(), Fault> {
+        let (marked, more) = collector.read(move |archive| Ok(due(archive, now)?)).await?;
+        did.more |= more;
         if marked.is_empty() {
             return Ok(());
         }
-        did.more |= marked.len() >= CASES as usize;
-        let (book, fleet) = (collector.book().await?, self.fleet.clone().unwrap_or_default());
+        let book = collector.book().await?;
         for record in marked {
-            let (book, fleet, case) = (Arc::clone(&book), Arc::clone(&fleet), record.body.clone());
-            let judged = collector
-                .read(move |archive| {
-                    let Ok(month) = case.period.parse::<Period>() else { return Ok(None) };
-                    let id = id_of(month, &case.contract, &case.service);
-                    let frozen = is_frozen(archive, &id)?;
-                    if frozen && case.why.is_none() {
-                        return Ok(None);
-                    }
-                    let bench = Bench { archive, book: &book, fleet: &fleet };
-                    let judged = bench.judge(&case.contract, &case.service, month, now)?;
-                    Ok(judged.map(|judged| (id, book, judged, case.why.filter(|_| frozen))))
-                })
-                .await?;
-            did.judged += u64::from(judged.is_some());
-            let write = move |archive: &Archive| {
-                match &judged {
-                    Some((id, _, judged, Some(why))) => amend::undermine(archive, id, judged, why, now)?,
-                    Some((id, book, judged, None)) => write_judged(archive, book, id, judged, now)?,
-                    None => {}
-                }
-                // What was marked again meanwhile stays.
-                archive.drop_record_as(Kind::Dirty, &record.id, &record.body)
-            };
-            collector.change(write).await?;
+            let fleet = self.know(collector, now).await?;
+            did.judged += u64::from(judge_one(collector, &book, fleet, record, now).await?);
+            if collector.is_stopping() || !self.holds_on(collector).await? {
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -379,12 +515,136 @@ impl Rounds {
     }
 }
 
+/// What was folded of an agent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Folded {
+    count: u64,
+    goes_on: bool,
+}
+
+/// What is to be judged now, and whether there is more: what nothing kept from being judged comes first, and of what something did,
+/// one, if its time has come. What is marked for no month that can be judged is left out.
+fn due(archive: &Archive, now: Wall) -> Result<(Vec<Record<Case>>, bool), ArchiveError> {
+    let troubles = troubles::all(archive)?;
+    let (mut fresh, mut tried): (Vec<Record<Case>>, Option<Record<Case>>) = (Vec::new(), None);
+    let mut after: Option<String> = None;
+    while fresh.len() < CASES as usize {
+        let page = Page { prefix: "", after: after.as_deref(), limit: Some(CASES) };
+        let all = archive.sound_records::<Case>(Kind::Dirty, page)?;
+        let Some(last) = all.last().map(|record| record.id.clone()) else { break };
+        for Record { id, body } in all {
+            let trouble = troubles.get(&troubles::of_service(&body.contract, &body.service, &body.period));
+            let record = Record { id, body };
+            match trouble {
+                None => fresh.push(record),
+                Some(trouble) if tried.is_none() && !trouble.waits(now) => tried = Some(record),
+                Some(_) => {}
+            }
+        }
+        after = Some(last);
+    }
+    let more = fresh.len() >= CASES as usize;
+    fresh.extend(tried);
+    Ok((fresh, more))
+}
+
+/// What came of one that was to be judged.
+enum Judged {
+    /// There is a verdict, and why it may undermine a frozen one; or there is none to be had.
+    Done(Option<Box<(String, Judgement, Option<String>)>>),
+    /// It took longer than it may.
+    TooLong,
+}
+
+/// Judges one service in one period, in the time that it may take; true when there is a new verdict.
+async fn judge_one(
+    collector: &Arc<Collector>,
+    book: &Arc<Book>,
+    fleet: Arc<Fleet>,
+    record: Record<Case>,
+    now: Wall,
+) -> Result<bool, Fault> {
+    let limit = collector.config().limits.judging;
+    let (ending, case, terms) = (Arc::clone(collector), record.body.clone(), Arc::clone(book));
+    let judged = collector
+        .try_read(move |archive| {
+            let Some(month) = case.period.parse::<Period>().ok().filter(|month| has_begun(*month, now)) else {
+                return Ok(Judged::Done(None));
+            };
+            let id = id_of(month, &case.contract, &case.service);
+            let frozen = is_frozen(archive, &id)?;
+            if frozen && case.why.is_none() {
+                return Ok(Judged::Done(None));
+            }
+            let began = Instant::now();
+            let is_enough = || began.elapsed() >= limit || ending.is_stopping();
+            let effort = Effort::until(&is_enough);
+            let bench = Bench { archive, book: &terms, fleet: &fleet };
+            let judged = bench.judge_within(&case.contract, &case.service, month, now, &effort)?;
+            // What is not judged to its end is nothing.
+            Ok(if effort.is_spent() {
+                Judged::TooLong
+            } else {
+                Judged::Done(judged.map(|judged| Box::new((id, judged, case.why.filter(|_| frozen)))))
+            })
+        })
+        .await?;
+    if collector.is_stopping() {
+        return Ok(false);
+    }
+    let Case { contract, service, period, .. } = record.body.clone();
+    let trouble = troubles::of_service(&contract, &service, &period);
+    let why = match judged {
+        Ok(Judged::Done(judged)) => {
+            let (book, id, is_new) = (Arc::clone(book), trouble.clone(), judged.is_some());
+            let write = move |archive: &Archive| {
+                match judged.as_deref() {
+                    Some((id, judged, Some(why))) => amend::undermine(archive, id, judged, why, now)?,
+                    Some((id, judged, None)) => write_judged(archive, &book, id, judged, now)?,
+                    None => {}
+                }
+                troubles::clear(archive, &id)?;
+                // What was marked again meanwhile stays.
+                archive.drop_record_as(Kind::Dirty, &record.id, &record.body)
+            };
+            match collector.try_change(write).await? {
+                Ok(()) => return Ok(is_new),
+                Err(why) => why,
+            }
+        }
+        Ok(Judged::TooLong) => format!(
+            "it took longer than {}, and was given up: what agents measured of it is more than can be, or its facts and \
+             exclusions are; [limits] judging says how long it may take",
+            format_duration(limit)
+        ),
+        Err(why) => why,
+    };
+    let subject = format!("{contract}/{service}/{period}");
+    let detail = format!(
+        "{service} cannot be judged in {period}: {why}; its last verdict stands, and it is tried again every hour"
+    );
+    let finding = Finding { kind: FindingKind::NotJudged, subject, site: None, detail };
+    collector.change(move |archive| troubles::put(archive, &trouble, finding, now)).await?;
+    Ok(false)
+}
+
+/// Whether a month has begun somewhere on earth, or is about to: what is marked for a later one was marked by a clock that was wrong.
+fn has_begun(month: Period, now: Wall) -> bool {
+    let utc = crate::sla::calendar::Zone::get("UTC");
+    utc.is_some_and(|utc| month.first(1) <= utc.day(now).plus(3))
+}
+
 /// What news of an agent touch: contract, service and month.
 fn touched(book: &Book, fleet: &Fleet, news: &statement::News) -> Vec<(String, String, String)> {
     let mut all = Vec::new();
     for contract in book.all.iter().filter_map(|agreed| agreed.contract.as_ref().ok()) {
-        for service in fleet.services_of(news.agent, contract, news.span) {
-            let months = months(contract, news.span).into_iter();
+        let months = months_in(contract, &news.spans);
+        let all_spans = news.spans.iter().fold(None, |all: Option<Span>, span| {
+            Some(all.map_or(*span, |all| Span::new(all.from.min(span.from), all.to.max(span.to))))
+        });
+        let Some(whole) = all_spans else { return Vec::new() };
+        for service in fleet.services_of(news.agent, contract, whole) {
+            let months = months.iter();
             all.extend(months.map(|month| (contract.id().to_owned(), service.to_owned(), month.to_string())));
         }
     }
@@ -397,17 +657,26 @@ fn agreed_from(agreed: &crate::collector::desk::agreements::Agreed) -> Wall {
     agreed.in_force.map_or(Wall::default(), |(from, _)| from)
 }
 
-/// The months of a contract that a span touches.
-pub(super) fn months(contract: &crate::sla::Contract, span: crate::sla::span::Span) -> BTreeSet<Period> {
+/// The months of a contract that a span touches; none after the calendar's end.
+pub(super) fn months(contract: &crate::sla::Contract, span: Span) -> BTreeSet<Period> {
     let zone = &contract.agreement.timezone;
     let (mut month, last) =
         (Every::Month.holding(zone.day(span.from)), Every::Month.holding(zone.day(span.to.shifted(-1))));
     let mut all: BTreeSet<Period> = [month].into();
     while month.last() < last.last() {
         month = Every::Month.holding(month.last().plus(1));
-        all.insert(month);
+        if !all.insert(month) {
+            break;
+        }
     }
     all
+}
+
+/// The months of a contract that some spans touch, each no longer than an hour: their first and their last.
+fn months_in(contract: &crate::sla::Contract, spans: &BTreeSet<Span>) -> BTreeSet<Period> {
+    let zone = &contract.agreement.timezone;
+    let ends = spans.iter().flat_map(|span| [span.from, span.to.shifted(-1).max(span.from)]);
+    ends.map(|at| Every::Month.holding(zone.day(at))).collect()
 }
 
 /// Whether late data is no longer taken for a verdict.
@@ -428,7 +697,7 @@ pub fn period_log(archive: &Archive, id: &str) -> Result<Log<ObjectivePeriod>, A
 }
 
 fn write_judged(archive: &Archive, book: &Book, id: &str, judged: &Judgement, now: Wall) -> Result<(), ArchiveError> {
-    let before = archive.record::<Outcome>(Kind::Verdict, id)?.map(|kept| outcome(&kept.report));
+    let before = archive.sound_record::<Outcome>(Kind::Verdict, id)?.map(|kept| outcome(&kept.report));
     archive.put_record(Kind::Verdict, id, judged, now)?;
     if before.is_some_and(|before| before != outcome(&judged.report)) {
         mark_later(archive, judged, now)?;
@@ -464,7 +733,7 @@ fn mark_later(archive: &Archive, judged: &Judgement, now: Wall) -> Result<(), Ar
     for _ in 0..LATER {
         month = month.every(1).holding(month.last().plus(1));
         let id = id_of(month, &judged.contract, &judged.service);
-        if archive.record::<Ended>(Kind::Verdict, &id)?.is_some() {
+        if archive.sound_record::<Ended>(Kind::Verdict, &id)?.is_some() {
             mark(archive, &judged.contract, &judged.service, &month.to_string(), now)?;
         }
     }
@@ -472,6 +741,11 @@ fn mark_later(archive: &Archive, judged: &Judgement, now: Wall) -> Result<(), Ar
 }
 
 impl Collector {
+    /// Whether it is ending.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Every version of every contract.
     pub(super) async fn book(self: &Arc<Self>) -> Result<Arc<Book>, Fault> {
         let directory = self.config().contracts_dir.clone();
@@ -506,7 +780,7 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
     let receivers: Result<Vec<_>, ArchiveError> =
         listening.map(|whom| Ok((whom, alerts::receiver(archive, whom)?))).collect();
     let undermined = amend::undermined(archive)?;
-    Ok(missing::find(&Look {
+    let mut found = missing::find(&Look {
         agents: &agents,
         fleet: &fleet,
         book: &book,
@@ -519,7 +793,11 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
         undermined: &undermined,
         near_days: i64::from(config.alerts.claim_days),
         now,
-    }))
+    });
+    found.extend(troubles::findings(archive, &agents, &fleet, now)?);
+    found.sort_by(|one, two| (one.kind, &one.subject).cmp(&(two.kind, &two.subject)));
+    found.dedup_by(|one, two| (one.kind, &one.subject) == (two.kind, &two.subject));
+    Ok(found)
 }
 
 /// The verdicts of this month and the one before, in UTC, and of the one after where it has begun somewhere.
@@ -530,9 +808,8 @@ fn recent(archive: &Archive, now: Wall) -> Result<Vec<Judgement>, ArchiveError> 
     let mut all = Vec::new();
     for month in [this.before(1), this, next] {
         let prefix = format!("{month}/");
-        all.extend(
-            archive.records::<Judgement>(Kind::Verdict, Page::of(&prefix))?.into_iter().map(|record| record.body),
-        );
+        let own = archive.sound_records::<Judgement>(Kind::Verdict, Page::of(&prefix))?;
+        all.extend(own.into_iter().map(|record| record.body));
     }
     Ok(all)
 }

@@ -1,12 +1,13 @@
 //! What agents said of themselves, taken from their summaries: the state of their clocks, the contracts that they judge by, their own
 //! verdicts, whose side their outages lie on; and the intervals, folded by day.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Wall;
-use crate::collector::archive::folds::{Depth, Progress};
+use crate::collector::archive::folds::{Depth, Progress, ToFold};
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::key;
@@ -16,15 +17,21 @@ use crate::evidence::base64url;
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
 use crate::evidence::register::Enrolled;
-use crate::evidence::summary::{ClockState, ProbePart, Side, Summary};
+use crate::evidence::summary::{self, ClockState, ProbePart, Side, Summary};
 use crate::sla::span::Span;
 
 pub mod anew;
 
-/// So many summaries of a chain are folded at once.
-const AT_ONCE: u64 = 64;
 /// So many names of services, or of sites, are kept of what an agent says.
 const NAMES: usize = 256;
+/// So many summaries of an agent are folded at once.
+pub const AT_ONCE: u32 = 64;
+/// An agent is believed to have so many probes at most: of one that goes on naming others, the last count.
+const PROBES: usize = 10_000;
+/// So many outages of an agent are kept for a month.
+const OUTAGES: usize = 20_000;
+/// What an agent says of a later time than that at which it was received, and by more than so much, is its clock's fault.
+pub const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// What an agent said last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +42,9 @@ pub struct Statement {
     pub software: String,
     /// Until when its last summary goes.
     pub heard: Wall,
+    /// When that was received, and its place; absent where an earlier version of this program wrote it.
+    #[serde(default)]
+    pub place: Option<Placed>,
     /// `synchronised`, `unsynchronised` or `unknown`.
     pub clock: String,
     /// The contracts that it judges by: id, version, digest.
@@ -96,13 +106,27 @@ impl Ever {
         for (service, probe) in probes {
             services.insert(service);
             if self.named.len() < NAMES || self.named.contains_key(service) {
-                self.named.entry(service.to_owned()).or_default().insert(probe.clone());
+                let probes = self.named.entry(service.to_owned()).or_default();
+                if probes.len() < NAMES {
+                    probes.insert(probe.clone());
+                }
             }
         }
         for service in services {
             Times::add(&mut self.services, service, summary);
         }
     }
+}
+
+/// Which summary a statement is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// Its chain.
+    pub chain: ChainId,
+    /// Its number.
+    pub seq: u64,
+    /// When it was received.
+    pub received: Wall,
 }
 
 /// A verdict that an agent reached itself.
@@ -143,17 +167,34 @@ pub struct OutageSaid {
 }
 
 impl Statement {
-    /// What every agent said last.
+    /// What every agent said last. What cannot be read is left out: the agent's next summary says it anew.
     ///
     /// # Errors
     /// When the database fails.
     pub fn all(archive: &Archive) -> Result<Vec<(Kid, Self)>, ArchiveError> {
-        let all = archive.records::<Self>(Kind::Agent, Page::default())?;
+        let all = archive.sound_records::<Self>(Kind::Agent, Page::default())?;
         Ok(all.into_iter().filter_map(|record| Some((record.id.parse().ok()?, record.body))).collect())
     }
 
+    /// Whether a summary says more of how its agent is now than this does: it has a later number in the same chain, or is of a later
+    /// time. Where this says something of a time that had not come when it was received, the agent's clock was wrong, and whatever
+    /// comes then is believed rather than this.
+    fn is_before(&self, read: &Read, now: Wall) -> bool {
+        match self.place {
+            Some(place) if place.chain == read.summary.chain => read.summary.seq > place.seq,
+            _ => read.summary.to >= self.heard || self.is_ahead(now),
+        }
+    }
+
+    /// Whether it says something of a time that had not come when it was received.
+    #[must_use]
+    pub fn is_ahead(&self, now: Wall) -> bool {
+        self.heard > self.place.map_or(now, |place| place.received) + CLOCKS_DIFFER
+    }
+
     /// What an agent says in a summary; what it said before is kept where this says nothing of it.
-    fn of(summary: &Summary, before: Option<Self>) -> Self {
+    fn of(read: &Read, before: Option<Self>) -> Self {
+        let summary = &read.summary;
         let state = match summary.clock.state {
             ClockState::Synchronised => "synchronised",
             ClockState::Unsynchronised => "unsynchronised",
@@ -161,7 +202,11 @@ impl Statement {
         };
         // A span is split among several summaries where there is much to say: the probes of one are not all there are.
         let mut probes = before.as_ref().map(|before| before.probes.clone()).unwrap_or_default();
-        probes.extend(summary.probes.iter().map(|probe| (probe.name.clone(), probe.service.clone())));
+        let own = || summary.probes.iter().map(|probe| (probe.name.clone(), probe.service.clone()));
+        probes.extend(own());
+        if probes.len() > PROBES {
+            probes = own().collect();
+        }
         let mut verdicts: Vec<VerdictSaid> = summary
             .verdicts
             .iter()
@@ -182,12 +227,31 @@ impl Statement {
             site: summary.site.clone(),
             software: summary.software.clone(),
             heard: summary.to,
+            place: Some(Placed { chain: summary.chain, seq: summary.seq, received: read.received }),
             clock: state.to_owned(),
             contracts: summary.contracts.iter().map(|of| (of.id.clone(), of.version, of.sha256.clone())).collect(),
             probes,
             verdicts,
             ever,
         }
+    }
+}
+
+/// Where among the outages of a month those of one probe, definition and beginning are.
+#[derive(Debug, Default)]
+struct Places(HashMap<(Option<String>, String, String, Wall), Vec<usize>>);
+
+impl Places {
+    fn of(kept: &[OutageSaid]) -> Self {
+        let mut all = Self::default();
+        for (at, each) in kept.iter().enumerate() {
+            all.0.entry(Self::key(each)).or_default().push(at);
+        }
+        all
+    }
+
+    fn key(said: &OutageSaid) -> (Option<String>, String, String, Wall) {
+        (said.service.clone(), said.probe.clone(), said.definition.clone(), said.from)
     }
 }
 
@@ -210,18 +274,19 @@ impl OutageSaid {
         })
     }
 
-    /// Enters it among those that were told before.
-    fn enter(self, kept: &mut Vec<Self>) {
-        let same = |old: &&mut Self| {
-            let site = old.site.is_none() || old.site == self.site;
-            let own = (&old.service, &old.probe, &old.definition, old.from);
-            site && own == (&self.service, &self.probe, &self.definition, self.from)
-        };
-        match kept.iter_mut().find(same) {
+    /// Enters it among those that were told before, of which `places` says where they are; there are [`OUTAGES`] at most.
+    fn enter(self, kept: &mut Vec<Self>, places: &mut Places) {
+        let of = places.0.entry(Places::key(&self)).or_default();
+        let same = |at: &&usize| kept[**at].site.is_none() || kept[**at].site == self.site;
+        match of.iter().find(same).copied() {
             // An end that was told is not taken back by a late summary.
-            Some(old) if old.to.is_some() && self.to.is_none() => {}
-            Some(old) => *old = self,
-            None => kept.push(self),
+            Some(at) if kept[at].to.is_some() && self.to.is_none() => {}
+            Some(at) => kept[at] = self,
+            None if kept.len() >= OUTAGES => {}
+            None => {
+                of.push(kept.len());
+                kept.push(self);
+            }
         }
     }
 
@@ -244,6 +309,24 @@ impl OutageSaid {
 /// The UTC month of an instant: `2026-11`.
 fn month_of(at: Wall) -> String {
     at.to_string().chars().take(7).collect()
+}
+
+/// A stored summary, read, and when it was received.
+#[derive(Clone, Debug)]
+struct Read {
+    summary: Summary,
+    received: Wall,
+}
+
+/// Reads what is stored, and asks of it what a program that stored it may not have asked: names that can be shown, a time that can
+/// be believed. Of what is not so, why.
+fn to_fold(stored: ToFold, enrolled: Wall, now: Wall) -> Result<Read, String> {
+    let summary = read(&stored.jws?).map_err(|error| error.to_string())?;
+    let wrong = |fault: &dyn std::fmt::Display| fault.to_string();
+    summary::check_texts(&summary).map_err(|fault| wrong(&fault))?;
+    let now = now.max(stored.received);
+    summary::check_window(summary.from, summary.to, enrolled, now).map_err(|fault| wrong(&fault))?;
+    Ok(Read { summary, received: stored.received })
 }
 
 /// The payload of a summary that was verified when it was stored.
@@ -285,6 +368,18 @@ struct Fold {
     hours: Vec<u8>,
 }
 
+/// How a chain is looked at: from where on it was not yet, and what of late numbers is done with.
+#[derive(Debug)]
+struct Move {
+    was: Progress,
+    next: u64,
+    /// What is left of [`Progress::missing`].
+    missing: String,
+    late: Vec<u64>,
+    /// What is left out, and why.
+    bad: Vec<(u64, String)>,
+}
+
 /// What came of an agent since it was looked at last, ready to be written.
 #[derive(Debug)]
 pub struct News {
@@ -292,11 +387,11 @@ pub struct News {
     pub agent: Kid,
     /// What it says now.
     pub statement: Statement,
-    /// The spans of its summaries, from the first beginning to the last end.
-    pub span: Span,
+    /// The spans of its summaries.
+    pub spans: BTreeSet<Span>,
     /// How many summaries were folded.
     pub count: u64,
-    moves: Vec<(Progress, u64, String, u64)>,
+    moves: Vec<Move>,
     folds: Vec<Fold>,
     /// For each chain and UTC day, the first and the last number that has something in it.
     days: BTreeMap<(ChainId, i64), (u64, u64)>,
@@ -307,59 +402,73 @@ impl News {
     /// Whether there is more of this agent than was taken at once.
     #[must_use]
     pub fn goes_on(&self) -> bool {
-        self.moves.iter().any(|(was, next, ..)| *next <= was.last)
+        self.moves.iter().any(|each| each.next <= each.was.last || !each.missing.is_empty())
     }
+}
+
+/// The summary that is to be folded next.
+///
+/// # Errors
+/// When the database fails.
+pub fn first(archive: &Archive, chains: &[Progress]) -> Result<Option<(ChainId, u64)>, ArchiveError> {
+    for chain in chains {
+        if let Some(stored) = unfolded(archive, chain, 1)?.0.first() {
+            return Ok(Some((chain.chain, stored.seq)));
+        }
+    }
+    Ok(None)
 }
 
 /// Reads and folds what came of an agent: `chains` are all of its chains in which there is something new.
 ///
 /// # Errors
-/// When the database fails.
-pub fn gather(archive: &Archive, chains: &[Progress]) -> Result<Option<News>, ArchiveError> {
+/// When the database fails, or something of what came cannot be folded.
+pub fn gather(archive: &Archive, chains: &[Progress], now: Wall) -> Result<Option<News>, ArchiveError> {
+    gather_some(archive, chains, AT_ONCE, now)
+}
+
+/// As [`gather`], at most so many summaries.
+///
+/// # Errors
+/// As there.
+pub fn gather_some(
+    archive: &Archive,
+    chains: &[Progress],
+    at_most: u32,
+    now: Wall,
+) -> Result<Option<News>, ArchiveError> {
     let Some(agent) = chains.first().map(|chain| chain.agent) else { return Ok(None) };
-    let (mut summaries, mut moves) = (Vec::new(), Vec::new());
+    let since = archive.key(agent)?.map_or_else(Wall::default, |known| known.enrolled);
     let enrolled = archive.enrolled(agent)?.unwrap_or_default();
     let until = enrolled.until.unwrap_or(Wall::from_nanos(i64::MAX));
+    let (mut all, mut moves) = (Vec::new(), Vec::new());
+    let mut left = at_most;
     for chain in chains {
-        let upto = chain.last.min(chain.next.saturating_add(AT_ONCE - 1));
-        // What was missing when this chain was looked at last comes late, if it comes; then what is new.
-        let mut looked = ranges(&chain.missing);
-        if chain.next <= upto {
-            looked.push((chain.next, upto));
+        if left == 0 {
+            break;
         }
-        let mut missing = Vec::new();
-        for (from, to) in looked {
-            let read_here = archive.summaries_in((agent, chain.chain), from, to)?;
-            missing.extend(holes((from, to), read_here.iter().map(|(seq, ..)| *seq)));
-            // What a revoked agent said after the instant is looked at, and left out.
-            for (.., jws) in read_here.into_iter().filter(|(_, received, _)| *received < until) {
-                summaries.push(read(&jws)?);
+        let (stored, mut next) = unfolded(archive, chain, left)?;
+        left = left.saturating_sub(u32::try_from(stored.len()).unwrap_or(u32::MAX));
+        // What a revoked agent said after the instant is looked at, and left out.
+        for each in stored.into_iter().filter(|each| each.received < until) {
+            let seq = each.seq;
+            match to_fold(each, since, now) {
+                Ok(read) => all.push(read),
+                Err(why) => next.bad.push((seq, why)),
             }
         }
-        let next = upto.saturating_add(1).max(chain.next);
-        let count = missing.iter().map(|(from, to)| to - from + 1).sum();
-        let missing = missing.iter().map(|(from, to)| format!("{from}-{to}")).collect::<Vec<_>>().join(",");
-        moves.push((chain.clone(), next, missing, count));
+        moves.push(next);
     }
-    let before: Option<Statement> = archive.record(Kind::Agent, &agent.to_string())?;
-    let latest = summaries.iter().max_by_key(|summary| (summary.to, summary.seq)).cloned();
-    let (mut statement, span) = match (latest, before) {
-        (Some(latest), before) => {
-            let from = summaries.iter().map(|summary| summary.from).min().unwrap_or(latest.from);
-            let span = Span::new(from, latest.to);
-            // A late summary says nothing of how its agent is now.
-            match before.filter(|before| before.heard > latest.to) {
-                Some(before) => (before, span),
-                None => (statement_of(&summaries, archive.record(Kind::Agent, &agent.to_string())?), span),
-            }
-        }
-        (None, Some(before)) => (before.clone(), Span::new(before.heard, before.heard)),
-        (None, None) => return Ok(Some(nothing(agent, moves))),
-    };
+    let before: Option<Statement> = archive.sound_record(Kind::Agent, &agent.to_string())?;
+    let Some(mut statement) = statement_of(&all, before, now) else { return Ok(Some(nothing(agent, moves))) };
+    let summaries: Vec<&Summary> = all.iter().map(|read| &read.summary).collect();
     for summary in &summaries {
         statement.ever.add(summary, &enrolled);
         // A late summary may tell of a probe that is no more.
         for probe in &summary.probes {
+            if statement.probes.len() >= PROBES {
+                break;
+            }
             statement.probes.entry(probe.name.clone()).or_insert_with(|| probe.service.clone());
         }
     }
@@ -373,49 +482,83 @@ pub fn gather(archive: &Archive, chains: &[Progress]) -> Result<Option<News>, Ar
             *seqs = (seqs.0.min(summary.seq), seqs.1.max(summary.seq));
         }
     }
-    Ok(Some(News { agent, statement, span, count: summaries.len() as u64, moves, folds, days, outages }))
+    let spans = summaries.iter().map(|summary| Span::new(summary.from, summary.to)).collect();
+    Ok(Some(News { agent, statement, spans, count: all.len() as u64, moves, folds, days, outages }))
 }
 
-/// What several summaries say, the last of them last.
-fn statement_of(summaries: &[Summary], before: Option<Statement>) -> Statement {
-    let mut sorted: Vec<&Summary> = summaries.iter().collect();
-    sorted.sort_by_key(|summary| (summary.to, summary.seq));
-    let mut statement = before;
-    for summary in sorted {
-        statement = Some(Statement::of(summary, statement));
+/// What of a chain is to be folded next, and how it stands once that is done: what came late, then what is new. What is left out
+/// already is not among it.
+fn unfolded(archive: &Archive, chain: &Progress, at_most: u32) -> Result<(Vec<ToFold>, Move), ArchiveError> {
+    let of = (chain.agent, chain.chain);
+    let mut stored: BTreeMap<u64, ToFold> = BTreeMap::new();
+    let room = |stored: &BTreeMap<u64, ToFold>| at_most.saturating_sub(u32::try_from(stored.len()).unwrap_or(u32::MAX));
+    let mut missing = Vec::new();
+    for (from, to) in ranges(&chain.missing) {
+        let here = archive.summaries_in(of, (from, to), room(&stored))?;
+        if room(&stored) as usize <= here.len() {
+            // There may be more of it; of a full one the rest is looked at the next time.
+            missing.push((here.last().map_or(from, |last| last.seq + 1), to));
+        }
+        stored.extend(here.into_iter().map(|each| (each.seq, each)));
     }
-    statement.expect("there is at least one summary")
+    let new = archive.summaries_in(of, (chain.next, chain.last), room(&stored))?;
+    let full = room(&stored) as usize <= new.len();
+    let next = match new.last() {
+        _ if !full => chain.last.saturating_add(1),
+        Some(last) => last.seq + 1,
+        None => chain.next,
+    };
+    stored.extend(new.into_iter().map(|each| (each.seq, each)));
+    // Read after what is new: a late one that is among it is done with; one that is not is looked at the next time.
+    let mut late = match next.checked_sub(1) {
+        Some(upto) if upto >= chain.next => archive.late(of, (chain.next, upto), u32::MAX)?,
+        _ => Vec::new(),
+    };
+    late.retain(|seq| stored.contains_key(seq));
+    if let Some(before) = chain.next.checked_sub(1) {
+        for seq in archive.late(of, (0, before), room(&stored))? {
+            stored.extend(archive.summaries_in(of, (seq, seq), 1)?.into_iter().map(|each| (each.seq, each)));
+            late.push(seq);
+        }
+    }
+    if let (Some(first), Some(last)) = (stored.keys().next().copied(), stored.keys().next_back().copied()) {
+        for seq in archive.left_out(of, first, last)? {
+            stored.remove(&seq);
+        }
+    }
+    let missing: Vec<(u64, u64)> = missing.into_iter().filter(|(from, to)| from <= to).collect();
+    let missing = missing.iter().map(|(from, to)| format!("{from}-{to}")).collect::<Vec<_>>().join(",");
+    let stored: Vec<ToFold> = stored.into_values().collect();
+    Ok((stored, Move { was: chain.clone(), next: next.max(chain.next), missing, late, bad: Vec::new() }))
 }
 
-fn nothing(agent: Kid, moves: Vec<(Progress, u64, String, u64)>) -> News {
+/// What several summaries say, each where it says more of now than what was said before.
+fn statement_of(all: &[Read], before: Option<Statement>, now: Wall) -> Option<Statement> {
+    let mut sorted: Vec<&Read> = all.iter().collect();
+    sorted.sort_by_key(|read| (read.summary.to, read.summary.seq));
+    let mut statement = before;
+    for read in sorted {
+        if statement.as_ref().is_none_or(|statement| statement.is_before(read, now)) {
+            statement = Some(Statement::of(read, statement));
+        }
+    }
+    statement.filter(|_| !all.is_empty())
+}
+
+fn nothing(agent: Kid, moves: Vec<Move>) -> News {
     let statement = Statement {
         site: String::new(),
         software: String::new(),
         heard: Wall::default(),
+        place: None,
         clock: "unknown".to_owned(),
         contracts: Vec::new(),
         probes: BTreeMap::new(),
         verdicts: Vec::new(),
         ever: Ever::default(),
     };
-    let span = Span::new(Wall::default(), Wall::default());
-    News { agent, statement, span, count: 0, moves, folds: Vec::new(), days: BTreeMap::new(), outages: Vec::new() }
-}
-
-/// The numbers of a range that are not among some, which come in rising order; both ends included.
-fn holes(range: (u64, u64), there: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
-    let (mut next, end) = range;
-    let mut all = Vec::new();
-    for seq in there {
-        if seq > next {
-            all.push((next, seq - 1));
-        }
-        next = seq + 1;
-    }
-    if next <= end {
-        all.push((next, end));
-    }
-    all
+    let (folds, days, outages) = (Vec::new(), BTreeMap::new(), Vec::new());
+    News { agent, statement, spans: BTreeSet::new(), count: 0, moves, folds, days, outages }
 }
 
 /// `3-5,9-9` as ranges.
@@ -429,7 +572,7 @@ fn ranges(text: &str) -> Vec<(u64, u64)> {
 }
 
 /// The folded days that some summaries change.
-fn fold(archive: &Archive, agent: Kid, summaries: &[Summary]) -> Result<Vec<Fold>, ArchiveError> {
+fn fold(archive: &Archive, agent: Kid, summaries: &[&Summary]) -> Result<Vec<Fold>, ArchiveError> {
     let mut new: BTreeMap<(&str, i64), Vec<Piece>> = BTreeMap::new();
     for summary in summaries {
         for probe in &summary.probes {
@@ -466,9 +609,9 @@ impl Fold {
 fn outages(
     archive: &Archive,
     agent: Kid,
-    summaries: &[Summary],
+    summaries: &[&Summary],
 ) -> Result<Vec<(String, Vec<OutageSaid>)>, ArchiveError> {
-    let mut sorted: Vec<&Summary> = summaries.iter().filter(|summary| !summary.outages.is_empty()).collect();
+    let mut sorted: Vec<&Summary> = summaries.iter().copied().filter(|summary| !summary.outages.is_empty()).collect();
     sorted.sort_by_key(|summary| (summary.to, summary.seq));
     let said: Vec<OutageSaid> = sorted.into_iter().flat_map(OutageSaid::of).collect();
     let months: BTreeSet<String> = said.iter().map(|each| month_of(each.from)).collect();
@@ -476,8 +619,9 @@ fn outages(
     for month in months {
         let id = format!("{agent}/{month}");
         let mut kept: Vec<OutageSaid> = archive.record(Kind::Outages, &id)?.unwrap_or_default();
+        let mut places = Places::of(&kept);
         for new in said.iter().filter(|each| month_of(each.from) == month) {
-            new.clone().enter(&mut kept);
+            new.clone().enter(&mut kept, &mut places);
         }
         all.push((id, kept));
     }
@@ -489,13 +633,15 @@ fn outages(
 /// # Errors
 /// When the database fails.
 pub fn write(archive: &Archive, news: &News, now: Wall) -> Result<bool, ArchiveError> {
-    for (at, (was, next, missing, count)) in news.moves.iter().enumerate() {
+    for (at, Move { was, next, missing, late, bad }) in news.moves.iter().enumerate() {
         // The first of them locks the agent's others out: whoever folds takes all of its chains, in the same order.
-        match archive.set_folded(was, *next, missing, *count)? {
+        match archive.set_folded(was, *next, missing)? {
             true => {}
             false if at == 0 => return Ok(false),
             false => return Err(ArchiveError::Damaged("two replicas fold one agent at once".to_owned())),
         }
+        late.iter().try_for_each(|seq| archive.drop_late((was.agent, was.chain), *seq))?;
+        bad.iter().try_for_each(|(seq, why)| archive.quarantine((was.agent, was.chain), *seq, why, now))?;
     }
     for Fold { probe, day, whole, hours } in &news.folds {
         archive.put_fold(news.agent, probe, *day, whole, hours)?;
@@ -514,13 +660,10 @@ pub fn write(archive: &Archive, news: &News, now: Wall) -> Result<bool, ArchiveE
 
 #[cfg(test)]
 mod tests {
-    use super::{holes, ranges};
+    use super::ranges;
 
     #[test]
-    fn holes_are_what_was_not_read_and_survive_being_written() {
-        assert_eq!(holes((3, 9), [].into_iter()), [(3, 9)]);
-        assert_eq!(holes((3, 9), [3, 4, 7].into_iter()), [(5, 6), (8, 9)]);
-        assert!(holes((3, 9), 3..=9).is_empty());
+    fn ranges_that_were_written_are_read() {
         assert_eq!(ranges("3-5,9-9"), [(3, 5), (9, 9)]);
         assert!(ranges("").is_empty());
     }

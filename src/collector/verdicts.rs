@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::base::effort::Effort;
 use crate::base::time::Wall;
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
@@ -235,7 +236,22 @@ impl Bench<'_> {
     /// # Errors
     /// When the database fails.
     pub fn judge(&self, id: &str, service: &str, month: Period, now: Wall) -> Result<Option<Judgement>, ArchiveError> {
-        let mut known = Known::new();
+        self.judge_within(id, service, month, now, &Effort::unlimited())
+    }
+
+    /// As [`Self::judge`], as long as it may take. Once the effort is spent, what this gives is not to be believed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn judge_within(
+        &self,
+        id: &str,
+        service: &str,
+        month: Period,
+        now: Wall,
+        effort: &Effort<'_>,
+    ) -> Result<Option<Judgement>, ArchiveError> {
+        let mut known = Known { earlier: BTreeMap::new(), effort };
         self.judge_knowing(id, service, month, now, &mut known)
     }
 
@@ -245,8 +261,9 @@ impl Bench<'_> {
         service: &str,
         month: Period,
         now: Wall,
-        known: &mut Known,
+        known: &mut Known<'_>,
     ) -> Result<Option<Judgement>, ArchiveError> {
+        let effort = known.effort;
         let mut versions = self.versions(id, service, month);
         // As the contract has it: the probes that name services themselves are added to what is judged by.
         let agreed = versions.clone();
@@ -254,7 +271,7 @@ impl Bench<'_> {
         let Some(terms) = contract.service(service) else { return Ok(None) };
         let stretch = Stretch::holding(month.every(1), month.last(), &contract.agreement.timezone);
         let span = needed(&versions, month);
-        let mut sources = Sources::read(self, &agreed, service, span)?;
+        let mut sources = Sources::read(self, &agreed, service, span, effort)?;
         add_named(&mut versions, service, &sources);
         let heard = sources.heard().unwrap_or(stretch.span.from).min(now);
         let ended = now >= stretch.span.to + SETTLED || heard >= stretch.span.to;
@@ -416,7 +433,7 @@ impl Bench<'_> {
         service: &str,
         month: Period,
         now: Wall,
-        known: &mut Known,
+        known: &mut Known<'_>,
     ) -> Result<Vec<Value>, ArchiveError> {
         let mut wanted: BTreeSet<(Day, Period)> = BTreeSet::new();
         for version in versions {
@@ -432,15 +449,19 @@ impl Bench<'_> {
         let begun = utc.day(Wall::from_secs(begun.saturating_mul(86_400))).plus(-1).max(month.last().plus(-LOOK_BACK));
         let mut all = Vec::new();
         for (_, earlier) in wanted.into_iter().filter(|(last, _)| *last >= begun) {
-            if !known.contains_key(&earlier) {
-                let kept = self.archive.record::<Judgement>(Kind::Verdict, &id_of(earlier, contract.id(), service))?;
+            if known.effort.is_spent() {
+                break;
+            }
+            if !known.earlier.contains_key(&earlier) {
+                let kept =
+                    self.archive.sound_record::<Judgement>(Kind::Verdict, &id_of(earlier, contract.id(), service))?;
                 let judged = match kept {
                     Some(kept) => Some(kept),
                     None => self.judge_knowing(contract.id(), service, earlier, now, known)?,
                 };
-                known.insert(earlier, judged.map(|judged| Earlier::of(&judged)));
+                known.earlier.insert(earlier, judged.map(|judged| Earlier::of(&judged)));
             }
-            if let Some(Some(judged)) = known.get(&earlier) {
+            if let Some(Some(judged)) = known.earlier.get(&earlier) {
                 all.push(judged.fact(versions, earlier, month));
             }
         }
@@ -545,8 +566,13 @@ fn needed(versions: &[InForce], month: Period) -> Span {
     all.unwrap_or_else(|| Span::new(Wall::default(), Wall::default()))
 }
 
-/// Earlier periods of a service that were looked at already.
-type Known = BTreeMap<Period, Option<Earlier>>;
+/// What is known while a service is judged.
+struct Known<'a> {
+    /// Earlier periods that were looked at already.
+    earlier: BTreeMap<Period, Option<Earlier>>,
+    /// How much may still be done.
+    effort: &'a Effort<'a>,
+}
 
 /// What a later period's verdict may need to know of an earlier one.
 #[derive(Clone, Debug)]

@@ -83,6 +83,11 @@ impl Writer {
     ) -> Result<T, NotWritten> {
         let (answer, answered) = oneshot::channel();
         self.ask(Job::Act(Box::new(move |archive| {
+            // A bug in one of them ends that one, and not the only thread that writes.
+            let act = |archive: &Archive| {
+                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| act(archive)));
+                done.unwrap_or_else(|_| Err(ArchiveError::Damaged("what was to be written ended in a bug".to_owned())))
+            };
             let done = archive.map(|archive| archive.part(act));
             Box::new(move |committed| {
                 let done = match (done, committed) {

@@ -88,6 +88,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections from one IPv4 address, or one IPv6 network of 64 bits.
     pub connections_per_address: usize,
+    /// How long it may take to judge one service in one period.
+    pub judging: Duration,
 }
 
 impl Default for Limits {
@@ -97,6 +99,7 @@ impl Default for Limits {
             per_agent: Rate { count: 60, per: Duration::from_secs(60) },
             connections: 2048,
             connections_per_address: 256,
+            judging: Duration::from_secs(30),
         }
     }
 }
@@ -333,12 +336,14 @@ fn limits(section: &Section<'_>) -> Limits {
     let per_agent = section.parsed("per_agent", RATE, rate);
     let many = |key| number(section, key, 16..=65_536).and_then(|number| usize::try_from(number).ok());
     let (connections, each) = (many("connections"), many("connections_per_address"));
+    let judging = section.duration("judging", Duration::from_secs(1)..=Duration::from_secs(600));
     let standard = Limits::default();
     let limits = Limits {
         body: body.unwrap_or(standard.body),
         per_agent: per_agent.unwrap_or(standard.per_agent),
         connections: connections.unwrap_or(standard.connections),
         connections_per_address: each.unwrap_or(standard.connections_per_address),
+        judging: judging.unwrap_or(standard.judging),
     };
     if each.is_some() && limits.connections_per_address > limits.connections {
         section.fault(format_args!(

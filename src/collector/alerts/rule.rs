@@ -56,6 +56,10 @@ pub fn step(open: &[Alert], found: &[Finding], set: &Setting) -> Vec<Change> {
                 changes.push(Change::Put(Alert { ended: None, detail: new.detail, ..old.clone() }));
             }
             Some(old) if old.ended.is_some() => changes.push(Change::Put(new)),
+            // A clock that was ahead wrote when it began: it would be told only then.
+            Some(old) if old.since > set.now => {
+                changes.push(Change::Put(Alert { detail: new.detail, since: set.now, ..old.clone() }));
+            }
             Some(old) if old.detail != new.detail => {
                 changes.push(Change::Put(Alert { detail: new.detail, ..old.clone() }));
             }

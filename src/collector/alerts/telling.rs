@@ -11,6 +11,7 @@ use crate::collector::alerts::rule::{self, Message, Setting};
 use crate::collector::alerts::tell::Listener;
 use crate::collector::alerts::{self, Receiver};
 use crate::collector::archive::ledger::Page;
+use crate::collector::rounds::lease::Watch;
 use crate::collector::{Collector, Fault, rounds};
 use crate::config::collector::{Alerts, Rate};
 
@@ -19,8 +20,6 @@ pub const ALL: [&str; 2] = ["webhook", "mail"];
 
 /// How often it is looked whether something is due, where no round says so.
 const LOOK: Duration = Duration::from_secs(5);
-/// Who tells is believed to for so long without a sign: longer than one message may take.
-const LEASE: Duration = Duration::from_secs(60);
 /// One who cannot be told is tried again after so long, then after twice as long, …
 const FIRST: Duration = Duration::from_secs(5);
 /// … and so on, up to this.
@@ -44,13 +43,15 @@ enum Next {
 struct Teller {
     whom: &'static str,
     holder: String,
+    watch: Watch,
     share: Share,
     failures: u32,
 }
 
 /// Tells a receiver what is due to it until the collector stops.
 pub async fn run(collector: Arc<Collector>, whom: &'static str, mut stop: watch::Receiver<bool>) {
-    let mut teller = Teller { whom, holder: rounds::holder(), share: Share::default(), failures: 0 };
+    let mut teller =
+        Teller { whom, holder: rounds::holder(), watch: Watch::default(), share: Share::default(), failures: 0 };
     while !*stop.borrow() {
         let next = teller.go(&collector).await.unwrap_or_else(|fault| {
             tracing::warn!(who = whom, "what is due cannot be read: {}", fault.detail());
@@ -89,8 +90,8 @@ impl Teller {
         if self.next(collector, &config.alerts).await?.is_none() {
             return Ok(Next::News);
         }
-        let (holder, name, now) = (self.holder.clone(), self.lease(), SystemClock.now());
-        if !collector.change(move |archive| archive.lease(&name, &holder, now.wall + LEASE, now.wall)).await? {
+        let (name, now) = (self.lease(), SystemClock.now());
+        if !rounds::hold(collector, &name, &self.holder, &mut self.watch, now).await? {
             return Ok(Next::After(LOOK));
         }
         // Whoever told before may have told this: what is due is read again under the lease.

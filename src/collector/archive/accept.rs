@@ -360,6 +360,7 @@ impl<'a> Group<'a> {
         }
         if of.seq < expected {
             self.archive.shrink_gap(of.agent, of.chain, of.seq)?;
+            self.archive.note_late(of.agent, of.chain, of.seq)?;
         } else {
             let next = Head { seq: of.seq, digest: Some(of.digest), span_ns };
             match self.heads.entry(chain) {

@@ -20,8 +20,22 @@ pub struct Progress {
     pub last: u64,
     /// The first that was not looked at yet.
     pub next: u64,
-    /// The numbers before that which were missing then, as ranges: `3-5,9-9`.
+    /// Numbers before that which an earlier version of this program found missing, and has to be looked at once more for what came
+    /// of them: as ranges, `3-5,9-9`. What comes late now is told by [`Archive::late`].
     pub missing: String,
+    /// How often it was folded.
+    pub turn: u64,
+}
+
+/// A stored summary, as it is folded; of one that cannot be read, why.
+#[derive(Debug)]
+pub struct ToFold {
+    /// Its number.
+    pub seq: u64,
+    /// When it was received.
+    pub received: Wall,
+    /// The compact JWS.
+    pub jws: Result<String, String>,
 }
 
 /// The folded day of a probe; both parts as [`crate::collector::folding`] writes them.
@@ -44,44 +58,70 @@ pub enum Depth {
     Hours,
 }
 
+/// What is read of a chain, …
+const PROGRESS: &str = "c.agent, c.chain, c.last_seq, f.next_seq, f.missing, f.turn";
+/// … in which there is something to fold.
+const UNFOLDED: &str = "FROM chain c LEFT JOIN folded f ON f.agent = c.agent AND f.chain = c.chain
+    WHERE (f.next_seq IS NULL OR f.next_seq <= c.last_seq OR f.missing <> ''
+       OR EXISTS (SELECT 1 FROM late l WHERE l.agent = c.agent AND l.chain = c.chain AND l.seq < f.next_seq))";
+
+fn progress(row: &Row<'_>) -> Result<Progress, ArchiveError> {
+    Ok(Progress {
+        agent: row.get(0)?,
+        chain: row.get(1)?,
+        last: row.get(2)?,
+        next: row.get::<Option<u64>>(3)?.unwrap_or(0),
+        missing: row.get::<Option<String>>(4)?.unwrap_or_default(),
+        turn: row.get::<Option<u64>>(5)?.unwrap_or(0),
+    })
+}
+
 impl Archive {
     /// The chains in which there is something to fold: later numbers, or late ones that filled a gap.
     ///
     /// # Errors
     /// When the database fails.
     pub fn unfolded(&self, at_most: u32) -> Result<Vec<Progress>, ArchiveError> {
-        let sql = "SELECT c.agent, c.chain, c.last_seq, f.next_seq, f.missing FROM chain c
-                   LEFT JOIN folded f ON f.agent = c.agent AND f.chain = c.chain
-                   WHERE f.next_seq IS NULL OR f.next_seq <= c.last_seq
-                      OR f.missing_count <> COALESCE((SELECT CAST(sum(g.to_seq - g.from_seq + 1) AS BIGINT) FROM gap g
-                                                      WHERE g.agent = c.agent AND g.chain = c.chain), 0)
-                   ORDER BY c.agent, c.chain LIMIT ?1";
-        self.db.all(sql, args![at_most], |row| {
-            Ok(Progress {
-                agent: row.get(0)?,
-                chain: row.get(1)?,
-                last: row.get(2)?,
-                next: row.get::<Option<u64>>(3)?.unwrap_or(0),
-                missing: row.get::<Option<String>>(4)?.unwrap_or_default(),
-            })
-        })
+        let sql = format!("SELECT {PROGRESS} {UNFOLDED} ORDER BY c.agent, c.chain LIMIT ?1");
+        self.db.all(&sql, args![at_most], progress)
     }
 
-    /// Those summaries of a chain that are stored with numbers in a range, both ends included: number, when it was received, compact
-    /// JWS.
+    /// The agents after one, in the order of their identifiers, of which there is something to fold.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn unfolded_agents(&self, after: Option<Kid>, at_most: u32) -> Result<Vec<Kid>, ArchiveError> {
+        let sql = format!("SELECT DISTINCT c.agent {UNFOLDED} AND c.agent > ?1 ORDER BY c.agent LIMIT ?2");
+        let after: &[u8] = after.as_ref().map_or(&[], |after| after.bytes());
+        self.db.all(&sql, args![after, at_most], |row| row.get(0))
+    }
+
+    /// The chains of an agent in which there is something to fold.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn unfolded_of(&self, agent: Kid, at_most: u32) -> Result<Vec<Progress>, ArchiveError> {
+        let sql = format!("SELECT {PROGRESS} {UNFOLDED} AND c.agent = ?1 ORDER BY c.chain LIMIT ?2");
+        self.db.all(&sql, args![&agent, at_most], progress)
+    }
+
+    /// The first of those summaries of a chain that are stored with numbers in a range, both ends included. However long the range
+    /// is, it costs what is stored.
     ///
     /// # Errors
     /// When the database fails.
     pub fn summaries_in(
         &self,
         of: (Kid, ChainId),
-        from: u64,
-        to: u64,
-    ) -> Result<Vec<(u64, Wall, String)>, ArchiveError> {
+        range: (u64, u64),
+        at_most: u32,
+    ) -> Result<Vec<ToFold>, ArchiveError> {
         let sql = "SELECT seq, received_ns, jws FROM summary
-                   WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
-        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, packed::unpack(row.get(2)?)?));
-        self.db.all(sql, args![&of.0, &of.1, from, to], read)
+                   WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq LIMIT ?5";
+        self.db.all(sql, args![&of.0, &of.1, range.0, range.1, at_most], |row| {
+            let jws = row.get(2).and_then(packed::unpack).map_err(|error| error.to_string());
+            Ok(ToFold { seq: row.get(0)?, received: row.get(1)?, jws })
+        })
     }
 
     /// The compact JWS of an agent's summaries that were folded into a UTC day and touch a span of time; what is left out of a
@@ -96,7 +136,10 @@ impl Archive {
             self.db.all(sql, args![&agent, day], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let sql = "SELECT jws FROM summary
                    WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 AND to_ns > ?5 AND from_ns < ?6
-                     AND received_ns < ?7 ORDER BY seq";
+                     AND received_ns < ?7
+                     AND NOT EXISTS (SELECT 1 FROM quarantine q
+                                     WHERE q.agent = summary.agent AND q.chain = summary.chain AND q.seq = summary.seq)
+                   ORDER BY seq";
         let mut all = Vec::new();
         for (chain, first, last) in chains {
             let args = args![&agent, &chain, first, last, from, to, until];
@@ -146,6 +189,8 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let until = self.until(agent)?.unwrap_or(Wall::from_nanos(i64::MAX));
         let sql = "SELECT jws FROM summary WHERE agent = ?1 AND to_ns > ?2 AND received_ns < ?3
+                     AND NOT EXISTS (SELECT 1 FROM quarantine q
+                                     WHERE q.agent = summary.agent AND q.chain = summary.chain AND q.seq = summary.seq)
                    ORDER BY to_ns, seq, chain";
         self.db.each(sql, args![&agent, after, until], |row| take(&packed::unpack(row.get(0)?)?))
     }
@@ -175,12 +220,13 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn set_folded(&self, was: &Progress, next: u64, missing: &str, count: u64) -> Result<bool, ArchiveError> {
-        let sql = "INSERT INTO folded (agent, chain, next_seq, missing, missing_count) VALUES (?1, ?2, ?3, ?4, ?5)
+    pub fn set_folded(&self, was: &Progress, next: u64, missing: &str) -> Result<bool, ArchiveError> {
+        let sql =
+            "INSERT INTO folded (agent, chain, next_seq, missing, missing_count, turn) VALUES (?1, ?2, ?3, ?4, 0, ?5)
                    ON CONFLICT (agent, chain) DO UPDATE
-                   SET next_seq = excluded.next_seq, missing = excluded.missing, missing_count = excluded.missing_count
-                   WHERE folded.next_seq = ?6 AND folded.missing = ?7";
-        let args = args![&was.agent, &was.chain, next, missing, count, was.next, &was.missing];
+                   SET next_seq = excluded.next_seq, missing = excluded.missing, missing_count = 0, turn = excluded.turn
+                   WHERE folded.next_seq = ?6 AND folded.turn = ?7";
+        let args = args![&was.agent, &was.chain, next, missing, was.turn + 1, was.next, was.turn];
         Ok(self.db.execute(sql, args)? > 0)
     }
 

@@ -37,6 +37,8 @@ pub enum Kind {
     Outages,
     /// What has to be judged again, by `contract/service/period`.
     Dirty,
+    /// What the rounds could not do, by what it is about.
+    Trouble,
     /// The merged histograms behind a verdict, by its identifier.
     Histograms,
     /// What is to be judged anew after a hand changed what an agent may speak for, by `agent/instant`.
@@ -65,6 +67,7 @@ impl Kind {
             Self::Labels => "labels",
             Self::Outages => "outages",
             Self::Dirty => "dirty",
+            Self::Trouble => "trouble",
             Self::Histograms => "histograms",
             Self::Amendment => "amendment",
             Self::Undermined => "undermined",
@@ -128,16 +131,62 @@ impl Archive {
     /// # Errors
     /// When the database fails, or one is not of this form.
     pub fn records<T: DeserializeOwned>(&self, kind: Kind, page: Page<'_>) -> Result<Vec<Record<T>>, ArchiveError> {
+        let all = self.bodies(kind, page)?.into_iter();
+        all.map(|(id, body)| Ok(Record { body: read(kind, &id, &body)?, id })).collect()
+    }
+
+    /// Records as they lie there.
+    fn bodies(&self, kind: Kind, page: Page<'_>) -> Result<Vec<(String, String)>, ArchiveError> {
         let sql =
             "SELECT id, body FROM record WHERE kind = ?1 AND id >= ?2 AND id > ?3 AND id < ?4 ORDER BY id LIMIT ?5";
         // Above every identifier that begins so: nothing in one is written by a higher character.
         let end = format!("{}\u{10FFFF}", page.prefix);
         let limit = page.limit.map_or(i64::MAX, i64::from);
-        self.db.all(sql, args![kind.word(), page.prefix, page.after.unwrap_or(""), &end, limit], |row| {
-            let (id, body): (String, String) = (row.get(0)?, row.get(1)?);
-            let body = read(kind, &id, &body)?;
-            Ok(Record { id, body })
-        })
+        let args = args![kind.word(), page.prefix, page.after.unwrap_or(""), &end, limit];
+        self.db.all(sql, args, |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// As [`Self::record`]; one that is not of this form is as one that is not there, and is logged.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn sound_record<T: DeserializeOwned>(&self, kind: Kind, id: &str) -> Result<Option<T>, ArchiveError> {
+        match self.record(kind, id) {
+            Err(ArchiveError::Damaged(what)) => {
+                tracing::warn!("a record is passed over: {what}");
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    /// As [`Self::records`], without those that are not of this form, which are logged: one of them does not hide the others.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn sound_records<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        page: Page<'_>,
+    ) -> Result<Vec<Record<T>>, ArchiveError> {
+        let all = self.bodies(kind, page)?;
+        let sound = |(id, body): (String, String)| match read(kind, &id, &body) {
+            Ok(body) => Some(Record { id, body }),
+            Err(what) => {
+                tracing::warn!("a record is passed over: {what}");
+                None
+            }
+        };
+        Ok(all.into_iter().filter_map(sound).collect())
+    }
+
+    /// The identifiers of the records of a kind that are not of this form.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn unsound_records<T: DeserializeOwned>(&self, kind: Kind) -> Result<Vec<String>, ArchiveError> {
+        let all = self.bodies(kind, Page::default())?.into_iter();
+        Ok(all.filter(|(id, body)| read::<T>(kind, id, body).is_err()).map(|(id, _)| id).collect())
     }
 
     /// Writes a record, in the place of one that has its identifier.
@@ -168,6 +217,33 @@ impl Archive {
     /// When the database fails.
     pub fn release(&self, name: &str, holder: &str) -> Result<(), ArchiveError> {
         self.db.execute("DELETE FROM lease WHERE name = ?1 AND holder = ?2", args![name, holder]).map(drop)
+    }
+
+    /// Who holds a lease, and until when.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn leased(&self, name: &str) -> Result<Option<(String, Wall)>, ArchiveError> {
+        let sql = "SELECT holder, until_ns FROM lease WHERE name = ?1";
+        self.db.one(sql, args![name], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Takes a lease over from a holder who does not renew it; false when he just did, or another was faster.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn take_lease(&self, name: &str, holder: &str, until: Wall, from: (&str, Wall)) -> Result<bool, ArchiveError> {
+        let sql = "UPDATE lease SET holder = ?2, until_ns = ?3 WHERE name = ?1 AND holder = ?4 AND until_ns = ?5";
+        Ok(self.db.execute(sql, args![name, holder, until, from.0, from.1])? > 0)
+    }
+
+    /// The identifiers of the records of a kind that were written later than an instant, by the clock of whoever wrote them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn written_after(&self, kind: Kind, at: Wall) -> Result<Vec<String>, ArchiveError> {
+        let sql = "SELECT id FROM record WHERE kind = ?1 AND changed_ns > ?2 ORDER BY id";
+        self.db.all(sql, args![kind.word(), at], |row| row.get(0))
     }
 
     /// Takes a record away; false when there was none.

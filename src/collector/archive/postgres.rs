@@ -64,6 +64,18 @@ impl Fault {
             _ => Ill::Away,
         }
     }
+
+    /// Whether the server refuses what a row holds, or a row is not as it was written: data exceptions, integrity, limits of a
+    /// row (classes 22, 23 and 54 of the standard's and PostgreSQL's codes), and columns that cannot be read as what they are.
+    pub fn is_of_a_row(&self) -> bool {
+        match self.0.code() {
+            Some(code) => ["22", "23", "54"].iter().any(|class| code.code().starts_with(class)),
+            None => {
+                !self.0.is_closed()
+                    && std::error::Error::source(&self.0).is_some_and(|source| !source.is::<std::io::Error>())
+            }
+        }
+    }
 }
 
 /// Its error in the archive's words.
@@ -291,6 +303,10 @@ impl ToSql for Value<'_> {
             Self::Null => Ok(IsNull::Yes),
             Self::Int(value) if *of == Type::INT4 => i32::try_from(*value)?.to_sql(of, to),
             Self::Int(value) if *of == Type::INT8 => value.to_sql(of, to),
+            // PostgreSQL keeps every character but NUL, for which its picture stands; so that no text breaks a transaction off.
+            Self::Text(value) if <&str as ToSql>::accepts(of) && value.contains('\0') => {
+                value.replace('\0', "\u{2400}").to_sql(of, to)
+            }
             Self::Text(value) if <&str as ToSql>::accepts(of) => value.to_sql(of, to),
             Self::Blob(value) if *of == Type::BYTEA => value.to_sql(of, to),
             other => Err(format!("{other:?} where {of} is").into()),

@@ -226,6 +226,28 @@ const STEPS: &[Step] = &[
             UPDATE agent SET asked_ns = enrolled_ns;
             CREATE INDEX agent_pending ON agent (asked_from, asked_ns) WHERE state = 'pending';",
     },
+    // Numbers that came into a gap, for the rounds to look at: what is missing is asked of the gaps, never written down number by
+    // number; turn counts how often a chain was folded. And what is left out of the rounds.
+    Step {
+        sqlite: "
+            CREATE TABLE late (
+                agent BLOB NOT NULL, chain BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (agent, chain, seq)
+            ) WITHOUT ROWID;
+            CREATE TABLE quarantine (
+                agent BLOB NOT NULL, chain BLOB NOT NULL, seq INTEGER NOT NULL, why TEXT NOT NULL, since_ns INTEGER NOT NULL,
+                PRIMARY KEY (agent, chain, seq)
+            ) WITHOUT ROWID;
+            ALTER TABLE folded ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;",
+        postgres: "
+            CREATE TABLE late (
+                agent BYTEA NOT NULL, chain BYTEA NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (agent, chain, seq)
+            );
+            CREATE TABLE quarantine (
+                agent BYTEA NOT NULL, chain BYTEA NOT NULL, seq BIGINT NOT NULL, why TEXT NOT NULL, since_ns BIGINT NOT NULL,
+                PRIMARY KEY (agent, chain, seq)
+            );
+            ALTER TABLE folded ADD COLUMN turn BIGINT NOT NULL DEFAULT 0;",
+    },
 ];
 
 /// How many steps were taken; 0 where there is no database of ours.

@@ -7,7 +7,7 @@ use crate::base::time::Wall;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::folding::Piece;
-use crate::collector::statement::{Fold, OutageSaid, month_of, pieces, read};
+use crate::collector::statement::{Fold, OutageSaid, Places, month_of, pieces, read};
 use crate::collector::verdicts::day_of;
 use crate::evidence::key::Kid;
 
@@ -81,12 +81,14 @@ pub fn outages(archive: &Archive, agent: Kid, since: Wall) -> Result<BTreeMap<St
             months.insert(month, Vec::new());
         }
     }
+    let mut places: BTreeMap<String, Places> = BTreeMap::new();
     let begin = format!("{first}-01T00:00:00Z").parse().unwrap_or(since);
     archive.each_after(agent, begin, |jws| {
         let summary = read(jws)?;
         for said in OutageSaid::of(&summary).filter(|said| month_of(said.from) >= first) {
-            let kept = months.entry(month_of(said.from)).or_default();
-            said.enter(kept);
+            let month = month_of(said.from);
+            let places = places.entry(month.clone()).or_default();
+            said.enter(months.entry(month).or_default(), places);
         }
         Ok(())
     })?;

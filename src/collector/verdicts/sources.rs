@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::effort::Effort;
 use crate::base::time::Wall;
 use crate::collector::archive::folds::Depth;
 use crate::collector::archive::{Archive, ArchiveError};
@@ -16,6 +17,10 @@ use crate::sla::judge::InForce;
 use crate::sla::observed::Observed;
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::Side;
+
+/// A service whose outcomes change more often than this in what is read of it is not judged: each change takes memory, and no line
+/// that anybody pays for does so. A probe each second of which every other one is lost makes 2.7 million in a month.
+const MOST_RUNS: usize = 8_000_000;
 
 /// What one probe of one agent measured.
 #[derive(Debug)]
@@ -38,6 +43,7 @@ pub struct Sources<'a> {
     places: Vec<Place<'a>>,
     /// By probe, and for each the witness that binds first.
     all: Vec<Source>,
+    effort: &'a Effort<'a>,
 }
 
 impl<'a> Sources<'a> {
@@ -45,21 +51,36 @@ impl<'a> Sources<'a> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn read(bench: &Bench<'a>, versions: &'a [InForce], service: &str, span: Span) -> Result<Self, ArchiveError> {
+    pub fn read(
+        bench: &Bench<'a>,
+        versions: &'a [InForce],
+        service: &str,
+        span: Span,
+        effort: &'a Effort<'a>,
+    ) -> Result<Self, ArchiveError> {
         let places = register::places(versions, service);
         let days = (day_of(span.from), day_of(span.to));
-        let mut all = Vec::new();
+        let (mut all, mut runs) = (Vec::new(), 0);
         for (agent, probe) in probes(bench.fleet, &places) {
             let Some(rank) = bench.fleet.register().rank(&places, agent) else { continue };
             let mut pieces = Vec::new();
             for day in bench.archive.folded_days(agent, &probe, days, Depth::Days)? {
-                pieces.extend(decoded(&day.whole)?);
+                let own = decoded(&day.whole)?;
+                runs += own.iter().map(|piece| piece.interval.outcomes.runs().count()).sum::<usize>();
+                if runs > MOST_RUNS {
+                    let what = format!("{service} has more than {MOST_RUNS} changes of outcome to judge");
+                    return Err(ArchiveError::Damaged(what));
+                }
+                if effort.is_spent() {
+                    break;
+                }
+                pieces.extend(own);
             }
             let service = bench.fleet.get(agent).and_then(|said| said.probes.get(&probe)?.clone());
             all.push(Source { agent, probe, rank, service, pieces, beside: Vec::new() });
         }
         all.sort_by(|one, two| (&one.probe, one.rank).cmp(&(&two.probe, two.rank)));
-        let mut sources = Self { fleet: bench.fleet, places, all };
+        let mut sources = Self { fleet: bench.fleet, places, all, effort };
         sources.settle(bench.archive, &BTreeSet::new())?;
         Ok(sources)
     }
@@ -81,7 +102,7 @@ impl<'a> Sources<'a> {
             let edges =
                 counts.values().chain(covered.values()).flat_map(Spans::iter).flat_map(|span| [span.from, span.to]);
             refined |= source.has_cut(seams);
-            source.refine(archive, &edges.chain(seams.iter().copied()).collect())?;
+            source.refine(archive, &edges.chain(seams.iter().copied()).collect(), self.effort)?;
             let counts = source.counts(self.fleet, &self.places);
             source.pieces.retain(|piece| counts.get(&piece.told).is_some_and(|spans| covers(spans, span_of(piece))));
             let enrolled = self.fleet.register().get(source.agent);
@@ -194,11 +215,14 @@ impl Source {
     }
 
     /// Reads finer whatever has a seam strictly inside.
-    fn refine(&mut self, archive: &Archive, seams: &BTreeSet<Wall>) -> Result<(), ArchiveError> {
+    fn refine(&mut self, archive: &Archive, seams: &BTreeSet<Wall>, effort: &Effort<'_>) -> Result<(), ArchiveError> {
         let cut: BTreeSet<i64> =
             self.pieces.iter().filter(|piece| is_cut(piece, seams)).map(|piece| day_of(piece.interval.from)).collect();
         self.pieces.retain(|piece| !cut.contains(&day_of(piece.interval.from)));
         for &day in &cut {
+            if effort.is_spent() {
+                break;
+            }
             for folded in archive.folded_days(self.agent, &self.probe, (day, day), Depth::Hours)? {
                 let hours = decoded(folded.hours.as_deref().unwrap_or_default())?;
                 let (cut, whole): (Vec<Piece>, Vec<Piece>) = hours.into_iter().partition(|piece| is_cut(piece, seams));

@@ -1,0 +1,158 @@
+//! What is put right when a replica begins to go round: what was stored by a clock that was wrong, or by a program that took what is
+//! not taken any more. Nothing that was measured is changed; what is left out is said.
+
+use std::time::Duration;
+
+use crate::base::text;
+use crate::base::time::{Wall, format_duration};
+use crate::collector::archive::ledger::Kind;
+use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::missing::{Finding, FindingKind};
+use crate::collector::rounds::{Case, mark};
+use crate::collector::statement::{CLOCKS_DIFFER, Statement};
+use crate::collector::troubles;
+use crate::evidence::key::Kid;
+use crate::evidence::summary::AHEAD;
+
+/// Puts right what can be.
+///
+/// # Errors
+/// When the database fails.
+pub fn heal(archive: &Archive, now: Wall) -> Result<(), ArchiveError> {
+    for (agent, statement) in Statement::all(archive)? {
+        if let Some(sound) = sound(archive, agent, &statement, now)? {
+            tracing::warn!(%agent, "what an agent said of itself is put right: names that cannot be shown, or a time to come");
+            archive.put_record(Kind::Agent, &agent.to_string(), &sound, now)?;
+        }
+    }
+    for id in archive.unsound_records::<Case>(Kind::Dirty)? {
+        archive.drop_record(Kind::Dirty, &id)?;
+    }
+    let ahead = archive.written_after(Kind::Verdict, now + CLOCKS_DIFFER)?;
+    for id in &ahead {
+        judge_anew(archive, id, now)?;
+    }
+    if !ahead.is_empty() {
+        told_of_verdicts(archive, ahead.len(), now)?;
+    }
+    Ok(())
+}
+
+/// What an agent said, as it would be taken now; absent where that is the same. Of a time that has not come nothing is believed.
+fn sound(archive: &Archive, agent: Kid, statement: &Statement, now: Wall) -> Result<Option<Statement>, ArchiveError> {
+    let is_name = |text: &str| text::name(text).is_ok();
+    let mut sound = statement.clone();
+    if !is_name(&sound.site) {
+        sound.site = archive.key(agent)?.map(|known| known.site).filter(|site| is_name(site)).unwrap_or_default();
+    }
+    sound.probes.retain(|name, service| is_name(name) && service.as_deref().is_none_or(is_name));
+    sound.contracts.retain(|(id, ..)| is_name(id));
+    sound.verdicts.retain(|said| is_name(&said.contract) && is_name(&said.objective));
+    if sound.heard > now + AHEAD {
+        archive.leave_out_after(agent, now + AHEAD, now)?;
+        sound.heard = archive.heard_until(agent, now + AHEAD)?.unwrap_or(now);
+        sound.place = None;
+    }
+    Ok((sound != *statement).then_some(sound))
+}
+
+/// A verdict that was reached at a time that has not come is reached anew: what was over by that clock may not be.
+fn judge_anew(archive: &Archive, id: &str, now: Wall) -> Result<(), ArchiveError> {
+    #[derive(serde::Deserialize)]
+    struct Of {
+        contract: String,
+        service: String,
+        period: String,
+    }
+    match archive.sound_record::<Of>(Kind::Verdict, id)? {
+        Some(Of { contract, service, period }) => mark(archive, &contract, &service, &period, now),
+        None => Ok(()),
+    }
+}
+
+fn told_of_verdicts(archive: &Archive, count: usize, now: Wall) -> Result<(), ArchiveError> {
+    let detail = format!(
+        "the collector's clock was ahead when it reached {count} verdicts, by what it says now: they are reached anew; look at \
+         claims that it let lapse meanwhile, and see that its clock is synchronised"
+    );
+    let subject = "collector/verdicts".to_owned();
+    troubles::put_past(archive, Finding { kind: FindingKind::ClockAhead, subject, site: None, detail }, now)
+}
+
+/// Says that the collector's clock, or another replica's, was ahead when the lease was written.
+pub fn told_of_clock(archive: &Archive, ahead: Duration, now: Wall) -> Result<(), ArchiveError> {
+    let detail = format!(
+        "the collector's clock, or another replica's, was {} ahead of what it says here now, and nothing was judged until this \
+         was seen; see that the clocks are synchronised",
+        format_duration(Duration::from_secs(ahead.as_secs()))
+    );
+    let subject = "collector".to_owned();
+    troubles::put_past(archive, Finding { kind: FindingKind::ClockAhead, subject, site: None, detail }, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::collector::archive::agents::Standing;
+    use crate::collector::archive::ledger::Page;
+    use crate::config::collector::Database;
+    use crate::evidence::key::SecretKey;
+
+    fn statement(site: &str, heard: Wall) -> Statement {
+        Statement {
+            site: site.to_owned(),
+            software: "wanproof 0.1.0".to_owned(),
+            heard,
+            place: None,
+            clock: "synchronised".to_owned(),
+            contracts: Vec::new(),
+            probes: BTreeMap::from([("hq".to_owned(), None), ("a\0b".to_owned(), None)]),
+            verdicts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_an_agent_said_is_put_right_once_and_what_others_said_stays() {
+        let at = tempfile::tempdir().unwrap();
+        let mut archive = Archive::open(&Database::Sqlite(at.path().join("c.db"))).unwrap();
+        let now = Wall::from_secs(1_800_000_000);
+        let (bad, good) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
+        let mut sound = statement("leeds", now);
+        sound.probes.remove("a\0b");
+        let healed = archive.write(|archive| {
+            for key in [&bad, &good] {
+                archive.add_agent(key.public(), "york", Standing::Approved, now)?;
+            }
+            let far = Wall::from_secs(8_000_000_000);
+            archive.put_record(Kind::Agent, &bad.kid().to_string(), &statement("\u{1b}[2J", far), now)?;
+            archive.put_record(Kind::Agent, &good.kid().to_string(), &sound, now)?;
+            heal(archive, now)?;
+            Statement::all(archive)
+        });
+        let healed: BTreeMap<Kid, Statement> = healed.unwrap().into_iter().collect();
+        assert_eq!(healed[&good.kid()], sound);
+        let put_right = &healed[&bad.kid()];
+        assert_eq!((put_right.site.as_str(), put_right.heard), ("york", now));
+        assert!(put_right.probes.keys().eq(["hq"]));
+    }
+
+    #[test]
+    fn a_verdict_of_a_time_that_has_not_come_is_reached_anew_and_that_is_said() {
+        let at = tempfile::tempdir().unwrap();
+        let mut archive = Archive::open(&Database::Sqlite(at.path().join("c.db"))).unwrap();
+        let now = Wall::from_secs(1_800_000_000);
+        let marked = archive.write(|archive| {
+            let of = |period: &str| serde_json::json!({"contract": "C", "service": "s", "period": period});
+            archive.put_record(Kind::Verdict, "2026-12/C/s", &of("2026-12"), now)?;
+            archive.put_record(Kind::Verdict, "2027-01/C/s", &of("2027-01"), now + AHEAD)?;
+            heal(archive, now)?;
+            archive.records::<Case>(Kind::Dirty, Page::default())
+        });
+        let marked: Vec<String> = marked.unwrap().into_iter().map(|record| record.body.period).collect();
+        assert_eq!(marked, ["2027-01"]);
+        let told = troubles::all(&archive).unwrap();
+        assert!(told.values().any(|trouble| trouble.finding.kind == FindingKind::ClockAhead), "{told:?}");
+    }
+}

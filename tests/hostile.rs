@@ -1,0 +1,255 @@
+//! One agent among ten whose key signs what no honest program writes: whatever it says, the nine others are judged, claimed for and
+//! told of as if it were not there. And databases in which such an agent, or a clock that was wrong, left something behind.
+#![cfg(all(feature = "agent", feature = "collector"))]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+#[path = "common/postgres.rs"]
+#[expect(dead_code, reason = "other tests ask it for more")]
+mod postgres;
+#[path = "common/process.rs"]
+#[expect(dead_code, reason = "other tests ask it for more")]
+mod process;
+#[path = "hostile/property.rs"]
+mod property;
+#[path = "hostile/world.rs"]
+mod world;
+
+use std::time::Duration;
+
+use serde_json::json;
+use wanproof::base::time::{Clock as _, Wall};
+use wanproof::collector::archive::Archive;
+use wanproof::collector::archive::accept::Accepted;
+use wanproof::collector::archive::ledger::{Kind, Page};
+use wanproof::collector::missing::FindingKind;
+use wanproof::evidence::chain::{ChainId, LAST_SEQ};
+use wanproof::sla::span::Span;
+use world::{HOSTILE, Place, World, at, start};
+
+/// Each of these runs on both databases.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod on_sqlite { $(#[tokio::test] async fn $name() { if let Some(place) = super::Place::sqlite() { super::$name(place).await } })* }
+        mod on_postgres { $(#[tokio::test] async fn $name() { if let Some(place) = super::Place::postgres() { super::$name(place).await } })* }
+    };
+}
+
+on_both! {
+    a_gap_of_all_numbers_there_are_costs_as_much_as_one_of_one
+    what_comes_late_into_a_gap_is_folded_once
+    a_summary_that_cannot_be_worked_with_is_left_out_and_named_and_the_next_one_counts
+    a_poisoned_database_heals_at_the_next_start
+    a_lease_of_a_clock_that_was_ahead_holds_nobody_up_for_longer_than_a_lease
+    an_agent_whose_clock_was_ahead_is_believed_again_once_it_is_right
+    what_takes_too_long_to_judge_is_found_and_tried_again_an_hour_later
+    an_agent_with_more_chains_than_are_looked_at_at_once_keeps_nobody_waiting
+}
+
+async fn a_gap_of_all_numbers_there_are_costs_as_much_as_one_of_one(place: Place) {
+    let mut world = World::open(place).await;
+    let agent = world.agent(HOSTILE);
+    let (first, last) = (agent.minute(0, 0, "60l"), agent.minute(LAST_SEQ, 1, "60l"));
+    world.store(&[first, last]);
+    world.store_honest();
+    world.settle().await;
+    assert_eq!(world.judged().len(), 10, "every service has its verdict");
+    let found = world.findings().await;
+    let gaps: Vec<&str> =
+        found.iter().filter(|found| found.kind == FindingKind::Gap).map(|found| found.detail.as_str()).collect();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].contains(&format!("numbers 1 to {}", LAST_SEQ - 1)), "{gaps:?}");
+}
+
+async fn what_comes_late_into_a_gap_is_folded_once(place: Place) {
+    let mut world = World::open(place).await;
+    let agent = world.agent(HOSTILE);
+    let all: Vec<_> = (0..200).map(|seq| agent.minute(seq, seq, "60l")).collect();
+    world.expect(&all);
+    world.store(&all[..1]);
+    world.store(&all[150..]);
+    world.settle().await;
+    let mut left: Vec<_> = all[1..150].to_vec();
+    // Late ones come in two parts, the later first, one of them before the round that folds the other.
+    world.store(&left.split_off(70));
+    world.round().await;
+    world.store(&left);
+    world.settle().await;
+    let archive = world.archive();
+    let folded = archive
+        .folded_days(agent.kid(), "hq", (0, 100_000), wanproof::collector::archive::folds::Depth::Hours)
+        .unwrap();
+    let pieces = wanproof::collector::folding::decode(folded[0].hours.as_deref().unwrap()).unwrap();
+    let minutes: u32 = pieces.iter().map(|piece| piece.interval.millis / 60_000).sum();
+    assert_eq!((folded.len(), minutes), (1, 200));
+    let first = pieces[0].interval.from;
+    let whole = Span::new(first, pieces.last().unwrap().interval.to());
+    assert_eq!(whole.nanos(), 200 * 60_000_000_000, "they follow on each other");
+}
+
+async fn a_summary_that_cannot_be_worked_with_is_left_out_and_named_and_the_next_one_counts(place: Place) {
+    let mut world = World::open(place).await;
+    let agent = world.agent(HOSTILE);
+    let mut bad = Vec::new();
+    for (seq, text) in [(1, "h\0q"), (2, "\u{1b}[2J"), (3, "\u{202e}qh")] {
+        bad.push(agent.signed(seq, seq, |payload| payload["probes"][0]["name"] = json!(text)));
+    }
+    bad.push(agent.signed(4, 4, |payload| payload["site"] = json!("")));
+    bad.push(agent.at(5, at("2261-12-31T23:00:00Z")));
+    bad.push(agent.at(6, at("1970-01-01T00:00:00Z")));
+    // Not even a summary: what another program wrote, or a disk lost.
+    bad.push(agent.raw(7, &json!({"v": 1})));
+    world.store(&[agent.minute(0, 0, "60l")]);
+    world.store(&bad);
+    world.store(&[agent.minute(8, 8, "60l")]);
+    world.store_honest();
+    world.settle().await;
+    assert_eq!(world.judged().len(), 10);
+    let found = world.findings().await;
+    let left_out: Vec<_> = found.iter().filter(|found| found.kind == FindingKind::Quarantined).collect();
+    assert_eq!(left_out.len(), 1, "{found:?}");
+    assert_eq!(
+        (left_out[0].subject.as_str(), left_out[0].site.as_deref()),
+        (agent.kid().to_string().as_str(), Some("site-9"))
+    );
+    assert!(left_out[0].detail.starts_with("7 summaries are left out"), "{}", left_out[0].detail);
+    let archive = world.archive();
+    let days = archive
+        .folded_days(agent.kid(), "hq", (0, 100_000), wanproof::collector::archive::folds::Depth::Hours)
+        .unwrap();
+    let pieces = wanproof::collector::folding::decode(days[0].hours.as_deref().unwrap()).unwrap();
+    assert_eq!(pieces.iter().map(|piece| piece.interval.millis).sum::<u32>(), 120_000, "the first and the last count");
+    // They stay, and are receipted.
+    let mut stored = 0;
+    archive
+        .each_summary(|each| {
+            stored += u64::from(each.subject.agent == agent.kid() && !each.receipt.is_empty());
+            Ok::<_, wanproof::collector::archive::ArchiveError>(())
+        })
+        .unwrap();
+    assert_eq!(stored, 9);
+}
+
+async fn a_poisoned_database_heals_at_the_next_start(place: Place) {
+    let mut world = World::open(place).await;
+    let agent = world.agent(HOSTILE);
+    world.store(&[
+        agent.minute(0, 0, "60l"),
+        agent.at(1, at("2261-12-31T23:00:00Z")),
+        agent.minute(LAST_SEQ, 1, "60l"),
+    ]);
+    world.store_honest();
+    // As an earlier version of this program left it: gaps as a list, a state of the year 2261, months that never were, a lease of a
+    // clock that was ahead, records that nobody can read.
+    let (kid, now) = (agent.kid().to_string(), world.clock.now().wall);
+    world.write(|archive| {
+        let said = json!({"site": "a\u{0}b", "software": "x", "heard": "2261-12-31T23:01:00Z", "clock": "synchronised",
+            "contracts": [], "probes": {"h\u{0}q": null, "hq": null}, "verdicts": []});
+        archive.put_record(Kind::Agent, &kid, &said, now)?;
+        archive.put_record(Kind::Agent, "not-an-agent", &json!(["?"]), now)?;
+        for period in ["2261-12", "2199-12", "never", "2026-12"] {
+            let case = json!({"contract": "TEN", "service": "ckt-9", "period": period, "marked": now});
+            archive.put_record(Kind::Dirty, &format!("TEN/ckt-9/{period}"), &case, now)?;
+        }
+        archive.put_record(Kind::Dirty, "TEN/ckt-0", &json!({"what": "is this?"}), now)?;
+        archive.put_record(Kind::Verdict, "2026-11/TEN/ckt-9", &json!("no verdict"), now)?;
+        let chain = agent.chain;
+        let was = archive.unfolded(100)?.into_iter().find(|each| each.chain == chain).unwrap();
+        archive.set_folded(&was, 3, &format!("1-1,2-{}", LAST_SEQ - 1)).map(drop)
+    });
+    world.restart();
+    world.settle().await;
+    assert_eq!(world.judged().len(), 10, "nine others, and its own");
+    let archive = world.archive();
+    assert!(archive.records::<serde_json::Value>(Kind::Dirty, Page::default()).unwrap().is_empty());
+    let said: serde_json::Value = archive.record(Kind::Agent, &kid).unwrap().unwrap();
+    assert_eq!((&said["site"], &said["probes"]), (&json!("site-9"), &json!({"hq": null})));
+    assert!(said["heard"].as_str().unwrap().starts_with("2026-"), "{said}");
+    let found = world.findings().await;
+    assert!(found.iter().any(|found| found.kind == FindingKind::Quarantined && found.subject == kid), "{found:?}");
+}
+
+async fn a_lease_of_a_clock_that_was_ahead_holds_nobody_up_for_longer_than_a_lease(place: Place) {
+    let mut world = World::open(place).await;
+    world.store_honest();
+    let far = at("2100-01-01T00:00:00Z");
+    world.write(|archive| archive.lease("rounds", "another", far, far).map(drop));
+    assert_eq!(world.round().await.folded, 0);
+    world.clock.advance(Duration::from_secs(60));
+    assert_eq!(world.round().await.folded, 0);
+    world.clock.advance(Duration::from_secs(1));
+    assert!(world.round().await.folded > 0, "it was not renewed for a minute");
+    let found = world.findings().await;
+    let ahead: Vec<_> = found.iter().filter(|found| found.kind == FindingKind::ClockAhead).collect();
+    assert_eq!(ahead.len(), 1, "{found:?}");
+    assert!(ahead[0].detail.contains("the collector's clock"), "{}", ahead[0].detail);
+}
+
+async fn an_agent_whose_clock_was_ahead_is_believed_again_once_it_is_right(place: Place) {
+    let mut world = World::open(place).await;
+    let agent = world.agent(HOSTILE);
+    let ahead = world.clock.now().wall + Duration::from_secs(20 * 3600);
+    world.store(&[agent.minute(0, 0, "60l"), agent.at(1, ahead.floor(Duration::from_secs(3600)))]);
+    world.settle().await;
+    let is_ahead = |found: &[wanproof::collector::missing::Finding]| {
+        found.iter().any(|found| found.kind == FindingKind::ClockAhead && found.subject == agent.kid().to_string())
+    };
+    assert!(is_ahead(&world.findings().await));
+    let right = agent.signed(2, 3, |payload| payload["software"] = json!("wanproof 0.2.0"));
+    world.store(&[right]);
+    world.settle().await;
+    let said: serde_json::Value = world.archive().record(Kind::Agent, &agent.kid().to_string()).unwrap().unwrap();
+    assert_eq!(said["software"], json!("wanproof 0.2.0"), "its state is not frozen until then");
+    assert!(!is_ahead(&world.findings().await));
+    // A late one of before says nothing of how it is now.
+    let other = ChainId::from_bytes([77; 16]);
+    world.store(&[agent.in_chain(other).minute(0, 1, "60l")]);
+    world.settle().await;
+    let said: serde_json::Value = world.archive().record(Kind::Agent, &agent.kid().to_string()).unwrap().unwrap();
+    assert_eq!(said["software"], json!("wanproof 0.2.0"));
+}
+
+async fn what_takes_too_long_to_judge_is_found_and_tried_again_an_hour_later(place: Place) {
+    let mut world = World::open(place).await;
+    world.store_honest();
+    world.judging(Duration::ZERO);
+    world.settle().await;
+    assert_eq!(world.judged().len(), 0);
+    let found = world.findings().await;
+    let late =
+        found.iter().filter(|found| found.kind == FindingKind::NotJudged && found.detail.contains("took longer"));
+    assert!(late.count() >= 9, "{found:?}");
+    world.judging(Duration::from_secs(600));
+    world.settle().await;
+    assert_eq!(world.judged().len(), 0, "not before an hour has passed");
+    world.clock.advance(Duration::from_secs(3601));
+    // One of them in a round, after what nothing kept from being judged.
+    for _ in 0..40 {
+        world.round().await;
+    }
+    assert!(world.judged().len() >= 9);
+    assert!(world.findings().await.iter().all(|found| found.kind != FindingKind::NotJudged));
+}
+
+async fn an_agent_with_more_chains_than_are_looked_at_at_once_keeps_nobody_waiting(place: Place) {
+    let mut world = World::open(place).await;
+    let agent = world.agent(HOSTILE);
+    let chain = |number: u8| ChainId::from_bytes([number; 16]);
+    let all: Vec<_> =
+        (0..=255).map(|number| agent.in_chain(chain(number)).minute(0, u64::from(number), "60l")).collect();
+    assert!(world.store(&all).iter().all(|said| matches!(said, Accepted::New(_))));
+    world.store_honest();
+    for _ in 0..2 {
+        world.round().await;
+    }
+    let unfolded = world.archive().unfolded_agents(None, 100).unwrap();
+    assert_eq!(unfolded, [agent.kid()], "of each other agent all was folded in two rounds");
+    world.settle().await;
+    assert!(world.archive().unfolded_agents(None, 100).unwrap().is_empty());
+}
+
+#[test]
+fn the_world_is_as_the_tests_need_it() {
+    assert_eq!(start().to_string(), "2026-11-30T20:00:00Z");
+    assert!(Wall::default() < start());
+    let _: fn(&wanproof::config::collector::Database) -> Result<Archive, _> = Archive::open_existing;
+}
