@@ -20,7 +20,7 @@ use crate::evidence::register::Register;
 use crate::measure::histogram::{Histogram, Packed};
 use crate::sla::calendar::{Day, Period, Stretch, Zone};
 use crate::sla::facts::Facts;
-use crate::sla::judge::{InForce, judge_by, judging, survey_by};
+use crate::sla::judge::{InForce, judge_by, judge_within, judging, survey_within};
 use crate::sla::letter;
 use crate::sla::observed::{Observed, Seen};
 use crate::sla::reach;
@@ -305,7 +305,7 @@ impl Bench<'_> {
             Err(faults) => return Ok(Some(Judgement { faults, ..judgement })),
         };
         let mut observed = sources.observed(self.sides(&sources, service, span, Heard::Binding)?);
-        let surveyed = match survey_by(&versions, service, month, &observed, &case.facts) {
+        let surveyed = match survey_within(&versions, service, month, &observed, &case.facts, effort) {
             Ok(surveyed) => surveyed,
             Err(faults) => {
                 judgement.faults = faults.iter().map(ToString::to_string).collect();
@@ -315,7 +315,7 @@ impl Bench<'_> {
         if sources.refine(self.archive, &surveyed.seams)? {
             observed = Observed { sides: observed.sides, ..sources.observed(Vec::new()) };
         }
-        let report = match judge_by(&versions, service, month, Some(&observed), &case.facts) {
+        let report = match judge_within(&versions, service, month, Some(&observed), &case.facts, effort) {
             Ok(report) => report,
             Err(faults) => {
                 judgement.faults = faults.iter().map(ToString::to_string).collect();
@@ -400,15 +400,17 @@ impl Bench<'_> {
         ours: &Report,
     ) -> Result<Vec<Differs>, ArchiveError> {
         let (span, mut all) = (needed(versions, month), Vec::new());
+        let effort = sources.effort();
         for agent in sources.beside() {
+            if effort.is_spent() {
+                break;
+            }
             let sides = self.sides(sources, service, span, Heard::Only(agent))?;
-            let Ok(surveyed) = survey_by(versions, service, month, &sources.alone(agent, sides.clone()), facts) else {
-                continue;
-            };
+            let alone = sources.alone(agent, sides.clone());
+            let Ok(surveyed) = survey_within(versions, service, month, &alone, facts, effort) else { continue };
             sources.refine(self.archive, &surveyed.seams)?;
-            let Ok(theirs) = judge_by(versions, service, month, Some(&sources.alone(agent, sides)), facts) else {
-                continue;
-            };
+            let alone = sources.alone(agent, sides);
+            let Ok(theirs) = judge_within(versions, service, month, Some(&alone), facts, effort) else { continue };
             for own in &ours.objectives {
                 let same = |each: &&crate::sla::report::Verdict| {
                     (&each.id, each.version, each.period) == (&own.id, own.version, own.period)

@@ -123,10 +123,11 @@ impl Zone {
         &self.name
     }
 
-    /// The local date of an instant.
+    /// The local date of an instant; held at the calendar's ends, so that a walk over days comes to its end.
     #[must_use]
     pub fn day(&self, at: Wall) -> Day {
-        Day(self.zone.to_datetime(at.timestamp()).date())
+        let date = self.zone.to_datetime(at.timestamp()).date();
+        Day(date.clamp(Date::constant(*YEARS.start(), 1, 1), Date::constant(*YEARS.end(), 12, 31)))
     }
 
     /// The instant at which a local day begins.

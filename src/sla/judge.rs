@@ -2,6 +2,7 @@
 //! compare → remedy → combine and cap, then claim.
 
 use crate::base::decimal::{Exact, Rounding};
+use crate::base::effort::Effort;
 use crate::base::time::Wall;
 use crate::sla::calendar::{Day, Period, Stretch};
 use crate::sla::deadline;
@@ -31,15 +32,16 @@ use court::{Court, Ground};
 use outages::Outage;
 use versions::Reign;
 
-pub use survey::{Measured, Survey, survey, survey_by};
-pub use versions::{InForce, judge_by, judging};
+pub use survey::{Measured, Survey, survey, survey_by, survey_within};
+pub use versions::{InForce, judge_by, judge_within, judging};
 
 /// Judges facts by a contract.
 ///
 /// # Errors
 /// When the facts name what the contract has not; all at once.
 pub fn evaluate(contract: &Contract, case: &Case) -> Result<Report, Vec<Fault>> {
-    run(contract, &case.service, case.period, None, &case.facts, &Reign::default()).map(|judged| judged.report)
+    let (reign, effort) = (Reign::default(), Effort::unlimited());
+    run(contract, &case.service, case.period, None, &case.facts, &reign, &effort).map(|judged| judged.report)
 }
 
 /// Judges what was measured of a service in a period. The facts bring what does not come from measurement: exclusions,
@@ -55,7 +57,8 @@ pub fn judge(
     observed: &Observed,
     facts: &Facts,
 ) -> Result<Report, Vec<Fault>> {
-    run(contract, service, period, Some(observed), facts, &Reign::default()).map(|judged| judged.report)
+    let (reign, effort) = (Reign::default(), Effort::unlimited());
+    run(contract, service, period, Some(observed), facts, &reign, &effort).map(|judged| judged.report)
 }
 
 fn run(
@@ -65,15 +68,22 @@ fn run(
     observed: Option<&Observed>,
     facts: &Facts,
     reign: &Reign,
+    effort: &Effort<'_>,
 ) -> Result<Part, Vec<Fault>> {
     let contract = contract.of(period)?;
     // Where several versions judge, a name is known when one of them has it; that was looked at before.
     let faults = if reign.shared { Vec::new() } else { names::check(contract, service, period, facts) };
     let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else { return Err(faults) };
-    let court = Court::new(contract, service, period, observed, facts, reign);
+    let court = Court::new(contract, service, period, observed, facts, reign, effort);
     let touched = |objective: &&Objective| !reign.shared || !court.window(objective).is_empty();
-    let judged: Vec<Judged<'_>> =
-        contract.objectives_of(&service.id).filter(touched).map(|objective| court.judge(objective)).collect();
+    let judged: Vec<Judged<'_>> = contract
+        .objectives_of(&service.id)
+        .filter(touched)
+        .map_while(|objective| court.judge_in_time(objective))
+        .collect();
+    if effort.is_spent() {
+        return Err(vec![Fault::new(&facts.file, "", "it takes longer to judge than it may")]);
+    }
     let total = total::of(&court, &judged);
     let mut verdicts: Vec<Verdict> = judged.iter().map(|judged| judged.verdict(&court)).collect();
     // How the credits became one stands with the last that earned any.

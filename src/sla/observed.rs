@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::decimal::Exact;
+use crate::base::effort::Effort;
 use crate::base::time::Wall;
 use crate::measure::histogram::Histogram;
 use crate::measure::interval::{Interval, Spread};
@@ -78,6 +79,7 @@ pub(super) fn timeline(
     service: &str,
     probes: &[String],
     rule: &Rule,
+    effort: &Effort<'_>,
 ) -> Timeline {
     let mut known: BTreeMap<&str, Timeline> = BTreeMap::new();
     // Members come before what they are members of; each is looked at once.
@@ -88,7 +90,7 @@ pub(super) fn timeline(
             .filter(|name| probes.contains(name))
             .filter_map(|name| observed.probes.get(name))
             .filter(|seen| !seen.intervals.is_empty())
-            .map(|seen| one_probe(seen, rule))
+            .map(|seen| one_probe(seen, rule, effort))
             .collect();
         let own = (!own.is_empty()).then(|| Timeline::of_probes(&own));
         let timeline = if each.members.is_empty() {
@@ -103,7 +105,7 @@ pub(super) fn timeline(
 }
 
 /// One probe's time by a rule.
-fn one_probe(seen: &Seen, rule: &Rule) -> Timeline {
+fn one_probe(seen: &Seen, rule: &Rule, effort: &Effort<'_>) -> Timeline {
     let mut detector = Detector::new(rule);
     let mut known: Vec<Span> = Vec::new();
     let mut down: Vec<Span> = Vec::new();
@@ -119,7 +121,7 @@ fn one_probe(seen: &Seen, rule: &Rule) -> Timeline {
             follow(edge, since, down);
         }
     };
-    runs(seen, rule, |run| match &mut last {
+    runs(seen, rule, effort, |run| match &mut last {
         Some(open) if open.class == run.class && open.step == run.step && open.to() == run.from => {
             open.count += run.count;
         }
@@ -154,8 +156,12 @@ fn follow(edge: Edge, since: &mut Option<Wall>, down: &mut Vec<Span>) {
 }
 
 /// Tells a probe's outcomes as runs of one class, in order.
-fn runs(seen: &Seen, rule: &Rule, mut tell: impl FnMut(Run)) {
+fn runs(seen: &Seen, rule: &Rule, effort: &Effort<'_>, mut tell: impl FnMut(Run)) {
     for interval in &seen.intervals {
+        let unsent = interval.outcomes.count(Outcome::NotSent);
+        if !effort.allows(unsent.saturating_add(interval.outcomes.runs().count() as u64)) {
+            return;
+        }
         let step = i64::from(interval.period_ms.max(1)) * 1_000_000;
         let mut index = 0u64;
         let mut carrier_left: Option<u32> = None;
@@ -198,14 +204,18 @@ pub(super) fn figure(
     contract: &Contract,
     service: &str,
     objective: &Objective,
-    base: &Spans,
-    down: &Spans,
+    (base, down): (&Spans, &Spans),
+    effort: &Effort<'_>,
 ) -> Option<Figure> {
     let measure = objective.measure.as_ref()?;
     let mut samples = Samples::default();
     for service in contract.members_of(service)? {
         for name in service.probes.iter().filter(|name| measure.probes.contains(name)) {
             for interval in observed.probes.get(name).map(Seen::for_figures).unwrap_or_default() {
+                // A histogram is unpacked and merged for each.
+                if !effort.allows(64) {
+                    return None;
+                }
                 let within = |part: &Interval| {
                     let span = Span::new(part.from, part.to());
                     base.covers(span) && !down.touches(span)

@@ -93,6 +93,8 @@ pub fn earlier(contract: &Contract, service: &str, period: Period) -> Vec<Period
         if of_cap > own {
             let first = Stretch::holding(cap.per.every(), period.last(), zone).first;
             let before = std::iter::successors(Some(period.before(1)), |earlier| Some(earlier.before(1)));
+            // At the calendar's beginning the period before is the same again.
+            let before = before.take(MOST);
             all.extend(before.take_while(|earlier| earlier.last() >= first).map(|earlier| (earlier.last(), earlier)));
         }
     }
@@ -123,7 +125,11 @@ pub fn seams(contract: &Contract, span: Span) -> BTreeSet<Wall> {
             };
             all.extend(begins.then(|| zone.midnight(day)));
         }
-        day = day.plus(1);
+        let next = day.plus(1);
+        if next == day {
+            break;
+        }
+        day = next;
     }
     let hours = contract.objectives.iter().filter(|objective| objective.samples());
     for hours in hours.filter_map(|objective| objective.aggregate.hours.as_ref()) {

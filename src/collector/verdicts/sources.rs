@@ -126,6 +126,11 @@ impl<'a> Sources<'a> {
         Ok(refined)
     }
 
+    /// How much may still be done.
+    pub const fn effort(&self) -> &'a Effort<'a> {
+        self.effort
+    }
+
     /// The agents that measured: the one that binds comes first.
     pub fn agents(&self) -> Vec<Kid> {
         let own = self.all.iter().filter(|source| !source.pieces.is_empty() || !source.beside.is_empty());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::decimal::{Exact, Rounding};
+use crate::base::effort::Effort;
 use crate::base::time::Wall;
 use crate::sla::calendar::{Every, Period, Stretch, Zone};
 use crate::sla::facts::{Event, Facts};
@@ -36,6 +37,8 @@ pub(super) struct Court<'a> {
     pub(super) claimed: Vec<exclusions::Claimed<'a>>,
     /// What was breached in earlier periods.
     breached: BTreeMap<Period, BTreeSet<&'a str>>,
+    /// How much may still be done.
+    pub(super) effort: &'a Effort<'a>,
 }
 
 impl<'a> Court<'a> {
@@ -46,6 +49,7 @@ impl<'a> Court<'a> {
         observed: Option<&'a Observed>,
         facts: &'a Facts,
         reign: &'a Reign,
+        effort: &'a Effort<'a>,
     ) -> Self {
         let zone = &contract.agreement.timezone;
         let lengths = contract.objectives_of(&service.id).filter_map(|objective| match objective.aggregate.every {
@@ -56,7 +60,7 @@ impl<'a> Court<'a> {
         let mut timelines = BTreeMap::new();
         for objective in contract.objectives_of(&service.id) {
             if let (Some(observed), Some(rule), Some(measure)) = (observed, Rule::of(objective), &objective.measure) {
-                let timeline = observed::timeline(observed, contract, &service.id, &measure.probes, &rule);
+                let timeline = observed::timeline(observed, contract, &service.id, &measure.probes, &rule, effort);
                 timelines.insert(objective.id.as_str(), timeline);
             }
         }
@@ -75,10 +79,16 @@ impl<'a> Court<'a> {
             asked,
             scope: scope(contract, service, zone).and(reign.span),
             reign,
+            effort,
             mrc: facts.mrc.clone().unwrap_or_else(|| service.mrc.clone()),
             usage: facts.usage.clone().unwrap_or_else(|| service.usage_charge.clone()),
             timelines,
         }
+    }
+
+    /// As [`Self::judge`]; absent once it has taken longer than it may.
+    pub(super) fn judge_in_time(&self, objective: &'a Objective) -> Option<Judged<'a>> {
+        (!self.effort.is_spent()).then(|| self.judge(objective))
     }
 
     pub(super) fn judge(&self, objective: &'a Objective) -> Judged<'a> {
@@ -228,7 +238,11 @@ impl<'a> Court<'a> {
         };
         let mut sides: Vec<Option<(i128, Side)>> = vec![None; spans.len()];
         for (other, side) in recorded {
-            for at in overlapped(*other) {
+            let range = overlapped(*other);
+            if !self.effort.allows(range.len() as u64) {
+                break;
+            }
+            for at in range {
                 let common = spans[at].and(*other).nanos();
                 if sides[at].is_none_or(|(longest, _)| longest <= common) {
                     sides[at] = Some((common, *side));
@@ -246,7 +260,11 @@ impl<'a> Court<'a> {
             .collect();
         for event in self.told_events() {
             let told = Happening::of(event, self.facts.as_of);
-            for at in overlapped(told.span) {
+            let range = overlapped(told.span);
+            if !self.effort.allows(range.len() as u64) {
+                break;
+            }
+            for at in range {
                 let seen = &mut all[at];
                 seen.side = event.side.or(seen.side);
                 seen.severity = event.severity.or(seen.severity);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::effort::Effort;
 use crate::base::time::Wall;
 use crate::sla::calendar::{Period, Stretch};
 use crate::sla::facts::Facts;
@@ -43,11 +44,22 @@ pub fn survey(
     observed: &Observed,
     facts: &Facts,
 ) -> Result<Survey, Vec<Fault>> {
+    survey_one(contract, service, period, observed, facts, &Effort::unlimited())
+}
+
+fn survey_one(
+    contract: &Contract,
+    service: &str,
+    period: Period,
+    observed: &Observed,
+    facts: &Facts,
+    effort: &Effort<'_>,
+) -> Result<Survey, Vec<Fault>> {
     let contract = contract.of(period)?;
     let faults = names::check(contract, service, period, facts);
     let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else { return Err(faults) };
     let reign = Reign::default();
-    let court = Court::new(contract, service, period, Some(observed), facts, &reign);
+    let court = Court::new(contract, service, period, Some(observed), facts, &reign, effort);
     let happenings = court.service_happenings();
     let mut survey = Survey::default();
     for each in happenings.iter().filter(|each| !each.span.and(court.asked.span).is_empty()) {
@@ -79,10 +91,25 @@ pub fn survey_by(
     observed: &Observed,
     facts: &Facts,
 ) -> Result<Survey, Vec<Fault>> {
+    survey_within(versions, service, period, observed, facts, &Effort::unlimited())
+}
+
+/// As [`survey_by`], as long as it may take; once the effort is spent, what this gives is not to be believed.
+///
+/// # Errors
+/// As there.
+pub fn survey_within(
+    versions: &[InForce],
+    service: &str,
+    period: Period,
+    observed: &Observed,
+    facts: &Facts,
+    effort: &Effort<'_>,
+) -> Result<Survey, Vec<Fault>> {
     let mut whole: Option<Survey> = None;
     let mut faults = Vec::new();
     for version in versions {
-        match survey(&version.contract, service, period, observed, facts) {
+        match survey_one(&version.contract, service, period, observed, facts, effort) {
             Ok(mut surveyed) => {
                 surveyed.seams.extend(whole.map(|earlier| earlier.seams).unwrap_or_default());
                 surveyed.seams.extend([version.span.from, version.span.to]);

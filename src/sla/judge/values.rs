@@ -50,7 +50,7 @@ fn measured_time(court: &Court<'_>, objective: &Objective) -> Option<Spans> {
         return None;
     }
     let (service, rule) = (&court.service.id, observed::knowing());
-    Some(observed::timeline(observed, court.contract, service, &measure.probes, &rule).known())
+    Some(observed::timeline(observed, court.contract, service, &measure.probes, &rule, court.effort).known())
 }
 
 /// Finds and compares the actual; false when there is none.
@@ -71,7 +71,8 @@ fn actual(
         let until = Span::new(Wall::from_nanos(i64::MIN), now.unwrap_or(Wall::from_nanos(i64::MAX)));
         let base = ground.base.within(until);
         let service = &court.service.id;
-        let Some(figure) = observed::figure(observed, court.contract, service, objective, &base, &down) else {
+        let Some(figure) = observed::figure(observed, court.contract, service, objective, (&base, &down), court.effort)
+        else {
             return false;
         };
         let text = match objective.metric {

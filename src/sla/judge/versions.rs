@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::decimal::{Exact, Rounding};
+use crate::base::effort::Effort;
 use crate::base::time::Wall;
 use crate::sla::calendar::{Period, Stretch};
 use crate::sla::deadline;
@@ -80,6 +81,21 @@ pub fn judge_by(
     observed: Option<&Observed>,
     facts: &Facts,
 ) -> Result<Report, Vec<Fault>> {
+    judge_within(versions, service, period, observed, facts, &Effort::unlimited())
+}
+
+/// As [`judge_by`], as long as it may take.
+///
+/// # Errors
+/// As there; and when the effort is spent before there is a verdict.
+pub fn judge_within(
+    versions: &[InForce],
+    service: &str,
+    period: Period,
+    observed: Option<&Observed>,
+    facts: &Facts,
+    effort: &Effort<'_>,
+) -> Result<Report, Vec<Fault>> {
     let all: Vec<&InForce> = versions
         .iter()
         .filter(|each| each.contract.of(period).unwrap_or(&each.contract).service(service).is_some())
@@ -90,7 +106,7 @@ pub fn judge_by(
     };
     if touching.len() < 2 {
         let reign = Reign { span: last.span, ..Reign::default() };
-        return run(&last.contract, service, period, observed, facts, &reign).map(|judged| judged.report);
+        return run(&last.contract, service, period, observed, facts, &reign, effort).map(|judged| judged.report);
     }
     let known = unknown_names(&touching, service, period, facts);
     if !known.is_empty() {
@@ -102,7 +118,7 @@ pub fn judge_by(
     let mut begins: BTreeMap<String, Wall> = BTreeMap::new();
     for InForce { contract, span } in touching {
         let reign = Reign { span: *span, begins: begins.clone(), shared: true };
-        let judged = run(contract, service, period, observed, &facts, &reign)?;
+        let judged = run(contract, service, period, observed, &facts, &reign, effort)?;
         for (objective, at) in judged.hands_over {
             let begin = begins.entry(objective).or_insert(at);
             *begin = (*begin).max(at);
