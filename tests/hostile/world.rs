@@ -17,7 +17,7 @@ use wanproof::collector::desk::agreements::{self, Step};
 use wanproof::collector::desk::{DeskError, Hand};
 use wanproof::collector::missing::Finding;
 use wanproof::collector::rounds::{self, Did, Rounds};
-use wanproof::config::collector::{Address, Alerts, CollectorConfig, Database, Enrolment, Limits, Rate};
+use wanproof::config::collector::{Address, Alerts, CollectorConfig, Database, Enrolment, Limits};
 use wanproof::evidence::chain::ChainId;
 use wanproof::evidence::digest::Digest;
 use wanproof::evidence::jws::{self, Typ};
@@ -344,7 +344,7 @@ fn config(place: &Place, judging: Duration) -> CollectorConfig {
         tls: None,
         enrolment: Enrolment::Operator,
         admin_token: None,
-        limits: Limits { body: 4 << 20, per_agent: Rate { count: 600, per: Duration::from_secs(60) }, judging },
+        limits: Limits { judging, ..Limits::default() },
         alerts: Alerts::default(),
     }
 }
