@@ -11,13 +11,14 @@ use wanproof::base::time::{Clock, Mono, Now, Wall};
 use wanproof::collector::Collector;
 use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::archive::{Archive, ArchiveError, packed};
 use wanproof::collector::desk::agreements::{self, Step};
 use wanproof::collector::desk::{DeskError, Hand};
 use wanproof::collector::missing::Finding;
 use wanproof::collector::rounds::{self, Did, Rounds};
-use wanproof::config::collector::{Address, Alerts, CollectorConfig, Database, Enrolment, Limits};
+use wanproof::config::collector::{Address, Alerts, CollectorConfig, Database, Enrolment, Limits, Waiting};
 use wanproof::evidence::chain::ChainId;
 use wanproof::evidence::digest::Digest;
 use wanproof::evidence::jws::{self, Typ};
@@ -181,7 +182,7 @@ impl World {
     /// The tables, ten agents, and the contract in force.
     pub fn fill(place: &Place) {
         let mut archive = Archive::open(&place.database).unwrap();
-        let hand = Hand { who: "noc".to_owned(), now: start() };
+        let hand = Hand { who: "noc".to_owned(), via: Via::Command, now: start() };
         archive
             .write(|archive| {
                 for number in 0..10 {
@@ -343,6 +344,7 @@ fn config(place: &Place, judging: Duration) -> CollectorConfig {
         contracts_dir: None,
         tls: None,
         enrolment: Enrolment::Operator,
+        waiting: Waiting::default(),
         admin_token: None,
         limits: Limits { judging, ..Limits::default() },
         alerts: Alerts::default(),
