@@ -2,6 +2,8 @@
 
 #[path = "figures/accuracy.rs"]
 mod accuracy;
+#[path = "figures/bounds.rs"]
+mod bounds;
 #[path = "../tests/common/mod.rs"]
 mod common;
 #[path = "figures/flash.rs"]
@@ -28,6 +30,8 @@ enum Figure {
     Accuracy(accuracy::Args),
     /// Judging a period of many services from an edge database of thirteen months
     Judge(judge::Args),
+    /// Judging as many events, exclusions, duties and members as a file may hold
+    Bounds(bounds::Args),
     /// CPU for each probe, and peak memory
     Weight(weight::Args),
     /// Probes a second without a false loss
@@ -46,6 +50,7 @@ fn main() {
     match Figure::parse_from(words) {
         Figure::Accuracy(args) => accuracy::run(&args),
         Figure::Judge(args) => judge::run(&args),
+        Figure::Bounds(args) => bounds::run(&args),
         Figure::Weight(args) => weight::run(&args),
         Figure::Rate(args) => rate::run(&args),
         Figure::Soak(args) => soak::run(&args),

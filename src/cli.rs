@@ -1,8 +1,11 @@
 //! The commands: one file for each, one place for what they print to people.
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
+
+use crate::sla::calendar::TZDATA;
 
 #[cfg(feature = "agent")]
 pub mod check;
@@ -42,9 +45,12 @@ pub mod status;
 pub mod verdict;
 pub mod verify;
 
+/// What `--version` says: this program's version, and that of the time zone data by which it judges.
+static VERSION: LazyLock<String> = LazyLock::new(|| format!("{} (tzdata {TZDATA})", env!("CARGO_PKG_VERSION")));
+
 /// Proves, with evidence that both sides of a contract can check, whether a WAN service met its SLA.
 #[derive(Debug, Parser)]
-#[command(name = "wanproof", version, max_term_width = 100)]
+#[command(name = "wanproof", version = VERSION.as_str(), max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

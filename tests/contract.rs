@@ -9,6 +9,8 @@ mod cases;
 mod claims;
 #[path = "contract/commands.rs"]
 mod commands;
+#[path = "contract/foreign.rs"]
+mod foreign;
 #[path = "contract/letters.rs"]
 mod letters;
 #[path = "contract/measured.rs"]
@@ -23,6 +25,8 @@ mod required;
 #[cfg(feature = "agent")]
 #[path = "contract/rolled.rs"]
 mod rolled;
+#[path = "contract/rules.rs"]
+mod rules;
 #[path = "contract/shipped.rs"]
 mod shipped;
 #[path = "contract/signed.rs"]

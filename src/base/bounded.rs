@@ -7,6 +7,9 @@ use std::path::Path;
 /// A contract, facts, a key set: none is longer, in bytes.
 pub const TEXT: usize = 4 * 1024 * 1024;
 
+/// What is judged by hand may be larger: a hundred thousand events with their tickets have some twenty million bytes.
+pub const JUDGED: usize = 64 * 1024 * 1024;
+
 /// The bytes of a file of at most so many.
 ///
 /// # Errors
@@ -26,7 +29,15 @@ pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>> {
 /// # Errors
 /// When it cannot be read, is longer, or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path, TEXT)?).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
+    read_text_within(path, TEXT)
+}
+
+/// The text of a file of at most so many bytes.
+///
+/// # Errors
+/// When it cannot be read, is longer, or is not UTF-8.
+pub fn read_text_within(path: &Path, limit: usize) -> Result<String> {
+    String::from_utf8(read(path, limit)?).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 #[cfg(test)]

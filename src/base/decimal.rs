@@ -11,7 +11,7 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, ToPrimitive, Zero};
 
-/// The most characters that a written number may have; enough for any money or percentage, and a bound on foreign text.
+/// The most digits that a written number may have; enough for any money or percentage, and a bound on foreign text.
 const LONGEST: usize = 60;
 
 /// An exact rational number.
@@ -31,8 +31,14 @@ pub enum Rounding {
 
 /// A text is not a decimal number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a decimal number: expected digits with at most one point, such as 99.9")]
-pub struct NotANumber(pub String);
+pub enum NotANumber {
+    /// It is something else.
+    #[error("{0:?} is not a decimal number: expected digits with at most one point, such as 99.9")]
+    Other(String),
+    /// It is one, with more digits than are taken.
+    #[error("\"{0}…\" is too long: a number may have {LONGEST} digits")]
+    TooLong(String),
+}
 
 impl Exact {
     /// Zero.
@@ -71,9 +77,9 @@ impl Exact {
     /// spaces, no separators.
     ///
     /// # Errors
-    /// When the text is anything else, or longer than 60 characters.
+    /// When the text is anything else, or has more than 60 digits.
     pub fn parse(text: &str) -> Result<Self, NotANumber> {
-        let fault = || NotANumber(text.chars().take(LONGEST).collect());
+        let fault = || NotANumber::Other(text.chars().take(LONGEST).collect());
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, fraction) = match digits.split_once('.') {
             Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
@@ -81,8 +87,11 @@ impl Exact {
             None => (digits, ""),
         };
         let numeric = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if text.len() > LONGEST || whole.is_empty() || !numeric(whole) || !numeric(fraction) {
+        if whole.is_empty() || !numeric(whole) || !numeric(fraction) {
             return Err(fault());
+        }
+        if whole.len() + fraction.len() > LONGEST {
+            return Err(NotANumber::TooLong(text.chars().take(20).collect()));
         }
         let number: BigInt = format!("{whole}{fraction}").parse().map_err(|_| fault())?;
         let scale = power_of_ten(u32::try_from(fraction.len()).map_err(|_| fault())?);

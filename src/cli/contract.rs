@@ -33,6 +33,9 @@ enum Action {
         /// Contract files; parents are also looked for by id beside them
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Take what may be a mistake for a fault
+        #[arg(long)]
+        strict: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -93,7 +96,9 @@ enum Action {
 /// Says what could not be done.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.action {
-        Action::Check { files, json } => check(files, *json),
+        Action::Check { files, strict, json } => {
+            check(files, if *strict { Doubts::AreFaults } else { Doubts::AreTold }, *json)
+        }
         Action::Show { contracts, json } => show(contracts, *json),
         Action::Evaluate { contracts, facts, json, exit_code } => {
             let report = evaluate(contracts, facts)?;
@@ -183,9 +188,20 @@ struct Checked {
     sha256: String,
     services: Vec<String>,
     objectives: Vec<String>,
+    /// What may be a mistake.
+    warnings: Vec<String>,
 }
 
-fn check(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
+/// What becomes of what may be a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubts {
+    /// It is told, and the contract is right.
+    AreTold,
+    /// The contract is not right.
+    AreFaults,
+}
+
+fn check(files: &[PathBuf], strict: Doubts, json: bool) -> Result<Exit, Failure> {
     let mut faults: Vec<String> = Vec::new();
     let mut loaded = Vec::new();
     for file in files {
@@ -199,8 +215,12 @@ fn check(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
     let mut checked = Vec::new();
     for own in &loaded {
         let others: Vec<Written> = all.iter().filter(|other| other.file() != own.written.file()).cloned().collect();
-        match resolve(&own.written, &with_beside(own, others)) {
+        let others = with_beside(own, others);
+        let doubts: Vec<String> = contract::doubts(&own.written, &others).iter().map(ToString::to_string).collect();
+        match resolve(&own.written, &others) {
+            Ok(_) if strict == Doubts::AreFaults && !doubts.is_empty() => faults.extend(doubts),
             Ok(contract) => checked.push(Checked {
+                warnings: doubts,
                 file: shown(&own.path),
                 id: contract.agreement.id.clone(),
                 version: contract.agreement.version,
@@ -216,6 +236,10 @@ fn check(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
         let mut seen = BTreeSet::new();
         faults.retain(|fault| seen.insert(fault.clone()));
         return Err(Failure::Usage(faults.join("\n")));
+    }
+    let mut told = BTreeSet::new();
+    for warning in checked.iter().flat_map(|checked| &checked.warnings).filter(|warning| told.insert(*warning)) {
+        print::note(format!("warning: {warning}"));
     }
     if json {
         print::json(&checked)?;
@@ -275,7 +299,8 @@ fn show(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    bounded::read_text(path).map_err(|error| Failure::Usage(format!("{}: cannot be read: {error}", shown(path))))
+    let fault = |error| Failure::Usage(format!("{}: cannot be read: {error}", shown(path)));
+    bounded::read_text_within(path, bounded::JUDGED).map_err(fault)
 }
 
 fn shown(path: &Path) -> String {

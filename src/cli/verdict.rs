@@ -15,8 +15,9 @@ pub fn text(report: &Report) -> String {
         MeasuredBy::Joint => "both parties".to_owned(),
         party => format!("the {party}"),
     };
-    let Report { contract, version, service, period, .. } = report;
-    let head = format!("{contract} version {version}, service {service}, {period}; the figures of {by} bind");
+    let Report { contract, version, service, period, tzdata, .. } = report;
+    let tzdata = tzdata.as_ref().map_or(String::new(), |tzdata| format!("; local days by tzdata {tzdata}"));
+    let head = format!("{contract} version {version}, service {service}, {period}; the figures of {by} bind{tzdata}");
     wrap(&mut text, "", "", &head);
     let heading = ["objective", "result", "actual", "target", "coverage", "credit"].map(str::to_owned).to_vec();
     let rows: Vec<Vec<String>> =

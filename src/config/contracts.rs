@@ -13,17 +13,25 @@ pub fn parents_beside(path: &Path, own: &Written, known: &[Written]) -> Vec<(Wri
     let mut met = BTreeSet::new();
     let mut found: Vec<(Written, String)> = Vec::new();
     let mut around: Option<Vec<(Written, String)>> = None;
-    let mut next = own.parent().map(str::to_owned);
-    while let Some(id) = next.take_if(|id| met.insert(id.clone())) {
-        let is = |written: &Written| written.id() == Some(id.as_str());
-        if let Some(parent) = known.iter().chain(found.iter().map(|(written, _)| written)).find(|written| is(written)) {
-            next = parent.parent().map(str::to_owned);
+    // Several versions of a parent may each name another one above it.
+    let mut open: Vec<String> = own.parent().map(str::to_owned).into_iter().collect();
+    while let Some(id) = open.pop() {
+        if !met.insert(id.clone()) {
+            continue;
+        }
+        let is = |written: &&Written| written.id() == Some(id.as_str());
+        let above = |written: &Written| written.parent().map(str::to_owned);
+        let named: Vec<&Written> = known.iter().filter(is).collect();
+        if !named.is_empty() {
+            open.extend(named.into_iter().filter_map(above));
             continue;
         }
         let around = around.get_or_insert_with(|| directory_of(path));
-        let mut those: Vec<_> = around.iter().filter(|(written, _)| is(written)).cloned().collect();
-        next = those.first().and_then(|(written, _)| written.parent()).map(str::to_owned);
-        found.append(&mut those);
+        let those = around.iter().filter(|(written, _)| is(&written)).cloned();
+        for (written, text) in those {
+            open.extend(above(&written));
+            found.push((written, text));
+        }
     }
     found
 }
@@ -36,6 +44,8 @@ fn directory_of(path: &Path) -> Vec<(Written, String)> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.retain(|found| found.extension().is_some_and(|extension| extension == "toml") && found != path);
+    // What is no file, a pipe say, could keep whoever reads it waiting.
+    paths.retain(|found| found.metadata().is_ok_and(|found| found.is_file()));
     paths.sort();
     let read = |path: PathBuf| {
         let text = bounded::read_text(&path).ok()?;

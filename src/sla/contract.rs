@@ -10,12 +10,14 @@ use crate::sla::fault::Fault;
 use crate::sla::reader::{self, Faults, Need, Node, Reader};
 use crate::sla::terms::{Agreement, Combine, Contract, Era, Level};
 
+mod doubts;
 mod money;
 mod objective;
 mod references;
 mod sections;
 mod shown;
 
+pub use doubts::doubts;
 pub use shown::{Section, Term, shown};
 
 /// The schema that a contract names.

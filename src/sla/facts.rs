@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::decimal::Exact;
+use crate::base::json;
 use crate::base::time::Wall;
 use crate::sla::calendar::Period;
 use crate::sla::fault::Fault;
@@ -120,14 +121,22 @@ pub struct Previous {
 /// # Errors
 /// All its faults.
 pub fn parse(text: &str, file: &str) -> Result<Case, Vec<Fault>> {
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| {
+    // Windows' editors write a byte order mark, which readers may pass over (RFC 8259, section 8.1).
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let broken = |error: serde_json::Error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         // It names the place once more itself.
         let what = error.to_string();
         let what = what.split(" at line ").next().unwrap_or_default();
         vec![Fault::new(file, place, format!("not JSON: {what}"))]
-    })?;
-    let Node::Table(table) = Node::from(value) else {
+    };
+    let twice = json::twice(text).map_err(broken)?;
+    if !twice.is_empty() {
+        let told = |place| Fault::new(file, place, "is there twice: keep the one that is meant");
+        return Err(twice.into_iter().map(told).collect());
+    }
+    let node = Node::from(serde_json::from_str::<serde_json::Value>(text).map_err(broken)?);
+    let Node::Table(table) = node else {
         return Err(vec![Fault::new(file, "", "expected a JSON object with period and service")]);
     };
     let faults = Faults::default();
@@ -150,7 +159,9 @@ fn read(top: Reader<'_>, file: &str) -> Option<Case> {
         usage = charges.get("usage", Need::Optional, reader::unsigned).map(|figure| figure.value);
         charges.done();
     }
-    let events = all(&top, "events", event);
+    // One that cannot be read is there all the same.
+    let ended = Need::when(!top.gives("as_of"), "without as_of every event has ended, and");
+    let events = all(&top, "events", |table| event(table, &ended));
     let excluded = all(&top, "excluded", |table| {
         let exclusion = table.get("exclusion", Need::By("every element".to_owned()), reader::text);
         let span = span(table);
@@ -173,15 +184,9 @@ fn read(top: Reader<'_>, file: &str) -> Option<Case> {
         let breached = table.list("breached", Need::Optional, reader::text).unwrap_or_default();
         let credit = table.get("credit", Need::Optional, reader::unsigned);
         let credit = credit.map_or_else(Exact::zero, |figure| figure.value);
-        let events = all(table, "events", event);
+        let events = all(table, "events", |table| event(table, &ended));
         Some(Previous { period: period?, breached, credit, events })
     });
-    for (number, event) in events.iter().enumerate() {
-        if event.to.is_none() && as_of.is_none() {
-            let what = "missing: without as_of every event has ended, and needs it";
-            top.fault(&format!("events[{number}].to"), what);
-        }
-    }
     top.done();
     let file = file.to_owned();
     let facts = Facts { file, as_of, mrc, usage, events, excluded, unknown, values, counts, duties, previous };
@@ -223,9 +228,9 @@ fn ordered(table: &Reader<'_>, key: &str, from: Wall, to: Wall) -> bool {
     to >= from
 }
 
-fn event(table: &Reader<'_>) -> Option<Event> {
+fn event(table: &Reader<'_>, ended: &Need) -> Option<Event> {
     let from = table.get("from", Need::By("every event".to_owned()), reader::instant);
-    let to = table.get("to", Need::Optional, reader::instant);
+    let to = table.get("to", ended.clone(), reader::instant);
     let side = table.get("side", Need::Optional, reader::word);
     let severity = table.get("severity", Need::Optional, reader::word);
     let notified = table.get("notified", Need::Optional, reader::instant);

@@ -4,7 +4,7 @@
 use crate::base::decimal::{Exact, Rounding};
 use crate::base::effort::Effort;
 use crate::base::time::Wall;
-use crate::sla::calendar::{Day, Period, Stretch};
+use crate::sla::calendar::{Day, Period, Stretch, TZDATA};
 use crate::sla::deadline;
 use crate::sla::facts::{Case, Facts};
 use crate::sla::fault::Fault;
@@ -15,6 +15,7 @@ use crate::sla::terms::{Contract, MeasuredBy, Objective};
 use crate::sla::words;
 
 mod availability;
+mod bounds;
 mod claims;
 mod court;
 mod credit;
@@ -74,6 +75,9 @@ fn run(
     // Where several versions judge, a name is known when one of them has it; that was looked at before.
     let faults = if reign.shared { Vec::new() } else { names::check(contract, service, period, facts) };
     let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else { return Err(faults) };
+    if let Some(fault) = bounds::check(contract, &service.id, facts) {
+        return Err(vec![fault]);
+    }
     let court = Court::new(contract, service, period, observed, facts, reign, effort);
     let touched = |objective: &&Objective| !reign.shared || !court.window(objective).is_empty();
     let judged: Vec<Judged<'_>> = contract
@@ -96,6 +100,7 @@ fn run(
         service: service.id.clone(),
         period,
         objectives: verdicts,
+        tzdata: Some(TZDATA.to_owned()),
         credit: total.paid.fixed(contract.agreement.currency.decimals, Rounding::HalfUp),
         currency: contract.agreement.currency.code.clone(),
         claim: claims::state(&court, &judged, &total.paid),

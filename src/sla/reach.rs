@@ -124,6 +124,8 @@ pub fn seams(contract: &Contract, span: Span) -> BTreeSet<Wall> {
                 every => every.holding(day).first(1) == day,
             };
             all.extend(begins.then(|| zone.midnight(day)));
+            let hours = aggregate.hours.iter().flat_map(|hours| [hours.from, hours.to]);
+            all.extend(hours.map(|minutes| zone.at(day, minutes)));
         }
         let next = day.plus(1);
         if next == day {
@@ -131,6 +133,7 @@ pub fn seams(contract: &Contract, span: Span) -> BTreeSet<Wall> {
         }
         day = next;
     }
+    // Where the clocks change, hours begin and end at other instants too.
     let hours = contract.objectives.iter().filter(|objective| objective.samples());
     for hours in hours.filter_map(|objective| objective.aggregate.hours.as_ref()) {
         all.extend(hours.within(&span.into(), zone).iter().flat_map(|open| [open.from, open.to]));

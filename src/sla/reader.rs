@@ -208,6 +208,12 @@ impl<'a> Reader<'a> {
         self.table.contains_key(key)
     }
 
+    /// Whether a key is there, and not null.
+    #[must_use]
+    pub fn gives(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|node| *node != Node::Null)
+    }
+
     /// The value of a key as it was written; a missing one that is needed is a fault.
     pub fn node(&self, key: &'a str, need: Need) -> Option<&'a Node> {
         self.read.borrow_mut().insert(key);
@@ -357,12 +363,27 @@ pub fn figure(node: &Node) -> Result<Figure, String> {
     match node {
         Node::Text(written) => match Exact::parse(written) {
             Ok(value) => Ok(Figure { written: written.clone(), value }),
-            Err(fault) => Err(fault.to_string()),
+            Err(fault) => Err(with_unit(written).unwrap_or_else(|| fault.to_string())),
         },
         Node::Whole(whole) => Ok(Figure { written: whole.to_string(), value: Exact::from(*whole) }),
         Node::Real(real) => Err(format!("{real} is a floating-point number: write it as a text, \"{real}\"")),
         _ => Err(format!("expected a decimal as a text, such as \"99.9\", or a whole number, found {}", node.kind())),
     }
+}
+
+/// What to say of a number that is written with a unit, such as `4h` or `30 days`: what it is counted in stands elsewhere.
+fn with_unit(written: &str) -> Option<String> {
+    if let Ok(length) = parse_duration(written) {
+        let seconds = Exact::seconds(i128::try_from(length.as_nanos()).ok()?);
+        return Some(format!(
+            "{written:?} is a length of time, and here stands a plain number; in seconds it is \"{seconds}\""
+        ));
+    }
+    let end = written.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = (written[..end].trim(), written[end..].trim());
+    let is_unit = !unit.is_empty() && unit.chars().all(char::is_alphabetic);
+    (is_unit && Exact::parse(number).is_ok())
+        .then(|| format!("{written:?} is a number with a unit, and here stands a plain number: write \"{number}\""))
 }
 
 /// A decimal that is not negative.
@@ -432,8 +453,9 @@ pub fn instant(node: &Node) -> Result<Wall, String> {
     match node {
         Node::Text(text) => {
             let at: Wall = text.parse().map_err(|fault: crate::base::time::NotATime| fault.to_string())?;
-            let years = Wall::from_secs(-2_208_988_800)..=Wall::from_secs(7_258_032_000);
-            if years.contains(&at) { Ok(at) } else { Err(format!("{text:?} is not between the years 1900 and 2200")) }
+            // From 1900-01-01 to the end of 2200-12-31.
+            let years = Wall::from_secs(-2_208_988_800)..Wall::from_secs(7_289_654_400);
+            if years.contains(&at) { Ok(at) } else { Err(format!("{text:?} is not from 1900-01-01 to 2200-12-31")) }
         }
         Node::Moment(moment) => Err(format!("{moment} has no quotes: write \"{moment}\"")),
         _ => Err(format!("expected a time as a text, such as \"2026-06-03T01:00:00Z\", found {}", node.kind())),

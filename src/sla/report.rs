@@ -49,6 +49,10 @@ pub struct Report {
     pub terminations: Vec<Right>,
     /// What the parties had to do.
     pub duties: Vec<DutyState>,
+    /// The time zone data by which local days, and so the period's bounds, were found; absent in what was judged before it
+    /// was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tzdata: Option<String>,
     /// Whose figures bind.
     #[serde(skip)]
     pub measured_by: MeasuredBy,

@@ -16,6 +16,7 @@ use crate::sla::calendar::Stretch;
 use crate::sla::facts::{self, Case};
 use crate::sla::fault::Fault;
 use crate::sla::judge::InForce;
+use crate::sla::report::Report;
 use crate::sla::terms::Contract;
 
 /// Checks a bundle; `file` is its name in findings, which go with those of the members. The verifier has the keys that are
@@ -165,17 +166,14 @@ impl Rest<'_> {
         let span = reach(versions, case, summaries.iter());
         summaries.retain(|summary| summary.to >= span.from);
         summaries.sort_by_key(|summary| (summary.agent, summary.chain, summary.seq));
-        let report = match judged(versions, case, &summaries) {
+        let mut report = match judged(versions, case, &summaries) {
             Ok(report) => report,
             Err(faults) => {
                 let what = format_args!("it cannot be judged: {}", all_of(&faults));
                 return verdict.find(&self.at("verdict.json"), what);
             }
         };
-        if self.members.get("verdict.json") != Some(&verdict_text(&report)) {
-            let what = "it does not follow from the summaries, contracts and facts";
-            verdict.find(&self.at("verdict.json"), what);
-        }
+        self.same_verdict(&mut report, verdict);
         let page = page_text(contract, case, &report, &summaries);
         let mut digests = self.digests.clone();
         digests.remove("claim.json");
@@ -217,6 +215,34 @@ impl Rest<'_> {
             "at which site each agent was, and since when: {REGISTER} says it, by the word of the collector's operator"
         ));
         spoken::spoken(&register, &judgeable.versions, &judgeable.case.service, &self.received, summaries)
+    }
+
+    /// Whether the verdict is what follows; by which time zone data, is as it says.
+    fn same_verdict(&self, report: &mut Report, verdict: &mut Verdict) {
+        /// What is read of a verdict: by which data local days were found.
+        #[derive(serde::Deserialize)]
+        struct Said {
+            tzdata: Option<String>,
+        }
+        let text = self.text("verdict.json").unwrap_or_default();
+        let ours = report.tzdata.clone();
+        if let Ok(Said { tzdata }) = serde_json::from_str(text) {
+            report.tzdata = tzdata;
+        }
+        let by = |tzdata: &Option<String>| tzdata.clone().unwrap_or_else(|| "data of no named version".to_owned());
+        let (said, here) = (by(&report.tzdata), by(&ours));
+        if text.as_bytes() != verdict_text(report) {
+            let other = match report.tzdata == ours {
+                true => String::new(),
+                false => format!("; it was reached by the time zone data {said}, and this program has {here}"),
+            };
+            let what = format!("it does not follow from the summaries, contracts and facts{other}");
+            verdict.find(&self.at("verdict.json"), what);
+        } else if report.tzdata != ours {
+            verdict.not_proved.push(format!(
+                "that the time zone data {said} gives this verdict: it was recomputed with {here}, to the same result"
+            ));
+        }
     }
 
     /// Whether the agent judged by these very versions, as its summaries say.

@@ -154,8 +154,10 @@ fn one_tier(table: Reader<'_>) -> Option<Tier> {
     let low = bound("over", "from");
     let high = bound("below", "upto");
     let credit = table.get("credit", Need::By("every tier".to_owned()), credit);
-    let bounded = ["over", "from", "below", "upto"].iter().any(|key| table.has(key));
-    if !bounded {
+    let bounds = ["over", "from", "below", "upto"].iter().filter(|key| table.gives(key)).count();
+    // Of a bound that cannot be read nobody knows what it overlaps.
+    let readable = bounds == usize::from(low.is_some()) + usize::from(high.is_some());
+    if bounds == 0 {
         table.fault("", "has no bounds: expected over or from, and upto or below");
     }
     if let (Some((low, from)), Some((high, to))) = (&low, &high) {
@@ -165,7 +167,7 @@ fn one_tier(table: Reader<'_>) -> Option<Tier> {
         }
     }
     table.done();
-    Some(Tier { low, high, credit: credit? }).filter(|_| bounded)
+    Some(Tier { low, high, credit: credit? }).filter(|_| bounds > 0 && readable)
 }
 
 /// Orders tiers by where they begin; one without a lower bound is the first.

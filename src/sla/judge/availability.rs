@@ -169,8 +169,9 @@ fn tally(
 ) -> Tally {
     let by_ticket = terms.definition == Definition::Ticket;
     let counting = Counting { sides: &terms.sides, severity: objective.severity, by_ticket };
-    let mut joined = outages::joined(happened, court.contract, &court.service.id, &counting);
-    joined.retain(|outage| court.owns(outage));
+    let joined = outages::joined(happened, court.contract, &court.service.id, &counting);
+    let owned = |outage: Outage| if court.owns(&outage) { Some(outage) } else { outage.without_events() };
+    let joined: Vec<Outage> = joined.into_iter().filter_map(owned).collect();
     let inside = match &ground.hours {
         Some(hours) => outages::keep(joined, |parts| parts.and(hours)),
         None => outages::keep(joined, Clone::clone),

@@ -204,7 +204,7 @@ fn rounding_told(rounding: UnitRounding) -> &'static str {
 
 impl Tier {
     /// Whether it holds a number.
-    fn holds(&self, x: &Exact) -> bool {
+    pub(in crate::sla) fn holds(&self, x: &Exact) -> bool {
         let above = match &self.low {
             None => true,
             Some((low, Bound::Inclusive)) => x >= low,

@@ -112,6 +112,13 @@ impl Outage {
         Some(Spans::from(Span::new(self.opened()?, to)).minus(&waiting))
     }
 
+    /// What is left of it without its events: the unknown time that was joined to them; absent where that is nothing.
+    pub(super) fn without_events(self) -> Option<Self> {
+        let parts = self.parts.minus(&self.known.map_or_else(Spans::none, Spans::from));
+        let event = parts.hull()?;
+        Some(Self { event, known: None, lasts: false, parts, began: None, notified: None, tickets: Arc::new([]) })
+    }
+
     fn of(happening: &Happening, by_ticket: bool) -> Self {
         let Happening { span, side, lasts, notified, .. } = *happening;
         // What counts by a ticket is known only once all tickets of what is joined are.

@@ -9,7 +9,7 @@ use crate::sla::calendar::{Period, Stretch};
 use crate::sla::facts::Facts;
 use crate::sla::fault::Fault;
 use crate::sla::judge::court::Court;
-use crate::sla::judge::{InForce, Reign, names};
+use crate::sla::judge::{InForce, Reign, bounds, names};
 use crate::sla::observed::Observed;
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::{Contract, Metric, Side};
@@ -58,6 +58,9 @@ fn survey_one(
     let contract = contract.of(period)?;
     let faults = names::check(contract, service, period, facts);
     let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else { return Err(faults) };
+    if let Some(fault) = bounds::check(contract, &service.id, facts) {
+        return Err(vec![fault]);
+    }
     let reign = Reign::default();
     let court = Court::new(contract, service, period, Some(observed), facts, &reign, effort);
     let happenings = court.service_happenings();
