@@ -240,7 +240,55 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 #[cfg(all(test, any(feature = "agent", feature = "collector")))]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+
+    /// What names a thing that others named: an agent's identifier begins with a hyphen once in 64, a site or a probe as its owner
+    /// likes.
+    const NAMES: [&str; 12] =
+        ["agent", "site", "probe", "service", "contract", "id", "name", "who", "ticket", "text", "evidence", "chain"];
+
+    fn each(command: &clap::Command, see: &mut impl FnMut(&clap::Command, &clap::Arg)) {
+        command.get_arguments().for_each(|arg| see(command, arg));
+        command.get_subcommands().for_each(|sub| each(sub, see));
+    }
+
+    #[test]
+    fn a_name_may_begin_with_a_hyphen_on_every_command_line() {
+        let mut seen = 0;
+        each(&Cli::command(), &mut |command, arg| {
+            let is_file = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name.contains("FILE")));
+            if NAMES.contains(&arg.get_id().as_str()) && arg.get_action().takes_values() && !is_file {
+                seen += 1;
+                let (command, arg_id) = (command.get_name(), arg.get_id());
+                assert!(
+                    arg.is_allow_hyphen_values_set(),
+                    "{command}: {arg_id} takes no name that begins with a hyphen"
+                );
+            }
+        });
+        assert!(seen > 5, "{seen}");
+    }
+
+    #[cfg(all(feature = "agent", feature = "collector"))]
+    #[test]
+    fn names_with_hyphens_are_taken_and_flags_stay_flags() {
+        for line in [
+            &["histogram", "--gre-tunnel", "--json"][..],
+            &["histogram", "-name"],
+            &["report", "--contract", "--x", "--json"],
+            &["collector", "assign", "--kid8901234567890123456789012345678901234567890", "-site"],
+            &["collector", "contracts", "move", "sign", "-ID", "3", "--who", "-me", "--json"],
+            &["collector", "report", "--service", "-s", "--contract", "--c"],
+            &["collector", "tokens", "make", "-grafana", "--scope", "read"],
+        ] {
+            let read = Cli::try_parse_from(std::iter::once(&"wanproof").chain(line));
+            if let Err(error) = read {
+                assert!(error.to_string().contains("invalid value '--kid89"), "{line:?}: {error}");
+            }
+        }
+    }
 
     #[test]
     fn a_record_of_the_log_is_one_line_whatever_is_in_it() {

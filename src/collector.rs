@@ -59,6 +59,7 @@ mod guesses;
 pub mod health;
 mod http;
 mod ingest;
+pub mod left_behind;
 mod limits;
 pub mod loopback;
 mod memory_budget;

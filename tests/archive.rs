@@ -627,3 +627,39 @@ fn a_server_that_cannot_be_reached_is_said_without_its_password() {
     assert!(fault.contains("Connection refused") && fault.contains("127.0.0.1:1"), "{fault}");
     assert!(!fault.contains("secret"), "{fault}");
 }
+
+/// For `cargo test --release --test archive -- --ignored --nocapture five_thousand`: what `GET /v1/agents` costs, on either database.
+#[test]
+#[ignore = "a measurement, which is printed and not asserted"]
+fn five_thousand_agents_are_read_by_so_many_queries_as_one() {
+    for (name, place) in [("SQLite", Place::sqlite()), ("PostgreSQL", Place::postgres())] {
+        let Some(place) = place else { continue };
+        let mut archive = place.open();
+        let all: Vec<Agent> = (0..5_000u32)
+            .map(|number| {
+                let digest = Digest::of(&number.to_le_bytes());
+                let chain = <[u8; 16]>::try_from(&digest.bytes()[..16]).unwrap();
+                Agent { key: SecretKey::from_seed(digest.bytes()), chain: ChainId::from_bytes(chain) }
+            })
+            .collect();
+        write(&mut archive, |archive| {
+            all.iter().try_for_each(|agent| archive.add_agent(agent.key.public(), "x", Standing::Approved, at(0)))
+        });
+        for part in all.chunks(500) {
+            let summaries: Vec<Verified> =
+                part.iter().flat_map(|agent| [agent.summary(0, None, ""), agent.summary(9, None, "")]).collect();
+            accept(&mut archive, &summaries);
+        }
+        for _ in 0..3 {
+            let began = std::time::Instant::now();
+            let views = wanproof::collector::fleet::all(&archive, 3, at(2000)).unwrap();
+            let read = began.elapsed();
+            let page = serde_json::to_string(&views[..1000]).unwrap();
+            let (all, whole) = (views.len(), began.elapsed());
+            println!(
+                "{name}: {all} agents, each with a gap: read in {read:?}, with a page of 1000 ({} KiB) in {whole:?}",
+                page.len() / 1024
+            );
+        }
+    }
+}

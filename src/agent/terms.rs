@@ -22,6 +22,9 @@ use crate::sla::outage::{Rule, rules};
 use crate::sla::terms::Contract;
 use crate::store::contracts::{COLLECTOR, ContractFile, FILE};
 
+/// What is said between a contract's name and why it is left out.
+const NOT_JUDGED: &str = " is not judged by: ";
+
 /// A contract, with the file that it was read from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -137,6 +140,11 @@ impl Terms {
         judged.collect()
     }
 
+    /// What is said of the contracts from the collector that are not judged by.
+    pub fn left_out(&self) -> impl Iterator<Item = &String> {
+        self.notes.iter().filter(|note| note.contains(NOT_JUDGED))
+    }
+
     /// The contracts as summaries name them.
     #[must_use]
     pub fn references(&self) -> Vec<ContractRef> {
@@ -230,7 +238,7 @@ fn with_received(mut own: Vec<Loaded>, kept: &[ContractFile], now: Wall, notes: 
             Ok(contract) => contract,
             Err(faults) => {
                 let first = faults.first().map(ToString::to_string).unwrap_or_default();
-                notes.push(format!("{} is not judged by: {first}", named(file)));
+                notes.push(format!("{}{NOT_JUDGED}{first}", named(file)));
                 continue;
             }
         };
@@ -296,9 +304,7 @@ fn bind(
         let Loaded { contract, file } = loaded;
         if file.source == COLLECTOR && !disagreements.is_empty() {
             let (id, version) = (&file.id, file.version);
-            notes.extend(
-                disagreements.iter().map(|what| format!("contract {id} version {version} is not judged by: {what}")),
-            );
+            notes.extend(disagreements.iter().map(|what| format!("contract {id} version {version}{NOT_JUDGED}{what}")));
             return false;
         }
         faults.extend(disagreements);

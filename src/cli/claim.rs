@@ -27,13 +27,13 @@ use desk::{Paper, Told, Which as WhichClaim};
 #[derive(Clone, Debug, clap::Args)]
 pub struct Claimed {
     /// The contract's id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, allow_hyphen_values = true, value_name = "ID")]
     contract: String,
     /// The contract's version [default: the highest that is here]
     #[arg(long, value_name = "N")]
     contract_version: Option<u64>,
     /// The service
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     service: String,
     /// The period, such as 2026-11
     #[arg(long)]

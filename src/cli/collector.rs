@@ -137,6 +137,9 @@ enum Command {
         /// Even where agents cannot have heard of it: they ship nothing until it is given to them by hand
         #[arg(long, requires = "change")]
         anyway: bool,
+        /// Without the agents that were not heard of since the beginning of this day in UTC, such as 2026-11-30
+        #[arg(long, requires = "change", conflicts_with = "anyway", value_name = "DAY")]
+        not_heard_since: Option<String>,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -207,10 +210,22 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Conflicts { source, export, json } => conflicts(source, export.as_deref(), *json)?,
         Command::Bundle { claimed, agent, source } => return bundle(claimed, *agent, source),
         Command::Key { source, next: true, json, .. } => keys::show(source, keys::Which::Next, *json)?,
-        Command::Key { source, change: true, anyway, json, .. } => keys::change(source, *anyway, *json)?,
+        Command::Key { source, change: true, anyway, not_heard_since, json, .. } => {
+            let since = not_heard_since.as_deref().map(beginning_of).transpose()?;
+            let anybody = if *anyway { keys::Whom::Anybody } else { keys::Whom::Nobody };
+            keys::change(source, since.map_or(anybody, keys::Whom::NotHeardSince), *json)?;
+        }
         Command::Key { source, json, .. } => keys::show(source, keys::Which::Present, *json)?,
     }
     Ok(Exit::Done)
+}
+
+/// The beginning of a day in UTC.
+fn beginning_of(day: &str) -> Result<Wall, Failure> {
+    let begins = (day.len() == 10).then(|| format!("{day}T00:00:00Z").parse::<Wall>().ok()).flatten();
+    begins.ok_or_else(|| {
+        Failure::Usage(format!("--not-heard-since {day:?} is not right: expected a day such as 2026-11-30"))
+    })
 }
 
 /// Runs the collector until SIGTERM or SIGINT; SIGHUP reads the configuration again.

@@ -77,7 +77,7 @@ enum Action {
     #[cfg(feature = "agent")]
     Log {
         /// Only of this contract
-        #[arg(long, value_name = "ID")]
+        #[arg(long, allow_hyphen_values = true, value_name = "ID")]
         contract: Option<String>,
         #[command(flatten)]
         source: crate::cli::source::Source,

@@ -12,6 +12,7 @@ use crate::measure::interval::Interval;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The probe's name
+    #[arg(allow_hyphen_values = true)]
     probe: String,
     #[command(flatten)]
     source: Source,

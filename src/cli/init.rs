@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
     /// The site's name [default: this host's]
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     site: Option<String>,
 }
 

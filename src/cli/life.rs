@@ -19,7 +19,7 @@ pub struct Written {
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
     /// Who did it [default: the user that runs this]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, allow_hyphen_values = true, value_name = "NAME")]
     who: Option<String>,
     /// A file that proves it: its SHA-256 is kept
     #[arg(long, value_name = "FILE")]

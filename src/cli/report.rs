@@ -27,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     source: Source,
     /// Only this contract
-    #[arg(long, value_name = "ID")]
+    #[arg(long, allow_hyphen_values = true, value_name = "ID")]
     contract: Option<String>,
     /// The period: 2026-11, 2026-Q4, 2026, or a rolling one's last day [default: this month]
     #[arg(long, value_name = "PERIOD")]
@@ -153,16 +153,21 @@ fn given(args: &Args, now: Wall) -> Result<Given, Failure> {
 /// database keeps them.
 ///
 /// # Errors
-/// When the database cannot be read, or a contract has faults.
+/// When the database cannot be read, or a contract that is configured here has faults. One that the collector handed out, or that is
+/// kept, is left out then, and said.
 pub fn contracts(store: &Store, config: Option<&AgentConfig>, now: Wall) -> Result<Vec<Judged>, Failure> {
     if let Some(config) = config {
         let kept = store.contract_files().map_err(|error| Failure::Could(error.to_string()))?;
         let terms = Terms::with_received(config, &kept, now).map_err(|faults| Failure::Usage(faults.to_string()))?;
+        terms.left_out().for_each(print::note);
         return Ok(terms.judged());
     }
     let mut faults = Vec::new();
     let judged = review::stored(store, now, &mut faults).map_err(|error| Failure::Could(error.to_string()))?;
-    if faults.is_empty() { Ok(judged) } else { Err(Failure::Usage(faults.join("\n"))) }
+    for fault in faults {
+        print::note(format_args!("left out, since it cannot be judged by: {fault}"));
+    }
+    Ok(judged)
 }
 
 fn failure(error: &ReviewError) -> Failure {
@@ -177,7 +182,29 @@ fn failure(error: &ReviewError) -> Failure {
 /// # Errors
 /// When the data cannot be read, or a contract has faults.
 pub fn due(store: &Store, config: Option<&AgentConfig>, now: Wall) -> Result<Vec<Due>, Failure> {
-    claims::due(store, &contracts(store, config, now)?, now).map_err(|error| failure(&error))
+    due_of(store, &contracts(store, config, now)?, now)
+}
+
+/// As [`due`], of some contracts. One that cannot be judged by is left out, and said: it keeps nobody from the others.
+///
+/// # Errors
+/// When the data cannot be read.
+pub fn due_of(store: &Store, judged: &[Judged], now: Wall) -> Result<Vec<Due>, Failure> {
+    let mut all = Vec::new();
+    for one in judged {
+        match claims::due(store, std::slice::from_ref(one), now) {
+            Ok(due) => all.extend(due),
+            Err(error @ ReviewError::Faults(_)) => {
+                let id = one.contract.id();
+                print::note(format_args!(
+                    "{id} is left out, since it cannot be judged by: {}",
+                    error.to_string().replace('\n', "; ")
+                ));
+            }
+            Err(error) => return Err(failure(&error)),
+        }
+    }
+    Ok(all)
 }
 
 /// The verdicts of running periods as JSON shows them in `status`.
@@ -264,4 +291,26 @@ pub fn deadlines_text(all: &[(&Due, &Deadline)], now: Wall) -> String {
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contracts::{COLLECTOR, ContractFile};
+
+    #[test]
+    fn a_bad_contract_from_the_collector_keeps_nobody_from_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = Wall::from_secs(1_780_000_000);
+        let (store, _) = Store::open(dir.path(), Wall::from_secs(1)).unwrap();
+        let sound = include_str!("../../tests/testdata/contracts/page.toml");
+        for (id, version, toml) in [("ACME-MPLS-2026", 3, sound), ("BROKEN", 1, "[agreement]\nid = \"BROKEN\"\n")] {
+            let (id, sha256) = (id.to_owned(), format!("{version:064}"));
+            let file = ContractFile { id, version, sha256, toml: toml.to_owned(), source: COLLECTOR.to_owned() };
+            store.receive_contract(&file).unwrap();
+        }
+        let judged = contracts(&store, None, now).unwrap();
+        assert_eq!(judged.iter().map(|judged| judged.contract.id()).collect::<Vec<_>>(), ["ACME-MPLS-2026"]);
+        assert!(due(&store, None, now).is_ok());
+    }
 }

@@ -107,9 +107,8 @@ impl Collector {
             Mode::Operator if is_new => Some(&self.guesses.waiting),
             _ => None,
         };
-        if !known.as_ref().is_some_and(is_settled)
-            && let Some(Err(wait)) = limited.map(|guesses| guesses.may(from, now.mono))
-        {
+        let limited = limited.filter(|_| !known.as_ref().is_some_and(is_settled));
+        if let Some(Err(wait)) = limited.map(|guesses| guesses.count(from, now.mono)) {
             return Err(too_many_guesses(wait));
         }
         let (kid, site) = (said.jwk.kid(), said.site.clone());
@@ -121,13 +120,13 @@ impl Collector {
                 enrol(archive, &said, &Asking { mode, tokens: &tokens, waiting, from, now: now.wall })
             })
             .await?;
-        match &answered {
-            Err(Refused::Guess(_)) => {
-                self.guesses.enrolment.count(from, now.mono);
+        match (&answered, limited) {
+            (Err(Refused::Guess(_)), _) => {
                 tracing::warn!(%from, agent = %kid, site, "an agent asked to be enrolled with what is no token");
             }
-            Ok(State::Pending) if is_new => self.guesses.waiting.count(from, now.mono),
-            Ok(_) | Err(Refused::Other(_)) => {}
+            // One more that waits counts as that.
+            (Ok(State::Pending), _) | (_, None) => {}
+            (Ok(_) | Err(Refused::Other(_)), Some(guesses)) => guesses.give_back(from, now.mono),
         }
         let state = answered.map_err(Problem::from)?;
         tracing::info!(agent = %kid, site, %from, ?state, "an agent asked to be enrolled");
@@ -350,7 +349,7 @@ mod tests {
             ask(seed, "2001:db8::1", 1010 + i64::from(seed));
         }
         assert_eq!(desk.archive.key(agent).unwrap().unwrap().standing, Standing::Approved);
-        assert_eq!(desk.waiting(), [8, 27, 28, 29], "one address displaces its own, and nobody else's");
+        assert_eq!(desk.waiting(), [8, 27, 28, 29], "of one network, and none that it pushed out of another");
     }
 
     #[test]

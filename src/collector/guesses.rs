@@ -79,22 +79,33 @@ impl Guesses {
         Self { rate, all: Mutex::default() }
     }
 
-    /// Whether a network may try once more; nothing is counted.
+    /// Counts a try, before it is looked at: any number at once are not more than may be. One that was right is given back.
     ///
     /// # Errors
-    /// How long to wait until it may.
-    pub fn may(&self, from: Source, now: Mono) -> Result<(), Duration> {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let over = self.would(all.after(from), now).since(now + self.rate.per);
-        if over.is_zero() { Ok(()) } else { Err(over) }
+    /// How long to wait until one may try again; then nothing is counted.
+    pub fn count(&self, from: Source, now: Mono) -> Result<(), Duration> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = all.place(from, now);
+        let would = self.would(all.whole.get(&place).copied(), now);
+        let over = would.since(now + self.rate.per);
+        if !over.is_zero() {
+            return Err(over);
+        }
+        all.whole.insert(place, would);
+        Ok(())
     }
 
-    /// Counts a try.
-    pub fn count(&self, from: Source, now: Mono) {
+    /// Takes back that a try was counted: it was no guess.
+    pub fn give_back(&self, from: Source, now: Mono) {
+        let each = self.rate.per / self.rate.count.max(1);
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let would = self.would(all.after(from), now);
-        let place = all.place(from, now);
-        all.whole.insert(place, would);
+        let place = if all.whole.contains_key(&Some(from)) { Some(from) } else { None };
+        if let Some(whole) = all.whole.get_mut(&place) {
+            *whole = Mono::from_nanos(whole.nanos().saturating_sub(u64::try_from(each.as_nanos()).unwrap_or(u64::MAX)));
+            if *whole <= now {
+                all.whole.remove(&place);
+            }
+        }
     }
 
     fn would(&self, whole: Option<Mono>, now: Mono) -> Mono {
@@ -103,11 +114,6 @@ impl Guesses {
 }
 
 impl Tried {
-    fn after(&self, from: Source) -> Option<Mono> {
-        let shared = || self.whole.get(&None).filter(|_| self.whole.len() > NETWORKS);
-        self.whole.get(&Some(from)).or_else(shared).copied()
-    }
-
     fn place(&mut self, from: Source, now: Mono) -> Option<Source> {
         let place = Some(from);
         if self.whole.contains_key(&place) || self.whole.len() < NETWORKS {
@@ -134,26 +140,32 @@ mod tests {
     fn whoever_guesses_waits_and_nobody_else_does() {
         let guesses = Guesses::new(Rate { count: 3, per: Duration::from_secs(60) });
         for _ in 0..3 {
-            guesses.may(source(1), at(100)).unwrap();
-            guesses.count(source(1), at(100));
+            guesses.count(source(1), at(100)).unwrap();
         }
-        assert_eq!(guesses.may(source(1), at(100)), Err(Duration::from_secs(20)));
-        guesses.may(source(2), at(100)).unwrap();
-        guesses.may(source(1), at(120)).unwrap();
-        guesses.count(source(1), at(120));
-        assert!(guesses.may(source(1), at(120)).is_err());
+        assert_eq!(guesses.count(source(1), at(100)), Err(Duration::from_secs(20)));
+        guesses.count(source(2), at(100)).unwrap();
+        guesses.count(source(1), at(120)).unwrap();
+        assert!(guesses.count(source(1), at(120)).is_err());
+    }
+
+    #[test]
+    fn what_was_right_is_no_guess_and_any_number_at_once_are_counted() {
+        let guesses = Guesses::new(Rate { count: 3, per: Duration::from_secs(60) });
+        for _ in 0..100 {
+            guesses.count(source(1), at(100)).unwrap();
+            guesses.give_back(source(1), at(100));
+        }
+        let under_way = (0..100).filter(|_| guesses.count(source(1), at(100)).is_ok()).count();
+        assert_eq!(under_way, 3, "they are counted before any is answered");
     }
 
     #[test]
     fn any_number_of_networks_takes_the_memory_of_so_many() {
         let guesses = Guesses::new(Rate { count: 3, per: Duration::from_secs(60) });
-        for number in 0..40_000 {
-            guesses.count(source(number), at(100));
-        }
+        let taken = (0..40_000).filter(|&number| guesses.count(source(number), at(100)).is_ok()).count();
         assert!(guesses.all.lock().unwrap().whole.len() <= NETWORKS + 1);
-        assert!(guesses.may(source(1_000_000), at(100)).is_err(), "those without a place of their own share one");
-        guesses.may(source(5), at(100)).unwrap();
-        guesses.count(source(1_000_000), at(161));
-        guesses.may(source(1_000_001), at(161)).unwrap();
+        assert_eq!(taken, NETWORKS + 3, "those without a place of their own share one");
+        guesses.count(source(5), at(100)).unwrap();
+        guesses.count(source(1_000_001), at(161)).unwrap();
     }
 }

@@ -10,6 +10,7 @@ use crate::collector::archive::salvage::Salvaged;
 use crate::collector::desk::agreements::{Book, Difference, differences};
 use crate::collector::desk::claims::{ClaimView, DutyView, RightView};
 use crate::collector::fleet::AgentView;
+use crate::collector::left_behind::LeftBehind;
 use crate::collector::verdicts::{Fleet, Judgement};
 
 mod foreign;
@@ -40,6 +41,8 @@ pub enum FindingKind {
     RightAccrued,
     /// A duty was not done by when it was due.
     DutyOverdue,
+    /// A change of the collector's key went on without an agent.
+    LeftBehind,
     /// One who is to be told of alerts cannot be told.
     ReceiverFailing,
     /// The collector's own database was damaged.
@@ -74,6 +77,7 @@ impl FindingKind {
             Self::ClaimDeadline => "claim-deadline",
             Self::RightAccrued => "right-accrued",
             Self::DutyOverdue => "duty-overdue",
+            Self::LeftBehind => "left-behind",
             Self::ReceiverFailing => "receiver-failing",
             Self::DatabaseSalvaged => "database-salvaged",
             Self::ForeignSite => "foreign-site",
@@ -167,6 +171,8 @@ pub struct Look<'a> {
     pub salvaged: Option<&'a Salvaged>,
     /// Frozen verdicts that rest on what does not count any more.
     pub undermined: &'a [Undermined],
+    /// The agents that a change of the collector's key went on without.
+    pub left_behind: &'a [LeftBehind],
     /// So many days before its last one a claim's deadline is near.
     pub near_days: i64,
     /// Now.
@@ -262,6 +268,7 @@ pub fn find(look: &Look<'_>) -> Vec<Finding> {
         all.push(Finding { kind, subject, site: None, detail: salvaged.detail() });
     }
     all.extend(look.undermined.iter().map(Undermined::finding));
+    all.extend(look.left_behind.iter().map(LeftBehind::finding));
     all.sort_by(|one, two| (one.kind, &one.subject).cmp(&(two.kind, &two.subject)));
     all.dedup_by(|one, two| (one.kind, &one.subject) == (two.kind, &two.subject));
     all

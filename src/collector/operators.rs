@@ -83,7 +83,8 @@ impl Collector {
         let given = Digest::of(token.as_bytes());
         let now = SystemClock.now();
         let known = (from, given);
-        if let Err(wait) = self.guesses.tokens.may(from, now.mono)
+        let counted = self.guesses.tokens.count(from, now.mono);
+        if let Err(wait) = counted
             && !self.guesses.was_good(&known, now.mono)
         {
             // What a wrong token is answered: whether it is one is not looked up now.
@@ -94,6 +95,9 @@ impl Collector {
         let file = self.config().admin_token.clone();
         let find = move |archive: &Archive| Ok(holder(archive, file.as_deref(), &given, now.wall)?);
         let found = self.read_for(caller.repute(), Work::Short, find).await?;
+        if counted.is_ok() && found.is_some() {
+            self.guesses.tokens.give_back(from, now.mono);
+        }
         match found {
             Some((_, own)) if own < scope => {
                 self.guesses.good(known, now.mono);
@@ -105,7 +109,6 @@ impl Collector {
                 Ok(name)
             }
             None => {
-                self.guesses.tokens.count(from, now.mono);
                 tracing::warn!(%from, "somebody asks with a token of the API that is none, or has ended");
                 Err(Problem::new(Kind::Unauthorized, "this is no token that is good here, or it has ended").into())
             }

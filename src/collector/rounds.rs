@@ -20,7 +20,7 @@ use crate::collector::desk::{claims, key};
 use crate::collector::missing::{Finding, FindingKind, Look};
 use crate::collector::rounds::lease::LEASE;
 use crate::collector::verdicts::{Bench, Fleet, Judgement, SETTLED, id_of, outcome};
-use crate::collector::{Collector, Fault, alerts, amend, fleet, missing, statement, troubles};
+use crate::collector::{Collector, Fault, alerts, amend, fleet, left_behind, missing, statement, troubles};
 use crate::config::collector::{CollectorConfig, Database};
 use crate::evidence::base64url;
 use crate::evidence::key::Kid;
@@ -791,6 +791,7 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
         receivers: &receivers?,
         salvaged: salvaged.as_ref(),
         undermined: &undermined,
+        left_behind: &left_behind::all(archive, &agents)?,
         near_days: i64::from(config.alerts.claim_days),
         now,
     });

@@ -172,9 +172,17 @@ fn parts(contract: &Contract, report: &Report) -> Result<Parts, NoLetter> {
         let (report, contract) = (named(&report.contract, report.version), named(contract.id(), contract.version()));
         return Err(NoLetter::Another { report, contract });
     }
-    let address = |party: &PartyTerms| format!("{} <{}>", party.name, party.contact);
+    let address = |party: &PartyTerms| format!("{} <{}>", display_name(&party.name), party.contact);
     let site = contract.service(&report.service).map_or(String::new(), |service| format!(" at site {}", service.site));
     Ok(Parts { to: address(&agreement.provider), from: address(&agreement.customer), site })
+}
+
+/// A name before an address (RFC 5322, section 3.2.4): in quotes where something in it would end it, or begin another address.
+fn display_name(name: &str) -> String {
+    if !name.contains(['(', ')', '<', '>', '[', ']', ':', ';', '@', '\\', ',', '"']) {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn objective(text: &mut String, contract: &Contract, verdict: &Verdict, facts: &Facts) {
@@ -315,5 +323,17 @@ fn lasted(span: Span) -> String {
         1..60 => format!("{minutes} min ({exact})"),
         1440.. => format!("{} d {} h {} min ({exact})", minutes / 1440, minutes % 1440 / 60, minutes % 60),
         _ => format!("{} h {} min ({exact})", minutes / 60, minutes % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partys_name_ends_no_address_and_begins_no_other() {
+        assert_eq!(display_name("Example Carrier"), "Example Carrier");
+        assert_eq!(display_name("ACME, Ltd"), "\"ACME, Ltd\"");
+        assert_eq!(display_name("x\" <evil@example.net>, \"y"), "\"x\\\" <evil@example.net>, \\\"y\"");
     }
 }

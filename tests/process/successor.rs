@@ -11,7 +11,8 @@ use crate::collector::{Desk, wanproof};
 use crate::common::process::{PATIENCE, Running};
 use crate::common::summaries::array;
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
+use wanproof::base::time::{Clock as _, SystemClock};
 
 const OPEN: &str = "[enrolment]\nmode = \"open\"\n";
 
@@ -109,12 +110,28 @@ fn agents_follow_a_collector_to_the_key_that_it_announced_and_to_no_other() {
     one.says("the collector announced its next key");
 
     assert!(collector.terminate().success());
-    said(&["key", "--change", "--anyway"], 0);
+    // A day lets those be left behind that were not heard of since; everybody was, since 2020.
+    said(&["key", "--change", "--not-heard-since", "2020-01-01"], 3);
+    said(&["key", "--change", "--not-heard-since", "tomorrow"], 2);
+    let day = (SystemClock.now().wall + Duration::from_secs(2 * 86_400)).to_string();
+    let (_, told) = said(&["key", "--change", "--not-heard-since", &day[..10]], 0);
+    assert!(told.contains("2 agents have not heard of the new key") && told.contains("pune-01"), "{told}");
+    let left_behind = || {
+        let found: Value = serde_json::from_str(&said(&["findings", "--json"], 0).0).unwrap();
+        let left = array(&found).iter().filter(|each| each["kind"] == "left-behind");
+        left.map(|each| each["site"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(left_behind().len(), 2);
+    let audit: Value = serde_json::from_str(&said(&["audit", "--json"], 0).0).unwrap();
+    let last = array(&audit).last().unwrap();
+    assert_eq!((&last["action"], &last["via"]), (&json!("collector.key"), &json!("command")), "{audit}");
+    assert_eq!(last["detail"]["left_behind"], 2);
     assert!(said(&["key", "--change", "--anyway"], 2).1.contains("there is no next key"), "it has followed");
     let (mut collector, _) = desk.serve();
     one.says("the collector changed its key, as it had announced");
     let then = hears.last_accepted();
     until("it ships on", || hears.last_accepted() > then);
+    assert_eq!(left_behind(), ["pune-01"], "the other was heard of again");
     let mut other = deaf.run();
     other.says("is trusted here");
     assert!(other.terminate().success(), "{}", other.told());
@@ -140,6 +157,7 @@ fn agents_follow_a_collector_to_the_key_that_it_announced_and_to_no_other() {
     let mut other = deaf.run();
     other.says("the collector's key is pinned");
     until("it ships on too", || deaf.last_accepted() > then);
+    assert_eq!(left_behind(), [""; 0]);
     assert!(other.terminate().success(), "{}", other.told());
     assert!(collector.terminate().success());
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::agent::claims::{self, Due};
+use crate::agent::claims::Due;
 use crate::agent::review::{self, Judged, ReviewError};
 use crate::base::bounded;
 use crate::base::time::Wall;
@@ -26,10 +26,10 @@ use crate::store::life::Step;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Which {
     /// The contract's id [default: the only one that judges the service]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, allow_hyphen_values = true, value_name = "ID")]
     contract: Option<String>,
     /// The service [default: the only one that is measured here]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, allow_hyphen_values = true, value_name = "ID")]
     service: Option<String>,
     /// The period, such as 2026-11 [default: this month]
     #[arg(long, value_name = "PERIOD")]
@@ -136,7 +136,7 @@ pub fn list(source: &Source, json: bool) -> Result<Exit, Failure> {
     let store = source.store()?;
     let now = life::now();
     let judged = report::contracts(&store, config.as_ref(), now)?;
-    let due = claims::due(&store, &judged, now).map_err(failure)?;
+    let due = report::due_of(&store, &judged, now)?;
     let all: Vec<&Due> = due.iter().filter(|due| due.is_claim()).collect();
     if json {
         let one = |due: &&Due| {

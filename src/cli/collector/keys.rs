@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::Source;
+use super::operate::hand;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::{Failure, print};
 use crate::collector::archive::agents::Standing;
-use crate::collector::{self, CREDENTIAL, fleet};
+use crate::collector::fleet::AgentView;
+use crate::collector::{self, CREDENTIAL, fleet, left_behind};
 use crate::config::collector::CollectorConfig;
 use crate::evidence::key::{PublicKey, SecretKey};
 use crate::store::keyfile::{self, KeyFault};
@@ -71,7 +74,7 @@ fn tell(key: &PublicKey, as_json: bool) -> Result<(), Failure> {
 
 /// Lets the next key follow: the database belongs to it from now on, and it lies where the present one lay. What fails in between
 /// is done by the same command again; on the host of another replica it only puts the files in their places.
-pub(super) fn change(source: &Source, anyway: bool, as_json: bool) -> Result<(), Failure> {
+pub(super) fn change(source: &Source, whom: Whom, as_json: bool) -> Result<(), Failure> {
     let (config, mut archive) = source.archive()?;
     let file = collector::next_key_file(&config);
     let next = match keyfile::load(&file) {
@@ -94,20 +97,33 @@ pub(super) fn change(source: &Source, anyway: bool, as_json: bool) -> Result<(),
     }
     let present = keyfile::load(&config.key_file).map_err(could)?;
     let is_done = archive.collector()? == Some(next.kid());
-    if !is_done && !anyway {
-        let deaf = unaware(&config, &archive, &file)?;
-        if !deaf.is_empty() {
-            let more = deaf.len().checked_sub(NAMED).filter(|&more| more > 0);
-            let more = more.map_or_else(String::new, |more| format!(", and {more} more"));
-            let named = deaf.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-            return Err(Failure::Could(format!(
-                "{} of the agents were not heard of since the next key was announced, or less than two hours after it, and would not \
-                 believe it: {named}{more}; wait for them, or say --anyway and give it to them by `[collector] key`",
-                deaf.len()
-            )));
-        }
+    let deaf = if is_done { Vec::new() } else { unaware(&config, &archive, &file)? };
+    let (left, waited_for): (Vec<&AgentView>, Vec<&AgentView>) = deaf.iter().partition(|agent| whom.leaves(agent));
+    if !waited_for.is_empty() {
+        return Err(Failure::Could(format!(
+            "{} of the agents were not heard of since the next key was announced, or less than two hours after it, and would not \
+             believe it: {}; wait for them; or go on without those that were not heard of since a day, by --not-heard-since \
+             2026-11-30; or say --anyway and give it to them by `[collector] key`",
+            waited_for.len(),
+            sites_of(&waited_for)
+        )));
     }
-    archive.write(|archive| archive.change_key(present.public(), next.public()))?;
+    let hand = hand();
+    archive.write(|archive| {
+        archive.change_key(present.public(), next.public())?;
+        left_behind::note(archive, left.iter().copied(), next.kid(), hand.now)?;
+        let first: Vec<String> = left.iter().take(100).map(|agent| agent.agent.to_string()).collect();
+        let detail = json!({"from": present.kid(), "left_behind": left.len(), "agents": first});
+        if is_done { Ok(()) } else { hand.did(archive, "collector.key", &next.kid().to_string(), detail) }
+    })?;
+    if !left.is_empty() {
+        print::note(format_args!(
+            "{} agents have not heard of the new key, and are left behind: {}; should one come back, give it the key by \
+             `[collector] key`: `wanproof collector findings` names each until then",
+            left.len(),
+            sites_of(&left)
+        ));
+    }
     let failed = |path: &PathBuf, error: std::io::Error| Failure::Could(format!("{}: {error}", path.display()));
     let mut former = config.key_file.clone().into_os_string();
     former.push(".former");
@@ -123,12 +139,41 @@ pub(super) fn change(source: &Source, anyway: bool, as_json: bool) -> Result<(),
     Ok(())
 }
 
-/// The sites of the approved agents that cannot have heard of the next key.
+/// Without whom a change goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// Everybody must have heard of it.
+    Nobody,
+    /// Those that were not heard of since an instant.
+    NotHeardSince(Wall),
+    /// Whoever it is.
+    Anybody,
+}
+
+impl Whom {
+    fn leaves(self, agent: &AgentView) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::NotHeardSince(since) => agent.last.as_ref().map_or(agent.enrolled, |last| last.received) < since,
+            Self::Anybody => true,
+        }
+    }
+}
+
+/// The sites of some agents, the first of them where there are many.
+fn sites_of(agents: &[&AgentView]) -> String {
+    let named: Vec<&str> = agents.iter().take(NAMED).map(|agent| agent.site.as_str()).collect();
+    let more = agents.len().checked_sub(NAMED).filter(|&more| more > 0);
+    let more = more.map_or_else(String::new, |more| format!(", and {more} more"));
+    format!("{}{more}", named.join(", "))
+}
+
+/// The approved agents that cannot have heard of the next key.
 fn unaware(
     config: &CollectorConfig,
     archive: &collector::archive::Archive,
     next: &std::path::Path,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<AgentView>, Failure> {
     let made = fs::metadata(next).and_then(|about| about.modified());
     let made = made.map_err(|error| Failure::Could(format!("{}: {error}", next.display())))?;
     let made = made.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -137,5 +182,5 @@ fn unaware(
     let unaware = all.into_iter().filter(|agent| {
         agent.state == Standing::Approved.word() && agent.last.as_ref().is_none_or(|last| last.received < heard)
     });
-    Ok(unaware.map(|agent| agent.site).collect())
+    Ok(unaware.collect())
 }

@@ -103,7 +103,7 @@ pub(super) struct Label {
     /// Labels: NAME=VALUE sets one, NAME= takes it away
     labels: Vec<String>,
     /// The site that it is at: whose contracts it is handed, and which it may speak for
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     site: Option<String>,
     /// Since when it is at that site, in UTC, such as 2026-11-20T14:30:00Z [default: now]
     #[arg(long, requires = "site")]
@@ -118,6 +118,7 @@ pub(super) struct Assign {
     #[command(flatten)]
     named: Named,
     /// The site that it is at: whose contracts it is handed, and which it may speak for
+    #[arg(allow_hyphen_values = true)]
     site: String,
     /// Since when it is there, in UTC, such as 2026-11-20T14:30:00Z [default: now]
     #[arg(long)]
@@ -186,6 +187,7 @@ enum ContractsCommand {
         /// What is done
         action: String,
         /// The contract's id
+        #[arg(allow_hyphen_values = true)]
         id: String,
         /// Its version
         version: u32,
@@ -346,8 +348,10 @@ pub(super) struct FactsArgs {
     /// Whose they are: customer (they go into the verdict) or provider (its own log, laid beside)
     of: String,
     /// The contract's id
+    #[arg(allow_hyphen_values = true)]
     contract: String,
     /// The service
+    #[arg(allow_hyphen_values = true)]
     service: String,
     /// The facts as `contract evaluate` takes them; they replace those that are here
     file: PathBuf,
@@ -381,10 +385,10 @@ pub(super) struct Report {
     #[arg(long)]
     period: Option<String>,
     /// One service's verdict with its arithmetic, and the provider's log beside it
-    #[arg(long, requires = "contract")]
+    #[arg(long, allow_hyphen_values = true, requires = "contract")]
     service: Option<String>,
     /// The contract of that service
-    #[arg(long, requires = "service")]
+    #[arg(long, allow_hyphen_values = true, requires = "service")]
     contract: Option<String>,
     /// Exit with 1 when anything is breached
     #[arg(long)]
@@ -494,8 +498,10 @@ enum ClaimsCommand {
         /// What is done
         action: String,
         /// The contract's id
+        #[arg(allow_hyphen_values = true)]
         contract: String,
         /// The service
+        #[arg(allow_hyphen_values = true)]
         service: String,
         /// The period
         period: String,
@@ -505,18 +511,21 @@ enum ClaimsCommand {
     /// Attach the provider's answer or a note to a claim; a ticket, with --ticket, goes into the verdict too
     Attach {
         /// The contract's id
+        #[arg(allow_hyphen_values = true)]
         contract: String,
         /// The service
+        #[arg(allow_hyphen_values = true)]
         service: String,
         /// The period
         period: String,
         /// What it says
+        #[arg(allow_hyphen_values = true)]
         text: String,
         /// It is the provider's answer
         #[arg(long)]
         answer: bool,
         /// It is a ticket of this number
-        #[arg(long, requires_all = ["from", "opened"])]
+        #[arg(long, allow_hyphen_values = true, requires_all = ["from", "opened"])]
         ticket: Option<String>,
         /// When the ticket's event began, in UTC
         #[arg(long)]

@@ -16,13 +16,13 @@ pub struct Move {
     /// What was done with it, such as propose, sign, take_effect; a wrong one is told what there is
     action: String,
     /// The contract's id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, allow_hyphen_values = true, value_name = "ID")]
     contract: String,
     /// Of a version: its number
     #[arg(long, value_name = "N", required_if_eq("cycle", "version"))]
     contract_version: Option<u32>,
     /// Of a service, period or right: the service
-    #[arg(long, value_name = "ID", required_if_eq_any([("cycle", "service"), ("cycle", "period"), ("cycle", "right")]))]
+    #[arg(long, allow_hyphen_values = true, value_name = "ID", required_if_eq_any([("cycle", "service"), ("cycle", "period"), ("cycle", "right")]))]
     service: Option<String>,
     /// Of a period: its name, such as 2026-11
     #[arg(long, value_name = "PERIOD", required_if_eq("cycle", "period"))]

@@ -23,7 +23,7 @@ pub struct Args {
     #[command(flatten)]
     source: Source,
     /// Only this service [default: all of the contract's that were measured]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, allow_hyphen_values = true, value_name = "ID")]
     service: Option<String>,
     /// The period: 2026-11, 2026-Q4, 2026, or a rolling one's last day [default: this month]
     #[arg(long, value_name = "PERIOD")]

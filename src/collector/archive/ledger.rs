@@ -41,6 +41,8 @@ pub enum Kind {
     Trouble,
     /// The merged histograms behind a verdict, by its identifier.
     Histograms,
+    /// An agent that a change of the collector's key went on without, by the agent.
+    LeftBehind,
     /// What is to be judged anew after a hand changed what an agent may speak for, by `agent/instant`.
     Amendment,
     /// A frozen verdict that rests on what does not count any more, by its identifier.
@@ -69,6 +71,7 @@ impl Kind {
             Self::Dirty => "dirty",
             Self::Trouble => "trouble",
             Self::Histograms => "histograms",
+            Self::LeftBehind => "left-behind",
             Self::Amendment => "amendment",
             Self::Undermined => "undermined",
             Self::Receiver => "receiver",
