@@ -143,8 +143,9 @@ pub enum Unsent {
     TooBig,
     /// The source address is none of this host's any more.
     Source,
-    /// It was taken, and dropped before it came to the device: by this host's packet filter, or a queue that was full.
-    Dropped,
+    /// It was taken, and had not come to the device when nobody waited for it any more: this host's packet filter or a queue
+    /// dropped it, or holds it.
+    Held,
     /// The engine cannot send what the circuit asks for.
     Unsupported,
     /// Anything else; the number is the system's.
@@ -162,7 +163,7 @@ impl Unsent {
             Self::Buffer => "buffer",
             Self::TooBig => "too-big",
             Self::Source => "source",
-            Self::Dropped => "dropped",
+            Self::Held => "held-back",
             Self::Unsupported => "unsupported",
             Self::Other(_) => "error",
         };

@@ -356,7 +356,7 @@ fn a_link_local_target_is_asked_on_the_link_that_it_names_by_every_kind() {
         }
         for probe in probes("wan0") {
             let seen = attempt(&Probe { timeout: SHORT, cutoff: SHORT, ..Probe::clone(&probe) }).await;
-            assert_eq!(told(&seen), "lost/timeout", "nobody on that link has it: {probe}");
+            assert_eq!(told(&seen), "lost/next-hop", "nobody on that link has it: {probe}");
         }
         let ping = |target: &str| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_wanproof"));

@@ -65,7 +65,7 @@ impl Hops {
             FirstHop::Silent(_) => Some(Reason::NEXT_HOP),
             // It may have waited for a next hop that has answered since.
             _ if known.silent.is_some_and(|silent| silent >= sent) => Some(Reason::NEXT_HOP),
-            FirstHop::Open if stamped == Stamped::Yes => Some(Unsent::Dropped.reason()),
+            FirstHop::Open if stamped == Stamped::Yes => Some(Unsent::Held.reason()),
             FirstHop::Open | FirstHop::Unknown => None,
         }
     }

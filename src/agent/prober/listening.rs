@@ -105,7 +105,7 @@ impl Prober {
     }
 
     /// Gives up what was waited for long enough. What did not leave this host was not sent: its link has no carrier, no route
-    /// leads there, or this host dropped it. What waited for the next hop's hardware address in vain is lost on the link.
+    /// leads there, or this host held it back. What waited for the next hop's hardware address in vain is lost on the link.
     pub(super) fn expire(&mut self, now: Mono, events: &mut Vec<Event>) {
         let heard = self.outlets.heard(now);
         let (lanes, ways, hops) = (&self.lanes, &mut self.ways, &mut self.hops);
