@@ -110,6 +110,7 @@ mod tests {
             contracts: Vec::new(),
             probes: BTreeMap::from([("hq".to_owned(), None), ("a\0b".to_owned(), None)]),
             verdicts: Vec::new(),
+            ever: crate::collector::statement::Ever::default(),
         }
     }
 
