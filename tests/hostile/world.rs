@@ -348,5 +348,6 @@ fn config(place: &Place, judging: Duration) -> CollectorConfig {
         admin_token: None,
         limits: Limits { judging, ..Limits::default() },
         alerts: Alerts::default(),
+        evidence: wanproof::config::collector::Evidence::default(),
     }
 }
