@@ -160,10 +160,11 @@ pub async fn attack(options: &Options) -> Result<(), Broken> {
     for (flood, name) in Flood::ALL {
         central.forget_peak()?;
         let told = Arc::new(AtomicUsize::new(0));
+        let requests = flood.requests().into();
         let until = Instant::now() + Duration::from_secs(options.seconds);
         let attackers = {
             let (told, to) = (Arc::clone(&told), central.address);
-            std::thread::spawn(move || storm(flood, to, until, &told))
+            std::thread::spawn(move || storm(flood, &requests, to, until, &told))
         };
         let mut answers = honest.ship_until(until).await?;
         attackers.join().map_err(|_| "the attackers ended in a bug")??;
@@ -254,13 +255,18 @@ impl Honest {
 }
 
 /// Floods a collector until a time; `told` counts what was answered.
-fn storm(flood: Flood, to: SocketAddr, until: Instant, told: &Arc<AtomicUsize>) -> Result<(), std::io::Error> {
-    let requests: Arc<[Vec<u8>]> = flood.requests().into();
+fn storm(
+    flood: Flood,
+    requests: &Arc<[Vec<u8>]>,
+    to: SocketAddr,
+    until: Instant,
+    told: &Arc<AtomicUsize>,
+) -> Result<(), std::io::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut all = JoinSet::new();
         for number in 0..flood.connections() {
-            let (requests, told) = (Arc::clone(&requests), Arc::clone(told));
+            let (requests, told) = (Arc::clone(requests), Arc::clone(told));
             all.spawn(async move {
                 let mut turn = number;
                 while Instant::now() < until {

@@ -8,7 +8,7 @@ use crate::collector::archive::agents::{KnownKey, Standing};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::body::{self, Encoding, Plan};
 use crate::collector::caller::Caller;
-use crate::collector::connections::Source;
+use crate::collector::connections::{Repute, Source};
 use crate::collector::memory_budget::Reservation;
 use crate::collector::operators::too_many_guesses;
 use crate::collector::processors::Work;
@@ -113,6 +113,12 @@ impl Collector {
         }
         let (kid, site) = (said.jwk.kid(), said.site.clone());
         let waiting = config.waiting;
+        let turn = match caller.repute() {
+            Repute::Known => None,
+            Repute::Stranger => {
+                Some(self.processors.change().await.ok_or_else(|| Fault::busy("too many ask to be enrolled at once"))?)
+            }
+        };
         let answered = self
             .writer()?
             .write(move |archive| {
@@ -120,6 +126,7 @@ impl Collector {
                 enrol(archive, &said, &Asking { mode, tokens: &tokens, waiting, from, now: now.wall })
             })
             .await?;
+        drop(turn);
         match (&answered, limited) {
             (Err(Refused::Guess(_)), _) => {
                 tracing::warn!(%from, agent = %kid, site, "an agent asked to be enrolled with what is no token");

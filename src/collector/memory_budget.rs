@@ -55,7 +55,7 @@ pub struct MemoryBudget {
     brisk: Duration,
     patience: Duration,
     state: Mutex<State>,
-    freed: Notify,
+    freed: [Notify; 2],
 }
 
 #[derive(Debug, Default)]
@@ -140,7 +140,14 @@ impl MemoryBudget {
     }
 
     fn of(shares: Shares, brisk: Duration, patience: Duration) -> Arc<Self> {
-        Arc::new(Self { shares, brisk, patience, state: Mutex::default(), freed: Notify::new() })
+        Arc::new(Self { shares, brisk, patience, state: Mutex::default(), freed: Default::default() })
+    }
+
+    fn freed_for(&self, repute: Repute) -> &Notify {
+        match repute {
+            Repute::Stranger => &self.freed[0],
+            Repute::Known => &self.freed[1],
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -174,9 +181,9 @@ impl MemoryBudget {
             Short::Strangers => other.holder.repute == Repute::Stranger,
             Short::Source(source) => other.holder.source == source,
         };
-        let slowest = state.arriving.iter().find(|(other, arriving)| {
-            **other != number && arriving.since.elapsed() >= self.brisk && in_the_way(arriving)
-        });
+        // They lie in the order in which they came: where the first is brisk, all are.
+        let oldest = state.arriving.iter().find(|(other, arriving)| **other != number && in_the_way(arriving));
+        let slowest = oldest.filter(|(_, arriving)| arriving.since.elapsed() >= self.brisk);
         if let Some(slowest) = slowest.map(|(other, _)| *other)
             && let Some(arriving) = state.arriving.remove(&slowest)
         {
@@ -195,10 +202,14 @@ impl Reservation {
         let until = Instant::now() + self.budget.patience;
         loop {
             let budget = Arc::clone(&self.budget);
-            let freed = budget.freed.notified();
+            let freed = budget.freed_for(self.holder.repute).notified();
             match self.try_take(bytes) {
                 Err(Full::Now) => {}
-                done => return done,
+                done => {
+                    // One is woken at a time, and wakes the next as long as there is some left.
+                    budget.freed_for(self.holder.repute).notify_one();
+                    return done;
+                }
             }
             // Looked at again now and then: who is slow becomes so by the clock.
             let next = (Instant::now() + LOOK).min(until);
@@ -231,7 +242,7 @@ impl Reservation {
         }
         self.bytes -= bytes;
         self.budget.state().subtract(self.holder, bytes);
-        self.budget.freed.notify_waiters();
+        self.budget.freed.iter().for_each(Notify::notify_one);
     }
 
     /// The body begins to arrive: where memory is short and it is slow, it may be asked to leave.

@@ -14,6 +14,9 @@ use crate::collector::connections::Repute;
 /// How long a request waits for a place, before it is told to come again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// So many changes of strangers are with the one writer at once.
+const CHANGES: usize = 8;
+
 /// How much there is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -29,6 +32,8 @@ pub struct Processors {
     patience: Duration,
     known: Kind,
     strangers: Kind,
+    /// Strangers' changes that wait for the disk: whoever is known waits behind no more of them.
+    changes: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -55,11 +60,21 @@ impl Default for Processors {
     /// as many as there are for strangers, but two at least.
     fn default() -> Self {
         let processors = available_parallelism().map_or(2, NonZero::get);
-        Self { patience: PATIENCE, known: Kind::new(2 * processors), strangers: Kind::new(processors.max(2)) }
+        Self::new(PATIENCE, Kind::new(2 * processors), Kind::new(processors.max(2)))
     }
 }
 
 impl Processors {
+    fn new(patience: Duration, known: Kind, strangers: Kind) -> Self {
+        Self { patience, known, strangers, changes: Arc::new(Semaphore::new(CHANGES)) }
+    }
+
+    /// A stranger's turn to change something, until it is dropped; nothing when that takes too long.
+    pub async fn change(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.changes).acquire_owned();
+        timeout_at(Instant::now() + self.patience, turn).await.ok()?.ok()
+    }
+
     /// A place, as soon as there is one; nothing when that takes too long.
     pub async fn place(&self, of: Repute, work: Work) -> Option<Place> {
         let kind = match of {
@@ -89,7 +104,19 @@ mod tests {
     use super::*;
 
     fn both() -> Processors {
-        Processors { patience: Duration::ZERO, known: Kind::new(2), strangers: Kind::new(2) }
+        Processors::new(Duration::ZERO, Kind::new(2), Kind::new(2))
+    }
+
+    #[tokio::test]
+    async fn strangers_wait_before_they_stand_in_the_writers_queue() {
+        let places = both();
+        let mut turns = Vec::new();
+        while let Some(turn) = places.change().await {
+            turns.push(turn);
+        }
+        assert_eq!(turns.len(), CHANGES);
+        turns.pop();
+        assert!(places.change().await.is_some());
     }
 
     #[tokio::test]
