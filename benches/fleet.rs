@@ -187,6 +187,7 @@ fn main() {
                         site: format!("site-{number}"),
                         software: "wanproof".to_owned(),
                         heard: from + DAY * 30,
+                        place: None,
                         clock: "synchronised".to_owned(),
                         contracts: Vec::new(),
                         probes: [("hq".to_owned(), None)].into(),

@@ -32,6 +32,7 @@ pub(super) struct Args {
     #[arg(allow_hyphen_values = true)]
     agent: Kid,
     /// The chain, as `collector findings` names it
+    #[arg(allow_hyphen_values = true)]
     chain: ChainId,
     /// The numbers: 17, or 17-42
     numbers: Range,
