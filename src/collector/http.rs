@@ -65,7 +65,7 @@ async fn counted(State(collector): State<Arc<Collector>>, request: Request, next
     let response = if uri.path_and_query().is_some_and(|all| all.as_str().contains("%00")) {
         Fault::from(Problem::new(Kind::Malformed, "an address holds no zero bytes")).into_response()
     } else {
-        match begin(&collector, &request) {
+        match begin(&collector, head_of(&request), Caller::of(request.extensions())).await {
             Ok(held) => next.run(request).await.map(|body| Body::new(Held::new(body, held))),
             Err(fault) => fault.into_response(),
         }
@@ -77,18 +77,25 @@ async fn counted(State(collector): State<Arc<Collector>>, request: Request, next
 }
 
 /// Somebody waits from now on, and what the request's head takes is reserved, until it is answered.
-fn begin(collector: &Collector, request: &Request) -> Result<(Underway, Caller), Fault> {
-    let caller = Caller::of(request.extensions())?;
+/// Where memory is short it waits for it a little, so that those who stall make room.
+async fn begin(collector: &Collector, head: usize, caller: Result<Caller, Fault>) -> Result<(Underway, Caller), Fault> {
+    let caller = caller?;
     let underway = caller.peer.request();
     let mut reservation = caller.reservation(&collector.memory);
-    // Whether it lives can be asked however short memory is; that is answered at once.
-    if request.uri().path() != "/healthz" {
-        let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
-        let head = fields.sum::<usize>() + request.uri().path().len() + REQUEST;
-        reservation.try_take(head)?;
+    if head > 0 {
+        reservation.take(head).await?;
     }
     caller.keep(reservation);
     Ok((underway, caller))
+}
+
+/// What a request's head takes, in bytes. Whether the collector lives can be asked however short memory is.
+fn head_of(request: &Request) -> usize {
+    if request.uri().path() == "/healthz" {
+        return 0;
+    }
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+    fields.sum::<usize>() + request.uri().path().len() + REQUEST
 }
 
 /// An address of the URL map, kept for good: there are only so many.

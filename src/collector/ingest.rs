@@ -173,16 +173,23 @@ impl Collector {
             Plan::AtOnce(length) => (Work::Short, length + PARSED * length.min(LIMIT)),
             Plan::ByPieces(beside) => (Work::Long, beside + LIMIT + PARSED * LIMIT),
         };
-        memory.take(needed).await?;
+        // The first line's answer, and what is kept of it, cannot be waited for later.
+        let mut spare = match plan {
+            Plan::AtOnce(length) => ANSWER + length.min(LIMIT),
+            Plan::ByPieces(_) => ANSWER + LIMIT,
+        };
+        memory.take(needed + spare).await?;
         let collector = Arc::clone(self);
         self.read_for(caller.repute(), work, move |archive| {
             let mut examiner = Examiner::new(archive, &collector.keys, received);
-            let (mut lines, mut kept) = (0, 0);
+            let mut kept = 0;
             let mut take = |line: Line<'_>| {
-                memory.try_take(ANSWER)?;
-                let own = examiner.line(line)?;
-                memory.try_take(own)?;
-                (lines, kept) = (lines + 1, kept + own);
+                let own = ANSWER + examiner.line(line)?;
+                match spare.checked_sub(own) {
+                    Some(left) => spare = left,
+                    None => memory.try_take(own)?,
+                }
+                kept += own;
                 Ok::<(), Fault>(())
             };
             match plan {
@@ -192,7 +199,7 @@ impl Collector {
                 }
                 Plan::ByPieces(_) => body::each_line(&body, encoding, of, take)?,
             }
-            memory.keep_only(ANSWER * lines + kept);
+            memory.keep_only(kept);
             Ok((examiner.done(), memory))
         })
         .await
