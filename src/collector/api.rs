@@ -19,7 +19,6 @@ mod agents;
 mod agreements;
 pub mod ask;
 mod claims;
-mod late;
 #[expect(unused_qualifications, reason = "utoipa writes paths out")]
 mod verdicts;
 #[expect(unused_qualifications, reason = "utoipa writes paths out")]
@@ -72,8 +71,6 @@ pub struct ProblemDocument {
         claims::act_on_right,
         claims::duties,
         claims::invoice,
-        late::list,
-        late::accept,
         watch::findings,
         watch::alerts,
         watch::audit,
@@ -93,7 +90,6 @@ pub fn router() -> Router<Arc<Collector>> {
         .merge(agreements::router())
         .merge(verdicts::router())
         .merge(claims::router())
-        .merge(late::router())
         .merge(watch::router())
         .route("/v1/openapi.json", get(description))
 }
