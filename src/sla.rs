@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod mos;
 pub mod observed;
 pub mod outage;
+pub mod printed;
 pub mod reach;
 pub mod reader;
 pub mod report;

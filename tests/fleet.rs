@@ -2,6 +2,10 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+#[path = "fleet/backdated.rs"]
+mod backdated;
+#[path = "fleet/bundles.rs"]
+mod bundles;
 mod common;
 
 use std::collections::BTreeMap;
@@ -26,13 +30,15 @@ use wanproof::evidence::chain::ChainId;
 use wanproof::evidence::digest::Digest;
 use wanproof::evidence::jws::{self, Typ};
 use wanproof::evidence::key::{Kid, SecretKey};
+use wanproof::evidence::late;
 use wanproof::evidence::receipt::Subject;
 use wanproof::measure::histogram::Histogram;
 use wanproof::measure::interval::{Interval, Spread};
-use wanproof::measure::outcome::Outcomes;
+use wanproof::measure::outcome::{Outcome, Outcomes};
 use wanproof::sla::calendar::Period;
 use wanproof::sla::judge::{InForce, judge, judge_by};
 use wanproof::sla::observed::{Observed, Seen};
+use wanproof::sla::report::Outcome as Result;
 use wanproof::sla::terms::Contract;
 
 const CONTRACT: &str = include_str!("fleet/contract.toml");
@@ -72,7 +78,28 @@ on_both! {
     a_claim_goes_from_the_verdict_to_the_invoice
     the_providers_log_stands_beside_what_was_measured
     records_are_read_page_by_page_and_leases_are_held_by_one
+    bundle_claim_and_verdict_say_the_same_money_and_a_third_person_comes_to_it_too
+    what_was_asked_for_is_what_its_bundle_says_whatever_comes_later
+    no_bundle_is_made_of_a_verdict_whose_ground_is_gone
+    an_outage_that_is_made_up_afterwards_in_a_new_chain_earns_nothing_until_somebody_accepts_it
+    a_hole_that_is_filled_long_afterwards_counts_where_later_numbers_had_named_it
+    an_honest_agent_that_was_offline_counts_without_a_hand
+    a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew
 }
+
+use bundles::a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew;
+
+use backdated::{
+    a_hole_that_is_filled_long_afterwards_counts_where_later_numbers_had_named_it,
+    an_honest_agent_that_was_offline_counts_without_a_hand,
+    an_outage_that_is_made_up_afterwards_in_a_new_chain_earns_nothing_until_somebody_accepts_it,
+};
+
+use bundles::{
+    bundle_claim_and_verdict_say_the_same_money_and_a_third_person_comes_to_it_too,
+    no_bundle_is_made_of_a_verdict_whose_ground_is_gone,
+    what_was_asked_for_is_what_its_bundle_says_whatever_comes_later,
+};
 
 /// The last day of November in Pune: the month ends at 18:30 UTC.
 fn start() -> Wall {
@@ -96,11 +123,15 @@ fn minute(number: i64, outcomes: &str) -> Interval {
         let micros = 20_000 + (number.unsigned_abs() * 37 + n * 101) % 9_000;
         rtt.record_us(micros);
         rtt_ns += micros * 1000;
-        if n > 0 {
-            let differ = 100 + (number.unsigned_abs() * 13 + n * 7) % 500;
-            ipdv.record_us(differ);
-            ipdv_ns += differ * 1000;
-        }
+    }
+    // Of each two neighbours that were both answered.
+    let has_rtt = |outcome: Outcome| matches!(outcome, Outcome::Answered | Outcome::Late);
+    let each: Vec<Outcome> =
+        outcomes.runs().flat_map(|(count, outcome)| std::iter::repeat_n(outcome, count as usize)).collect();
+    for n in each.windows(2).zip(1u64..).filter(|(two, _)| has_rtt(two[0]) && has_rtt(two[1])).map(|(_, n)| n) {
+        let differ = 100 + (number.unsigned_abs() * 13 + n * 7) % 500;
+        ipdv.record_us(differ);
+        ipdv_ns += differ * 1000;
     }
     let mut reasons = BTreeMap::new();
     let unsent = u32::try_from(outcomes.to_string().matches('n').count()).unwrap() * 5;
@@ -148,6 +179,8 @@ struct Agent {
     key: SecretKey,
     chain: ChainId,
     contracts: Value,
+    /// What summaries of some numbers say of a link.
+    links: Vec<(u64, Value)>,
 }
 
 impl Agent {
@@ -155,7 +188,7 @@ impl Agent {
         let key = SecretKey::from_seed(&[7; 32]);
         let sha256 = Digest::of(CONTRACT.as_bytes()).hex();
         let contracts = json!([{"id": "FLEET", "version": 1, "sha256": sha256}]);
-        Self { key, chain: ChainId::from_bytes([7; 16]), contracts }
+        Self { key, chain: ChainId::from_bytes([7; 16]), contracts, links: Vec::new() }
     }
 
     fn kid(&self) -> Kid {
@@ -165,7 +198,8 @@ impl Agent {
     /// Summaries of five minutes each.
     fn summaries(&self, line: &[Interval], outages: &Value, verdicts: &Value) -> Vec<Verified> {
         let mut all: Vec<Verified> = Vec::new();
-        for part in line.chunks(5) {
+        let cell = |each: &Interval| each.from.floor(Duration::from_secs(300));
+        for part in line.chunk_by(|one, two| cell(one) == cell(two)) {
             let (from, to) = (part[0].from, part[part.len() - 1].to());
             let seq = all.len() as u64;
             let prev = all.last().map(|before| before.subject.digest);
@@ -174,12 +208,14 @@ impl Agent {
                 let all = outages.as_array().unwrap().iter();
                 all.filter(|each| each["from"].as_str().unwrap().parse::<Wall>().unwrap() < to).cloned().collect()
             };
+            let link: Vec<Value> =
+                self.links.iter().filter(|(at, _)| *at == seq).map(|(_, link)| link.clone()).collect();
             let payload = json!({
                 "v": 1, "agent": self.kid(), "site": "pune-01", "chain": self.chain, "seq": seq, "prev": prev, "from": from, "to": to,
                 "boot": "b", "software": "wanproof 0.1.0", "clock": {"state": "synchronised"}, "contracts": self.contracts,
                 "probes": [{"name": "hq", "service": null, "kind": "icmp", "target": "t", "period_ms": 1000, "timeout_ms": 2000,
                     "cutoff_ms": 1000, "settings": "s", "intervals": intervals}],
-                "link": [], "outages": own(outages), "verdicts": verdicts
+                "link": link, "outages": own(outages), "verdicts": verdicts
             });
             let jws = jws::sign(Typ::Summary, payload.to_string().as_bytes(), &self.key);
             let digest = Digest::of(jws.as_bytes());
@@ -243,10 +279,16 @@ impl Desk {
         Self { archive, agent, now }
     }
 
+    /// As they come while the agent can be reached.
     fn store(&mut self, summaries: &[Verified]) {
+        let received: Vec<Wall> = summaries.iter().map(|summary| summary.to + Duration::from_secs(2)).collect();
+        self.store_at(summaries, &received);
+    }
+
+    fn store_at(&mut self, summaries: &[Verified], received: &[Wall]) {
         let collector = SecretKey::from_seed(&[99; 32]);
-        let arrivals: Vec<Arrival> =
-            summaries.iter().map(|summary| Arrival::new(summary.clone(), self.now, &collector)).collect();
+        let each = summaries.iter().zip(received);
+        let arrivals: Vec<Arrival> = each.map(|(summary, at)| Arrival::new(summary.clone(), *at, &collector)).collect();
         self.archive.make_parts(summaries.iter().map(|summary| summary.from), self.now).unwrap();
         let said = self.archive.write(|archive| archive.accept_all(&arrivals)).unwrap();
         assert!(said.iter().all(|said| matches!(said, Accepted::New(_))), "{said:?}");
@@ -260,7 +302,7 @@ impl Desk {
             if chains.is_empty() {
                 return folded;
             }
-            let news = statement::gather(&self.archive, &chains, self.now).unwrap().unwrap();
+            let news = statement::gather(&self.archive, &chains, self.now, late::AFTER).unwrap().unwrap();
             folded += news.count;
             let now = self.now;
             assert!(self.archive.write(|archive| statement::write(archive, &news, now)).unwrap());
@@ -280,6 +322,7 @@ impl Desk {
             .write(|archive| {
                 let id = wanproof::collector::verdicts::id_of(month, "FLEET", "ckt-1");
                 archive.put_record(Kind::Verdict, &id, &judged, now)?;
+                archive.put_record(Kind::Grounds, &id, &judged.grounds, now)?;
                 claims::follow(archive, &contract, &judged, now)
             })
             .unwrap();
@@ -290,31 +333,13 @@ impl Desk {
         self.book().version("FLEET", 1).unwrap().contract.clone().unwrap()
     }
 
-    fn desk<T>(&mut self, act: impl FnOnce(&Archive, &Hand) -> Result<T, DeskError>) -> Result<T, DeskError> {
+    fn desk<T>(
+        &mut self,
+        act: impl FnOnce(&Archive, &Hand) -> std::result::Result<T, DeskError>,
+    ) -> std::result::Result<T, DeskError> {
         let hand = hand(self.now);
         self.archive.write(|archive| act(archive, &hand))
     }
-}
-
-/// A report without how many intervals its figures were taken from, which is no part of any figure.
-fn bare(report: &Value) -> Value {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::String(text) => {
-                if let Some(at) = text.find(" intervals")
-                    && let Some(from) = text[..at].rfind(" in ")
-                {
-                    text.replace_range(from..at + " intervals".len(), "");
-                }
-            }
-            Value::Array(all) => all.iter_mut().for_each(strip),
-            Value::Object(all) => all.values_mut().for_each(strip),
-            _ => {}
-        }
-    }
-    let mut report = report.clone();
-    strip(&mut report);
-    report
 }
 
 fn given() -> Map<String, Value> {
@@ -352,15 +377,12 @@ fn a_fleet_is_judged_as_its_minutes_are(place: &Place) {
         )],
     };
     let kept = facts::kept(&desk.archive, "FLEET", "ckt-1", Source::Customer).unwrap();
-    let case = facts::case(&kept, "ckt-1", november(), judged.as_of, &[]).unwrap();
+    let case = facts::case(&facts::text(&kept, "ckt-1", november(), judged.as_of, &[])).unwrap();
     let by_minutes = judge(&desk.contract(), "ckt-1", november(), &observed, &case.facts).unwrap();
-    assert_eq!(bare(&judged.report), bare(&json!(by_minutes)));
-    let objectives = judged.report["objectives"].as_array().unwrap();
-    assert!(objectives.iter().all(|each| each["actual"].is_string()), "each has a figure: {objectives:#?}");
-    assert_eq!(
-        (objectives[0]["result"].as_str(), judged.report["credit"].as_str()),
-        (Some("breached"), Some("400.00"))
-    );
+    assert_eq!(json!(judged.report), json!(by_minutes), "word by word");
+    let report = judged.report.unwrap();
+    assert!(report.objectives.iter().all(|each| each.actual.is_some()), "each has a figure: {report:#?}");
+    assert_eq!((report.objectives[0].result, report.credit.as_str()), (Result::Breached, "400.00"));
     assert_eq!(judged.outages.len(), 7, "{:?}", judged.outages);
     assert_eq!(judged.outages[0].side, "provider");
     // December has what came after the month's end, and no more.
@@ -387,9 +409,9 @@ fn in_which_order_summaries_come_changes_no_verdict(place: &Place) {
 
     let observed =
         Observed { probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(), sides: Vec::new() };
-    let case = facts::case(&facts::Kept::default(), "ckt-1", november(), after.as_of, &[]).unwrap();
+    let case = facts::case(&facts::text(&facts::Kept::default(), "ckt-1", november(), after.as_of, &[])).unwrap();
     let by_minutes = judge(&desk.contract(), "ckt-1", november(), &observed, &case.facts).unwrap();
-    assert_eq!(bare(&after.report), bare(&json!(by_minutes)));
+    assert_eq!(json!(after.report), json!(by_minutes));
 }
 
 /// Brings a second version into force.
@@ -428,15 +450,17 @@ fn a_month_in_which_the_version_changes_is_judged_by_both(place: &Place) {
     let observed =
         Observed { probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(), sides: Vec::new() };
     let kept = facts::kept(&desk.archive, "FLEET", "ckt-1", Source::Customer).unwrap();
-    let case = facts::case(&kept, "ckt-1", november(), judged.as_of, &[]).unwrap();
+    let case = facts::case(&facts::text(&kept, "ckt-1", november(), judged.as_of, &[])).unwrap();
     let by_minutes = judge_by(&versions, "ckt-1", november(), Some(&observed), &case.facts).unwrap();
-    assert_eq!(bare(&judged.report), bare(&json!(by_minutes)));
-    let targets: Vec<(Option<u64>, &str)> = judged.report["objectives"]
-        .as_array()
+    assert_eq!(json!(judged.report), json!(by_minutes), "word by word");
+    let targets: Vec<(Option<u64>, &str)> = judged
+        .report
+        .as_ref()
         .unwrap()
+        .objectives
         .iter()
-        .filter(|each| each["id"] == "avail")
-        .map(|each| (each["version"].as_u64(), each["target"].as_str().unwrap()))
+        .filter(|each| each.id == "avail")
+        .map(|each| (each.version.map(u64::from), each.target.as_str()))
         .collect();
     assert_eq!(targets, [(Some(1), "99.99"), (None, "99.95")]);
     let differs: Vec<(&str, &str)> =
@@ -459,15 +483,16 @@ fn earlier_months_that_nobody_judged_are_judged_where_a_verdict_needs_them(place
     let judge = |month: &str| bench.judge("FLEET", "ckt-1", month.parse().unwrap(), desk.now).unwrap().unwrap();
     // No verdict is kept of November; December is judged all the same with what November paid.
     let (november, december) = (judge("2026-11"), judge("2026-12"));
-    assert_eq!(november.report["credit"], "400.00");
-    let steps: Vec<&str> = december.report["objectives"]
+    assert_eq!(november.report.unwrap().credit, "400.00");
+    let december = json!(december.report);
+    let steps: Vec<&str> = december["objectives"]
         .as_array()
         .unwrap()
         .iter()
         .flat_map(|each| each["steps"].as_array().unwrap())
         .filter_map(Value::as_str)
         .collect();
-    assert_eq!(december.report["credit"], "100.00", "{steps:#?}");
+    assert_eq!(december["credit"], "100.00", "{steps:#?}");
     assert!(steps.iter().any(|step| step.contains("less 400.00 INR paid before")), "{steps:#?}");
 }
 
@@ -631,7 +656,7 @@ fn the_providers_log_stands_beside_what_was_measured(place: &Place) {
     assert!(matches!(import(&mut desk, "ckt-1", &json!({"events": [{"to": 5}]})), Err(DeskError::Invalid(_))));
     import(&mut desk, "ckt-1", &theirs).unwrap();
     let judged = desk.judge(november());
-    let by_provider = judged.by_provider.unwrap();
+    let by_provider = json!(judged.by_provider.unwrap());
     assert_eq!(by_provider["objectives"][0]["downtime_s"], "1980");
     let beside = wanproof::collector::api::beside(&desk.archive, "2026-11", "FLEET", "ckt-1").unwrap();
     let beside = json!(beside);

@@ -381,6 +381,7 @@ fn material(count: u64) -> Material {
         receipts: signed.iter().map(|one| receipt(one, &collector())).collect(),
         summaries: signed.into_iter().map(|one| one.jws).collect(),
         keys: vec![*key().public(), *collector().public()],
+        ..Material::default()
     }
 }
 

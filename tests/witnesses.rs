@@ -15,6 +15,7 @@ use wanproof::collector::desk::sites::{self, AgentChange, Revocation};
 use wanproof::collector::verdicts::{Judgement, id_of};
 use wanproof::config::collector::Database;
 use wanproof::sla::lifecycle::Entry;
+use wanproof::sla::reader::Word as _;
 use world::{Agent, Place, Says, World, at, contract, hand, member, verified};
 
 /// Each of these runs on both.
@@ -38,12 +39,12 @@ on_both! {
 }
 
 fn result<'a>(judged: &'a Judgement, objective: &str) -> &'a str {
-    let all = judged.report["objectives"].as_array().unwrap();
-    all.iter().find(|each| each["id"] == objective).unwrap()["result"].as_str().unwrap()
+    let all = &judged.report.as_ref().unwrap().objectives;
+    all.iter().find(|each| each.id == objective).unwrap().result.word()
 }
 
 fn downtime(judged: &Judgement) -> &str {
-    judged.report["objectives"][0]["downtime_s"].as_str().unwrap()
+    judged.report.as_ref().unwrap().objectives[0].downtime_s.as_deref().unwrap()
 }
 
 /// A bundle is ok, and concludes what the collector does.
@@ -57,8 +58,9 @@ fn agrees(world: &World, service: &str, agents: &[&Agent]) {
         all.map(|each| json!([each["id"], each["result"], each["actual"], each["downtime_s"], each["credit"]]))
             .collect()
     };
-    assert_eq!(results(&verdict), results(&judged.report));
-    assert_eq!(verdict["credit"], judged.report["credit"]);
+    let judged = json!(judged.report);
+    assert_eq!(results(&verdict), results(&judged));
+    assert_eq!(verdict["credit"], judged["credit"]);
 }
 
 fn an_agent_of_another_site_changes_no_byte_of_a_verdict_a_claim_or_a_bundle(place: &Place) {
@@ -157,7 +159,7 @@ fn a_device_that_was_moved_counts_for_each_site_while_it_was_there(place: &Place
     world.settle();
     let (leeds, york) = (world.judge("ckt-1"), world.judge("ckt-2"));
     assert_eq!((result(&leeds, "avail"), downtime(&york)), ("met", "3600"));
-    let minutes = |judged: &Judgement| judged.report["objectives"][0]["known_s"].clone();
+    let minutes = |judged: &Judgement| judged.report.as_ref().unwrap().objectives[0].coverage.clone();
     let kept: Judgement = world.archive.record(Kind::Verdict, &id_of(world.month, "FLEET", "ckt-2")).unwrap().unwrap();
     assert_eq!(minutes(&kept), minutes(&york), "it was judged anew by itself");
     let rtts = |judged: &Judgement| {
@@ -206,7 +208,7 @@ fn of_two_witnesses_the_one_that_was_there_first_binds_in_whatever_order_anythin
     let mut world = World::open(&other, &contract());
     two(&mut world, (1, 7), false);
     let again = world.judge("ckt-1");
-    assert_eq!(again.report["objectives"], judged.report["objectives"]);
+    assert_eq!(again.report.unwrap().objectives, judged.report.unwrap().objectives);
     assert_eq!(again.histograms, judged.histograms);
 }
 
@@ -247,7 +249,7 @@ fn what_a_revoked_agent_said_from_an_instant_on_is_left_out_and_all_is_judged_an
     let stolen = world.minute(90);
     world.ship_at(&mut agent, at("leeds"), 0..60, "60a", world.minute(60));
     world.settle();
-    let honest = world.judge("ckt-1").report["objectives"].clone();
+    let honest = world.judge("ckt-1").report.unwrap().objectives;
     // The thief goes on, and dates some of it back.
     let lies = at("leeds");
     world.ship_at(&mut agent, lies, 60..80, "60l", world.minute(95));
@@ -260,9 +262,9 @@ fn what_a_revoked_agent_said_from_an_instant_on_is_left_out_and_all_is_judged_an
     world.desk(|archive| sites::revoke(archive, kid, &Revocation { since: Some(stolen) }, &hand));
     world.settle();
     let judged = world.judge("ckt-1");
-    assert_eq!((result(&judged, "avail"), &judged.report["objectives"]), ("met", &honest));
+    assert_eq!((result(&judged, "avail"), &judged.report.as_ref().unwrap().objectives), ("met", &honest));
     let kept: Judgement = world.archive.record(Kind::Verdict, &id_of(world.month, "FLEET", "ckt-1")).unwrap().unwrap();
-    assert_eq!(kept.report["objectives"], honest, "the verdict that is kept was judged anew");
+    assert_eq!(kept.report.unwrap().objectives, honest, "the verdict that is kept was judged anew");
     assert_eq!(world.archive.records::<Value>(Kind::Amendment, Page::default()).unwrap(), []);
     agrees(&world, "ckt-1", &[&agent]);
     // The instant was a wrong one: the thief came later.

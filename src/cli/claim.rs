@@ -13,7 +13,6 @@ use crate::cli::life::Written;
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
 use crate::evidence::bundle::{self, BundleFault, Material, Which};
-use crate::evidence::register::Register;
 use crate::sla::Fault;
 #[cfg(feature = "agent")]
 use crate::store::keyfile;
@@ -24,6 +23,7 @@ mod desk;
 use desk::{Paper, Told, Which as WhichClaim};
 
 /// What is claimed.
+#[cfg(feature = "agent")]
 #[derive(Clone, Debug, clap::Args)]
 pub struct Claimed {
     /// The contract's id
@@ -46,18 +46,13 @@ pub struct Claimed {
     out: PathBuf,
 }
 
+#[cfg(feature = "agent")]
 impl Claimed {
-    /// Makes the bundle of all that is at hand, and writes it. `contracts` are versions with their text; a collector's register says
-    /// what counts of what came to it.
+    /// Makes the bundle of all that is at hand, and writes it. `contracts` are versions with their text.
     ///
     /// # Errors
     /// When it cannot be made or written.
-    pub fn write(
-        &self,
-        mut material: Material,
-        contracts: &[(String, u64, String)],
-        register: Option<&Register>,
-    ) -> Result<Exit, Failure> {
+    pub fn write(&self, mut material: Material, contracts: &[(String, u64, String)]) -> Result<Exit, Failure> {
         let own = contracts.iter().filter(|(id, ..)| *id == self.contract).map(|(_, version, _)| *version);
         let texts: Vec<String> = contracts.iter().map(|(_, _, toml)| toml.clone()).collect();
         let judging =
@@ -71,16 +66,12 @@ impl Claimed {
             Some(path) => bounded::read_text(path)
                 .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))?,
             None => {
-                let of = (self.contract.as_str(), self.service.as_str());
-                let as_of = match register {
-                    Some(register) => bundle::last_of(&material, of, register),
-                    None => bundle::last(&material),
-                };
+                let as_of = bundle::last(&material);
                 json!({"period": self.period, "service": self.service, "as_of": as_of}).to_string()
             }
         };
         let which = Which { id: self.contract.clone(), version };
-        let bytes = bundle::make_by(&which, &material, register).map_err(|fault| self.failure(&fault))?;
+        let bytes = bundle::make(&which, &material).map_err(|fault| self.failure(&fault))?;
         fs::write(&self.out, &bytes)
             .map_err(|error| Failure::Could(format!("{} cannot be written: {error}", self.out.display())))?;
         print::line(format_args!(
@@ -217,5 +208,5 @@ fn write_bundle(claimed: &Claimed, source: &Source) -> Result<Exit, Failure> {
     let files = store.contract_files().map_err(|error| could(&error))?;
     let contracts: Vec<(String, u64, String)> =
         files.into_iter().map(|file| (file.id, u64::from(file.version), file.toml)).collect();
-    claimed.write(material, &contracts, None)
+    claimed.write(material, &contracts)
 }

@@ -13,21 +13,22 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::base::time::{Clock, SystemClock, Wall};
-use crate::cli::claim::Claimed;
 use crate::cli::{Exit, Failure, print};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::conflicts::Conflict;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::sites::{self, Revocation};
-use crate::collector::{self, Collector, StartError, fleet};
+use crate::collector::{self, Collector, StartError, fleet, gone};
 use crate::config::collector::CollectorConfig;
-use crate::evidence::bundle::Material;
 use crate::evidence::chain::ChainId;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::Kid;
 use crate::net::privileges;
+use crate::sla::calendar::Period;
 
+mod bundle;
 mod keys;
+mod late;
 mod limits;
 mod operate;
 mod oversee;
@@ -87,6 +88,15 @@ enum Command {
     Claims(operate::Claims),
     /// What is missing or wrong now: silent agents, gaps, conflicts, clocks, outdated contracts, deadlines
     Findings(operate::Listing),
+    /// Let evidence count that came too late, and say why: `collector findings` names it
+    Accept(late::Args),
+    /// Let the summaries of an old month go: what was judged of it stays, and is not judged anew
+    LetGo {
+        /// The month in UTC, such as 2024-11
+        month: Period,
+        #[command(flatten)]
+        source: Source,
+    },
     /// Tokens of the API
     Tokens(operate::Tokens),
     /// Write a whole copy of database and key into a new directory, while the collector works
@@ -117,10 +127,7 @@ enum Command {
     /// Write the evidence behind a claim: summaries, receipts, contract, facts, verdict and a report, in one .zip
     Bundle {
         #[command(flatten)]
-        claimed: Claimed,
-        /// Only what this agent measured [default: every agent]
-        #[arg(long, allow_hyphen_values = true)]
-        agent: Option<Kid>,
+        wanted: bundle::Wanted,
         #[command(flatten)]
         source: Source,
     },
@@ -204,11 +211,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Report(args) => return operate::report(args),
         Command::Claims(args) => operate::claims(args)?,
         Command::Findings(args) => return operate::findings(args),
+        Command::Accept(args) => late::accept(args)?,
+        Command::LetGo { month, source } => let_go(*month, source)?,
         Command::Tokens(args) => operate::tokens(args)?,
         Command::Backup { dir, source } => operate::backup(source, dir)?,
         Command::Export { dir, source } => export(source, dir)?,
         Command::Conflicts { source, export, json } => conflicts(source, export.as_deref(), *json)?,
-        Command::Bundle { claimed, agent, source } => return bundle(claimed, *agent, source),
+        Command::Bundle { wanted, source } => bundle::write(wanted, source)?,
         Command::Key { source, next: true, json, .. } => keys::show(source, keys::Which::Next, *json)?,
         Command::Key { source, change: true, anyway, not_heard_since, json, .. } => {
             let since = not_heard_since.as_deref().map(beginning_of).transpose()?;
@@ -375,6 +384,12 @@ fn export(source: &Source, dir: &Path) -> Result<(), Failure> {
     print::line(format_args!("{written} summaries with their receipts are in {}", dir.display()))
 }
 
+fn let_go(month: Period, source: &Source) -> Result<(), Failure> {
+    let (_, mut archive) = source.archive()?;
+    let count = archive.write(|archive| gone::let_go(archive, month, &operate::hand()))?;
+    print::line(format_args!("{count} summaries of {month} are let go; what was judged of it stays as it was"))
+}
+
 fn conflicts(source: &Source, export: Option<&Path>, as_json: bool) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Shown<'a> {
@@ -414,29 +429,4 @@ fn conflicts(source: &Source, export: Option<&Path>, as_json: bool) -> Result<()
         print::line(format_args!("  agent {}, received {}", of.agent, print::instant(*received)))?;
     }
     print::line("two agents with one key write so, or one whose database was put back: see docs/operations.md")
-}
-
-fn bundle(claimed: &Claimed, agent: Option<Kid>, source: &Source) -> Result<Exit, Failure> {
-    let (config, archive) = source.archive()?;
-    let contracts = match &config.contracts_dir {
-        Some(directory) => collector::all_contracts(directory)
-            .map_err(|error| Failure::Could(format!("{}: {error}", directory.display())))?,
-        None => Vec::new(),
-    };
-    let mut material = Material::default();
-    for row in archive.agents()? {
-        if agent.is_none_or(|agent| agent == row.agent) {
-            material.keys.extend(row.keys);
-        }
-    }
-    archive.each_summary(|stored| {
-        if agent.is_none_or(|agent| agent == stored.subject.agent) {
-            material.summaries.push(stored.jws);
-            material.receipts.push(stored.receipt);
-        }
-        Ok::<(), Failure>(())
-    })?;
-    material.keys.push(*keys::own(&config)?.public());
-    material.keys.extend(archive.former_keys()?);
-    claimed.write(material, &contracts, Some(&archive.register()?))
 }

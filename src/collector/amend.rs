@@ -82,7 +82,10 @@ pub fn touched(
 /// When the database fails.
 pub fn undermine(archive: &Archive, id: &str, judged: &Judgement, why: &str, now: Wall) -> Result<(), ArchiveError> {
     let Some(kept) = archive.record::<Judgement>(Kind::Verdict, id)? else { return Ok(()) };
-    let (says, would_say) = (outcome(&kept.report), outcome(&judged.report));
+    // What cannot be judged any more is told of by itself.
+    let (Some(says), Some(would_say)) = (kept.report.as_ref().map(outcome), judged.report.as_ref().map(outcome)) else {
+        return Ok(());
+    };
     if says == would_say && kept.agents == judged.agents {
         archive.drop_record(Kind::Undermined, id)?;
         return Ok(());

@@ -19,6 +19,7 @@ mod agents;
 mod agreements;
 pub mod ask;
 mod claims;
+mod late;
 #[expect(unused_qualifications, reason = "utoipa writes paths out")]
 mod verdicts;
 #[expect(unused_qualifications, reason = "utoipa writes paths out")]
@@ -71,6 +72,8 @@ pub struct ProblemDocument {
         claims::act_on_right,
         claims::duties,
         claims::invoice,
+        late::list,
+        late::accept,
         watch::findings,
         watch::alerts,
         watch::audit,
@@ -90,6 +93,7 @@ pub fn router() -> Router<Arc<Collector>> {
         .merge(agreements::router())
         .merge(verdicts::router())
         .merge(claims::router())
+        .merge(late::router())
         .merge(watch::router())
         .route("/v1/openapi.json", get(description))
 }

@@ -45,6 +45,7 @@ mod db;
 pub mod folds;
 pub mod gaps;
 mod granted;
+pub mod late;
 pub mod ledger;
 pub mod packed;
 mod parts;

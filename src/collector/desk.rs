@@ -11,7 +11,9 @@ use crate::evidence::problem::{Kind as ProblemKind, Problem};
 pub mod agreements;
 pub mod claims;
 pub mod facts;
+pub mod late;
 pub mod pending;
+pub mod rulings;
 pub mod sites;
 pub mod tokens;
 

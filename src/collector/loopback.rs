@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::collector::archive::{self, ArchiveError};
 use crate::collector::{Collector, StartError, serve};
-use crate::config::collector::{Alerts, CollectorConfig, Database, Enrolment, Limits, Rate, Waiting};
+use crate::config::collector::{Alerts, CollectorConfig, Database, Enrolment, Evidence, Limits, Rate, Waiting};
 use crate::evidence::base64url;
 
 /// A collector that runs until [`Central::stop`].
@@ -66,6 +66,7 @@ fn config(dir: &Path, listen: SocketAddr, tokens: std::path::PathBuf) -> Collect
             ..Limits::default()
         },
         alerts: Alerts::default(),
+        evidence: Evidence::default(),
     }
 }
 

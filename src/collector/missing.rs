@@ -9,6 +9,7 @@ use crate::collector::alerts::Receiver;
 use crate::collector::archive::salvage::Salvaged;
 use crate::collector::desk::agreements::{Book, Difference, differences};
 use crate::collector::desk::claims::{ClaimView, DutyView, RightView};
+use crate::collector::desk::late::LateView;
 use crate::collector::fleet::AgentView;
 use crate::collector::left_behind::LeftBehind;
 use crate::collector::verdicts::{Fleet, Judgement};
@@ -27,6 +28,8 @@ pub enum FindingKind {
     Dropped,
     /// Summaries did not fit into their chain.
     ChainConflict,
+    /// Summaries came too late to count.
+    LateEvidence,
     /// An agent's clock is not synchronised.
     ClockUnsynchronised,
     /// An agent does not judge by the contracts in force.
@@ -70,6 +73,7 @@ impl FindingKind {
             Self::Gap => "gap",
             Self::Dropped => "dropped",
             Self::ChainConflict => "chain-conflict",
+            Self::LateEvidence => "late-evidence",
             Self::ClockUnsynchronised => "clock-unsynchronised",
             Self::ContractOutdated => "contract-outdated",
             Self::VerdictDiffers => "verdict-differs",
@@ -173,6 +177,8 @@ pub struct Look<'a> {
     pub undermined: &'a [Undermined],
     /// The agents that a change of the collector's key went on without.
     pub left_behind: &'a [LeftBehind],
+    /// What came too late to count.
+    pub late: &'a [LateView],
     /// So many days before its last one a claim's deadline is near.
     pub near_days: i64,
     /// Now.
@@ -185,6 +191,9 @@ pub fn find(look: &Look<'_>) -> Vec<Finding> {
     let mut all = Vec::new();
     for agent in look.agents.iter().filter(|agent| agent.state == "approved") {
         of_agent(look, agent, &mut all);
+    }
+    for late in look.late {
+        all.push(of_late(look, late));
     }
     for of in look.verdicts {
         let subject = format!("{}/{}/{}", of.contract, of.service, of.period);
@@ -272,6 +281,21 @@ pub fn find(look: &Look<'_>) -> Vec<Finding> {
     all.sort_by(|one, two| (one.kind, &one.subject).cmp(&(two.kind, &two.subject)));
     all.dedup_by(|one, two| (one.kind, &one.subject) == (two.kind, &two.subject));
     all
+}
+
+/// Evidence that came too late to count.
+fn of_late(look: &Look<'_>, late: &LateView) -> Finding {
+    let LateView { agent, chain, from_seq, to_seq, from, to, received, why } = late;
+    let own = look.agents.iter().find(|each| each.agent == *agent);
+    Finding {
+        kind: FindingKind::LateEvidence,
+        subject: format!("{agent}/{chain}/{from_seq}"),
+        site: own.map(|own| own.site.clone()),
+        detail: format!(
+            "numbers {from_seq} to {to_seq} of chain {chain} of agent {agent}, which tell of {from} to {to}, came at {received} and do \
+             not count ({why}): `wanproof collector accept {agent} {chain} {from_seq}-{to_seq} --why …` where something speaks for them"
+        ),
+    }
 }
 
 fn of_agent(look: &Look<'_>, agent: &AgentView, all: &mut Vec<Finding>) {

@@ -16,16 +16,17 @@ use crate::collector::alerts::Setting;
 use crate::collector::archive::ledger::{Kind, Page, Record};
 use crate::collector::archive::{Archive, ArchiveError, salvage};
 use crate::collector::desk::agreements::Book;
-use crate::collector::desk::{claims, key};
+use crate::collector::desk::{claims, key, late};
 use crate::collector::missing::{Finding, FindingKind, Look};
 use crate::collector::rounds::lease::LEASE;
 use crate::collector::verdicts::{Bench, Fleet, Judgement, SETTLED, id_of, outcome};
-use crate::collector::{Collector, Fault, alerts, amend, fleet, left_behind, missing, statement, troubles};
+use crate::collector::{Collector, Fault, alerts, amend, fleet, gone, left_behind, missing, statement, troubles};
 use crate::config::collector::{CollectorConfig, Database};
 use crate::evidence::base64url;
 use crate::evidence::key::Kid;
 use crate::sla::calendar::{Every, Period, Stretch};
 use crate::sla::lifecycle::{Entry, Log, ObjectivePeriod, PeriodState};
+use crate::sla::reach::AROUND;
 use crate::sla::span::Span;
 
 mod heal;
@@ -65,6 +66,20 @@ struct Case {
     /// What was done that makes it judged again although it may be frozen; then that is told of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// Whether somebody asked for a new revision of it.
+    #[serde(default)]
+    asked: Asked,
+}
+
+/// Whether a new revision was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Asked {
+    /// No: what is frozen stays.
+    #[default]
+    Nothing,
+    /// Yes.
+    Revision,
 }
 
 /// Says that a service in a period has to be judged again, by whoever goes round next.
@@ -74,8 +89,9 @@ struct Case {
 pub fn mark(archive: &Archive, contract: &str, service: &str, period: &str, now: Wall) -> Result<(), ArchiveError> {
     let id = key(&[contract, service, period]);
     // Why it was said before is not forgotten.
-    let why = archive.record::<Case>(Kind::Dirty, &id)?.and_then(|case| case.why);
-    put_case(archive, (contract, service, period), why, now)
+    let (why, asked) =
+        archive.record::<Case>(Kind::Dirty, &id)?.map_or((None, Asked::Nothing), |case| (case.why, case.asked));
+    put_case(archive, (contract, service, period), (why, asked), now)
 }
 
 /// As [`mark`], for what a hand changed: where the verdict is frozen, it stays, and is told of.
@@ -83,14 +99,27 @@ pub fn mark(archive: &Archive, contract: &str, service: &str, period: &str, now:
 /// # Errors
 /// When the database fails.
 pub fn mark_because(archive: &Archive, of: (&str, &str, &str), why: &str, now: Wall) -> Result<(), ArchiveError> {
-    put_case(archive, of, Some(why.to_owned()), now)
+    put_case(archive, of, (Some(why.to_owned()), Asked::Nothing), now)
 }
 
-fn put_case(archive: &Archive, of: (&str, &str, &str), why: Option<String>, now: Wall) -> Result<(), ArchiveError> {
+/// Says that a service in a period is to be judged again although its verdict is frozen: a new revision.
+///
+/// # Errors
+/// When the database fails.
+pub fn revise(archive: &Archive, contract: &str, service: &str, period: &str, now: Wall) -> Result<(), ArchiveError> {
+    put_case(archive, (contract, service, period), (None, Asked::Revision), now)
+}
+
+fn put_case(
+    archive: &Archive,
+    of: (&str, &str, &str),
+    (why, asked): (Option<String>, Asked),
+    now: Wall,
+) -> Result<(), ArchiveError> {
     let (contract, service, period) = of;
     let id = key(&[contract, service, period]);
     let of = |part: &str| part.to_owned();
-    let case = Case { contract: of(contract), service: of(service), period: of(period), marked: now, why };
+    let case = Case { contract: of(contract), service: of(service), period: of(period), marked: now, why, asked };
     archive.put_record(Kind::Dirty, &id, &case, now)
 }
 
@@ -393,9 +422,10 @@ impl Rounds {
         // The only one that knows it: it is changed where it is, and comes back.
         drop(self.know(collector, now).await?);
         let (Some(mut fleet), book) = (self.fleet.take(), Arc::clone(book)) else { return Ok(Ok(Folded::default())) };
+        let late_after = collector.config().evidence.late_after;
         let read = move |archive: &Archive| {
             let chains = archive.unfolded_of(agent, CHAINS)?;
-            let news = match statement::gather_some(archive, &chains, at_most, now) {
+            let news = match statement::gather_some(archive, &chains, at_most, (now, late_after)) {
                 Ok(news) => news,
                 Err(error) if error.is_of_a_row() => return Ok((fleet, Err(error.to_string()))),
                 Err(error) => return Err(error),
@@ -463,7 +493,8 @@ impl Rounds {
                                     service.in_service_from < span.to
                                         && agreed.holds(span.from.max(agreed_from(agreed)))
                                 }
-                                Some(kept) => over && !kept.ended,
+                                // One of an earlier version of this program does not say what it rests on.
+                                Some(kept) => (over && !kept.ended) || !rests(archive, &id)?,
                             };
                             if stale {
                                 let (contract, service) = (agreed.kept.id.clone(), service.id.clone());
@@ -478,6 +509,7 @@ impl Rounds {
         let write = move |archive: &Archive| {
             let mut all = cases.iter();
             all.try_for_each(|(contract, service, month)| mark(archive, contract, service, month, now))?;
+            gone::look(archive, now)?;
             claims::lapse(archive, now)
         };
         collector.change(write).await
@@ -572,7 +604,7 @@ async fn judge_one(
                 return Ok(Judged::Done(None));
             };
             let id = id_of(month, &case.contract, &case.service);
-            let frozen = is_frozen(archive, &id)?;
+            let frozen = case.asked == Asked::Nothing && is_frozen(archive, &id)?;
             if frozen && case.why.is_none() {
                 return Ok(Judged::Done(None));
             }
@@ -634,6 +666,11 @@ fn has_begun(month: Period, now: Wall) -> bool {
     utc.is_some_and(|utc| month.first(1) <= utc.day(now).plus(3))
 }
 
+/// Whether it is kept what a verdict rests on.
+fn rests(archive: &Archive, id: &str) -> Result<bool, ArchiveError> {
+    Ok(archive.record::<serde::de::IgnoredAny>(Kind::Grounds, id)?.is_some())
+}
+
 /// What news of an agent touch: contract, service and month.
 fn touched(book: &Book, fleet: &Fleet, news: &statement::News) -> Vec<(String, String, String)> {
     let mut all = Vec::new();
@@ -657,11 +694,12 @@ fn agreed_from(agreed: &crate::collector::desk::agreements::Agreed) -> Wall {
     agreed.in_force.map_or(Wall::default(), |(from, _)| from)
 }
 
-/// The months of a contract that a span touches; none after the calendar's end.
+/// The months of a contract that what was measured in a span says something of: those that it touches, and the one that ended so
+/// shortly before that an outage over its end is still told of; none after the calendar's end.
 pub(super) fn months(contract: &crate::sla::Contract, span: Span) -> BTreeSet<Period> {
     let zone = &contract.agreement.timezone;
     let (mut month, last) =
-        (Every::Month.holding(zone.day(span.from)), Every::Month.holding(zone.day(span.to.shifted(-1))));
+        (Every::Month.holding(zone.day(span.from - AROUND)), Every::Month.holding(zone.day(span.to.shifted(-1))));
     let mut all: BTreeSet<Period> = [month].into();
     while month.last() < last.last() {
         month = Every::Month.holding(month.last().plus(1));
@@ -672,10 +710,10 @@ pub(super) fn months(contract: &crate::sla::Contract, span: Span) -> BTreeSet<Pe
     all
 }
 
-/// The months of a contract that some spans touch, each no longer than an hour: their first and their last.
+/// The same of some spans, each no longer than an hour.
 fn months_in(contract: &crate::sla::Contract, spans: &BTreeSet<Span>) -> BTreeSet<Period> {
     let zone = &contract.agreement.timezone;
-    let ends = spans.iter().flat_map(|span| [span.from, span.to.shifted(-1).max(span.from)]);
+    let ends = spans.iter().flat_map(|span| [span.from - AROUND, span.from, span.to.shifted(-1).max(span.from)]);
     ends.map(|at| Every::Month.holding(zone.day(at))).collect()
 }
 
@@ -697,9 +735,13 @@ pub fn period_log(archive: &Archive, id: &str) -> Result<Log<ObjectivePeriod>, A
 }
 
 fn write_judged(archive: &Archive, book: &Book, id: &str, judged: &Judgement, now: Wall) -> Result<(), ArchiveError> {
-    let before = archive.sound_record::<Outcome>(Kind::Verdict, id)?.map(|kept| outcome(&kept.report));
+    if let Some(why) = &judged.gone {
+        return gone::keep(archive, id, judged, why, now);
+    }
+    let before = archive.sound_record::<Judgement>(Kind::Verdict, id)?.map(|kept| kept.report.as_ref().map(outcome));
     archive.put_record(Kind::Verdict, id, judged, now)?;
-    if before.is_some_and(|before| before != outcome(&judged.report)) {
+    archive.put_record(Kind::Grounds, id, &judged.grounds, now)?;
+    if before.is_some_and(|before| before != judged.report.as_ref().map(outcome)) {
         mark_later(archive, judged, now)?;
     }
     archive.put_record(Kind::Histograms, id, &judged.histograms, now)?;
@@ -719,12 +761,6 @@ fn write_judged(archive: &Archive, book: &Book, id: &str, judged: &Judgement, no
         Some(contract) => claims::follow(archive, contract, judged, now),
         None => Ok(()),
     }
-}
-
-/// A verdict, as far as later periods may need it.
-#[derive(Deserialize)]
-struct Outcome {
-    report: serde_json::Value,
 }
 
 /// What a month's verdict says may change those of the months after it: caps, rising credits and rights look back.
@@ -792,6 +828,7 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
         salvaged: salvaged.as_ref(),
         undermined: &undermined,
         left_behind: &left_behind::all(archive, &agents)?,
+        late: &late::all(archive)?,
         near_days: i64::from(config.alerts.claim_days),
         now,
     });
@@ -825,7 +862,10 @@ mod tests {
 
     /// A verdict of a month, with a step of its arithmetic.
     fn judged(period: &str, result: &str, credit: &str, step: &str) -> Judgement {
-        let objective = json!({"id": "avail", "result": result, "period": null, "credit": credit, "steps": [step]});
+        let objective = json!({"id": "avail", "result": result, "actual": null, "target": "99.9", "coverage": "100", "credit": credit,
+            "steps": [step]});
+        let report = json!({"contract": "T", "version": 1, "service": "s", "period": period, "objectives": [objective], "credit": credit,
+            "currency": "GBP", "claim": {"by": null, "ticket_by": null, "lapsed": false}, "terminations": [], "duties": []});
         Judgement {
             contract: "T".to_owned(),
             version: 1,
@@ -838,7 +878,7 @@ mod tests {
             period: period.to_owned(),
             as_of: Wall::default(),
             ended: true,
-            report: json!({"objectives": [objective], "credit": credit, "currency": "GBP"}),
+            report: serde_json::from_value(report).unwrap(),
             by_provider: None,
             letter: None,
             outages: Vec::new(),
@@ -847,6 +887,8 @@ mod tests {
             differs: Vec::new(),
             histograms: BTreeMap::new(),
             faults: Vec::new(),
+            gone: None,
+            grounds: crate::collector::verdicts::Grounds::default(),
         }
     }
 

@@ -1,24 +1,26 @@
 //! What agents said of themselves, taken from their summaries: the state of their clocks, the contracts that they judge by, their own
 //! verdicts, whose side their outages lie on; and the intervals, folded by day.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Wall;
 use crate::collector::archive::folds::{Depth, Progress, ToFold};
+use crate::collector::archive::late::Held;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::key;
 use crate::collector::folding::{self, DAY, HOUR, NotPieces, Piece, Told};
-use crate::collector::verdicts::day_of;
+use crate::collector::lateness;
 use crate::evidence::base64url;
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
 use crate::evidence::register::Enrolled;
-use crate::evidence::summary::{self, ClockState, ProbePart, Side, Summary};
-use crate::sla::span::Span;
+use crate::evidence::summary::{self, ClockState, ProbePart, Summary};
+use crate::evidence::told::{OutageSaid, Places, day_of};
+use crate::sla::span::{Span, Spans};
 
 pub mod anew;
 
@@ -28,8 +30,6 @@ const NAMES: usize = 256;
 pub const AT_ONCE: u32 = 64;
 /// An agent is believed to have so many probes at most: of one that goes on naming others, the last count.
 const PROBES: usize = 10_000;
-/// So many outages of an agent are kept for a month.
-const OUTAGES: usize = 20_000;
 /// What an agent says of a later time than that at which it was received, and by more than so much, is its clock's fault.
 pub const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
@@ -146,26 +146,6 @@ pub struct VerdictSaid {
     pub result: String,
 }
 
-/// An outage that an agent told of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutageSaid {
-    /// The site that the summary names; absent of what was taken before that was kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub site: Option<String>,
-    /// The service.
-    pub service: Option<String>,
-    /// The probe that showed it.
-    pub probe: String,
-    /// By which definition.
-    pub definition: String,
-    /// When it began.
-    pub from: Wall,
-    /// When it ended.
-    pub to: Option<Wall>,
-    /// `provider`, `customer` or `unknown`.
-    pub side: String,
-}
-
 impl Statement {
     /// What every agent said last. What cannot be read is left out: the agent's next summary says it anew.
     ///
@@ -237,73 +217,28 @@ impl Statement {
     }
 }
 
-/// Where among the outages of a month those of one probe, definition and beginning are.
-#[derive(Debug, Default)]
-struct Places(HashMap<(Option<String>, String, String, Wall), Vec<usize>>);
-
-impl Places {
-    fn of(kept: &[OutageSaid]) -> Self {
-        let mut all = Self::default();
-        for (at, each) in kept.iter().enumerate() {
-            all.0.entry(Self::key(each)).or_default().push(at);
-        }
-        all
-    }
-
-    fn key(said: &OutageSaid) -> (Option<String>, String, String, Wall) {
-        (said.service.clone(), said.probe.clone(), said.definition.clone(), said.from)
-    }
+/// The outages that an agent told of and that touch a span; of one whose end nobody told, as it stood at `as_of`.
+///
+/// # Errors
+/// When the database fails.
+pub fn outages_of(archive: &Archive, agent: Kid, span: Span, as_of: Wall) -> Result<Vec<OutageSaid>, ArchiveError> {
+    let all = archive.records::<Vec<OutageSaid>>(Kind::Outages, Page::of(&format!("{agent}/")))?;
+    let touches = |said: &OutageSaid| !said.span(as_of).and(span).is_empty();
+    Ok(all.into_iter().flat_map(|record| record.body).filter(touches).collect())
 }
 
-impl OutageSaid {
-    /// The outages that a summary tells of.
-    fn of(summary: &Summary) -> impl Iterator<Item = Self> + '_ {
-        summary.outages.iter().map(|part| Self {
-            site: Some(summary.site.clone()),
-            service: part.service.clone(),
-            probe: part.probe.clone(),
-            definition: part.definition.clone(),
-            from: part.from,
-            to: part.to,
-            side: match part.side {
-                Side::Provider => "provider",
-                Side::Customer => "customer",
-                Side::Unknown => "unknown",
-            }
-            .to_owned(),
-        })
-    }
-
-    /// Enters it among those that were told before, of which `places` says where they are; there are [`OUTAGES`] at most.
-    fn enter(self, kept: &mut Vec<Self>, places: &mut Places) {
-        let of = places.0.entry(Places::key(&self)).or_default();
-        let same = |at: &&usize| kept[**at].site.is_none() || kept[**at].site == self.site;
-        match of.iter().find(same).copied() {
-            // An end that was told is not taken back by a late summary.
-            Some(at) if kept[at].to.is_some() && self.to.is_none() => {}
-            Some(at) => kept[at] = self,
-            None if kept.len() >= OUTAGES => {}
-            None => {
-                of.push(kept.len());
-                kept.push(self);
-            }
-        }
-    }
-
-    /// The outages of an agent that touch a span.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn between(archive: &Archive, agent: Kid, from: Wall, to: Wall) -> Result<Vec<Self>, ArchiveError> {
-        let all = archive.records::<Vec<Self>>(Kind::Outages, Page::of(&format!("{agent}/")))?;
-        let touches = |said: &Self| said.from < to && said.to.is_none_or(|end| end > from);
-        let months = (month_of(from), month_of(to));
-        let near = all.into_iter().filter(|record| {
-            let month = record.id.rsplit('/').next().unwrap_or_default();
-            month >= months.0.as_str() && month <= months.1.as_str()
-        });
-        Ok(near.flat_map(|record| record.body).filter(touches).collect())
-    }
+/// When an agent's links had no carrier, as far as that touches a span.
+///
+/// # Errors
+/// When the database fails.
+pub fn carrier_down(archive: &Archive, agent: Kid, span: Span) -> Result<Spans, ArchiveError> {
+    let all = archive.records::<Vec<(Wall, Wall)>>(Kind::Carrier, Page::of(&format!("{agent}/")))?;
+    let months = (month_of(span.from), month_of(span.to));
+    let near = all.into_iter().filter(|record| {
+        let month = record.id.rsplit('/').next().unwrap_or_default();
+        month >= months.0.as_str() && month <= months.1.as_str()
+    });
+    Ok(near.flat_map(|record| record.body).map(|(from, to)| Span::new(from, to)).collect())
 }
 
 /// The UTC month of an instant: `2026-11`.
@@ -329,8 +264,11 @@ fn to_fold(stored: ToFold, enrolled: Wall, now: Wall) -> Result<Read, String> {
     Ok(Read { summary, received: stored.received })
 }
 
+/// Stretches of time, as they are kept.
+type Stretches = Vec<(Wall, Wall)>;
+
 /// The payload of a summary that was verified when it was stored.
-fn read(jws: &str) -> Result<Summary, ArchiveError> {
+pub(super) fn read(jws: &str) -> Result<Summary, ArchiveError> {
     let damaged = |what: &dyn std::fmt::Display| ArchiveError::Damaged(format!("a summary: {what}"));
     let payload = jws.split('.').nth(1).unwrap_or_default();
     let payload = base64url::decode(payload.as_bytes()).map_err(|fault| damaged(&fault))?;
@@ -378,6 +316,10 @@ struct Move {
     late: Vec<u64>,
     /// What is left out, and why.
     bad: Vec<(u64, String)>,
+    /// What came too late to count, where that changed.
+    held: Option<Vec<Held>>,
+    /// Those that did not count and do now: they are looked at the next time.
+    released: Vec<u64>,
 }
 
 /// What came of an agent since it was looked at last, ready to be written.
@@ -396,6 +338,7 @@ pub struct News {
     /// For each chain and UTC day, the first and the last number that has something in it.
     days: BTreeMap<(ChainId, i64), (u64, u64)>,
     outages: Vec<(String, Vec<OutageSaid>)>,
+    carrier: Vec<(String, Stretches)>,
 }
 
 impl News {
@@ -419,12 +362,18 @@ pub fn first(archive: &Archive, chains: &[Progress]) -> Result<Option<(ChainId, 
     Ok(None)
 }
 
-/// Reads and folds what came of an agent: `chains` are all of its chains in which there is something new.
+/// Reads and folds what came of an agent: `chains` are all of its chains in which there is something new. What came more than
+/// `late_after` after its span's end is left out, unless something else bounds when it was made.
 ///
 /// # Errors
 /// When the database fails, or something of what came cannot be folded.
-pub fn gather(archive: &Archive, chains: &[Progress], now: Wall) -> Result<Option<News>, ArchiveError> {
-    gather_some(archive, chains, AT_ONCE, now)
+pub fn gather(
+    archive: &Archive,
+    chains: &[Progress],
+    now: Wall,
+    late_after: Duration,
+) -> Result<Option<News>, ArchiveError> {
+    gather_some(archive, chains, AT_ONCE, (now, late_after))
 }
 
 /// As [`gather`], at most so many summaries.
@@ -435,7 +384,7 @@ pub fn gather_some(
     archive: &Archive,
     chains: &[Progress],
     at_most: u32,
-    now: Wall,
+    (now, late_after): (Wall, Duration),
 ) -> Result<Option<News>, ArchiveError> {
     let Some(agent) = chains.first().map(|chain| chain.agent) else { return Ok(None) };
     let since = archive.key(agent)?.map_or_else(Wall::default, |known| known.enrolled);
@@ -450,13 +399,17 @@ pub fn gather_some(
         let (stored, mut next) = unfolded(archive, chain, left)?;
         left = left.saturating_sub(u32::try_from(stored.len()).unwrap_or(u32::MAX));
         // What a revoked agent said after the instant is looked at, and left out.
+        let mut sound = Vec::new();
         for each in stored.into_iter().filter(|each| each.received < until) {
             let seq = each.seq;
             match to_fold(each, since, now) {
-                Ok(read) => all.push(read),
+                Ok(read) => sound.push((read.received, read.summary)),
                 Err(why) => next.bad.push((seq, why)),
             }
         }
+        let sorted = lateness::sort(archive, (agent, chain.chain), sound, late_after)?;
+        all.extend(sorted.counts.into_iter().map(|(received, summary)| Read { summary, received }));
+        (next.held, next.released) = (sorted.held, sorted.released);
         moves.push(next);
     }
     let before: Option<Statement> = archive.sound_record(Kind::Agent, &agent.to_string())?;
@@ -474,6 +427,7 @@ pub fn gather_some(
     }
     let folds = fold(archive, agent, &summaries)?;
     let outages = outages(archive, agent, &summaries)?;
+    let carrier = without_carrier(archive, agent, &summaries)?;
     let mut days: BTreeMap<(ChainId, i64), (u64, u64)> = BTreeMap::new();
     for summary in &summaries {
         let starts = summary.probes.iter().flat_map(|probe| &probe.intervals).map(|interval| day_of(interval.from));
@@ -483,7 +437,8 @@ pub fn gather_some(
         }
     }
     let spans = summaries.iter().map(|summary| Span::new(summary.from, summary.to)).collect();
-    Ok(Some(News { agent, statement, spans, count: all.len() as u64, moves, folds, days, outages }))
+    let count = all.len() as u64;
+    Ok(Some(News { agent, statement, spans, count, moves, folds, days, outages, carrier }))
 }
 
 /// What of a chain is to be folded next, and how it stands once that is done: what came late, then what is new. What is left out
@@ -529,7 +484,18 @@ fn unfolded(archive: &Archive, chain: &Progress, at_most: u32) -> Result<(Vec<To
     let missing: Vec<(u64, u64)> = missing.into_iter().filter(|(from, to)| from <= to).collect();
     let missing = missing.iter().map(|(from, to)| format!("{from}-{to}")).collect::<Vec<_>>().join(",");
     let stored: Vec<ToFold> = stored.into_values().collect();
-    Ok((stored, Move { was: chain.clone(), next: next.max(chain.next), missing, late, bad: Vec::new() }))
+    Ok((
+        stored,
+        Move {
+            was: chain.clone(),
+            next: next.max(chain.next),
+            missing,
+            late,
+            bad: Vec::new(),
+            held: None,
+            released: Vec::new(),
+        },
+    ))
 }
 
 /// What several summaries say, each where it says more of now than what was said before.
@@ -558,7 +524,8 @@ fn nothing(agent: Kid, moves: Vec<Move>) -> News {
         ever: Ever::default(),
     };
     let (folds, days, outages) = (Vec::new(), BTreeMap::new(), Vec::new());
-    News { agent, statement, spans: BTreeSet::new(), count: 0, moves, folds, days, outages }
+    let (spans, carrier) = (BTreeSet::new(), Vec::new());
+    News { agent, statement, spans, count: 0, moves, folds, days, outages, carrier }
 }
 
 /// `3-5,9-9` as ranges.
@@ -628,12 +595,39 @@ fn outages(
     Ok(all)
 }
 
+/// The months, in UTC, in which an agent's links had no carrier, as far as some summaries change them.
+fn without_carrier(
+    archive: &Archive,
+    agent: Kid,
+    summaries: &[&Summary],
+) -> Result<Vec<(String, Stretches)>, ArchiveError> {
+    let mut months: BTreeMap<String, Spans> = BTreeMap::new();
+    for summary in summaries {
+        // A span touches two months at most; it stands with both.
+        for month in BTreeSet::from([month_of(summary.from), month_of(summary.to)]) {
+            let down = summary.carrier_down();
+            if !down.is_empty() {
+                let known = months.entry(month).or_default();
+                *known = known.or(&down);
+            }
+        }
+    }
+    let mut all = Vec::new();
+    for (month, down) in months {
+        let id = format!("{agent}/{month}");
+        let kept: Vec<(Wall, Wall)> = archive.record(Kind::Carrier, &id)?.unwrap_or_default();
+        let kept: Spans = kept.into_iter().map(|(from, to)| Span::new(from, to)).collect();
+        all.push((id, kept.or(&down).iter().map(|span| (span.from, span.to)).collect()));
+    }
+    Ok(all)
+}
+
 /// Writes what was gathered, in one transaction; false when another replica was faster, and then nothing is written.
 ///
 /// # Errors
 /// When the database fails.
 pub fn write(archive: &Archive, news: &News, now: Wall) -> Result<bool, ArchiveError> {
-    for (at, Move { was, next, missing, late, bad }) in news.moves.iter().enumerate() {
+    for (at, Move { was, next, missing, late, bad, held, released }) in news.moves.iter().enumerate() {
         // The first of them locks the agent's others out: whoever folds takes all of its chains, in the same order.
         match archive.set_folded(was, *next, missing)? {
             true => {}
@@ -642,6 +636,10 @@ pub fn write(archive: &Archive, news: &News, now: Wall) -> Result<bool, ArchiveE
         }
         late.iter().try_for_each(|seq| archive.drop_late((was.agent, was.chain), *seq))?;
         bad.iter().try_for_each(|(seq, why)| archive.quarantine((was.agent, was.chain), *seq, why, now))?;
+        if let Some(held) = held {
+            archive.put_held((was.agent, was.chain), held)?;
+        }
+        released.iter().try_for_each(|seq| archive.look_at((was.agent, was.chain), *seq))?;
     }
     for Fold { probe, day, whole, hours } in &news.folds {
         archive.put_fold(news.agent, probe, *day, whole, hours)?;
@@ -654,6 +652,9 @@ pub fn write(archive: &Archive, news: &News, now: Wall) -> Result<bool, ArchiveE
     }
     for (id, outages) in &news.outages {
         archive.put_record(Kind::Outages, id, outages, now)?;
+    }
+    for (id, spans) in &news.carrier {
+        archive.put_record(Kind::Carrier, id, spans, now)?;
     }
     Ok(true)
 }

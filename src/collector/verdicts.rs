@@ -14,17 +14,21 @@ use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::agreements::Book;
 use crate::collector::desk::facts::{self, Source};
 use crate::collector::desk::key;
-use crate::collector::statement::{OutageSaid, Statement, VerdictSaid};
+use crate::collector::statement::{self, Statement, VerdictSaid};
+use crate::collector::{gone, lateness};
+use crate::evidence::bundle::{Basis, Reigned};
 use crate::evidence::key::Kid;
-use crate::evidence::register::Register;
+use crate::evidence::register::{self, Register};
+use crate::evidence::told;
 use crate::measure::histogram::{Histogram, Packed};
 use crate::sla::calendar::{Day, Period, Stretch, Zone};
 use crate::sla::facts::Facts;
 use crate::sla::judge::{InForce, judge_by, judge_within, judging, survey_within};
 use crate::sla::letter;
 use crate::sla::observed::{Observed, Seen};
+use crate::sla::printed::Printed;
 use crate::sla::reach;
-use crate::sla::report::Report;
+use crate::sla::report::{Outcome, Report};
 use crate::sla::span::Span;
 use crate::sla::terms::{Contract, Service, Side};
 
@@ -32,10 +36,7 @@ pub mod groups;
 mod sources;
 
 use sources::Sources;
-pub use sources::day_of;
 
-/// Before a period's begin, so that what was down over it is seen whole, and a detector has its state.
-const LEAD: std::time::Duration = std::time::Duration::from_secs(86_400);
 /// So long after a period's end its last summaries are waited for; then it is judged as ended.
 pub const SETTLED: std::time::Duration = std::time::Duration::from_secs(900);
 /// No earlier period is looked at that ended more days before.
@@ -98,11 +99,11 @@ pub struct Judgement {
     /// Whether the period has ended.
     pub ended: bool,
     /// The verdict with its arithmetic, as `wanproof contract evaluate --json` prints it.
-    #[schema(value_type = Object)]
-    pub report: Value,
+    #[schema(value_type = Option<Object>)]
+    pub report: Option<Printed>,
     /// The verdict by the provider's own log, where it was imported.
     #[schema(value_type = Option<Object>)]
-    pub by_provider: Option<Value>,
+    pub by_provider: Option<ByProvider>,
     /// The draft of the letter that claims the credit, where one is due.
     #[serde(default)]
     pub letter: Option<String>,
@@ -122,6 +123,51 @@ pub struct Judgement {
     /// What kept it from being judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
+    /// Why it stays as it was, whatever comes: what it rests on was let go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<String>,
+    /// What it rests on; kept by itself.
+    #[serde(skip)]
+    pub grounds: Grounds,
+}
+
+/// What the provider's own log says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ByProvider {
+    /// The verdict by it.
+    Report(Box<Printed>),
+    /// Why it cannot be judged.
+    Faults {
+        /// All of them.
+        faults: Vec<String>,
+    },
+}
+
+impl ByProvider {
+    /// The verdict, where there is one.
+    #[must_use]
+    pub fn report(&self) -> Option<&Printed> {
+        match self {
+            Self::Report(report) => Some(report),
+            Self::Faults { .. } => None,
+        }
+    }
+}
+
+/// What a verdict rests on: with it, and the contracts' texts and the summaries that it names, anyone comes to the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grounds {
+    /// Versions and summaries.
+    pub basis: Basis,
+    /// What each agent might speak for.
+    pub register: Option<register::Written>,
+    /// The digests of the contracts' files, by version.
+    pub texts: BTreeMap<u32, String>,
+    /// The facts as they were judged.
+    pub facts: String,
+    /// The provider's own log as it was judged.
+    pub provider: Option<String>,
 }
 
 /// The identifier of a verdict.
@@ -270,12 +316,21 @@ impl Bench<'_> {
         let Some(contract) = agreed.last().map(|version| &version.contract) else { return Ok(None) };
         let Some(terms) = contract.service(service) else { return Ok(None) };
         let stretch = Stretch::holding(month.every(1), month.last(), &contract.agreement.timezone);
-        let span = needed(&versions, month);
-        let mut sources = Sources::read(self, &agreed, service, span, effort)?;
-        add_named(&mut versions, service, &sources);
+        // Outages that are told already may have more looked at; until then, what is looked at in any case.
+        let base = told::reach(&agreed, month, &[]);
+        let mut days = told::days(base);
+        let mut sources = Sources::read(self, &agreed, service, days, effort)?;
         let heard = sources.heard().unwrap_or(stretch.span.from).min(now);
         let ended = now >= stretch.span.to + SETTLED || heard >= stretch.span.to;
         let as_of = if ended { now.max(stretch.span.to) } else { heard.max(stretch.span.from) };
+        let mut sides = self.sides(&sources, service, base, as_of, Heard::Binding)?;
+        let whole = told::days(told::reach(&agreed, month, &sides));
+        if whole != days {
+            days = whole;
+            sources = Sources::read(self, &agreed, service, days, effort)?;
+            sides = self.sides(&sources, service, told::span_of(days), as_of, Heard::Binding)?;
+        }
+        add_named(&mut versions, service, &sources);
         let previous = self.previous(&agreed, service, month, now, known)?;
         let own = facts::kept(self.archive, id, service, Source::Customer)?;
         let mut judgement = Judgement {
@@ -290,7 +345,7 @@ impl Bench<'_> {
             period: month.to_string(),
             as_of,
             ended,
-            report: Value::Null,
+            report: None,
             by_provider: None,
             letter: None,
             outages: Vec::new(),
@@ -299,12 +354,24 @@ impl Bench<'_> {
             differs: Vec::new(),
             histograms: BTreeMap::new(),
             faults: Vec::new(),
+            gone: None,
+            grounds: Grounds::default(),
         };
-        let case = match facts::case(&own, service, month, as_of, &previous) {
+        // What of the period itself was let go cannot be judged anew, by whatever is left of it.
+        let missing = gone::missing_of(self.archive, &judgement.agents, told::days(stretch.span))?;
+        if missing > 0 {
+            return Ok(Some(Judgement { gone: Some(gone::words(missing)), ..judgement }));
+        }
+        judgement.grounds.facts = facts::text(&own, service, month, as_of, &previous);
+        let case = match facts::case(&judgement.grounds.facts) {
             Ok(case) => case,
             Err(faults) => return Ok(Some(Judgement { faults, ..judgement })),
         };
-        let mut observed = sources.observed(self.sides(&sources, service, span, Heard::Binding)?);
+        let part = self.fleet.register().of_sites(&sites(&agreed, service));
+        judgement.grounds.basis = self.basis(&agreed, &judgement.agents, days)?;
+        judgement.grounds.register = Some(register::Written::of(&part));
+        judgement.grounds.texts = self.texts(&agreed);
+        let mut observed = sources.observed(sides);
         let surveyed = match survey_within(&versions, service, month, &observed, &case.facts, effort) {
             Ok(surveyed) => surveyed,
             Err(faults) => {
@@ -313,7 +380,10 @@ impl Bench<'_> {
             }
         };
         if sources.refine(self.archive, &surveyed.seams)? {
-            observed = Observed { sides: observed.sides, ..sources.observed(Vec::new()) };
+            observed = sources.observed(observed.sides);
+        }
+        if sources.gone > 0 {
+            return Ok(Some(Judgement { gone: Some(gone::words(sources.gone)), ..judgement }));
         }
         let report = match judge_within(&versions, service, month, Some(&observed), &case.facts, effort) {
             Ok(report) => report,
@@ -330,11 +400,16 @@ impl Bench<'_> {
         judgement.differs = self.differs(&judgement.agents, &report);
         judgement.witnesses = self.witnesses(&versions, service, month, &case.facts, &mut sources, &report)?;
         judgement.histograms = histograms(&observed, stretch.span);
-        judgement.by_provider = self.by_provider(&versions, service, month, as_of, &previous)?;
+        let theirs = facts::kept(self.archive, id, service, Source::Provider)?;
+        if theirs.imported.is_some() {
+            let log = facts::text(&theirs, service, month, as_of, &previous);
+            judgement.by_provider = Some(by_provider(&versions, &log));
+            judgement.grounds.provider = Some(log);
+        }
         judgement.letter = letter::claim(contract, &report, &case.facts).ok().map(|draft| {
             format!("To: {}\nFrom: {}\nSubject: {}\n\n{}", draft.to, draft.from, draft.subject, draft.text)
         });
-        judgement.report = json!(report);
+        judgement.report = Some(Printed::from(&report));
         Ok(Some(judgement))
     }
 
@@ -365,28 +440,42 @@ impl Bench<'_> {
         sources: &Sources<'_>,
         service: &str,
         span: Span,
+        as_of: Wall,
         heard: Heard,
     ) -> Result<Vec<(Span, Side)>, ArchiveError> {
         let mut sides = Vec::new();
         let agents = sources.agents().into_iter();
         for agent in agents.filter(|agent| matches!(heard, Heard::Binding) || heard == Heard::Only(*agent)) {
-            for said in OutageSaid::between(self.archive, agent, span.from, span.to)? {
-                let lasted = Span::new(said.from, said.to.unwrap_or(span.to).max(said.from));
-                if said.service.as_deref() != Some(service)
-                    || (heard == Heard::Binding && !lasted.is_empty() && !sources.binds(agent, lasted))
-                {
+            for said in statement::outages_of(self.archive, agent, span, as_of)? {
+                if said.service.as_deref() != Some(service) {
                     continue;
                 }
-                let side = match said.side.as_str() {
-                    "provider" => Side::Provider,
-                    "customer" => Side::Customer,
-                    _ => Side::Unknown,
-                };
                 let speaks = sources.speaks(agent, &said.probe, (said.site.as_deref(), service));
-                sides.extend(speaks.within(lasted).iter().map(|span| (span, side)));
+                let Some(lasted) = speaks.within(said.span(as_of)).hull() else { continue };
+                if heard != Heard::Binding || lasted.is_empty() || sources.binds(agent, lasted) {
+                    sides.push((lasted, said.side()));
+                }
             }
         }
-        Ok(sides)
+        Ok(told::in_order(sides))
+    }
+
+    /// What a verdict rests on that was read from some days.
+    fn basis(&self, versions: &[InForce], agents: &[Kid], days: (i64, i64)) -> Result<Basis, ArchiveError> {
+        let mut basis = Basis { versions: versions.iter().map(Reigned::of).collect(), ..Basis::default() };
+        for agent in agents {
+            basis.summaries.extend(self.archive.folded_numbers(*agent, days)?);
+            basis.left_out.extend(self.archive.held_within(*agent, told::span_of(days))?);
+        }
+        basis.accepted = lateness::accepted(self.archive, &basis.summaries)?;
+        Ok(basis)
+    }
+
+    /// The digests of the files of some versions.
+    fn texts(&self, versions: &[InForce]) -> BTreeMap<u32, String> {
+        let agreements = versions.iter().map(|version| &version.contract.agreement);
+        let found = agreements.filter_map(|agreement| self.book.version(&agreement.id, agreement.version));
+        found.map(|agreed| (agreed.kept.version, agreed.kept.sha256.clone())).collect()
     }
 
     /// Where another witness than the one that binds comes to another result, by all that it measured and by nothing else.
@@ -399,13 +488,14 @@ impl Bench<'_> {
         sources: &mut Sources<'_>,
         ours: &Report,
     ) -> Result<Vec<Differs>, ArchiveError> {
-        let (span, mut all) = (needed(versions, month), Vec::new());
+        let (span, mut all) = (told::reach(versions, month, &[]), Vec::new());
         let effort = sources.effort();
         for agent in sources.beside() {
             if effort.is_spent() {
                 break;
             }
-            let sides = self.sides(sources, service, span, Heard::Only(agent))?;
+            let as_of = facts.as_of.unwrap_or(span.to);
+            let sides = self.sides(sources, service, span, as_of, Heard::Only(agent))?;
             let alone = sources.alone(agent, sides.clone());
             let Ok(surveyed) = survey_within(versions, service, month, &alone, facts, effort) else { continue };
             sources.refine(self.archive, &surveyed.seams)?;
@@ -461,35 +551,13 @@ impl Bench<'_> {
                     Some(kept) => Some(kept),
                     None => self.judge_knowing(contract.id(), service, earlier, now, known)?,
                 };
-                known.earlier.insert(earlier, judged.map(|judged| Earlier::of(&judged)));
+                known.earlier.insert(earlier, judged.as_ref().and_then(Earlier::of));
             }
             if let Some(Some(judged)) = known.earlier.get(&earlier) {
                 all.push(judged.fact(versions, earlier, month));
             }
         }
         Ok(all)
-    }
-
-    /// The verdict by the provider's own log.
-    fn by_provider(
-        &self,
-        versions: &[InForce],
-        service: &str,
-        month: Period,
-        as_of: Wall,
-        previous: &[Value],
-    ) -> Result<Option<Value>, ArchiveError> {
-        let Some(contract) = versions.last().map(|version| &version.contract) else { return Ok(None) };
-        let theirs = facts::kept(self.archive, contract.id(), service, Source::Provider)?;
-        if theirs.imported.is_none() {
-            return Ok(None);
-        }
-        let said = match facts::case(&theirs, service, month, as_of, previous) {
-            Ok(case) => judge_by(versions, service, month, None, &case.facts)
-                .map_err(|faults| faults.iter().map(ToString::to_string).collect()),
-            Err(faults) => Err(faults),
-        };
-        Ok(Some(said.map_or_else(|faults: Vec<String>| json!({"faults": faults}), |report| json!(report))))
     }
 
     /// Where the agents' own verdicts are not ours.
@@ -551,21 +619,21 @@ fn contradicts(agent_says: &str, we_say: &str) -> bool {
     agent_says != we_say && agent_says != "not_determined"
 }
 
-/// All the time that judging a period may look at.
-fn needed(versions: &[InForce], month: Period) -> Span {
-    let of = |contract: &Contract| {
-        let zone = &contract.agreement.timezone;
-        let whole = Stretch::holding(month.every(1), month.last(), zone).span;
-        let own =
-            contract.objectives.iter().map(|each| Stretch::holding(each.aggregate.every, month.last(), zone).span);
-        let (from, to) = own.fold((whole.from, whole.to), |(from, to), span| (from.min(span.from), to.max(span.to)));
-        // Rights look at outages further back.
-        let back = reach::needed(contract, month, []).from;
-        Span::new((from - LEAD).min(back), to)
-    };
-    let all = versions.iter().map(|version| of(&version.contract));
-    let all = all.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)));
-    all.unwrap_or_else(|| Span::new(Wall::default(), Wall::default()))
+/// The sites of a service and its members.
+fn sites<'a>(versions: &'a [InForce], service: &str) -> BTreeSet<&'a str> {
+    register::places(versions, service).iter().map(|place| place.service.site.as_str()).collect()
+}
+
+/// The verdict by the provider's own log.
+fn by_provider(versions: &[InForce], log: &str) -> ByProvider {
+    let said = facts::case(log).and_then(|case| {
+        judge_by(versions, &case.service, case.period, None, &case.facts)
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    });
+    match said {
+        Ok(report) => ByProvider::Report(Box::new(Printed::from(&report))),
+        Err(faults) => ByProvider::Faults { faults },
+    }
 }
 
 /// What is known while a service is judged.
@@ -585,9 +653,10 @@ struct Earlier {
 }
 
 impl Earlier {
-    fn of(judged: &Judgement) -> Self {
-        let (breached, credit) = outcome(&judged.report);
-        Self { breached, credit, outages: judged.outages.clone() }
+    /// Of one that could be judged.
+    fn of(judged: &Judgement) -> Option<Self> {
+        let (breached, credit) = outcome(judged.report.as_ref()?);
+        Some(Self { breached, credit, outages: judged.outages.clone() })
     }
 
     fn fact(&self, versions: &[InForce], own: Period, asked: Period) -> Value {
@@ -602,12 +671,12 @@ impl Earlier {
 }
 
 /// What of its own period a verdict says that later ones may need: the objectives that were breached, and what is paid.
-pub fn outcome(report: &Value) -> (Vec<String>, String) {
-    let objectives = report["objectives"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let own = objectives.iter().filter(|each| each["period"].is_null() && each["provisional"] != json!(true));
-    let breached = own.filter(|each| each["result"] == "breached").filter_map(|each| each["id"].as_str());
-    let breached: BTreeSet<String> = breached.map(str::to_owned).collect();
-    (breached.into_iter().collect(), report["credit"].as_str().unwrap_or("0").to_owned())
+#[must_use]
+pub fn outcome(report: &Printed) -> (Vec<String>, String) {
+    let own = report.objectives.iter().filter(|each| each.period.is_none() && !each.provisional);
+    let breached = own.filter(|each| each.result == Outcome::Breached).map(|each| each.id.clone());
+    let breached: BTreeSet<String> = breached.collect();
+    (breached.into_iter().collect(), report.credit.clone())
 }
 
 /// The RTTs of each probe within a span, merged.
@@ -625,11 +694,6 @@ fn histograms(observed: &Observed, span: Span) -> BTreeMap<String, String> {
         all?.pack()
     };
     observed.probes.iter().filter_map(|(name, seen)| Some((name.clone(), merged(seen)?.to_base64()))).collect()
-}
-
-/// Intervals as a judge takes them.
-fn seen(intervals: Vec<crate::measure::interval::Interval>) -> Seen {
-    Seen { intervals, ..Seen::default() }
 }
 
 #[cfg(test)]

@@ -37,6 +37,21 @@ pub struct CollectorConfig {
     pub limits: Limits,
     /// Who is told of what is missing.
     pub alerts: Alerts,
+    /// What counts as evidence.
+    pub evidence: Evidence,
+}
+
+/// What counts as evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// A summary whose receipt comes later than this after its span's end is late.
+    pub late_after: Duration,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self { late_after: crate::evidence::late::AFTER }
+    }
 }
 
 /// The files of TLS, in PEM.
@@ -267,6 +282,7 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
         },
         limits,
         alerts: alerts?,
+        evidence: root.section("evidence").map(|section| evidence(&section)).unwrap_or_default(),
     })
 }
 
@@ -367,6 +383,13 @@ fn rate(text: &str) -> Option<Rate> {
     };
     let count = count.parse().ok().filter(|&count| count > 0)?;
     Some(Rate { count, per: Duration::from_secs(per) })
+}
+
+/// The shortest time is longer than an agent's longest span, and the longest shorter than a claim waits.
+fn evidence(section: &Section<'_>) -> Evidence {
+    let within = Duration::from_secs(2 * 3600)..=Duration::from_secs(14 * 86_400);
+    let late_after = section.duration("late_after", within);
+    Evidence { late_after: late_after.unwrap_or(Evidence::default().late_after) }
 }
 
 fn alerts(section: &Section<'_>, beside: &Path) -> Option<Alerts> {

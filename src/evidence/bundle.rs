@@ -10,24 +10,25 @@ use crate::evidence::key::{Kid, PublicKey};
 use crate::evidence::page::{self, Seen, Shown};
 use crate::evidence::receipt;
 use crate::evidence::register::{self, Register};
-use crate::evidence::summary::{OutagePart, Side as SummarySide, Summary};
+use crate::evidence::summary::Summary;
 use crate::evidence::verify::{Verdict, Verifier};
-use crate::measure::interval::Interval;
 use crate::sla::calendar::Period;
 use crate::sla::contract::{self, Written};
 use crate::sla::facts::{self, Case};
 use crate::sla::fault::Fault;
 use crate::sla::judge::{InForce, judge_by, judging};
-use crate::sla::observed::Observed;
 use crate::sla::reach::needed;
 use crate::sla::report::Report;
 use crate::sla::span::Span;
-use crate::sla::terms::{Contract, Side};
+use crate::sla::terms::Contract;
 
+mod basis;
 mod check;
 mod spoken;
+mod words;
 mod zip;
 
+pub use basis::{Accepted, Basis, Numbers, Reigned};
 pub use check::check;
 pub use zip::{ARCHIVE, NotAZip};
 
@@ -36,6 +37,14 @@ pub(super) const SOFTWARE: &str = concat!("wanproof ", env!("CARGO_PKG_VERSION")
 
 /// The member that says what each agent may speak for, by the collector's register.
 const REGISTER: &str = "register.json";
+/// What the facts' file is called.
+const FACTS: &str = "facts.json";
+/// The verdict.
+const VERDICT: &str = "verdict.json";
+/// The provider's own log, where there is one.
+const PROVIDER: &str = "provider.json";
+/// The verdict by it.
+const BY_PROVIDER: &str = "provider-verdict.json";
 
 /// What a bundle is made of.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +59,10 @@ pub struct Material {
     pub receipts: Vec<String>,
     /// The public keys of agents and collectors.
     pub keys: Vec<PublicKey>,
+    /// What a collector's verdict rests on; without it, all that there is of the period.
+    pub basis: Option<Basis>,
+    /// The provider's own log, as facts of the same period and service.
+    pub provider: Option<String>,
 }
 
 /// Why there is no bundle.
@@ -85,6 +98,9 @@ struct Claim {
     credit: String,
     currency: String,
     software: String,
+    /// What the verdict rests on, where a collector says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    basis: Option<Basis>,
     /// SHA-256 of every other member, in lowercase hexadecimal.
     members: BTreeMap<String, String>,
 }
@@ -102,13 +118,6 @@ pub struct Which {
 #[must_use]
 pub fn last(material: &Material) -> Option<Wall> {
     verified(material, None, None).1.iter().map(|(_, summary)| summary.to).max()
-}
-
-/// As [`last`], of those agents alone that a collector's register ever had at a site of a service.
-#[must_use]
-pub fn last_of(material: &Material, (id, service): (&str, &str), register: &Register) -> Option<Wall> {
-    let part = spoken::part(register, &versions_of(id, &material.contracts), service);
-    verified(material, None, Some(&part)).1.iter().map(|(_, summary)| summary.to).max()
 }
 
 /// The versions of a contract among some files, by their own words.
@@ -133,47 +142,99 @@ pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> 
     make_by(which, material, None)
 }
 
+/// A bundle, and the verdict that is in it.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// The verdict.
+    pub report: Report,
+}
+
 /// Makes a bundle of what came to a collector: its register says what counts, and goes with it. Agents that never were at a site of
 /// the service have no part in it.
 ///
 /// # Errors
 /// As [`make`].
 pub fn make_by(which: &Which, material: &Material, register: Option<&Register>) -> Result<Vec<u8>, BundleFault> {
-    let case = facts::parse(&material.facts, "facts.json").map_err(BundleFault::Faults)?;
-    let Resolved { contract, versions, files } = resolve(which, case.period, &material.contracts)?;
+    make_with_report(which, material, register).map(|made| made.bytes)
+}
+
+/// As [`make_by`], and says which verdict is in it.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_with_report(which: &Which, material: &Material, register: Option<&Register>) -> Result<Made, BundleFault> {
+    let case = facts::parse(&material.facts, FACTS).map_err(BundleFault::Faults)?;
+    let basis = material.basis.as_ref();
+    let Resolved { contract, versions, files } = resolve(which, case.period, &material.contracts, basis)?;
     let mut members: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for (written, text) in files {
         members.insert(contract_name(&written), text.as_bytes().to_vec());
     }
-    members.insert("facts.json".to_owned(), material.facts.as_bytes().to_vec());
+    members.insert(FACTS.to_owned(), material.facts.as_bytes().to_vec());
     let register = register.map(|register| spoken::part(register, &versions, &case.service));
     if let Some(register) = &register {
         members.insert(REGISTER.to_owned(), text_of(&register::Written::of(register)));
     }
     let (verdict, summaries) = verified(material, Some(begin(&versions, &case)), register.as_ref());
     if !verdict.ok {
-        let first = verdict.findings.first().map_or_else(
+        // What is wrong with a summary says more than that its receipt is for none.
+        let of_summary = verdict.findings.iter().find(|finding| finding.file.starts_with("summary"));
+        let first = of_summary.or(verdict.findings.first()).map_or_else(
             || "there is not one summary".to_owned(),
             |finding| format!("{}: {}", finding.file, finding.what),
         );
         return Err(BundleFault::Unproven(first));
     }
+    let chosen = choose(&mut members, summaries, material, (&versions, &case), register.as_ref());
+    let report = judged(&versions, &case, &chosen, basis).map_err(BundleFault::Faults)?;
+    members.insert(VERDICT.to_owned(), verdict_text(&report));
+    members.insert("report.html".to_owned(), page_text(&contract, &case, &report, &chosen));
+    if let Some(log) = &material.provider {
+        members.insert(PROVIDER.to_owned(), log.as_bytes().to_vec());
+        if let Some(said) = by_provider(&versions, log) {
+            members.insert(BY_PROVIDER.to_owned(), verdict_text(&said));
+        }
+    }
+    let claim = claim(&report, basis, digests(&members));
+    members.insert("claim.json".to_owned(), claim_text(&claim));
+    Ok(Made { bytes: zip::write(&members)?, report })
+}
+
+/// Enters the summaries that matter with their receipts and keys; gives what counts of those that are judged.
+fn choose(
+    members: &mut BTreeMap<String, Vec<u8>>,
+    summaries: Vec<(String, Summary)>,
+    material: &Material,
+    (versions, case): (&[InForce], &Case),
+    register: Option<&Register>,
+) -> Vec<Summary> {
+    let basis = material.basis.as_ref();
     let received = spoken::received(material.receipts.iter().map(String::as_str));
-    let counted = counted(&versions, &case, register.as_ref(), &received, &summaries);
-    let span = reach(&versions, &case, counted.iter());
+    // What is left out has no part in what binds either.
+    let (rests, beside): (Vec<_>, Vec<_>) =
+        summaries.into_iter().partition(|(_, summary)| basis.is_none_or(|basis| basis.holds(summary)));
+    let counted = counted(versions, case, register, &received, &rests);
+    let span = reach(versions, case, counted.iter());
     let mut chosen = Vec::new();
     let mut receipts: BTreeMap<Digest, String> = BTreeMap::new();
     let mut signers: BTreeSet<Kid> = BTreeSet::new();
-    for ((jws, summary), counted) in summaries.into_iter().zip(counted) {
+    let mut enter = |jws: String, summary: &Summary| {
+        receipts.insert(Digest::of(jws.as_bytes()), name("receipts", summary));
+        signers.extend(spoken::author(&jws).into_iter().flat_map(|(agent, kid)| [agent, kid]));
+        members.insert(name("summaries", summary), jws.into_bytes());
+    };
+    for ((jws, summary), counted) in rests.into_iter().zip(counted) {
+        let within = basis.is_some() || touches(span, &summary);
         // An earlier one that names the key of later ones shows whose they are.
-        let within = touches(span, &summary);
         if within || (summary.next_key.is_some() && summary.to < span.from) {
-            receipts.insert(Digest::of(jws.as_bytes()), name("receipts", &summary));
-            signers.extend(spoken::author(&jws).into_iter().flat_map(|(agent, kid)| [agent, kid]));
-            members.insert(name("summaries", &summary), jws.into_bytes());
+            enter(jws, &summary);
             chosen.extend(Some(counted).filter(|_| within));
         }
     }
+    // A collector gives those too that show that nothing is missing.
+    beside.into_iter().for_each(|(jws, summary)| enter(jws, &summary));
     for receipt in &material.receipts {
         let receipt = receipt.trim_end_matches('\n');
         if let Some(place) = receipt::named(receipt).and_then(|digest| receipts.get(&digest)) {
@@ -185,12 +246,24 @@ pub fn make_by(which: &Which, material: &Material, register: Option<&Register>) 
     for key in material.keys.iter().filter(|key| register.is_none() || signers.contains(&key.kid())) {
         members.insert(format!("keys/{}.jwk", key.kid()), key_text(key));
     }
-    let report = judged(&versions, &case, &chosen).map_err(BundleFault::Faults)?;
-    members.insert("verdict.json".to_owned(), verdict_text(&report));
-    members.insert("report.html".to_owned(), page_text(&contract, &case, &report, &chosen));
-    let claim = claim(&report, digests(&members));
-    members.insert("claim.json".to_owned(), claim_text(&claim));
-    Ok(zip::write(&members)?)
+    chosen
+}
+
+/// Judges a service by what counts of the summaries.
+fn judged(
+    versions: &[InForce],
+    case: &Case,
+    summaries: &[Summary],
+    basis: Option<&Basis>,
+) -> Result<Report, Vec<Fault>> {
+    let looked_at = if basis.is_some() { words::Looked::ByDay } else { words::Looked::AtAll };
+    words::judged(versions, case, summaries, looked_at)
+}
+
+/// What the provider's own log says; absent where it cannot be judged.
+fn by_provider(versions: &[InForce], log: &str) -> Option<Report> {
+    let case = facts::parse(log, PROVIDER).ok()?;
+    judge_by(versions, &case.service, case.period, None, &case.facts).ok()
 }
 
 /// SHA-256 of each member, in lowercase hexadecimal.
@@ -198,7 +271,7 @@ fn digests(members: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
     members.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes).hex())).collect()
 }
 
-fn claim(report: &Report, digests: BTreeMap<String, String>) -> Claim {
+fn claim(report: &Report, basis: Option<&Basis>, digests: BTreeMap<String, String>) -> Claim {
     Claim {
         v: 1,
         contract: report.contract.clone(),
@@ -208,6 +281,7 @@ fn claim(report: &Report, digests: BTreeMap<String, String>) -> Claim {
         credit: report.credit.clone(),
         currency: report.currency.clone(),
         software: SOFTWARE.to_owned(),
+        basis: basis.cloned(),
         members: digests,
     }
 }
@@ -315,7 +389,12 @@ struct Resolved<'a> {
 }
 
 /// The contract that is judged by, among some files, with the earlier versions that were in force in some of the period.
-fn resolve<'a>(which: &Which, period: Period, texts: &'a [String]) -> Result<Resolved<'a>, BundleFault> {
+fn resolve<'a>(
+    which: &Which,
+    period: Period,
+    texts: &'a [String],
+    basis: Option<&Basis>,
+) -> Result<Resolved<'a>, BundleFault> {
     let mut all = Vec::new();
     for (at, text) in texts.iter().enumerate() {
         let written = Written::read(text, &format!("contract {at}")).map_err(BundleFault::Faults)?;
@@ -340,8 +419,13 @@ fn resolve<'a>(which: &Which, period: Period, texts: &'a [String]) -> Result<Res
             Err(_) => {}
         }
     }
-    let versions = InForce::by_their_terms(contracts.iter().map(|(contract, _)| contract.clone()).collect());
-    let mut chosen: Vec<InForce> = judging(&versions, period).cloned().collect();
+    let mut chosen: Vec<InForce> = match basis {
+        Some(basis) => reigned(which, basis, contracts.iter().map(|(contract, _)| contract))?,
+        None => {
+            let all = contracts.iter().map(|(contract, _)| contract.clone()).collect();
+            judging(&InForce::by_their_terms(all), period).cloned().collect()
+        }
+    };
     let asked = |contract: &Contract| u64::from(contract.agreement.version) == which.version;
     let (contract, _) = contracts.iter().find(|(contract, _)| asked(contract)).cloned().expect("it was resolved");
     // Whoever asks for a version that was not in force then wants it judged by that all the same.
@@ -360,6 +444,20 @@ fn resolve<'a>(which: &Which, period: Period, texts: &'a [String]) -> Result<Res
     let mut files: Vec<Option<(Written, &String)>> = all.into_iter().map(Some).collect();
     let files = places.into_iter().filter_map(|at| files[at].take()).collect();
     Ok(Resolved { contract, versions: chosen, files })
+}
+
+/// The versions that a collector judged by, when it says that they were in force.
+fn reigned<'a>(
+    which: &Which,
+    basis: &Basis,
+    contracts: impl Iterator<Item = &'a Contract> + Clone,
+) -> Result<Vec<InForce>, BundleFault> {
+    let with_terms = |version: &Reigned| {
+        let found = contracts.clone().find(|contract| contract.agreement.version == version.version);
+        let missing = || BundleFault::NoContract { id: which.id.clone(), version: u64::from(version.version) };
+        Ok(version.with(found.ok_or_else(missing)?.clone()))
+    };
+    basis.versions.iter().map(with_terms).collect()
 }
 
 /// A contract and those that it inherits from for a period, upwards.
@@ -388,77 +486,4 @@ fn looked_at(versions: &[InForce], case: &Case, outages: &[Span]) -> Span {
     let all = versions.iter().map(|version| needed(&version.contract, case.period, outages.iter().copied()));
     let all = all.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)));
     all.expect("there is always a version")
-}
-
-/// Judges a service by the intervals and outages of summaries.
-fn judged(versions: &[InForce], case: &Case, summaries: &[Summary]) -> Result<Report, Vec<Fault>> {
-    let versions: Vec<InForce> = versions
-        .iter()
-        .map(|version| InForce { contract: with_probes(&version.contract, summaries), span: version.span })
-        .collect();
-    let observed = observed(&versions, &case.service, summaries);
-    judge_by(&versions, &case.service, case.period, Some(&observed), &case.facts)
-}
-
-/// The contract, with the probes that name its services in the summaries.
-fn with_probes(contract: &Contract, summaries: &[Summary]) -> Contract {
-    let mut contract = contract.clone();
-    for probe in summaries.iter().flat_map(|summary| &summary.probes) {
-        let Some(of) = &probe.service else { continue };
-        contract.each_service(|service| {
-            if service.id == *of && !service.probes.contains(&probe.name) {
-                service.probes.push(probe.name.clone());
-            }
-        });
-    }
-    contract
-}
-
-/// What the summaries say of a service and its members.
-fn observed(versions: &[InForce], service: &str, summaries: &[Summary]) -> Observed {
-    let contracts = || versions.iter().map(|version| &version.contract);
-    let wanted: BTreeSet<(&str, &str)> = contracts()
-        .flat_map(|contract| {
-            contract.service(service).into_iter().chain(contract.members_of(service).unwrap_or_default())
-        })
-        .flat_map(|each| each.probes.iter().map(|probe| (probe.as_str(), each.site.as_str())))
-        .collect();
-    let mut observed = Observed::default();
-    let mut sides: BTreeMap<(&str, &str, Wall), &OutagePart> = BTreeMap::new();
-    for summary in summaries {
-        let carrier_down = summary.carrier_down();
-        for probe in &summary.probes {
-            let named = probe.service.as_deref();
-            let of_service = named.is_some_and(|of| contracts().any(|contract| contract.service(of).is_some()));
-            if wanted.contains(&(probe.name.as_str(), summary.site.as_str()))
-                || (of_service && wanted.iter().any(|(name, _)| *name == probe.name))
-            {
-                let seen = observed.probes.entry(probe.name.clone()).or_default();
-                if !carrier_down.is_empty() {
-                    seen.carrier_down = seen.carrier_down.or(&carrier_down);
-                }
-                seen.intervals.extend(probe.intervals().filter_map(Result::ok));
-            }
-        }
-        // Later summaries know more of an outage than earlier ones.
-        for outage in summary.outages.iter().filter(|outage| outage.service.as_deref() == Some(service)) {
-            sides.insert((&outage.probe, &outage.definition, outage.from), outage);
-        }
-    }
-    for seen in observed.probes.values_mut() {
-        seen.intervals.sort_by_key(|interval: &Interval| interval.from);
-    }
-    let end = summaries.iter().map(|summary| summary.to).max().unwrap_or_default();
-    observed.sides = sides
-        .into_values()
-        .map(|outage| {
-            let side = match outage.side {
-                SummarySide::Provider => Side::Provider,
-                SummarySide::Customer => Side::Customer,
-                SummarySide::Unknown => Side::Unknown,
-            };
-            (Span::new(outage.from, outage.to.unwrap_or(end.max(outage.from))), side)
-        })
-        .collect();
-    observed
 }

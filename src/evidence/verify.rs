@@ -12,6 +12,7 @@ use crate::evidence::chain::{self, Break, ChainId, Dropped, Link};
 use crate::evidence::digest::Digest;
 use crate::evidence::jws::{self, Typ};
 use crate::evidence::key::{Kid, PublicKey};
+use crate::evidence::late;
 use crate::evidence::receipt::{self, Receipt, Subject};
 use crate::evidence::rotation;
 use crate::evidence::summary::{self, ClockState, Summary};
@@ -463,10 +464,10 @@ impl Verifier {
         let mut late: Option<(std::time::Duration, Wall)> = None;
         let mut early = 0u64;
         let mut without = 0u64;
+        let received: BTreeMap<Digest, Wall> =
+            self.receipts.iter().map(|(_, receipt)| (receipt.digest, receipt.received)).collect();
         for one in &self.summaries {
-            let receipt =
-                self.receipts.iter().find(|(_, receipt)| receipt.digest == one.digest).map(|(_, receipt)| receipt);
-            match receipt.map(|receipt| receipt.received.nanos_since(one.summary.to)) {
+            match received.get(&one.digest).map(|received| received.nanos_since(one.summary.to)) {
                 None => without += 1,
                 Some(nanos) => match u64::try_from(nanos) {
                     Ok(nanos) => {
@@ -486,6 +487,7 @@ impl Verifier {
                  ended at {to}, {delay} after its end"
             ));
         }
+        self.late_words(&received, &mut proved, &mut not);
         if early > 0 {
             not.push(format!(
                 "which clock was wrong: {} received before its span had ended, by the two clocks",
@@ -513,6 +515,86 @@ impl Verifier {
             );
         }
         (proved, not)
+    }
+}
+
+/// Numbers of a chain that came late.
+struct LateRun {
+    chain: ChainId,
+    numbers: (u64, u64),
+    span: (Wall, Wall),
+    /// By when the last of them was there, as the receipts show.
+    by: Wall,
+    /// Whether later numbers show that they were there in time.
+    named: bool,
+}
+
+impl Verifier {
+    /// What came long after its span's end: whether a later number in time names it, or nothing does.
+    fn late_words(&self, received: &BTreeMap<Digest, Wall>, proved: &mut Vec<String>, not: &mut Vec<String>) {
+        for run in self.late(received) {
+            let (from, to) = run.numbers;
+            let (begins, ends) = run.span;
+            let what = format!("numbers {from} to {to} of chain {}, which tell of {begins} to {ends}", run.chain);
+            let after = format_duration(late::AFTER);
+            if run.named {
+                proved.push(format!(
+                    "{what}, were made by {} at the latest: their own receipts are later, but numbers after them that were received \
+                     by then name them",
+                    run.by
+                ));
+            } else {
+                not.push(format!(
+                    "that {what}, were made when they say: they are late, received more than {after} after, and by {} at the latest; \
+                     whoever holds the agent's key could have made them up until then",
+                    run.by
+                ));
+            }
+        }
+    }
+
+    fn late(&self, received: &BTreeMap<Digest, Wall>) -> Vec<LateRun> {
+        let mut all: Vec<&Verified> = self.summaries.iter().collect();
+        all.sort_by_key(|one| (one.summary.agent, one.summary.chain, one.summary.seq));
+        let mut runs: Vec<LateRun> = Vec::new();
+        let follows = |one: &&Verified, two: &&Verified| {
+            link(two).comes_after(&link(one)) && one.summary.chain == two.summary.chain
+        };
+        for run in all.chunk_by(follows) {
+            let mut named: Option<Wall> = None;
+            let mut found = Vec::new();
+            for one in run.iter().rev() {
+                let summary = &one.summary;
+                let Some(&own) = received.get(&one.digest) else { continue };
+                let by = named.map_or(own, |named| named.min(own));
+                named = Some(by);
+                if own > summary.to + late::AFTER {
+                    found.push((summary, by));
+                }
+            }
+            for (summary, by) in found.into_iter().rev() {
+                let in_time = by <= summary.to + late::AFTER;
+                match runs.last_mut() {
+                    Some(last)
+                        if last.chain == summary.chain
+                            && last.numbers.1.checked_add(1) == Some(summary.seq)
+                            && last.named == in_time =>
+                    {
+                        last.numbers.1 = summary.seq;
+                        last.span = (last.span.0.min(summary.from), last.span.1.max(summary.to));
+                        last.by = last.by.max(by);
+                    }
+                    _ => runs.push(LateRun {
+                        chain: summary.chain,
+                        numbers: (summary.seq, summary.seq),
+                        span: (summary.from, summary.to),
+                        by,
+                        named: in_time,
+                    }),
+                }
+            }
+        }
+        runs
     }
 }
 

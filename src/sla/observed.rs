@@ -238,7 +238,6 @@ pub(super) fn figure(
 /// What many intervals hold together.
 #[derive(Default)]
 struct Samples {
-    intervals: u64,
     good: u64,
     failed: u64,
     rtt: Sum,
@@ -302,7 +301,6 @@ impl Samples {
     fn add(&mut self, interval: &Interval, late_is: Late, metric: Metric) {
         let late = interval.outcomes.count(Outcome::Late);
         let (late_good, late_failed) = if late_is == Late::Good { (late, 0) } else { (0, late) };
-        self.intervals += 1;
         self.good += interval.outcomes.count(Outcome::Answered) + late_good;
         self.failed += interval.outcomes.count(Outcome::Lost) + interval.outcomes.count(Outcome::Refused) + late_failed;
         if matches!(metric, Metric::Rtt | Metric::Mos | Metric::Jitter)
@@ -333,8 +331,8 @@ impl Samples {
             _ => ms,
         };
         let sent = self.good + self.failed;
-        let lost = || format!("{} of {sent} probes failed in {} intervals", self.failed, self.intervals);
-        let of = |name: &str, count: u64| format!("{name} of {count} samples in {} intervals", self.intervals);
+        let lost = || format!("{} of {sent} probes failed", self.failed);
+        let of = |name: &str, count: u64| format!("{name} of {count} samples");
         Some(match (metric, measure.statistic) {
             (Metric::Loss, _) => Figure { exact: in_unit(self.loss()?), step: lost() },
             (Metric::Delivery, _) => {

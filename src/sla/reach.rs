@@ -10,7 +10,7 @@ use crate::sla::terms::{Condition, Contract, Form};
 
 /// Around the time judged, so that a detector has its state where it begins, and sees how what began at its end went on: an
 /// outage is known only after as many failures as the contract asks for.
-const AROUND: Duration = Duration::from_secs(86_400);
+pub const AROUND: Duration = Duration::from_secs(86_400);
 
 /// All the time that judging a period may look at. `recorded` are outages that are known already: one that reaches over an
 /// end is needed whole, since it belongs whole to the period in which it begins.

@@ -380,9 +380,17 @@ fn agent_and_collector_both_make_a_bundle_that_the_other_side_can_check() {
     let claim = format!("--contract ONE --service {service} --period {period}");
     let facts = json!({"period": period, "service": service});
     site.write("facts.json", &facts.to_string());
-    for maker in ["claim bundle --config agent.toml", "collector bundle --config collector.toml"] {
-        site.done(&format!("{maker} {claim} --facts facts.json --out one.zip"));
-        site.done(&format!("{maker} {claim} --facts facts.json --out two.zip"));
+    // The collector's bundle is of the verdict that it reached itself, with its own facts.
+    let report = format!("collector report --json --config collector.toml {claim}");
+    site.until("the collector judged it", |site| site.ask(&report).status.success());
+    site.collector.take();
+    let makers = [
+        ("claim bundle --config agent.toml", " --facts facts.json", "--service: \"nothing\" is no service"),
+        ("collector bundle --config collector.toml", "", "\"nothing\" of \"ONE\" was not judged"),
+    ];
+    for (maker, facts, unknown) in makers {
+        site.done(&format!("{maker} {claim}{facts} --out one.zip"));
+        site.done(&format!("{maker} {claim}{facts} --out two.zip"));
         let bytes = std::fs::read(site.path("one.zip")).unwrap();
         assert!(bytes == std::fs::read(site.path("two.zip")).unwrap(), "{maker}: the same inputs give the same bytes");
         let verdict = site.json("verify --json --key first.jwk --key central.jwk one.zip");
@@ -390,15 +398,11 @@ fn agent_and_collector_both_make_a_bundle_that_the_other_side_can_check() {
         let other = claim.replace(&service, "nothing");
         let wrong = site.ask(&format!("{maker} {other} --out one.zip"));
         let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
-        assert!(
-            wrong.status.code() == Some(2) && said.contains("--service: \"nothing\" is no service"),
-            "{maker}: {said}"
-        );
+        assert!(wrong.status.code() == Some(2) && said.contains(unknown), "{maker}: {said}");
         let untrusted = site.ask("verify --json one.zip");
         assert_eq!(untrusted.status.code(), Some(1));
         assert!(String::from_utf8_lossy(&untrusted.stdout).contains("untrusted-key"));
     }
-    site.collector.take();
 }
 
 fn array_of<'a>(table: &'a toml::Table, section: &str) -> &'a Vec<toml::Value> {

@@ -24,9 +24,10 @@ use crate::collector::desk::tokens::{self, Scope, TokenWanted};
 use crate::collector::desk::{DeskError, Hand};
 use crate::collector::rounds;
 use crate::collector::verdicts::groups::{By, GroupView};
-use crate::collector::verdicts::{Fleet, Judgement};
+use crate::collector::verdicts::{ByProvider, Fleet, Judgement};
 use crate::config::collector::tokens::end_of;
 use crate::evidence::key::{Kid, PublicKey};
+use crate::sla::printed::{Printed, PrintedVerdict};
 use crate::store::keyfile;
 
 impl From<DeskError> for Failure {
@@ -440,24 +441,21 @@ fn one(args: &Report, archive: &Archive, contract: &str, service: &str) -> Resul
             "{service} of {contract} was not judged in {period}: `wanproof collector report` shows what was"
         ))
     })?;
-    let breached =
-        judged.report["objectives"].as_array().into_iter().flatten().any(|each| each["result"] == "breached");
+    let breached = judged.report.as_ref().is_some_and(Printed::is_breached);
     if args.listing.json {
         print::json(&judged)?;
     } else {
-        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-        let heading = ["OBJECTIVE", "RESULT", "ACTUAL", "TARGET", "COVERAGE", "CREDIT"].map(str::to_owned);
-        let mut rows = Vec::new();
-        for each in judged.report["objectives"].as_array().into_iter().flatten() {
-            rows.push(["id", "result", "actual", "target", "coverage", "credit"].map(|key| text(&each[key])).to_vec());
-        }
-        let (credit, currency) = (text(&judged.report["credit"]), text(&judged.report["currency"]));
         print::line(format_args!(
             "{contract} version {}, service {service}, {period}, as of {}\n",
             judged.version, judged.as_of
         ))?;
-        print::line(print::fitted(&heading, &rows))?;
-        print::line(format_args!("\ncredit {credit} {currency}"))?;
+        if let Some(report) = &judged.report {
+            print::line(table(report))?;
+            print::line(format_args!("\ncredit {} {}", report.credit, report.currency))?;
+        }
+        if let Some(why) = &judged.gone {
+            print::line(format_args!("as it was judged then: {why}"))?;
+        }
         for outage in &judged.outages {
             print::line(format_args!("outage {} to {}, side {}", outage.from, outage.to, print::one(&outage.side)))?;
         }
@@ -472,14 +470,35 @@ fn one(args: &Report, archive: &Archive, contract: &str, service: &str) -> Resul
         for fault in &judged.faults {
             print::line(format_args!("not judged: {}", print::one(fault)))?;
         }
-        if let Some(theirs) = &judged.by_provider {
-            print::line(format_args!(
-                "by the provider's own log the credit is {} {currency}",
-                text(&theirs["credit"])
-            ))?;
+        match &judged.by_provider {
+            Some(ByProvider::Report(theirs)) => print::line(format_args!(
+                "by the provider's own log the credit is {} {}",
+                theirs.credit, theirs.currency
+            ))?,
+            Some(ByProvider::Faults { faults }) => {
+                print::line(format_args!("the provider's own log cannot be judged: {}", faults.join("; ")))?;
+            }
+            None => {}
         }
     }
     Ok(if args.exit_code && breached { Exit::Bad } else { Exit::Done })
+}
+
+/// Each objective with its figures.
+fn table(report: &Printed) -> String {
+    let heading = ["OBJECTIVE", "RESULT", "ACTUAL", "TARGET", "COVERAGE", "CREDIT"].map(str::to_owned);
+    let row = |each: &PrintedVerdict| {
+        let actual = each.actual.clone().unwrap_or_else(|| "-".to_owned());
+        vec![
+            each.id.clone(),
+            each.result.to_string(),
+            actual,
+            each.target.clone(),
+            each.coverage.clone(),
+            each.credit.clone(),
+        ]
+    };
+    print::fitted(&heading, &report.objectives.iter().map(row).collect::<Vec<_>>())
 }
 
 /// `collector claims`.

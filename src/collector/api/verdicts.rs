@@ -18,11 +18,12 @@ use crate::collector::archive::Archive;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::desk::agreements::Step;
 use crate::collector::desk::facts::{self, Source};
-use crate::collector::desk::{DeskError, key};
+use crate::collector::desk::{DeskError, key, rulings};
 use crate::collector::verdicts::groups::{By, GroupView, groups};
-use crate::collector::verdicts::{Histograms, Judgement, OutageView, id_of};
+use crate::collector::verdicts::{ByProvider, Histograms, Judgement, OutageView, id_of};
 use crate::collector::{Collector, Fault, rounds};
 use crate::sla::calendar::{Every, Period, Zone};
+use crate::sla::printed::Printed;
 
 /// The addresses.
 pub fn router() -> Router<Arc<Collector>> {
@@ -188,14 +189,18 @@ pub async fn act(
             let judged = find(archive, &period, &contract, &service)?;
             let month: Period = period.parse().map_err(|_| DeskError::NotFound(format!("{period:?} is no period")))?;
             let id = id_of(month, &contract, &service);
+            if action == "revise" {
+                rulings::check_whole(archive, &period, &contract, &service)?;
+            }
             let mut log = rounds::period_log(archive, &id)?;
             let entry = step.entry(&action, &admin.hand)?;
             log.append(entry.clone())?;
             archive.append(Kind::Period, &id, &entry, admin.hand.now)?;
             if action == "revise" {
-                // The old one stays as it was.
+                // The old one stays as it was, with what it rests on where that is known.
                 archive.append(Kind::Verdict, &id, &judged, admin.hand.now)?;
-                rounds::mark(archive, &contract, &service, &period, admin.hand.now)?;
+                rulings::keep(archive, (&period, &contract, &service), "revise", admin.hand.now)?;
+                rounds::revise(archive, &contract, &service, &period, admin.hand.now)?;
             }
             let detail = object!({"evidence": entry.evidence, "said": entry.said});
             admin.hand.did(archive, &format!("verdict.{action}"), &id, detail)?;
@@ -230,11 +235,11 @@ pub struct Beside {
     /// The lengths of theirs together, in seconds.
     theirs_s: i64,
     /// The verdict by what was measured.
-    #[schema(value_type = Object)]
-    ours: Value,
+    #[schema(value_type = Option<Object>)]
+    ours: Option<Printed>,
     /// The verdict by the provider's log; absent where none was imported.
     #[schema(value_type = Option<Object>)]
-    theirs: Option<Value>,
+    theirs: Option<ByProvider>,
 }
 
 /// What was measured of a service in a month, beside the provider's own log

@@ -359,8 +359,10 @@ impl<'a> Group<'a> {
             self.archive.put_gap(of.agent, of.chain, expected, of.seq - 1)?;
         }
         if of.seq < expected {
-            self.archive.shrink_gap(of.agent, of.chain, of.seq)?;
-            self.archive.note_late(of.agent, of.chain, of.seq)?;
+            // What was not missing was folded already, and let go since.
+            if self.archive.shrink_gap(of.agent, of.chain, of.seq)? {
+                self.archive.note_late(of.agent, of.chain, of.seq)?;
+            }
         } else {
             let next = Head { seq: of.seq, digest: Some(of.digest), span_ns };
             match self.heads.entry(chain) {

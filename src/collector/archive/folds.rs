@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::base::time::Wall;
 use crate::collector::archive::db::{Row, args};
 use crate::collector::archive::{Archive, ArchiveError, packed};
+use crate::evidence::bundle::Numbers;
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
 
@@ -76,6 +77,25 @@ fn progress(row: &Row<'_>) -> Result<Progress, ArchiveError> {
     })
 }
 
+/// What is left of ranges without some others; both in the order of their chains and beginnings.
+fn without(ranges: &[Numbers], holes: &[Numbers]) -> Vec<Numbers> {
+    let mut all = Vec::new();
+    for range in ranges {
+        let first = holes.partition_point(|hole| (hole.chain, hole.to_seq) < (range.chain, range.from_seq));
+        let mut next = Some(range.from_seq);
+        let inside = |hole: &&Numbers| hole.chain == range.chain && hole.from_seq <= range.to_seq;
+        for hole in holes[first.min(holes.len())..].iter().take_while(inside) {
+            let Some(from_seq) = next else { break };
+            if hole.from_seq > from_seq {
+                all.push(Numbers { from_seq, to_seq: hole.from_seq - 1, ..*range });
+            }
+            next = hole.to_seq.checked_add(1).map(|after| after.max(from_seq));
+        }
+        all.extend(next.filter(|next| *next <= range.to_seq).map(|from_seq| Numbers { from_seq, ..*range }));
+    }
+    all
+}
+
 impl Archive {
     /// The chains in which there is something to fold: later numbers, or late ones that filled a gap.
     ///
@@ -139,6 +159,8 @@ impl Archive {
                      AND received_ns < ?7
                      AND NOT EXISTS (SELECT 1 FROM quarantine q
                                      WHERE q.agent = summary.agent AND q.chain = summary.chain AND q.seq = summary.seq)
+                     AND NOT EXISTS (SELECT 1 FROM held h
+                                     WHERE h.agent = summary.agent AND h.chain = summary.chain AND h.seq = summary.seq)
                    ORDER BY seq";
         let mut all = Vec::new();
         for (chain, first, last) in chains {
@@ -191,6 +213,8 @@ impl Archive {
         let sql = "SELECT jws FROM summary WHERE agent = ?1 AND to_ns > ?2 AND received_ns < ?3
                      AND NOT EXISTS (SELECT 1 FROM quarantine q
                                      WHERE q.agent = summary.agent AND q.chain = summary.chain AND q.seq = summary.seq)
+                     AND NOT EXISTS (SELECT 1 FROM held h
+                                     WHERE h.agent = summary.agent AND h.chain = summary.chain AND h.seq = summary.seq)
                    ORDER BY to_ns, seq, chain";
         self.db.each(sql, args![&agent, after, until], |row| take(&packed::unpack(row.get(0)?)?))
     }
@@ -201,6 +225,37 @@ impl Archive {
     /// When the database fails.
     pub fn drop_folds(&self, agent: Kid, day: i64) -> Result<(), ArchiveError> {
         self.db.execute("DELETE FROM fold WHERE agent = ?1 AND day = ?2", args![&agent, day]).map(drop)
+    }
+
+    /// The numbers of an agent's chains that were folded into some UTC days, both included: as ranges, in order. Those that did not
+    /// come, do not count, or were not looked at yet are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn folded_numbers(&self, agent: Kid, days: (i64, i64)) -> Result<Vec<Numbers>, ArchiveError> {
+        let sql = "SELECT chain, from_seq, to_seq FROM folded_day WHERE agent = ?1 AND day >= ?2 AND day <= ?3
+                   ORDER BY chain, from_seq";
+        let read =
+            |row: &Row<'_>| Ok(Numbers { agent, chain: row.get(0)?, from_seq: row.get(1)?, to_seq: row.get(2)? });
+        let mut ranges: Vec<Numbers> = Vec::new();
+        for next in self.db.all(sql, args![&agent, days.0, days.1], read)? {
+            match ranges.last_mut() {
+                Some(last) if last.chain == next.chain && next.from_seq <= last.to_seq.saturating_add(1) => {
+                    last.to_seq = last.to_seq.max(next.to_seq);
+                }
+                _ => ranges.push(next),
+            }
+        }
+        if ranges.is_empty() {
+            return Ok(ranges);
+        }
+        let sql = "SELECT chain, from_seq, to_seq FROM gap WHERE agent = ?1
+                   UNION ALL SELECT chain, seq, seq FROM late WHERE agent = ?1
+                   UNION ALL SELECT chain, seq, seq FROM held WHERE agent = ?1
+                   UNION ALL SELECT chain, seq, seq FROM quarantine WHERE agent = ?1
+                   ORDER BY 1, 2";
+        let holes = self.db.all(sql, args![&agent], read)?;
+        Ok(without(&ranges, &holes))
     }
 
     /// Enters which numbers of a chain have something in a UTC day; what was entered before is widened.

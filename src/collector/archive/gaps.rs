@@ -15,12 +15,12 @@ impl Archive {
         self.db.execute(sql, args![&agent, &chain, from, to]).map(drop)
     }
 
-    /// Takes one number out of the gap that it lies in.
-    pub(super) fn shrink_gap(&self, agent: Kid, chain: ChainId, seq: u64) -> Result<(), ArchiveError> {
+    /// Takes one number out of the gap that it lies in; false where it lies in none.
+    pub(super) fn shrink_gap(&self, agent: Kid, chain: ChainId, seq: u64) -> Result<bool, ArchiveError> {
         let sql =
             "SELECT from_seq, to_seq FROM gap WHERE agent = ?1 AND chain = ?2 AND from_seq <= ?3 AND to_seq >= ?3";
         let gap = self.db.one(sql, args![&agent, &chain, seq], |row| Ok((row.get::<u64>(0)?, row.get::<u64>(1)?)))?;
-        let Some((from, to)) = gap else { return Ok(()) };
+        let Some((from, to)) = gap else { return Ok(false) };
         let sql = "DELETE FROM gap WHERE agent = ?1 AND chain = ?2 AND from_seq = ?3";
         self.db.execute(sql, args![&agent, &chain, from])?;
         if from < seq {
@@ -29,7 +29,7 @@ impl Archive {
         if seq < to {
             self.put_gap(agent, chain, seq + 1, to)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Enters what a chain says that it follows.

@@ -35,6 +35,14 @@ pub enum Kind {
     Labels,
     /// The outages that an agent told of, by `agent/month` in UTC.
     Outages,
+    /// When an agent's links had no carrier, by `agent/month` in UTC.
+    Carrier,
+    /// Late summaries that somebody accepted, by `agent/chain`.
+    Acceptance,
+    /// The parts that PostgreSQL had of a table when it was looked last, by the table.
+    Parts,
+    /// What a verdict rests on, by its identifier; in its log, the verdicts that were replaced, with what they rest on.
+    Grounds,
     /// What has to be judged again, by `contract/service/period`.
     Dirty,
     /// What the rounds could not do, by what it is about.
@@ -68,6 +76,10 @@ impl Kind {
             Self::Invoice => "invoice",
             Self::Labels => "labels",
             Self::Outages => "outages",
+            Self::Carrier => "carrier",
+            Self::Acceptance => "acceptance",
+            Self::Parts => "parts",
+            Self::Grounds => "grounds",
             Self::Dirty => "dirty",
             Self::Trouble => "trouble",
             Self::Histograms => "histograms",

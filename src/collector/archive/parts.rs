@@ -11,6 +11,8 @@ use jiff::{ToSpan as _, tz::TimeZone};
 use crate::base::time::Wall;
 use crate::collector::archive::db::{Db, args};
 use crate::collector::archive::{Archive, ArchiveError, schema};
+use crate::sla::calendar::Period;
+use crate::sla::span::Span;
 
 /// No part is made for what was before.
 const FIRST: Date = date(2020, 1, 1);
@@ -59,6 +61,24 @@ impl Archive {
             tracing::info!(part, "PostgreSQL keeps another month");
         }
         Ok(())
+    }
+
+    /// Takes the summaries away whose spans begin in a month: on PostgreSQL the month's part is detached, and stays as a table by itself;
+    /// on SQLite they are deleted. Says how many there were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn drop_summaries(&self, month: Period, span: Span) -> Result<u64, ArchiveError> {
+        let sql = "SELECT count(*) FROM summary WHERE from_ns >= ?1 AND from_ns < ?2";
+        let count = self.db.one(sql, args![span.from, span.to], |row| row.get(0))?.unwrap_or(0);
+        let part = format!("summary_{}", month.to_string().replace('-', "_"));
+        if self.parts_of("summary")?.contains(&part) {
+            schema::lock(&self.db)?;
+            self.db.batch(&format!("ALTER TABLE summary DETACH PARTITION {part}"))?;
+        } else {
+            self.db.execute("DELETE FROM summary WHERE from_ns >= ?1 AND from_ns < ?2", args![span.from, span.to])?;
+        }
+        Ok(count)
     }
 
     /// The parts that a table has, by name; none on SQLite.

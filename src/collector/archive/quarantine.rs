@@ -29,6 +29,14 @@ impl Archive {
         self.db.execute(sql, args![&agent, &chain, seq]).map(drop)
     }
 
+    /// Lets the rounds look at a number of a chain once more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn look_at(&self, of: (Kid, ChainId), seq: u64) -> Result<(), ArchiveError> {
+        self.note_late(of.0, of.1, seq)
+    }
+
     /// Numbers of a chain that came late and were not looked at yet, of those in a range, the lowest first; both ends included.
     ///
     /// # Errors

@@ -248,6 +248,19 @@ const STEPS: &[Step] = &[
             );
             ALTER TABLE folded ADD COLUMN turn BIGINT NOT NULL DEFAULT 0;",
     },
+    // Summaries that came too late to count, which are not folded.
+    Step {
+        sqlite: "
+            CREATE TABLE held (
+                agent BLOB NOT NULL, chain BLOB NOT NULL, seq INTEGER NOT NULL, from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL,
+                received_ns INTEGER NOT NULL, boot TEXT NOT NULL, why TEXT NOT NULL, PRIMARY KEY (agent, chain, seq)
+            ) WITHOUT ROWID;",
+        postgres: "
+            CREATE TABLE held (
+                agent BYTEA NOT NULL, chain BYTEA NOT NULL, seq BIGINT NOT NULL, from_ns BIGINT NOT NULL, to_ns BIGINT NOT NULL,
+                received_ns BIGINT NOT NULL, boot TEXT NOT NULL, why TEXT NOT NULL, PRIMARY KEY (agent, chain, seq)
+            );",
+    },
 ];
 
 /// How many steps were taken; 0 where there is no database of ours.

@@ -7,6 +7,7 @@ use crate::base::time::Wall;
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::db::{Row, Value, args};
 use crate::collector::archive::{Archive, ArchiveError, packed};
+use crate::evidence::bundle::Numbers;
 use crate::evidence::chain::{ChainId, Gap};
 use crate::evidence::digest::Digest;
 use crate::evidence::key::{Kid, PublicKey};
@@ -113,6 +114,36 @@ impl Archive {
                 keys: keys.remove(&agent).unwrap_or_default(),
             })
         })
+    }
+
+    /// Those of some numbers that are stored, in order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn stored(&self, of: &Numbers) -> Result<Vec<Stored>, ArchiveError> {
+        let sql = "SELECT agent, chain, seq, digest, jws, receipt FROM summary
+                   WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
+        self.db.all(sql, args![&of.agent, &of.chain, of.from_seq, of.to_seq], stored)
+    }
+
+    /// How many of some numbers are stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn count_stored(&self, of: &Numbers) -> Result<u64, ArchiveError> {
+        let sql = "SELECT count(*) FROM summary WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4";
+        Ok(self.db.one(sql, args![&of.agent, &of.chain, of.from_seq, of.to_seq], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    /// The summaries of an agent that named its next keys, as far as they are stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn namings(&self, agent: Kid) -> Result<Vec<Stored>, ArchiveError> {
+        let sql = "SELECT s.agent, s.chain, s.seq, s.digest, s.jws, s.receipt
+                   FROM agent_key k JOIN summary s ON s.agent = k.agent AND s.chain = k.last_chain AND s.seq = k.last_seq
+                   WHERE k.agent = ?1 ORDER BY k.place";
+        self.db.all(sql, args![&agent], stored)
     }
 
     /// Whether these very bytes are stored already.

@@ -2,7 +2,7 @@
 //! its deadline is counted down; tickets and the provider's answers are attached; what an invoice credits is laid beside what is due.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::base::decimal::{Exact, Rounding};
@@ -10,11 +10,12 @@ use crate::base::time::Wall;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::agreements::{Book, EntryView, Step};
-use crate::collector::desk::{DeskError, Hand, check_texts, facts, key};
+use crate::collector::desk::{DeskError, Hand, check_texts, facts, key, rulings};
 use crate::collector::verdicts::Judgement;
 use crate::evidence::digest::Digest;
 use crate::sla::calendar::{Day, Zone};
 use crate::sla::lifecycle::{Claim, ClaimState, Cycle, Entry, Log, RightState, TerminationRight};
+use crate::sla::printed::{Printed, PrintedRight};
 use crate::sla::reader::Word as _;
 use crate::sla::terms::{ClaimMode, Contract};
 
@@ -41,6 +42,9 @@ pub struct Kept {
     detected: Wall,
     /// How often the credit changed while it was not asked for.
     revision: u32,
+    /// The number of the verdict that was kept when it was asked for.
+    #[serde(default)]
+    ruling: Option<u32>,
     #[serde(default)]
     granted: Option<String>,
     #[serde(default)]
@@ -146,6 +150,10 @@ pub struct ClaimView {
     pub detected: Wall,
     /// How often the credit was worked out anew, while it was not asked for.
     pub revision: u32,
+    /// The number of the verdict that it rests on, which was kept when it was asked for; absent while it follows the present one.
+    pub ruling: Option<u32>,
+    /// What the present verdict gives, where that is another amount than was asked for.
+    pub credit_now: Option<String>,
     /// A draft of the letter that claims it.
     pub letter: Option<String>,
     /// What may be done with it next.
@@ -163,6 +171,32 @@ pub fn id_of(contract: &str, service: &str, period: &str) -> String {
     key(&[contract, service, period])
 }
 
+impl Kept {
+    /// The identifier of its verdict.
+    fn verdict(&self) -> String {
+        key(&[&self.period, &self.contract, &self.service])
+    }
+}
+
+/// Adds a step to a claim's log. Once it does not wait any more, the verdict that it rests on is kept with it, so that its bundle says what
+/// was asked for, whatever comes later.
+fn step_on(archive: &Archive, id: &str, log: &Log<Claim>, entry: &Entry, now: Wall) -> Result<(), ArchiveError> {
+    archive.append(Kind::Claim, id, entry, now)?;
+    if waits(log.state()) {
+        return Ok(());
+    }
+    let Some(mut kept) = archive.record::<Kept>(Kind::Claim, id)?.filter(|kept| kept.ruling.is_none()) else {
+        return Ok(());
+    };
+    kept.ruling = rulings::keep(archive, (&kept.period, &kept.contract, &kept.service), &entry.action, now)?;
+    archive.put_record(Kind::Claim, id, &kept, now)
+}
+
+/// Whether a claim follows its verdict still: nothing was asked for.
+const fn waits(state: ClaimState) -> bool {
+    matches!(state, ClaimState::Detected | ClaimState::Claimable)
+}
+
 fn replay<C: Cycle>(archive: &Archive, kind: Kind, id: &str) -> Result<Log<C>, ArchiveError> {
     let entries: Vec<Entry> = archive.log(kind, id)?;
     Log::replay(entries).map_err(|refused| ArchiveError::Damaged(format!("the log of {id}: {refused}")))
@@ -176,10 +210,14 @@ fn today(zone: &str, now: Wall) -> Option<Day> {
 fn view(archive: &Archive, id: &str, kept: Kept, now: Wall) -> Result<ClaimView, ArchiveError> {
     let log: Log<Claim> = replay(archive, Kind::Claim, id)?;
     let state = log.state();
-    let waits = matches!(state, ClaimState::Detected | ClaimState::Claimable);
+    let waits = waits(state);
     let by: Option<Day> = kept.by.as_deref().and_then(|by| by.parse().ok());
     let days_left = by.filter(|_| waits).and_then(|by| Some(by.since(today(&kept.timezone, now)?)));
+    let verdict = if waits { None } else { archive.record::<Judgement>(Kind::Verdict, &kept.verdict())? };
+    let credit_now = verdict.and_then(|of| of.report).map(|report| report.credit);
     Ok(ClaimView {
+        ruling: kept.ruling,
+        credit_now: credit_now.filter(|credit| *credit != kept.credit),
         id: id.to_owned(),
         contract: kept.contract,
         version: kept.version,
@@ -223,37 +261,42 @@ pub fn one(archive: &Archive, id: &str, now: Wall) -> Result<ClaimView, DeskErro
     Ok(view(archive, id, kept, now)?)
 }
 
+/// The number of the verdict that was kept when a claim was asked for; absent while it follows the present one.
+///
+/// # Errors
+/// When the database fails.
+pub fn ruling_of(archive: &Archive, id: &str) -> Result<Option<u32>, ArchiveError> {
+    Ok(archive.record::<Kept>(Kind::Claim, id)?.and_then(|kept| kept.ruling))
+}
+
 /// Keeps claims and rights in step with a verdict: a credit is detected, may be asked for once the period has ended, lapses when
 /// its day has passed.
 ///
 /// # Errors
 /// When the database fails.
 pub fn follow(archive: &Archive, contract: &Contract, of: &Judgement, now: Wall) -> Result<(), ArchiveError> {
-    follow_claim(archive, contract, of, now)?;
-    for right in of.report["terminations"].as_array().into_iter().flatten() {
-        follow_right(archive, contract, of, right, now)?;
-    }
-    Ok(())
+    // What cannot be judged says nothing of money: what is claimed stays.
+    let Some(report) = &of.report else { return Ok(()) };
+    follow_claim(archive, contract, of, report, now)?;
+    report.terminations.iter().try_for_each(|right| follow_right(archive, contract, of, right, now))
 }
 
-fn follow_claim(archive: &Archive, contract: &Contract, of: &Judgement, now: Wall) -> Result<(), ArchiveError> {
+fn follow_claim(
+    archive: &Archive,
+    contract: &Contract,
+    of: &Judgement,
+    report: &Printed,
+    now: Wall,
+) -> Result<(), ArchiveError> {
     let id = id_of(&of.contract, &of.service, &of.period);
-    let report = &of.report;
-    let credit = report["credit"].as_str().unwrap_or("0").to_owned();
-    let positive = Exact::parse(&credit).is_ok_and(|credit| credit.is_positive());
+    let positive = report.money().is_positive();
     let before: Option<Kept> = archive.record(Kind::Claim, &id)?;
     if !positive && before.is_none() {
         return Ok(());
     }
     let mut log: Log<Claim> = replay(archive, Kind::Claim, &id)?;
     let zone = &contract.agreement.timezone;
-    let earned = |objective: &&Value| {
-        objective["credit"]
-            .as_str()
-            .and_then(|credit| Exact::parse(credit).ok())
-            .is_some_and(|credit| credit.is_positive())
-    };
-    let objectives = report["objectives"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let earned = report.objectives.iter().filter(|verdict| verdict.is_credited());
     let new = Kept {
         contract: of.contract.clone(),
         version: of.version,
@@ -262,20 +305,21 @@ fn follow_claim(archive: &Archive, contract: &Contract, of: &Judgement, now: Wal
         provider: of.provider.clone(),
         period: of.period.clone(),
         timezone: zone.name().to_owned(),
-        credit,
-        currency: report["currency"].as_str().unwrap_or_default().to_owned(),
+        credit: report.credit.clone(),
+        currency: report.currency.clone(),
         automatic: contract.claim.as_ref().is_some_and(|claim| claim.mode == ClaimMode::Automatic),
-        by: report["claim"]["by"].as_str().map(str::to_owned),
-        ticket_by: report["claim"]["ticket_by"].as_str().and_then(|at| at.parse().ok()),
-        lapsed: report["claim"]["lapsed"] == json!(true),
-        breached: objectives.iter().filter(earned).filter_map(|each| Some(each["id"].as_str()?.to_owned())).collect(),
+        by: report.claim.by.map(|by| by.to_string()),
+        ticket_by: report.claim.ticket_by,
+        lapsed: report.claim.lapsed,
+        breached: earned.map(|verdict| verdict.id.clone()).collect(),
         detected: before.as_ref().map_or(now, |before| before.detected),
         revision: before.as_ref().map_or(0, |before| before.revision),
+        ruling: before.as_ref().and_then(|before| before.ruling),
         granted: before.as_ref().and_then(|before| before.granted.clone()),
         letter: of.letter.clone(),
         attachments: before.as_ref().map(|before| before.attachments.clone()).unwrap_or_default(),
     };
-    let waits = matches!(log.state(), ClaimState::Detected | ClaimState::Claimable);
+    let waits = waits(log.state());
     match before {
         Some(before) if before == new => {}
         // What was asked for is what was asked for.
@@ -292,7 +336,7 @@ fn follow_claim(archive: &Archive, contract: &Contract, of: &Judgement, now: Wal
     let advance = |action: &str, log: &mut Log<Claim>| -> Result<(), ArchiveError> {
         let entry = by_clock(action, now);
         if log.append(entry.clone()).is_ok() {
-            archive.append(Kind::Claim, &id, &entry, now)?;
+            step_on(archive, &id, log, &entry, now)?;
         }
         Ok(())
     };
@@ -329,14 +373,14 @@ pub fn act(archive: &Archive, id: &str, action: &str, step: &Step, hand: &Hand) 
         let what = "amount: a part was accepted: say how much, such as \"120.00\"";
         return Err(DeskError::Invalid(vec![what.to_owned()]));
     }
-    archive.append(Kind::Claim, id, &entry, hand.now)?;
+    step_on(archive, id, &log, &entry, hand.now)?;
     hand.did(
         archive,
         &format!("claim.{action}"),
         id,
         json!({"evidence": entry.evidence, "said": entry.said, "granted": step.amount}),
     )?;
-    Ok(view(archive, id, kept, hand.now)?)
+    one(archive, id, hand.now)
 }
 
 /// An amount that is not negative, as it is written everywhere.
@@ -361,6 +405,8 @@ pub fn attach(archive: &Archive, book: &Book, id: &str, what: &Attach, hand: &Ha
         return Err(DeskError::Invalid(vec!["text: expected 1 to 20000 characters".to_owned()]));
     }
     if what.kind == AttachmentKind::Ticket {
+        // A ticket changes the verdict; a note or an answer may be attached all the same.
+        rulings::check_whole(archive, &kept.period, &kept.contract, &kept.service)?;
         let (Some(from), Some(opened)) = (what.from, what.opened) else {
             let what = "a ticket needs from, when its event began, and opened, when it was opened";
             return Err(DeskError::Invalid(vec![what.to_owned()]));
@@ -433,16 +479,15 @@ fn follow_right(
     archive: &Archive,
     contract: &Contract,
     of: &Judgement,
-    right: &Value,
+    right: &PrintedRight,
     now: Wall,
 ) -> Result<(), ArchiveError> {
-    let text = |name: &str| right[name].as_str().unwrap_or_default().to_owned();
     let kept = KeptRight {
         contract: of.contract.clone(),
         service: of.service.clone(),
-        right: text("id"),
-        accrued: text("accrued"),
-        exercise_by: text("exercise_by"),
+        right: right.id.clone(),
+        accrued: right.accrued.to_string(),
+        exercise_by: right.exercise_by.to_string(),
         timezone: contract.agreement.timezone.name().to_owned(),
     };
     let id = key(&[&kept.contract, &kept.service, &kept.right, &kept.accrued]);
@@ -462,9 +507,10 @@ pub fn lapse(archive: &Archive, now: Wall) -> Result<(), ArchiveError> {
     for record in archive.records::<Kept>(Kind::Claim, Page::default())? {
         let by = record.body.by.as_deref().and_then(|by| by.parse::<Day>().ok());
         let past = by.zip(today(&record.body.timezone, now)).is_some_and(|(by, today)| today > by);
-        let state = replay::<Claim>(archive, Kind::Claim, &record.id)?.state();
-        if past && !record.body.automatic && matches!(state, ClaimState::Detected | ClaimState::Claimable) {
-            archive.append(Kind::Claim, &record.id, &by_clock("lapse", now), now)?;
+        let mut log = replay::<Claim>(archive, Kind::Claim, &record.id)?;
+        let entry = by_clock("lapse", now);
+        if past && !record.body.automatic && waits(log.state()) && log.append(entry.clone()).is_ok() {
+            step_on(archive, &record.id, &log, &entry, now)?;
         }
     }
     for right in rights(archive, Page::default(), now)? {
@@ -552,23 +598,21 @@ pub struct DutyView {
 pub fn duties<'a>(all: impl IntoIterator<Item = &'a Judgement>, now: Wall) -> Vec<DutyView> {
     let mut duties = Vec::new();
     for of in all {
-        for duty in of.report["duties"].as_array().into_iter().flatten() {
-            let text = |name: &str| duty[name].as_str().unwrap_or_default().to_owned();
-            let Ok(due) = text("due").parse::<Wall>() else { continue };
-            let state = match duty["kept"].as_bool() {
+        for duty in of.report.iter().flat_map(|report| &report.duties) {
+            let state = match duty.kept {
                 Some(true) => "kept",
                 Some(false) => "late",
-                None if due < now => "overdue",
+                None if duty.due < now => "overdue",
                 None => "open",
             };
             duties.push(DutyView {
                 contract: of.contract.clone(),
                 service: of.service.clone(),
                 period: of.period.clone(),
-                duty: text("id"),
-                party: text("party"),
-                due,
-                done: duty["done"].as_str().and_then(|at| at.parse().ok()),
+                duty: duty.id.clone(),
+                party: duty.party.to_string(),
+                due: duty.due,
+                done: duty.done,
                 state: state.to_owned(),
             });
         }
@@ -709,7 +753,7 @@ fn reconcile_line(
             let step = Step { evidence: Some(evidence.to_owned()), ..Step::now() };
             let entry = step.entry(action, hand)?;
             if log.append(entry.clone()).is_ok() {
-                archive.append(Kind::Claim, &id, &entry, hand.now)?;
+                step_on(archive, &id, &log, &entry, hand.now)?;
             }
         }
     }

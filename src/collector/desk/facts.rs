@@ -109,7 +109,7 @@ pub fn import(
     }
     let text = Value::Object(written.clone()).to_string();
     // Any period will do to find the faults of its form.
-    read(written.clone(), service, "2000-01", hand.now, &[]).map_err(DeskError::Invalid)?;
+    case(&whole(written.clone(), service, "2000-01", hand.now, &[])).map_err(DeskError::Invalid)?;
     let kept = Kept {
         facts: written,
         digest: Digest::of(text.as_bytes()).hex(),
@@ -145,27 +145,26 @@ pub fn add(
     import(archive, book, (of.0, of.1, Source::Customer), facts, hand).map(drop)
 }
 
-fn read(
-    mut written: Map<String, Value>,
-    service: &str,
-    period: &str,
-    as_of: Wall,
-    previous: &[Value],
-) -> Result<Case, Vec<String>> {
+/// The facts that a service is judged with, as a facts file.
+#[must_use]
+pub fn text(kept: &Kept, service: &str, period: Period, as_of: Wall, previous: &[Value]) -> String {
+    whole(kept.facts.clone(), service, &period.to_string(), as_of, previous)
+}
+
+fn whole(mut written: Map<String, Value>, service: &str, period: &str, as_of: Wall, previous: &[Value]) -> String {
     written.insert("period".to_owned(), json!(period));
     written.insert("service".to_owned(), json!(service));
     written.insert("as_of".to_owned(), json!(as_of));
     if !previous.is_empty() {
         written.insert("previous".to_owned(), json!(previous));
     }
-    facts::parse(&Value::Object(written).to_string(), "facts")
-        .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    Value::Object(written).to_string()
 }
 
-/// The facts that a service is judged with.
+/// Reads the facts that a service is judged with.
 ///
 /// # Errors
 /// When they have faults, which were none when they were imported.
-pub fn case(kept: &Kept, service: &str, period: Period, as_of: Wall, previous: &[Value]) -> Result<Case, Vec<String>> {
-    read(kept.facts.clone(), service, &period.to_string(), as_of, previous)
+pub fn case(text: &str) -> Result<Case, Vec<String>> {
+    facts::parse(text, "facts").map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }

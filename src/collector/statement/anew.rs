@@ -7,9 +7,9 @@ use crate::base::time::Wall;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::folding::Piece;
-use crate::collector::statement::{Fold, OutageSaid, Places, month_of, pieces, read};
-use crate::collector::verdicts::day_of;
+use crate::collector::statement::{Fold, month_of, pieces, read};
 use crate::evidence::key::Kid;
+use crate::evidence::told::{OutageSaid, Places, day_of};
 
 /// The UTC days that have something of what came from an instant on; absent while not all that came is folded.
 ///

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::base::decimal::{Exact, Rounding};
 use crate::collector::verdicts::{Histograms, Judgement};
 use crate::measure::histogram::{Histogram, Packed};
+use crate::sla::report::Outcome;
 
 /// By what verdicts are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -153,25 +154,22 @@ impl Group {
         });
         view.services += 1;
         let mut breached = false;
-        for objective in judgement.report["objectives"].as_array().into_iter().flatten() {
-            match objective["result"].as_str() {
-                Some("met") => view.objectives.met += 1,
-                Some("breached") => {
+        for objective in judgement.report.iter().flat_map(|report| &report.objectives) {
+            match objective.result {
+                Outcome::Met => view.objectives.met += 1,
+                Outcome::Breached => {
                     breached = true;
                     view.objectives.breached += 1;
                 }
-                _ => view.objectives.not_determined += 1,
+                Outcome::NotDetermined => view.objectives.not_determined += 1,
             }
         }
         view.breached_services += u32::from(breached);
         view.outages += u32::try_from(judgement.outages.len()).unwrap_or(u32::MAX);
         self.outage_ns += judgement.outages.iter().map(|each| i128::from(each.to.nanos_since(each.from))).sum::<i128>();
-        if let (Some(currency), Some(credit)) =
-            (judgement.report["currency"].as_str(), judgement.report["credit"].as_str())
-            && let Ok(credit) = Exact::parse(credit)
-        {
-            let sum = self.credit.entry(currency.to_owned()).or_default();
-            *sum = &*sum + &credit;
+        if let Some(report) = &judgement.report {
+            let sum = self.credit.entry(report.currency.clone()).or_default();
+            *sum = &*sum + &report.money();
         }
         for (probe, text) in histograms {
             let Some(read) = Packed::from_base64(text).ok().and_then(|packed| packed.unpack().ok()) else { continue };
@@ -216,6 +214,11 @@ mod tests {
             histogram.record_us(micros);
         });
         let result = if credit == "0.00" { "met" } else { "breached" };
+        let objective =
+            json!({"id": "a", "result": result, "actual": null, "target": "1", "coverage": "100", "credit": credit});
+        let report = json!({"contract": "C", "version": 1, "service": service, "period": "2026-11", "objectives": [objective],
+            "credit": credit, "currency": "GBP", "claim": {"by": null, "ticket_by": null, "lapsed": false}, "terminations": [],
+            "duties": []});
         Judgement {
             contract: "C".to_owned(),
             version: 1,
@@ -228,7 +231,7 @@ mod tests {
             period: "2026-11".to_owned(),
             as_of: Wall::default(),
             ended: true,
-            report: json!({"objectives": [{"id": "a", "result": result}], "credit": credit, "currency": "GBP"}),
+            report: serde_json::from_value(report).unwrap(),
             by_provider: None,
             letter: None,
             outages: vec![OutageView {
@@ -241,6 +244,8 @@ mod tests {
             differs: Vec::new(),
             histograms: [("icmp".to_owned(), histogram.pack().unwrap().to_base64())].into(),
             faults: Vec::new(),
+            gone: None,
+            grounds: crate::collector::verdicts::Grounds::default(),
         }
     }
 

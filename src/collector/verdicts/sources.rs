@@ -1,20 +1,21 @@
 //! What was measured of a service, read as coarsely as it can be: days where a day is taken whole, hours where it is not, minutes
 //! where an hour is not. Only what an agent may speak for counts; of several that measure by a probe of one name, one binds.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::effort::Effort;
 use crate::base::time::Wall;
 use crate::collector::archive::folds::Depth;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::folding::{self, DAY, Piece, Told};
-use crate::collector::statement;
-use crate::collector::verdicts::{Bench, Fleet, seen};
+use crate::collector::folding::{self, Piece, Told};
+use crate::collector::verdicts::{Bench, Fleet};
+use crate::collector::{gone, statement};
 use crate::evidence::key::Kid;
 use crate::evidence::register::{self, Place, Rank};
-use crate::measure::interval::Interval;
+use crate::evidence::told::{day_of, span_of as span_of_days};
 use crate::sla::judge::InForce;
-use crate::sla::observed::Observed;
+use crate::sla::observed::{Observed, Seen};
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::Side;
 
@@ -44,10 +45,13 @@ pub struct Sources<'a> {
     /// By probe, and for each the witness that binds first.
     all: Vec<Source>,
     effort: &'a Effort<'a>,
+    carrier_down: BTreeMap<Kid, Spans>,
+    /// Of the single minutes that had to be read, so many summaries were let go.
+    pub gone: u64,
 }
 
 impl<'a> Sources<'a> {
-    /// Reads the days of a span.
+    /// Reads some UTC days, both included.
     ///
     /// # Errors
     /// When the database fails.
@@ -55,12 +59,11 @@ impl<'a> Sources<'a> {
         bench: &Bench<'a>,
         versions: &'a [InForce],
         service: &str,
-        span: Span,
+        days: (i64, i64),
         effort: &'a Effort<'a>,
     ) -> Result<Self, ArchiveError> {
         let places = register::places(versions, service);
-        let days = (day_of(span.from), day_of(span.to));
-        let (mut all, mut runs) = (Vec::new(), 0);
+        let (mut all, mut carrier_down, mut runs) = (Vec::new(), BTreeMap::new(), 0);
         for (agent, probe) in probes(bench.fleet, &places) {
             let Some(rank) = bench.fleet.register().rank(&places, agent) else { continue };
             let mut pieces = Vec::new();
@@ -76,11 +79,14 @@ impl<'a> Sources<'a> {
                 }
                 pieces.extend(own);
             }
+            if let Entry::Vacant(entry) = carrier_down.entry(agent) {
+                entry.insert(statement::carrier_down(bench.archive, agent, span_of_days(days))?);
+            }
             let service = bench.fleet.get(agent).and_then(|said| said.probes.get(&probe)?.clone());
             all.push(Source { agent, probe, rank, service, pieces, beside: Vec::new() });
         }
         all.sort_by(|one, two| (&one.probe, one.rank).cmp(&(&two.probe, two.rank)));
-        let mut sources = Self { fleet: bench.fleet, places, all, effort };
+        let mut sources = Self { fleet: bench.fleet, places, all, effort, carrier_down, gone: 0 };
         sources.settle(bench.archive, &BTreeSet::new())?;
         Ok(sources)
     }
@@ -102,7 +108,7 @@ impl<'a> Sources<'a> {
             let edges =
                 counts.values().chain(covered.values()).flat_map(Spans::iter).flat_map(|span| [span.from, span.to]);
             refined |= source.has_cut(seams);
-            source.refine(archive, &edges.chain(seams.iter().copied()).collect(), self.effort)?;
+            self.gone += source.refine(archive, &edges.chain(seams.iter().copied()).collect(), self.effort)?;
             let counts = source.counts(self.fleet, &self.places);
             source.pieces.retain(|piece| counts.get(&piece.told).is_some_and(|spans| covers(spans, span_of(piece))));
             let enrolled = self.fleet.register().get(source.agent);
@@ -179,13 +185,13 @@ impl<'a> Sources<'a> {
 
     /// As a judge takes it: by what binds.
     pub fn observed(&self, sides: Vec<(Span, Side)>) -> Observed {
-        observed(self.all.iter().map(|source| (source.probe.as_str(), vec![&source.pieces])), sides)
+        observed(self.all.iter().map(|source| (source, vec![&source.pieces])), &self.carrier_down, sides)
     }
 
     /// As a judge takes it: by one witness alone.
     pub fn alone(&self, agent: Kid, sides: Vec<(Span, Side)>) -> Observed {
         let own = self.all.iter().filter(|source| source.agent == agent);
-        observed(own.map(|source| (source.probe.as_str(), vec![&source.pieces, &source.beside])), sides)
+        observed(own.map(|source| (source, vec![&source.pieces, &source.beside])), &self.carrier_down, sides)
     }
 
     /// Reads finer whatever has a seam strictly inside; false where nothing has.
@@ -219,8 +225,9 @@ impl Source {
         self.pieces.iter().chain(&self.beside).any(|piece| is_cut(piece, seams))
     }
 
-    /// Reads finer whatever has a seam strictly inside.
-    fn refine(&mut self, archive: &Archive, seams: &BTreeSet<Wall>, effort: &Effort<'_>) -> Result<(), ArchiveError> {
+    /// Reads finer whatever has a seam strictly inside; says how many of the summaries that it needed were let go.
+    fn refine(&mut self, archive: &Archive, seams: &BTreeSet<Wall>, effort: &Effort<'_>) -> Result<u64, ArchiveError> {
+        let mut gone = 0;
         let cut: BTreeSet<i64> =
             self.pieces.iter().filter(|piece| is_cut(piece, seams)).map(|piece| day_of(piece.interval.from)).collect();
         self.pieces.retain(|piece| !cut.contains(&day_of(piece.interval.from)));
@@ -232,6 +239,9 @@ impl Source {
                 let hours = decoded(folded.hours.as_deref().unwrap_or_default())?;
                 let (cut, whole): (Vec<Piece>, Vec<Piece>) = hours.into_iter().partition(|piece| is_cut(piece, seams));
                 self.pieces.extend(whole);
+                if !cut.is_empty() {
+                    gone += gone::missing_of(archive, &[self.agent], (day, day))?;
+                }
                 for piece in cut {
                     let minutes = statement::minutes(archive, self.agent, &self.probe, span_of(&piece))?;
                     self.pieces.extend(minutes);
@@ -241,20 +251,26 @@ impl Source {
         if !cut.is_empty() {
             self.pieces.sort_by_key(|piece| piece.interval.from);
         }
-        Ok(())
+        Ok(gone)
     }
 }
 
-fn observed<'a>(sources: impl Iterator<Item = (&'a str, Vec<&'a Vec<Piece>>)>, sides: Vec<(Span, Side)>) -> Observed {
-    let mut probes: BTreeMap<&str, Vec<Interval>> = BTreeMap::new();
-    for (probe, pieces) in sources {
-        let intervals = pieces.into_iter().flatten().map(|piece| piece.interval.clone());
-        probes.entry(probe).or_default().extend(intervals);
-    }
+fn observed<'a>(
+    sources: impl Iterator<Item = (&'a Source, Vec<&'a Vec<Piece>>)>,
+    carrier_down: &BTreeMap<Kid, Spans>,
+    sides: Vec<(Span, Side)>,
+) -> Observed {
     let mut observed = Observed { sides, ..Observed::default() };
-    for (name, mut intervals) in probes {
-        intervals.sort_by_key(|interval| interval.from);
-        observed.probes.insert(name.to_owned(), seen(intervals));
+    for (source, pieces) in sources {
+        let seen: &mut Seen = observed.probes.entry(source.probe.clone()).or_default();
+        seen.intervals.extend(pieces.iter().flat_map(|pieces| pieces.iter()).map(|piece| piece.interval.clone()));
+        if let Some(down) = carrier_down.get(&source.agent).filter(|down| !down.is_empty()) {
+            let own: Spans = pieces.into_iter().flatten().map(span_of).collect();
+            seen.carrier_down = seen.carrier_down.or(&down.and(&own));
+        }
+    }
+    for seen in observed.probes.values_mut() {
+        seen.intervals.sort_by_key(|interval| interval.from);
     }
     observed
 }
@@ -296,11 +312,6 @@ fn is_cut(piece: &Piece, seams: &BTreeSet<Wall>) -> bool {
             .range((std::ops::Bound::Excluded(from), std::ops::Bound::Excluded(to.max(from.shifted(1)))))
             .next()
             .is_some()
-}
-
-/// The UTC day of an instant, counted from 1970-01-01.
-pub fn day_of(at: Wall) -> i64 {
-    at.secs().div_euclid(DAY.as_secs().cast_signed())
 }
 
 /// Pieces of a folded day.

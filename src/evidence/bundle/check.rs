@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::bundle::{
-    Claim, REGISTER, Resolved, Which, begin, claim, claim_text, contract_name, digests, judged, key_text, page_text,
-    reach, resolve, spoken, text_of, verdict_text, zip,
+    Accepted, BY_PROVIDER, Basis, Claim, FACTS, Numbers, PROVIDER, REGISTER, Resolved, VERDICT, Which, begin,
+    by_provider, claim, claim_text, contract_name, digests, judged, key_text, page_text, reach, resolve, spoken,
+    text_of, verdict_text, zip,
 };
 use crate::evidence::digest::Digest;
 use crate::evidence::key::PublicKey;
@@ -136,10 +137,10 @@ impl Rest<'_> {
         let in_folder = self.members.iter().filter(|(name, _)| name.starts_with("contracts/"));
         let texts: Vec<String> = in_folder.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect();
         let which = Which { id: said.contract.clone(), version: said.version };
-        let facts = self.text("facts.json").ok_or_else(|| fault("facts.json", "it is missing".to_owned()))?;
-        let case = facts::parse(facts, "facts.json").map_err(|faults| fault("facts.json", all_of(&faults)))?;
-        let Resolved { contract, versions, files } =
-            resolve(&which, case.period, &texts).map_err(|error| fault("contracts", error.to_string()))?;
+        let facts = self.text(FACTS).ok_or_else(|| fault(FACTS, "it is missing".to_owned()))?;
+        let case = facts::parse(facts, FACTS).map_err(|faults| fault(FACTS, all_of(&faults)))?;
+        let Resolved { contract, versions, files } = resolve(&which, case.period, &texts, said.basis.as_ref())
+            .map_err(|error| fault("contracts", error.to_string()))?;
         for (written, text) in &files {
             let name = contract_name(written);
             if self.members.get(&name).map(Vec::as_slice) != Some(text.as_bytes()) {
@@ -161,23 +162,31 @@ impl Rest<'_> {
     /// Judges again, and compares.
     fn recompute(&self, said: &Claim, judgeable: &Judgeable, summaries: Vec<(Digest, Summary)>, verdict: &mut Verdict) {
         let Judgeable { contract, versions, case, .. } = judgeable;
-        let mut summaries = self.counted(judgeable, summaries, verdict);
-        // Earlier ones are here for the keys that they name.
-        let span = reach(versions, case, summaries.iter());
-        summaries.retain(|summary| summary.to >= span.from);
+        let basis = said.basis.as_ref();
+        // Others are here for the keys that they name, or to show that nothing is missing.
+        let rests = |(_, summary): &(Digest, Summary)| basis.is_none_or(|basis| basis.holds(summary));
+        let mut summaries = self.counted(judgeable, summaries.into_iter().filter(rests).collect(), verdict);
+        if basis.is_none() {
+            let span = reach(versions, case, summaries.iter());
+            summaries.retain(|summary| summary.to >= span.from);
+        }
         summaries.sort_by_key(|summary| (summary.agent, summary.chain, summary.seq));
-        let mut report = match judged(versions, case, &summaries) {
+        let mut report = match judged(versions, case, &summaries, basis) {
             Ok(report) => report,
             Err(faults) => {
                 let what = format_args!("it cannot be judged: {}", all_of(&faults));
-                return verdict.find(&self.at("verdict.json"), what);
+                return verdict.find(&self.at(VERDICT), what);
             }
         };
         self.same_verdict(&mut report, verdict);
+        self.provider(versions, verdict);
+        if let Some(basis) = basis {
+            self.basis(basis, versions, &summaries, verdict);
+        }
         let page = page_text(contract, case, &report, &summaries);
         let mut digests = self.digests.clone();
         digests.remove("claim.json");
-        let own = claim(&report, digests);
+        let own = claim(&report, basis, digests);
         if !self.text("report.html").is_some_and(|page| page.contains(&page::written_by(&said.software))) {
             verdict.find(&self.at("claim.json"), "it names another program than wrote report.html");
         }
@@ -199,7 +208,7 @@ impl Rest<'_> {
             said.contract, said.version, report.credit, report.currency, report.service, report.period
         ));
         self.digests(judgeable, &summaries, verdict);
-        trusted_facts(self.text("facts.json").unwrap_or_default(), verdict);
+        trusted_facts(self.text(FACTS).unwrap_or_default(), verdict);
     }
 
     /// What counts of the summaries: all, where no register says what each agent may speak for.
@@ -219,16 +228,9 @@ impl Rest<'_> {
 
     /// Whether the verdict is what follows; by which time zone data, is as it says.
     fn same_verdict(&self, report: &mut Report, verdict: &mut Verdict) {
-        /// What is read of a verdict: by which data local days were found.
-        #[derive(serde::Deserialize)]
-        struct Said {
-            tzdata: Option<String>,
-        }
-        let text = self.text("verdict.json").unwrap_or_default();
+        let text = self.text(VERDICT).unwrap_or_default();
         let ours = report.tzdata.clone();
-        if let Ok(Said { tzdata }) = serde_json::from_str(text) {
-            report.tzdata = tzdata;
-        }
+        by_its_own_data(text, report);
         let by = |tzdata: &Option<String>| tzdata.clone().unwrap_or_else(|| "data of no named version".to_owned());
         let (said, here) = (by(&report.tzdata), by(&ours));
         if text.as_bytes() != verdict_text(report) {
@@ -237,11 +239,58 @@ impl Rest<'_> {
                 false => format!("; it was reached by the time zone data {said}, and this program has {here}"),
             };
             let what = format!("it does not follow from the summaries, contracts and facts{other}");
-            verdict.find(&self.at("verdict.json"), what);
+            verdict.find(&self.at(VERDICT), what);
         } else if report.tzdata != ours {
             verdict.not_proved.push(format!(
                 "that the time zone data {said} gives this verdict: it was recomputed with {here}, to the same result"
             ));
+        }
+    }
+
+    /// The verdict by the provider's own log, where the log is here.
+    fn provider(&self, versions: &[InForce], verdict: &mut Verdict) {
+        let mut said = self.text(PROVIDER).and_then(|log| by_provider(versions, log));
+        if let Some(said) = &mut said {
+            by_its_own_data(self.text(BY_PROVIDER).unwrap_or_default(), said);
+        }
+        if self.members.get(BY_PROVIDER) != said.as_ref().map(verdict_text).as_ref() {
+            verdict.find(&self.at(BY_PROVIDER), "it does not follow from the provider's log and the contracts");
+        }
+        if let Some(said) = said {
+            verdict.proved.push(format!(
+                "{BY_PROVIDER} follows from the provider's own log: {} {} by that",
+                said.credit, said.currency
+            ));
+            verdict.not_proved.push(format!("that {PROVIDER} is the provider's log"));
+        }
+    }
+
+    /// What is the collector's word alone: which summaries count, for what, and when a version was in force.
+    fn basis(&self, basis: &Basis, versions: &[InForce], summaries: &[Summary], verdict: &mut Verdict) {
+        let wanted: u64 = basis.summaries.iter().map(Numbers::count).fold(0, u64::saturating_add);
+        if wanted != summaries.len() as u64 {
+            let what = format!("the verdict rests on {wanted} summaries, and {} of them are here", summaries.len());
+            verdict.find(&self.at("claim.json"), what);
+        }
+        for Accepted { numbers, who, why, at } in &basis.accepted {
+            verdict.not_proved.push(format!(
+                "that numbers {} to {} of chain {}, which came late, count: {who:?} accepted them at {at}, since {why:?}",
+                numbers.from_seq, numbers.to_seq, numbers.chain
+            ));
+        }
+        for Numbers { chain, from_seq, to_seq, .. } in &basis.left_out {
+            verdict.not_proved.push(format!(
+                "that numbers {from_seq} to {to_seq} of chain {chain} say nothing: they came late, and were left out of the verdict"
+            ));
+        }
+        for version in versions {
+            let agreement = &version.contract.agreement;
+            if version.span.from != agreement.effective_from {
+                verdict.not_proved.push(format!(
+                    "that version {} was in force from {}, which is the collector's word: its text says {}",
+                    agreement.version, version.span.from, agreement.effective_from
+                ));
+            }
         }
     }
 
@@ -276,6 +325,18 @@ impl Rest<'_> {
             }
         }
         verdict.not_proved.push("that both parties agreed to the contract's text".to_owned());
+    }
+}
+
+/// Lets a report name the time zone data that the text of a verdict names.
+fn by_its_own_data(text: &str, report: &mut Report) {
+    /// What is read of a verdict: by which data local days were found.
+    #[derive(serde::Deserialize)]
+    struct Said {
+        tzdata: Option<String>,
+    }
+    if let Ok(Said { tzdata }) = serde_json::from_str(text) {
+        report.tzdata = tzdata;
     }
 }
 

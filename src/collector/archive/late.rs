@@ -1,0 +1,182 @@
+//! Summaries that came too late to count: stored and receipted as all are, but not folded, so that no verdict rests on them, until
+//! something that came later bounds them or somebody accepts them.
+
+use crate::base::time::Wall;
+use crate::collector::archive::db::{Row, args};
+use crate::collector::archive::{Archive, ArchiveError};
+use crate::evidence::bundle::Numbers;
+use crate::evidence::chain::{ChainId, Gap};
+use crate::evidence::key::Kid;
+use crate::evidence::late::{Arrived, Why};
+use crate::sla::span::Span;
+
+/// So many receipts of an agent's other chains are looked at.
+const HEARD: u32 = 10_000;
+/// So many numbers after some are looked at for what bounds them.
+const AFTER: u32 = 1_000;
+
+/// A summary that does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What of it bounds when it was made.
+    pub arrived: Arrived,
+    /// Why it does not count.
+    pub why: Why,
+}
+
+/// Numbers of a chain that do not count for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldRange {
+    /// Which.
+    pub numbers: Numbers,
+    /// The time that they tell of.
+    pub span: Span,
+    /// When the last of them was received.
+    pub received: Wall,
+    /// Why the first of them does not count.
+    pub why: Why,
+}
+
+fn why(word: &str) -> Result<Why, ArchiveError> {
+    let known = Why::ALL.into_iter().find(|why| why.word() == word);
+    known.ok_or_else(|| ArchiveError::Damaged(format!("a late summary's reason is {word:?}")))
+}
+
+fn held_of(row: &Row<'_>) -> Result<Held, ArchiveError> {
+    let arrived =
+        Arrived { seq: row.get(0)?, from: row.get(1)?, to: row.get(2)?, received: row.get(3)?, boot: row.get(4)? };
+    Ok(Held { arrived, why: why(&row.get::<String>(5)?)? })
+}
+
+impl Archive {
+    /// Those of a chain that do not count, in order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn held(&self, of: (Kid, ChainId)) -> Result<Vec<Held>, ArchiveError> {
+        let sql =
+            "SELECT seq, from_ns, to_ns, received_ns, boot, why FROM held WHERE agent = ?1 AND chain = ?2 ORDER BY seq";
+        self.db.all(sql, args![&of.0, &of.1], held_of)
+    }
+
+    /// Writes down which of a chain do not count.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn put_held(&self, of: (Kid, ChainId), all: &[Held]) -> Result<(), ArchiveError> {
+        self.db.execute("DELETE FROM held WHERE agent = ?1 AND chain = ?2", args![&of.0, &of.1])?;
+        let sql = "INSERT INTO held (agent, chain, seq, from_ns, to_ns, received_ns, boot, why)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        for Held { arrived, why } in all {
+            let Arrived { seq, from, to, received, boot } = arrived;
+            self.db.execute(sql, args![&of.0, &of.1, *seq, *from, *to, *received, boot, why.word()])?;
+        }
+        Ok(())
+    }
+
+    /// Lets those of some numbers be looked at again by the rounds; says how many there were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn release_held(&self, of: &Numbers) -> Result<u64, ArchiveError> {
+        let sql = "INSERT INTO late (agent, chain, seq) SELECT agent, chain, seq FROM held
+                   WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 ON CONFLICT DO NOTHING";
+        self.db.execute(sql, args![&of.agent, &of.chain, of.from_seq, of.to_seq])?;
+        let sql = "DELETE FROM held WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4";
+        self.db.execute(sql, args![&of.agent, &of.chain, of.from_seq, of.to_seq])
+    }
+
+    /// All that do not count, by agent and chain: numbers that follow on each other together.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn all_held(&self) -> Result<Vec<HeldRange>, ArchiveError> {
+        let sql =
+            "SELECT seq, from_ns, to_ns, received_ns, boot, why, agent, chain FROM held ORDER BY agent, chain, seq";
+        let mut all: Vec<HeldRange> = Vec::new();
+        self.db.each(sql, args![], |row| {
+            let (agent, chain) = (row.get(6)?, row.get(7)?);
+            let Held { arrived: Arrived { seq, from, to, received, .. }, why } = held_of(row)?;
+            match all.last_mut() {
+                Some(last) if last.numbers.goes_on_with(agent, chain, seq) && matches!(why, Why::AfterLate) => {
+                    last.numbers.to_seq = seq;
+                    last.span = Span::new(last.span.from.min(from), last.span.to.max(to));
+                    last.received = last.received.max(received);
+                }
+                _ => all.push(HeldRange {
+                    numbers: Numbers { agent, chain, from_seq: seq, to_seq: seq },
+                    span: Span::new(from, to),
+                    received,
+                    why,
+                }),
+            }
+            Ok::<(), ArchiveError>(())
+        })?;
+        Ok(all)
+    }
+
+    /// The numbers of an agent that do not count and tell of a span.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn held_within(&self, agent: Kid, span: Span) -> Result<Vec<Numbers>, ArchiveError> {
+        let sql = "SELECT chain, seq FROM held WHERE agent = ?1 AND to_ns > ?2 AND from_ns < ?3 ORDER BY chain, seq";
+        let mut all: Vec<Numbers> = Vec::new();
+        for (chain, seq) in self.db.all(sql, args![&agent, span.from, span.to], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            match all.last_mut() {
+                Some(last) if last.goes_on_with(agent, chain, seq) => last.to_seq = seq,
+                _ => all.push(Numbers { agent, chain, from_seq: seq, to_seq: seq }),
+            }
+        }
+        Ok(all)
+    }
+
+    /// The earliest receipt of the numbers that follow on one without a hole.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn named_by(&self, of: (Kid, ChainId), seq: u64) -> Result<Option<Wall>, ArchiveError> {
+        let sql =
+            "SELECT seq, received_ns FROM summary WHERE agent = ?1 AND chain = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4";
+        let after: Vec<(u64, Wall)> =
+            self.db.all(sql, args![&of.0, &of.1, seq, AFTER], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let follow = after.iter().zip(1u64..).take_while(|((next, _), at)| *next == seq.saturating_add(*at));
+        Ok(follow.map(|((_, received), _)| *received).min())
+    }
+
+    /// When anything of an agent was received in another chain, after one instant and up to another; the first of them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn heard(&self, of: (Kid, ChainId), after: Wall, upto: Wall) -> Result<Vec<Wall>, ArchiveError> {
+        // Most agents have one chain: then no summary is looked at.
+        let sql = "SELECT count(*) FROM chain WHERE agent = ?1 AND chain <> ?2 AND received_ns > ?3";
+        if self.db.one(sql, args![&of.0, &of.1, after], |row| row.get::<u64>(0))?.unwrap_or(0) == 0 {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT received_ns FROM summary WHERE agent = ?1 AND chain <> ?2 AND received_ns > ?3 AND received_ns <= ?4
+                   ORDER BY received_ns LIMIT ?5";
+        self.db.all(sql, args![&of.0, &of.1, after, upto, HEARD], |row| row.get(0))
+    }
+
+    /// When an agent asked to be let in, and whether it has another chain than this one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn enrolment_of(&self, of: (Kid, ChainId)) -> Result<Option<(Wall, bool)>, ArchiveError> {
+        let sql = "SELECT enrolled_ns, (SELECT count(*) FROM chain WHERE agent = ?1 AND chain <> ?2) FROM agent WHERE agent = ?1";
+        self.db.one(sql, args![&of.0, &of.1], |row| Ok((row.get(0)?, row.get::<u64>(1)? > 0)))
+    }
+
+    /// The gap that a number of a chain lies in, and whether the agent says that its outbox had no room for all of it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn gap_around(&self, (agent, chain): (Kid, ChainId), seq: u64) -> Result<Option<(Gap, bool)>, ArchiveError> {
+        let gaps = self.gaps(Some(agent))?.remove(&agent).unwrap_or_default();
+        let own = gaps.into_iter().find(|(of, gap)| *of == chain && gap.from_seq <= seq && seq <= gap.to_seq);
+        let Some((_, gap)) = own else { return Ok(None) };
+        let told = self.dropped(Some(agent))?.remove(&agent).unwrap_or_default();
+        Ok(Some((gap, gap.is_told(chain, &told))))
+    }
+}
