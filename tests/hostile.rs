@@ -160,7 +160,8 @@ async fn a_poisoned_database_heals_at_the_next_start(place: Place) {
     world.settle().await;
     assert_eq!(world.judged().len(), 10, "nine others, and its own");
     let archive = world.archive();
-    assert!(archive.records::<serde_json::Value>(Kind::Dirty, Page::default()).unwrap().is_empty());
+    let marked = archive.records::<serde_json::Value>(Kind::Dirty, Page::default()).unwrap();
+    assert!(marked.is_empty(), "{marked:?}");
     let said: serde_json::Value = archive.record(Kind::Agent, &kid).unwrap().unwrap();
     assert_eq!((&said["site"], &said["probes"]), (&json!("site-9"), &json!({"hq": null})));
     assert!(said["heard"].as_str().unwrap().starts_with("2026-"), "{said}");

@@ -15,8 +15,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout, timeout_at};
-use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::archive::Archive;
+use wanproof::collector::archive::agents::Standing;
 use wanproof::config::collector::Database;
 
 use super::agent::Agent;

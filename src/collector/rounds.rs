@@ -66,8 +66,9 @@ struct Case {
     /// What was done that makes it judged again although it may be frozen; then that is told of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     why: Option<String>,
-    /// Whether somebody asked for a new revision of it.
-    #[serde(default)]
+    /// Whether somebody asked for a new revision of it. Left out where nobody did: so an earlier version of this program wrote it,
+    /// and what is done with is found by how it is written.
+    #[serde(default, skip_serializing_if = "Asked::is_nothing")]
     asked: Asked,
 }
 
@@ -80,6 +81,12 @@ enum Asked {
     Nothing,
     /// Yes.
     Revision,
+}
+
+impl Asked {
+    fn is_nothing(&self) -> bool {
+        *self == Self::Nothing
+    }
 }
 
 /// Says that a service in a period has to be judged again, by whoever goes round next.
