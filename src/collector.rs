@@ -29,12 +29,12 @@ use crate::collector::connections::{Bounds, Connections, Repute};
 use crate::collector::desk::agreements::Book;
 use crate::collector::health::Health;
 use crate::collector::ingest::{ANSWER, Examined, KeyCache, PARSED};
-use crate::collector::limits::{Brings, Limiter};
+use crate::collector::limits::{Counted, Limiter};
 use crate::collector::memory_budget::{Full, MemoryBudget, Reservation, Shares};
 use crate::collector::metrics::Metrics;
 use crate::collector::processors::{Processors, Work};
 use crate::collector::writer::{NotWritten, Writer};
-use crate::config::collector::{CollectorConfig, Database, Rate};
+use crate::config::collector::{CollectorConfig, Database, Limits};
 use crate::evidence::digest::Digest;
 use crate::evidence::key::{Kid, PublicKey, SecretKey};
 use crate::evidence::problem::{Kind, Problem};
@@ -122,6 +122,11 @@ impl Fault {
 
     fn of(ill: Ill) -> Self {
         Self { ill: Some(ill), ..Self::busy(ill.word()) }
+    }
+
+    /// One agent asks for more than its share, and is to come again in so long.
+    fn too_much(detail: impl std::fmt::Display, wait: Duration) -> Self {
+        Self { problem: Problem::new(Kind::Busy, detail).with_status(429), retry_after: Some(wait), ill: None }
     }
 }
 
@@ -317,8 +322,7 @@ impl Collector {
         }
         let sign = |summary| Arrival::new(summary, received, &self.key);
         let arrivals: Vec<Arrival> = examined.iter_mut().filter_map(Examined::take).map(sign).collect();
-        let rate = self.config().limits.per_agent;
-        let (counted, arrivals) = self.count_all(&examined, arrivals, rate).await?;
+        let (counted, arrivals) = self.count_all(&examined, arrivals).await?;
         // Nothing to store costs no wait for the disk.
         let accepted = if arrivals.is_empty() { Vec::new() } else { self.writer()?.store(arrivals).await? };
         let mut accepted = accepted.into_iter();
@@ -338,9 +342,11 @@ impl Collector {
             })
             .collect();
         // What brought only what was stored is counted as that; what was counted before is given back.
-        for agent in counted.into_iter().filter(|agent| again.only(*agent)) {
-            self.limiter.give_back(agent, Brings::New, rate);
-            self.count(agent, Brings::Stored, rate)?;
+        for (agent, bytes) in counted.into_iter().filter(|(agent, _)| again.only(*agent)) {
+            let Limits { per_agent, bytes_per_agent, .. } = self.config().limits;
+            self.limiter.give_back(agent, (1, Counted::New), per_agent);
+            self.limiter.give_back(agent, (bytes, Counted::Byte), bytes_per_agent);
+            self.count(agent, Counted::Stored)?;
         }
         for (_, said) in &results {
             let kind = said.as_ref().err().and_then(Problem::kind);
@@ -350,22 +356,28 @@ impl Collector {
         Ok((results.into_iter().map(|(digest, said)| result_line(digest, said)).collect(), memory))
     }
 
-    /// Counts a request for each agent of which a signature was verified, before anything is stored; gives those that were counted
-    /// as bringing something new. Where that share is used up, only what is stored already may still be asked for.
+    /// Counts a request, and the bytes that it would store, for each agent of which a signature was verified, before anything is
+    /// stored; gives those that were counted as bringing something new, with their bytes. Where a share is used up, only what is stored
+    /// already may still be asked for.
     async fn count_all(
         self: &Arc<Self>,
         examined: &[Examined],
         arrivals: Vec<Arrival>,
-        rate: Rate,
-    ) -> Result<(Vec<Kid>, Vec<Arrival>), Fault> {
+    ) -> Result<(Vec<(Kid, u32)>, Vec<Arrival>), Fault> {
         let agents: BTreeSet<Kid> = examined.iter().filter_map(|each| each.counts).collect();
         let refused: BTreeSet<Kid> =
             examined.iter().filter(|each| each.refused.is_some()).filter_map(|each| each.counts).collect();
         let (mut counted, mut arrivals) = (Vec::new(), arrivals);
         for agent in agents {
-            let Err(too_often) = self.count(agent, Brings::New, rate) else {
-                counted.push(agent);
-                continue;
+            let own = arrivals.iter().filter(|each| each.summary.subject.agent == agent);
+            let bytes = own.fold(0usize, |all, each| all.saturating_add(each.summary.packed.len()));
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            let too_much = match self.count_new(agent, bytes) {
+                Ok(()) => {
+                    counted.push((agent, bytes));
+                    continue;
+                }
+                Err(too_much) => too_much,
             };
             let stored;
             (stored, arrivals) = self
@@ -378,19 +390,33 @@ impl Collector {
                 })
                 .await?;
             if refused.contains(&agent) || !stored {
-                return Err(too_often);
+                return Err(too_much);
             }
-            self.count(agent, Brings::Stored, rate)?;
+            self.count(agent, Counted::Stored)?;
         }
         Ok((counted, arrivals))
     }
 
-    fn count(&self, agent: Kid, brings: Brings, rate: Rate) -> Result<(), Fault> {
-        self.limiter.count(agent, brings, rate, SystemClock.now().mono).map_err(|wait| Fault {
-            problem: Problem::new(Kind::Busy, format_args!("{agent} asked too often")).with_status(429),
-            retry_after: Some(wait),
-            ill: None,
+    /// Counts a request that brings something new, and what of it is to be stored.
+    fn count_new(&self, agent: Kid, bytes: u32) -> Result<(), Fault> {
+        self.count(agent, Counted::New)?;
+        let Limits { per_agent, bytes_per_agent: rate, .. } = self.config().limits;
+        self.limiter.count(agent, (bytes, Counted::Byte), rate, SystemClock.now().mono).map_err(|wait| {
+            self.limiter.give_back(agent, (1, Counted::New), per_agent);
+            let what = format!(
+                "agent {agent} had {} MiB stored within a day, all that [limits] bytes_per_agent lets one agent have",
+                rate.count >> 20
+            );
+            tracing::warn!("{what}; it is told to come again");
+            Fault::too_much(what, wait)
         })
+    }
+
+    /// Counts a request.
+    fn count(&self, agent: Kid, what: Counted) -> Result<(), Fault> {
+        let (rate, now) = (self.config().limits.per_agent, SystemClock.now().mono);
+        let counted = self.limiter.count(agent, (1, what), rate, now);
+        counted.map_err(|wait| Fault::too_much(format!("{agent} asked too often"), wait))
     }
 
     /// The collector's keys, signed.
@@ -451,7 +477,7 @@ impl Collector {
         if request.agent != known.agent {
             return Err(Problem::new(Kind::BadSignature, "its agent is not the one whose key signed it").into());
         }
-        self.count(request.agent, Brings::New, self.config().limits.per_agent)?;
+        self.count(request.agent, Counted::New)?;
         Ok((known.site, request))
     }
 

@@ -174,6 +174,40 @@ async fn a_line_that_is_no_summary_is_answered_briefly_however_long_it_is() {
 }
 
 #[tokio::test]
+async fn an_agent_has_only_so_many_bytes_stored_in_a_day_and_others_have_their_own() {
+    let desk = Desk::open("limits = { bytes_per_agent = \"1MiB\" }").await;
+    let (loud, quiet) = (desk.agent(1).await, desk.agent(2).await);
+    // Half a megabyte that cannot be made smaller.
+    let noise = || {
+        let digits = || std::iter::repeat_with(|| rand::random_range('a'..='z')).take(4000).collect::<String>();
+        std::iter::repeat_with(digits).take(180).collect::<Vec<_>>()
+    };
+    let large = |seq: u64, prev: Option<&str>| {
+        let mut payload = loud.payload(seq, prev);
+        payload["outages"] = json!([{"service": null, "probe": "hq", "from": payload["from"], "to": null, "definition": "d",
+            "side": "unknown", "evidence": {"noise": noise()}}]);
+        loud.sign("wanproof-summary+jws", &payload)
+    };
+    let first = large(0, None);
+    let second = large(1, Some(&foreign::digest(&first)));
+    let third = large(2, Some(&foreign::digest(&second)));
+    let mut line = desk.connect(1).await;
+    let ship = |jws: &str| post("/v1/summaries", "application/jose", &[], jws);
+    for jws in [&first, &second] {
+        let said = ask(&mut line, &ship(jws)).await.unwrap();
+        assert!(said.status == 200 && said.body.contains("receipt"), "{}", said.body);
+    }
+    let said = ask(&mut line, &ship(&third)).await.unwrap();
+    assert_eq!((said.status, said.problem().as_str()), (429, "busy"));
+    assert!(said.body.contains("bytes_per_agent"), "{}", said.body);
+    // What is stored is receipted again: nothing of it is stored twice.
+    let said = ask(&mut line, &ship(&first)).await.unwrap();
+    assert!(said.status == 200 && said.body.contains("receipt"), "{}", said.body);
+    let said = ask(&mut desk.connect(2).await, &ship(&quiet.summary(0, None))).await.unwrap();
+    assert!(said.status == 200 && said.body.contains("receipt"), "{}", said.body);
+}
+
+#[tokio::test]
 async fn what_a_header_says_twice_is_refused() {
     let desk = Desk::open("").await;
     let mut line = desk.connect(1).await;

@@ -99,6 +99,8 @@ pub struct Limits {
     pub body: usize,
     /// Requests of one agent, counted once a signature was verified.
     pub per_agent: Rate,
+    /// Bytes that one agent may have stored in a day.
+    pub bytes_per_agent: Rate,
     /// Connections in all; a quarter of them is kept for those that have shown who they are.
     pub connections: usize,
     /// Connections from one IPv4 address, or one IPv6 network of 64 bits.
@@ -112,11 +114,17 @@ impl Default for Limits {
         Self {
             body: BODY,
             per_agent: Rate { count: 60, per: Duration::from_secs(60) },
+            bytes_per_agent: a_day(1 << 30),
             connections: 2048,
             connections_per_address: 256,
             judging: Duration::from_secs(30),
         }
     }
+}
+
+/// So many bytes a day.
+const fn a_day(bytes: u32) -> Rate {
+    Rate { count: bytes, per: Duration::from_secs(86_400) }
 }
 
 /// So many in so long.
@@ -350,6 +358,11 @@ fn limits(section: &Section<'_>) -> Limits {
         parse_bytes(text).and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| (1024..=BODY).contains(bytes))
     });
     let per_agent = section.parsed("per_agent", RATE, rate);
+    let stored = section.parsed("bytes_per_agent", "a size from \"1MiB\" to \"3GiB\"", |text| {
+        parse_bytes(text)
+            .and_then(|bytes| u32::try_from(bytes).ok())
+            .filter(|bytes| (1 << 20..=3 << 30).contains(bytes))
+    });
     let many = |key| number(section, key, 16..=65_536).and_then(|number| usize::try_from(number).ok());
     let (connections, each) = (many("connections"), many("connections_per_address"));
     let judging = section.duration("judging", Duration::from_secs(1)..=Duration::from_secs(600));
@@ -357,6 +370,7 @@ fn limits(section: &Section<'_>) -> Limits {
     let limits = Limits {
         body: body.unwrap_or(standard.body),
         per_agent: per_agent.unwrap_or(standard.per_agent),
+        bytes_per_agent: stored.map_or(standard.bytes_per_agent, a_day),
         connections: connections.unwrap_or(standard.connections),
         connections_per_address: each.unwrap_or(standard.connections_per_address),
         judging: judging.unwrap_or(standard.judging),
@@ -500,7 +514,7 @@ mod tests {
             tls = { cert = "cert.pem", key = "key.pem" }
             enrolment = { mode = "token", token_file = "tokens" }
             admin = { token_file = "admin-token" }
-            limits = { body = "2MiB", per_agent = "10/s" }
+            limits = { body = "2MiB", per_agent = "10/s", bytes_per_agent = "16MiB" }
             alerts = { silent_after = "5", webhook = "https://example.net/hook" }
         "#;
         let config = parse(text, at.path()).unwrap();
@@ -509,6 +523,7 @@ mod tests {
         assert_eq!(config.enrolment, Enrolment::Token(at.path().join("tokens")));
         assert_eq!(config.limits.body, 2 << 20);
         assert_eq!(config.limits.per_agent, Rate { count: 10, per: Duration::from_secs(1) });
+        assert_eq!(config.limits.bytes_per_agent, Rate { count: 16 << 20, per: Duration::from_secs(86_400) });
         assert_eq!(config.alerts.silent_after, 5);
     }
 
@@ -537,7 +552,7 @@ mod tests {
             typo = 1
             enrolment = { mode = "token" }
             admin = { token_file = "no-such-file" }
-            limits = { body = "5MiB", per_agent = "0/m" }
+            limits = { body = "5MiB", per_agent = "0/m", bytes_per_agent = "4GiB" }
             alerts = { silent_after = 0, webhook = "example.net" }
         "#;
         let faults = parse(text, Path::new("/nowhere")).unwrap_err().0;
@@ -548,12 +563,13 @@ mod tests {
             "[admin]: token_file: /nowhere/no-such-file cannot be read",
             "[limits]: body = \"5MiB\"",
             "[limits]: per_agent = \"0/m\"",
+            "[limits]: bytes_per_agent = \"4GiB\"",
             "[alerts]: silent_after = 0",
             "[alerts]: webhook = \"example.net\"",
             "typo is no key that is known here",
         ] {
             assert_eq!(faults.iter().filter(|fault| fault.contains(part)).count(), 1, "{part}: {faults:#?}");
         }
-        assert_eq!(faults.len(), 9, "{faults:#?}");
+        assert_eq!(faults.len(), 10, "{faults:#?}");
     }
 }
