@@ -18,7 +18,8 @@ use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::{Archive, ArchiveError, packed};
-use wanproof::collector::desk::Hand;
+use wanproof::collector::desk::pending::{self, RejectWanted};
+use wanproof::collector::desk::{DeskError, Hand};
 use wanproof::config::collector::{Address, Database};
 use wanproof::evidence::chain::{ChainId, Dropped, Follows};
 use wanproof::evidence::digest::Digest;
@@ -74,6 +75,7 @@ on_both! {
     a_key_is_replaced_by_the_summary_that_names_the_next
     a_token_is_used_once
     who_waits_is_counted_by_network_and_forgotten_without_a_trace
+    whoever_waits_and_fits_a_pattern_is_turned_away_and_that_is_written_down
     what_operators_do_is_kept_in_its_order_and_only_with_what_it_tells_of
     agents_are_shown_by_site_with_what_came_of_them
     replicas_that_store_the_same_at_once_give_one_receipt
@@ -473,6 +475,42 @@ fn who_waits_is_counted_by_network_and_forgotten_without_a_trace(place: &Place) 
     write(&mut archive, |archive| archive.add_agent(all[0].key.public(), "y", Standing::Pending, at(9)));
     let waiting: Vec<Kid> = archive.waiting().unwrap().iter().map(|each| each.agent).collect();
     assert_eq!(waiting, [all[2].kid(), all[3].kid(), all[0].kid()], "by when they asked last");
+}
+
+fn whoever_waits_and_fits_a_pattern_is_turned_away_and_that_is_written_down(place: &Place) {
+    let mut archive = place.open();
+    let all: Vec<Agent> = (1..=4).map(Agent::new).collect();
+    for (agent, (site, from)) in
+        all.iter().zip([("x-1", "192.0.2.1"), ("x-2", "198.51.100.7"), ("leeds", "192.0.2.1"), ("x-3", "192.0.2.9")])
+    {
+        write(&mut archive, |archive| {
+            archive.add_agent(agent.key.public(), site, Standing::Pending, at(0))?;
+            archive.asked(agent.kid(), from, at(1))
+        });
+    }
+    write(&mut archive, |archive| archive.set_standing(all[3].kid(), Standing::Approved));
+    let hand = Hand { who: "anna".to_owned(), via: Via::Command, now: at(2) };
+    let fitting = |site: &str, from: Option<&str>, dry_run| RejectWanted {
+        site: Some(site.to_owned()),
+        from: from.map(str::to_owned),
+        dry_run: Some(dry_run),
+    };
+    let reject = |archive: &mut Archive, wanted: &RejectWanted| {
+        archive.write(|archive| pending::reject(archive, wanted, &hand)).unwrap().agents
+    };
+    assert_eq!(reject(&mut archive, &fitting("x-?", Some("192.0.2.*"), true)), [all[0].kid()]);
+    assert_eq!((archive.waiting().unwrap().len(), archive.audit(None, 9).unwrap().len()), (3, 0), "only asked");
+    assert_eq!(reject(&mut archive, &fitting("x-?", Some("192.0.2.*"), false)), [all[0].kid()]);
+    let waiting: Vec<Kid> = archive.waiting().unwrap().iter().map(|each| each.agent).collect();
+    assert_eq!(waiting, [all[1].kid(), all[2].kid()]);
+    assert_eq!(archive.agent(all[3].kid()).unwrap().unwrap().standing, Standing::Approved, "it waits no more");
+    let written = archive.audit(None, 9).unwrap();
+    assert_eq!(
+        (written.len(), written[0].action.as_str(), &written[0].detail["count"]),
+        (1, "agent.reject", &json!(1))
+    );
+    let nobody = archive.write(|archive| pending::reject(archive, &RejectWanted::default(), &hand));
+    assert!(matches!(nobody, Err(DeskError::Invalid(_))), "everybody has to be said");
 }
 
 fn what_operators_do_is_kept_in_its_order_and_only_with_what_it_tells_of(place: &Place) {
