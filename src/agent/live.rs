@@ -55,7 +55,7 @@ pub struct LiveProbe {
     pub state: String,
     /// The address that it is sent to.
     pub address: Option<IpAddr>,
-    /// The RTT of its last answer, in microseconds.
+    /// The RTT of its last answer, in microseconds, to the nanosecond.
     pub last_rtt_us: Option<f64>,
     /// The outcomes of its last closed interval.
     pub outcomes: String,
@@ -123,8 +123,8 @@ impl Row {
     }
 
     fn live(&self, place: usize) -> LiveProbe {
-        #[expect(clippy::cast_precision_loss, reason = "a tenth of a microsecond is shown")]
-        let us = |rtt: u64| (rtt as f64 / 100.0).round() / 10.0;
+        #[expect(clippy::cast_precision_loss, reason = "an RTT in nanoseconds is far below 2^53")]
+        let us = |rtt: u64| rtt as f64 / 1000.0;
         LiveProbe {
             place,
             name: self.probe.name.clone(),

@@ -31,6 +31,7 @@ pub struct Args {
 #[derive(Debug, Serialize)]
 pub struct Figures {
     min: u64,
+    /// By the exact sum, not rounded.
     mean: f64,
     p50: u64,
     p90: u64,
@@ -109,8 +110,8 @@ pub fn merged(intervals: &[Interval]) -> Result<(Histogram, u64), Failure> {
 /// The figures of a histogram; [`None`] when it is empty.
 #[must_use]
 pub fn figures(all: &Histogram, sum_ns: u64) -> Option<Figures> {
-    #[expect(clippy::cast_precision_loss, reason = "a mean for the eye, to a tenth of a microsecond")]
-    let mean = (all.count() > 0).then(|| (sum_ns as f64 / all.count() as f64 / 100.0).round() / 10.0)?;
+    #[expect(clippy::cast_precision_loss, reason = "fifteen digits are enough for a mean")]
+    let mean = (all.count() > 0).then(|| sum_ns as f64 / (all.count() as f64 * 1000.0))?;
     let at = |percentile| all.percentile_us(percentile);
     Some(Figures {
         min: all.min_us(),
@@ -162,4 +163,21 @@ fn hgrm(all: &Histogram, mean_us: f64) -> String {
     text.push_str(&format!("#[Mean    = {:12.3}, StdDeviation   = {deviation:12.3}]\n", mean_us / 1000.0));
     text.push_str(&format!("#[Max     = {:12.3}, Total count    = {:12}]", all.max_us() as f64 / 1000.0, all.count()));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_is_rounded_once_where_it_is_shown_and_not_at_all_in_json() {
+        let mut all = Histogram::new();
+        [24_049, 24_050].into_iter().for_each(|us| _ = all.record_us(us));
+        // 24.04996 ms: by way of 24,050.0 µs it would be 24.1 ms.
+        let figures = figures(&all, 2 * 24_049_960).unwrap();
+        assert_eq!(serde_json::to_value(&figures).unwrap()["mean"], 24_049.96);
+        let mean = rows(&all, &figures)[1];
+        assert_eq!((mean.0, print::micros(mean.1).as_str()), ("mean", "24.0 ms"));
+        assert!(hgrm(&all, figures.mean).contains("#[Mean    =       24.050, "), "{}", hgrm(&all, figures.mean));
+    }
 }

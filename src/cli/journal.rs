@@ -22,9 +22,6 @@ pub struct Args {
     json: bool,
 }
 
-/// The columns of a terminal that is as narrow as they come.
-const COLUMNS: usize = 80;
-
 /// Runs it.
 ///
 /// # Errors
@@ -43,22 +40,27 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let widest = |of: fn(&Entry) -> usize| all.iter().map(of).max().unwrap_or(0);
     let widths = (widest(|entry| print::instant(entry.at).len()), widest(|entry| entry.kind.chars().count()));
     for entry in all.iter().filter(|_| !args.json) {
-        print::line(shown(entry, widths))?;
+        print::line(shown(print::width(), entry, widths))?;
     }
     Ok(Exit::Done)
 }
 
-/// A line, its time and kind as wide as these; words that find no room in it go below, under the others.
-fn shown(entry: &Entry, (at, kind): (usize, usize)) -> String {
+/// Words that have fewer columns than this under the others begin at the left instead.
+const ROOM: usize = 24;
+
+/// A line of so many columns, its time and kind as wide as these; words that find no room in it go below, under the others.
+fn shown(columns: usize, entry: &Entry, (at, kind): (usize, usize)) -> String {
     let head = format!("{:at$}  {:kind$}", print::instant(entry.at), entry.kind);
-    let indent = head.chars().count() + 2;
-    let (mut text, mut column) = (head, indent - 2);
+    let mut column = head.chars().count();
+    let under = column + 2;
+    let indent = if under + ROOM <= columns { under } else { 4 };
+    let mut text = head;
     for (place, word) in entry.detail.split_whitespace().map(print::one).enumerate() {
         let length = word.chars().count();
         if place == 0 {
             text.push_str("  ");
-            column = indent;
-        } else if column + 1 + length > COLUMNS {
+            column += 2;
+        } else if column + 1 + length > columns {
             text.push('\n');
             text.extend(std::iter::repeat_n(' ', indent));
             column = indent;
@@ -79,16 +81,28 @@ mod tests {
     use crate::base::time::Wall;
 
     #[test]
+    fn a_line_says_its_zone_on_every_terminal() {
+        let at = Wall::from_nanos(1_700_000_000_412_000_000);
+        let detail = "hq: replies come with TTL 57, 58 before; dc: replies come with TTL 57, 58 before".to_owned();
+        for columns in [40, 60, 80] {
+            let text = shown(columns, &Entry { at, kind: "reply-ttl".to_owned(), detail: detail.clone() }, (24, 10));
+            assert_eq!(print::times_without_zone(&text), [""; 0], "{text}");
+            assert!(text.lines().skip(1).all(|line| line.chars().count() <= columns), "{text}");
+            assert_eq!(text.split_whitespace().skip(3).collect::<Vec<_>>().join(" "), detail);
+        }
+    }
+
+    #[test]
     fn a_long_line_goes_on_below_itself_within_80_columns() {
         let at = Wall::from_secs(1_700_000_000);
         let detail = "hq: replies come with TTL 57, 58 before; dc: replies come with TTL 57, 58 before".to_owned();
-        let text = shown(&Entry { at, kind: "reply-ttl".to_owned(), detail }, (20, 10));
+        let text = shown(80, &Entry { at, kind: "reply-ttl".to_owned(), detail }, (20, 10));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "2023-11-14 22:13:20Z  reply-ttl   hq: replies come with TTL 57, 58 before; dc:");
         assert_eq!(lines[1], format!("{:34}replies come with TTL 57, 58 before", ""));
-        assert!(lines.iter().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{text}");
         let bare = Entry { at, kind: "stop".to_owned(), detail: String::new() };
-        assert_eq!(shown(&bare, (20, 10)), "2023-11-14 22:13:20Z  stop");
-        assert_eq!(shown(&bare, (24, 4)), "2023-11-14 22:13:20Z      stop", "beside times with milliseconds");
+        assert_eq!(shown(80, &bare, (20, 10)), "2023-11-14 22:13:20Z  stop");
+        assert_eq!(shown(80, &bare, (24, 4)), "2023-11-14 22:13:20Z      stop", "beside times with milliseconds");
     }
 }

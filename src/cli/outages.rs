@@ -86,7 +86,11 @@ fn observed(store: &Store, all: &[Outage], running: Option<&Snapshot>) -> Result
 /// Outages as a table for people.
 #[must_use]
 pub fn shown(all: &[Outage], observed: &Observed) -> String {
-    let heading = ["FROM (UTC)", "LASTED", "SERVICE", "PROBE", "SIDE", "BY"].map(str::to_owned);
+    shown_in(print::width(), all, observed)
+}
+
+fn shown_in(columns: usize, all: &[Outage], observed: &Observed) -> String {
+    let heading = ["FROM", "LASTED", "SERVICE", "PROBE", "SIDE", "BY"].map(str::to_owned);
     let rows = all.iter().map(|outage| {
         let (until, end) = match (outage.to, observed) {
             (Some(to), _) => (to, ""),
@@ -98,7 +102,7 @@ pub fn shown(all: &[Outage], observed: &Observed) -> String {
         let nanos = u64::try_from(until.nanos_since(outage.from)).unwrap_or(0);
         let lasted = print::length(std::time::Duration::from_nanos(nanos));
         vec![
-            print::instant(outage.from).trim_end_matches('Z').to_owned(),
+            print::instant(outage.from),
             format!("{lasted}{end}"),
             outage.service.clone().unwrap_or_else(|| "-".to_owned()),
             outage.probe.clone(),
@@ -106,5 +110,32 @@ pub fn shown(all: &[Outage], observed: &Observed) -> String {
             outage.definition.clone(),
         ]
     });
-    print::fitted(&heading, &rows.collect::<Vec<_>>())
+    print::fitted_to(columns, &heading, &rows.collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_time_says_its_zone_however_narrow_the_terminal_is() {
+        let outage = |millis: i64, definition: &str| Outage {
+            service: Some("ckt-0042".to_owned()),
+            probe: "hq-icmp".to_owned(),
+            definition: definition.to_owned(),
+            from: Wall::from_nanos(millis * 1_000_000),
+            to: Some(Wall::from_nanos(millis * 1_000_000 + 7_400_000_000)),
+            side: "provider".to_owned(),
+            evidence: serde_json::json!({}),
+        };
+        let now = Observed::Now(Wall::from_secs(1_800_000_000));
+        for columns in [40, 60, 80] {
+            for definition in ["builtin", "acme-mpls/3#availability-of-the-circuit"] {
+                let all = [outage(1_700_000_000_412, definition), outage(1_700_000_060_000, definition)];
+                let text = shown_in(columns, &all, &now);
+                assert!(text.contains("2023-11-14 22:13:20.412Z") && text.contains("2023-11-14 22:14:20Z"), "{text}");
+                assert_eq!(print::times_without_zone(&text), [""; 0], "{text}");
+            }
+        }
+    }
 }

@@ -72,20 +72,25 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     print::line(format_args!("{waiting} waiting, {accepted} accepted, {refused} refused"))?;
     let wanted: Vec<&Entry> = all.iter().filter(|entry| entry.state != State::Accepted).collect();
     if !wanted.is_empty() {
-        let heading = ["SEQ", "FROM (UTC)", "BYTES", "STATE", "WHY"].map(str::to_owned);
-        let rows = wanted.iter().map(|entry| {
-            let state = if entry.state == State::Waiting { "waiting" } else { "refused" };
-            vec![
-                entry.seq.to_string(),
-                print::instant(entry.from).trim_end_matches('Z').to_owned(),
-                entry.bytes.to_string(),
-                state.to_owned(),
-                entry.problem.clone().unwrap_or_default(),
-            ]
-        });
-        print::line(print::fitted(&heading, &rows.collect::<Vec<_>>()))?;
+        print::line(table(print::width(), &wanted))?;
     }
     Ok(Exit::Done)
+}
+
+/// What was not accepted, as a table for people of so many columns.
+fn table(columns: usize, wanted: &[&Entry]) -> String {
+    let heading = ["SEQ", "FROM", "BYTES", "STATE", "WHY"].map(str::to_owned);
+    let rows = wanted.iter().map(|entry| {
+        let state = if entry.state == State::Waiting { "waiting" } else { "refused" };
+        vec![
+            entry.seq.to_string(),
+            print::instant(entry.from),
+            entry.bytes.to_string(),
+            state.to_owned(),
+            entry.problem.clone().unwrap_or_default(),
+        ]
+    });
+    print::fitted_to(columns, &heading, &rows.collect::<Vec<_>>())
 }
 
 /// Writes the kept summaries as `<chain>/<seq>.jws`, with their receipts beside them as `<seq>.receipt.jws`.
@@ -106,4 +111,34 @@ pub fn export(store: &Store, dir: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_time_says_its_zone_however_narrow_the_terminal_is() {
+        let chain = "0".repeat(32).parse().unwrap();
+        let entry = |problem: Option<&str>| Entry {
+            chain,
+            seq: 17,
+            from: Wall::from_secs(1_700_000_000),
+            to: Wall::from_secs(1_700_000_300),
+            digest: Digest::of(b""),
+            bytes: 4711,
+            state: State::Refused,
+            problem: problem.map(str::to_owned),
+            receipt: None,
+            received: None,
+        };
+        for columns in [40, 60, 80] {
+            for entry in [entry(None), entry(Some("unknown-agent: nobody here knows this agent; it has to be let in"))]
+            {
+                let text = table(columns, &[&entry]);
+                assert_eq!(print::times_without_zone(&text), [""; 0], "{text}");
+                assert!(text.contains("22:13:20Z"), "{text}");
+            }
+        }
+    }
 }

@@ -140,34 +140,61 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// What people's terminals are wide, in characters.
-const WIDTH: usize = 80;
+/// What is written for people is no wider than this, in characters.
+const WIDEST: usize = 80;
+/// On a terminal that is narrower than this, lines are longer than it.
+const NARROWEST: usize = 40;
 
-/// A table where it fits into 80 columns; else each row as a paragraph: its first cell, then the others by their headings.
+/// The columns that lines for people may have: those of the terminal, and 80 at most.
+#[must_use]
+pub fn width() -> usize {
+    #[cfg(any(feature = "agent", feature = "collector"))]
+    if std::io::IsTerminal::is_terminal(&std::io::stdout())
+        && let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout())
+        && size.ws_col > 0
+    {
+        return usize::from(size.ws_col).clamp(NARROWEST, WIDEST);
+    }
+    WIDEST
+}
+
+/// A table where it fits into the columns that there are; else each row as a paragraph: its first cell, then the others by their
+/// headings. What the first column is called is not said there, so its cells must tell it: a time has its zone.
 #[must_use]
 pub fn fitted(heading: &[String], rows: &[Vec<String>]) -> String {
+    fitted_to(width(), heading, rows)
+}
+
+/// As [`fitted`], for so many columns.
+#[must_use]
+pub fn fitted_to(width: usize, heading: &[String], rows: &[Vec<String>]) -> String {
     let all: Vec<Vec<String>> = std::iter::once(heading.to_vec()).chain(rows.iter().cloned()).collect();
     let whole = table(&all);
-    if whole.lines().all(|line| line.chars().count() <= WIDTH) {
+    if whole.lines().all(|line| line.chars().count() <= width) {
         return whole;
     }
     let mut text = String::new();
     for row in rows {
         let Some((first, others)) = row.split_first() else { continue };
         let named = heading.iter().skip(1).zip(others).map(|(name, cell)| format!("{} {cell}", name.to_lowercase()));
-        wrap(&mut text, &format!("{}: ", one(first)), "  ", &named.collect::<Vec<_>>().join(", "));
+        wrap_to(width, &mut text, &format!("{}: ", one(first)), "  ", &named.collect::<Vec<_>>().join(", "));
     }
     text.truncate(text.trim_end_matches('\n').len());
     text
 }
 
-/// Writes a text in lines of at most 80 characters, where its words allow it; `first` begins the first,
+/// Writes a text in lines of at most [`width`] characters, where its words allow it; `first` begins the first,
 /// `other` the others.
 pub fn wrap(text: &mut String, first: &str, other: &str, words: &str) {
+    wrap_to(width(), text, first, other, words);
+}
+
+/// As [`wrap`], for so many columns.
+pub fn wrap_to(width: usize, text: &mut String, first: &str, other: &str, words: &str) {
     let mut line = first.to_owned();
     let mut empty = true;
     for word in one(words).split(' ') {
-        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+        if !empty && line.chars().count() + 1 + word.chars().count() > width {
             let _ = writeln!(text, "{line}");
             line = other.to_owned();
             empty = true;
@@ -205,14 +232,15 @@ pub fn length(of: Duration) -> String {
     }
 }
 
-/// Microseconds for people: `24.0 ms`, `350 µs`, `1.20 s`.
+/// Microseconds for people: `24.0 ms`, `350 µs`, `1.20 s`. The figure must not have been rounded before; a half goes up.
 #[must_use]
 pub fn micros(us: f64) -> String {
+    // What is shown is rounded as a whole number: to divide by a thousand first would move a half to either side.
     match us {
-        us if us >= 1_000_000.0 => format!("{:.2} s", us / 1e6),
-        us if us >= 10_000.0 => format!("{:.1} ms", us / 1e3),
-        us if us >= 1_000.0 => format!("{:.2} ms", us / 1e3),
-        us => format!("{us:.0} µs"),
+        us if us >= 1_000_000.0 => format!("{:.2} s", (us / 1e4).round() / 100.0),
+        us if us >= 10_000.0 => format!("{:.1} ms", (us / 100.0).round() / 10.0),
+        us if us >= 1_000.0 => format!("{:.2} ms", (us / 10.0).round() / 100.0),
+        us => format!("{} µs", us.round()),
     }
 }
 
@@ -227,6 +255,14 @@ pub fn bytes(count: u64) -> String {
         1_048_576..1_073_741_824 => format!("{:.1} MiB", size / 1_048_576.0),
         _ => format!("{:.1} GiB", size / 1_073_741_824.0),
     }
+}
+
+/// The times of day in a text that do not say that they are in UTC.
+#[cfg(test)]
+pub(super) fn times_without_zone(text: &str) -> Vec<String> {
+    let is_time = |word: &str| word.len() >= 8 && word.bytes().filter(|&byte| byte == b':').count() >= 2;
+    let bare = |word: &str| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned();
+    text.split_whitespace().map(bare).filter(|word| is_time(word) && !word.ends_with('Z')).collect()
 }
 
 #[cfg(test)]
@@ -275,6 +311,15 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_rounded_once_and_a_half_goes_up() {
+        let all = [999.4, 1_004.999, 1_005.0, 9_994.999, 24_049.96, 24_050.0, 1_234_999.999, 1_235_000.0].map(micros);
+        assert_eq!(
+            all,
+            ["999 µs", "1.00 ms", "1.01 ms", "9.99 ms", "24.0 ms", "24.1 ms", "1.23 s", "1.24 s"].map(str::to_owned)
+        );
+    }
+
+    #[test]
     fn lengths_are_short_and_true() {
         let of = |ms| length(Duration::from_millis(ms));
         assert_eq!(
@@ -300,5 +345,6 @@ mod tests {
         assert_eq!(fitted(&heading, &[row("a")]), "NAME  STATE\na     breached so far");
         let long = "x".repeat(70);
         assert_eq!(fitted(&heading, &[row(&long)]), format!("{long}: state\n  breached so far"));
+        assert_eq!(fitted_to(20, &heading, &[row("a")]), "a: state breached so\n  far");
     }
 }

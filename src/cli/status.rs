@@ -242,7 +242,13 @@ fn outbox(tally: &Tally, ships: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::agent::live::Live;
+    use crate::measure::event::{Event, ProbeId, Settled};
+    use crate::measure::outcome::Outcome;
+    use crate::measure::probe::{Circuit, Family, Probe, Role, Test};
 
     fn probe(limited: u32, certificate_until: Option<i64>) -> LiveProbe {
         LiveProbe {
@@ -258,6 +264,43 @@ mod tests {
             limited,
             certificate_until: certificate_until.map(Wall::from_secs),
         }
+    }
+
+    #[test]
+    fn the_last_rtt_is_exact_in_json_and_rounded_once_in_the_table() {
+        let kind = Test::Icmp { target: "192.0.2.1".to_owned(), size: 56 };
+        let second = Duration::from_secs(1);
+        let probe = Probe {
+            name: "hq".to_owned(),
+            service: None,
+            role: Role::Path,
+            test: kind,
+            family: Family::Any,
+            period: second,
+            timeout: second,
+            cutoff: second,
+            circuit: Circuit::default(),
+        };
+        let live = Live::new("agent".to_owned());
+        live.show("leeds-01", &[Arc::new(probe)], &[ProbeId(0)]);
+        let settled = Settled {
+            probe: ProbeId(0),
+            send: 0,
+            outcome: Outcome::Answered,
+            // By way of 24,050.0 µs it would be 24.1 ms.
+            rtt_ns: Some(24_049_960),
+            stamp: None,
+            reason: None,
+            seq: None,
+            ttl: None,
+            bytes: None,
+            from: None,
+            phases: Vec::new(),
+        };
+        live.apply(&Event::Settled(settled));
+        let snapshot = live.snapshot();
+        assert_eq!(serde_json::to_value(&snapshot.probes).unwrap()[0]["last_rtt_us"], 24_049.96);
+        assert!(probes(&snapshot.probes).contains("24.0 ms"), "{}", probes(&snapshot.probes));
     }
 
     #[test]

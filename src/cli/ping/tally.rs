@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::base::decimal::{Exact, Rounding};
 use crate::measure::event::{Event, Settled, Stamp};
@@ -36,7 +36,7 @@ pub(super) struct Reply<'a> {
     address: Option<IpAddr>,
     seq: Option<u16>,
     outcome: char,
-    rtt_us: Option<f64>,
+    rtt_us: Option<Time>,
     stamp: Option<&'static str>,
     ttl: Option<u8>,
     bytes: Option<u32>,
@@ -61,34 +61,74 @@ pub(super) struct Summary<'a> {
     rtt_us: Option<Spread>,
     ipdv_us: Option<Ipdv>,
     pdv_us: Option<Pdv>,
-    rfc3550_max_us: Option<f64>,
+    rfc3550_max_us: Option<Time>,
     mos: Option<f64>,
 }
 
-/// Exact figures in microseconds: a percentile is the smallest value that so many are not above.
+/// A time, or a mean of times, exactly: the sum in nanoseconds, and of how many it is. JSON has it in microseconds as it is; people
+/// see milliseconds, rounded once to three decimals.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Time {
+    sum_ns: u128,
+    of: u64,
+}
+
+/// Exact figures: a percentile is the smallest value that so many are not above.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct Spread {
-    min: f64,
-    mean: f64,
-    p50: f64,
-    p90: f64,
-    p95: f64,
-    p99: f64,
-    max: f64,
+    min: Time,
+    mean: Time,
+    p50: Time,
+    p90: Time,
+    p95: Time,
+    p99: Time,
+    max: Time,
 }
 
 /// How far RTTs are above the least (RFC 5481).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct Pdv {
-    p95: f64,
-    p99: f64,
+    p95: Time,
+    p99: Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct Ipdv {
-    mean: f64,
-    p95: f64,
-    max: f64,
+    mean: Time,
+    p95: Time,
+    max: Time,
+}
+
+impl Time {
+    const fn one(nanos: u64) -> Self {
+        Self { sum_ns: nanos as u128, of: 1 }
+    }
+
+    /// The mean; [`None`] of nothing.
+    fn mean(all: impl Iterator<Item = u64>) -> Option<Self> {
+        let (sum_ns, of) = all.fold((0, 0), |(sum, of), nanos| (sum + u128::from(nanos), of + 1));
+        (of > 0).then_some(Self { sum_ns, of })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "exact for every single time; fifteen digits are enough for a mean")]
+    fn micros(self) -> f64 {
+        self.sum_ns as f64 / (self.of as f64 * 1000.0)
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(self.micros())
+    }
+}
+
+/// In milliseconds, with three decimals; a half goes up.
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = u128::from(self.of) * 1000;
+        let micros = (self.sum_ns + parts / 2) / parts;
+        write!(f, "{}.{:03}", micros / 1000, micros % 1000)
+    }
 }
 
 impl Tally {
@@ -129,7 +169,7 @@ impl Tally {
             address: self.address,
             seq: settled.seq,
             outcome: settled.outcome.letter(),
-            rtt_us: settled.rtt_ns.map(micros),
+            rtt_us: settled.rtt_ns.map(Time::one),
             stamp: settled.stamp.map(Stamp::word),
             ttl: settled.ttl,
             bytes: settled.bytes,
@@ -150,7 +190,7 @@ impl Tally {
         }
         match settled.rtt_ns {
             Some(rtt) => {
-                line.push_str(&format!("  {} ms", millis(rtt)));
+                line.push_str(&format!("  {} ms", Time::one(rtt)));
                 line.extend(settled.ttl.map(|ttl| format!("  ttl {ttl}")));
                 line.extend(settled.bytes.map(|bytes| format!("  {bytes} bytes")));
                 if settled.outcome == Outcome::Late {
@@ -177,11 +217,11 @@ impl Tally {
             reordered: self.reordered,
             stragglers: self.stragglers,
             kernel_stamped: self.kernel,
-            loss_percent: self.loss_percent(),
+            loss_percent: self.loss_percent(3),
             rtt_us: rtt,
             ipdv_us: ipdv,
             pdv_us: self.pdv(),
-            rfc3550_max_us: self.rfc3550_max_ns().map(micros),
+            rfc3550_max_us: self.rfc3550_max(),
             mos: self.mos(),
         }
     }
@@ -189,20 +229,17 @@ impl Tally {
     /// The cells of a live line: target, sent, lost, last, least, mean and greatest RTT, the last outcomes.
     pub(super) fn row(&self) -> Vec<String> {
         let last = self.sends.iter().rev().flatten().find(|(outcome, _)| outcome.has_rtt()).map(|(_, rtt)| *rtt);
-        let count = self.rtts().count() as u64;
-        let mean = self.rtts().map(u128::from).sum::<u128>().checked_div(u128::from(count));
-        let mean = mean.map(|mean| u64::try_from(mean).unwrap_or(u64::MAX));
-        let cell = |rtt: Option<u64>| rtt.map_or_else(|| "-".to_owned(), millis);
+        let cell = |time: Option<Time>| time.map_or_else(|| "-".to_owned(), |time| time.to_string());
         let recent = self.sends.len().saturating_sub(RECENT);
         let letters = self.sends[recent..].iter().map(|send| send.map_or('.', |(outcome, _)| outcome.letter()));
         vec![
             self.target.clone(),
             self.sent().to_string(),
-            format!("{:.1}", self.loss_percent()),
-            cell(last),
-            cell(self.rtts().min()),
-            cell(mean),
-            cell(self.rtts().max()),
+            format!("{:.1}", self.loss_percent(1)),
+            cell(last.map(Time::one)),
+            cell(self.rtts().min().map(Time::one)),
+            cell(Time::mean(self.rtts())),
+            cell(self.rtts().max().map(Time::one)),
             letters.collect(),
         ]
     }
@@ -217,12 +254,12 @@ impl Tally {
         outcomes.len() - outcomes.count(Outcome::NotSent) - outcomes.count(Outcome::NotObserved)
     }
 
-    /// Of what was sent and observed, how much was not answered; in percent, with three decimals.
-    fn loss_percent(&self) -> f64 {
-        let (sent, answered) = (self.sent(), self.outcomes().with_rtt());
-        let thousandths = ((sent - answered) * 100_000 + sent / 2).checked_div(sent).unwrap_or(0);
+    /// Of what was sent and observed, how much was not answered; in percent, rounded to so many decimals.
+    fn loss_percent(&self, decimals: u32) -> f64 {
+        let (sent, answered, unit) = (self.sent(), self.outcomes().with_rtt(), 10u64.pow(decimals));
+        let units = ((sent - answered) * 100 * unit + sent / 2).checked_div(sent).unwrap_or(0);
         #[expect(clippy::cast_precision_loss, reason = "at most 100,000")]
-        let percent = thousandths as f64 / 1000.0;
+        let percent = units as f64 / unit as f64;
         percent
     }
 
@@ -242,9 +279,9 @@ impl Tally {
     }
 
     /// The highest interarrival jitter (RFC 3550, section 6.4.1).
-    fn rfc3550_max_ns(&self) -> Option<u64> {
+    fn rfc3550_max(&self) -> Option<Time> {
         let mut jitter = Jitter::default();
-        self.differences().map(|difference| jitter.add(difference)).max()
+        self.differences().map(|difference| jitter.add(difference)).max().map(Time::one)
     }
 
     /// The simplified E-model's score from mean RTT, mean |IPDV| and loss, with two decimals; see [`mos`].
@@ -285,28 +322,15 @@ impl Sorted {
         (!values.is_empty()).then_some(Self(values))
     }
 
-    /// The nearest-rank percentile, in microseconds.
-    fn at(&self, percent: usize) -> f64 {
+    /// The nearest-rank percentile.
+    fn at(&self, percent: usize) -> Time {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
-        micros(self.0[rank - 1])
+        Time::one(self.0[rank - 1])
     }
 
-    fn mean(&self) -> f64 {
-        let sum: u128 = self.0.iter().map(|&value| u128::from(value)).sum();
-        micros(u64::try_from(sum / self.0.len() as u128).unwrap_or(u64::MAX))
+    fn mean(&self) -> Time {
+        Time::mean(self.0.iter().copied()).expect("there is one at least")
     }
-}
-
-/// Nanoseconds as microseconds, with one decimal.
-#[expect(clippy::cast_precision_loss, reason = "below 2^53 for every RTT; one decimal is shown")]
-fn micros(nanos: u64) -> f64 {
-    (nanos.saturating_add(50) / 100) as f64 / 10.0
-}
-
-/// Nanoseconds as milliseconds, with three decimals.
-fn millis(nanos: u64) -> String {
-    let micros = nanos.saturating_add(500) / 1000;
-    format!("{}.{:03}", micros / 1000, micros % 1000)
 }
 
 impl fmt::Display for Tally {
@@ -316,7 +340,7 @@ impl fmt::Display for Tally {
             write!(f, " ({address})")?;
         }
         let outcomes = self.outcomes();
-        write!(f, ": {} sent, {} answered, {} % lost", self.sent(), outcomes.with_rtt(), self.loss_percent())?;
+        write!(f, ": {} sent, {} answered, {} % lost", self.sent(), outcomes.with_rtt(), self.loss_percent(3))?;
         for outcome in [Outcome::Late, Outcome::Refused, Outcome::NotSent, Outcome::NotObserved] {
             if outcomes.count(outcome) > 0 {
                 write!(f, ", {} {}", outcomes.count(outcome), outcome.word())?;
@@ -330,29 +354,19 @@ impl fmt::Display for Tally {
             }
         }
         let (rtt, ipdv) = self.spreads();
-        let ms = |us: f64| us / 1000.0;
         if let Some(Spread { min, mean, p50, p90, p95, p99, max }) = rtt {
-            write!(
-                f,
-                "\n  RTT in ms: min {:.3}  mean {:.3}  max {:.3}\n             p50 {:.3}  p90 {:.3}  p95 {:.3}  p99 {:.3}",
-                ms(min),
-                ms(mean),
-                ms(max),
-                ms(p50),
-                ms(p90),
-                ms(p95),
-                ms(p99),
-            )?;
+            write!(f, "\n  RTT in ms: min {min}  mean {mean}  max {max}")?;
+            write!(f, "\n             p50 {p50}  p90 {p90}  p95 {p95}  p99 {p99}")?;
             if self.kernel < outcomes.with_rtt() {
                 write!(f, "\n  {} of {} stamped by the kernel", self.kernel, outcomes.with_rtt())?;
             }
         }
         if let Some(Ipdv { mean, p95, max }) = ipdv {
-            write!(f, "\n  jitter (IPDV) in ms: mean {:.3}  p95 {:.3}  max {:.3}", ms(mean), ms(p95), ms(max))?;
+            write!(f, "\n  jitter (IPDV) in ms: mean {mean}  p95 {p95}  max {max}")?;
         }
-        if let (Some(Pdv { p95, p99 }), Some(jitter)) = (self.pdv(), self.rfc3550_max_ns()) {
-            write!(f, "\n  above the least RTT (PDV) in ms: p95 {:.3}  p99 {:.3}", ms(p95), ms(p99))?;
-            write!(f, "\n  RFC 3550 jitter in ms: at most {}", millis(jitter))?;
+        if let (Some(Pdv { p95, p99 }), Some(jitter)) = (self.pdv(), self.rfc3550_max()) {
+            write!(f, "\n  above the least RTT (PDV) in ms: p95 {p95}  p99 {p99}")?;
+            write!(f, "\n  RFC 3550 jitter in ms: at most {jitter}")?;
         }
         if let Some(mos) = self.mos() {
             write!(f, "\n  MOS {mos:.2} (simplified E-model)")?;
@@ -366,6 +380,7 @@ mod tests {
     use super::*;
     use crate::measure::event::ProbeId;
     use crate::measure::outcome::Reason;
+    use proptest::prelude::*;
 
     fn settled(send: u64, outcome: Outcome, rtt_ns: Option<u64>) -> Settled {
         Settled {
@@ -413,10 +428,42 @@ mod tests {
         let summary = serde_json::to_value(tally.summary()).unwrap();
         assert_eq!((&summary["ipdv_us"]["mean"], &summary["pdv_us"]["p95"]), (&2750.0.into(), &6000.0.into()));
         // RFC 3550: 0.125, 0.304688, 0.660645 and 0.619354 ms.
-        assert_eq!(summary["rfc3550_max_us"], 660.6);
+        assert_eq!(summary["rfc3550_max_us"], 660.645);
         // L = 22.2 + 5.5 + 10, R = 93.2 - 37.7 / 40 = 92.2575, MOS = 4.3899.
         assert_eq!(summary["mos"], 4.39);
         assert!(tally.to_string().lines().all(|line| line.chars().count() <= 80), "{tally}");
+    }
+
+    #[test]
+    fn what_people_see_is_the_exact_figure_rounded_once() {
+        let mut tally = Tally::new("x".to_owned());
+        // By way of a tenth of a microsecond they would be 12.001 and 12.002; the mean is 12.000949667 ms.
+        for (send, nanos) in (0..).zip([12_000_450, 12_001_450, 12_000_949]) {
+            tally.settle(&settled(send, Outcome::Answered, Some(nanos)));
+        }
+        let summary = serde_json::to_value(tally.summary()).unwrap();
+        assert_eq!((&summary["rtt_us"]["min"], &summary["rtt_us"]["max"]), (&12_000.45.into(), &12_001.45.into()));
+        assert!((summary["rtt_us"]["mean"].as_f64().unwrap() - 36_002.849 / 3.0).abs() < 1e-9, "{summary}");
+        assert!(tally.to_string().contains("min 12.000  mean 12.001  max 12.001"), "{tally}");
+        assert_eq!(tally.row()[3..7], ["12.001", "12.000", "12.001", "12.001"].map(str::to_owned));
+        for of in [Outcome::Answered, Outcome::Lost] {
+            let mut tally = Tally::new("x".to_owned());
+            (0..2019).for_each(|send| tally.settle(&settled(send, Outcome::Answered, Some(1))));
+            tally.settle(&settled(2019, of, (of == Outcome::Answered).then_some(1)));
+            assert_eq!(tally.row()[2], "0.0", "1 of 2020 is 0.0495 %, not 0.050");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_is_shown_to_the_nearest_microsecond(all in proptest::collection::vec(0u64..60_000_000_000, 1..9)) {
+            let time = Time::mean(all.iter().copied()).unwrap();
+            let micros: u128 = time.to_string().replace('.', "").parse().unwrap();
+            let parts = 1000 * all.len() as u128;
+            let sum: u128 = all.iter().map(|&nanos| u128::from(nanos)).sum();
+            prop_assert!(2 * sum.abs_diff(micros * parts) <= parts, "{time}");
+            prop_assert!((time.micros() - sum as f64 / parts as f64).abs() < 1e-6);
+        }
     }
 
     #[test]
