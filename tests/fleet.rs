@@ -46,18 +46,23 @@ const CONTRACT: &str = include_str!("fleet/contract.toml");
 /// A database that is there as long as the place.
 struct Place {
     database: Database,
-    _at: tempfile::TempDir,
+    at: tempfile::TempDir,
 }
 
 impl Place {
     fn sqlite() -> Option<Self> {
         let at = tempfile::tempdir().unwrap();
-        Some(Self { database: Database::Sqlite(at.path().join("c.db")), _at: at })
+        Some(Self { database: Database::Sqlite(at.path().join("c.db")), at })
     }
 
     fn postgres() -> Option<Self> {
         let database = Database::Postgres(Address::new(postgres::database()?));
-        Some(Self { database, _at: tempfile::tempdir().unwrap() })
+        Some(Self { database, at: tempfile::tempdir().unwrap() })
+    }
+
+    /// The directory of the files.
+    fn at(&self) -> &std::path::Path {
+        self.at.path()
     }
 }
 

@@ -211,6 +211,39 @@ fn what_an_outbox_dropped_is_no_fault_but_is_not_proved() {
 }
 
 #[test]
+fn what_came_late_is_not_proved_unless_a_later_number_that_came_in_time_names_it() {
+    let signed = chain(6);
+    let received = |seq: usize, hours: u64| {
+        let one = &signed[seq];
+        let subject = Subject { agent: key().kid(), chain: one.chain, seq: one.seq, digest: one.digest };
+        let ended: Wall = "2026-11-23T10:00:00Z".parse().unwrap();
+        receipt::sign(subject, ended + Duration::from_secs(60 * (one.seq + 1) + 3600 * hours), &collector())
+    };
+    let files = |hours: [u64; 6]| -> Vec<(String, String)> {
+        let each = signed.iter().zip(hours).enumerate();
+        each.flat_map(|(seq, (one, hours))| {
+            [(format!("{seq}.jws"), one.jws.clone()), (format!("{seq}.receipt.jws"), received(seq, hours))]
+        })
+        .collect()
+    };
+    let late = |verdict: &Verdict| {
+        let not = verdict.not_proved.iter().filter(|what| what.contains("they are late"));
+        not.cloned().collect::<Vec<_>>()
+    };
+    let in_time = both(&files([47; 6]));
+    assert!(in_time.ok && late(&in_time).is_empty(), "{:?}", in_time.not_proved);
+    // Numbers 1 and 2 came a month later, and number 3 in time: it names number 2, which names number 1.
+    let named = both(&files([1, 700, 700, 1, 1, 1]));
+    assert!(named.ok && late(&named).is_empty(), "{:?}", named.not_proved);
+    assert!(named.proved.iter().any(|what| what.contains("numbers after them")), "{:?}", named.proved);
+    // Of the last two nothing says when they were made but their own receipts.
+    let made_up = both(&files([1, 1, 1, 1, 700, 700]));
+    assert!(made_up.ok, "late is no fault: {}", findings(&made_up));
+    let told = late(&made_up);
+    assert!(told.len() == 1 && told[0].contains("numbers 4 to 5"), "{told:?}");
+}
+
+#[test]
 fn keys_that_nobody_trusts_prove_nothing() {
     let files = export(2);
     let none = verdict(&[], &files);

@@ -90,8 +90,18 @@ pub enum Refused {
         /// What may be asked for.
         allowed: String,
     },
-    /// It was recorded before what is recorded already, or before it happened.
-    #[error("the entry was recorded at {recorded}, which is before {before}: a log is only added to")]
+    /// It has not happened yet.
+    #[error("{action} at {at} has not come yet: record it then")]
+    NotYet {
+        /// What was asked for.
+        action: String,
+        /// When it is to happen.
+        at: Wall,
+    },
+    /// It was recorded before what is recorded already.
+    #[error(
+        "the entry was recorded at {recorded}, which is before {before}, when the last one was: a log is only added to"
+    )]
     OutOfOrder {
         /// When it was recorded.
         recorded: Wall,
@@ -135,6 +145,14 @@ impl<C: Cycle> Log<C> {
         Ok(log)
     }
 
+    /// An entry as it may be added now: where a clock that was ahead recorded the last one, it is recorded as of then too. Else nothing
+    /// could be added until that time has come.
+    #[must_use]
+    pub fn in_order(&self, entry: Entry) -> Entry {
+        let recorded = self.entries.last().map_or(entry.recorded, |last| last.recorded.max(entry.recorded));
+        Entry { recorded, ..entry }
+    }
+
     /// The state that it has come to.
     #[must_use]
     pub fn state(&self) -> C::State {
@@ -167,8 +185,10 @@ impl<C: Cycle> Log<C> {
         if entry.who.trim().is_empty() {
             return Err(Refused::Nobody { cycle: C::NAME });
         }
-        let before = self.entries.last().map_or(entry.at, |last| last.recorded.max(entry.at));
-        if entry.recorded < before {
+        if entry.recorded < entry.at {
+            return Err(Refused::NotYet { action: entry.action, at: entry.at });
+        }
+        if let Some(before) = self.entries.last().map(|last| last.recorded).filter(|before| entry.recorded < *before) {
             return Err(Refused::OutOfOrder { recorded: entry.recorded, before });
         }
         let Some(next) = C::next(self.state, action) else {
@@ -310,12 +330,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_clock_that_was_ahead_recorded_keeps_nobody_from_going_on() {
+        let mut log = Log::<Claim>::default();
+        log.append(entry("become_claimable", 4_000_000_000)).unwrap();
+        let now = entry("submit", 10);
+        assert!(log.append(now.clone()).is_err());
+        assert_eq!(log.append(log.in_order(now)), Ok(ClaimState::Submitted));
+        let last = &log.entries()[1];
+        assert_eq!((last.at, last.recorded), (Wall::from_secs(10), Wall::from_secs(4_000_000_000)));
+        assert_eq!(Log::<Claim>::replay(log.entries().to_vec()).unwrap().state(), ClaimState::Submitted);
+        // A later one is recorded when it is.
+        assert_eq!(log.in_order(entry("accept", 5_000_000_000)).recorded, Wall::from_secs(5_000_000_000));
+    }
+
+    #[test]
     fn a_log_is_only_added_to_and_always_by_somebody() {
         let mut log = Log::<Claim>::default();
         log.append(entry("become_claimable", 10)).unwrap();
         assert!(matches!(log.append(entry("submit", 9)), Err(Refused::OutOfOrder { .. })));
         let early = Entry { recorded: Wall::from_secs(11), ..entry("submit", 12) };
-        assert!(matches!(log.append(early), Err(Refused::OutOfOrder { .. })));
+        assert!(matches!(log.append(early), Err(Refused::NotYet { .. })));
         // What happened long ago may be recorded late.
         let late = Entry { recorded: Wall::from_secs(20), ..entry("submit", 5) };
         assert!(matches!(log.append(Entry { who: " ".to_owned(), ..late.clone() }), Err(Refused::Nobody { .. })));

@@ -14,6 +14,7 @@ use wanproof::evidence::key::SecretKey;
 use wanproof::evidence::verify::{Verdict, Verifier};
 use wanproof::measure::interval::Interval;
 
+use super::common::wan::skip;
 use super::{CONTRACT, Desk, Place, given, line, november, supersede};
 
 /// The second version, which is in force from an instant that its text does not say.
@@ -235,4 +236,93 @@ pub fn a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew(place: &Pl
     let revised = rulings::check_whole(&desk.archive, "2026-11", "FLEET", "ckt-1").unwrap_err();
     assert!(matches!(revised, DeskError::Conflict(_)), "{revised}");
     assert!(bundled(&desk, &present(&desk)).unwrap_err().to_string().contains("were let go"));
+}
+
+/// `wanproof collector …` on a database, its answer; it has to do what it is asked.
+struct Commands<'a> {
+    at: &'a std::path::Path,
+    faketime: &'a std::path::Path,
+}
+
+/// Debian's faketime, wherever it lies.
+fn faketime() -> Option<std::path::PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|library| library.is_file())
+}
+
+impl Commands<'_> {
+    fn ask(&self, args: &[&str]) -> String {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wanproof"));
+        // What is recorded now must not be before what the test recorded.
+        command.env("LD_PRELOAD", self.faketime).env("FAKETIME", "@2026-12-02 09:00:00").env("TZ", "UTC");
+        let output = command.args(args).current_dir(self.at).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn collector(&self, args: &[&str]) -> String {
+        self.ask(&[&["collector"], args, &["--config", "collector.toml"]].concat())
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        use std::io::Write as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let made =
+            std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(self.at.join(name));
+        made.unwrap().write_all(text.as_bytes()).unwrap();
+    }
+}
+
+/// Everything that a person does, by commands; what judges is the collector, as its rounds do.
+#[test]
+fn what_is_imported_by_command_is_in_verdict_claim_and_bundle_to_the_same_cent() {
+    let Some(faketime) = faketime() else {
+        return skip("libfaketime is not installed (tests/run installs it)");
+    };
+    let place = Place::sqlite().unwrap();
+    let (mut desk, line) = (Desk::open(&place), line());
+    let commands = Commands { at: place.at(), faketime: &faketime };
+    let collector = SecretKey::from_seed(&[99; 32]);
+    commands.write("collector.key", &collector.to_jwk());
+    commands.write("collector.jwk", &collector.public().to_jwk());
+    commands.write("agent.jwk", &desk.agent.key.public().to_jwk());
+    commands.write(
+        "collector.toml",
+        "listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"\ndata_dir = \".\"\nkey_file = \"collector.key\"\nenrolment = { mode = \"open\" }\n",
+    );
+    judged_of(&line, &mut desk);
+    let first = desk.judge(november()).report.unwrap().credit;
+    // A dearer version, the customer's facts with an exclusion, the provider's own log, a ticket.
+    let dearer = second().replace("mrc = \"4000.00\"", "mrc = \"9000.00\"");
+    let from = "effective_from = \"2026-10-31T00:00:00Z\"";
+    commands.write("second.toml", &dearer.replace("effective_from = \"2026-02-01T00:00:00Z\"", from));
+    commands.collector(&["contracts", "import", "second.toml"]);
+    for action in ["propose", "sign"] {
+        commands.collector(&["contracts", "move", action, "FLEET", "2", "--at", "2026-10-01T00:00:00Z"]);
+    }
+    // When its text says so.
+    commands.collector(&["contracts", "move", "take_effect", "FLEET", "2"]);
+    commands.write("customer.json", &Value::Object(given()).to_string());
+    commands.collector(&["facts", "customer", "FLEET", "ckt-1", "customer.json"]);
+    let log = json!({"events": [{"from": "2026-11-29T23:41:00Z", "to": "2026-11-29T23:44:00Z"}]});
+    commands.write("provider.json", &log.to_string());
+    commands.collector(&["facts", "provider", "FLEET", "ckt-1", "provider.json"]);
+    let ticket = ["--ticket", "T-9", "--from", "2026-11-29T23:55:30Z", "--to", "2026-11-30T00:02:00Z"];
+    let attach = ["claims", "attach", "FLEET", "ckt-1", "2026-11", "by telephone"];
+    commands.collector(&[&attach[..], &ticket, &["--opened", "2026-11-29T23:58:00Z"]].concat());
+    let judged = desk.judge(november());
+    let report = judged.report.as_ref().unwrap();
+    assert_ne!(report.credit, first, "they change the money");
+
+    let all: Value = serde_json::from_str(&commands.collector(&["claims", "--json"])).unwrap();
+    assert_eq!((&all[0]["credit"], &all[0]["currency"]), (&json!(report.credit), &json!("INR")));
+    let said = commands.collector(&["report", "--contract", "FLEET", "--service", "ckt-1", "--period", "2026-11"]);
+    assert!(said.contains(&report.credit), "{said}");
+    let of = ["bundle", "--contract", "FLEET", "--service", "ckt-1", "--period", "2026-11", "--out", "b.zip"];
+    assert!(commands.collector(&of).contains(&format!("{} INR for ckt-1 in 2026-11", report.credit)));
+    let bytes = std::fs::read(place.at().join("b.zip")).unwrap();
+    assert_eq!(member(&bytes, "claim.json")["credit"], json!(report.credit));
+    assert_eq!(member(&bytes, "provider-verdict.json"), json!(judged.by_provider));
+    let proved = commands.ask(&["verify", "--key", "agent.jwk", "--key", "collector.jwk", "b.zip"]);
+    assert!(proved.contains(&format!("{} INR for ckt-1 in 2026-11", report.credit)), "{proved}");
 }

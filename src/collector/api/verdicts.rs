@@ -193,7 +193,7 @@ pub async fn act(
                 rulings::check_whole(archive, &period, &contract, &service)?;
             }
             let mut log = rounds::period_log(archive, &id)?;
-            let entry = step.entry(&action, &admin.hand)?;
+            let entry = log.in_order(step.entry(&action, &admin.hand)?);
             log.append(entry.clone())?;
             archive.append(Kind::Period, &id, &entry, admin.hand.now)?;
             if action == "revise" {

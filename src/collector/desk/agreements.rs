@@ -186,7 +186,7 @@ impl Step {
 impl From<Refused> for DeskError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Nowhere { .. } | Refused::OutOfOrder { .. } | Refused::Rule(_) => {
+            Refused::Nowhere { .. } | Refused::NotYet { .. } | Refused::OutOfOrder { .. } | Refused::Rule(_) => {
                 Self::Conflict(refused.to_string())
             }
             Refused::Unknown { .. } | Refused::Nobody { .. } => Self::Invalid(vec![refused.to_string()]),
@@ -468,6 +468,7 @@ pub fn act_beside(
     if let Some(from) = effect(action, step, &kept) {
         entry.at = from;
     }
+    let entry = log.in_order(entry);
     let at = entry.at;
     let state = log.append(entry.clone())?;
     if let Some(given) = step.signatures.as_deref().filter(|given| !given.is_empty()) {
@@ -490,6 +491,7 @@ pub fn act_beside(
                 )));
             }
             let superseded = Entry { action: VersionAction::Supersede.word().to_owned(), ..entry.clone() };
+            let superseded = log.in_order(superseded);
             log.append(superseded.clone())?;
             archive.append(Kind::Version, &other.id, &superseded, hand.now)?;
         }

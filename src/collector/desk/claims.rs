@@ -334,7 +334,7 @@ fn follow_claim(
         }
     }
     let advance = |action: &str, log: &mut Log<Claim>| -> Result<(), ArchiveError> {
-        let entry = by_clock(action, now);
+        let entry = log.in_order(by_clock(action, now));
         if log.append(entry.clone()).is_ok() {
             step_on(archive, &id, log, &entry, now)?;
         }
@@ -362,7 +362,7 @@ pub fn act(archive: &Archive, id: &str, action: &str, step: &Step, hand: &Hand) 
     let mut kept: Kept =
         archive.record(Kind::Claim, id)?.ok_or_else(|| DeskError::NotFound(format!("there is no claim {id:?}")))?;
     let mut log: Log<Claim> = replay(archive, Kind::Claim, id)?;
-    let entry = step.entry(action, hand)?;
+    let entry = log.in_order(step.entry(action, hand)?);
     let state = log.append(entry.clone())?;
     if let Some(amount) = &step.amount {
         let amount =
@@ -508,7 +508,7 @@ pub fn lapse(archive: &Archive, now: Wall) -> Result<(), ArchiveError> {
         let by = record.body.by.as_deref().and_then(|by| by.parse::<Day>().ok());
         let past = by.zip(today(&record.body.timezone, now)).is_some_and(|(by, today)| today > by);
         let mut log = replay::<Claim>(archive, Kind::Claim, &record.id)?;
-        let entry = by_clock("lapse", now);
+        let entry = log.in_order(by_clock("lapse", now));
         if past && !record.body.automatic && waits(log.state()) && log.append(entry.clone()).is_ok() {
             step_on(archive, &record.id, &log, &entry, now)?;
         }
@@ -562,7 +562,7 @@ pub fn act_on_right(
     let kept: KeptRight =
         archive.record(Kind::Right, id)?.ok_or_else(|| DeskError::NotFound(format!("there is no right {id:?}")))?;
     let mut log: Log<TerminationRight> = replay(archive, Kind::Right, id)?;
-    let entry = step.entry(action, hand)?;
+    let entry = log.in_order(step.entry(action, hand)?);
     log.append(entry.clone())?;
     archive.append(Kind::Right, id, &entry, hand.now)?;
     let detail = json!({"evidence": entry.evidence, "said": entry.said});
@@ -751,7 +751,7 @@ fn reconcile_line(
     if what == "as-due" {
         for action in ["credit", "reconcile"] {
             let step = Step { evidence: Some(evidence.to_owned()), ..Step::now() };
-            let entry = step.entry(action, hand)?;
+            let entry = log.in_order(step.entry(action, hand)?);
             if log.append(entry.clone()).is_ok() {
                 step_on(archive, &id, &log, &entry, hand.now)?;
             }
