@@ -1,11 +1,12 @@
 //! Reads what came of a chain, and sorts out what came too late to count, by [`crate::evidence::late`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Wall;
-use crate::collector::archive::late::Held;
+use crate::collector::archive::late::{Change, Held};
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::key;
@@ -13,7 +14,7 @@ use crate::collector::statement::read;
 use crate::evidence::bundle::{Accepted, Numbers};
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
-use crate::evidence::late::{Arrived, Before, Case, Class};
+use crate::evidence::late::{Arrived, Before, Case, Class, Why};
 use crate::evidence::summary::Summary;
 
 /// That somebody accepted late summaries of a chain.
@@ -62,15 +63,21 @@ pub fn id_of(of: (Kid, ChainId)) -> String {
     key(&[&of.0.to_string(), &of.1.to_string()])
 }
 
+/// So many summaries of an agent that do not count are looked at again when something else of it comes: more than a month's, one
+/// a minute. What comes beyond is left out for good.
+const HELD: usize = 50_000;
+
 /// What was read of a chain, sorted.
 #[derive(Debug, Default)]
 pub struct Sorted {
     /// What counts, with when it was received.
     pub counts: Vec<(Wall, Summary)>,
-    /// All of the chain that does not count, where that changed.
-    pub held: Option<Vec<Held>>,
+    /// What changed of those of the chain that do not count.
+    pub change: Change,
     /// Those that did not count before and do now.
     pub released: Vec<u64>,
+    /// Those that are left out, and why.
+    pub bad: Vec<(u64, String)>,
 }
 
 /// A summary that was read, or is known to be late.
@@ -78,6 +85,8 @@ struct Candidate {
     arrived: Arrived,
     /// Absent where only what is known of a late one was read.
     summary: Option<Summary>,
+    /// Why it did not count before.
+    was: Option<Why>,
 }
 
 /// Sorts what was read of a chain.
@@ -95,25 +104,40 @@ pub fn sort(
     if held.is_empty() && !read.iter().any(is_late) {
         return Ok(Sorted { counts: read, ..Sorted::default() });
     }
-    let mut all: Vec<Candidate> =
-        held.iter().map(|each| Candidate { arrived: each.arrived.clone(), summary: None }).collect();
+    let mut room = HELD.saturating_sub(held.len() + archive.held_beside(of)?);
+    let known = |Held { arrived, why }| (arrived.seq, Candidate { arrived, summary: None, was: Some(why) });
+    let mut all: BTreeMap<u64, Candidate> = held.into_iter().map(known).collect();
     for (received, summary) in read {
         let arrived = arrived(received, &summary);
-        all.retain(|each| each.arrived.seq != arrived.seq);
-        all.push(Candidate { arrived, summary: Some(summary) });
+        let was = all.get(&arrived.seq).and_then(|known| known.was);
+        all.insert(arrived.seq, Candidate { arrived, summary: Some(summary), was });
     }
-    all.sort_by_key(|each| each.arrived.seq);
+    let all: Vec<Candidate> = all.into_values().collect();
     let classes = classes(archive, of, &all, after)?;
-    let (mut sorted, mut late) = (Sorted::default(), Vec::new());
-    for (candidate, class) in all.into_iter().zip(classes) {
-        match (class, candidate.summary) {
-            (Class::Late(why), _) => late.push(Held { arrived: candidate.arrived, why }),
-            (_, Some(summary)) => sorted.counts.push((candidate.arrived.received, summary)),
-            (_, None) => sorted.released.push(candidate.arrived.seq),
+    let mut sorted = Sorted::default();
+    for (Candidate { arrived, summary, was }, class) in all.into_iter().zip(classes) {
+        let seq = arrived.seq;
+        match (class, summary) {
+            (Class::Late(why), _) if was == Some(why) => {}
+            (Class::Late(_), _) if was.is_none() && room == 0 => sorted.bad.push((seq, too_many())),
+            (Class::Late(why), _) => {
+                room = room.saturating_sub(usize::from(was.is_none()));
+                sorted.change.new.push(Held { arrived, why });
+            }
+            (_, summary) => {
+                sorted.change.gone.extend(was.map(|_| seq));
+                match summary {
+                    Some(summary) => sorted.counts.push((arrived.received, summary)),
+                    None => sorted.released.push(seq),
+                }
+            }
         }
     }
-    sorted.held = (late != held).then_some(late);
     Ok(sorted)
+}
+
+fn too_many() -> String {
+    format!("it came too late to count, and so did {HELD} others of its agent before it")
 }
 
 fn arrived(received: Wall, summary: &Summary) -> Arrived {
@@ -148,7 +172,8 @@ fn classes(
     Ok(classes)
 }
 
-/// What comes right before a number. What was neither read now nor is known to be late was folded, so it counts.
+/// What comes right before a number. What was neither read now nor is known to be late, nor left out, was folded, so it
+/// counts.
 fn before(archive: &Archive, of: (Kid, ChainId), seq: u64) -> Result<Before, ArchiveError> {
     let Some(last) = seq.checked_sub(1) else {
         return Ok(match archive.enrolment_of(of)? {
@@ -156,6 +181,9 @@ fn before(archive: &Archive, of: (Kid, ChainId), seq: u64) -> Result<Before, Arc
             _ => Before::NewChain,
         });
     };
+    if !archive.left_out(of, last, last)?.is_empty() {
+        return Ok(Before::Late);
+    }
     if let Some(found) = archive.summaries_in(of, (last, last), 1)?.pop() {
         // One that was not looked at yet is looked at first.
         let waits = !archive.late(of, (last, last), 1)?.is_empty();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::Wall;
 use crate::collector::archive::folds::{Depth, Progress, ToFold};
-use crate::collector::archive::late::Held;
+use crate::collector::archive::late::Change;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::key;
@@ -317,7 +317,7 @@ struct Move {
     /// What is left out, and why.
     bad: Vec<(u64, String)>,
     /// What came too late to count, where that changed.
-    held: Option<Vec<Held>>,
+    held: Change,
     /// Those that did not count and do now: they are looked at the next time.
     released: Vec<u64>,
 }
@@ -409,7 +409,8 @@ pub fn gather_some(
         }
         let sorted = lateness::sort(archive, (agent, chain.chain), sound, late_after)?;
         all.extend(sorted.counts.into_iter().map(|(received, summary)| Read { summary, received }));
-        (next.held, next.released) = (sorted.held, sorted.released);
+        next.bad.extend(sorted.bad);
+        (next.held, next.released) = (sorted.change, sorted.released);
         moves.push(next);
     }
     let before: Option<Statement> = archive.sound_record(Kind::Agent, &agent.to_string())?;
@@ -492,7 +493,7 @@ fn unfolded(archive: &Archive, chain: &Progress, at_most: u32) -> Result<(Vec<To
             missing,
             late,
             bad: Vec::new(),
-            held: None,
+            held: Change::default(),
             released: Vec::new(),
         },
     ))
@@ -636,9 +637,7 @@ pub fn write(archive: &Archive, news: &News, now: Wall) -> Result<bool, ArchiveE
         }
         late.iter().try_for_each(|seq| archive.drop_late((was.agent, was.chain), *seq))?;
         bad.iter().try_for_each(|(seq, why)| archive.quarantine((was.agent, was.chain), *seq, why, now))?;
-        if let Some(held) = held {
-            archive.put_held((was.agent, was.chain), held)?;
-        }
+        archive.change_held((was.agent, was.chain), held)?;
         released.iter().try_for_each(|seq| archive.look_at((was.agent, was.chain), *seq))?;
     }
     for Fold { probe, day, whole, hours } in &news.folds {

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use wanproof::base::time::Wall;
+use wanproof::collector::archive::late::{Change, Held};
 use wanproof::collector::desk::late::{self, Accept};
 use wanproof::collector::desk::{DeskError, rulings};
 use wanproof::evidence::bundle;
 use wanproof::evidence::chain::ChainId;
 use wanproof::evidence::key::SecretKey;
+use wanproof::evidence::late::{Arrived, Why};
 use wanproof::evidence::verify::Verifier;
 use wanproof::measure::interval::Interval;
 
@@ -112,4 +114,33 @@ pub fn an_honest_agent_that_was_offline_counts_without_a_hand(place: &Place) {
     assert_eq!(desk.fold(), all.len() as u64 - 112);
     assert!(late::all(&desk.archive).unwrap().is_empty());
     assert_eq!(credit(&mut desk), "400.00");
+}
+
+/// What an agent makes up without end costs no more than a month of it.
+#[test]
+fn beyond_a_months_worth_what_came_too_late_is_left_out_for_good() {
+    let mut desk = Desk::open(&Place::sqlite().unwrap());
+    desk.store(&desk.agent.summaries(&quiet(), &json!([]), &json!([])));
+    desk.fold();
+    desk.now = "2026-12-30T09:00:00Z".parse().unwrap();
+    let (kid, from) = (desk.agent.kid(), minute(0, "60a").from);
+    let held = |seq| Held {
+        arrived: Arrived { seq, from, to: from, received: desk.now, boot: "b".to_owned() },
+        why: Why::AfterLate,
+    };
+    let full = Change { gone: Vec::new(), new: (0..50_000).map(held).collect() };
+    desk.archive.write(|archive| archive.change_held((kid, ChainId::from_bytes([9; 16])), &full)).unwrap();
+    desk.agent.chain = ChainId::from_bytes([8; 16]);
+    let all = desk.agent.summaries(&line()[..60], &json!([]), &json!([]));
+    let (first, rest) = all.split_at(3);
+    desk.store_at(first, &all_at("2026-12-30T08:00:00Z", 3));
+    assert_eq!(desk.fold(), 0);
+    // What goes on from it counts no more than it does.
+    desk.store_at(rest, &all_at("2026-12-30T08:10:00Z", rest.len()));
+    assert_eq!(desk.fold(), 0);
+    assert_eq!(credit(&mut desk), "0.00");
+    let late: u64 = late::all(&desk.archive).unwrap().iter().map(|each| each.to_seq - each.from_seq + 1).sum();
+    assert_eq!(late, 50_000);
+    let left_out = desk.archive.left_out((kid, desk.agent.chain), 0, 100).unwrap();
+    assert_eq!(left_out.len(), all.len());
 }

@@ -5,13 +5,15 @@ use crate::base::time::Wall;
 use crate::collector::archive::db::{Row, args};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::bundle::Numbers;
-use crate::evidence::chain::{ChainId, Gap};
+use crate::evidence::chain::{ChainId, Dropped, Gap};
 use crate::evidence::key::Kid;
 use crate::evidence::late::{Arrived, Why};
 use crate::sla::span::Span;
 
 /// So many receipts of an agent's other chains are looked at.
 const HEARD: u32 = 10_000;
+/// So many ranges of what an agent dropped are looked at for one gap.
+const DROPPED: u32 = 4_096;
 /// So many numbers after some are looked at for what bounds them.
 const AFTER: u32 = 1_000;
 
@@ -22,6 +24,15 @@ pub struct Held {
     pub arrived: Arrived,
     /// Why it does not count.
     pub why: Why,
+}
+
+/// What changed of those of a chain that do not count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Those that count now.
+    pub gone: Vec<u64>,
+    /// Those that do not, and were not known or were so for another reason.
+    pub new: Vec<Held>,
 }
 
 /// Numbers of a chain that do not count for one reason.
@@ -59,15 +70,28 @@ impl Archive {
         self.db.all(sql, args![&of.0, &of.1], held_of)
     }
 
-    /// Writes down which of a chain do not count.
+    /// How many of an agent's other chains than this one do not count.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn put_held(&self, of: (Kid, ChainId), all: &[Held]) -> Result<(), ArchiveError> {
-        self.db.execute("DELETE FROM held WHERE agent = ?1 AND chain = ?2", args![&of.0, &of.1])?;
+    pub fn held_beside(&self, of: (Kid, ChainId)) -> Result<usize, ArchiveError> {
+        let sql = "SELECT count(*) FROM held WHERE agent = ?1 AND chain <> ?2";
+        let count = self.db.one(sql, args![&of.0, &of.1], |row| row.get::<u64>(0))?;
+        Ok(usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX))
+    }
+
+    /// Writes down what changed of those of a chain that do not count.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn change_held(&self, of: (Kid, ChainId), change: &Change) -> Result<(), ArchiveError> {
+        let sql = "DELETE FROM held WHERE agent = ?1 AND chain = ?2 AND seq = ?3";
+        for seq in change.gone.iter().copied().chain(change.new.iter().map(|held| held.arrived.seq)) {
+            self.db.execute(sql, args![&of.0, &of.1, seq])?;
+        }
         let sql = "INSERT INTO held (agent, chain, seq, from_ns, to_ns, received_ns, boot, why)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        for Held { arrived, why } in all {
+        for Held { arrived, why } in &change.new {
             let Arrived { seq, from, to, received, boot } = arrived;
             self.db.execute(sql, args![&of.0, &of.1, *seq, *from, *to, *received, boot, why.word()])?;
         }
@@ -173,10 +197,14 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn gap_around(&self, (agent, chain): (Kid, ChainId), seq: u64) -> Result<Option<(Gap, bool)>, ArchiveError> {
-        let gaps = self.gaps(Some(agent))?.remove(&agent).unwrap_or_default();
-        let own = gaps.into_iter().find(|(of, gap)| *of == chain && gap.from_seq <= seq && seq <= gap.to_seq);
-        let Some((_, gap)) = own else { return Ok(None) };
-        let told = self.dropped(Some(agent))?.remove(&agent).unwrap_or_default();
+        let sql = "SELECT from_seq, to_seq FROM gap
+                   WHERE agent = ?1 AND chain = ?2 AND from_seq <= ?3 AND to_seq >= ?3";
+        let gap = |row: &Row<'_>| Ok(Gap { from_seq: row.get(0)?, to_seq: row.get(1)? });
+        let Some(gap) = self.db.one(sql, args![&agent, &chain, seq], gap)? else { return Ok(None) };
+        let sql = "SELECT from_seq, to_seq FROM dropped
+                   WHERE agent = ?1 AND chain = ?2 AND from_seq <= ?3 AND to_seq >= ?4 ORDER BY from_seq LIMIT ?5";
+        let dropped = |row: &Row<'_>| Ok(Dropped { chain, from_seq: row.get(0)?, to_seq: row.get(1)? });
+        let told = self.db.all(sql, args![&agent, &chain, gap.to_seq, gap.from_seq, DROPPED], dropped)?;
         Ok(Some((gap, gap.is_told(chain, &told))))
     }
 }
