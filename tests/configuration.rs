@@ -48,6 +48,9 @@ fn the_shipped_configurations_are_sound() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert!(output.status.success());
 
+    if !cfg!(feature = "collector") {
+        return;
+    }
     // The collector's names files that its operator makes.
     let dir = tempfile::tempdir().unwrap();
     let own = rcgen::generate_simple_self_signed(["collector.example.net".to_owned()]).unwrap();

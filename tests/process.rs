@@ -17,6 +17,7 @@ mod evidence;
 mod hooks;
 #[path = "process/inquest.rs"]
 mod inquest;
+#[cfg(all(feature = "agent", feature = "collector"))]
 #[path = "process/kill.rs"]
 mod kill;
 #[path = "process/measuring.rs"]
@@ -25,12 +26,14 @@ mod measuring;
 mod metrics;
 #[path = "process/ping.rs"]
 mod ping;
+#[cfg(all(feature = "agent", feature = "collector"))]
 #[path = "process/quickstart.rs"]
 mod quickstart;
 #[path = "process/soak.rs"]
 mod soak;
 #[path = "process/start.rs"]
 mod start;
+#[cfg(all(feature = "agent", feature = "collector"))]
 #[path = "process/successor.rs"]
 mod successor;
 #[path = "process/watchdog.rs"]
