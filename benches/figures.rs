@@ -1,4 +1,4 @@
-//! The figures of the README, measured side by side with the peers on the fake WAN; `benches/run` starts it.
+//! The figures of docs/benchmarks.md, measured side by side with the peers on the fake WAN; `benches/run` starts it.
 
 #[path = "figures/accuracy.rs"]
 mod accuracy;
@@ -23,7 +23,7 @@ mod weight;
 
 use clap::Parser;
 
-/// One figure of the README.
+/// One figure.
 #[derive(Debug, Parser)]
 enum Figure {
     /// Error of the RTT against the truth, on an idle core and on one shared with two busy loops

@@ -175,7 +175,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn what_agent_and_collector_say_is_the_truth_though_the_collector_was_away() {
     if !cfg!(feature = "collector") {
-        return crate::common::wan::skip("the router's build has no collector");
+        return common::wan::skip("the router's build has no collector");
     }
     let Some(site) = Site::new() else { return };
     let mut collector = site.start("collector serve --config collector.toml");
