@@ -215,12 +215,6 @@ impl Prober {
         self.in_air() == 0 && (self.sending == Sending::Off || self.schedule.next().is_none())
     }
 
-    /// Whether more was due than has been told yet: what [`Self::next`] gave last is then before the present.
-    #[must_use]
-    pub const fn is_behind(&self) -> bool {
-        self.behind
-    }
-
     /// How many sends are in the air.
     #[must_use]
     pub fn in_air(&self) -> usize {

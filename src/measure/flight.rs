@@ -181,14 +181,6 @@ impl Flight {
         }
     }
 
-    /// When the send was handed to the kernel, while it is in the air.
-    #[must_use]
-    pub fn sent_at(&self, probe: ProbeId, number: u64) -> Option<Mono> {
-        let lane = self.lanes.get(probe.0 as usize)?.as_ref()?;
-        let index = lane.index(number)?;
-        Some(lane.sends[index].sent)
-    }
-
     /// The number of a probe's newest send in the air with this ICMP sequence number.
     #[must_use]
     pub fn by_seq(&self, probe: ProbeId, seq: u16) -> Option<u64> {
@@ -383,13 +375,6 @@ impl Flight {
     #[must_use]
     pub const fn in_air(&self) -> usize {
         self.open
-    }
-
-    /// How many sends of one probe are in the air.
-    #[must_use]
-    pub fn in_air_of(&self, probe: ProbeId) -> usize {
-        let lane = self.lanes.get(probe.0 as usize).and_then(Option::as_ref);
-        lane.map_or(0, |lane| lane.sends.iter().filter(|send| send.state == State::Open).count())
     }
 }
 

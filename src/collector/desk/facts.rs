@@ -69,14 +69,6 @@ pub fn kept(archive: &Archive, contract: &str, service: &str, source: Source) ->
     Ok(archive.record(Kind::Fact, &id_of(contract, service, source))?.unwrap_or_default())
 }
 
-/// Whether any facts of a source are here.
-///
-/// # Errors
-/// When the database fails.
-pub fn are_here(archive: &Archive, contract: &str, service: &str, source: Source) -> Result<bool, ArchiveError> {
-    Ok(kept(archive, contract, service, source)?.imported.is_some())
-}
-
 /// Takes the facts of a source about a service, in the place of those that are there.
 ///
 /// # Errors
