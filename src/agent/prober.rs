@@ -83,7 +83,6 @@ pub struct Prober {
     sending: Sending,
     /// When the last send of this pass was handed over.
     handed: Option<Mono>,
-    behind: bool,
     /// How many probes were ever taken in.
     born: u32,
 }
@@ -133,7 +132,6 @@ impl Prober {
             quiet: Duration::ZERO,
             sending: Sending::On,
             handed: None,
-            behind: false,
             born: 0,
         };
         let places = prober.add_all(probes, |_| false);
@@ -272,7 +270,6 @@ impl Prober {
         if events.len() > known || send > TOLD_LAG {
             events.push(Event::Lag { send, receive });
         }
-        self.behind = until.is_some();
         self.plan(until);
         let now = self.timeline.now();
         until.map_or(now, |mono| now.at(mono))
