@@ -13,6 +13,8 @@ pub mod claim;
 #[cfg(feature = "collector")]
 pub mod collector;
 pub mod contract;
+#[cfg(any(feature = "agent", feature = "collector"))]
+mod ending;
 #[cfg(feature = "agent")]
 mod estimate;
 #[cfg(feature = "agent")]

@@ -86,6 +86,8 @@ const MIB: usize = 1024 * 1024;
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long the requests that are under way are waited for at the end.
 const LAST_ORDERS: Duration = Duration::from_secs(5);
+/// And then, so that leases are let go.
+const LETTING_GO: Duration = Duration::from_secs(1);
 /// The systemd credential that is taken instead of the key file.
 pub const CREDENTIAL: &str = "collector.key";
 
@@ -590,7 +592,7 @@ pub async fn serve(
         tls: collector.tls.subscribe(),
         router: http::router(Arc::clone(&collector)),
     };
-    let (stopping, mut stopped) = watch::channel(false);
+    let (stopping, stopped) = watch::channel(false);
     let rounds = tokio::spawn(rounds::run(Arc::clone(&collector), stopped.clone()));
     let mut telling = JoinSet::new();
     for whom in telling::ALL {
@@ -606,27 +608,22 @@ pub async fn serve(
         let _ = stopping.send(true);
     };
     let served = door.serve(listener, graceful);
-    let last_orders = async {
-        let _ = stopped.wait_for(|&stopped| stopped).await;
-        tokio::time::sleep(LAST_ORDERS).await;
-    };
     tokio::select! {
         () = served => {}
-        () = last_orders => {}
+        () = last_orders(stopped) => {}
     }
     renewing.abort();
-    // The round that is under way ends at its next step; what it has not written yet, the next one works out again.
-    let ends = async {
-        // A message that is under way may yet be written down as told; what is not, is told again.
-        while telling.join_next().await.is_some() {}
-    };
-    let (round, told) =
-        tokio::join!(tokio::time::timeout(LAST_ORDERS, rounds), tokio::time::timeout(LAST_ORDERS, ends));
-    if round.is_err() {
-        tracing::warn!("the last round was broken off");
-    }
-    if told.is_err() {
-        tracing::warn!("a message to one who is told of alerts was broken off; it will be told again");
+    let ends = async { while telling.join_next().await.is_some() {} };
+    let at_most = LAST_ORDERS + LETTING_GO;
+    let (round, told) = tokio::join!(tokio::time::timeout(at_most, rounds), tokio::time::timeout(at_most, ends));
+    if round.is_err() || told.is_err() {
+        tracing::warn!("a lease was not let go, and will expire");
     }
     Ok(())
+}
+
+/// Is over when what was under way at the end had its time.
+async fn last_orders(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|&stop| stop).await;
+    tokio::time::sleep(LAST_ORDERS).await;
 }

@@ -11,6 +11,8 @@ mod collector;
 mod copies;
 #[path = "process/end_to_end.rs"]
 mod end_to_end;
+#[path = "process/ending.rs"]
+mod ending;
 #[path = "process/evidence.rs"]
 mod evidence;
 #[path = "process/hooks.rs"]

@@ -10,16 +10,17 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::base::time::{Clock, SystemClock, Wall};
-use crate::cli::{Exit, Failure, print};
+use crate::cli::{Exit, Failure, ending, print};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::conflicts::Conflict;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::sites::{self, Revocation};
 use crate::collector::{self, Collector, StartError, fleet, gone};
 use crate::config::collector::CollectorConfig;
+use crate::config::written::Faults;
 use crate::evidence::chain::ChainId;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::Kid;
@@ -242,7 +243,8 @@ fn serve(source: &Source) -> Result<(), Failure> {
     let config = source.load()?;
     let system = |error: std::io::Error| Failure::Could(format!("the collector cannot run: {error}"));
     super::log_to_stderr();
-    super::runtime()?.block_on(async {
+    let runtime = super::runtime()?;
+    let ended = runtime.block_on(async {
         let listen = config.listen;
         // A port below 1024 may need a privilege; nothing else does, and no thread runs yet that had one.
         let listener = TcpListener::bind(listen)
@@ -257,6 +259,7 @@ fn serve(source: &Source) -> Result<(), Failure> {
             signal(SignalKind::interrupt()).map_err(system)?,
             signal(SignalKind::hangup()).map_err(system)?,
         );
+        ending::bound()?;
         let (stop, mut stopped) = watch::channel(false);
         let stopping = async move {
             let _ = stopped.wait_for(|&stop| stop).await;
@@ -268,12 +271,20 @@ fn serve(source: &Source) -> Result<(), Failure> {
         if let Some(within) = sd_notify::watchdog_enabled() {
             tokio::spawn(feed(within / 3, Arc::clone(&collector), serving.abort_handle()));
         }
-        let mut ended = Ok(());
+        let (mut ended, mut reading) = (Ok(()), None);
         loop {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                _ = hup.recv() => reload(source, &collector),
+                _ = hup.recv() => {
+                    // Another thread reads it; only the last reading counts.
+                    let path = source.config.clone();
+                    reading = Some(tokio::task::spawn_blocking(move || CollectorConfig::load(&path)));
+                }
+                read = read(&mut reading) => {
+                    reading = None;
+                    swap(read, &collector);
+                }
                 () = collector.damaged() => {
                     ended = Err(Failure::Could(
                         "the collector's database is damaged, and the collector ends: its next start salvages it; systemd starts it again by itself"
@@ -290,7 +301,9 @@ fn serve(source: &Source) -> Result<(), Failure> {
             Ok(served) => served.map_err(system).and(ended),
             Err(error) => Err(Failure::Could(format!("the collector ended in a bug: {error}"))),
         }
-    })
+    });
+    ending::end(runtime);
+    ended
 }
 
 /// Feeds systemd's watchdog while the collector takes connections and works.
@@ -304,9 +317,22 @@ async fn feed(every: Duration, collector: Arc<Collector>, serving: AbortHandle) 
     }
 }
 
-/// Reads the configuration again; one with a fault changes nothing.
-fn reload(source: &Source, collector: &Collector) {
-    let reloaded = match CollectorConfig::load(&source.config) {
+/// What reading a configuration gives.
+type Reading = Result<CollectorConfig, Faults>;
+
+/// Waits for a configuration that is being read; for ever, when none is.
+async fn read(reading: &mut Option<JoinHandle<Reading>>) -> Reading {
+    match reading {
+        Some(reading) => {
+            reading.await.unwrap_or_else(|error| Err(Faults(vec![format!("it could not be read: {error}")])))
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Goes on by what was read; a fault changes nothing.
+fn swap(read: Reading, collector: &Collector) {
+    let reloaded = match read {
         Ok(config) => collector.reload(config).map_err(|error| error.to_string()),
         Err(faults) => Err(faults.in_a_line()),
     };

@@ -11,7 +11,7 @@ use tokio::task::LocalSet;
 
 use crate::agent::{self, AgentError, Order, Standing};
 use crate::cli::source::named_or_usual;
-use crate::cli::{Exit, Failure};
+use crate::cli::{Exit, Failure, ending};
 use crate::config::agent::load;
 
 /// The arguments.
@@ -31,13 +31,16 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let config = load(&path).map_err(|faults| Failure::Usage(faults.to_string()))?;
     super::log_to_stderr();
     let runtime = super::runtime()?;
-    LocalSet::new().block_on(&runtime, async move {
+    let ended = LocalSet::new().block_on(&runtime, async move {
         let (orders, inbox) = mpsc::channel(8);
         listen(orders, path)?;
+        ending::bound()?;
         let watchdog = Watchdog::new();
         agent::run(config, inbox, |standing| watchdog.tell(standing)).await.map_err(failure)?;
         Ok(Exit::Done)
-    })
+    });
+    ending::end(runtime);
+    ended
 }
 
 /// What systemd is told of the agent, its watchdog no more often than it wants.

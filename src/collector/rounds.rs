@@ -20,7 +20,9 @@ use crate::collector::desk::{claims, key, late};
 use crate::collector::missing::{Finding, FindingKind, Look};
 use crate::collector::rounds::lease::LEASE;
 use crate::collector::verdicts::{Bench, Fleet, Judgement, SETTLED, id_of, outcome};
-use crate::collector::{Collector, Fault, alerts, amend, fleet, gone, left_behind, missing, statement, troubles};
+use crate::collector::{
+    Collector, Fault, alerts, amend, fleet, gone, last_orders, left_behind, missing, statement, troubles,
+};
 use crate::config::collector::{CollectorConfig, Database};
 use crate::evidence::base64url;
 use crate::evidence::key::Kid;
@@ -201,11 +203,19 @@ pub struct Did {
     pub more: bool,
 }
 
-/// Goes round until the collector stops; the round that is under way then ends at its next step.
+/// Goes round until the collector stops; the round that is under way then ends at its next step, or is broken off: what it has not
+/// written yet, the next one works out again.
 pub async fn run(collector: Arc<Collector>, mut stop: watch::Receiver<bool>) {
     let mut rounds = Rounds::default();
     while !*stop.borrow() {
-        let pause = match rounds.go(&collector).await {
+        let went = tokio::select! {
+            went = rounds.go(&collector) => went,
+            () = last_orders(stop.clone()) => {
+                tracing::warn!("the last round was broken off");
+                break;
+            }
+        };
+        let pause = match went {
             Ok(did) if did.more => Duration::ZERO,
             Ok(_) => PAUSE,
             Err(fault) => {

@@ -36,6 +36,16 @@ pub fn drop_for_good() {
 #[cfg(all(feature = "collector", not(any(target_os = "linux", target_os = "android"))))]
 pub fn drop_for_good() {}
 
+/// Gives up every capability of this thread, silently; the others keep theirs.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn drop_of_this_thread() {
+    let _ = linux::reduce_to(rustix::thread::CapabilitySet::empty());
+}
+
+/// Other systems have none.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub fn drop_of_this_thread() {}
+
 /// Gives up every capability, but for what is to be kept, where this host lets an ordinary process open what the agent may
 /// have to open again: a datagram ICMP socket, bound to an interface. Where it does not, CAP_NET_RAW is kept too, since an
 /// interface that comes back as another would else never be measured again; it is logged, with the remedy.

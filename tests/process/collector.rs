@@ -53,9 +53,14 @@ impl Desk {
         self.at.path().join("collector.toml").display().to_string()
     }
 
+    /// What starts it.
+    pub fn command(&self) -> Command {
+        wanproof(&["collector", "serve", "--config", &self.config()])
+    }
+
     /// Starts it, and gives where it listens.
     pub fn serve(&self) -> (Running, String) {
-        let mut running = Running::start(&mut wanproof(&["collector", "serve", "--config", &self.config()]));
+        let mut running = Running::start(&mut self.command());
         let said = running.says("the collector is listening");
         let address = said.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
         (running, address.to_owned())
@@ -96,14 +101,14 @@ async fn ship(http: &Client, url: &str, body: String) -> Vec<Value> {
 fn the_watchdog_is_fed_while_it_works() {
     let desk = Desk::new("");
     let notified = Notified::at(desk.at.path().join("notify"));
-    let mut command = wanproof(&["collector", "serve", "--config", &desk.config()]);
+    let mut command = desk.command();
     let mut running = Running::start(notified.tell(command.env("WATCHDOG_USEC", "150000")));
     notified.wait(|| running.told());
     (0..3).for_each(|_| notified.wait_for("WATCHDOG=1", || running.told()));
     assert!(running.terminate().success());
     // Without a watchdog nothing is fed.
     notified.said("");
-    let mut running = Running::start(notified.tell(&mut wanproof(&["collector", "serve", "--config", &desk.config()])));
+    let mut running = Running::start(notified.tell(&mut desk.command()));
     notified.wait(|| running.told());
     assert!(running.terminate().success());
     assert_eq!(notified.said("WATCHDOG=1"), 0);

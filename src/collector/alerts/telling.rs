@@ -12,7 +12,7 @@ use crate::collector::alerts::tell::Listener;
 use crate::collector::alerts::{self, Receiver};
 use crate::collector::archive::ledger::Page;
 use crate::collector::rounds::lease::Watch;
-use crate::collector::{Collector, Fault, rounds};
+use crate::collector::{Collector, Fault, last_orders, rounds};
 use crate::config::collector::{Alerts, Rate};
 
 /// Everybody who may be told.
@@ -53,7 +53,15 @@ pub async fn run(collector: Arc<Collector>, whom: &'static str, mut stop: watch:
     let mut teller =
         Teller { whom, holder: rounds::holder(), watch: Watch::default(), share: Share::default(), failures: 0 };
     while !*stop.borrow() {
-        let next = teller.go(&collector).await.unwrap_or_else(|fault| {
+        // A message that is under way at the end may yet be written down as told.
+        let went = tokio::select! {
+            went = teller.go(&collector) => went,
+            () = last_orders(stop.clone()) => {
+                tracing::warn!(who = whom, "a message was broken off; it will be told again");
+                break;
+            }
+        };
+        let next = went.unwrap_or_else(|fault| {
             tracing::warn!(who = whom, "what is due cannot be read: {}", fault.detail());
             Next::After(LOOK)
         });
