@@ -19,7 +19,7 @@ use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::archive::{Archive, packed};
-use wanproof::collector::desk::agreements::{self, Book, Step, differences};
+use wanproof::collector::desk::agreements::{self, Book, Served, Step};
 use wanproof::collector::desk::claims::{self, Attach, AttachmentKind, Invoice, InvoiceLine};
 use wanproof::collector::desk::facts::{self, Source};
 use wanproof::collector::desk::{DeskError, Hand};
@@ -529,7 +529,7 @@ fn a_contract_goes_from_draft_to_its_end_and_agents_that_judge_otherwise_are_nam
 
     let sha = |text: &str| Digest::of(text.as_bytes()).hex();
     let what = |reported: &[(String, u64, String)]| {
-        let all = differences(&book, "pune-01", reported, desk.now);
+        let all = Served::at(&book, desk.now).differences("pune-01", reported);
         all.into_iter().map(|each| format!("{} {:?}", each.what, each.reported)).collect::<Vec<_>>()
     };
     assert_eq!(what(&[("FLEET".to_owned(), 2, sha(&second))]), Vec::<String>::new());

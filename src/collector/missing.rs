@@ -1,18 +1,21 @@
 //! What is missing or wrong, by name: agents that fell silent, numbers that did not come, what did not fit into its chain, clocks that
 //! nobody keeps, contracts that are outdated, verdicts that differ, deadlines that come near. Pure: it looks at what was read.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::base::time::Wall;
 use crate::collector::alerts::Receiver;
 use crate::collector::archive::salvage::Salvaged;
-use crate::collector::desk::agreements::{Book, Difference, differences};
+use crate::collector::desk::agreements::{Book, Difference, Served};
 use crate::collector::desk::claims::{ClaimView, DutyView, RightView};
 use crate::collector::desk::late::LateView;
 use crate::collector::fleet::AgentView;
 use crate::collector::left_behind::LeftBehind;
 use crate::collector::verdicts::{Fleet, Judgement};
+use crate::evidence::key::Kid;
 
 mod foreign;
 
@@ -189,12 +192,12 @@ pub struct Look<'a> {
 #[must_use]
 pub fn find(look: &Look<'_>) -> Vec<Finding> {
     let mut all = Vec::new();
+    let (sites, served) = (foreign::Sites::of(look.book), Served::at(look.book, look.now));
     for agent in look.agents.iter().filter(|agent| agent.state == "approved") {
-        of_agent(look, agent, &mut all);
+        of_agent(look, agent, (&sites, &served), &mut all);
     }
-    for late in look.late {
-        all.push(of_late(look, late));
-    }
+    let put: BTreeMap<Kid, &str> = look.agents.iter().map(|each| (each.agent, each.site.as_str())).collect();
+    all.extend(look.late.iter().map(|late| of_late(put.get(&late.agent).copied(), late)));
     for of in look.verdicts {
         let subject = format!("{}/{}/{}", of.contract, of.service, of.period);
         let site = Some(of.site.clone());
@@ -284,13 +287,12 @@ pub fn find(look: &Look<'_>) -> Vec<Finding> {
 }
 
 /// Evidence that came too late to count.
-fn of_late(look: &Look<'_>, late: &LateView) -> Finding {
+fn of_late(site: Option<&str>, late: &LateView) -> Finding {
     let LateView { agent, chain, from_seq, to_seq, from, to, received, why } = late;
-    let own = look.agents.iter().find(|each| each.agent == *agent);
     Finding {
         kind: FindingKind::LateEvidence,
         subject: format!("{agent}/{chain}/{from_seq}"),
-        site: own.map(|own| own.site.clone()),
+        site: site.map(str::to_owned),
         detail: format!(
             "numbers {from_seq} to {to_seq} of chain {chain} of agent {agent}, which tell of {from} to {to}, came at {received} and do \
              not count ({why}): `wanproof collector accept {agent} {chain} {from_seq}-{to_seq} --why …` where something speaks for them"
@@ -298,7 +300,12 @@ fn of_late(look: &Look<'_>, late: &LateView) -> Finding {
     }
 }
 
-fn of_agent(look: &Look<'_>, agent: &AgentView, all: &mut Vec<Finding>) {
+fn of_agent(
+    look: &Look<'_>,
+    agent: &AgentView,
+    (sites, served): (&foreign::Sites<'_>, &Served<'_>),
+    all: &mut Vec<Finding>,
+) {
     let name = agent.agent.to_string();
     let mut found = |kind, subject: String, detail: String| {
         all.push(Finding { kind, subject, site: Some(agent.site.clone()), detail });
@@ -337,14 +344,12 @@ fn of_agent(look: &Look<'_>, agent: &AgentView, all: &mut Vec<Finding>) {
         );
         found(FindingKind::ClockUnsynchronised, name.clone(), detail);
     }
-    for Difference { contract, version, reported, what } in
-        differences(look.book, &agent.site, &said.contracts, look.now)
-    {
+    for Difference { contract, version, reported, what } in served.differences(&agent.site, &said.contracts) {
         let due = version.map_or_else(|| "no version".to_owned(), |version| format!("version {version}"));
         let has = reported.map_or_else(|| "none".to_owned(), |reported| format!("version {reported}"));
         let detail =
             format!("agent {name} at {} judges by {has} of {contract}, {due} is in force ({what})", agent.site);
         found(FindingKind::ContractOutdated, format!("{name}/{contract}"), detail);
     }
-    foreign::find(look, agent, said, all);
+    foreign::find(look, sites, agent, said, all);
 }

@@ -213,8 +213,9 @@ fn choose(
     let basis = material.basis.as_ref();
     let received = spoken::received(material.receipts.iter().map(String::as_str));
     // What is left out has no part in what binds either.
+    let on = basis.map(Basis::rests);
     let (rests, beside): (Vec<_>, Vec<_>) =
-        summaries.into_iter().partition(|(_, summary)| basis.is_none_or(|basis| basis.holds(summary)));
+        summaries.into_iter().partition(|(_, summary)| on.as_ref().is_none_or(|on| on.on(summary)));
     let counted = counted(versions, case, register, &received, &rests);
     let span = reach(versions, case, counted.iter());
     let mut chosen = Vec::new();
@@ -409,8 +410,9 @@ fn resolve<'a>(
         return Err(BundleFault::NoContract { id: which.id.clone(), version: which.version });
     }
     let mut contracts = Vec::new();
+    let written: Vec<Written> = all.iter().map(|(written, _)| written.clone()).collect();
     for &at in &own {
-        let line = line(&all, at, period);
+        let line = line(&written, at, period);
         let parents: Vec<Written> = line[1..].iter().map(|&at| all[at].0.clone()).collect();
         match contract::resolve(&all[at].0, &parents) {
             Ok(contract) => contracts.push((contract, line)),
@@ -435,12 +437,9 @@ fn resolve<'a>(
     let judges = |contract: &Contract| {
         chosen.iter().any(|version| version.contract.agreement.version == contract.agreement.version)
     };
-    let mut places: Vec<usize> = Vec::new();
-    for at in contracts.iter().filter(|(contract, _)| judges(contract)).flat_map(|(_, line)| line) {
-        if !places.contains(at) {
-            places.push(*at);
-        }
-    }
+    let mut met: BTreeSet<usize> = BTreeSet::new();
+    let lines = contracts.iter().filter(|(contract, _)| judges(contract)).flat_map(|(_, line)| line.iter().copied());
+    let places: Vec<usize> = lines.filter(|at| met.insert(*at)).collect();
     let mut files: Vec<Option<(Written, &String)>> = all.into_iter().map(Some).collect();
     let files = places.into_iter().filter_map(|at| files[at].take()).collect();
     Ok(Resolved { contract, versions: chosen, files })
@@ -461,9 +460,8 @@ fn reigned<'a>(
 }
 
 /// A contract and those that it inherits from for a period, upwards.
-fn line(all: &[(Written, &String)], own: usize, period: Period) -> Vec<usize> {
-    let written: Vec<Written> = all.iter().map(|(written, _)| written.clone()).collect();
-    let parents = contract::parents_for(&written[own], &written, period).into_iter();
+fn line(written: &[Written], own: usize, period: Period) -> Vec<usize> {
+    let parents = contract::parents_for(&written[own], written, period).into_iter();
     let place = |parent: &Written| written.iter().position(|each| std::ptr::eq(each, parent));
     std::iter::once(own).chain(parents.filter_map(place)).collect()
 }

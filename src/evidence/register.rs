@@ -66,17 +66,22 @@ impl Enrolled {
     #[must_use]
     pub fn new(place: u64, assignments: &[Assignment], until: Option<Wall>) -> Self {
         let from = |at: usize| if at == 0 { ALWAYS.from } else { assignments[at].from };
-        let mut begins: Vec<Wall> = (0..assignments.len()).map(from).collect();
-        begins.sort_unstable();
-        begins.dedup();
+        let mut order: Vec<usize> = (0..assignments.len()).collect();
+        order.sort_by_key(|&at| from(at));
         let mut stays: Vec<Stay> = Vec::new();
-        for (n, &begin) in begins.iter().enumerate() {
-            let to = begins.get(n + 1).copied().unwrap_or(ALWAYS.to);
-            let Some(at) = (0..assignments.len()).rev().find(|&at| from(at) <= begin) else { continue };
-            let Assignment { site, recorded, .. } = &assignments[at];
+        let mut latest = 0;
+        for (n, &at) in order.iter().enumerate() {
+            // Of those that begin by then, the one that was recorded last holds.
+            latest = latest.max(at);
+            let next = order.get(n + 1).map(|&next| from(next));
+            if next == Some(from(at)) {
+                continue;
+            }
+            let to = next.unwrap_or(ALWAYS.to);
+            let Assignment { site, recorded, .. } = &assignments[latest];
             match stays.last_mut() {
                 Some(last) if last.site == *site => last.span.to = to,
-                _ => stays.push(Stay { site: site.clone(), span: Span::new(begin, to), recorded: *recorded }),
+                _ => stays.push(Stay { site: site.clone(), span: Span::new(from(at), to), recorded: *recorded }),
             }
         }
         Self { place, stays, until }
@@ -92,7 +97,8 @@ impl Enrolled {
     /// Where it is at an instant.
     #[must_use]
     pub fn site_at(&self, at: Wall) -> Option<&str> {
-        self.stays.iter().find(|stay| stay.span.holds(at)).map(|stay| stay.site.as_str())
+        let first = self.stays.partition_point(|stay| stay.span.to <= at);
+        self.stays.get(first).filter(|stay| stay.span.holds(at)).map(|stay| stay.site.as_str())
     }
 
     /// The sites where it ever was.
@@ -223,6 +229,94 @@ impl Register {
     }
 }
 
+/// What counts by a register for some places, so prepared that each question costs a search, however many agents, sites and places
+/// there are: what it is asked comes from a foreign archive.
+#[derive(Debug)]
+pub struct Counting<'a> {
+    register: &'a Register,
+    /// When a contract names a probe at a site, and when it has a service there.
+    probes: BTreeMap<(&'a str, &'a str), Spans>,
+    services: BTreeMap<(&'a str, &'a str), Spans>,
+    /// The witnesses that contracts name, by site.
+    witnesses: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    /// When each agent was at each of its sites.
+    at: BTreeMap<Kid, BTreeMap<&'a str, Spans>>,
+}
+
+impl<'a> Counting<'a> {
+    /// Prepares it.
+    #[must_use]
+    pub fn new(register: &'a Register, places: &[Place<'a>]) -> Self {
+        let (mut probes, mut services) = (BTreeMap::new(), BTreeMap::new());
+        let mut witnesses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for Place { service, span } in places {
+            let site = service.site.as_str();
+            let named = service.probes.iter().map(String::as_str).collect::<BTreeSet<_>>();
+            named.into_iter().for_each(|probe| probes.entry((probe, site)).or_insert_with(Vec::new).push(*span));
+            services.entry((service.id.as_str(), site)).or_insert_with(Vec::new).push(*span);
+            witnesses.entry(site).or_default().extend(service.witness.as_deref());
+        }
+        let joined = |all: BTreeMap<(&'a str, &'a str), Vec<Span>>| {
+            all.into_iter().map(|(key, spans)| (key, spans.into_iter().collect())).collect()
+        };
+        let at = register.agents.iter().map(|(agent, enrolled)| {
+            let heard = Span::new(ALWAYS.from, enrolled.until.unwrap_or(ALWAYS.to));
+            let mut sites: BTreeMap<&str, Vec<Span>> = BTreeMap::new();
+            for stay in &enrolled.stays {
+                sites.entry(&stay.site).or_default().push(stay.span.and(heard));
+            }
+            (*agent, sites.into_iter().map(|(site, spans)| (site, spans.into_iter().collect())).collect())
+        });
+        Self { register, probes: joined(probes), services: joined(services), witnesses, at: at.collect() }
+    }
+
+    /// As [`Register::rank`] for all places.
+    #[must_use]
+    pub fn rank(&self, agent: Kid) -> Option<Rank> {
+        let enrolled = self.register.agents.get(&agent)?;
+        let kid = agent.to_string();
+        let mut since: BTreeMap<&str, Wall> = BTreeMap::new();
+        for stay in &enrolled.stays {
+            since.entry(&stay.site).and_modify(|first| *first = stay.recorded.min(*first)).or_insert(stay.recorded);
+        }
+        let of = |(site, since): (&str, Wall)| {
+            let unnamed = !self.witnesses.get(site)?.contains(kid.as_str());
+            Some(Rank { unnamed, since, place: enrolled.place, agent })
+        };
+        since.into_iter().filter_map(of).min()
+    }
+
+    /// When an agent may speak for a site, and when a contract has what it tells of there: what counts is what lies in both.
+    fn both(&self, agent: Kid, site: &str, probe: Option<&str>, service: Option<&str>) -> (&Spans, Spans) {
+        static NEVER: Spans = Spans::none();
+        let own = self.at.get(&agent).and_then(|sites| sites.get(site)).unwrap_or(&NEVER);
+        let named = probe.and_then(|probe| self.probes.get(&(probe, site)));
+        let meant = service.and_then(|service| self.services.get(&(service, site)));
+        (own, named.unwrap_or(&NEVER).or(meant.unwrap_or(&NEVER)))
+    }
+
+    /// Whether all of a stretch that an agent tells of at a site counts; of an empty one, its instant.
+    #[must_use]
+    pub fn covers(&self, agent: Kid, site: &str, (probe, service): (&str, Option<&str>), span: Span) -> bool {
+        let (own, meant) = self.both(agent, site, Some(probe), service);
+        if span.is_empty() {
+            own.holds(span.from) && meant.holds(span.from)
+        } else {
+            own.covers(span) && meant.covers(span)
+        }
+    }
+
+    /// From the first instant to the last of a stretch for which an agent may speak of a service at a site.
+    #[must_use]
+    pub fn hull(&self, agent: Kid, site: &str, service: &str, span: Span) -> Option<Span> {
+        let (own, meant) = self.both(agent, site, None, Some(service));
+        let mut parts = meant.iter().map(|each| each.and(span)).filter(|each| own.touches(*each));
+        let first = parts.next()?;
+        let last = parts.last().unwrap_or(first);
+        Some(Span::new(own.first_within(first)?.from, own.last_within(last)?.to))
+    }
+}
+
 /// Whether the contract means a probe with a service.
 fn is_meant(place: &Place<'_>, told: Told<'_>) -> bool {
     let here = told.site.is_none_or(|site| site == place.service.site);
@@ -303,7 +397,10 @@ impl Written {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::decimal::Exact;
     use crate::evidence::key::SecretKey;
+    use crate::sla::terms::SlaFrom;
+    use proptest::prelude::*;
 
     fn at(secs: i64) -> Wall {
         Wall::from_secs(secs)
@@ -359,5 +456,88 @@ mod tests {
         let sites: BTreeSet<&str> = ["york"].into();
         let part = register.of_sites(&sites);
         assert!(part.get(agent(1)).is_some() && part.get(agent(2)).is_none());
+    }
+
+    fn service(id: &str, site: &str, probes: &[&str], witness: Option<String>) -> Service {
+        Service {
+            id: id.to_owned(),
+            site: site.to_owned(),
+            mrc: Exact::zero(),
+            usage_charge: Exact::zero(),
+            probes: probes.iter().map(|&probe| probe.to_owned()).collect(),
+            in_service_from: at(0),
+            sla_from: SlaFrom::Acceptance,
+            members: Vec::new(),
+            witness,
+        }
+    }
+
+    fn agent(seed: u8) -> Kid {
+        SecretKey::from_seed(&[seed; 32]).kid()
+    }
+
+    const SITES: [&str; 3] = ["leeds", "york", "hull"];
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+
+    proptest! {
+        #[test]
+        fn what_is_prepared_says_the_same_as_looking_at_every_place(
+            moves in prop::collection::vec((0u8..3, 0usize..3, 0i64..40), 0..12),
+            until in prop::option::of(0i64..40),
+            services in prop::collection::vec((0usize..3, 0usize..3, prop::collection::vec(0usize..3, 0..3), prop::option::of(0u8..3), 0i64..30, 0i64..30), 0..6),
+            (probe, told, from, length) in (0usize..3, prop::option::of(0usize..3), 0i64..40, 0i64..15),
+        ) {
+            let mut register = Register::default();
+            for seed in 0..3 {
+                let of = moves.iter().filter(|one| one.0 == seed);
+                let all: Vec<Assignment> = of.map(|&(_, site, from)| put(SITES[site], from, 100 - from)).collect();
+                if !all.is_empty() {
+                    register.put(agent(seed), Enrolled::new(u64::from(seed), &all, until.filter(|_| seed == 1).map(at)));
+                }
+            }
+            let services: Vec<(Service, Span)> = services.iter().map(|(id, site, probes, witness, from, length)| {
+                let probes: Vec<&str> = probes.iter().map(|&at| NAMES[at]).collect();
+                let witness = witness.map(|seed| agent(seed).to_string());
+                (service(NAMES[*id], SITES[*site], &probes, witness), Span::new(at(*from), at(from + length)))
+            }).collect();
+            let places: Vec<Place<'_>> = services.iter().map(|(service, span)| Place { service, span: *span }).collect();
+            let counting = Counting::new(&register, &places);
+            let (probe, service, span) = (NAMES[probe], told.map(|at| NAMES[at]), Span::new(at(from), at(from + length)));
+            for (seed, site) in (0..3).flat_map(|seed| SITES.map(|site| (seed, site))) {
+                let agent = agent(seed);
+                prop_assert_eq!(counting.rank(agent), register.rank(&places, agent));
+                let told = Told { agent, probe, site: Some(site), service };
+                let counts = register.counts(&places, told);
+                let covers = if span.is_empty() { counts.holds(span.from) } else { counts.covers(span) };
+                prop_assert_eq!(counting.covers(agent, site, (probe, service), span), covers);
+                if let Some(service) = service {
+                    let own: Vec<Place<'_>> = places.iter().filter(|place| place.service.id == service).copied().collect();
+                    let hull = register.counts(&own, told).within(span).hull();
+                    prop_assert_eq!(counting.hull(agent, site, service, span), hull);
+                }
+            }
+        }
+    }
+
+    /// Each question beside each stay, or each place, would be some ten thousand million.
+    #[test]
+    fn a_hundred_thousand_stays_and_places_are_asked_a_hundred_thousand_times() {
+        const MANY: i64 = 100_000;
+        let own = agent(1);
+        let assignments: Vec<Assignment> =
+            (0..MANY).map(|n| put(["leeds", "york"][usize::from(n % 2 == 1)], n, n)).collect();
+        let mut register = Register::default();
+        register.put(own, Enrolled::new(0, &assignments, None));
+        let services: Vec<Service> = (0..MANY).map(|n| service(&n.to_string(), "leeds", &["a"], None)).collect();
+        let places: Vec<Place<'_>> = services.iter().map(|service| Place { service, span: ALWAYS }).collect();
+        let counting = Counting::new(&register, &places);
+        let counts = |n: &i64| {
+            let (span, service) = (Span::new(at(*n), at(n + 1)), n.to_string());
+            let is_there = register.get(own).and_then(|own| own.site_at(span.from)) == Some("leeds");
+            let covers = counting.covers(own, "leeds", ("b", Some(&service)), span);
+            assert_eq!(counting.hull(own, "leeds", &service, span).is_some(), covers);
+            is_there && covers
+        };
+        assert_eq!((0..MANY).filter(counts).count() as i64, MANY / 2);
     }
 }

@@ -22,7 +22,7 @@ mod convert;
 mod form;
 mod split;
 #[cfg(test)]
-mod tests;
+pub(in crate::evidence) mod tests;
 mod texts;
 
 pub use check::{Malformed, check};

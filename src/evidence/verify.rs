@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::base::time::{Wall, format_duration};
-use crate::evidence::chain::{self, Break, ChainId, Dropped, Link};
+use crate::evidence::chain::{self, Break, ChainId, Dropped, Link, Told};
 use crate::evidence::digest::Digest;
 use crate::evidence::jws::{self, Typ};
 use crate::evidence::key::{Kid, PublicKey};
 use crate::evidence::late;
-use crate::evidence::receipt::{self, Receipt, Subject};
+use crate::evidence::receipt::{self, Receipt};
 use crate::evidence::rotation;
 use crate::evidence::summary::{self, ClockState, Summary};
 
@@ -145,20 +145,18 @@ impl Verifier {
 
     /// A key is trusted as far as the one that named it as next.
     fn hand_on_trust(&mut self) {
-        let mut named: Vec<(Kid, Kid)> = self.named.clone();
-        loop {
-            let before = named.len();
-            named.retain(|(by, next)| {
-                if self.keys.get(by).is_none_or(|known| known.trust == Trust::Brought) {
-                    return true;
-                }
-                if let Some(known) = self.keys.get_mut(next) {
+        let mut named: BTreeMap<Kid, Vec<Kid>> = BTreeMap::new();
+        for (by, next) in std::mem::take(&mut self.named) {
+            named.entry(by).or_default().push(next);
+        }
+        let given = self.keys.iter().filter(|(_, known)| known.trust == Trust::Given);
+        let mut open: Vec<Kid> = given.map(|(kid, _)| *kid).collect();
+        while let Some(by) = open.pop() {
+            for next in named.remove(&by).unwrap_or_default() {
+                if let Some(known) = self.keys.get_mut(&next) {
                     known.trust = Trust::Given;
+                    open.push(next);
                 }
-                false
-            });
-            if named.len() == before {
-                return;
             }
         }
     }
@@ -230,47 +228,60 @@ impl Verifier {
         (verdict, self.summaries.into_iter().map(|one| (one.digest, one.summary)).collect())
     }
 
-    /// Verifies each by the keys that are known, again and again as long as summaries name further keys.
+    /// Verifies each by the keys that are known, in rounds as long as summaries name further keys: each is looked at once, in the
+    /// first round that has its key.
     fn verify_all(&mut self) {
-        loop {
-            let known = self.keys.len();
-            for (file, bytes) in std::mem::take(&mut self.waiting) {
-                match self.verify_one(&file, &bytes) {
-                    Ok(true) => {}
-                    Ok(false) => self.waiting.push((file, bytes)),
-                    Err(what) => self.find(&file, what),
-                }
-            }
-            if self.keys.len() == known {
-                break;
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut unknown: BTreeMap<Kid, Vec<usize>> = BTreeMap::new();
+        let mut ready: BTreeSet<usize> = BTreeSet::new();
+        for (at, (_, bytes)) in waiting.iter().enumerate() {
+            match kid(bytes).filter(|kid| !self.keys.contains_key(kid)) {
+                Some(kid) => unknown.entry(kid).or_default().push(at),
+                // What names no key is told of.
+                None => _ = ready.insert(at),
             }
         }
-        for (file, bytes) in std::mem::take(&mut self.waiting) {
-            let kid = kid(&bytes).map_or_else(|| "?".to_owned(), |kid| kid.to_string());
-            self.find(&file, format_args!("untrusted-key: it is signed with {kid}, which is none of the keys given"));
+        let mut next = 0;
+        while let Some(at) = ready.range(next..).next().or(ready.first()).copied() {
+            ready.remove(&at);
+            next = at + 1;
+            // Nothing else of it is needed any more.
+            let (file, bytes) = std::mem::take(&mut waiting[at]);
+            match self.verify_one(&file, &bytes) {
+                Ok(Some(named)) => ready.extend(unknown.remove(&named).unwrap_or_default()),
+                Ok(None) => {}
+                Err(what) => self.find(&file, what),
+            }
+        }
+        for (kid, places) in unknown {
+            for at in places {
+                let what = format_args!("untrusted-key: it is signed with {kid}, which is none of the keys given");
+                self.find(&waiting[at].0, what);
+            }
         }
     }
 
-    /// True when it was verified, false when its key is not known (yet).
-    fn verify_one(&mut self, file: &str, bytes: &[u8]) -> Result<bool, String> {
+    /// Verifies one whose key is known; gives the key that it names as next.
+    fn verify_one(&mut self, file: &str, bytes: &[u8]) -> Result<Option<Kid>, String> {
         let is_receipt = jws::typ(bytes) == Some(Typ::Receipt);
         let typ = if is_receipt { Typ::Receipt } else { Typ::Summary };
         let jws = jws::parse(bytes, typ).map_err(|fault| fault.to_string())?;
         let kid = jws.kid();
-        let Some(&Known { key, .. }) = self.keys.get(&kid) else { return Ok(false) };
+        let Known { key, trust } = self.keys[&kid];
         if is_receipt {
             let receipt = receipt::verify(bytes, &key).map_err(|fault| fault.to_string())?;
             self.used.insert(kid);
             self.receipts.push((file.to_owned(), receipt));
-            return Ok(true);
+            return Ok(None);
         }
         let payload = jws.verify(&key).map_err(|fault| fault.to_string())?;
         let summary = summary::read(&payload).map_err(|fault| fault.to_string())?;
         self.used.insert(kid);
+        let mut named = None;
         if let Some(consent) = &summary.next_key {
             let next = rotation::verify(consent, summary.agent, summary.chain, summary.seq)
                 .map_err(|fault| fault.to_string())?;
-            let trust = self.keys[&kid].trust;
+            named = Some(next.kid());
             self.keys.entry(next.kid()).or_insert(Known { key: next, trust });
             self.successors.insert(next.kid(), summary.agent);
             self.named.push((kid, next.kid()));
@@ -278,7 +289,7 @@ impl Verifier {
         }
         let digest = Digest::of(bytes);
         self.summaries.push(Verified { file: file.to_owned(), kid, digest, summary });
-        Ok(true)
+        Ok(named)
     }
 
     /// A summary's agent is the owner of the key that signed it, and a key that was replaced signs nothing more.
@@ -340,13 +351,18 @@ impl Verifier {
             chains.entry((one.summary.agent, one.summary.chain)).or_default().push(one);
             dropped.entry(one.summary.agent).or_default().extend(&one.summary.dropped);
         }
+        let told: BTreeMap<Kid, Told> =
+            dropped.into_iter().map(|(agent, dropped)| (agent, dropped.into_iter().collect())).collect();
         let mut gaps = Vec::new();
         let mut found = Vec::new();
         for (&(agent, chain), members) in &chains {
             let links: Vec<Link> = members.iter().map(|one| link(one)).collect();
             let first = links.iter().map(|link| link.seq).min().unwrap_or(0);
             let examined = chain::examine(&links);
-            let file = |seq: u64| members.iter().rev().find(|one| one.summary.seq == seq).map(|one| one.file.clone());
+            // Of several of one number, the last names the file, and the first says where its span ends.
+            let numbered: BTreeMap<u64, &Verified> = members.iter().map(|one| (one.summary.seq, *one)).collect();
+            let firsts: BTreeMap<u64, &Verified> = members.iter().rev().map(|one| (one.summary.seq, *one)).collect();
+            let file = |seq: u64| numbered.get(&seq).map(|one| one.file.clone());
             for fault in examined.breaks {
                 let (seq, what) = match fault {
                     Break::Twice { seq } => (seq, format!("number {seq} of chain {chain} is there twice, and differs")),
@@ -366,7 +382,7 @@ impl Verifier {
                 self.not_proved.push(format!("what came before number {first} of chain {chain}: it is not here"));
             }
             for gap in examined.gaps.iter().filter(|gap| gap.from_seq >= first) {
-                let before = members.iter().find(|one| one.summary.seq + 1 == gap.from_seq);
+                let before = gap.from_seq.checked_sub(1).and_then(|seq| firsts.get(&seq));
                 if before.is_some_and(|one| self.since.is_some_and(|since| one.summary.to < since)) {
                     self.not_proved.push(format!(
                         "what numbers {} to {} of chain {chain} said: they lie before what this is about",
@@ -374,8 +390,7 @@ impl Verifier {
                     ));
                     continue;
                 }
-                let told = dropped.get(&agent).map(Vec::as_slice).unwrap_or_default();
-                let all_told = gap.is_told(chain, told);
+                let all_told = told.get(&agent).is_some_and(|told| told.has(chain, *gap));
                 let numbers = format!("numbers {} to {} of chain {chain}", gap.from_seq, gap.to_seq);
                 if all_told {
                     self.not_proved
@@ -404,9 +419,11 @@ impl Verifier {
         agents.extend(self.successors.keys());
         let mut found = Vec::new();
         let mut seen: BTreeMap<Digest, &str> = BTreeMap::new();
-        let mut numbered: BTreeMap<(Kid, ChainId, u64), Vec<&Verified>> = BTreeMap::new();
-        for one in &self.summaries {
-            numbered.entry((one.summary.agent, one.summary.chain, one.summary.seq)).or_default().push(one);
+        let mut numbered: BTreeSet<(Kid, ChainId, u64)> = BTreeSet::new();
+        let mut exact: BTreeSet<(Kid, ChainId, u64, Digest)> = BTreeSet::new();
+        for Verified { summary, digest, .. } in &self.summaries {
+            numbered.insert((summary.agent, summary.chain, summary.seq));
+            exact.insert((summary.agent, summary.chain, summary.seq, *digest));
         }
         for (file, receipt) in &self.receipts {
             if agents.contains(&receipt.collector) || receipt.collector == receipt.agent {
@@ -415,21 +432,15 @@ impl Verifier {
             if let Some(other) = seen.insert(receipt.digest, file) {
                 found.push((file.clone(), format!("there is a second receipt for the same summary: {other}")));
             }
-            let here =
-                numbered.get(&(receipt.agent, receipt.chain, receipt.seq)).map(Vec::as_slice).unwrap_or_default();
-            let subject = |one: &&Verified| Subject {
-                agent: one.summary.agent,
-                chain: one.summary.chain,
-                seq: one.summary.seq,
-                digest: one.digest,
-            };
-            if here.is_empty() && !self.summaries.is_empty() {
+            let Receipt { agent, chain, seq, digest, .. } = *receipt;
+            let here = numbered.contains(&(agent, chain, seq));
+            if !here && !self.summaries.is_empty() {
                 found.push((
                     file.clone(),
-                    format!("the summary that it is for is missing: number {} of chain {}", receipt.seq, receipt.chain),
+                    format!("the summary that it is for is missing: number {seq} of chain {chain}"),
                 ));
-            } else if !here.is_empty() && !here.iter().any(|one| receipt.is_for(&subject(one)).is_ok()) {
-                found.push((file.clone(), format!("it is for another summary of number {} than is here", receipt.seq)));
+            } else if here && !exact.contains(&(agent, chain, seq, digest)) {
+                found.push((file.clone(), format!("it is for another summary of number {seq} than is here")));
             }
         }
         for (file, what) in found {
@@ -612,4 +623,53 @@ fn link(one: &Verified) -> Link {
 fn kid(bytes: &[u8]) -> Option<Kid> {
     let typ = jws::typ(bytes)?;
     jws::parse(bytes, typ).ok().map(|jws| jws.kid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::chain::Head;
+    use crate::evidence::key::SecretKey;
+
+    fn key(n: u32) -> SecretKey {
+        let mut seed = [7; 32];
+        seed[..4].copy_from_slice(&n.to_be_bytes());
+        SecretKey::from_seed(&seed)
+    }
+
+    /// Verified in rounds over all that is left, as many as there are keys, it would be some ten million.
+    #[test]
+    fn thousands_of_keys_that_name_each_other_backwards_are_each_verified_once() {
+        const KEYS: u32 = 3000;
+        let agent = key(0).kid();
+        let mut head = Head::new(ChainId::from_bytes([1; 16]), None);
+        let at = |n: u32| Wall::from_secs(1_800_000_000 + 300 * i64::from(n));
+        let signed: Vec<String> = (0..KEYS)
+            .map(|n| {
+                let summary = Summary { from: at(n), to: at(n + 1), ..summary::tests::empty(agent) };
+                head.sign_with_next_key(summary, &key(n), &key(n + 1)).unwrap().jws
+            })
+            .collect();
+        for trusted in [true, false] {
+            let mut verifier = Verifier::new();
+            if trusted {
+                verifier.trust(*key(0).public())
+            } else {
+                verifier.bring(*key(0).public())
+            }
+            // The names are sorted as text, so that the order is any but that of the numbers.
+            for (n, jws) in signed.iter().enumerate().rev() {
+                verifier.add(&format!("{n}.jws"), jws.as_bytes());
+            }
+            let verdict = verifier.verdict();
+            assert_eq!((verdict.checked.summaries, verdict.checked.chains), (u64::from(KEYS), 1));
+            // What only came with the files proves nothing of whose keys they are, and of each of them that is said.
+            assert_eq!(
+                verdict.findings.len(),
+                if trusted { 0 } else { KEYS as usize },
+                "{:?}",
+                verdict.findings.first()
+            );
+        }
+    }
 }

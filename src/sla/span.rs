@@ -137,6 +137,20 @@ impl Spans {
         !span.is_empty() && self.0.get(at).is_some_and(|each| each.from < span.to)
     }
 
+    /// The first of what lies in this and in that stretch.
+    #[must_use]
+    pub fn first_within(&self, span: Span) -> Option<Span> {
+        let first = self.0.get(self.0.partition_point(|each| each.to <= span.from))?.and(span);
+        (!first.is_empty()).then_some(first)
+    }
+
+    /// The last of what lies in this and in that stretch.
+    #[must_use]
+    pub fn last_within(&self, span: Span) -> Option<Span> {
+        let last = self.0[..self.0.partition_point(|each| each.from < span.to)].last()?.and(span);
+        (!last.is_empty()).then_some(last)
+    }
+
     /// What lies in either.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
@@ -290,6 +304,8 @@ mod tests {
             prop_assert_eq!(a.within(window), a.and(&window.into()));
             prop_assert_eq!(Measured::new(&a).within(window), a.within(window).nanos());
             prop_assert_eq!(a.touches(window), !a.within(window).is_empty());
+            prop_assert_eq!(a.first_within(window), a.within(window).iter().next());
+            prop_assert_eq!(a.last_within(window), a.within(window).iter().last());
             prop_assert_eq!(a.covers(window), !window.is_empty() && a.within(window).nanos() == window.nanos());
             prop_assert_eq!(a.holds(window.from), bits(&a)[usize::try_from(from).unwrap()]);
         }

@@ -326,9 +326,10 @@ fn differences(listing: &Listing) -> Result<(), Failure> {
     let (archive, book) = listing.book()?;
     let (fleet, now) = (Fleet::load(&archive)?, SystemClock.now().wall);
     let mut all = Vec::new();
+    let served = agreements::Served::at(&book, now);
     for (agent, said) in fleet.iter() {
         let site = fleet.register().get(agent).and_then(|enrolled| enrolled.site_at(now)).unwrap_or(&said.site);
-        for difference in agreements::differences(&book, site, &said.contracts, now) {
+        for difference in served.differences(site, &said.contracts) {
             all.push(Row { agent, site: site.to_owned(), difference });
         }
     }

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::collector::api::ask::{Admin, Asked, Json, Named, Paging, Reader, Toml, json, limit, made, page, part};
 use crate::collector::desk::DeskError;
-use crate::collector::desk::agreements::{self, AgreementView, Book, Difference, Step};
+use crate::collector::desk::agreements::{self, AgreementView, Book, Difference, Served, Step};
 use crate::collector::desk::facts::{self, Source};
 use crate::collector::verdicts::Fleet;
 use crate::collector::{Collector, Fault, http, rounds};
@@ -153,10 +153,11 @@ pub async fn differences(
     let all = collector
         .read(move |archive| {
             let fleet = Fleet::load(archive)?;
+            let served = Served::at(&book, now);
             let of = fleet.iter().map(|(agent, said)| {
                 let enrolled = fleet.register().get(agent);
                 let site = enrolled.and_then(|enrolled| enrolled.site_at(now)).unwrap_or(&said.site);
-                let differences = agreements::differences(&book, site, &said.contracts, now);
+                let differences = served.differences(site, &said.contracts);
                 AgentDifferences { agent, site: site.to_owned(), differences }
             });
             Ok(of.filter(|each| !each.differences.is_empty()).collect::<Vec<_>>())

@@ -5,7 +5,7 @@ use crate::base::time::Wall;
 use crate::collector::archive::db::{Row, args};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::bundle::Numbers;
-use crate::evidence::chain::{ChainId, Dropped, Gap};
+use crate::evidence::chain::{ChainId, Dropped, Gap, Told};
 use crate::evidence::key::Kid;
 use crate::evidence::late::{Arrived, Why};
 use crate::sla::span::Span;
@@ -205,6 +205,6 @@ impl Archive {
                    WHERE agent = ?1 AND chain = ?2 AND from_seq <= ?3 AND to_seq >= ?4 ORDER BY from_seq LIMIT ?5";
         let dropped = |row: &Row<'_>| Ok(Dropped { chain, from_seq: row.get(0)?, to_seq: row.get(1)? });
         let told = self.db.all(sql, args![&agent, &chain, gap.to_seq, gap.from_seq, DROPPED], dropped)?;
-        Ok(Some((gap, gap.is_told(chain, &told))))
+        Ok(Some((gap, Told::from_iter(told).has(chain, gap))))
     }
 }

@@ -8,7 +8,7 @@ use crate::collector::archive::agents::Standing;
 use crate::collector::archive::db::{Row, Value, args};
 use crate::collector::archive::{Archive, ArchiveError, packed};
 use crate::evidence::bundle::Numbers;
-use crate::evidence::chain::{ChainId, Gap};
+use crate::evidence::chain::{ChainId, Gap, Told};
 use crate::evidence::digest::Digest;
 use crate::evidence::key::{Kid, PublicKey};
 use crate::evidence::receipt::Subject;
@@ -98,8 +98,8 @@ impl Archive {
         );
         self.db.all(&sql, &about(&only), |row| {
             let agent = row.get(0)?;
-            let dropped = dropped.remove(&agent).unwrap_or_default();
-            let told = |(chain, gap): (ChainId, Gap)| (chain, gap, gap.is_told(chain, &dropped));
+            let dropped: Told = dropped.remove(&agent).unwrap_or_default().into_iter().collect();
+            let told = |(chain, gap): (ChainId, Gap)| (chain, gap, dropped.has(chain, gap));
             let last = last.remove(&agent);
             Ok(AgentRow {
                 agent,

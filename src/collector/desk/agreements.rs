@@ -1,7 +1,7 @@
 //! Contracts: imported, checked, proposed, signed, brought into force, amended, ended. A version's state is its log replayed; what
 //! is signed does not change any more. The files of `contracts_dir` count as in force from the day that they name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -538,37 +538,62 @@ pub struct Difference {
     pub what: String,
 }
 
-/// What an agent says that it judges by, laid beside what it should.
-#[must_use]
-pub fn differences(book: &Book, site: &str, reported: &[(String, u64, String)], at: Wall) -> Vec<Difference> {
-    let due: Vec<&Agreed> = book
-        .in_force(at)
-        .filter(|(_, contract)| contract.services.iter().any(|service| service.site == site))
-        .map(|(agreed, _)| agreed)
-        .collect();
-    let mut all = Vec::new();
-    for agreed in &due {
-        let kept = &agreed.kept;
-        let own: Vec<_> = reported.iter().filter(|(id, ..)| *id == kept.id).collect();
-        let version = Some(kept.version);
-        let difference =
-            |reported, what: &str| Difference { contract: kept.id.clone(), version, reported, what: what.to_owned() };
-        if own.iter().any(|(_, number, sha256)| *number == u64::from(kept.version) && *sha256 == kept.sha256) {
-            continue;
+/// The contracts in force at an instant, so prepared that what an agent says is laid beside them without walking through all.
+#[derive(Debug)]
+pub struct Served<'a> {
+    /// Those with services at a site, in the book's order.
+    due: BTreeMap<&'a str, Vec<&'a Agreed>>,
+    /// The ids of all.
+    ids: BTreeSet<&'a str>,
+}
+
+impl<'a> Served<'a> {
+    /// Prepares it.
+    #[must_use]
+    pub fn at(book: &'a Book, at: Wall) -> Self {
+        let mut due: BTreeMap<&str, Vec<&Agreed>> = BTreeMap::new();
+        for (agreed, contract) in book.in_force(at) {
+            let sites: BTreeSet<&str> = contract.services.iter().map(|service| service.site.as_str()).collect();
+            sites.into_iter().for_each(|site| due.entry(site).or_default().push(agreed));
         }
-        all.push(match own.iter().map(|(_, number, _)| *number).max() {
-            None => difference(None, "missing"),
-            Some(number) if number == u64::from(kept.version) => difference(Some(number), "other-text"),
-            Some(number) => difference(Some(number), "outdated"),
-        });
+        let holding = book.all.iter().filter(|agreed| agreed.holds(at));
+        Self { due, ids: holding.map(|agreed| agreed.kept.id.as_str()).collect() }
     }
-    for (id, version, _) in reported {
-        // Parents are reported too, and have no services of their own; what is not known here at all is another matter.
-        let known = book.all.iter().any(|agreed| agreed.kept.id == *id && agreed.holds(at));
-        if !known && !all.iter().any(|each| each.contract == *id) {
-            let what = "not-in-force".to_owned();
-            all.push(Difference { contract: id.clone(), version: None, reported: Some(*version), what });
+
+    /// What an agent at a site says that it judges by, laid beside what it should.
+    #[must_use]
+    pub fn differences(&self, site: &str, reported: &[(String, u64, String)]) -> Vec<Difference> {
+        let mut by_id: BTreeMap<&str, Vec<(u64, &str)>> = BTreeMap::new();
+        for (id, number, sha256) in reported {
+            by_id.entry(id).or_default().push((*number, sha256));
         }
+        let mut all = Vec::new();
+        for Agreed { kept, .. } in self.due.get(site).into_iter().flatten() {
+            let own = by_id.get(kept.id.as_str()).map(Vec::as_slice).unwrap_or_default();
+            let version = Some(kept.version);
+            let difference = |reported, what: &str| Difference {
+                contract: kept.id.clone(),
+                version,
+                reported,
+                what: what.to_owned(),
+            };
+            if own.contains(&(u64::from(kept.version), &kept.sha256)) {
+                continue;
+            }
+            all.push(match own.iter().map(|(number, _)| *number).max() {
+                None => difference(None, "missing"),
+                Some(number) if number == u64::from(kept.version) => difference(Some(number), "other-text"),
+                Some(number) => difference(Some(number), "outdated"),
+            });
+        }
+        let mut told = BTreeSet::new();
+        for (id, version, _) in reported {
+            // Parents are reported too, and have no services of their own; what is not known here at all is another matter.
+            if !self.ids.contains(id.as_str()) && told.insert(id) {
+                let what = "not-in-force".to_owned();
+                all.push(Difference { contract: id.clone(), version: None, reported: Some(*version), what });
+            }
+        }
+        all
     }
-    all
 }

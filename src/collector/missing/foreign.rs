@@ -1,10 +1,11 @@
 //! What an agent says beyond what it may speak for: of another site than it was put to, of a service that no contract has there.
 //! Nothing of that counts; it is told for as long as it touches this month or the one before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::base::time::Wall;
+use crate::collector::desk::agreements::Book;
 use crate::collector::fleet::AgentView;
 use crate::collector::missing::{Finding, FindingKind, Look};
 use crate::collector::statement::{Statement, Times};
@@ -13,8 +14,22 @@ use crate::sla::span::Span;
 /// What was said longer ago is not told of any more: two months, as the verdicts that are looked at.
 const RECENT: Duration = Duration::from_secs(62 * 86_400);
 
+/// The sites where contracts have each service.
+pub(super) struct Sites<'a>(BTreeMap<&'a str, BTreeSet<&'a str>>);
+
+impl<'a> Sites<'a> {
+    pub(super) fn of(book: &'a Book) -> Self {
+        let mut sites: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let contracts = book.all.iter().filter_map(|agreed| agreed.contract.as_ref().ok());
+        for service in contracts.flat_map(|contract| &contract.services) {
+            sites.entry(&service.id).or_default().insert(&service.site);
+        }
+        Self(sites)
+    }
+}
+
 /// Finds what an agent says beyond.
-pub(super) fn find(look: &Look<'_>, agent: &AgentView, said: &Statement, all: &mut Vec<Finding>) {
+pub(super) fn find(look: &Look<'_>, sites_of: &Sites<'_>, agent: &AgentView, said: &Statement, all: &mut Vec<Finding>) {
     let Some(enrolled) = look.fleet.register().get(agent.agent) else { return };
     let name = agent.agent.to_string();
     let mut found = |kind, what: &str, detail| {
@@ -36,12 +51,7 @@ pub(super) fn find(look: &Look<'_>, agent: &AgentView, said: &Statement, all: &m
         );
     }
     for (service, times) in said.ever.services.iter().filter(|(_, times)| is_recent(times, look.now)) {
-        let contracts = look.book.all.iter().filter_map(|agreed| agreed.contract.as_ref().ok());
-        let sites: BTreeSet<&str> = contracts
-            .flat_map(|contract| &contract.services)
-            .filter(|each| each.id == *service)
-            .map(|each| each.site.as_str())
-            .collect();
+        let Some(sites) = sites_of.0.get(service.as_str()) else { continue };
         let here = sites.iter().any(|site| enrolled.at(site).touches(span_of(times)));
         if let (Some(site), false) = (sites.first(), here) {
             found(

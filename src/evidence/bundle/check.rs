@@ -1,6 +1,6 @@
 //! A bundle, checked: every member is what it is said to be, and the verdict is what follows from the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::evidence::bundle::{
     Accepted, BY_PROVIDER, Basis, Claim, FACTS, Numbers, PROVIDER, REGISTER, Resolved, VERDICT, Which, begin,
@@ -19,6 +19,9 @@ use crate::sla::fault::Fault;
 use crate::sla::judge::InForce;
 use crate::sla::report::Report;
 use crate::sla::terms::Contract;
+
+/// No verdict rests on more contracts' files: the versions that were in force in a period, with those above each.
+const CONTRACTS: usize = 256;
 
 /// Checks a bundle; `file` is its name in findings, which go with those of the members. The verifier has the keys that are
 /// trusted.
@@ -78,7 +81,7 @@ struct Judgeable {
     versions: Vec<InForce>,
     case: Case,
     /// SHA-256 of each contract's file, in hexadecimal.
-    digests: Vec<String>,
+    digests: BTreeSet<String>,
 }
 
 fn all_of(faults: &[Fault]) -> String {
@@ -136,6 +139,14 @@ impl Rest<'_> {
         let fault = |name: &str, what: String| Finding { file: self.at(name), what };
         let in_folder = self.members.iter().filter(|(name, _)| name.starts_with("contracts/"));
         let texts: Vec<String> = in_folder.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect();
+        if texts.len() > CONTRACTS {
+            let what = format!("there are {}, and no verdict rests on more than {CONTRACTS}", texts.len());
+            return Err(fault("contracts", what));
+        }
+        if said.basis.as_ref().is_some_and(|basis| basis.versions.len() > CONTRACTS) {
+            let what = format!("it names more than {CONTRACTS} versions in force, and no verdict rests on so many");
+            return Err(fault("claim.json", what));
+        }
         let which = Which { id: said.contract.clone(), version: said.version };
         let facts = self.text(FACTS).ok_or_else(|| fault(FACTS, "it is missing".to_owned()))?;
         let case = facts::parse(facts, FACTS).map_err(|faults| fault(FACTS, all_of(&faults)))?;
@@ -164,7 +175,8 @@ impl Rest<'_> {
         let Judgeable { contract, versions, case, .. } = judgeable;
         let basis = said.basis.as_ref();
         // Others are here for the keys that they name, or to show that nothing is missing.
-        let rests = |(_, summary): &(Digest, Summary)| basis.is_none_or(|basis| basis.holds(summary));
+        let on = basis.map(Basis::rests);
+        let rests = |(_, summary): &(Digest, Summary)| on.as_ref().is_none_or(|on| on.on(summary));
         let mut summaries = self.counted(judgeable, summaries.into_iter().filter(rests).collect(), verdict);
         if basis.is_none() {
             let span = reach(versions, case, summaries.iter());
@@ -297,16 +309,18 @@ impl Rest<'_> {
     /// Whether the agent judged by these very versions, as its summaries say.
     fn digests(&self, judgeable: &Judgeable, summaries: &[Summary], verdict: &mut Verdict) {
         let Judgeable { versions, case, digests, .. } = judgeable;
+        // Whether all that the summaries name of a contract's version is here.
+        let mut named: BTreeMap<(&str, u64), bool> = BTreeMap::new();
+        for reference in summaries.iter().flat_map(|summary| &summary.contracts) {
+            *named.entry((&reference.id, reference.version)).or_insert(true) &= digests.contains(&reference.sha256);
+        }
         for agreement in versions.iter().map(|version| &version.contract.agreement) {
             let (id, version) = (&agreement.id, agreement.version);
-            let references = || {
-                let all = summaries.iter().flat_map(|summary| &summary.contracts);
-                all.filter(|reference| reference.id == *id && reference.version == u64::from(version))
-            };
-            if references().any(|reference| !digests.contains(&reference.sha256)) {
+            let here = named.get(&(id.as_str(), u64::from(version)));
+            if here == Some(&false) {
                 let what = "summaries of the agent name another file of this contract and version";
                 verdict.find(&self.at(&format!("contracts/{id}-{version}.toml")), what);
-            } else if references().next().is_none() {
+            } else if here.is_none() {
                 verdict.not_proved.push(format!(
                     "that the agent knew contract {id} version {version} while it measured: no summary names it"
                 ));

@@ -7,7 +7,7 @@ use crate::evidence::digest::Digest;
 use crate::evidence::jws::{self, Typ};
 use crate::evidence::key::Kid;
 use crate::evidence::receipt;
-use crate::evidence::register::{self, Place, Rank, Register, Told};
+use crate::evidence::register::{self, Counting, Rank, Register};
 use crate::evidence::summary::{IntervalPart, OutagePart, Summary};
 use crate::sla::judge::InForce;
 use crate::sla::span::{Span, Spans};
@@ -53,32 +53,35 @@ pub(super) fn spoken(
     received: &Received,
     mut summaries: Vec<(Digest, Summary)>,
 ) -> Vec<Summary> {
-    let places = register::places(versions, service);
-    let mut groups: BTreeMap<(String, String), BTreeMap<Rank, Vec<usize>>> = BTreeMap::new();
+    let counting = Counting::new(register, &register::places(versions, service));
+    let mut ranks: BTreeMap<Kid, Option<Rank>> = BTreeMap::new();
+    // Of each probe's name at a site, by rank, the parts that tell of it: the summary's place, and the part's in it.
+    let mut groups: BTreeMap<(String, String), BTreeMap<Rank, Vec<(usize, usize)>>> = BTreeMap::new();
     for (at, (digest, summary)) in summaries.iter_mut().enumerate() {
         let until = register.get(summary.agent).and_then(|enrolled| enrolled.until);
         let late = until.is_some_and(|until| received.get(digest).is_none_or(|received| *received >= until));
-        let rank = register.rank(&places, summary.agent).filter(|_| !late);
+        let rank = ranks.entry(summary.agent).or_insert_with(|| counting.rank(summary.agent)).filter(|_| !late);
         let Some(rank) = rank else {
             summary.probes.clear();
             summary.outages.clear();
             continue;
         };
-        for probe in summary.probes.iter().map(|probe| probe.name.clone()).collect::<BTreeSet<_>>() {
-            groups.entry((probe, summary.site.clone())).or_default().entry(rank).or_default().push(at);
+        for (part, probe) in summary.probes.iter().enumerate() {
+            let group = groups.entry((probe.name.clone(), summary.site.clone())).or_default();
+            group.entry(rank).or_default().push((at, part));
+        }
+    }
+    for ranks in groups.into_values() {
+        let mut covered = Covered::default();
+        for parts in ranks.into_values() {
+            let mut kept: Vec<Span> = Vec::new();
+            for (at, part) in parts {
+                keep(&counting, &mut summaries[at].1, part, &covered, &mut kept);
+            }
+            kept.into_iter().for_each(|span| covered.add(span));
         }
     }
     let mut binding: BTreeMap<Kid, Vec<Span>> = BTreeMap::new();
-    for ((probe, _), ranks) in groups {
-        let mut covered = Spans::none();
-        for at in ranks.into_values() {
-            let mut kept: Vec<Span> = Vec::new();
-            for at in at {
-                keep(register, &places, &probe, &mut summaries[at].1, &covered, &mut kept);
-            }
-            covered = covered.or(&kept.into_iter().collect());
-        }
-    }
     for (_, summary) in &mut summaries {
         summary.probes.retain(|probe| !probe.intervals.is_empty());
         let spans = summary.probes.iter().flat_map(|probe| &probe.intervals).map(span_of);
@@ -89,47 +92,55 @@ pub(super) fn spoken(
     for (_, summary) in &mut summaries {
         let (agent, site) = (summary.agent, summary.site.clone());
         let outages = std::mem::take(&mut summary.outages);
-        let counts = |outage| clipped(register, &places, (agent, &site), &binding[&agent], outage);
+        let counts = |outage| clipped(&counting, (agent, &site), &binding[&agent], outage);
         summary.outages = outages.into_iter().filter_map(counts).collect();
     }
     summaries.into_iter().map(|(_, summary)| summary).collect()
 }
 
-/// Keeps of a probe what counts and what no other witness binds for.
-fn keep(
-    register: &Register,
-    places: &[Place<'_>],
-    probe: &str,
-    summary: &mut Summary,
-    covered: &Spans,
-    kept: &mut Vec<Span>,
-) {
-    let (agent, site) = (summary.agent, summary.site.clone());
-    for part in summary.probes.iter_mut().filter(|part| part.name == probe) {
-        let told = Told { agent, probe, site: Some(&site), service: part.service.as_deref() };
-        let counts = register.counts(places, told);
-        part.intervals.retain(|interval| {
-            let span = span_of(interval);
-            let within = if span.is_empty() { counts.holds(span.from) } else { counts.covers(span) };
-            within && !covered.touches(span)
-        });
-        kept.extend(part.intervals.iter().map(span_of));
+/// A set of instants that grows while it is asked: both cost a search.
+#[derive(Debug, Default)]
+struct Covered(BTreeMap<Wall, Wall>);
+
+impl Covered {
+    fn touches(&self, span: Span) -> bool {
+        let before = self.0.range(..span.to).next_back();
+        !span.is_empty() && before.is_some_and(|(_, to)| *to > span.from)
     }
+
+    fn add(&mut self, mut span: Span) {
+        if span.is_empty() {
+            return;
+        }
+        while let Some((&from, &to)) = self.0.range(..=span.to).next_back().filter(|(_, to)| **to >= span.from) {
+            self.0.remove(&from);
+            span = Span::new(span.from.min(from), span.to.max(to));
+        }
+        self.0.insert(span.from, span.to);
+    }
+}
+
+/// Keeps of a probe's part what counts and what no other witness binds for.
+fn keep(counting: &Counting<'_>, summary: &mut Summary, part: usize, covered: &Covered, kept: &mut Vec<Span>) {
+    let Summary { agent, site, probes, .. } = summary;
+    let part = &mut probes[part];
+    let told = (part.name.as_str(), part.service.as_deref());
+    part.intervals.retain(|interval| {
+        let span = span_of(interval);
+        counting.covers(*agent, site, told, span) && !covered.touches(span)
+    });
+    kept.extend(part.intervals.iter().map(span_of));
 }
 
 /// An outage, as far as its agent may speak for its service, where what it measured binds.
 fn clipped(
-    register: &Register,
-    places: &[Place<'_>],
+    counting: &Counting<'_>,
     (agent, site): (Kid, &str),
     binding: &Spans,
     mut outage: OutagePart,
 ) -> Option<OutagePart> {
-    let service = outage.service.as_deref()?;
-    let own: Vec<Place<'_>> = places.iter().filter(|place| place.service.id == service).copied().collect();
-    let told = Told { agent, probe: &outage.probe, site: Some(site), service: Some(service) };
     let lasted = Span::new(outage.from, outage.to.unwrap_or(Wall::from_nanos(i64::MAX)));
-    let speaks = register.counts(&own, told).within(lasted).hull()?;
+    let speaks = counting.hull(agent, site, outage.service.as_deref()?, lasted)?;
     if !binding.touches(speaks) {
         return None;
     }

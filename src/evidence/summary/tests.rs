@@ -51,6 +51,15 @@ fn example() -> Value {
     })
 }
 
+/// A summary without anything measured.
+pub(in crate::evidence) fn empty(agent: Kid) -> Summary {
+    let mut value = example();
+    for list in ["dropped", "probes", "link", "outages", "verdicts"] {
+        value[list] = json!([]);
+    }
+    Summary { agent, ..serde_json::from_value(value).unwrap() }
+}
+
 #[test]
 fn every_list_of_a_summary_has_a_bound() {
     let many = |one: Value| Value::Array(vec![one; 4097]);
