@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::{Level, debug, enabled, error, info, warn};
 
 use crate::agent::changes::Changes;
 use crate::agent::courier::Courier;
 use crate::agent::dial::{Dial, End, Since, Start};
 use crate::agent::hooks::Hooks;
 use crate::agent::inquest::{Attribution, Inquest};
-use crate::agent::judge::{Judge, Labels, News, Past};
+use crate::agent::judge::{Every, Judge, Labels, News, Past};
 use crate::agent::keys::{InUse, Keys, KeysFault};
 use crate::agent::live::{Live, Window};
 use crate::agent::metrics::Metrics;
@@ -31,7 +31,7 @@ use crate::config::agent::AgentConfig;
 use crate::config::written::Faults;
 use crate::evidence::key::Kid;
 use crate::evidence::summary::{Clock as ClockPart, ClockState, ClockStep, LagPart, OwnLag};
-use crate::measure::event::{Event, ProbeId};
+use crate::measure::event::{Event, ProbeId, Settled};
 use crate::measure::lag::Lag;
 use crate::measure::ledger::{Ledger, Told};
 use crate::measure::probe::Probe;
@@ -341,7 +341,11 @@ impl Session {
     /// Books events, and judges what they settle.
     fn book(&mut self, events: &mut Vec<Event>) {
         let now = SystemClock.now().mono;
+        let shows_probes = enabled!(Level::DEBUG);
         for event in events.drain(..) {
+            if shows_probes && let Event::Settled(settled) = &event {
+                show(&self.live, settled);
+            }
             self.ledger.apply(&event, &mut self.told);
             self.live.apply(&event);
             if let Some(metrics) = &self.metrics {
@@ -379,7 +383,9 @@ impl Session {
                 }
                 let exit = self.exits.get(probe).and_then(Option::as_ref);
                 self.inquest.opened(key, &mut outage, exit.and_then(|exit| exit.interface.as_deref()));
-                self.judge.attributed(key, &outage.side, &outage.evidence);
+                let evidence = std::mem::take(&mut outage.evidence);
+                outage.evidence = self.judge.attributed(key, &outage.side, evidence);
+                self.changes.outage(&outage);
                 self.hooks.tell(&outage);
                 self.recorder.opened(key, outage);
             }
@@ -390,6 +396,7 @@ impl Session {
                     self.attribute(&found);
                     (outage.side, outage.evidence) = (found.side, found.evidence);
                 }
+                self.changes.outage(&outage);
                 self.hooks.tell(&outage);
             }
             News::State(probe, state) => self.live.state(probe, state),
@@ -398,8 +405,15 @@ impl Session {
 
     /// Keeps whose side an outage is thought to lie on.
     fn attribute(&mut self, found: &Attribution) {
-        self.judge.attributed(found.key, &found.side, &found.evidence);
-        self.recorder.attributed(found.key, &found.side, found.evidence.clone());
+        let evidence = self.judge.attributed(found.key, &found.side, found.evidence.clone());
+        self.recorder.attributed(found.key, &found.side, evidence);
+    }
+
+    /// Has why the sends of open outages failed written down, where it is another reason than before.
+    fn write_reasons(&mut self, every: Every) {
+        for (key, outage) in self.judge.reasons_anew(every) {
+            self.recorder.attributed(key, &outage.side, outage.evidence);
+        }
     }
 
     /// Turns the pages up to a reading of the clocks.
@@ -492,13 +506,21 @@ impl Session {
         let live = &self.live;
         let name = |probe: u32| live.name(probe as usize).unwrap_or_default();
         for (kind, detail) in self.changes.lines(now.mono, name) {
-            info!(kind = kind.word(), detail, "a path changed");
+            // Outages are in the log already, one by one.
+            if kind != Noted::Outage {
+                info!(kind = kind.word(), detail, "a path changed");
+            }
             self.recorder.note(now.wall, kind, detail);
         }
     }
 
     fn hand_over(&mut self) {
-        for set in self.ledger.finished() {
+        let finished = self.ledger.finished();
+        if !finished.is_empty() {
+            // Beside a minute that is written anyway.
+            self.write_reasons(Every::Change);
+        }
+        for set in finished {
             set.iter().for_each(|closed| self.live.closed(closed));
             let held: Vec<u64> = set.iter().filter_map(|closed| Some(closed.unlabelled.as_ref()?.weight())).collect();
             if held.is_empty() {
@@ -557,6 +579,7 @@ impl Session {
         self.prober.part(prober::PARTING, &mut events).await;
         self.book(&mut events);
         self.hand_over();
+        self.write_reasons(Every::Count);
         self.label_held();
         let now = self.dial.now().wall;
         if !self.dial.is_doubted() {
@@ -672,15 +695,24 @@ fn look_at_clock(config: &AgentConfig, store: &Store, boot: &str) -> Result<(Dia
     Ok((dial, labels))
 }
 
+/// Logs what became of a send.
+fn show(live: &Live, settled: &Settled) {
+    let probe = live.name(settled.probe.0 as usize);
+    let reason = settled.reason.as_ref().map(ToString::to_string);
+    #[expect(clippy::cast_precision_loss, reason = "an RTT in nanoseconds is far below 2^53")]
+    let rtt_us = settled.rtt_ns.map(|rtt| rtt as f64 / 1000.0);
+    debug!(probe, send = settled.send, outcome = settled.outcome.word(), reason, rtt_us, "settled");
+}
+
 fn announce(news: &News) {
     match news {
         News::Opened(_, outage) => {
-            let service = outage.service.as_deref().unwrap_or("-");
-            warn!(service, probe = outage.probe, from = %outage.from, by = outage.definition, "outage");
+            let (service, reason) = (outage.service.as_deref().unwrap_or("-"), outage.reasons().first());
+            warn!(service, probe = outage.probe, from = %outage.from, by = outage.definition, reason, "outage");
         }
         News::Closed(_, outage, to) => {
-            let service = outage.service.as_deref().unwrap_or("-");
-            info!(service, probe = outage.probe, from = %outage.from, %to, by = outage.definition, "outage over");
+            let (service, reason) = (outage.service.as_deref().unwrap_or("-"), outage.reasons().first());
+            info!(service, probe = outage.probe, from = %outage.from, %to, by = outage.definition, reason, "outage over");
         }
         News::State(..) => {}
     }

@@ -84,7 +84,7 @@ enum Command {
     /// When was the line bad? Outages with side and definition
     #[cfg(feature = "agent")]
     Outages(outages::Args),
-    /// What happened to the agent itself and to the paths: clock steps, carriers, addresses, refusals
+    /// What happened to the agent itself and to the paths: clock steps, carriers, addresses, refusals, outages
     #[cfg(feature = "agent")]
     Journal(journal::Args),
     /// The percentiles of a probe's RTT, and their picture

@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod outcome;
 pub mod place;
 pub mod probe;
+pub mod reasons;
 pub mod rollup;
 pub mod rtt;
 pub mod schedule;

@@ -40,3 +40,5 @@ mod start;
 mod successor;
 #[path = "process/watchdog.rs"]
 mod watchdog;
+#[path = "process/why.rs"]
+mod why;

@@ -1,5 +1,5 @@
 //! What changed on the paths, for the journal: the address behind a target, the TTL that replies come with, the routers that
-//! refuse, the certificate of a server.
+//! refuse, the certificate of a server; and outages, with why.
 //!
 //! A path may change with every packet (paths of equal cost, a flapping route), and with it that of every probe. Hence changes
 //! are gathered and told at most once a minute, a line for each kind, which names at most [`NAMED`] probes.
@@ -13,6 +13,7 @@ use crate::base::time::{Mono, Wall};
 use crate::measure::event::Event;
 use crate::measure::outcome::Outcome;
 use crate::store::journal::Noted;
+use crate::store::outages::Outage;
 
 /// Changes are told no more often than this.
 const EVERY: Duration = Duration::from_secs(60);
@@ -20,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(3600);
 /// Probes that one line names.
 const NAMED: usize = 20;
-/// Refusals that are told apart; there are as many as an hour brings.
+/// Refusals that are told apart, of which there are as many as an hour brings; and outages of one minute.
 const MOST: usize = 1024;
 
 /// What changed since it was told last.
@@ -30,6 +31,7 @@ pub struct Changes {
     addresses: BTreeMap<u32, Option<IpAddr>>,
     hops: BTreeMap<u32, Hops>,
     refusals: BTreeMap<Refusal, u32>,
+    outages: BTreeSet<String>,
     certificates: BTreeMap<u32, Wall>,
     /// Whose addresses and certificates are known; the first of each is no change.
     addressed: BTreeSet<u32>,
@@ -82,6 +84,23 @@ impl Changes {
         }
     }
 
+    /// Takes an outage that began, or ended.
+    pub fn outage(&mut self, outage: &Outage) {
+        let probe = &outage.probe;
+        let what = match outage.to {
+            None => "down".to_owned(),
+            Some(to) => {
+                let millis = to.nanos_since(outage.from).max(0) / 1_000_000;
+                format!("up again after {}.{} s", millis / 1000, millis % 1000 / 100)
+            }
+        };
+        let why = outage.reasons().words().map_or(String::new(), |words| format!(", {words}"));
+        // Several definitions tell of one failure.
+        if self.outages.len() < MOST {
+            self.outages.insert(format!("{probe}: {what}{why}"));
+        }
+    }
+
     /// What is to be told now: the kind of each line and its words. `name` gives a probe's name.
     pub fn lines(&mut self, now: Mono, name: impl Fn(u32) -> String) -> Vec<(Noted, String)> {
         if self.told.is_some_and(|told| now - told < EVERY) || self.is_empty() {
@@ -119,12 +138,17 @@ impl Changes {
             (Noted::ReplyTtl, hops.collect()),
             (Noted::Certificate, certificates.collect()),
             (Noted::Refused, refusals.collect()),
+            (Noted::Outage, std::mem::take(&mut self.outages).into_iter().collect()),
         ];
         all.into_iter().filter(|(_, told)| !told.is_empty()).map(|(kind, told)| (kind, line(&told))).collect()
     }
 
     fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.hops.is_empty() && self.refusals.is_empty() && self.certificates.is_empty()
+        self.addresses.is_empty()
+            && self.hops.is_empty()
+            && self.refusals.is_empty()
+            && self.certificates.is_empty()
+            && self.outages.is_empty()
     }
 }
 
@@ -226,6 +250,36 @@ mod tests {
         }
         let says = |router: &str, count: u32| format!("p0: host-unreachable, says {router} ({count} times)");
         assert_eq!(told, [(0, says("10.0.0.1", 2)), (7, says("10.0.0.2", 1)), (60, says("10.0.0.1", 2))]);
+    }
+
+    #[test]
+    fn an_outage_is_told_once_when_it_begins_and_ends_whoever_else_judges_the_probe() {
+        let outage = |definition: &str, to: Option<i64>| Outage {
+            service: None,
+            probe: "portal".to_owned(),
+            definition: definition.to_owned(),
+            from: Wall::from_secs(1_700_000_000),
+            to: to.map(|millis| Wall::from_nanos(1_700_000_000_000_000_000 + millis * 1_000_000)),
+            side: "unknown".to_owned(),
+            evidence: serde_json::json!({"reasons": {"lost/timeout": 1, "refused/status-503": 12}}),
+        };
+        let mut changes = Changes::default();
+        changes.outage(&outage("a/1#x", None));
+        changes.outage(&outage("b/1#x", None));
+        assert_eq!(
+            lines(&mut changes, 0),
+            [("outage", "portal: down, refused/status-503 and lost/timeout".to_owned())]
+        );
+        changes.outage(&outage("a/1#x", Some(423_450)));
+        changes.outage(&Outage { evidence: serde_json::json!({}), ..outage("b/1#x", None) });
+        assert_eq!(lines(&mut changes, 59), []);
+        assert_eq!(
+            lines(&mut changes, 60),
+            [(
+                "outage",
+                "portal: down; portal: up again after 423.4 s, refused/status-503 and lost/timeout".to_owned()
+            )]
+        );
     }
 
     #[test]

@@ -310,12 +310,16 @@ impl Inquest {
 
     /// An outage ended; its `to` is there. Gives what is thought of it now, where that is another than before.
     pub fn closed(&mut self, key: OutageKey, outage: &Outage) -> Option<Attribution> {
+        let begun_before = !self.cases.contains_key(&key);
         let unseen = || Case { outage: outage.clone(), seen: None, waits: 0, looked: outage.from };
         let case = self.cases.entry(key).or_insert_with(unseen);
         case.outage.to = outage.to;
         let before = case.outage.clone();
-        if let Some(end) = outage.evidence.get("end") {
-            case.enter("end", end.clone());
+        // What the judge knows of it.
+        for name in ["end", "reasons"] {
+            if let Some(known) = outage.evidence.get(name) {
+                case.enter(name, known.clone());
+            }
         }
         let thought = case.outage.side.clone();
         if thought == word(Side::Unknown) {
@@ -329,7 +333,8 @@ impl Inquest {
         let given_up = waiting - self.errands.len();
         let case = self.cases.get_mut(&key)?;
         case.waits -= u8::try_from(given_up).unwrap_or(case.waits).min(case.waits);
-        let changed = (case.outage != before).then(|| case.attribution(key));
+        // Of one that began in a run before, the database has the reasons of then.
+        let changed = (begun_before || case.outage != before).then(|| case.attribution(key));
         if let Some((at, _)) = self.subject(&outage.probe) {
             self.send(key, at, Moment::End);
         }

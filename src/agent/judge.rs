@@ -13,7 +13,8 @@ use crate::measure::event::ProbeId;
 use crate::measure::ledger::{CarrierLoss, Told};
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::Probe;
-use crate::sla::outage::{Carrier, Detector, Edge, Rule, State};
+use crate::measure::reasons::Reasons;
+use crate::sla::outage::{Carrier, Class, Detector, Edge, Rule, State};
 use crate::store::held::SET_LATER;
 use crate::store::outages::Outage;
 use crate::store::{Store, StoreError};
@@ -42,10 +43,35 @@ pub struct Judge {
 #[derive(Debug)]
 struct Watching {
     standard: Arc<Standard>,
-    /// Each with its probe's place, in their order: one is looked for at every outcome.
-    detectors: Box<[(usize, Detector)]>,
+    /// Ordered by their probes' places: one is looked for at every outcome.
+    detectors: Box<[Watcher]>,
     /// The outage that lasts; apart, since most watches have none.
-    open: Option<Box<(OutageKey, Outage)>>,
+    open: Option<Box<Open>>,
+}
+
+/// A definition's look at one probe.
+#[derive(Debug)]
+struct Watcher {
+    /// The probe's place.
+    place: usize,
+    detector: Detector,
+    /// What would be an outage if it went on; apart, since most probes do not fail.
+    failing: Option<Box<Failing>>,
+}
+
+/// Why sends failed since the instant that an outage would begin at.
+#[derive(Debug)]
+struct Failing {
+    since: Wall,
+    reasons: Reasons,
+}
+
+/// An outage that lasts, and why its probe's sends were not answered since it began.
+#[derive(Debug)]
+struct Open {
+    key: OutageKey,
+    outage: Outage,
+    reasons: Reasons,
 }
 
 /// A probe, and the watches that it feeds.
@@ -78,6 +104,15 @@ pub enum Labels {
     Provisional,
 }
 
+/// When the evidence of an open outage is to say its reasons anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Every {
+    /// When another reason is the most frequent one.
+    Change,
+    /// When anything was counted.
+    Count,
+}
+
 /// How far back the last intervals are read again at a start, so that what was down still is.
 const RECALL: Duration = Duration::from_secs(900);
 
@@ -104,9 +139,10 @@ impl Judge {
         let place = |at: usize| places[at].0 as usize;
         let watches = terms.watches.iter().map(|watch| {
             let standard = Arc::clone(&watch.standard);
-            let mut detectors: Box<[_]> =
-                watch.probes.iter().map(|&at| (place(at), Detector::new(&standard.rule))).collect();
-            detectors.sort_by_key(|(place, _)| *place);
+            let watcher =
+                |&at: &usize| Watcher { place: place(at), detector: Detector::new(&standard.rule), failing: None };
+            let mut detectors: Box<[_]> = watch.probes.iter().map(watcher).collect();
+            detectors.sort_by_key(|watcher| watcher.place);
             Watching { standard, detectors, open: None }
         });
         let mut feeds = vec![Vec::new(); config.probes.len()];
@@ -159,13 +195,13 @@ impl Judge {
                 let standard = &self.watches[*watch].standard;
                 standard.service == before.standard.service && standard.definition == before.standard.definition
             };
-            let shared = before.detectors.iter().filter_map(|&(at, _)| self.probe(at)).flat_map(|probe| &probe.watches);
+            let shared = before.detectors.iter().filter_map(|of| self.probe(of.place)).flat_map(|probe| &probe.watches);
             let watch = shared.copied().filter(same).min();
             let lasts = watch.map(|watch| &mut self.watches[watch]).and_then(|watch| {
                 if watch.standard.rule == before.standard.rule {
-                    for (at, detector) in before.detectors {
-                        if let Some(new) = watch.detector_mut(at) {
-                            *new = detector;
+                    for known in before.detectors {
+                        if let Some(new) = watch.watcher_mut(known.place) {
+                            *new = known;
                         }
                     }
                 }
@@ -174,7 +210,7 @@ impl Judge {
             match (lasts, before.open) {
                 (Some(watch), open) => watch.open = open,
                 (None, Some(open)) => {
-                    let (key, mut outage) = *open;
+                    let (key, mut outage) = open.over();
                     let of = |own: &Option<Watched>| own.as_ref().is_some_and(|own| own.probe.name == outage.probe);
                     let at = known.iter().position(of).unwrap_or(usize::MAX);
                     outage.evidence["end"] = json!("not observed: another configuration was taken");
@@ -211,7 +247,8 @@ impl Judge {
                 let carrier = interval.reasons.contains_key(&Reason::CARRIER.to_string());
                 for (due, outcome) in interval.sends() {
                     let carrier = if carrier && outcome == Outcome::NotSent { Carrier::Down } else { Carrier::Up };
-                    self.feed(at, due, outcome, carrier);
+                    // An interval does not say which of its sends had which reason.
+                    self.feed(at, &Seen { due, outcome, carrier, reason: None });
                 }
             }
         }
@@ -219,13 +256,13 @@ impl Judge {
             let same = |watch: &&mut Watching| {
                 watch.standard.service == outage.service
                     && watch.standard.definition == outage.definition
-                    && watch.detectors.iter().any(|&(at, _)| name_of(&self.probes, at) == outage.probe)
+                    && watch.detectors.iter().any(|of| name_of(&self.probes, of.place) == outage.probe)
             };
             let watch = self.watches.iter_mut().find(same);
             match watch {
                 Some(watch) if watch.is_down() => {
-                    let key = OutageKey::Stored(id);
-                    watch.open = Some(Box::new((key, outage)));
+                    let (key, reasons) = (OutageKey::Stored(id), outage.reasons());
+                    watch.open = Some(Box::new(Open { key, outage, reasons }));
                 }
                 // Nobody saw its end: it is given the end of what was seen of it.
                 _ => {
@@ -247,12 +284,14 @@ impl Judge {
         let at = told.probe.0 as usize;
         let carrier = if told.carrier == CarrierLoss::Yes { Carrier::Down } else { Carrier::Up };
         let mut news = Vec::new();
-        for (watch, edge) in self.feed(at, told.due, told.outcome, carrier) {
+        let seen = Seen { due: told.due, outcome: told.outcome, carrier, reason: told.reason.as_ref() };
+        for (watch, edge) in self.feed(at, &seen) {
             let watching = &mut self.watches[watch];
             match edge {
                 Edge::Down { from } if watching.open.is_none() && watching.is_down() => {
                     let key = OutageKey::New(self.next);
                     self.next += 1;
+                    let failing = watching.watcher_mut(at).and_then(|watcher| watcher.failing.take());
                     let outage = Outage {
                         service: watching.standard.service.clone(),
                         probe: name_of(&self.probes, at).to_owned(),
@@ -262,11 +301,14 @@ impl Judge {
                         side: "unknown".to_owned(),
                         evidence: json!({}),
                     };
-                    watching.open = Some(Box::new((key, outage.clone())));
-                    news.push(News::Opened(key, outage));
+                    let reasons = failing.map(|failing| failing.reasons).unwrap_or_default();
+                    let mut open = Box::new(Open { key, outage, reasons });
+                    open.enter_reasons();
+                    news.push(News::Opened(key, open.outage.clone()));
+                    watching.open = Some(open);
                 }
                 Edge::Up { at } if !watching.is_down() => {
-                    if let Some((key, outage)) = watching.open.take().map(|open| *open) {
+                    if let Some((key, outage)) = watching.open.take().map(|open| open.over()) {
                         news.push(News::Closed(key, outage, at));
                     }
                 }
@@ -284,8 +326,13 @@ impl Judge {
     /// What it knows happened so much later: the clock that labelled it was wrong by that.
     pub fn shift(&mut self, by_ns: i64) {
         for watching in &mut self.watches {
-            watching.detectors.iter_mut().for_each(|(_, detector)| detector.shift(by_ns));
-            if let Some((_, outage)) = watching.open.as_deref_mut() {
+            for Watcher { detector, failing, .. } in &mut watching.detectors {
+                detector.shift(by_ns);
+                // Where its interval is another one by the true clock, it begins anew.
+                *failing =
+                    failing.take().and_then(|of| Some(Box::new(Failing { since: detector.failing_since()?, ..*of })));
+            }
+            if let Some(Open { outage, .. }) = watching.open.as_deref_mut() {
                 outage.from = outage.from.shifted(by_ns);
                 outage.evidence["clock"] = json!(SET_LATER);
             }
@@ -295,28 +342,55 @@ impl Judge {
         }
     }
 
-    /// Takes whose side an open outage is thought to lie on, and why.
-    pub fn attributed(&mut self, key: OutageKey, side: &str, evidence: &serde_json::Value) {
-        let open = self.watches.iter_mut().filter_map(|watch| watch.open.as_deref_mut());
-        for (_, outage) in open.filter(|(of, _)| *of == key) {
-            side.clone_into(&mut outage.side);
-            outage.evidence.clone_from(evidence);
+    /// Takes whose side an outage is thought to lie on, and why; gives the evidence with why its sends failed up to now.
+    #[must_use]
+    pub fn attributed(&mut self, key: OutageKey, side: &str, evidence: serde_json::Value) -> serde_json::Value {
+        let mut open = self.watches.iter_mut().filter_map(|watch| watch.open.as_deref_mut());
+        // Of one that is over the evidence has all.
+        let Some(open) = open.find(|open| open.key == key) else { return evidence };
+        side.clone_into(&mut open.outage.side);
+        open.outage.evidence = evidence;
+        open.enter_reasons();
+        open.outage.evidence.clone()
+    }
+
+    /// Open outages of which the evidence does not say yet why their sends failed up to now: those of which another reason became the
+    /// most frequent one, or where `every` count matters. From now on it does.
+    pub fn reasons_anew(&mut self, every: Every) -> Vec<(OutageKey, Outage)> {
+        let mut news = Vec::new();
+        for open in self.watches.iter_mut().filter_map(|watch| watch.open.as_deref_mut()) {
+            let said = open.outage.reasons();
+            let says = match every {
+                Every::Change => said.first() == open.reasons.first(),
+                Every::Count => said.ranked() == open.reasons.ranked(),
+            };
+            if !says {
+                open.enter_reasons();
+                news.push((open.key, open.outage.clone()));
+            }
         }
+        news
     }
 
     /// Gives an outcome to every detector of a probe; what changed is told with the watch that it changed for.
-    fn feed(&mut self, at: usize, due: Wall, outcome: Outcome, carrier: Carrier) -> Vec<(usize, Edge)> {
+    fn feed(&mut self, at: usize, seen: &Seen<'_>) -> Vec<(usize, Edge)> {
         let Self { watches, probes, .. } = self;
         let Some(probe) = probes.get_mut(at).and_then(Option::as_mut) else { return Vec::new() };
+        let Seen { due, outcome, carrier, .. } = *seen;
         if let Some(own) = &mut probe.own {
             own.push(due, outcome, carrier, probe.probe.period);
         }
         let mut edges = Vec::new();
         for &watch in &probe.watches {
-            if let Some(detector) = watches[watch].detector_mut(at) {
-                edges.extend(
-                    detector.push(due, outcome, carrier, probe.probe.period).into_iter().map(|edge| (watch, edge)),
-                );
+            let watching = &mut watches[watch];
+            let reason = seen.reason_by(&watching.standard.rule);
+            if let (Some(reason), Some(open)) = (reason, &mut watching.open)
+                && open.outage.probe == probe.probe.name
+            {
+                open.reasons.add(reason);
+            }
+            if let Some(watcher) = watching.watcher_mut(at) {
+                edges.extend(watcher.push(seen, reason, probe.probe.period).into_iter().map(|edge| (watch, edge)));
             }
         }
         edges
@@ -337,20 +411,131 @@ fn name_of(probes: &[Option<Watched>], at: usize) -> &str {
     probes.get(at).and_then(Option::as_ref).map_or("", |own| &own.probe.name)
 }
 
-impl Watching {
-    fn detector(&self, at: usize) -> Option<&Detector> {
-        let found = self.detectors.binary_search_by_key(&at, |(place, _)| *place).ok()?;
-        Some(&self.detectors[found].1)
+/// An outcome, as detectors take it.
+struct Seen<'a> {
+    due: Wall,
+    outcome: Outcome,
+    carrier: Carrier,
+    reason: Option<&'a Reason>,
+}
+
+impl<'a> Seen<'a> {
+    /// Why it does not count as an answer by a rule; [`None`] where it does, where nobody observed it, or where that is not known.
+    fn reason_by(&self, rule: &Rule) -> Option<&'a Reason> {
+        const LATE: &Reason = &Reason::CUTOFF;
+        match self.outcome {
+            Outcome::Answered | Outcome::NotObserved => None,
+            Outcome::Late => (rule.class(self.outcome, self.carrier) == Class::Failed).then_some(LATE),
+            Outcome::Lost | Outcome::Refused | Outcome::NotSent => self.reason,
+        }
+    }
+}
+
+impl Watcher {
+    fn push(&mut self, seen: &Seen<'_>, reason: Option<&Reason>, period: Duration) -> Vec<Edge> {
+        let edges = self.detector.push(seen.due, seen.outcome, seen.carrier, period);
+        let begun = edges.iter().find_map(|edge| match edge {
+            Edge::Down { from } => Some(*from),
+            Edge::Up { .. } => None,
+        });
+        let since = begun.or_else(|| self.detector.failing_since());
+        if self.failing.as_ref().is_some_and(|failing| Some(failing.since) != since) {
+            self.failing = None;
+        }
+        if let (Some(since), Some(reason)) = (since, reason) {
+            let new = || Box::new(Failing { since, reasons: Reasons::default() });
+            self.failing.get_or_insert_with(new).reasons.add(reason);
+        }
+        edges
+    }
+}
+
+impl Open {
+    fn enter_reasons(&mut self) {
+        if !self.reasons.is_empty() {
+            self.outage.evidence["reasons"] = self.reasons.json();
+        }
     }
 
-    fn detector_mut(&mut self, at: usize) -> Option<&mut Detector> {
-        let found = self.detectors.binary_search_by_key(&at, |(place, _)| *place).ok()?;
-        Some(&mut self.detectors[found].1)
+    /// What is told of it once it is over.
+    fn over(mut self) -> (OutageKey, Outage) {
+        self.enter_reasons();
+        (self.key, self.outage)
+    }
+}
+
+impl Watching {
+    fn detector(&self, at: usize) -> Option<&Detector> {
+        let found = self.detectors.binary_search_by_key(&at, |watcher| watcher.place).ok()?;
+        Some(&self.detectors[found].detector)
+    }
+
+    fn watcher_mut(&mut self, at: usize) -> Option<&mut Watcher> {
+        let found = self.detectors.binary_search_by_key(&at, |watcher| watcher.place).ok()?;
+        Some(&mut self.detectors[found])
     }
 
     /// A service that several probes measure is down while one of them sees it down and none sees it up, as in a verdict.
     fn is_down(&self) -> bool {
-        let sees = |state| self.detectors.iter().any(|(_, detector)| detector.state() == state);
+        let sees = |state| self.detectors.iter().any(|watcher| watcher.detector.state() == state);
         sees(State::Down) && !sees(State::Up)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::decimal::Exact;
+    use crate::sla::terms::{CarrierLoss as Loss, Definition, Late};
+    use proptest::prelude::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn rule() -> impl Strategy<Value = Rule> {
+        let tenth = || Exact::ratio(3, 10).unwrap();
+        let definition = prop_oneof![
+            (1u32..5, 1u32..5).prop_map(|(misses, answers)| Definition::Misses { misses, answers }),
+            (2u32..8).prop_map(move |secs| Definition::LossRatio { interval: SECOND * secs, threshold: tenth() }),
+            (2u32..8, 1u32..4).prop_map(move |(secs, n)| Definition::Mef { dt: SECOND * secs, n, threshold: tenth() }),
+            (2u32..8).prop_map(|secs| Definition::TotalLoss { interval: SECOND * secs }),
+        ];
+        (definition, any::<bool>(), any::<bool>()).prop_map(|(definition, late, carrier)| Rule {
+            definition,
+            late_is: if late { Late::Failed } else { Late::Good },
+            carrier_loss_is: if carrier { Loss::Down } else { Loss::Unknown },
+        })
+    }
+
+    proptest! {
+        /// Whatever the definition: from the first failed send on, none forgotten and none of before it counted.
+        #[test]
+        fn an_outage_begins_with_the_reasons_of_its_own_sends(
+            rule in rule(),
+            sends in proptest::collection::vec((0..Outcome::ALL.len(), 0..3usize), 1..120),
+        ) {
+            let kinds = ["timeout", "status-503", "no-route"];
+            let mut watcher = Watcher { place: 0, detector: Detector::new(&rule), failing: None };
+            let mut all: Vec<(Wall, Option<Reason>)> = Vec::new();
+            for ((outcome, kind), second) in sends.into_iter().zip(1_800_000_000..) {
+                let (outcome, due) = (Outcome::ALL[outcome], Wall::from_secs(second));
+                let reason = Reason::new(outcome, kinds[kind]);
+                let seen = Seen { due, outcome, carrier: Carrier::Up, reason: (!outcome.has_rtt()).then_some(&reason) };
+                let counted = seen.reason_by(&rule).cloned();
+                all.push((due, counted.clone()));
+                let edges = watcher.push(&seen, counted.as_ref(), SECOND);
+                for edge in edges {
+                    let Edge::Down { from } = edge else { continue };
+                    let mut expected = Reasons::default();
+                    let since = all.iter().filter(|(due, _)| *due >= from);
+                    since.filter_map(|(_, reason)| reason.as_ref()).for_each(|reason| expected.add(reason));
+                    let known = watcher.failing.as_ref().map(|failing| failing.reasons.ranked()).unwrap_or_default();
+                    prop_assert_eq!(known, expected.ranked());
+                }
+                if watcher.detector.state() == State::Up && matches!(rule.definition, Definition::Misses { .. })
+                    && rule.class(outcome, Carrier::Up) == Class::Good {
+                    prop_assert!(watcher.failing.is_none(), "a probe that is answered holds no memory");
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What is measured now: the last answer and the state of each probe, told over a local socket to whoever asks.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use crate::agent::judge::Labels;
 use crate::base::time::Wall;
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::ledger::Closed;
-use crate::measure::outcome::{Outcome, Outcomes};
+use crate::measure::outcome::{Outcome, Outcomes, Reason};
 use crate::measure::probe::Probe;
 
 /// What the running agent tells of itself.
@@ -57,8 +58,14 @@ pub struct LiveProbe {
     pub address: Option<IpAddr>,
     /// The RTT of its last answer, in microseconds, to the nanosecond.
     pub last_rtt_us: Option<f64>,
+    /// Why its last send was not answered; absent where it was, and where that is not known.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// The outcomes of its last closed interval.
     pub outcomes: String,
+    /// How many of them were why as they were; see [`Interval::reasons`].
+    #[serde(default)]
+    pub reasons: BTreeMap<String, u32>,
     /// How much of that interval is known, in percent.
     pub coverage: Option<String>,
     /// How many of its sends say as much of this host as of the network; see [`Interval::limited`].
@@ -96,6 +103,17 @@ struct Row {
     outcomes: Outcomes,
     limited: u32,
     certificate_until: Option<Wall>,
+    /// What most probes have nothing of.
+    trouble: Option<Box<Trouble>>,
+}
+
+/// Why sends were not answered.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// The last one.
+    last: Option<Reason>,
+    /// Those of the last closed interval.
+    reasons: BTreeMap<String, u32>,
 }
 
 impl Table {
@@ -119,6 +137,24 @@ impl Row {
             outcomes: Outcomes::default(),
             limited: 0,
             certificate_until: None,
+            trouble: None,
+        }
+    }
+
+    /// Takes why its last send was not answered, if it was not.
+    fn failed(&mut self, reason: Option<&Reason>) {
+        match &mut self.trouble {
+            None if reason.is_none() => {}
+            trouble => trouble.get_or_insert_default().last = reason.cloned(),
+        }
+    }
+
+    /// Takes why sends of its last closed interval were not answered.
+    fn closed(&mut self, reasons: &BTreeMap<String, u32>) {
+        match &mut self.trouble {
+            None if reasons.is_empty() => {}
+            Some(trouble) if reasons.is_empty() && trouble.last.is_none() => self.trouble = None,
+            trouble => trouble.get_or_insert_default().reasons.clone_from(reasons),
         }
     }
 
@@ -133,7 +169,9 @@ impl Row {
             state: self.state.to_owned(),
             address: self.address,
             last_rtt_us: self.last_rtt_ns.map(us),
+            reason: self.trouble.as_ref().and_then(|trouble| trouble.last.as_ref()).map(ToString::to_string),
             outcomes: self.outcomes.to_string(),
+            reasons: self.trouble.as_ref().map(|trouble| trouble.reasons.clone()).unwrap_or_default(),
             coverage: coverage(&self.outcomes),
             limited: self.limited,
             certificate_until: self.certificate_until,
@@ -179,6 +217,7 @@ impl Live {
             Event::Settled(settled) => {
                 if let Some(row) = table.row(settled.probe.0 as usize) {
                     row.last_rtt_ns = settled.rtt_ns.or(row.last_rtt_ns);
+                    row.failed(settled.reason.as_ref());
                 }
             }
             Event::Address { probe, address } => {
@@ -200,6 +239,7 @@ impl Live {
         if let Some(row) = self.shared.borrow_mut().row(closed.probe.0 as usize) {
             row.outcomes.clone_from(&closed.interval.outcomes);
             row.limited = closed.interval.limited();
+            row.closed(&closed.interval.reasons);
         }
     }
 

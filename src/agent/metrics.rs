@@ -27,6 +27,7 @@ use crate::agent::live::Live;
 use crate::agent::recorder::Recorder;
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::outcome::Outcome;
+use crate::measure::reasons::Reasons;
 use crate::net::page::{Form, Kind, Page, Spread};
 
 /// Guests at one time; more wait at the door.
@@ -58,6 +59,7 @@ struct Book {
 struct Counts {
     /// In the order of [`Outcome::ALL`].
     outcomes: [u64; Outcome::ALL.len()],
+    reasons: Reasons,
     rtt: Spread,
 }
 
@@ -103,6 +105,9 @@ impl Metrics {
                 let Some(counts) = book.probes.get_mut(settled.probe.0 as usize) else { return };
                 let place = Outcome::ALL.iter().position(|&each| each == settled.outcome);
                 counts.outcomes[place.expect("ALL has every outcome")] += 1;
+                if let Some(reason) = &settled.reason {
+                    counts.reasons.add(reason);
+                }
                 if let Some(rtt) = settled.rtt_ns {
                     counts.rtt.record_ns(rtt);
                 }
@@ -234,6 +239,14 @@ impl Sources {
         for (probe, counts) in probes() {
             for (outcome, count) in Outcome::ALL.iter().zip(counts.outcomes) {
                 page.sample(&[("probe", &probe.name), ("outcome", outcome.word())], count);
+            }
+        }
+        if probes().any(|(_, counts)| !counts.reasons.is_empty()) {
+            page.family(Kind::Counter, "wanproof_probe_reasons", "Why sends of each probe were not answered.");
+            for (probe, counts) in probes() {
+                for (reason, count) in counts.reasons.ranked() {
+                    page.sample(&[("probe", &probe.name), ("reason", &reason)], count);
+                }
             }
         }
         let states = ["up", "down", "unknown"];

@@ -90,7 +90,7 @@ pub fn shown(all: &[Outage], observed: &Observed) -> String {
 }
 
 fn shown_in(columns: usize, all: &[Outage], observed: &Observed) -> String {
-    let heading = ["FROM", "LASTED", "SERVICE", "PROBE", "SIDE", "BY"].map(str::to_owned);
+    let heading = ["FROM", "LASTED", "SERVICE", "PROBE", "REASON", "SIDE", "BY"].map(str::to_owned);
     let rows = all.iter().map(|outage| {
         let (until, end) = match (outage.to, observed) {
             (Some(to), _) => (to, ""),
@@ -106,6 +106,7 @@ fn shown_in(columns: usize, all: &[Outage], observed: &Observed) -> String {
             format!("{lasted}{end}"),
             outage.service.clone().unwrap_or_else(|| "-".to_owned()),
             outage.probe.clone(),
+            outage.reasons().words().unwrap_or_else(|| "-".to_owned()),
             outage.side.clone(),
             outage.definition.clone(),
         ]
@@ -115,27 +116,50 @@ fn shown_in(columns: usize, all: &[Outage], observed: &Observed) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    #[test]
-    fn every_time_says_its_zone_however_narrow_the_terminal_is() {
-        let outage = |millis: i64, definition: &str| Outage {
+    fn outage(millis: i64, definition: &str, evidence: serde_json::Value) -> Outage {
+        Outage {
             service: Some("ckt-0042".to_owned()),
             probe: "hq-icmp".to_owned(),
             definition: definition.to_owned(),
             from: Wall::from_nanos(millis * 1_000_000),
             to: Some(Wall::from_nanos(millis * 1_000_000 + 7_400_000_000)),
             side: "provider".to_owned(),
-            evidence: serde_json::json!({}),
-        };
-        let now = Observed::Now(Wall::from_secs(1_800_000_000));
+            evidence,
+        }
+    }
+
+    const NOW: Observed = Observed::Now(Wall::from_secs(1_800_000_000));
+
+    #[test]
+    fn every_time_says_its_zone_however_narrow_the_terminal_is() {
         for columns in [40, 60, 80] {
             for definition in ["builtin", "acme-mpls/3#availability-of-the-circuit"] {
-                let all = [outage(1_700_000_000_412, definition), outage(1_700_000_060_000, definition)];
-                let text = shown_in(columns, &all, &now);
+                let all = [1_700_000_000_412, 1_700_000_060_000].map(|at| outage(at, definition, json!({})));
+                let text = shown_in(columns, &all, &NOW);
                 assert!(text.contains("2023-11-14 22:13:20.412Z") && text.contains("2023-11-14 22:14:20Z"), "{text}");
                 assert_eq!(print::times_without_zone(&text), [""; 0], "{text}");
             }
         }
+    }
+
+    #[test]
+    fn an_outage_says_why_and_one_of_a_version_that_did_not_count_says_nothing() {
+        let reasons = json!({"reasons": {"lost/timeout": 2, "refused/status-503": 421}, "why": "…"});
+        let known = outage(1_700_000_000_000, "builtin", reasons);
+        let json = serde_json::to_value(Shown::from(&known)).unwrap();
+        assert_eq!((&json["reason"], &json["evidence"]), (&"refused/status-503".into(), &known.evidence));
+        let old = outage(1_600_000_000_000, "builtin", json!({"why": "…"}));
+        assert!(serde_json::to_value(Shown::from(&old)).unwrap().get("reason").is_none());
+        let text = shown_in(80, &[old, known], &NOW);
+        let unwrapped = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(unwrapped.contains("probe hq-icmp, reason -, side provider"), "{text}");
+        assert!(
+            unwrapped.contains("probe hq-icmp, reason refused/status-503 and lost/timeout, side provider"),
+            "{text}"
+        );
     }
 }

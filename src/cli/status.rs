@@ -15,6 +15,7 @@ use crate::cli::source::{Found, Source};
 use crate::cli::{Exit, Failure, print};
 use crate::config::agent::Keep;
 use crate::measure::interval::Interval;
+use crate::measure::reasons::Reasons;
 use crate::store::Store;
 use crate::store::keyfile;
 use crate::store::outbox::Tally;
@@ -99,8 +100,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         print::line(format_args!("the last reload was refused, the old configuration holds:\n{fault}"))?;
     }
     print::line(probes(&snapshot.probes))?;
-    for remark in snapshot.probes.iter().flat_map(|probe| remarks(probe, now)) {
-        print::line(print::one(&remark))?;
+    let remarks: Vec<String> = snapshot.probes.iter().flat_map(|probe| remarks(probe, now)).collect();
+    if !remarks.is_empty() {
+        let mut text = String::new();
+        remarks.iter().for_each(|remark| print::wrap(&mut text, "", "  ", remark));
+        print::line(text.trim_end())?;
     }
     if !verdicts.is_empty() {
         print::line("")?;
@@ -154,7 +158,9 @@ fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
             state: "unknown".to_owned(),
             address: series.address,
             last_rtt_us: None,
+            reason: None,
             outcomes: last.as_ref().map(|interval| interval.outcomes.to_string()).unwrap_or_default(),
+            reasons: last.as_ref().map(|interval| interval.reasons.clone()).unwrap_or_default(),
             coverage: last.as_ref().and_then(|interval| coverage(&interval.outcomes)),
             limited: last.as_ref().map_or(0, Interval::limited),
             certificate_until: None,
@@ -201,6 +207,7 @@ const SOON: Duration = Duration::from_secs(30 * 86_400);
 /// What the table has no room for, and somebody should know.
 fn remarks(probe: &LiveProbe, now: Wall) -> Vec<String> {
     let mut all = Vec::new();
+    all.extend(why(probe).map(|why| format!("{}: {why}", probe.name)));
     if let Some(until) = probe.certificate_until.filter(|&until| until < now + SOON) {
         let left = Duration::from_nanos(u64::try_from(until.nanos_since(now)).unwrap_or(0));
         let when = if left.is_zero() { "has ended".to_owned() } else { format!("ends in {}", print::length(left)) };
@@ -212,6 +219,22 @@ fn remarks(probe: &LiveProbe, now: Wall) -> Vec<String> {
         all.push(format!("{}: {what} tell of this host, which was late, not of the network", probe.name));
     }
     all
+}
+
+/// Why sends were not answered: the last one, and those of the last closed interval, the most frequent reason first.
+fn why(probe: &LiveProbe) -> Option<String> {
+    let mut all = Reasons::default();
+    for (reason, count) in &probe.reasons {
+        // What else an interval counts is told otherwise, or of answers.
+        if let Ok(reason) = reason.parse() {
+            all.count(&reason, u64::from(*count));
+        }
+    }
+    let counted: Vec<String> = all.ranked().iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let last = probe.reason.iter().map(|reason| format!("last send {reason}"));
+    let counted = (!counted.is_empty()).then(|| format!("last interval {}", counted.join(", ")));
+    let words: Vec<String> = last.chain(counted).collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 fn shortened(text: &str, most: usize) -> String {
@@ -242,6 +265,7 @@ fn outbox(tally: &Tally, ships: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::*;
@@ -259,11 +283,29 @@ mod tests {
             state: "up".to_owned(),
             address: None,
             last_rtt_us: None,
+            reason: None,
             outcomes: "2a".to_owned(),
+            reasons: BTreeMap::new(),
             coverage: None,
             limited,
             certificate_until: certificate_until.map(Wall::from_secs),
         }
+    }
+
+    #[test]
+    fn why_a_probe_is_not_answered_stands_below_the_table() {
+        let mut portal = probe(2, None);
+        assert_eq!(why(&portal), None);
+        portal.reasons = [("refused/status-503", 11), ("lost/timeout", 1), ("own/limited", 2), ("rtt/clamped", 1)]
+            .map(|(reason, count)| (reason.to_owned(), count))
+            .into();
+        assert_eq!(why(&portal).unwrap(), "last interval 11 refused/status-503, 1 lost/timeout");
+        portal.reason = Some("refused/certificate-expired".to_owned());
+        let told = remarks(&portal, Wall::from_secs(0)).join("\n");
+        assert_eq!(
+            told.lines().next().unwrap(),
+            "portal: last send refused/certificate-expired; last interval 11 refused/status-503, 1 lost/timeout"
+        );
     }
 
     #[test]

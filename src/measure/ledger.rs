@@ -115,6 +115,19 @@ struct Extra {
     trace: Option<Trace>,
 }
 
+impl Extra {
+    /// Counts one more send that was not answered for this reason; gives the place of the reason, which stays.
+    fn count(&mut self, reason: &Reason) -> usize {
+        let known = self.reasons.iter().position(|(known, _)| known == reason);
+        let place = known.unwrap_or_else(|| {
+            self.reasons.push((reason.clone(), 0));
+            self.reasons.len() - 1
+        });
+        self.reasons[place].1 += 1;
+        place
+    }
+}
+
 /// An interval that has ended, and may wait for its last sends.
 #[derive(Debug)]
 struct Ended {
@@ -124,8 +137,9 @@ struct Ended {
 }
 
 /// A send: unsettled, or its outcome and RTT in nanoseconds. It takes five bytes, since there is one for every send of a
-/// minute: the outcome's place plus one in the top three bits, the RTT below them, which is a minute at most (for a send that
-/// was not sent, one where the carrier was missing; for one that was refused, one where the target itself did).
+/// minute: the outcome's place plus one in the top three bits, the RTT below them, which is a minute at most. A send without an RTT
+/// has a mark in the lowest bit (for one that was not sent, whether the carrier was missing; for one that was refused, whether the
+/// target itself did), and above it the place of its reason among those of the interval, plus one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Slot([u8; 5]);
 
@@ -134,12 +148,15 @@ impl Slot {
     const SHIFT: u32 = 37;
     const LOW: u64 = (1 << Self::SHIFT) - 1;
 
-    fn settled(settled: &Settled, target: Option<IpAddr>) -> Self {
+    /// `reason` is the place of its reason among those of the interval, if it has one.
+    fn settled(settled: &Settled, target: Option<IpAddr>, reason: Option<usize>) -> Self {
         let place = Outcome::ALL.iter().position(|&each| each == settled.outcome).expect("ALL has every outcome");
+        let marked = |mark: bool| u64::from(mark) | reason.map_or(0, |place| (place as u64 + 1) << 1) & Self::LOW;
         let low = match settled.outcome {
-            Outcome::NotSent => u64::from(settled.reason.as_ref() == Some(&Reason::CARRIER)),
-            Outcome::Refused => u64::from(settled.is_by(target)),
-            _ => settled.rtt_ns.unwrap_or(0).min(Self::LOW),
+            Outcome::Answered | Outcome::Late => settled.rtt_ns.unwrap_or(0).min(Self::LOW),
+            Outcome::NotSent => marked(settled.reason.as_ref() == Some(&Reason::CARRIER)),
+            Outcome::Refused => marked(settled.is_by(target)),
+            Outcome::Lost | Outcome::NotObserved => marked(false),
         };
         let [_, _, _, bytes @ ..] = (((place as u64 + 1) << Self::SHIFT) | low).to_be_bytes();
         Self(bytes)
@@ -151,7 +168,7 @@ impl Slot {
     }
 
     fn carrier(self) -> CarrierLoss {
-        if self.outcome() == Some(Outcome::NotSent) && self.bits() & Self::LOW != 0 {
+        if self.outcome() == Some(Outcome::NotSent) && self.bits() & 1 != 0 {
             CarrierLoss::Yes
         } else {
             CarrierLoss::No
@@ -159,7 +176,7 @@ impl Slot {
     }
 
     fn word(self) -> TargetWord {
-        if self.outcome() == Some(Outcome::Refused) && self.bits() & Self::LOW != 0 {
+        if self.outcome() == Some(Outcome::Refused) && self.bits() & 1 != 0 {
             TargetWord::Given
         } else {
             TargetWord::None
@@ -169,6 +186,12 @@ impl Slot {
     fn outcome(self) -> Option<Outcome> {
         let place = usize::try_from(self.bits() >> Self::SHIFT).expect("three bits").checked_sub(1)?;
         Some(Outcome::ALL[place])
+    }
+
+    /// The place of its reason among those of its interval.
+    fn reason(self) -> Option<usize> {
+        let outcome = self.outcome().filter(|outcome| !outcome.has_rtt());
+        outcome.and_then(|_| usize::try_from((self.bits() & Self::LOW) >> 1).ok()?.checked_sub(1))
     }
 
     fn rtt_ns(self) -> Option<u64> {
@@ -206,7 +229,7 @@ pub enum TargetWord {
 }
 
 /// One send's outcome, told in the order of the sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// Which probe.
     pub probe: ProbeId,
@@ -218,6 +241,8 @@ pub struct Told {
     pub carrier: CarrierLoss,
     /// Whether the target itself refused it.
     pub word: TargetWord,
+    /// Why it was not answered.
+    pub reason: Option<Reason>,
 }
 
 /// Whether a send failed for want of a carrier.
@@ -574,15 +599,9 @@ impl Sheet {
         if open.slots[index] != Slot::OPEN {
             return;
         }
-        open.slots[index] = Slot::settled(settled, target);
+        let reason = settled.reason.as_ref().map(|reason| open.extra().count(reason));
+        open.slots[index] = Slot::settled(settled, target, reason);
         open.unsettled -= 1;
-        if let Some(reason) = &settled.reason {
-            let reasons = &mut open.extra().reasons;
-            match reasons.iter_mut().find(|(known, _)| known == reason) {
-                Some((_, count)) => *count += 1,
-                None => reasons.push((reason.clone(), 1)),
-            }
-        }
         if settled.outcome.has_rtt() && settled.stamp == Some(Stamp::Kernel) {
             open.kernel_stamped += 1;
         }
@@ -618,7 +637,8 @@ impl Sheet {
                 let offset = self.period * u32::try_from(index).unwrap_or(u32::MAX);
                 // As the interval will say it: to the millisecond.
                 let due = open.from + Duration::from_millis(round_ms(open.first_due - open.begun)) + offset;
-                told.push(Told { probe, due, outcome, carrier: slot.carrier(), word: slot.word() });
+                let reason = slot.reason().and_then(|place| Some(open.extra.as_ref()?.reasons.get(place)?.0.clone()));
+                told.push(Told { probe, due, outcome, carrier: slot.carrier(), word: slot.word(), reason });
                 next += 1;
             }
         }
@@ -841,10 +861,46 @@ mod tests {
         assert_eq!(desk.told(), "");
         desk.settle(0, 0, Outcome::Lost, None);
         assert_eq!(desk.told.iter().map(|told| told.due.millis() - 360_058_000).collect::<Vec<_>>(), [500, 1500, 2500]);
+        assert_eq!(
+            desk.told.iter().map(|told| told.reason.clone()).collect::<Vec<_>>(),
+            [Some(Reason::TIMEOUT), None, None]
+        );
         assert_eq!(desk.told(), "lat");
         desk.settle(0, 3, Outcome::Answered, Some(1));
         assert_eq!(desk.told(), "a");
         assert_eq!(desk.ledger.finished().len(), 1, "the first minute; the second is still being filled");
+    }
+
+    #[test]
+    fn each_send_is_told_with_its_own_reason_and_mark_in_whatever_order_they_are_settled() {
+        let target = IpAddr::from([192, 0, 2, 1]);
+        let status = |code: u16| Reason { outcome: Outcome::Refused, kind: format!("status-{code}").into() };
+        let reasons = [
+            status(503),
+            Reason::TIMEOUT,
+            Reason::new(Outcome::Refused, "prohibited"),
+            Reason::CARRIER,
+            Reason::new(Outcome::NotSent, "no-route"),
+            status(502),
+            status(503),
+            Reason::new(Outcome::NotObserved, "gap"),
+        ];
+        let mut desk = Desk::new(1, 10);
+        let address = Event::Address { probe: ProbeId(0), address: Some(target) };
+        desk.ledger.apply(&address, &mut desk.told);
+        (0..8).for_each(|send| desk.due(0, send, 100 + 1000 * send));
+        for send in [7, 3, 5, 1, 0, 6, 4, 2u8] {
+            let reason = reasons[usize::from(send)].clone();
+            let mut settled = Desk::settled(0, send.into(), reason.outcome, None);
+            settled.reason = Some(reason);
+            desk.ledger.apply(&Event::Settled(settled), &mut desk.told);
+        }
+        assert_eq!(desk.told.iter().map(|told| told.reason.clone().unwrap()).collect::<Vec<_>>(), reasons);
+        let (given, none) = (TargetWord::Given, TargetWord::None);
+        let words: Vec<_> = desk.told.iter().map(|told| told.word).collect();
+        assert_eq!(words, [given, none, none, none, none, given, given, none]);
+        let carriers: Vec<_> = desk.told.iter().map(|told| told.carrier == CarrierLoss::Yes).collect();
+        assert_eq!(carriers, [false, false, false, true, false, false, false, false]);
     }
 
     #[test]

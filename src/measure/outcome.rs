@@ -99,6 +99,8 @@ impl Reason {
     pub const CARRIER: Self = Self::new(Outcome::NotSent, "carrier");
     /// The name did not resolve.
     pub const NAME: Self = Self::new(Outcome::NotSent, "name");
+    /// It was answered after the cut-off. A late answer is settled without a reason; this one is of outages to which it counts.
+    pub const CUTOFF: Self = Self::new(Outcome::Late, "cutoff");
 
     /// Whether it is the word of an ICMP error, which any router on the way may have sent.
     #[must_use]
@@ -140,6 +142,20 @@ pub const ICMP_KINDS: [&str; 16] = [
     "packet-too-big",
     "too-big",
 ];
+
+/// A text is no reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no reason: an outcome's word and a kind, such as lost/timeout")]
+pub struct NotAReason(pub String);
+
+impl FromStr for Reason {
+    type Err = NotAReason;
+    fn from_str(text: &str) -> Result<Self, NotAReason> {
+        let (word, kind) = text.split_once('/').ok_or_else(|| NotAReason(text.to_owned()))?;
+        let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.word() == word);
+        Ok(Self { outcome: outcome.ok_or_else(|| NotAReason(text.to_owned()))?, kind: kind.to_owned().into() })
+    }
+}
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -367,6 +367,19 @@ impl Detector {
         }
     }
 
+    /// The instant that an outage would begin at if the next steps show one; [`None`] while nothing speaks for one, or while one
+    /// lasts.
+    #[must_use]
+    pub fn failing_since(&self) -> Option<Wall> {
+        let Hysteresis { against, since, down, .. } = self.hysteresis;
+        match &self.steps {
+            _ if down => None,
+            _ if against > 0 => Some(since),
+            Steps::Intervals(intervals) => intervals.open.map(|open| Wall::from_nanos(open.from)),
+            Steps::Outcomes | Steps::None => None,
+        }
+    }
+
     /// What it knows happened so much later: the clock that labelled it was wrong by that.
     pub fn shift(&mut self, by_ns: i64) {
         self.told.0 = self.told.0.shifted(by_ns);

@@ -45,6 +45,7 @@ noted! {
     "A probe's target has another address." Address "address",
     "Replies come over another path." ReplyTtl "reply-ttl",
     "A target began or ceased to refuse." Refused "refused",
+    "An outage began or ended." Outage "outage",
     "A server shows another certificate." Certificate "certificate",
     "Summaries are dropped unshipped." OutboxFull "outbox-full",
     "The database is at its limit." StoreFull "store-full",

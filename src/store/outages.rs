@@ -4,6 +4,7 @@ use rusqlite::{Row, params};
 use serde::Serialize;
 
 use crate::base::time::Wall;
+use crate::measure::reasons::Reasons;
 use crate::store::bytes::sum;
 use crate::store::{Store, StoreError};
 
@@ -26,6 +27,14 @@ pub struct Outage {
     pub evidence: serde_json::Value,
 }
 
+impl Outage {
+    /// Why its probe's sends were not answered since it began, as far as its evidence says: what is of an earlier version does not.
+    #[must_use]
+    pub fn reasons(&self) -> Reasons {
+        Reasons::of_json(&self.evidence["reasons"])
+    }
+}
+
 /// An outage as JSON shows it; `to` and `seconds` are null while it lasts.
 #[derive(Debug, Serialize)]
 pub struct Shown<'a> {
@@ -36,6 +45,9 @@ pub struct Shown<'a> {
     seconds: Option<f64>,
     definition: &'a str,
     side: &'a str,
+    /// The most frequent of the reasons in its evidence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     evidence: &'a serde_json::Value,
     /// Up to when it was observed, where its end was not seen and nobody observes it any more.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +73,7 @@ impl<'a> From<&'a Outage> for Shown<'a> {
             seconds: outage.to.map(|to| (to.nanos_since(outage.from) / 1_000_000) as f64 / 1000.0),
             definition: &outage.definition,
             side: &outage.side,
+            reason: outage.reasons().first(),
             evidence: &outage.evidence,
             observed_until: None,
         }

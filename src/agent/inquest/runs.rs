@@ -111,7 +111,8 @@ mod tests {
             let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.letter() == letter).unwrap();
             let carrier = if letter == 'n' { CarrierLoss::Yes } else { CarrierLoss::No };
             let word = if letter == 'u' { TargetWord::Given } else { TargetWord::None };
-            runs.push(&Told { probe: ProbeId(0), due: Wall::from_secs(second), outcome, carrier, word });
+            let due = Wall::from_secs(second);
+            runs.push(&Told { probe: ProbeId(0), due, outcome, carrier, word, reason: None });
         }
         runs
     }
