@@ -580,6 +580,8 @@ impl Session {
         self.book(&mut events);
         self.hand_over();
         self.write_reasons(Every::Count);
+        self.changes.hurry();
+        self.tell_changes(self.dial.now());
         self.label_held();
         let now = self.dial.now().wall;
         if !self.dial.is_doubted() {

@@ -87,12 +87,14 @@ impl Changes {
     /// Takes an outage that began, or ended.
     pub fn outage(&mut self, outage: &Outage) {
         let probe = &outage.probe;
-        let what = match outage.to {
-            None => "down".to_owned(),
-            Some(to) => {
-                let millis = to.nanos_since(outage.from).max(0) / 1_000_000;
-                format!("up again after {}.{} s", millis / 1000, millis % 1000 / 100)
-            }
+        let length = |to: Wall| {
+            let tenths = (to.nanos_since(outage.from).max(0) + 50_000_000) / 100_000_000;
+            format!("{}.{} s", tenths / 10, tenths % 10)
+        };
+        let what = match (outage.to, outage.evidence.get("end").and_then(|end| end.as_str())) {
+            (None, _) => "down".to_owned(),
+            (Some(to), None) => format!("up again after {}", length(to)),
+            (Some(to), Some(end)) => format!("down for {}, then {end}", length(to)),
         };
         let why = outage.reasons().words().map_or(String::new(), |words| format!(", {words}"));
         // Several definitions tell of one failure.
@@ -141,6 +143,11 @@ impl Changes {
             (Noted::Outage, std::mem::take(&mut self.outages).into_iter().collect()),
         ];
         all.into_iter().filter(|(_, told)| !told.is_empty()).map(|(kind, told)| (kind, line(&told))).collect()
+    }
+
+    /// Has what has not been told yet told the next time, however soon that is.
+    pub fn hurry(&mut self) {
+        self.told = None;
     }
 
     fn is_empty(&self) -> bool {
@@ -277,8 +284,15 @@ mod tests {
             lines(&mut changes, 60),
             [(
                 "outage",
-                "portal: down; portal: up again after 423.4 s, refused/status-503 and lost/timeout".to_owned()
+                "portal: down; portal: up again after 423.5 s, refused/status-503 and lost/timeout".to_owned()
             )]
+        );
+        let unseen = serde_json::json!({"end": "not observed: another configuration was taken"});
+        changes.outage(&Outage { evidence: unseen, ..outage("a/1#x", Some(1000)) });
+        changes.hurry();
+        assert_eq!(
+            lines(&mut changes, 61),
+            [("outage", "portal: down for 1.0 s, then not observed: another configuration was taken".to_owned())]
         );
     }
 

@@ -328,7 +328,7 @@ impl Judge {
         for watching in &mut self.watches {
             for Watcher { detector, failing, .. } in &mut watching.detectors {
                 detector.shift(by_ns);
-                // Where its interval is another one by the true clock, it begins anew.
+                // What failed belongs to where the outage would begin by the true clock.
                 *failing =
                     failing.take().and_then(|of| Some(Box::new(Failing { since: detector.failing_since()?, ..*of })));
             }

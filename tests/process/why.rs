@@ -129,6 +129,10 @@ fn the_reason_of_an_outage_stands_wherever_somebody_looks() {
     assert_eq!(value(&page, "wanproof_probe_reasons_total{probe=\"portal\",reason=\"refused/status-503\"} "), refused);
 
     assert!(agent.terminate().success(), "{}", agent.told());
+    // What is told once a minute is told at the end, too.
+    let journal = json(dir, "journal --kind outage --json --config agent.toml", |_| true);
+    let last = array(&journal).last().unwrap()["detail"].as_str().unwrap();
+    assert!(last.contains("portal: up again after ") && last.contains(REASON), "{journal}");
     // The hook was told the same, of a beginning that had its first reasons and of the end.
     let told = std::fs::read_to_string(dir.join("told")).unwrap();
     let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
