@@ -52,9 +52,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         && let Some(last) = probes.values().max()
     {
         let last = print::instant(*last);
-        print::line(format_args!(
-            "no agent runs here: an outage without an end was observed until {last} at the latest"
-        ))?;
+        let words = format!("no agent runs here: an outage without an end was observed until {last} at the latest");
+        let mut text = String::new();
+        print::wrap(&mut text, "", "", &words);
+        print::line(text.trim_end())?;
     }
     Ok(Exit::Done)
 }

@@ -140,12 +140,12 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// What is written for people is no wider than this, in characters.
-const WIDEST: usize = 80;
+/// Words are written in lines that are no wider than this, in characters; so are tables, where there is no terminal.
+const WORDS: usize = 80;
 /// On a terminal that is narrower than this, lines are longer than it.
 const NARROWEST: usize = 40;
 
-/// The columns that lines for people may have: those of the terminal, and 80 at most.
+/// The columns that a table for people may have: those of the terminal.
 #[must_use]
 pub fn width() -> usize {
     #[cfg(any(feature = "agent", feature = "collector"))]
@@ -153,9 +153,9 @@ pub fn width() -> usize {
         && let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout())
         && size.ws_col > 0
     {
-        return usize::from(size.ws_col).clamp(NARROWEST, WIDEST);
+        return usize::from(size.ws_col).max(NARROWEST);
     }
-    WIDEST
+    WORDS
 }
 
 /// A table where it fits into the columns that there are; else each row as a paragraph: its first cell, then the others by their
@@ -183,14 +183,15 @@ pub fn fitted_to(width: usize, heading: &[String], rows: &[Vec<String>]) -> Stri
     text
 }
 
-/// Writes a text in lines of at most [`width`] characters, where its words allow it; `first` begins the first,
-/// `other` the others.
+/// Writes a text in lines of at most 80 characters, or as many as the terminal has, where its words allow it; `first` begins the
+/// first, `other` the others.
 pub fn wrap(text: &mut String, first: &str, other: &str, words: &str) {
     wrap_to(width(), text, first, other, words);
 }
 
 /// As [`wrap`], for so many columns.
 pub fn wrap_to(width: usize, text: &mut String, first: &str, other: &str, words: &str) {
+    let width = width.min(WORDS);
     let mut line = first.to_owned();
     let mut empty = true;
     for word in one(words).split(' ') {
@@ -346,5 +347,8 @@ mod tests {
         let long = "x".repeat(70);
         assert_eq!(fitted(&heading, &[row(&long)]), format!("{long}: state\n  breached so far"));
         assert_eq!(fitted_to(20, &heading, &[row("a")]), "a: state breached so\n  far");
+        // A wide terminal has room for wide tables, and words stay in lines that can be read.
+        assert_eq!(fitted_to(100, &heading, &[row(&long)]).lines().nth(1), Some(&*format!("{long}  breached so far")));
+        assert!(fitted_to(86, &heading, &[row(&long)]).lines().all(|line| line.chars().count() <= 80));
     }
 }
