@@ -17,6 +17,8 @@ pub mod contract;
 mod ending;
 #[cfg(feature = "agent")]
 mod estimate;
+#[cfg(any(feature = "agent", feature = "collector"))]
+mod given;
 #[cfg(feature = "agent")]
 pub mod histogram;
 #[cfg(feature = "agent")]

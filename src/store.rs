@@ -51,6 +51,9 @@ pub enum StoreError {
         /// What to do.
         advice: &'static str,
     },
+    /// A file is where a directory is meant.
+    #[error("{0} is a file: data_dir, as --data, names the directory that agent.db lies in")]
+    File(PathBuf),
     /// There is no database where one is to be read.
     #[error(
         "{0} is not there: no agent has run with this data directory; name another with --data DIR or --config FILE"
@@ -293,6 +296,9 @@ impl Store {
         match std::fs::metadata(&path) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(StoreError::NoDatabase(path)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                return Err(StoreError::File(dir.to_owned()));
+            }
             Err(source) => {
                 let advice = "the agent's data belongs to its own user; try again with sudo";
                 return Err(StoreError::Directory { path, source, advice });
@@ -407,6 +413,9 @@ pub fn make_dir(dir: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::DirBuilderExt;
     if dir.is_dir() {
         return Ok(());
+    }
+    if dir.exists() {
+        return Err(StoreError::File(dir.to_owned()));
     }
     std::fs::DirBuilder::new().mode(0o700).create(dir).map_err(|source| {
         let advice = match source.kind() {

@@ -1,10 +1,17 @@
-//! Keys that a JSON text has twice. Of two values nobody knows which is meant, and readers differ in which one they take.
+//! JSON texts that people wrote: keys that are there twice, of whose two values nobody knows which is meant, and readers differ in
+//! which one they take; and marks before the text.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+
+/// A text without the byte order mark that Windows' editors put before it, which readers may pass over (RFC 8259, section 8.1).
+#[must_use]
+pub fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
 
 /// The places of the keys that are there twice, such as `events[0].from`, in their order.
 ///

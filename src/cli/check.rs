@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let contracts: Vec<String> =
         terms.contracts.iter().map(|loaded| format!("{} version {}", loaded.file.id, loaded.file.version)).collect();
     let estimate = estimate::planned(&config);
-    let notes = terms.notes.iter().cloned().chain(estimate.note(&config.keep)).chain(no_parent(&config.data_dir));
+    let notes = terms.notes.iter().cloned().chain(estimate.note(&config.keep)).chain(no_directory(&config.data_dir));
     let notes: Vec<String> = notes.collect();
     if args.json {
         let (site, probes) = (&config.site, config.probes.len());
@@ -101,7 +101,10 @@ fn of_this_host(path: &Path, config: &AgentConfig) -> Vec<String> {
 }
 
 /// What is not a fault of the configuration, but would keep the agent from its start on this host.
-fn no_parent(data_dir: &Path) -> Option<String> {
+fn no_directory(data_dir: &Path) -> Option<String> {
+    if data_dir.is_file() {
+        return Some(format!("data_dir: {} is a file: name a directory, which the agent makes", data_dir.display()));
+    }
     let parent = data_dir.parent().filter(|parent| !parent.as_os_str().is_empty())?;
     (!data_dir.exists() && !parent.exists())
         .then(|| format!("data_dir: {} is not there: make it before the agent starts", parent.display()))

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::base::time::{Clock, SystemClock, Wall};
+use crate::cli::given::{TIME, agent, instant};
 use crate::cli::{Exit, Failure, ending, print};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::conflicts::Conflict;
@@ -66,7 +67,7 @@ enum Command {
         named: Named,
         /// Leave out all that it said from this instant on, in UTC, and judge anew what that touches: since its key was
         /// stolen, say; also of one that is revoked already [default: what came so far goes on counting]
-        #[arg(long)]
+        #[arg(long, value_name = TIME, value_parser = instant)]
         since: Option<Wall>,
         #[command(flatten)]
         source: Source,
@@ -145,9 +146,9 @@ enum Command {
         /// Even where agents cannot have heard of it: they ship nothing until it is given to them by hand
         #[arg(long, requires = "change")]
         anyway: bool,
-        /// Without the agents that were not heard of since the beginning of this day in UTC, such as 2026-11-30
-        #[arg(long, requires = "change", conflicts_with = "anyway", value_name = "DAY")]
-        not_heard_since: Option<String>,
+        /// Without the agents that were not heard of since then, in UTC, such as 2026-11-30
+        #[arg(long, requires = "change", conflicts_with = "anyway", value_name = TIME, value_parser = instant)]
+        not_heard_since: Option<Wall>,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -158,7 +159,7 @@ enum Command {
 struct Named {
     /// The agent: its identifier, as `collector agents` shows it
     // One in 64 begins with a hyphen.
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = agent)]
     agent: Kid,
 }
 
@@ -221,21 +222,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Bundle { wanted, source } => bundle::write(wanted, source)?,
         Command::Key { source, next: true, json, .. } => keys::show(source, keys::Which::Next, *json)?,
         Command::Key { source, change: true, anyway, not_heard_since, json, .. } => {
-            let since = not_heard_since.as_deref().map(beginning_of).transpose()?;
             let anybody = if *anyway { keys::Whom::Anybody } else { keys::Whom::Nobody };
-            keys::change(source, since.map_or(anybody, keys::Whom::NotHeardSince), *json)?;
+            keys::change(source, not_heard_since.map_or(anybody, keys::Whom::NotHeardSince), *json)?;
         }
         Command::Key { source, json, .. } => keys::show(source, keys::Which::Present, *json)?,
     }
     Ok(Exit::Done)
-}
-
-/// The beginning of a day in UTC.
-fn beginning_of(day: &str) -> Result<Wall, Failure> {
-    let begins = (day.len() == 10).then(|| format!("{day}T00:00:00Z").parse::<Wall>().ok()).flatten();
-    begins.ok_or_else(|| {
-        Failure::Usage(format!("--not-heard-since {day:?} is not right: expected a day such as 2026-11-30"))
-    })
 }
 
 /// Runs the collector until SIGTERM or SIGINT; SIGHUP reads the configuration again.

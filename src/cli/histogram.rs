@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::base::time::{Clock, SystemClock, Wall};
-use crate::cli::source::{Source, since};
+use crate::cli::given::since;
+use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
 use crate::measure::histogram::{Histogram, Packed};
 use crate::measure::interval::Interval;
@@ -16,9 +17,9 @@ pub struct Args {
     probe: String,
     #[command(flatten)]
     source: Source,
-    /// How far back to look: how long ago, or a time
-    #[arg(long, default_value = "24h", value_name = "WHEN")]
-    since: String,
+    /// How far back to look: how long ago, such as 24h or 30d, or since a time or a day in UTC, such as 2026-06-03
+    #[arg(long, default_value = "24h", value_name = "WHEN", value_parser = since)]
+    since: Wall,
     /// HdrHistogram's percentile distribution, in milliseconds, for its plotters
     #[arg(long, conflicts_with = "json")]
     hgrm: bool,
@@ -59,7 +60,7 @@ const PERCENTILES: [(&str, f64); 5] = [("p50", 50.0), ("p90", 90.0), ("p95", 95.
 /// # Errors
 /// When the data cannot be read or the probe is unknown.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let from = since(&args.since)?;
+    let from = args.since;
     let to = SystemClock.now().wall;
     let store = args.source.store()?;
     let could = |error: crate::store::StoreError| Failure::Could(error.to_string());

@@ -61,7 +61,12 @@ fn present(dir: &Path) -> Result<PublicKey, Failure> {
     let could = |error: KeyFault| Failure::Could(error.to_string());
     Ok(*match keyfile::credential(AGENT).map_err(could)? {
         Some(key) => key,
-        None => keyfile::load(&dir.join(AGENT)).map_err(could)?,
+        None => keyfile::load(&dir.join(AGENT)).map_err(|fault| match fault {
+            KeyFault::Missing(_) => {
+                Failure::Could(format!("{fault}: the agent makes it at its first start, as does `wanproof init`"))
+            }
+            fault => could(fault),
+        })?,
     }
     .public())
 }

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::cli::source::{Source, since};
+use crate::base::time::Wall;
+use crate::cli::given::since;
+use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
 use crate::store::journal::Entry;
 
@@ -11,9 +13,9 @@ use crate::store::journal::Entry;
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// How far back to look: how long ago, or a time
-    #[arg(long, default_value = "7d", value_name = "WHEN")]
-    since: String,
+    /// How far back to look: how long ago, such as 24h or 30d, or since a time or a day in UTC, such as 2026-06-03
+    #[arg(long, default_value = "7d", value_name = "WHEN", value_parser = since)]
+    since: Wall,
     /// Only lines of this kind, such as clock-step; may be given several times
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
@@ -27,7 +29,7 @@ pub struct Args {
 /// # Errors
 /// When the data cannot be read.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let from = since(&args.since)?;
+    let from = args.since;
     let store = args.source.store()?;
     let mut all = store.journal(u32::MAX).map_err(|error| Failure::Could(error.to_string()))?;
     all.retain(|entry| entry.at >= from && (args.kind.is_empty() || args.kind.contains(&entry.kind)));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::base::time::{Clock, SystemClock, Wall};
+use crate::cli::given::{TIME, instant};
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
 use crate::evidence::digest::Digest;
@@ -16,8 +17,8 @@ use crate::store::{Store, StoreError};
 #[derive(Clone, Debug, clap::Args)]
 pub struct Written {
     /// When it happened, such as 2026-06-03T01:00:00Z [default: now]
-    #[arg(long, value_name = "TIME")]
-    at: Option<String>,
+    #[arg(long, value_name = TIME, value_parser = instant)]
+    at: Option<Wall>,
     /// Who did it [default: the user that runs this]
     #[arg(long, allow_hyphen_values = true, value_name = "NAME")]
     who: Option<String>,
@@ -32,12 +33,9 @@ impl Written {
     /// # Errors
     /// When that is no time, or has not come yet.
     pub fn at(&self, now: Wall) -> Result<Wall, Failure> {
-        let Some(text) = &self.at else { return Ok(now) };
-        let at: Wall = text
-            .parse()
-            .map_err(|error: crate::base::time::NotATime| Failure::Usage(format!("--at {text}: {error}")))?;
+        let at = self.at.unwrap_or(now);
         if at > now {
-            return Err(Failure::Usage(format!("--at {text}: that is yet to come; it is {now} now")));
+            return Err(Failure::Usage(format!("--at {at}: that is yet to come; it is {now} now")));
         }
         Ok(at)
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::agent::live::Snapshot;
 use crate::base::time::{Clock, SystemClock, Wall};
-use crate::cli::source::{Source, since};
+use crate::cli::given::since;
+use crate::cli::source::{self, Source};
 use crate::cli::{Exit, Failure, print, status};
 use crate::store::outages::{Outage, Shown};
 use crate::store::{Store, StoreError};
@@ -14,9 +15,9 @@ use crate::store::{Store, StoreError};
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// How far back to look: how long ago, or a time
-    #[arg(long, default_value = "30d", value_name = "WHEN")]
-    since: String,
+    /// How far back to look: how long ago, such as 24h or 30d, or since a time or a day in UTC, such as 2026-06-03
+    #[arg(long, default_value = "30d", value_name = "WHEN", value_parser = since)]
+    since: Wall,
     /// One JSON array instead of a table
     #[arg(long)]
     json: bool,
@@ -27,10 +28,10 @@ pub struct Args {
 /// # Errors
 /// When the data cannot be read.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let from = since(&args.since)?;
+    let from = args.since;
     let could = |error: StoreError| Failure::Could(error.to_string());
     let places = args.source.found()?.places;
-    let store = Store::read(&places.data_dir).map_err(could)?;
+    let store = source::read(&places.data_dir)?;
     let all = store.outages(from, Wall::from_nanos(i64::MAX)).map_err(could)?;
     let all: Vec<Outage> = all.into_iter().map(|(_, outage)| outage).collect();
     let observed = observed(&store, &all, status::ask(&places.status_socket).as_ref()).map_err(could)?;

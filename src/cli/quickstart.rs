@@ -53,8 +53,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let dir = match &args.dir {
         Some(dir) => {
-            std::fs::create_dir(dir)
-                .map_err(|error| could(&format!("{}: it must be a new directory", dir.display()), &error))?;
+            std::fs::create_dir(dir).map_err(|error| {
+                could(&format!("{}: name a directory that is not there yet, which is made", dir.display()), &error)
+            })?;
             dir.clone()
         }
         None => nix::unistd::mkdtemp(&std::env::temp_dir().join("wanproof-quickstart-XXXXXX"))

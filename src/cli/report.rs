@@ -67,7 +67,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if let Some(id) = &args.contract {
         judged.retain(|judged| judged.contract.id() == id);
         if judged.is_empty() {
-            return Err(Failure::Usage(format!("no contract {id:?} is known here")));
+            return Err(Failure::Usage(format!(
+                "no contract {id:?} is known here: without --contract, all that are known are shown"
+            )));
         }
     }
     let period: Option<Period> = match &args.period {

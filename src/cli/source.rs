@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::time::{Clock, SystemClock, Wall, parse_duration};
 use crate::cli::{Failure, print};
 use crate::config::agent::{self, AgentConfig, Places};
-use crate::store::Store;
+use crate::store::{FILE, Store};
 
 /// The configurations that are looked for where none is named, in this order.
 const USUAL: [&str; 2] = ["/etc/wanproof/agent.toml", "agent.toml"];
@@ -103,22 +102,23 @@ impl Source {
     /// # Errors
     /// When it is not there or cannot be read.
     pub fn store(&self) -> Result<Store, Failure> {
-        Store::read(&self.data_dir()?).map_err(|error| Failure::Could(error.to_string()))
+        read(&self.data_dir()?)
     }
 }
 
-/// Reads `--since`: an instant, or how long ago.
+/// The database of a data directory, for reading.
 ///
 /// # Errors
-/// When it is neither.
-pub fn since(text: &str) -> Result<Wall, Failure> {
-    let now = SystemClock.now().wall;
-    if let Ok(length) = parse_duration(text) {
-        return Ok(now - length);
-    }
-    text.parse().map_err(|_| {
-        Failure::Usage(format!(
-            "--since {text}: expected how long ago, such as 24h or 30d, or a time such as 2026-06-03T01:00:00Z"
-        ))
+/// When it is not there or cannot be read.
+pub fn read(dir: &Path) -> Result<Store, Failure> {
+    Store::read(dir).map_err(|error| {
+        Failure::Could(match error.is_damage() {
+            true => format!(
+                "{} is damaged ({error}): its agent sets it aside at its next start, begins a new one, and keeps what can be \
+                 read of it; a copy that is damaged has to be made again, of agent.db and agent.db-wal together",
+                dir.join(FILE).display()
+            ),
+            false => error.to_string(),
+        })
     })
 }

@@ -11,7 +11,7 @@ use crate::agent::live::{LiveProbe, Snapshot, coverage};
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::estimate::{self, Estimate};
 use crate::cli::report;
-use crate::cli::source::{Found, Source};
+use crate::cli::source::{self, Found, Source};
 use crate::cli::{Exit, Failure, print};
 use crate::config::agent::Keep;
 use crate::measure::interval::Interval;
@@ -37,7 +37,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
     let Found { places, config } = args.source.found()?;
-    let store = Store::read(&places.data_dir).map_err(could)?;
+    let store = source::read(&places.data_dir)?;
     let running = ask(&places.status_socket);
     let snapshot = match &running {
         Some(snapshot) => snapshot.clone(),

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::base::bounded;
+use crate::base::json::unmarked;
 #[cfg(feature = "agent")]
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
@@ -71,7 +72,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         rest.into_iter().try_for_each(|path| add(path, DEPTH, &mut verifier))?;
         verdicts.push(verifier.verdict());
     }
-    let verdict = verdicts.into_iter().reduce(Verdict::and).expect("clap demands a file");
+    let mut verdict = verdicts.into_iter().reduce(Verdict::and).expect("clap demands a file");
+    if !verdict.ok && verdict.findings.is_empty() {
+        let names: Vec<String> = args.files.iter().map(|path| path.display().to_string()).collect();
+        verdict.find(&names.join(", "), "neither a summary nor a receipt is here, so nothing is proved");
+    }
     if args.json {
         print::json(&verdict)?;
     } else {
@@ -107,6 +112,7 @@ fn keys(text: &str) -> Result<Vec<PublicKey>, String> {
     struct Set {
         keys: Vec<PublicKey>,
     }
+    let text = unmarked(text);
     match PublicKey::from_jwk(text) {
         Ok(key) => Ok(vec![key]),
         Err(fault) => serde_json::from_str::<Set>(text).map(|set| set.keys).map_err(|_| fault.to_string()),

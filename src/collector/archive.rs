@@ -77,6 +77,9 @@ pub enum ArchiveError {
     /// There is no database where one is to be read.
     #[error("{0}: there is no collector's database here: has `wanproof collector serve` run with this configuration?")]
     NoDatabase(Database),
+    /// A file is where a directory is meant.
+    #[error("{0} is a file, and a directory is meant: name the one that it lies in")]
+    File(PathBuf),
     /// It was written by a later version of this program.
     #[error(
         "the collector's database has schema {found}, this program knows {known}: install the version that wrote it, or a later one",
@@ -440,6 +443,9 @@ pub fn make_directory(path: &Path) -> Result<(), ArchiveError> {
     use std::os::unix::fs::DirBuilderExt;
     if path.is_dir() {
         return Ok(());
+    }
+    if path.exists() {
+        return Err(ArchiveError::File(path.to_owned()));
     }
     let made = std::fs::DirBuilder::new().mode(0o700).create(path);
     made.map_err(|source| ArchiveError::Directory { path: path.to_owned(), source })

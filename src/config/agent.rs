@@ -1,11 +1,13 @@
 //! `agent.toml`: as written, and as checked.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::bounded;
 use crate::config::probe::{Written, probe, read_beside, split_url};
 use crate::config::secret;
 use crate::config::written::{self, Faults, Section};
@@ -118,8 +120,14 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// All faults together.
 pub fn load(path: &Path) -> Result<AgentConfig, Faults> {
     let file = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Faults(vec![format!("{file}: it cannot be read: {error}; `wanproof init` writes one to begin with")])
+    let text = bounded::read_text(path).map_err(|error| {
+        Faults(vec![match error.kind() {
+            ErrorKind::NotFound => format!("{file}: it is not there; `wanproof init` writes one to begin with"),
+            ErrorKind::PermissionDenied => format!("{file}: this user may not read it; try again with sudo"),
+            // What is no text says so itself.
+            ErrorKind::InvalidData | ErrorKind::IsADirectory | ErrorKind::FileTooLarge => format!("{file}: {error}"),
+            _ => format!("{file}: it cannot be read: {error}"),
+        }])
     })?;
     let beside = path.parent().unwrap_or(Path::new("."));
     parse(&text, &file, beside)

@@ -1,11 +1,13 @@
 //! `collector.toml`: as written, and as checked. Every path in it is relative to the file.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use database::{Address, Database, Encryption, Identity, Parts};
 
+use crate::base::bounded;
 use crate::config::secret;
 use crate::config::written::{self, Faults, Section, parse_bytes};
 
@@ -213,8 +215,20 @@ impl CollectorConfig {
     /// # Errors
     /// All faults together, each with its place.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Faults(vec![format!("{} cannot be read: {error}", path.display())]))?;
+        let text = bounded::read_text(path).map_err(|error| {
+            let file = path.display();
+            Faults(vec![match error.kind() {
+                ErrorKind::NotFound => {
+                    format!("{file}: it is not there; name the collector's configuration with --config FILE")
+                }
+                ErrorKind::PermissionDenied => format!("{file}: this user may not read it; try again with sudo"),
+                // What is no text says so itself.
+                ErrorKind::InvalidData | ErrorKind::IsADirectory | ErrorKind::FileTooLarge => {
+                    format!("{file}: {error}")
+                }
+                _ => format!("{file}: it cannot be read: {error}"),
+            }])
+        })?;
         let beside = path.parent().unwrap_or(Path::new(""));
         let config = Self::parse(&text, &path.display().to_string(), beside)?;
         match secret::exposed(path).filter(|_| config.database.has_password()) {

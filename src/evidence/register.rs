@@ -312,7 +312,7 @@ impl<'a> Counting<'a> {
         let (own, meant) = self.both(agent, site, None, Some(service));
         let mut parts = meant.iter().map(|each| each.and(span)).filter(|each| own.touches(*each));
         let first = parts.next()?;
-        let last = parts.last().unwrap_or(first);
+        let last = parts.next_back().unwrap_or(first);
         Some(Span::new(own.first_within(first)?.from, own.last_within(last)?.to))
     }
 }

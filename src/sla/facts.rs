@@ -121,8 +121,7 @@ pub struct Previous {
 /// # Errors
 /// All its faults.
 pub fn parse(text: &str, file: &str) -> Result<Case, Vec<Fault>> {
-    // Windows' editors write a byte order mark, which readers may pass over (RFC 8259, section 8.1).
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = json::unmarked(text);
     let broken = |error: serde_json::Error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         // It names the place once more itself.

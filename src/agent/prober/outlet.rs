@@ -63,10 +63,23 @@ struct Outlet {
     ident: u8,
     largest: u16,
     state: State,
+    told: Told,
     /// Everything that had come by then has been read.
     dry: Mono,
     turns: Vec<Turn>,
     batch: Vec<Echo>,
+}
+
+/// What was said last of a port: only what is new is said, however often the port is opened anew.
+#[derive(Debug, Default)]
+struct Told(Option<Result<Means, String>>);
+
+impl Told {
+    fn is_new(&mut self, state: Result<Means, String>) -> bool {
+        let is_new = self.0.as_ref() != Some(&state);
+        self.0 = Some(state);
+        is_new
+    }
 }
 
 #[derive(Debug)]
@@ -119,6 +132,7 @@ impl Outlets {
                 ident,
                 largest: size,
                 state: State::Shut { reason, why: String::new(), again: now, pause: Duration::ZERO },
+                told: Told::default(),
                 dry: now,
                 turns: Vec::new(),
                 batch: Vec::new(),
@@ -228,14 +242,15 @@ impl Outlet {
         };
         match engine.open(self.family, &self.circuit, self.largest) {
             Ok(port) => {
-                let (family, circuit, means) = (self.family, self.circuit.to_string(), port.means().to_string());
-                tracing::info!(?family, circuit, means, "an ICMP port is open");
+                if self.told.is_new(Ok(port.means())) {
+                    let (family, circuit, means) = (self.family, self.circuit.to_string(), port.means().to_string());
+                    tracing::info!(?family, circuit, means, "an ICMP port is open");
+                }
                 (self.state, self.dry) = (State::Open(port), now);
             }
             Err(error) => {
                 let (reason, why) = (error.reason(), error.to_string());
-                let known = matches!(&self.state, State::Shut { why: known, .. } if *known == why);
-                if !known {
+                if self.told.is_new(Err(why.clone())) {
                     let (family, circuit, error) = (self.family, self.circuit.to_string(), &why);
                     tracing::warn!(?family, circuit, error, "an ICMP port cannot be opened");
                 }
@@ -254,5 +269,21 @@ impl Outlet {
             let why = "the interface was replaced".to_owned();
             self.state = State::Shut { reason, why, again: now, pause: Duration::ZERO };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::icmp::{Kind, Stamps};
+
+    #[test]
+    fn what_becomes_of_a_port_is_said_once_for_each_change() {
+        let mut told = Told::default();
+        let shut = || Err("there is no interface \"wan0\" on this host".to_owned());
+        let open = |socket| Ok(Means { socket, stamps: Stamps::Kernel });
+        let (one, other) = (open(Kind::Datagram), open(Kind::Raw));
+        let all = [one.clone(), one.clone(), shut(), shut(), one, other];
+        assert_eq!(all.map(|state| told.is_new(state)), [true, false, true, false, true, true]);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Source;
 use super::operate::hand;
+use crate::cli::given::agent;
 use crate::cli::{Failure, print};
 use crate::collector::desk::late::{self, Accept};
 use crate::evidence::chain::ChainId;
@@ -29,7 +30,7 @@ impl std::str::FromStr for Range {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     /// The agent
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = agent)]
     agent: Kid,
     /// The chain, as `collector findings` names it
     #[arg(allow_hyphen_values = true)]

@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 
 use super::{Named, Source};
 use crate::base::bounded;
+use crate::base::json::unmarked;
 use crate::base::time::{Clock, SystemClock, Wall};
+use crate::cli::given::{TIME, instant};
 use crate::cli::{Exit, Failure, print};
 use crate::collector::api::report as fleet_report;
 use crate::collector::archive::audit::Via;
@@ -107,7 +109,7 @@ pub(super) struct Label {
     #[arg(long, allow_hyphen_values = true)]
     site: Option<String>,
     /// Since when it is at that site, in UTC, such as 2026-11-20T14:30:00Z [default: now]
-    #[arg(long, requires = "site")]
+    #[arg(long, requires = "site", value_name = TIME, value_parser = instant)]
     from: Option<Wall>,
     #[command(flatten)]
     listing: Listing,
@@ -122,7 +124,7 @@ pub(super) struct Assign {
     #[arg(allow_hyphen_values = true)]
     site: String,
     /// Since when it is there, in UTC, such as 2026-11-20T14:30:00Z [default: now]
-    #[arg(long)]
+    #[arg(long, value_name = TIME, value_parser = instant)]
     from: Option<Wall>,
     #[command(flatten)]
     source: Source,
@@ -210,7 +212,7 @@ enum ContractsCommand {
 struct StepArgs {
     /// With take_effect, supersede, end and void of a version: from when, in UTC, such as 2026-02-01T00:00:00Z
     /// [default: now; a version takes effect when it says so itself]. Else when it happened, kept as what you say
-    #[arg(long)]
+    #[arg(long, value_name = TIME, value_parser = instant)]
     at: Option<Wall>,
     /// Who did it, kept as what you say beside who sits here
     #[arg(long, allow_hyphen_values = true)]
@@ -301,7 +303,7 @@ fn signatures(signatures: &[PathBuf], keys: &[PathBuf]) -> Result<Option<Vec<Par
     }
     let mut all = Vec::new();
     for (signature, key) in signatures.iter().zip(keys) {
-        let jwk = PublicKey::from_jwk(read(key)?.trim())
+        let jwk = PublicKey::from_jwk(unmarked(&read(key)?).trim())
             .map_err(|error| Failure::Usage(format!("{}: {error}", key.display())))?;
         all.push(PartySignature { jws: read(signature)?.trim_end_matches('\n').to_owned(), jwk });
     }
@@ -364,7 +366,7 @@ pub(super) struct FactsArgs {
 pub(super) fn import_facts(args: &FactsArgs) -> Result<(), Failure> {
     let source: FactSource = args.of.parse().map_err(Failure::Usage)?;
     let name = args.file.display();
-    let written: Map<String, Value> = serde_json::from_str(&read(&args.file)?)
+    let written: Map<String, Value> = serde_json::from_str(unmarked(&read(&args.file)?))
         .map_err(|error| Failure::Usage(format!("{name}: not a JSON object: {error}")))?;
     let (_, book) = args.listing.book()?;
     let kept = args.listing.change(|archive| {
@@ -548,16 +550,16 @@ enum ClaimsCommand {
         #[arg(long, allow_hyphen_values = true, requires_all = ["from", "opened"])]
         ticket: Option<String>,
         /// When the ticket's event began, in UTC
-        #[arg(long)]
+        #[arg(long, value_name = TIME, value_parser = instant)]
         from: Option<Wall>,
         /// When it ended
-        #[arg(long)]
+        #[arg(long, value_name = TIME, value_parser = instant)]
         to: Option<Wall>,
         /// When the ticket was opened
-        #[arg(long)]
+        #[arg(long, value_name = TIME, value_parser = instant)]
         opened: Option<Wall>,
         /// When it was closed
-        #[arg(long)]
+        #[arg(long, value_name = TIME, value_parser = instant)]
         closed: Option<Wall>,
     },
     /// Lay an invoice's credits (JSON: contract, number, currency, lines of service, period, credit) beside the claims
@@ -632,7 +634,7 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
             if listing.json { print::json(&claim) } else { print::line(format_args!("{id} has {count} attachments")) }
         }
         Some(ClaimsCommand::Invoice { file }) => {
-            let invoice: Invoice = serde_json::from_str(&self::read(file)?)
+            let invoice: Invoice = serde_json::from_str(unmarked(&self::read(file)?))
                 .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
             let lines = listing.change(|archive| claims::reconcile(archive, &invoice, &hand()))?;
             let row = |line: &claims::Reconciled| {
@@ -772,7 +774,12 @@ pub(super) fn tokens(args: &Tokens) -> Result<(), Failure> {
 pub(super) fn backup(source: &Source, dir: &Path) -> Result<(), Failure> {
     let (config, archive) = source.archive()?;
     let failed = |error: std::io::Error| Failure::Could(format!("{} cannot be written: {error}", dir.display()));
-    fs::DirBuilder::new().mode(0o700).create(dir).map_err(failed)?;
+    fs::DirBuilder::new().mode(0o700).create(dir).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Failure::Could(format!("{} is there already: name a directory that is not, which is made", dir.display()))
+        }
+        _ => failed(error),
+    })?;
     if !archive.copy_to(&dir.join("collector.db"))? {
         let _ = fs::remove_dir(dir);
         return Err(Failure::Could(

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use serde_json::json;
 
+use crate::base::json::unmarked;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::contract::{Judging, judging, read, shown};
 use crate::cli::{Exit, Failure, print};
@@ -226,7 +227,8 @@ fn signature(path: &Path) -> Result<String, Failure> {
 }
 
 fn public(path: &Path) -> Result<PublicKey, Failure> {
-    PublicKey::from_jwk(read(path)?.trim()).map_err(|error| Failure::Usage(format!("{}: {error}", shown(path))))
+    PublicKey::from_jwk(unmarked(&read(path)?).trim())
+        .map_err(|error| Failure::Usage(format!("{}: {error}", shown(path))))
 }
 
 fn now() -> Wall {

@@ -35,7 +35,7 @@ async fn all(collector: &Arc<Collector>) -> Result<Vec<AgentView>, Fault> {
 }
 
 fn unknown() -> DeskError {
-    DeskError::NotFound("there is no such agent".to_owned())
+    DeskError::NotFound("there is no such agent: `wanproof collector agents` shows those that are known".to_owned())
 }
 
 fn kid(name: &str) -> Result<Kid, DeskError> {

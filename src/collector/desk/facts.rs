@@ -39,7 +39,7 @@ impl std::str::FromStr for Source {
         match text {
             "customer" => Ok(Self::Customer),
             "provider" => Ok(Self::Provider),
-            other => Err(format!("{other:?} is not right: customer or provider")),
+            other => Err(format!("{other:?} is not right: expected customer or provider")),
         }
     }
 }

@@ -74,7 +74,7 @@ pub fn set_standing(archive: &Archive, agent: Kid, standing: Standing, hand: &Ha
 
 fn stand(archive: &Archive, agent: Kid, standing: Standing, since: Option<Wall>, hand: &Hand) -> Result<(), DeskError> {
     if !archive.set_standing(agent, standing)? {
-        return Err(DeskError::NotFound("there is no such agent, or it was revoked, which is for good".to_owned()));
+        return Err(DeskError::NotFound("there is no such agent, or it was revoked, which is for good: `wanproof collector agents` shows how each stands".to_owned()));
     }
     let action = if standing == Standing::Approved { "agent.approve" } else { "agent.revoke" };
     hand.did(archive, action, &agent.to_string(), json!({"since": since}))?;
@@ -107,7 +107,9 @@ pub fn revoke(archive: &Archive, agent: Kid, how: &Revocation, hand: &Hand) -> R
 /// Puts an agent to a site from an instant on, unless it is there already.
 fn put(archive: &Archive, agent: Kid, site: &str, from: Option<Wall>, hand: &Hand) -> Result<(), DeskError> {
     let Some(enrolled) = archive.enrolled(agent)? else {
-        return Err(DeskError::NotFound("there is no such agent".to_owned()));
+        return Err(DeskError::NotFound(
+            "there is no such agent: `wanproof collector agents` shows those that are known".to_owned(),
+        ));
     };
     let is_there = enrolled.site_at(hand.now) == Some(site);
     if is_there && from.is_none_or(|from| enrolled.at(site).covers(Span::new(from, hand.now))) {
@@ -167,7 +169,9 @@ pub fn change(archive: &Archive, agent: Kid, change: &AgentChange, hand: &Hand) 
         return Err(DeskError::Invalid(faults));
     }
     if archive.key(agent)?.is_none() {
-        return Err(DeskError::NotFound("there is no such agent".to_owned()));
+        return Err(DeskError::NotFound(
+            "there is no such agent: `wanproof collector agents` shows those that are known".to_owned(),
+        ));
     }
     if let Some(site) = &change.site {
         put(archive, agent, site, change.from, hand)?;

@@ -32,7 +32,7 @@ impl std::str::FromStr for Scope {
         match text {
             "read" => Ok(Self::Read),
             "admin" => Ok(Self::Admin),
-            other => Err(format!("{other:?} is not right: read or admin")),
+            other => Err(format!("{other:?} is not right: expected read or admin")),
         }
     }
 }

@@ -36,7 +36,9 @@ impl std::str::FromStr for By {
             "contract" => Self::Contract,
             "provider" => Self::Provider,
             "level" => Self::Level,
-            other => return Err(format!("{other:?} is not right: service, site, contract, provider or level")),
+            other => {
+                return Err(format!("{other:?} is not right: expected service, site, contract, provider or level"));
+            }
         })
     }
 }

@@ -44,6 +44,9 @@ pub(super) fn author(jws: &str) -> Option<(Kid, Kid)> {
     Some((agent, jws.kid()))
 }
 
+/// By rank, the parts that tell of one probe: the summary's place, and the part's in it.
+type Ranked = BTreeMap<Rank, Vec<(usize, usize)>>;
+
 /// The summaries with nothing left in them but what counts for a service and its members, and binds where several agents measured
 /// it by a probe of one name. Of a revoked agent, what came since it is left out does not count either.
 pub(super) fn spoken(
@@ -55,8 +58,8 @@ pub(super) fn spoken(
 ) -> Vec<Summary> {
     let counting = Counting::new(register, &register::places(versions, service));
     let mut ranks: BTreeMap<Kid, Option<Rank>> = BTreeMap::new();
-    // Of each probe's name at a site, by rank, the parts that tell of it: the summary's place, and the part's in it.
-    let mut groups: BTreeMap<(String, String), BTreeMap<Rank, Vec<(usize, usize)>>> = BTreeMap::new();
+    // By a probe's name and a site.
+    let mut groups: BTreeMap<(String, String), Ranked> = BTreeMap::new();
     for (at, (digest, summary)) in summaries.iter_mut().enumerate() {
         let until = register.get(summary.agent).and_then(|enrolled| enrolled.until);
         let late = until.is_some_and(|until| received.get(digest).is_none_or(|received| *received >= until));
