@@ -391,11 +391,12 @@ impl Session {
             }
             News::Closed(key, mut outage, to) => {
                 outage.to = Some(to);
-                self.recorder.closed(key, to);
                 if let Some(found) = self.inquest.closed(key, &outage) {
                     self.attribute(&found);
                     (outage.side, outage.evidence) = (found.side, found.evidence);
                 }
+                // Whoever reads its end finds all that is known of it by then.
+                self.recorder.closed(key, to);
                 self.changes.outage(&outage);
                 self.hooks.tell(&outage);
             }

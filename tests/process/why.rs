@@ -8,6 +8,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::process::{PATIENCE, Running};
@@ -15,24 +17,26 @@ use common::summaries::array;
 use common::wan::Wan;
 use serde_json::Value;
 
-/// A web server that answers 503 so often, and 200 from then on.
-fn portal(bad: usize) -> String {
+/// A web server that answers 503 until it is told to be well, and 200 from then on.
+fn portal() -> (String, Arc<AtomicBool>) {
     let listener = TcpListener::bind("127.31.9.1:0").unwrap();
     let url = format!("http://{}/health", listener.local_addr().unwrap());
+    let well = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&well);
     std::thread::spawn(move || {
-        for (asked, stream) in listener.incoming().map_while(Result::ok).enumerate() {
+        for stream in listener.incoming().map_while(Result::ok) {
             let mut reader = BufReader::new(&stream);
             let mut line = String::new();
             while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
                 line.clear();
             }
-            let status = if asked < bad { "503 Not Now" } else { "200 OK" };
+            let status = if told.load(Ordering::Relaxed) { "200 OK" } else { "503 Not Now" };
             let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
             // A guest that went away asks again.
             let _ = (&stream).write_all(answer.as_bytes());
         }
     });
-    url
+    (url, well)
 }
 
 fn wanproof(dir: &Path, words: &str) -> Command {
@@ -79,8 +83,7 @@ fn the_reason_of_an_outage_stands_wherever_somebody_looks() {
     const REASON: &str = "refused/status-503";
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    // Long enough to be looked at, however slow the host is: it is asked every 50 ms.
-    let url = portal(60);
+    let (url, well) = portal();
     let config = format!(
         "site = \"leeds-01\"\ndata_dir = \"data\"\n[store]\nkeep_minutes = \"30d\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n\
          [hooks]\ncommand = [\"/bin/sh\", \"-c\", \"cat >> told\"]\n\
@@ -99,6 +102,7 @@ fn the_reason_of_an_outage_stands_wherever_somebody_looks() {
     }
     let began = agent.line(|line| line.contains("WARN") && line.contains("outage")).unwrap();
     assert!(began.contains(&format!("reason=\"{REASON}\"")), "{began}");
+    well.store(true, Ordering::Relaxed);
     let over = agent.says("outage over");
     assert!(over.contains(&format!("reason=\"{REASON}\"")), "{over}");
     let answered = agent.line(|line| line.contains("outcome=\"answered\"")).unwrap();
@@ -141,35 +145,52 @@ fn the_reason_of_an_outage_stands_wherever_somebody_looks() {
 }
 
 #[test]
-fn without_the_level_that_shows_each_send_none_is_shown() {
+fn an_outage_that_goes_on_over_a_restart_counts_why_to_its_end_and_no_send_is_logged_unasked() {
+    const REASON: &str = "refused/status-503";
     let dir = tempfile::tempdir().unwrap();
+    let (url, well) = portal();
     let config = format!(
-        "site = 'leeds-01'\ndata_dir = 'data'\n[[probe]]\nname = 'portal'\nkind = 'http'\nurl = '{}'\nperiod = '50ms'\n",
-        portal(usize::MAX)
+        "site = 'leeds-01'\ndata_dir = 'data'\n[[probe]]\nname = 'portal'\nkind = 'http'\nurl = '{url}'\nperiod = '50ms'\n"
     );
     std::fs::write(dir.path().join("agent.toml"), config).unwrap();
-    let mut agent = Running::start(wanproof(dir.path(), "run --config agent.toml").env_remove("RUST_LOG"));
-    agent.says("outage");
+    let start = || Running::start(wanproof(dir.path(), "run --config agent.toml").env_remove("RUST_LOG"));
+    let outage = |wanted: &dyn Fn(&Value) -> bool| {
+        let all = json(dir.path(), "outages --json --config agent.toml", |all| wanted(&all[0]));
+        assert_eq!(array(&all).len(), 1, "{all}");
+        (all[0]["evidence"]["reasons"][REASON].as_u64().unwrap(), all[0].clone())
+    };
+    // Once its state is known the first send was judged, and counts.
+    let down = || {
+        json(dir.path(), "status --json --config agent.toml", |status| {
+            (&status["probes"][0]["reason"], &status["probes"][0]["state"]) == (&REASON.into(), &"down".into())
+        })
+    };
+    let mut agent = start();
+    agent.says("measuring");
+    down();
     assert!(agent.terminate().success(), "{}", agent.told());
     assert!(!agent.told().contains("settled"), "{}", agent.told());
-    // The outage goes on over a restart, and so does the count of why.
-    let outages = |wanted: &dyn Fn(&Value) -> bool| json(dir.path(), "outages --json --config agent.toml", wanted);
-    let before = outages(&|all| all[0]["to"].is_null());
-    let counted = before[0]["evidence"]["reasons"]["refused/status-503"].as_u64().unwrap();
-    assert!(counted >= 3, "{before}");
-    let mut agent = Running::start(&mut wanproof(dir.path(), "run --config agent.toml"));
-    let status = json(dir.path(), "status --json --config agent.toml", |status| {
-        status["probes"][0]["reason"] == "refused/status-503"
-    });
-    assert_eq!(status["probes"][0]["state"], "down", "{status}");
+    let (before, _) = outage(&|outage| outage["to"].is_null());
+    assert!(before >= 3);
+
+    let mut agent = start();
+    agent.says("measuring");
+    down();
     let shown = text(&wanproof(dir.path(), "status --config agent.toml").output().unwrap());
     assert!(shown.contains("portal: last send refused/status-503"), "{shown}");
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     assert!(agent.terminate().success(), "{}", agent.told());
-    let after = outages(&|all| all[0]["to"].is_null());
-    assert_eq!(array(&after).len(), 1, "{after}");
-    let more = after[0]["evidence"]["reasons"]["refused/status-503"].as_u64().unwrap();
-    assert!(more > counted, "{after}");
+    let (stopped, _) = outage(&|outage| outage["to"].is_null());
+    assert!(stopped > before, "{stopped} after {before}");
+
+    let mut agent = start();
+    agent.says("measuring");
+    down();
+    well.store(true, Ordering::Relaxed);
+    agent.says("outage over");
+    let (all, outage) = outage(&|outage| outage["to"].is_string());
+    assert!(all > stopped && outage["reason"] == REASON, "{outage} after {stopped}");
+    assert!(agent.terminate().success(), "{}", agent.told());
 }
 
 #[test]
