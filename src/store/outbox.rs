@@ -179,6 +179,7 @@ impl Store {
                 self.base,
                 self.meta("dropped")?
             ])?;
+        self.db.prepare_cached("INSERT INTO waiting (id) VALUES (?1)")?.execute([self.db.last_insert_rowid()])?;
         self.set_meta("next_seq", &(signed.seq + 1).to_string())?;
         self.set_meta("prev", &signed.digest.to_string())
     }
@@ -189,7 +190,9 @@ impl Store {
     /// # Errors
     /// When the database fails, or a row cannot be read.
     pub fn waiting(&self, most: usize, bytes: usize) -> Result<Vec<(Entry, String)>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM summary WHERE state = 'waiting' ORDER BY id LIMIT ?1");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM outbox WHERE id IN (SELECT id FROM waiting ORDER BY id LIMIT ?1) ORDER BY id"
+        );
         let mut wanted = self.db.prepare_cached(&sql)?;
         let mut rows = wanted.query([number(most as u64)])?;
         let mut all = Vec::new();
@@ -216,13 +219,13 @@ impl Store {
         receipt: &str,
         received: &str,
     ) -> Result<(), StoreError> {
+        let Some(id) = self.number_of(chain, seq, digest)? else { return Ok(()) };
         self.db
             .prepare_cached(
-                "UPDATE summary SET state = 'accepted', receipt = ?4, received = ?5, problem = NULL
-                 WHERE chain = ?1 AND seq = ?2 AND digest = ?3",
+                "INSERT OR REPLACE INTO answer (id, state, receipt, received) VALUES (?1, 'accepted', ?2, ?3)",
             )?
-            .execute(params![chain.to_string(), number(seq), digest.to_string(), receipt, received])?;
-        Ok(())
+            .execute(params![id, receipt, received])?;
+        self.waits_no_more(id).map(drop)
     }
 
     /// Enters the refusal of a summary that waits.
@@ -230,12 +233,24 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn refused(&self, (chain, seq, digest): (ChainId, u64, Digest), problem: &str) -> Result<(), StoreError> {
-        self.db.execute(
-            "UPDATE summary SET state = 'refused', problem = ?4
-             WHERE chain = ?1 AND seq = ?2 AND digest = ?3 AND state = 'waiting'",
-            params![chain.to_string(), number(seq), digest.to_string(), problem],
-        )?;
+        let Some(id) = self.number_of(chain, seq, digest)? else { return Ok(()) };
+        if self.waits_no_more(id)? {
+            self.db
+                .execute("INSERT INTO answer (id, state, problem) VALUES (?1, 'refused', ?2)", params![id, problem])?;
+        }
         Ok(())
+    }
+
+    /// Under which number a summary is kept.
+    fn number_of(&self, chain: ChainId, seq: u64, digest: Digest) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT id FROM summary WHERE chain = ?1 AND seq = ?2 AND digest = ?3";
+        let of = params![chain.to_string(), number(seq), digest.to_string()];
+        Ok(self.db.prepare_cached(sql)?.query_row(of, |row| row.get(0)).optional()?)
+    }
+
+    /// Takes a summary from those that wait; whether it was one.
+    fn waits_no_more(&self, id: i64) -> Result<bool, StoreError> {
+        Ok(self.db.prepare_cached("DELETE FROM waiting WHERE id = ?1")?.execute([id])? > 0)
     }
 
     /// Every summary's entry, oldest first.
@@ -243,7 +258,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn summaries(&self) -> Result<Vec<Entry>, StoreError> {
-        let mut wanted = self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM summary ORDER BY id"))?;
+        let mut wanted = self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM outbox ORDER BY id"))?;
         let mut rows = wanted.query([])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
@@ -257,7 +272,7 @@ impl Store {
     /// # Errors
     /// When the database fails, or the row cannot be read.
     pub fn summary_jws(&self, entry: &Entry) -> Result<String, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM summary WHERE chain = ?1 AND seq = ?2");
+        let sql = format!("SELECT {COLUMNS} FROM outbox WHERE chain = ?1 AND seq = ?2");
         let mut wanted = self.db.prepare_cached(&sql)?;
         let mut rows = wanted.query(params![entry.chain.to_string(), number(entry.seq)])?;
         match rows.next()? {
@@ -277,16 +292,17 @@ impl Store {
     /// When the database fails.
     pub fn tally(&self) -> Result<Tally, StoreError> {
         let (waiting, bytes, oldest) = self.db.query_row(
-            "SELECT count(*), coalesce(sum(coalesce(weight, length(jws))), 0), min(from_ns) FROM summary WHERE state = 'waiting'",
+            "SELECT count(*), coalesce(sum(coalesce(weight, length(jws))), 0), min(from_ns)
+             FROM waiting JOIN summary USING (id)",
             [],
             |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?)),
         )?;
         let refused: i64 =
-            self.db.query_row("SELECT count(*) FROM summary WHERE state = 'refused'", [], |row| row.get(0))?;
+            self.db.query_row("SELECT count(*) FROM outbox WHERE state = 'refused'", [], |row| row.get(0))?;
         let last_accepted = self
             .db
             .query_row(
-                "SELECT chain, seq, received FROM summary WHERE state = 'accepted' ORDER BY id DESC LIMIT 1",
+                "SELECT chain, seq, received FROM outbox WHERE state = 'accepted' ORDER BY id DESC LIMIT 1",
                 [],
                 |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?)),
             )
@@ -315,11 +331,11 @@ impl Store {
     pub fn fit_outbox(&self, limit: u64) -> Result<Vec<Dropped>, StoreError> {
         let total: i64 = self
             .db
-            .prepare_cached(&format!("SELECT coalesce(sum({WEIGHT}), 0) FROM summary"))?
+            .prepare_cached(&format!("SELECT coalesce(sum({WEIGHT}), 0) FROM outbox"))?
             .query_row([], |row| row.get(0))?;
         let mut over = total - i64::try_from(limit).unwrap_or(i64::MAX);
         while over > 0 {
-            match self.forget_oldest("state <> 'waiting'")? {
+            match self.forget_oldest("NOT EXISTS (SELECT 1 FROM waiting WHERE waiting.id = outbox.id)")? {
                 Some((_, bytes)) => over -= bytes,
                 None => break,
             }
@@ -341,19 +357,19 @@ impl Store {
     pub fn drop_oldest_waiting(&self) -> Result<Option<(Dropped, i64)>, StoreError> {
         let told: Option<Option<String>> = self
             .db
-            .prepare_cached("SELECT told FROM summary WHERE state = 'waiting' ORDER BY id LIMIT 1")?
+            .prepare_cached("SELECT told FROM summary WHERE id = (SELECT min(id) FROM waiting)")?
             .query_row([], |row| row.get(0))
             .optional()?;
-        let Some((dropped, bytes)) = self.forget_oldest("state = 'waiting'")? else { return Ok(None) };
+        let Some((dropped, bytes)) = self.forget_oldest("id = (SELECT min(id) FROM waiting)")? else { return Ok(None) };
         let mut all = told.flatten().and_then(|told| serde_json::from_str(&told).ok()).unwrap_or_default();
         add_dropped(&mut all, dropped);
         self.remember_dropped(&all)?;
         Ok(Some((dropped, bytes)))
     }
 
-    /// Deletes the oldest summary of a state; gives its number and its bytes.
-    fn forget_oldest(&self, state: &str) -> Result<Option<(Dropped, i64)>, StoreError> {
-        let sql = format!("SELECT id, chain, seq, {WEIGHT} FROM summary WHERE {state} ORDER BY id LIMIT 1");
+    /// Deletes the oldest summary of which something holds; gives its number and its bytes.
+    fn forget_oldest(&self, holds: &str) -> Result<Option<(Dropped, i64)>, StoreError> {
+        let sql = format!("SELECT id, chain, seq, {WEIGHT} FROM outbox WHERE {holds} ORDER BY id LIMIT 1");
         let oldest = self
             .db
             .prepare_cached(&sql)?
@@ -380,7 +396,7 @@ impl Store {
     pub(in crate::store) fn free_up_to(&self) -> Result<i64, StoreError> {
         let held: Option<i64> = self
             .db
-            .prepare_cached("SELECT min(first_block) FROM summary WHERE state = 'waiting'")?
+            .prepare_cached("SELECT min(first_block) FROM waiting JOIN summary USING (id)")?
             .query_row([], |row| row.get(0))?;
         let summarised = self.summarised()?;
         Ok(held.map_or(summarised, |held| summarised.min(held - 1)))
@@ -398,7 +414,7 @@ impl Store {
                 _ => break,
             }
         }
-        let mut delete = self.db.prepare_cached("DELETE FROM summary WHERE id = ?1 AND state <> 'waiting'")?;
+        let mut delete = self.db.prepare_cached("DELETE FROM summary WHERE id = ?1 AND id NOT IN waiting")?;
         for id in gone {
             delete.execute([id])?;
         }
@@ -524,6 +540,25 @@ mod tests {
         assert_eq!((tally.waiting, tally.refused), (1, 1));
         assert_eq!(tally.last_accepted, Some((AA, 0, "2026-01-01T00:00:00Z".to_owned())));
         assert_eq!(store.summary_jws(&store.summaries().unwrap()[1]).unwrap(), "jws 1");
+    }
+
+    /// The bytes of the log after some work that was begun with an empty one.
+    fn logged(store: &Store, work: impl FnOnce()) -> u64 {
+        store.db.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        work();
+        std::fs::metadata(store.path().with_extension("db-wal")).unwrap().len()
+    }
+
+    #[test]
+    fn a_receipt_is_written_without_what_was_signed_being_written_again() {
+        let (_dir, store) = with(0);
+        // Digests do not compress.
+        let jws: String = (0..1500).map(|n| digest(n).to_string()).collect();
+        let keep =
+            || store.keep_summary(&Signed { chain: AA, seq: 0, digest: digest(0), jws }, NOW, NOW, None).unwrap();
+        let summary = logged(&store, keep);
+        let receipt = logged(&store, || store.accepted((AA, 0, digest(0)), &"r".repeat(700), "t").unwrap());
+        assert!(receipt * 5 < summary, "{summary} bytes are written for a summary, and {receipt} for its receipt");
     }
 
     #[test]

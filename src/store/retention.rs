@@ -190,7 +190,7 @@ impl Store {
         }
         let (summaries, own): (i64, i64) = self.db.query_row(
             "SELECT count(*), coalesce(sum(length(jws) + coalesce(length(receipt), 0)), 0) FROM
-             (SELECT jws, receipt FROM summary WHERE from_ns >= ?1 * 1000000 ORDER BY id DESC LIMIT 1440)",
+             (SELECT jws, receipt FROM outbox WHERE from_ns >= ?1 * 1000000 ORDER BY id DESC LIMIT 1440)",
             [first],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;

@@ -387,15 +387,16 @@ impl Salvage {
 
     fn summary(&mut self, store: &Store, id: i64) -> Result<(), StoreError> {
         const COLUMNS: &str = outbox::COLUMNS;
-        let read = |db: &Connection| -> Result<(outbox::Entry, Vec<Value>), StoreError> {
-            let mut wanted =
-                db.prepare_cached(&format!("SELECT {COLUMNS}, weight, told FROM summary WHERE id = ?1"))?;
+        let read = |from: &str| -> Result<(outbox::Entry, Vec<Value>), StoreError> {
+            let sql = format!("SELECT {COLUMNS}, weight, told FROM {from} WHERE id = ?1");
+            let mut wanted = self.old.prepare_cached(&sql)?;
             let mut rows = wanted.query([id])?;
             let Some(row) = rows.next()? else { return Err(StoreError::Damaged("a row is gone".to_owned())) };
             let columns = (0..16).map(|at| row.get(at)).collect::<Result<Vec<Value>, _>>()?;
             Ok((outbox::read(row)?, columns))
         };
-        let Ok((entry, columns)) = read(&self.old) else {
+        // Where its answer cannot be read, it waits, and is answered again.
+        let Ok((entry, columns)) = read("outbox").or_else(|_| read("summary")) else {
             self.lost += 1;
             return Ok(());
         };
@@ -403,7 +404,10 @@ impl Salvage {
             "INSERT OR IGNORE INTO summary ({COLUMNS}, weight, told, id)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
         );
-        store.db.execute(&sql, params_from_iter(columns.into_iter().chain([Value::from(id)])))?;
+        let is_new = store.db.execute(&sql, params_from_iter(columns.into_iter().chain([Value::from(id)])))? > 0;
+        if is_new && entry.state == State::Waiting {
+            store.db.execute("INSERT OR IGNORE INTO waiting (id) VALUES (?1)", [id])?;
+        }
         if store.summary_jws(&entry).is_ok() {
             self.kept += 1;
             return Ok(());

@@ -10,7 +10,7 @@ use crate::store::StoreError;
 mod convert;
 
 /// Each element brings the database from its place to the next; they are never changed, only added to.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -101,6 +101,7 @@ const MIGRATIONS: [&str; 7] = [
     AGAIN,
     FIGURES,
     HELD,
+    ANSWERS,
 ];
 
 /// The logs of the life cycles. What does not apply to a subject is empty; `paper` is the evidence itself where it is
@@ -182,6 +183,34 @@ const FIGURES: &str = "CREATE TABLE figure (hour INTEGER PRIMARY KEY, body BLOB 
 /// What was measured before the clock was set, by the boot; `body` is of held.rs.
 const HELD: &str = "CREATE TABLE held (id INTEGER PRIMARY KEY, boot TEXT NOT NULL, body BLOB NOT NULL)";
 
+/// What became of each summary, beside it.
+const ANSWERS: &str = "
+    -- A row of its own, so that what was signed is not written again when its receipt comes. Of what was answered before there was
+    -- this table, the answer stands in the summary's own row.
+    CREATE TABLE answer (
+        id       INTEGER PRIMARY KEY,
+        state    TEXT NOT NULL,
+        problem  TEXT,
+        receipt  TEXT,
+        received TEXT
+    );
+    CREATE TABLE waiting (id INTEGER PRIMARY KEY);
+    INSERT INTO waiting SELECT id FROM summary WHERE state = 'waiting';
+    DROP INDEX summary_waiting;
+    CREATE TRIGGER summary_takes_its_answer AFTER DELETE ON summary BEGIN
+        DELETE FROM answer WHERE id = old.id;
+        DELETE FROM waiting WHERE id = old.id;
+    END;
+    -- Summaries as they stand.
+    CREATE VIEW outbox AS SELECT
+        summary.id, chain, seq, from_ns, to_ns, digest, bytes, sum, jws, first_block, last_block, weight, told,
+        iif(answer.id IS NULL, summary.state, answer.state) AS state,
+        iif(answer.id IS NULL, summary.problem, answer.problem) AS problem,
+        iif(answer.id IS NULL, summary.receipt, answer.receipt) AS receipt,
+        iif(answer.id IS NULL, summary.received, answer.received) AS received
+        FROM summary LEFT JOIN answer ON answer.id = summary.id;
+";
+
 /// The bytes of a page. Small ones suit what is written here: a minute's commit touches a few, and each that it touches is
 /// written twice, to the log and to its place.
 pub const PAGE: u32 = 1024;
@@ -228,4 +257,57 @@ pub fn check(db: &Connection) -> Result<i64, StoreError> {
 /// The number of the schema that this program writes.
 pub fn known() -> i64 {
     i64::try_from(MIGRATIONS.len()).expect("few migrations")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::Wall;
+    use crate::evidence::chain::ChainId;
+    use crate::evidence::digest::Digest;
+    use crate::store::outbox::State;
+    use crate::store::{FILE, Store};
+
+    #[test]
+    fn what_was_answered_before_answers_had_rows_of_their_own_stays_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Connection::open(dir.path().join(FILE)).unwrap();
+        MIGRATIONS[..7].iter().for_each(|migration| db.execute_batch(migration).unwrap());
+        db.pragma_update(None, "user_version", 7).unwrap();
+        let chain = ChainId::from_bytes([1; 16]);
+        let digest = Digest::of(b"jws");
+        for (seq, state, problem, receipt) in [
+            (0, "accepted", None, Some("receipt")),
+            (1, "refused", Some("malformed: so"), None),
+            (2, "waiting", None, None::<&str>),
+        ] {
+            db.execute(
+                "INSERT INTO summary (chain, seq, from_ns, to_ns, digest, bytes, state, jws, problem, receipt, received)
+                 VALUES (?1, ?2, 5, 6, ?3, 3, ?4, 'jws', ?5, ?6, ?6)",
+                rusqlite::params![chain.to_string(), seq, digest.to_string(), state, problem, receipt],
+            )
+            .unwrap();
+        }
+        drop(db);
+        let (store, _) = Store::open(dir.path(), Wall::from_secs(1_700_000_000)).unwrap();
+        let told = || {
+            let all = store.summaries().unwrap();
+            all.into_iter().map(|entry| (entry.state, entry.problem, entry.receipt)).collect::<Vec<_>>()
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let (accepted, waiting) = ((State::Accepted, None, text("receipt")), (State::Waiting, None, None));
+        assert_eq!(told(), [accepted.clone(), (State::Refused, text("malformed: so"), None), waiting.clone()]);
+        let tally = store.tally().unwrap();
+        assert_eq!((tally.waiting, tally.refused), (1, 1));
+        assert_eq!(tally.last_accepted, Some((chain, 0, "receipt".to_owned())));
+        // A collector may accept later what it refused before.
+        store.accepted((chain, 1, digest), "another", "t").unwrap();
+        assert_eq!(told(), [accepted, (State::Accepted, None, text("another")), waiting]);
+        // The answers go with what was answered.
+        store.fit_outbox(0).unwrap();
+        let left = |table: &str| {
+            store.db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!(["summary", "answer", "waiting"].map(left), [0, 0, 0]);
+    }
 }
