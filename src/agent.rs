@@ -46,6 +46,7 @@ pub mod changes;
 pub mod claims;
 mod courier;
 mod dial;
+pub mod doubts;
 pub mod hooks;
 pub mod inquest;
 pub mod judge;

@@ -39,3 +39,6 @@ mod terms;
 mod vectors;
 #[path = "contract/versions.rs"]
 mod versions;
+#[cfg(feature = "agent")]
+#[path = "contract/warnings.rs"]
+mod warnings;

@@ -162,22 +162,37 @@ const TOGETHER: usize = 16;
 /// When the database cannot be read, or a contract has faults.
 pub fn said(store: &Store, all: &[Judged], at: Wall) -> Result<Vec<VerdictPart>, ReviewError> {
     const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
-    let facts = Facts { as_of: Some(at), ..Facts::default() };
     let mut said = Vec::new();
     for judged in all {
         let months = BTreeSet::from([month_of(&judged.contract, at - DAY), month_of(&judged.contract, at)]);
         for month in months {
-            for services in judged.services.chunks(TOGETHER) {
-                let mut stock = observe(store, &judged.versions, services, month)?;
-                for service in services {
-                    let report = judge_one(store, &mut stock, &judged.versions, service, month, &facts)?;
-                    said.extend(parts(report));
-                }
-            }
+            said.extend(month_alone(store, judged, &judged.services, month, at)?.into_iter().flat_map(parts));
         }
     }
     said.truncate(MOST_SAID);
     Ok(said)
+}
+
+/// Judges what is stored of several services in a month by itself: without what earlier periods may add to a credit.
+///
+/// # Errors
+/// When the database cannot be read, or a contract has faults.
+pub fn month_alone(
+    store: &Store,
+    judged: &Judged,
+    services: &[String],
+    month: Period,
+    at: Wall,
+) -> Result<Vec<Report>, ReviewError> {
+    let facts = Facts { as_of: Some(at), ..Facts::default() };
+    let mut all = Vec::new();
+    for services in services.chunks(TOGETHER) {
+        let mut stock = observe(store, &judged.versions, services, month)?;
+        for service in services {
+            all.push(judge_one(store, &mut stock, &judged.versions, service, month, &facts)?);
+        }
+    }
+    Ok(all)
 }
 
 /// A report's verdicts as a summary holds them.

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::agent::doubts;
 use crate::agent::terms::Terms;
+use crate::base::time::{Clock, SystemClock};
 use crate::cli::estimate;
 use crate::cli::source::named_or_usual;
 use crate::cli::{Exit, Failure, print};
@@ -12,6 +14,7 @@ use crate::config::agent::{self, AgentConfig};
 use crate::config::written::Faults;
 use crate::measure::place::Place;
 use crate::net::hop;
+use crate::store::Store;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -19,6 +22,9 @@ pub struct Args {
     /// The agent's configuration, or the collector's [default: /etc/wanproof/agent.toml, else ./agent.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Take what may be a mistake for a fault
+    #[arg(long)]
+    strict: bool,
     /// One JSON object instead of words
     #[arg(long)]
     json: bool,
@@ -48,6 +54,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             return Err(Failure::Usage(faults.to_string()));
         }
     };
+    let warnings = warnings(&config, &terms);
+    if args.strict && !warnings.is_empty() {
+        if args.json {
+            print::json(&json!({"ok": false, "faults": warnings}))?;
+        }
+        return Err(Failure::Usage(warnings.join("\n")));
+    }
     let contracts: Vec<String> =
         terms.contracts.iter().map(|loaded| format!("{} version {}", loaded.file.id, loaded.file.version)).collect();
     let estimate = estimate::planned(&config);
@@ -64,6 +77,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             "contracts": contracts,
             "store": store,
             "notes": notes,
+            "warnings": warnings,
         }))?;
         return Ok(Exit::Done);
     }
@@ -83,7 +97,22 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     for note in &notes {
         print::line(format_args!("  note: {note}"))?;
     }
+    for warning in &warnings {
+        print::line(format_args!("  warning: {warning}"))?;
+    }
     Ok(Exit::Done)
+}
+
+/// What may be a mistake in the contracts and the probes; and what the agent's database, where there is one that can be read, shows of
+/// coverage.
+fn warnings(config: &AgentConfig, terms: &Terms) -> Vec<String> {
+    let mut all = doubts::of_terms(config, terms);
+    if let Ok(store) = Store::read(&config.data_dir)
+        && let Ok(found) = doubts::of_coverage(&store, &terms.judged(), SystemClock.now().wall)
+    {
+        all.extend(found);
+    }
+    all
 }
 
 /// Targets that are addresses of the very host that this runs on: it would answer itself.
