@@ -69,6 +69,9 @@ on_both! {
     what_does_not_fit_into_its_chain_is_refused_and_kept_aside
     gaps_are_named_and_filled_by_late_ones
     what_the_agent_dropped_is_told_apart
+    what_was_dropped_piece_by_piece_is_one_range_in_whatever_order_it_is_told
+    of_what_an_agent_says_that_it_dropped_so_much_is_kept
+    gaps_are_counted_and_the_first_hundred_given
     a_group_is_decided_upon_in_order
     a_later_chain_says_what_it_follows
     who_may_not_sign_is_refused_by_what_the_database_says_now
@@ -188,7 +191,7 @@ fn is_new(said: &Accepted) -> bool {
 fn missing(archive: &Archive, agent: Kid) -> Vec<(u64, u64, bool)> {
     let rows = archive.agents().unwrap();
     let row = rows.iter().find(|row| row.agent == agent).unwrap();
-    row.gaps.iter().map(|(_, gap, told)| (gap.from_seq, gap.to_seq, *told)).collect()
+    row.missing.first.iter().map(|(_, gap, told)| (gap.from_seq, gap.to_seq, *told)).collect()
 }
 
 /// What is stored, as (agent, number, text, receipt).
@@ -351,6 +354,58 @@ fn what_the_agent_dropped_is_told_apart(place: &Place) {
     let teller = Verified { dropped, ..all[3].clone() };
     accept(&mut archive, &[all[0].clone(), teller, all[6].clone()]);
     assert_eq!(missing(&archive, agent.kid()), [(1, 2, true), (4, 5, false)]);
+}
+
+fn what_was_dropped_piece_by_piece_is_one_range_in_whatever_order_it_is_told(place: &Place) {
+    let mut archive = place.open();
+    let agent = Agent::enrolled(1, &mut archive);
+    let all = agent.summaries(12);
+    // 1 to 6 were dropped one by one, each told by another summary; 3 and 4 are told last, which joins both sides.
+    let tells = |teller: usize, seqs: &[u64]| {
+        let range = |&seq: &u64| Dropped { chain: agent.chain, from_seq: seq, to_seq: seq };
+        Verified { dropped: seqs.iter().map(range).collect(), ..all[teller].clone() }
+    };
+    accept_one(&mut archive, &tells(10, &[6, 2]));
+    accept_one(&mut archive, &tells(9, &[1, 5]));
+    assert_eq!(archive.count_dropped(agent.kid()).unwrap(), 2);
+    accept_one(&mut archive, &all[0]);
+    assert_eq!(missing(&archive, agent.kid()), [(1, 8, false)]);
+    accept(&mut archive, &[tells(8, &[4]), tells(7, &[3]), tells(11, &[4, 3])]);
+    assert_eq!(archive.count_dropped(agent.kid()).unwrap(), 1);
+    assert_eq!(missing(&archive, agent.kid()), [(1, 6, true)]);
+}
+
+fn of_what_an_agent_says_that_it_dropped_so_much_is_kept(place: &Place) {
+    let mut archive = place.open();
+    let (loud, other) = (Agent::enrolled(1, &mut archive), Agent::enrolled(2, &mut archive));
+    let dropped = |number: u64| {
+        let chain = ChainId::from_bytes((u128::from(number) + 1000).to_be_bytes());
+        (0..64).map(|n| Dropped { chain, from_seq: 2 * n, to_seq: 2 * n }).collect()
+    };
+    let all: Vec<Verified> =
+        loud.summaries(100).into_iter().map(|each| Verified { dropped: dropped(each.subject.seq), ..each }).collect();
+    for some in all.chunks(25) {
+        assert!(accept(&mut archive, some).iter().all(is_new));
+    }
+    assert_eq!(archive.count_dropped(loud.kid()).unwrap(), 4096);
+    let last = Verified { dropped: dropped(0), ..other.summary(0, None, "") };
+    accept_one(&mut archive, &last);
+    assert_eq!(archive.count_dropped(other.kid()).unwrap(), 64, "others have their own");
+}
+
+fn gaps_are_counted_and_the_first_hundred_given(place: &Place) {
+    let mut archive = place.open();
+    let (agent, other) = (Agent::enrolled(1, &mut archive), Agent::enrolled(2, &mut archive));
+    let holes: Vec<Verified> = (0..150).map(|n| agent.summary(3 * n + 2, Some(Digest::of(b"?")), "")).collect();
+    accept(&mut archive, &holes);
+    accept_one(&mut archive, &other.summary(1, Some(Digest::of(b"?")), ""));
+    let rows = archive.agents().unwrap();
+    let of = |agent: &Agent| &rows.iter().find(|row| row.agent == agent.kid()).unwrap().missing;
+    assert_eq!((of(&agent).gaps, of(&agent).numbers), (150, 300));
+    let first: Vec<(u64, u64, bool)> = (0..100).map(|n| (3 * n, 3 * n + 1, false)).collect();
+    assert_eq!(missing(&archive, agent.kid()), first);
+    assert_eq!((of(&other).gaps, of(&other).numbers, of(&other).first.len()), (1, 1, 1));
+    assert_eq!(archive.agent(agent.kid()).unwrap().unwrap().missing, *of(&agent));
 }
 
 fn a_group_is_decided_upon_in_order(place: &Place) {

@@ -19,6 +19,7 @@ use wanproof::agent::summariser::Summariser;
 use wanproof::base::time::Wall;
 use wanproof::collector::archive::Archive;
 use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::gaps::Missing;
 use wanproof::collector::{self, Central};
 use wanproof::config::collector::Database;
 use wanproof::evidence::answer::ContractText;
@@ -284,7 +285,7 @@ async fn a_collector_that_is_restarted_in_the_middle_stores_each_summary_once() 
     assert_eq!(stored(at.path()), (0..120).collect::<Vec<u64>>());
     let archive = Archive::open_existing(&Database::Sqlite(at.path().join("collector.db"))).unwrap();
     let row = archive.agents().unwrap().remove(0);
-    assert_eq!((row.gaps, row.conflicts), (vec![], 0));
+    assert_eq!((row.missing, row.conflicts), (Missing::default(), 0));
 }
 
 #[tokio::test]

@@ -175,7 +175,7 @@ impl Summariser {
             seq: 0,
             prev: None,
             follows: None,
-            dropped: store.dropped()?,
+            dropped: store.dropped_to_tell()?,
             from,
             to,
             boot: self.boot.clone(),
@@ -317,6 +317,7 @@ pub fn part(outage: Outage) -> OutagePart {
 mod tests {
     use super::*;
     use crate::base::time::{Mono, Now};
+    use crate::evidence::chain::Dropped;
     use crate::evidence::summary::{ClockState, ClockStep};
     use crate::measure::event::{Event, ProbeId, Settled};
     use crate::measure::ledger::Ledger;
@@ -455,6 +456,20 @@ mod tests {
             assert!(told.iter().any(|detail| detail.contains(&of) && detail.contains(fault)), "{told:?}");
         }
         assert_eq!(desk.store.unsummarised().unwrap(), []);
+    }
+
+    #[test]
+    fn what_was_dropped_is_told_by_as_many_summaries_as_that_needs() {
+        let mut desk = Desk::new(3_000_000);
+        let chain = ChainId::from_bytes([9; 16]);
+        let all: Vec<Dropped> = (0..100).map(|n| Dropped { chain, from_seq: 2 * n, to_seq: 2 * n }).collect();
+        desk.store.remember_dropped(&all).unwrap();
+        desk.pass(600);
+        desk.ledger.close(desk.now);
+        desk.turn();
+        let told: Vec<Vec<Dropped>> = desk.sign().into_iter().map(|summary| summary.dropped).collect();
+        assert_eq!(told.concat(), all);
+        assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [64, 36]);
     }
 
     #[test]

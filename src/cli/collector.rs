@@ -347,7 +347,6 @@ fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
     let heading = ["SITE", "STATE", "LAST", "MISSING", "CONFLICTS", "AGENT"].map(str::to_owned);
     let mut rows = Vec::new();
     for agent in &all {
-        let missing: u64 = agent.gaps.iter().map(|gap| gap.to_seq - gap.from_seq + 1).sum();
         let mut state = match &agent.asked_from {
             Some(from) if agent.state == Standing::Pending.word() => format!("{} (from {from})", agent.state),
             _ => agent.state.to_owned(),
@@ -359,7 +358,7 @@ fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
             agent.site.clone(),
             state,
             agent.last.as_ref().map_or_else(|| "never".to_owned(), |last| print::instant(last.received)),
-            missing.to_string(),
+            agent.missing.to_string(),
             agent.conflicts.to_string(),
             agent.agent.to_string(),
         ]);

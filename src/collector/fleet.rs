@@ -40,8 +40,12 @@ pub struct AgentView {
     pub asked_from: Option<String>,
     /// The last summary that was received.
     pub last: Option<LastView>,
-    /// What is missing.
+    /// What is missing: the first hundred gaps.
     pub gaps: Vec<GapView>,
+    /// How many gaps there are.
+    pub gap_count: u64,
+    /// How many numbers are missing; of one gap at most 2^32 are counted.
+    pub missing: u64,
     /// How many summaries did not fit into their chain.
     pub conflicts: u64,
     /// Whether it should have been heard of.
@@ -118,8 +122,11 @@ pub fn view(row: AgentRow, silent_after: u32, now: Wall) -> AgentView {
         enrolled: row.enrolled,
         asked_from: row.asked_from,
         last: row.last.map(|last| LastView { chain: last.chain, seq: last.seq, received: last.received }),
+        gap_count: row.missing.gaps,
+        missing: row.missing.numbers,
         gaps: row
-            .gaps
+            .missing
+            .first
             .into_iter()
             .map(|(chain, gap, dropped)| GapView { chain, from_seq: gap.from_seq, to_seq: gap.to_seq, dropped })
             .collect(),

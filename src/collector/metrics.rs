@@ -95,7 +95,7 @@ impl Metrics {
         page.family(Kind::Gauge, "wanproof_collector_silent_agents", "Agents that should have been heard of.");
         page.sample(&[], agents.iter().filter(|agent| agent.silent).count());
         page.family(Kind::Gauge, "wanproof_collector_missing_summaries", "Numbers that did not come.");
-        let missing = agents.iter().flat_map(|agent| &agent.gaps).map(|gap| gap.to_seq - gap.from_seq + 1).sum::<u64>();
+        let missing = agents.iter().map(|agent| agent.missing).fold(0, u64::saturating_add);
         page.sample(&[], missing);
         page.family(Kind::Gauge, "wanproof_collector_unfolded_chains", "Chains in which something waits to be judged.");
         page.sample(&[], unfolded);

@@ -329,6 +329,15 @@ fn of_agent(
         let subject = format!("{name}/{}/{}", gap.chain, gap.to_seq);
         found(kind, subject, format!("{numbers} of chain {} of agent {name} at {} {why}", gap.chain, agent.site));
     }
+    if agent.gap_count > agent.gaps.len() as u64 {
+        let detail = format!(
+            "{} more gaps are in the chains of agent {name} at {}; {} numbers are missing in all",
+            agent.gap_count - agent.gaps.len() as u64,
+            agent.site,
+            agent.missing
+        );
+        found(FindingKind::Gap, name.clone(), detail);
+    }
     if agent.conflicts > 0 {
         let detail = format!(
             "{} summaries of agent {name} at {} did not fit into their chain: a copied or restored database, or a key that two hosts have",

@@ -86,6 +86,9 @@ pub struct Follows {
     pub digest: Digest,
 }
 
+/// A summary tells of so many ranges that were dropped; what is more is left for the next ones.
+pub const MOST_DROPPED: usize = 64;
+
 /// Summaries that an outbox had to drop before they were accepted, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Dropped {
@@ -174,6 +177,13 @@ impl FromIterator<Dropped> for Told {
 }
 
 impl Told {
+    /// The ranges, none of which touches another of its chain, in order.
+    pub fn ranges(&self) -> impl Iterator<Item = Dropped> + '_ {
+        let of = |(chain, own): (&ChainId, &Vec<(u64, u64)>)| (*chain, own.clone());
+        let all = self.0.iter().map(of);
+        all.flat_map(|(chain, own)| own.into_iter().map(move |(from_seq, to_seq)| Dropped { chain, from_seq, to_seq }))
+    }
+
     /// Whether all of a gap of a chain is among it.
     #[must_use]
     pub fn has(&self, chain: ChainId, gap: Gap) -> bool {

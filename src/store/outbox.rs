@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::base::time::Wall;
-use crate::evidence::chain::{ChainId, Dropped, Follows, Head};
+use crate::evidence::chain::{ChainId, Dropped, Follows, Head, MOST_DROPPED};
 use crate::evidence::digest::Digest;
 use crate::evidence::summary::Signed;
 use crate::store::bytes::sum;
@@ -158,6 +158,7 @@ impl Store {
             received: None,
         };
         let sum = entry.sum(&body);
+        let told = Some(self.dropped_to_tell()?).filter(|told| !told.is_empty()).map(|told| text_of(&told));
         self.db
             .prepare_cached(
                 "INSERT INTO summary (id, chain, seq, from_ns, to_ns, digest, bytes, state, jws, first_block, last_block,
@@ -177,7 +178,7 @@ impl Store {
                 number(weight),
                 sum,
                 self.base,
-                self.meta("dropped")?
+                told
             ])?;
         self.db.prepare_cached("INSERT INTO waiting (id) VALUES (?1)")?.execute([self.db.last_insert_rowid()])?;
         self.set_meta("next_seq", &(signed.seq + 1).to_string())?;
@@ -383,13 +384,14 @@ impl Store {
         Ok(Some((Dropped { chain: chain_of(&chain)?, from_seq: seq, to_seq: seq }, bytes)))
     }
 
-    pub(in crate::store) fn remember_dropped(&self, dropped: &[Dropped]) -> Result<(), StoreError> {
+    /// Remembers what was dropped, for the next summaries to say.
+    pub(crate) fn remember_dropped(&self, dropped: &[Dropped]) -> Result<(), StoreError> {
         if dropped.is_empty() {
             return Ok(());
         }
         let mut known = self.dropped()?;
         dropped.iter().for_each(|each| add_dropped(&mut known, *each));
-        self.set_meta("dropped", &serde_json::to_string(&known).expect("a list is JSON"))
+        self.set_meta("dropped", &text_of(&known))
     }
 
     /// The number of the last block that may go: it is in a summary, and no summary that waits is made of it.
@@ -430,14 +432,30 @@ impl Store {
         serde_json::from_str(&text).map_err(|_| StoreError::Damaged("what was dropped cannot be read".to_owned()))
     }
 
-    /// Forgets what was dropped, once a summary says it; within one transaction with that summary.
+    /// As much of [`Self::dropped`] as one summary tells, the oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn dropped_to_tell(&self) -> Result<Vec<Dropped>, StoreError> {
+        let mut all = self.dropped()?;
+        all.truncate(MOST_DROPPED);
+        Ok(all)
+    }
+
+    /// Forgets [`Self::dropped_to_tell`], once a summary says it; within one transaction with that summary.
     ///
     /// # Errors
     /// When the database fails.
     pub fn told_dropped(&self) -> Result<(), StoreError> {
-        self.db.execute("DELETE FROM meta WHERE key = 'dropped'", [])?;
-        Ok(())
+        match self.dropped()?.get(MOST_DROPPED..) {
+            Some(rest) if !rest.is_empty() => self.set_meta("dropped", &text_of(rest)),
+            _ => Ok(self.db.execute("DELETE FROM meta WHERE key = 'dropped'", []).map(drop)?),
+        }
     }
+}
+
+fn text_of(dropped: &[Dropped]) -> String {
+    serde_json::to_string(dropped).expect("a list is JSON")
 }
 
 fn chain_of(text: &str) -> Result<ChainId, StoreError> {
@@ -586,6 +604,28 @@ mod tests {
         // Number 2 says that 0 was dropped; now 1 and 2 are dropped too.
         store.fit_outbox(0).unwrap();
         assert_eq!(store.dropped().unwrap(), [Dropped { chain: AA, from_seq: 0, to_seq: 2 }]);
+    }
+
+    #[test]
+    fn what_is_too_much_for_one_summary_is_told_by_the_next_ones() {
+        let (_dir, store) = with(0);
+        // Every other number, so that no two of them are one range.
+        let all: Vec<Dropped> = (0..150).map(|n| Dropped { chain: BB, from_seq: 2 * n, to_seq: 2 * n }).collect();
+        store.remember_dropped(&all).unwrap();
+        let mut told = Vec::new();
+        for seq in 0..3 {
+            let one = store.dropped_to_tell().unwrap();
+            assert!(one.len() <= MOST_DROPPED);
+            keep(&store, AA, seq);
+            store.told_dropped().unwrap();
+            told.extend(one);
+        }
+        assert_eq!((told, store.dropped().unwrap()), (all.clone(), Vec::new()));
+        // The first one is dropped itself, with what it told.
+        store.drop_oldest_waiting().unwrap();
+        let mut again = all[..MOST_DROPPED].to_vec();
+        again.push(Dropped { chain: AA, from_seq: 0, to_seq: 0 });
+        assert_eq!(store.dropped().unwrap(), again);
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::base::time::Wall;
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::db::{Row, Value, args};
+use crate::collector::archive::gaps::Missing;
 use crate::collector::archive::{Archive, ArchiveError, packed};
 use crate::evidence::bundle::Numbers;
-use crate::evidence::chain::{ChainId, Gap, Told};
+use crate::evidence::chain::ChainId;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::{Kid, PublicKey};
 use crate::evidence::receipt::Subject;
@@ -52,8 +53,8 @@ pub struct AgentRow {
     pub last: Option<Last>,
     /// How long the spans of its last summaries are, at most.
     pub span: Duration,
-    /// What is missing, and whether the agent said that it dropped it.
-    pub gaps: Vec<(ChainId, Gap, bool)>,
+    /// What is missing.
+    pub missing: Missing,
     /// How many summaries did not fit into their chain.
     pub conflicts: u64,
     /// Its public keys, the first one first.
@@ -88,7 +89,7 @@ impl Archive {
     /// A query for each table, however many agents there are.
     fn rows(&self, only: Option<Kid>) -> Result<Vec<AgentRow>, ArchiveError> {
         let (mut keys, mut last) = (self.keys(only)?, self.last(only)?);
-        let (mut gaps, mut dropped) = (self.gaps(only)?, self.dropped(only)?);
+        let mut missing = self.gaps(only)?;
         let mut conflicts = self.counted_conflicts(only)?;
         let sql = asking(
             only,
@@ -98,8 +99,6 @@ impl Archive {
         );
         self.db.all(&sql, &about(&only), |row| {
             let agent = row.get(0)?;
-            let dropped: Told = dropped.remove(&agent).unwrap_or_default().into_iter().collect();
-            let told = |(chain, gap): (ChainId, Gap)| (chain, gap, dropped.has(chain, gap));
             let last = last.remove(&agent);
             Ok(AgentRow {
                 agent,
@@ -109,7 +108,7 @@ impl Archive {
                 asked_from: row.get(4)?,
                 last: last.map(|(last, _)| last),
                 span: last.map_or(Duration::ZERO, |(_, span)| span),
-                gaps: gaps.remove(&agent).unwrap_or_default().into_iter().map(told).collect(),
+                missing: missing.remove(&agent).unwrap_or_default(),
                 conflicts: conflicts.remove(&agent).unwrap_or(0),
                 keys: keys.remove(&agent).unwrap_or_default(),
             })

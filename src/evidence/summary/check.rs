@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::base::time::Wall;
-use crate::evidence::chain::LAST_SEQ;
+use crate::evidence::chain::{LAST_SEQ, MOST_DROPPED};
 use crate::evidence::json::NotRead;
 use crate::evidence::rotation;
 use crate::evidence::summary::texts::check_texts;
@@ -95,10 +95,11 @@ pub fn check(summary: &Summary) -> Result<(), Malformed> {
 
 /// No list is longer than any that a summary of the greatest length can hold in earnest, whatever else it could be filled with.
 fn lists(summary: &Summary) -> Result<(), Malformed> {
-    let few = |at: &str, count: usize| {
-        rule(count <= LIST_LIMIT, at, || format!("there are {count}, of at most {LIST_LIMIT}"))
+    let at_most = |at: &str, count: usize, most: usize| {
+        rule(count <= most, at, || format!("there are {count}, of at most {most}"))
     };
-    few("dropped", summary.dropped.len())?;
+    let few = |at: &str, count: usize| at_most(at, count, LIST_LIMIT);
+    at_most("dropped", summary.dropped.len(), MOST_DROPPED)?;
     few("clock.steps", summary.clock.steps.len())?;
     few("contracts", summary.contracts.len())?;
     few("probes", summary.probes.len())?;

@@ -65,7 +65,6 @@ fn every_list_of_a_summary_has_a_bound() {
     let many = |one: Value| Value::Array(vec![one; 4097]);
     let of = |pointer: &str| example().pointer(pointer).unwrap().clone();
     for pointer in [
-        "/dropped",
         "/clock/steps",
         "/contracts",
         "/probes",
@@ -82,6 +81,9 @@ fn every_list_of_a_summary_has_a_bound() {
     let reasons: serde_json::Map<String, Value> = (0..4097).map(|n| (format!("lost/{n}"), json!(0))).collect();
     let fault = read_value(&with("/probes/0/intervals/0/reasons", Value::Object(reasons))).unwrap_err().to_string();
     assert!(fault.contains("of at most 4096"), "{fault}");
+    let ranges = |count| with("/dropped", Value::Array(vec![of("/dropped/0"); count]));
+    assert!(read_value(&ranges(64)).is_ok());
+    assert!(read_value(&ranges(65)).unwrap_err().to_string().contains("of at most 64"));
     let trace = with("/outages/0/evidence/trace", json!(vec![""; 1024]));
     assert!(read_value(&trace).unwrap_err().to_string().contains("of at most 1024"));
 }
