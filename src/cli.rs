@@ -9,6 +9,7 @@ use crate::sla::calendar::TZDATA;
 
 #[cfg(feature = "agent")]
 pub mod check;
+#[cfg(feature = "agent")]
 pub mod claim;
 #[cfg(feature = "collector")]
 pub mod collector;

@@ -1,5 +1,5 @@
 //! `wanproof claim`: what may be claimed and until when, drafts of ticket and letter, the claim's own life, and the evidence
-//! bundle behind it; the collector's own bundle is made by the same code.
+//! bundle behind it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,23 +7,17 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::base::bounded;
-#[cfg(feature = "agent")]
 use crate::cli::life::Written;
-#[cfg(feature = "agent")]
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
 use crate::evidence::bundle::{self, BundleFault, Material, Which};
 use crate::sla::Fault;
-#[cfg(feature = "agent")]
 use crate::store::keyfile;
 
-#[cfg(feature = "agent")]
 mod desk;
-#[cfg(feature = "agent")]
 use desk::{Paper, Told, Which as WhichClaim};
 
 /// What is claimed.
-#[cfg(feature = "agent")]
 #[derive(Clone, Debug, clap::Args)]
 pub struct Claimed {
     /// The contract's id
@@ -46,7 +40,6 @@ pub struct Claimed {
     out: PathBuf,
 }
 
-#[cfg(feature = "agent")]
 impl Claimed {
     /// Makes the bundle of all that is at hand, and writes it. `contracts` are versions with their text.
     ///
@@ -96,14 +89,12 @@ impl Claimed {
 }
 
 /// The arguments.
-#[cfg(feature = "agent")]
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
 }
 
-#[cfg(feature = "agent")]
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// What may be claimed, how it stands, and until when
@@ -170,7 +161,6 @@ enum Command {
 ///
 /// # Errors
 /// Says what could not be done.
-#[cfg(feature = "agent")]
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
         Command::List { source, json } => desk::list(source, *json),
@@ -182,7 +172,6 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
 }
 
-#[cfg(feature = "agent")]
 fn write_bundle(claimed: &Claimed, source: &Source) -> Result<Exit, Failure> {
     let could = |error: &dyn std::fmt::Display| Failure::Could(error.to_string());
     let store = source.store()?;
