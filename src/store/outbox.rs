@@ -580,6 +580,28 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_brought_over_from_a_damaged_database_and_one_that_is_lost_is_asked_for_again() {
+        for whole in [true, false] {
+            let (_dir, mut store) = with(3);
+            store.accepted((AA, 0, digest(0)), "receipt", "2026-01-01T00:00:00Z").unwrap();
+            store.refused((AA, 1, digest(1)), "malformed: so").unwrap();
+            if !whole {
+                store.db.execute_batch("DROP VIEW outbox; DROP TABLE answer").unwrap();
+            }
+            store.set_aside(NOW, "a page is damaged").unwrap();
+            while store.is_salvaging() {
+                store.salvage().unwrap();
+            }
+            let states: Vec<State> = store.summaries().unwrap().iter().map(|entry| entry.state).collect();
+            let waits = store.waiting(9, 1 << 20).unwrap().len();
+            match whole {
+                true => assert_eq!((states, waits), (vec![State::Accepted, State::Refused, State::Waiting], 1)),
+                false => assert_eq!((states, waits), (vec![State::Waiting; 3], 3)),
+            }
+        }
+    }
+
+    #[test]
     fn a_full_outbox_drops_the_oldest_waiting_last_and_says_which() {
         let (_dir, store) = with(6);
         store.accepted((AA, 0, digest(0)), "receipt", "2026-01-01T00:00:00Z").unwrap();
