@@ -67,6 +67,7 @@ on_both! {
     a_request_to_read_is_granted_once_whichever_replica_is_asked
     a_summary_comes_out_as_it_went_in
     what_does_not_fit_into_its_chain_is_refused_and_kept_aside
+    a_wrong_link_is_refused_whatever_else_comes_with_it
     gaps_are_named_and_filled_by_late_ones
     what_the_agent_dropped_is_told_apart
     what_was_dropped_piece_by_piece_is_one_range_in_whatever_order_it_is_told
@@ -327,6 +328,19 @@ fn what_does_not_fit_into_its_chain_is_refused_and_kept_aside(place: &Place) {
     for each in [&all[2], &all[3], &all[5]] {
         assert!(is_new(&accept_one(&mut archive, each)), "what was refused holds no number");
     }
+}
+
+fn a_wrong_link_is_refused_whatever_else_comes_with_it(place: &Place) {
+    let mut archive = place.open();
+    let agent = Agent::enrolled(1, &mut archive);
+    let first = agent.summary(0, None, "");
+    assert!(is_new(&accept_one(&mut archive, &first)));
+    let wrong = agent.summary(1, Some(Digest::of(b"another")), "");
+    let said = accept(&mut archive, &[agent.summary(6, None, ""), wrong.clone()]);
+    let refused = matches!(&said[1], Accepted::Refused(problem) if problem.kind() == Some(Kind::ChainConflict));
+    assert!(is_new(&said[0]) && refused, "{said:?}");
+    let right = agent.summary(1, Some(first.subject.digest), "");
+    assert!(is_new(&accept_one(&mut archive, &right)));
 }
 
 fn gaps_are_named_and_filled_by_late_ones(place: &Place) {

@@ -89,6 +89,10 @@ on_both! {
     an_outage_that_is_made_up_afterwards_in_a_new_chain_earns_nothing_until_somebody_accepts_it
     a_hole_that_is_filled_long_afterwards_counts_where_later_numbers_had_named_it
     an_honest_agent_that_was_offline_counts_without_a_hand
+    no_walk_of_small_steps_leads_into_the_past
+    whoever_ships_in_a_chain_was_not_silent_in_it_and_a_hole_in_it_earns_nothing
+    an_agent_that_ships_into_a_gap_of_another_chain_is_heard_of
+    what_is_accepted_lets_nothing_in_that_goes_on_from_it_or_came_later
     a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew
 }
 
@@ -96,8 +100,11 @@ use bundles::a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew;
 
 use backdated::{
     a_hole_that_is_filled_long_afterwards_counts_where_later_numbers_had_named_it,
+    an_agent_that_ships_into_a_gap_of_another_chain_is_heard_of,
     an_honest_agent_that_was_offline_counts_without_a_hand,
     an_outage_that_is_made_up_afterwards_in_a_new_chain_earns_nothing_until_somebody_accepts_it,
+    no_walk_of_small_steps_leads_into_the_past, what_is_accepted_lets_nothing_in_that_goes_on_from_it_or_came_later,
+    whoever_ships_in_a_chain_was_not_silent_in_it_and_a_hole_in_it_earns_nothing,
 };
 
 use bundles::{

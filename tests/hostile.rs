@@ -23,6 +23,7 @@ use wanproof::collector::archive::accept::Accepted;
 use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::missing::FindingKind;
 use wanproof::evidence::chain::{ChainId, LAST_SEQ};
+use wanproof::evidence::late::Front;
 use wanproof::sla::span::Span;
 use world::{HOSTILE, Place, World, at, start};
 
@@ -154,7 +155,7 @@ async fn a_poisoned_database_heals_at_the_next_start(place: Place) {
         archive.put_record(Kind::Verdict, "2026-11/TEN/ckt-9", &json!("no verdict"), now)?;
         let chain = agent.chain;
         let was = archive.unfolded(100)?.into_iter().find(|each| each.chain == chain).unwrap();
-        archive.set_folded(&was, 3, &format!("1-1,2-{}", LAST_SEQ - 1)).map(drop)
+        archive.set_folded(&was, 3, &format!("1-1,2-{}", LAST_SEQ - 1), &Front::new_chain()).map(drop)
     });
     world.restart();
     world.settle().await;

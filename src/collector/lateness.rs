@@ -1,20 +1,20 @@
 //! Reads what came of a chain, and sorts out what came too late to count, by [`crate::evidence::late`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Wall;
+use crate::collector::archive::folds::Progress;
 use crate::collector::archive::late::{Change, Held};
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::key;
-use crate::collector::statement::read;
 use crate::evidence::bundle::{Accepted, Numbers};
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
-use crate::evidence::late::{Arrived, Before, Case, Class, Why};
+use crate::evidence::late::{self, Arrived, Class, Front, Link, Why};
 use crate::evidence::summary::Summary;
 
 /// That somebody accepted late summaries of a chain.
@@ -63,12 +63,25 @@ pub fn id_of(of: (Kid, ChainId)) -> String {
     key(&[&of.0.to_string(), &of.1.to_string()])
 }
 
-/// So many summaries of an agent that do not count are looked at again when something else of it comes: more than a month's, one
-/// a minute. What comes beyond is left out for good.
+/// So many summaries of an agent that do not count are looked at again when something of it comes that may show when they were made:
+/// more than a month's, one a minute. What comes beyond is left out for good.
 const HELD: usize = 50_000;
+/// So many other chains of an agent are asked when it was heard of; where there are more, it was.
+const CHAINS: u32 = 1_000;
+
+/// A summary that was read.
+#[derive(Debug)]
+pub struct Read {
+    /// When it was received.
+    pub received: Wall,
+    /// Itself.
+    pub summary: Summary,
+    /// Whether later numbers of its chain came before it.
+    pub out_of_order: bool,
+}
 
 /// What was read of a chain, sorted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sorted {
     /// What counts, with when it was received.
     pub counts: Vec<(Wall, Summary)>,
@@ -78,62 +91,107 @@ pub struct Sorted {
     pub released: Vec<u64>,
     /// Those that are left out, and why.
     pub bad: Vec<(u64, String)>,
+    /// How far the chain has told now.
+    pub front: Front,
 }
 
-/// A summary that was read, or is known to be late.
-struct Candidate {
-    arrived: Arrived,
-    /// Absent where only what is known of a late one was read.
-    summary: Option<Summary>,
-    /// Why it did not count before.
-    was: Option<Why>,
-}
-
-/// Sorts what was read of a chain.
+/// Sorts what was read of a chain, in the order of its numbers. `stored` are the numbers that were read, those that are no summaries
+/// included.
 ///
 /// # Errors
 /// When the database fails.
 pub fn sort(
     archive: &Archive,
-    of: (Kid, ChainId),
-    read: Vec<(Wall, Summary)>,
-    after: Duration,
+    chain: &Progress,
+    read: Vec<Read>,
+    (stored, after): (&BTreeSet<u64>, Duration),
 ) -> Result<Sorted, ArchiveError> {
-    let held = archive.held(of)?;
-    let is_late = |(received, summary): &(Wall, Summary)| *received > summary.to + after;
-    if held.is_empty() && !read.iter().any(is_late) {
-        return Ok(Sorted { counts: read, ..Sorted::default() });
+    let of = (chain.agent, chain.chain);
+    let accepted = acceptances(archive, of)?;
+    let accepted = |own: &Arrived| {
+        let mut all = accepted.iter();
+        all.any(|each| each.from_seq <= own.seq && own.seq <= each.to_seq && own.received <= each.at)
+    };
+    let front = match &chain.front {
+        Some(front) => front.clone(),
+        None => beginning(archive, chain)?,
+    };
+    let mut sorted =
+        Sorted { counts: Vec::new(), change: Change::default(), released: Vec::new(), bad: Vec::new(), front };
+    let (in_order, others): (Vec<Read>, Vec<Read>) = read.into_iter().partition(|each| !each.out_of_order);
+    let mut beside = Beside { archive, of, chains: None };
+    let mut late: Vec<(Arrived, Why)> = Vec::new();
+    let mut next = chain.next;
+    for Read { received, summary, .. } in in_order {
+        let own = arrived(received, &summary);
+        let is_hole = !own.in_time(after) && is_hole(archive, of, stored, (next, own.seq))?;
+        let link = if is_hole { Link::Hole } else { Link::Next };
+        next = own.seq.saturating_add(1);
+        let class = sorted.front.class(&own, (link, after), accepted(&own), |since, upto| beside.heard(since, upto))?;
+        match class {
+            Class::Late(why) => late.push((own, why)),
+            _ => sorted.counts.push((received, summary)),
+        }
     }
-    let mut room = HELD.saturating_sub(held.len() + archive.held_beside(of)?);
-    let known = |Held { arrived, why }| (arrived.seq, Candidate { arrived, summary: None, was: Some(why) });
-    let mut all: BTreeMap<u64, Candidate> = held.into_iter().map(known).collect();
-    for (received, summary) in read {
-        let arrived = arrived(received, &summary);
-        let was = all.get(&arrived.seq).and_then(|known| known.was);
-        all.insert(arrived.seq, Candidate { arrived, summary: Some(summary), was });
+    if !others.is_empty() {
+        fill(archive, of, others, (after, &accepted), (&mut sorted, &mut late))?;
     }
-    let all: Vec<Candidate> = all.into_values().collect();
-    let classes = classes(archive, of, &all, after)?;
-    let mut sorted = Sorted::default();
-    for (Candidate { arrived, summary, was }, class) in all.into_iter().zip(classes) {
-        let seq = arrived.seq;
-        match (class, summary) {
-            (Class::Late(why), _) if was == Some(why) => {}
-            (Class::Late(_), _) if was.is_none() && room == 0 => sorted.bad.push((seq, too_many())),
-            (Class::Late(why), _) => {
-                room = room.saturating_sub(usize::from(was.is_none()));
+    if !late.is_empty() {
+        let mut room = HELD.saturating_sub(archive.held_by(of.0)?);
+        for (arrived, why) in late {
+            if room == 0 {
+                sorted.bad.push((arrived.seq, too_many()));
+            } else {
                 sorted.change.new.push(Held { arrived, why });
-            }
-            (_, summary) => {
-                sorted.change.gone.extend(was.map(|_| seq));
-                match summary {
-                    Some(summary) => sorted.counts.push((arrived.received, summary)),
-                    None => sorted.released.push(seq),
-                }
+                room -= 1;
             }
         }
     }
     Ok(sorted)
+}
+
+/// Sorts what came after later numbers of its chain, with those beside it that do not count: a number in time that they lead to shows
+/// when they were made.
+fn fill(
+    archive: &Archive,
+    of: (Kid, ChainId),
+    read: Vec<Read>,
+    (after, accepted): (Duration, &dyn Fn(&Arrived) -> bool),
+    (sorted, late): (&mut Sorted, &mut Vec<(Arrived, Why)>),
+) -> Result<(), ArchiveError> {
+    let known = |Held { arrived, .. }: Held| (arrived.seq, (arrived, None));
+    let mut all: BTreeMap<u64, (Arrived, Option<Read>)> = archive.held(of)?.into_iter().map(known).collect();
+    let new: BTreeSet<u64> = read.iter().map(|read| read.summary.seq).collect();
+    for read in read {
+        let arrived = arrived(read.received, &read.summary);
+        all.insert(arrived.seq, (arrived, Some(read)));
+    }
+    let each: Vec<Arrived> = all.values().map(|(arrived, _)| arrived.clone()).collect();
+    let mut named = Vec::with_capacity(each.len());
+    for run in each.chunk_by(|one, two| one.seq.checked_add(1) == Some(two.seq)) {
+        let by = match run.last().filter(|_| run.iter().any(|own| new.contains(&own.seq))) {
+            Some(last) => archive.named_by(of, last.seq)?,
+            // Where nothing new is, nothing changes.
+            None => None,
+        };
+        named.extend(late::named(run, by, after));
+    }
+    for ((own, read), named) in all.into_values().zip(named) {
+        let counts = own.in_time(after) || named || accepted(&own);
+        match read {
+            Some(Read { received, summary, .. }) if counts => {
+                sorted.front.told = sorted.front.told.max(Some(own.to));
+                sorted.counts.push((received, summary));
+            }
+            Some(_) => late.push((own, Why::OutOfOrder)),
+            None if counts => {
+                sorted.change.gone.push(own.seq);
+                sorted.released.push(own.seq);
+            }
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 fn too_many() -> String {
@@ -144,56 +202,51 @@ fn arrived(received: Wall, summary: &Summary) -> Arrived {
     Arrived { seq: summary.seq, from: summary.from, to: summary.to, received, boot: summary.boot.clone() }
 }
 
-/// Classes what was read and what is known to be late, run by run.
-fn classes(
-    archive: &Archive,
-    of: (Kid, ChainId),
-    all: &[Candidate],
-    after: Duration,
-) -> Result<Vec<Class>, ArchiveError> {
-    let accepted = acceptances(archive, of)?;
-    let accepted = |seq: u64| accepted.iter().any(|each| each.from_seq <= seq && seq <= each.to_seq);
-    let mut classes = Vec::with_capacity(all.len());
-    for run in all.chunk_by(|one, two| one.arrived.seq.checked_add(1) == Some(two.arrived.seq)) {
-        let run: Vec<Arrived> = run.iter().map(|each| each.arrived.clone()).collect();
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-        let before = before(archive, of, first.seq)?;
-        let since = match &before {
-            Before::Counts(before) => Some(before.received),
-            Before::Enrolled(at) => Some(*at),
-            Before::Late | Before::NewChain | Before::Hole => None,
-        };
-        let received = || run.iter().map(|each| each.received);
-        let since = since.into_iter().chain(received()).min().unwrap_or(first.received);
-        let heard = archive.heard(of, since, received().max().unwrap_or(last.received))?;
-        let named = archive.named_by(of, last.seq)?;
-        classes.extend(Case { after, before: &before, run: &run, named, heard: &heard }.classes(accepted));
+/// How far a chain has told before its first number: an agent's first chain goes on from when it asked to be let in.
+fn beginning(archive: &Archive, chain: &Progress) -> Result<Front, ArchiveError> {
+    if chain.next > 0 {
+        return Ok(Front::new_chain());
     }
-    Ok(classes)
+    Ok(match archive.enrolment_of((chain.agent, chain.chain))? {
+        Some((at, true)) => Front::enrolled(at),
+        _ => Front::new_chain(),
+    })
 }
 
-/// What comes right before a number. What was neither read now nor is known to be late, nor left out, was folded, so it
-/// counts.
-fn before(archive: &Archive, of: (Kid, ChainId), seq: u64) -> Result<Before, ArchiveError> {
-    let Some(last) = seq.checked_sub(1) else {
-        return Ok(match archive.enrolment_of(of)? {
-            Some((at, false)) => Before::Enrolled(at),
-            _ => Before::NewChain,
-        });
-    };
-    if !archive.left_out(of, last, last)?.is_empty() {
-        return Ok(Before::Late);
+/// Whether numbers from one on and before another did not come, and the agent does not say that its outbox had no room for them.
+fn is_hole(
+    archive: &Archive,
+    of: (Kid, ChainId),
+    stored: &BTreeSet<u64>,
+    (mut from, to): (u64, u64),
+) -> Result<bool, ArchiveError> {
+    while let Some(missing) = (from..to).find(|seq| !stored.contains(seq)) {
+        match archive.gap_around(of, missing)? {
+            Some((gap, true)) => from = gap.to_seq.saturating_add(1),
+            _ => return Ok(true),
+        }
     }
-    if let Some(found) = archive.summaries_in(of, (last, last), 1)?.pop() {
-        // One that was not looked at yet is looked at first.
-        let waits = !archive.late(of, (last, last), 1)?.is_empty();
-        let summary = found.jws.ok().and_then(|jws| read(&jws).ok());
-        let counts = summary.filter(|_| !waits).map(|summary| arrived(found.received, &summary));
-        return Ok(counts.map_or(Before::Hole, Before::Counts));
-    }
-    match archive.gap_around(of, last)? {
-        // The agent says itself that its outbox had no room for them.
-        Some((gap, true)) => before(archive, of, gap.from_seq),
-        _ => Ok(Before::Hole),
+    Ok(false)
+}
+
+/// When an agent was heard of in its other chains.
+struct Beside<'a> {
+    archive: &'a Archive,
+    of: (Kid, ChainId),
+    /// When each was heard of first and last, once it was asked for; nothing where there are too many.
+    chains: Option<Option<Vec<(Wall, Wall)>>>,
+}
+
+impl Beside<'_> {
+    /// Whether another chain may have been heard of after an instant and up to another: it began before that, and went on after this.
+    fn heard(&mut self, since: Wall, upto: Wall) -> Result<bool, ArchiveError> {
+        let chains = match &self.chains {
+            Some(chains) => chains,
+            None => {
+                let all = self.archive.chains_beside(self.of, CHAINS)?;
+                self.chains.insert(Some(all).filter(|all| all.len() < CHAINS as usize))
+            }
+        };
+        Ok(chains.as_ref().is_none_or(|all| all.iter().any(|(first, last)| *first <= upto && *last > since)))
     }
 }

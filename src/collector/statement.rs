@@ -17,6 +17,7 @@ use crate::collector::lateness;
 use crate::evidence::base64url;
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
+use crate::evidence::late::Front;
 use crate::evidence::register::Enrolled;
 use crate::evidence::summary::{self, ClockState, ProbePart, Summary};
 use crate::evidence::told::{OutageSaid, Places, day_of};
@@ -318,6 +319,8 @@ struct Move {
     bad: Vec<(u64, String)>,
     /// What came too late to count, where that changed.
     held: Change,
+    /// How far the chain has told then.
+    front: Front,
     /// Those that did not count and do now: they are looked at the next time.
     released: Vec<u64>,
 }
@@ -399,18 +402,23 @@ pub fn gather_some(
         let (stored, mut next) = unfolded(archive, chain, left)?;
         left = left.saturating_sub(u32::try_from(stored.len()).unwrap_or(u32::MAX));
         // What a revoked agent said after the instant is looked at, and left out.
+        let seen: BTreeSet<u64> = stored.iter().map(|each| each.seq).collect();
+        let late: BTreeSet<u64> = next.late.iter().copied().collect();
         let mut sound = Vec::new();
         for each in stored.into_iter().filter(|each| each.received < until) {
             let seq = each.seq;
             match to_fold(each, since, now) {
-                Ok(read) => sound.push((read.received, read.summary)),
+                Ok(Read { summary, received }) => {
+                    let out_of_order = seq < chain.next || late.contains(&seq);
+                    sound.push(lateness::Read { received, summary, out_of_order });
+                }
                 Err(why) => next.bad.push((seq, why)),
             }
         }
-        let sorted = lateness::sort(archive, (agent, chain.chain), sound, late_after)?;
+        let sorted = lateness::sort(archive, chain, sound, (&seen, late_after))?;
         all.extend(sorted.counts.into_iter().map(|(received, summary)| Read { summary, received }));
         next.bad.extend(sorted.bad);
-        (next.held, next.released) = (sorted.change, sorted.released);
+        (next.held, next.released, next.front) = (sorted.change, sorted.released, sorted.front);
         moves.push(next);
     }
     let before: Option<Statement> = archive.sound_record(Kind::Agent, &agent.to_string())?;
@@ -494,6 +502,7 @@ fn unfolded(archive: &Archive, chain: &Progress, at_most: u32) -> Result<(Vec<To
             late,
             bad: Vec::new(),
             held: Change::default(),
+            front: chain.front.clone().unwrap_or_else(Front::new_chain),
             released: Vec::new(),
         },
     ))
@@ -628,9 +637,9 @@ fn without_carrier(
 /// # Errors
 /// When the database fails.
 pub fn write(archive: &Archive, news: &News, now: Wall) -> Result<bool, ArchiveError> {
-    for (at, Move { was, next, missing, late, bad, held, released }) in news.moves.iter().enumerate() {
+    for (at, Move { was, next, missing, late, bad, held, front, released }) in news.moves.iter().enumerate() {
         // The first of them locks the agent's others out: whoever folds takes all of its chains, in the same order.
-        match archive.set_folded(was, *next, missing)? {
+        match archive.set_folded(was, *next, missing, front)? {
             true => {}
             false if at == 0 => return Ok(false),
             false => return Err(ArchiveError::Damaged("two replicas fold one agent at once".to_owned())),

@@ -110,7 +110,7 @@ struct Group<'a> {
     rights: HashMap<Kid, Right>,
     heads: HashMap<Chain, Head>,
     numbers: HashMap<Number, Numbered>,
-    /// The arrivals that are to be written, and when the head of each chain came.
+    /// The arrivals that are to be written, and when the last of each chain came.
     new: Vec<&'a Arrival>,
     moved: HashMap<Chain, Wall>,
     follows: Vec<(Chain, Follows)>,
@@ -156,9 +156,14 @@ impl<'a> Group<'a> {
         group.lock(&chains)?;
         group.read_rights(&kids)?;
         group.read_heads(&chains)?;
-        let looked_up = |each: &Arrival| {
+        // What comes in the order of its chain has no neighbours but the head and those of the group.
+        let mut next: HashMap<Chain, u64> = group.heads.iter().map(|(chain, head)| (*chain, head.seq + 1)).collect();
+        let mut looked_up = |each: &Arrival| {
             let of = each.summary.subject;
-            group.heads.get(&chain_of(&of)).is_some_and(|head| of.seq <= head.seq)
+            let next = next.entry(chain_of(&of)).or_default();
+            let in_order = of.seq == *next;
+            *next = (*next).max(of.seq + 1);
+            !in_order
         };
         let around = |each: &Arrival| {
             let of = each.summary.subject;
@@ -375,8 +380,8 @@ impl<'a> Group<'a> {
                     entry.insert(next);
                 }
             }
-            self.moved.insert(chain, arrival.received);
         }
+        self.moved.insert(chain, arrival.received);
         let numbered = Numbered { digest: of.digest, prev: summary.prev, receipt: arrival.receipt.clone() };
         self.numbers.insert((of.agent, of.chain, of.seq), numbered);
         self.new.push(arrival);
@@ -409,8 +414,8 @@ impl<'a> Group<'a> {
                 args![&of.agent, &of.chain, of.seq, &of.digest, prev, from, to, *received, &summary.packed, receipt],
             )?;
         }
-        let sql = "INSERT INTO chain (agent, chain, last_seq, last_digest, span_ns, received_ns)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (agent, chain) DO UPDATE SET last_seq = excluded.last_seq,
+        let sql = "INSERT INTO chain (agent, chain, last_seq, last_digest, span_ns, received_ns, first_ns)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (agent, chain) DO UPDATE SET last_seq = excluded.last_seq,
                    last_digest = excluded.last_digest, span_ns = excluded.span_ns, received_ns = excluded.received_ns";
         for (chain, received) in &self.moved {
             let head = &self.heads[chain];
@@ -450,8 +455,9 @@ impl<'a> Group<'a> {
             let spans = column(&moved, |(.., head)| head.span_ns);
             let received = column(&moved, |(_, received, _)| received.nanos());
             db.execute_with(
-                "INSERT INTO chain (agent, chain, last_seq, last_digest, span_ns, received_ns)
-                 SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[])
+                "INSERT INTO chain (agent, chain, last_seq, last_digest, span_ns, received_ns, first_ns)
+                 SELECT w.*, w.received FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[])
+                     AS w (agent, chain, seq, digest, span, received)
                  ON CONFLICT (agent, chain) DO UPDATE SET last_seq = excluded.last_seq, last_digest = excluded.last_digest,
                  span_ns = excluded.span_ns, received_ns = excluded.received_ns",
                 &[&agents, &chains, &seqs, &digests, &spans, &received],

@@ -9,6 +9,7 @@ use crate::collector::archive::{Archive, ArchiveError, packed};
 use crate::evidence::bundle::Numbers;
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
+use crate::evidence::late::Front;
 
 /// A chain, how far it was folded, and how far it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Progress {
     pub missing: String,
     /// How often it was folded.
     pub turn: u64,
+    /// How far it has told, once something of it was looked at.
+    pub front: Option<Front>,
 }
 
 /// A stored summary, as it is folded; of one that cannot be read, why.
@@ -60,7 +63,7 @@ pub enum Depth {
 }
 
 /// What is read of a chain, …
-const PROGRESS: &str = "c.agent, c.chain, c.last_seq, f.next_seq, f.missing, f.turn";
+const PROGRESS: &str = "c.agent, c.chain, c.last_seq, f.next_seq, f.missing, f.turn, f.told_ns, f.since_ns, f.by_late";
 /// … in which there is something to fold.
 const UNFOLDED: &str = "FROM chain c LEFT JOIN folded f ON f.agent = c.agent AND f.chain = c.chain
     WHERE (f.next_seq IS NULL OR f.next_seq <= c.last_seq OR f.missing <> ''
@@ -74,6 +77,12 @@ fn progress(row: &Row<'_>) -> Result<Progress, ArchiveError> {
         next: row.get::<Option<u64>>(3)?.unwrap_or(0),
         missing: row.get::<Option<String>>(4)?.unwrap_or_default(),
         turn: row.get::<Option<u64>>(5)?.unwrap_or(0),
+        front: match row.get::<Option<u64>>(8)? {
+            Some(by_late) => {
+                Some(Front { told: row.get(6)?, since: row.get(7)?, by_late: by_late != 0, boots: Vec::new() })
+            }
+            None => None,
+        },
     })
 }
 
@@ -275,13 +284,16 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn set_folded(&self, was: &Progress, next: u64, missing: &str) -> Result<bool, ArchiveError> {
-        let sql =
-            "INSERT INTO folded (agent, chain, next_seq, missing, missing_count, turn) VALUES (?1, ?2, ?3, ?4, 0, ?5)
+    pub fn set_folded(&self, was: &Progress, next: u64, missing: &str, front: &Front) -> Result<bool, ArchiveError> {
+        let sql = "INSERT INTO folded (agent, chain, next_seq, missing, missing_count, turn, told_ns, since_ns, by_late)
+                   VALUES (?1, ?2, ?3, ?4, 0, ?5, ?8, ?9, ?10)
                    ON CONFLICT (agent, chain) DO UPDATE
-                   SET next_seq = excluded.next_seq, missing = excluded.missing, missing_count = 0, turn = excluded.turn
+                   SET next_seq = excluded.next_seq, missing = excluded.missing, missing_count = 0, turn = excluded.turn,
+                       told_ns = excluded.told_ns, since_ns = excluded.since_ns, by_late = excluded.by_late
                    WHERE folded.next_seq = ?6 AND folded.turn = ?7";
-        let args = args![&was.agent, &was.chain, next, missing, was.turn + 1, was.next, was.turn];
+        let Front { told, since, by_late, .. } = front;
+        let (turn, by_late) = (was.turn + 1, u64::from(*by_late));
+        let args = args![&was.agent, &was.chain, next, missing, turn, was.next, was.turn, *told, *since, by_late];
         Ok(self.db.execute(sql, args)? > 0)
     }
 

@@ -10,8 +10,6 @@ use crate::evidence::key::Kid;
 use crate::evidence::late::{Arrived, Why};
 use crate::sla::span::Span;
 
-/// So many receipts of an agent's other chains are looked at.
-const HEARD: u32 = 10_000;
 /// So many ranges of what an agent dropped are looked at for one gap.
 const DROPPED: u32 = 4_096;
 /// So many numbers after some are looked at for what bounds them.
@@ -70,13 +68,13 @@ impl Archive {
         self.db.all(sql, args![&of.0, &of.1], held_of)
     }
 
-    /// How many of an agent's other chains than this one do not count.
+    /// How many of an agent's do not count.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn held_beside(&self, of: (Kid, ChainId)) -> Result<usize, ArchiveError> {
-        let sql = "SELECT count(*) FROM held WHERE agent = ?1 AND chain <> ?2";
-        let count = self.db.one(sql, args![&of.0, &of.1], |row| row.get::<u64>(0))?;
+    pub fn held_by(&self, agent: Kid) -> Result<usize, ArchiveError> {
+        let count =
+            self.db.one("SELECT count(*) FROM held WHERE agent = ?1", args![&agent], |row| row.get::<u64>(0))?;
         Ok(usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX))
     }
 
@@ -122,7 +120,9 @@ impl Archive {
             let (agent, chain) = (row.get(6)?, row.get(7)?);
             let Held { arrived: Arrived { seq, from, to, received, .. }, why } = held_of(row)?;
             match all.last_mut() {
-                Some(last) if last.numbers.goes_on_with(agent, chain, seq) && matches!(why, Why::AfterLate) => {
+                Some(last)
+                    if last.numbers.goes_on_with(agent, chain, seq) && (why == Why::AfterLate || why == last.why) =>
+                {
                     last.numbers.to_seq = seq;
                     last.span = Span::new(last.span.from.min(from), last.span.to.max(to));
                     last.received = last.received.max(received);
@@ -168,28 +168,25 @@ impl Archive {
         Ok(follow.map(|((_, received), _)| *received).min())
     }
 
-    /// When anything of an agent was received in another chain, after one instant and up to another; the first of them.
+    /// When each of an agent's other chains was heard of first and last, the latest first.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn heard(&self, of: (Kid, ChainId), after: Wall, upto: Wall) -> Result<Vec<Wall>, ArchiveError> {
-        // Most agents have one chain: then no summary is looked at.
-        let sql = "SELECT count(*) FROM chain WHERE agent = ?1 AND chain <> ?2 AND received_ns > ?3";
-        if self.db.one(sql, args![&of.0, &of.1, after], |row| row.get::<u64>(0))?.unwrap_or(0) == 0 {
-            return Ok(Vec::new());
-        }
-        let sql = "SELECT received_ns FROM summary WHERE agent = ?1 AND chain <> ?2 AND received_ns > ?3 AND received_ns <= ?4
-                   ORDER BY received_ns LIMIT ?5";
-        self.db.all(sql, args![&of.0, &of.1, after, upto, HEARD], |row| row.get(0))
+    pub fn chains_beside(&self, of: (Kid, ChainId), at_most: u32) -> Result<Vec<(Wall, Wall)>, ArchiveError> {
+        let sql = "SELECT first_ns, received_ns FROM chain WHERE agent = ?1 AND chain <> ?2
+                   ORDER BY received_ns DESC LIMIT ?3";
+        self.db.all(sql, args![&of.0, &of.1, at_most], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// When an agent asked to be let in, and whether it has another chain than this one.
+    /// When an agent asked to be let in, and whether this chain is the first that was heard of it.
     ///
     /// # Errors
     /// When the database fails.
     pub fn enrolment_of(&self, of: (Kid, ChainId)) -> Result<Option<(Wall, bool)>, ArchiveError> {
-        let sql = "SELECT enrolled_ns, (SELECT count(*) FROM chain WHERE agent = ?1 AND chain <> ?2) FROM agent WHERE agent = ?1";
-        self.db.one(sql, args![&of.0, &of.1], |row| Ok((row.get(0)?, row.get::<u64>(1)? > 0)))
+        let sql = "SELECT a.enrolled_ns, (
+                       SELECT count(*) FROM chain o WHERE o.agent = ?1 AND o.chain <> ?2 AND o.first_ns <= c.first_ns)
+                   FROM agent a JOIN chain c ON c.agent = a.agent AND c.chain = ?2 WHERE a.agent = ?1";
+        self.db.one(sql, args![&of.0, &of.1], |row| Ok((row.get(0)?, row.get::<u64>(1)? == 0)))
     }
 
     /// The gap that a number of a chain lies in, and whether the agent says that its outbox had no room for all of it.

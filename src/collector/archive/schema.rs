@@ -261,6 +261,33 @@ const STEPS: &[Step] = &[
                 received_ns BIGINT NOT NULL, boot TEXT NOT NULL, why TEXT NOT NULL, PRIMARY KEY (agent, chain, seq)
             );",
     },
+    // When each chain was heard of first, and how far it has told: what late summaries may go on from.
+    Step {
+        sqlite: "
+            ALTER TABLE chain ADD COLUMN first_ns INTEGER;
+            UPDATE chain SET first_ns = COALESCE((
+                SELECT s.received_ns FROM summary s WHERE s.agent = chain.agent AND s.chain = chain.chain ORDER BY s.seq LIMIT 1
+            ), received_ns);
+            ALTER TABLE folded ADD COLUMN told_ns INTEGER;
+            ALTER TABLE folded ADD COLUMN since_ns INTEGER;
+            ALTER TABLE folded ADD COLUMN by_late INTEGER NOT NULL DEFAULT 0;
+            UPDATE folded SET (told_ns, since_ns) = (
+                SELECT s.to_ns, s.received_ns FROM summary s
+                WHERE s.agent = folded.agent AND s.chain = folded.chain AND s.seq = folded.next_seq - 1
+            );",
+        postgres: "
+            ALTER TABLE chain ADD COLUMN first_ns BIGINT;
+            UPDATE chain SET first_ns = COALESCE((
+                SELECT s.received_ns FROM summary s WHERE s.agent = chain.agent AND s.chain = chain.chain ORDER BY s.seq LIMIT 1
+            ), received_ns);
+            ALTER TABLE folded ADD COLUMN told_ns BIGINT;
+            ALTER TABLE folded ADD COLUMN since_ns BIGINT;
+            ALTER TABLE folded ADD COLUMN by_late BIGINT NOT NULL DEFAULT 0;
+            UPDATE folded SET (told_ns, since_ns) = (
+                SELECT s.to_ns, s.received_ns FROM summary s
+                WHERE s.agent = folded.agent AND s.chain = folded.chain AND s.seq = folded.next_seq - 1
+            );",
+    },
 ];
 
 /// How many steps were taken; 0 where there is no database of ours.
