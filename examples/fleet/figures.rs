@@ -99,7 +99,7 @@ pub async fn ingest(options: &Options) -> Result<(), Broken> {
     // Every receipt is of a summary that is there: each chain is whole up to its last number.
     let stored: u64 = {
         let rows = Archive::open_existing(&central.database)?.agents()?;
-        let whole = rows.iter().all(|row| row.missing.gaps.is_empty() && row.conflicts == 0);
+        let whole = rows.iter().all(|row| row.missing.gaps == 0 && row.conflicts == 0);
         if !whole {
             return Err("a chain has a gap or a conflict".into());
         }

@@ -201,7 +201,7 @@ pub fn no_walk_of_small_steps_leads_into_the_past(place: &Place) {
     assert!(in_time < 100 && all.len() == 341, "{in_time} of {}", all.len());
     assert_eq!(desk.fold(), in_time as u64, "what came in time");
     let late = late::all(&desk.archive).unwrap().iter().map(|each| each.to_seq - each.from_seq + 1).sum::<u64>();
-    assert_eq!(late as usize, all.len() - in_time);
+    assert_eq!(late, (all.len() - in_time) as u64);
 }
 
 pub fn whoever_ships_in_a_chain_was_not_silent_in_it_and_a_hole_in_it_earns_nothing(place: &Place) {
