@@ -362,3 +362,34 @@ fn trusted_facts(facts: &str, verdict: &mut Verdict) {
         verdict.not_proved.push(format!("the facts, which are taken on trust: {}", named.join(", ")));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_of_more_contracts_than_a_verdict_can_rest_on_is_refused_before_any_is_read() {
+        let finding = |count: usize| {
+            let contracts = (0..count).map(|n| (format!("contracts/{n}.toml"), b"no contract".to_vec()));
+            let mut members: BTreeMap<String, Vec<u8>> = contracts.collect();
+            let (text, number) = (String::new, 1);
+            let claim = Claim {
+                v: number,
+                contract: text(),
+                version: number,
+                service: text(),
+                period: text(),
+                credit: text(),
+                currency: text(),
+                software: text(),
+                basis: None,
+                members: digests(&members),
+            };
+            members.insert("claim.json".to_owned(), claim_text(&claim));
+            let verdict = check("b.zip", &zip::write(&members).unwrap(), Verifier::new());
+            assert!(!verdict.ok);
+            verdict.findings.iter().any(|finding| finding.what.contains("no verdict rests on more than 256"))
+        };
+        assert!(finding(CONTRACTS + 1) && !finding(CONTRACTS));
+    }
+}
