@@ -11,9 +11,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wanproof::collector::archive::ledger::{Kind, Page};
+use wanproof::collector::desk::agreements::Book;
+use wanproof::collector::desk::rulings;
 use wanproof::collector::desk::sites::{self, AgentChange, Revocation};
 use wanproof::collector::verdicts::{Judgement, id_of};
 use wanproof::config::collector::Database;
+use wanproof::evidence::key::SecretKey;
 use wanproof::sla::lifecycle::Entry;
 use wanproof::sla::reader::Word as _;
 use world::{Agent, Place, Says, World, at, contract, hand, member, verified};
@@ -31,6 +34,7 @@ on_both! {
     a_probe_that_names_a_service_of_another_site_counts_for_nothing
     a_device_that_is_moved_now_leaves_the_past_as_it_was
     a_device_that_was_moved_counts_for_each_site_while_it_was_there
+    one_that_does_not_bind_keeps_nobody_from_a_bundle
     of_two_witnesses_the_one_that_was_there_first_binds_in_whatever_order_anything_comes
     the_contract_may_name_the_witness_that_binds
     what_the_binding_witness_did_not_see_another_may_have_seen
@@ -220,6 +224,29 @@ fn of_two_witnesses_the_one_that_was_there_first_binds_in_whatever_order_anythin
     let again = world.judge("ckt-1");
     assert_eq!(again.report.unwrap().objectives, judged.report.unwrap().objectives);
     assert_eq!(again.histograms, judged.histograms);
+}
+
+fn one_that_does_not_bind_keeps_nobody_from_a_bundle(place: &Place) {
+    let mut world = World::open(place, &contract());
+    let (mut first, mut second) = (Agent::new(7), Agent::new(1));
+    world.enrol(&first, "leeds", world.start);
+    world.enrol(&second, "leeds", world.start + Duration::from_secs(1));
+    world.ship(&mut first, at("leeds"), 0..60, "60a");
+    world.ship(&mut first, at("leeds"), 60..120, "60l");
+    world.settle();
+    let before = (world.judge("ckt-1").report, world.claims());
+    // Another ships two numbers of its chain, and none of those between.
+    world.ship(&mut second, at("leeds"), 0..5, "60a");
+    second.leave_out(4);
+    world.ship(&mut second, at("leeds"), 25..30, "60a");
+    world.settle();
+    assert_eq!((world.judge("ckt-1").report, world.claims()), before);
+    let ruling = rulings::present(&world.archive, &world.month.to_string(), "FLEET", "ckt-1").unwrap();
+    let collector = *SecretKey::from_seed(&[99; 32]).public();
+    let book = Book::load(&world.archive, None).unwrap();
+    let bundle = rulings::bundle(&world.archive, &book, &ruling, &[collector]).unwrap();
+    let verdict = verified(&bundle, &[&first]);
+    assert!(verdict.ok, "{:#?}", verdict.findings);
 }
 
 fn the_contract_may_name_the_witness_that_binds(place: &Place) {

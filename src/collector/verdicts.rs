@@ -368,7 +368,7 @@ impl Bench<'_> {
             Err(faults) => return Ok(Some(Judgement { faults, ..judgement })),
         };
         let part = self.fleet.register().of_sites(&sites(&agreed, service));
-        judgement.grounds.basis = self.basis(&agreed, &judgement.agents, days)?;
+        judgement.grounds.basis = self.basis(&agreed, &sources.binding(), days)?;
         judgement.grounds.register = Some(register::Written::of(&part));
         judgement.grounds.texts = self.texts(&agreed);
         let mut observed = sources.observed(sides);

@@ -1,16 +1,20 @@
 //! A verdict with all that it rests on: the one place that claim, page, API and bundle are made from. What a claim asked for, and what
 //! a later verdict took the place of, is kept beside the present one, by number.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Wall;
 use crate::collector::archive::ledger::Kind;
+use crate::collector::archive::summaries::Stored;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::agreements::Book;
 use crate::collector::desk::{DeskError, key};
 use crate::collector::gone;
 use crate::collector::verdicts::{Grounds, Judgement};
-use crate::evidence::bundle::{self, Made, Material, Which};
+use crate::evidence::bundle::{self, Made, Material, Numbers, Which};
+use crate::evidence::digest::Digest;
 use crate::evidence::key::{Kid, PublicKey};
 use crate::evidence::register;
 use crate::sla::calendar::Period;
@@ -149,6 +153,9 @@ pub fn check_whole(archive: &Archive, period: &str, contract: &str, service: &st
     Err(DeskError::Conflict(format!("{service} of {contract} in {period}: {}", gone::words(missing))))
 }
 
+/// So many summaries that say nothing are put between others, to show that nothing is missing.
+const BETWEEN: u64 = 1_024;
+
 /// The contracts' files that the verdict rests on: its versions, and those above them.
 fn texts(book: &Book, of: &Judgement, grounds: &Grounds) -> Result<Vec<String>, DeskError> {
     let read = |text: &str| Written::read(text, "contract").ok();
@@ -186,10 +193,15 @@ fn texts(book: &Book, of: &Judgement, grounds: &Grounds) -> Result<Vec<String>, 
 /// the keys.
 fn evidence(archive: &Archive, grounds: &Grounds, material: &mut Material) -> Result<(), DeskError> {
     let basis = &grounds.basis;
-    let mut agents: Vec<Kid> = basis.summaries.iter().chain(&basis.left_out).map(|each| each.agent).collect();
-    agents.sort_unstable();
-    agents.dedup();
-    for numbers in basis.summaries.iter().chain(&basis.left_out) {
+    let all: Vec<Numbers> = basis.summaries.iter().chain(&basis.left_out).copied().collect();
+    let mut entered: BTreeSet<Digest> = BTreeSet::new();
+    let mut enter = |stored: Stored| {
+        if entered.insert(Digest::of(stored.jws.as_bytes())) {
+            material.summaries.push(stored.jws);
+            material.receipts.push(stored.receipt);
+        }
+    };
+    for numbers in &all {
         let stored = archive.stored(numbers)?;
         if (stored.len() as u64) < numbers.count() {
             return Err(DeskError::Conflict(format!(
@@ -203,19 +215,32 @@ fn evidence(archive: &Archive, grounds: &Grounds, material: &mut Material) -> Re
                 numbers.agent
             )));
         }
-        for stored in stored {
-            material.summaries.push(stored.jws);
-            material.receipts.push(stored.receipt);
+        stored.into_iter().for_each(&mut enter);
+    }
+    // What lies between says nothing that counts: it shows that nothing is missing.
+    for between in between(&all) {
+        if archive.count_stored(&between)? <= BETWEEN {
+            archive.stored(&between)?.into_iter().for_each(&mut enter);
         }
+    }
+    let agents: BTreeSet<Kid> = all.iter().map(|each| each.agent).collect();
+    for agent in &agents {
+        archive.namings(*agent)?.into_iter().for_each(&mut enter);
     }
     for agent in agents {
         material.keys.extend(archive.keys_of(agent)?);
-        for stored in archive.namings(agent)? {
-            if !material.summaries.contains(&stored.jws) {
-                material.summaries.push(stored.jws);
-                material.receipts.push(stored.receipt);
-            }
-        }
     }
     Ok(())
+}
+
+/// The numbers between some of a chain.
+fn between(all: &[Numbers]) -> Vec<Numbers> {
+    let mut sorted: Vec<Numbers> = all.to_vec();
+    sorted.sort_by_key(|each| (each.agent, each.chain, each.from_seq));
+    let two = sorted.windows(2).filter(|two| (two[0].agent, two[0].chain) == (two[1].agent, two[1].chain));
+    two.filter_map(|two| {
+        let (from_seq, to_seq) = (two[0].to_seq.checked_add(1)?, two[1].from_seq.checked_sub(1)?);
+        (from_seq <= to_seq).then_some(Numbers { from_seq, to_seq, ..two[0] })
+    })
+    .collect()
 }

@@ -144,6 +144,13 @@ impl<'a> Sources<'a> {
         ranked.into_iter().map(|(_, agent)| agent).collect()
     }
 
+    /// The agents whose figures bind for any time, in that order.
+    pub fn binding(&self) -> Vec<Kid> {
+        let own = self.all.iter().filter(|source| !source.pieces.is_empty());
+        let ranked: BTreeSet<(Rank, Kid)> = own.map(|source| (source.rank, source.agent)).collect();
+        ranked.into_iter().map(|(_, agent)| agent).collect()
+    }
+
     /// The agents that measured what another's figures bind for.
     pub fn beside(&self) -> Vec<Kid> {
         let own = self.all.iter().filter(|source| !source.beside.is_empty());
