@@ -20,8 +20,12 @@ use serde_json::json;
 use wanproof::base::time::{Clock as _, Wall};
 use wanproof::collector::archive::Archive;
 use wanproof::collector::archive::accept::Accepted;
+use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::ledger::{Kind, Page};
+use wanproof::collector::desk::agreements::Step;
+use wanproof::collector::desk::{Hand, claims};
 use wanproof::collector::missing::FindingKind;
+use wanproof::collector::rounds::Did;
 use wanproof::evidence::chain::{ChainId, LAST_SEQ};
 use wanproof::evidence::late::Front;
 use wanproof::sla::span::Span;
@@ -42,6 +46,10 @@ on_both! {
     a_poisoned_database_heals_at_the_next_start
     a_lease_of_a_clock_that_was_ahead_holds_nobody_up_for_longer_than_a_lease
     an_agent_whose_clock_was_ahead_is_believed_again_once_it_is_right
+    a_collector_whose_clock_is_behind_makes_no_rounds_says_so_and_leaves_nothing_out
+    a_clock_that_most_agents_agree_with_is_not_behind_whatever_one_of_them_says
+    what_a_clock_that_was_behind_left_out_is_taken_back_and_folded_once
+    what_a_clock_that_was_ahead_let_lapse_comes_back_and_lapses_on_its_day
     what_takes_too_long_to_judge_is_found_and_tried_again_an_hour_later
     an_agent_with_more_chains_than_are_looked_at_at_once_keeps_nobody_waiting
 }
@@ -208,6 +216,154 @@ async fn an_agent_whose_clock_was_ahead_is_believed_again_once_it_is_right(place
     world.settle().await;
     let said: serde_json::Value = world.archive().record(Kind::Agent, &agent.kid().to_string()).unwrap().unwrap();
     assert_eq!(said["software"], json!("wanproof 0.2.0"));
+}
+
+/// What the findings are called, with what they are about.
+async fn found(world: &World, kind: &str) -> Vec<String> {
+    let all = world.findings().await;
+    all.into_iter().filter(|found| found.kind.word() == kind).map(|found| found.subject).collect()
+}
+
+async fn a_collector_whose_clock_is_behind_makes_no_rounds_says_so_and_leaves_nothing_out(place: Place) {
+    let mut world = World::open(place).await;
+    world.store_honest();
+    world.settle().await;
+    let (folds, claims) = (world.folds(&world.agent(0)), world.claims());
+    assert!(claims.len() == 9 && found(&world, "clock-behind").await.is_empty());
+    let back = Duration::from_secs(10 * 86_400);
+    world.clock.set_back(back);
+    world.take_over().await;
+    for _ in 0..3 {
+        assert_eq!(world.round().await, Did::default());
+        world.clock.advance(Duration::from_secs(5));
+    }
+    assert_eq!(found(&world, "clock-behind").await, ["collector"]);
+    let told = world.archive().records::<serde_json::Value>(Kind::Alert, Page::of("clock-behind/")).unwrap();
+    assert_eq!(told.len(), 1, "who listens is told");
+    assert_eq!(world.archive().leased("rounds").unwrap(), None, "a replica whose clock is right goes on");
+    // A program that goes on is as careful as one that begins.
+    world.clock.advance(back);
+    world.settle().await;
+    world.clock.set_back(back);
+    assert_eq!(world.round().await, Did::default());
+    world.clock.advance(back);
+    world.settle().await;
+    assert_eq!(found(&world, "quarantined").await, [""; 0]);
+    assert_eq!(found(&world, "clock-behind").await, [""; 0]);
+    assert_eq!((world.folds(&world.agent(0)), world.claims()), (folds, claims));
+}
+
+async fn a_clock_that_most_agents_agree_with_is_not_behind_whatever_one_of_them_says(place: Place) {
+    let mut world = World::open(place).await;
+    // For a while the collector's clock is a month ahead, and one agent says so too.
+    let month = Duration::from_secs(30 * 86_400);
+    world.clock.advance(month);
+    let (agent, now) = (world.agent(HOSTILE), world.clock.now().wall);
+    world.store(&[agent.at(0, now)]);
+    world.clock.set_back(month);
+    assert_eq!(world.round().await, Did::default());
+    assert_eq!(found(&world, "clock-behind").await, ["collector"], "nobody says otherwise");
+    world.store_honest();
+    assert!(world.round().await.folded > 0);
+    assert_eq!(found(&world, "clock-behind").await, [""; 0]);
+}
+
+async fn what_a_clock_that_was_behind_left_out_is_taken_back_and_folded_once(place: Place) {
+    let mut world = World::open(place).await;
+    let (all, half, ahead) = (world.agent(0), world.agent(1), world.agent(HOSTILE));
+    let now = world.clock.now().wall;
+    world.store_honest();
+    world.store(&[ahead.minute(0, 0, "60l"), ahead.at(1, now + Duration::from_secs(2 * 86_400))]);
+    // As an earlier version of this program left out what is later than its clock by more than a day, and what was folded of later
+    // days.
+    let left_out = |archive: &Archive, agent: &world::Agent, numbers: std::ops::Range<u64>| {
+        let why = "it says that it ends later than 2026-11-30T20:35:00Z, and a clock was wrong";
+        numbers.into_iter().try_for_each(|seq| archive.quarantine((agent.kid(), agent.chain), seq, why, now))
+    };
+    world.write(|archive| left_out(archive, &ahead, 1..2));
+    world.settle().await;
+    let (folds, claims) = ([&all, &half].map(|agent| world.folds(agent)), world.claims());
+    world.write(|archive| {
+        left_out(archive, &all, 0..70)?;
+        left_out(archive, &half, 35..70)?;
+        archive.drop_folds(all.kid(), start().secs().div_euclid(86_400))
+    });
+    assert_eq!(found(&world, "quarantined").await.len(), 3);
+    world.take_over().await;
+    world.settle().await;
+    assert_eq!(found(&world, "quarantined").await, [ahead.kid().to_string()], "no clock that was right says that");
+    assert_eq!([&all, &half].map(|agent| world.folds(agent)), folds);
+    assert_eq!(world.claims(), claims);
+    assert_eq!(found(&world, "clock-behind").await, ["collector/evidence"], "it is said that they were taken back");
+}
+
+async fn what_a_clock_that_was_ahead_let_lapse_comes_back_and_lapses_on_its_day(place: Place) {
+    let mut world = World::open(place).await;
+    world.store_honest();
+    world.settle().await;
+    let now = |world: &World| world.clock.now().wall;
+    let rights = |world: &World| -> Vec<(String, Vec<String>)> {
+        let all = claims::rights(&world.archive(), Page::default(), world.clock.now().wall).unwrap();
+        let log = |right: &claims::RightView| right.log.iter().map(|entry| entry.action.clone()).collect();
+        all.iter().map(|right| (right.state.clone(), log(right))).collect()
+    };
+    let states = |world: &World| -> Vec<String> { world.claims().into_iter().map(|claim| claim.1).collect() };
+    assert_eq!(states(&world), vec!["claimable"; 9]);
+    let right = json!({"contract": "TEN", "service": "ckt-0", "right": "chronic", "accrued": "2026-11-30",
+        "exercise_by": "2026-12-30", "timezone": "Europe/London"});
+    world.write(|archive| {
+        let (id, now) = ("TEN/ckt-0/chronic/2026-11-30", now(&world));
+        let entry =
+            json!({"action": "accrue", "at": now, "recorded": now, "who": "the collector's clock", "evidence": null});
+        archive.put_record(Kind::Right, id, &right, now)?;
+        archive.append(Kind::Right, id, &entry, now)
+    });
+    assert_eq!(rights(&world).len(), 1);
+    let before = world.claims();
+    let ahead = Duration::from_secs(60 * 86_400);
+    // Whether it is another program that sees the clock come back, or the same.
+    for restarts in [true, false] {
+        world.clock.advance(ahead);
+        world.settle().await;
+        assert!(states(&world).iter().all(|state| state == "lapsed"), "{:?}", world.claims());
+        assert!(rights(&world).iter().all(|(state, _)| state == "lapsed"), "{:?}", rights(&world));
+        world.clock.set_back(ahead);
+        if restarts {
+            world.take_over().await;
+        }
+        world.settle().await;
+        assert!(states(&world).iter().all(|state| state == "claimable"), "{:?}", world.claims());
+        assert!(rights(&world).iter().all(|(state, _)| state == "accrued"), "{:?}", rights(&world));
+        assert!(found(&world, "clock-ahead").await.contains(&"collector/claims".to_owned()));
+    }
+    for ((id, state, credit, log), was) in world.claims().iter().zip(&before) {
+        assert_eq!((id, state, credit), (&was.0, &was.1, &was.2));
+        let said =
+            ["become_claimable", "lapse", "reinstate", "become_claimable", "lapse", "reinstate", "become_claimable"];
+        assert_eq!(log, &said, "nothing is taken out of the log");
+    }
+    assert!(rights(&world).iter().all(|(_, log)| *log == ["accrue", "lapse", "reinstate", "lapse", "reinstate"]));
+    // One is asked for, by a verdict of now; the others lapse when their day has passed, and for good.
+    let hand = Hand { who: "noc".to_owned(), via: Via::Command, now: now(&world) };
+    let asked = before[0].0.clone();
+    let one = claims::one(&world.archive(), &asked, hand.now).unwrap();
+    assert_eq!((one.ruling, one.days_left), (None, Some(28)));
+    world.archive().write(|archive| claims::act(archive, &asked, "submit", &Step::now(), &hand)).unwrap();
+    world.clock.advance(Duration::from_secs(30 * 86_400));
+    world.settle().await;
+    world.take_over().await;
+    world.settle().await;
+    let lapsed = states(&world);
+    assert_eq!(
+        (lapsed[0].as_str(), lapsed[1..].iter().all(|state| state == "lapsed")),
+        ("submitted", true),
+        "{lapsed:?}"
+    );
+    // No hand does what the clock's own mistake needs.
+    let id = &before[1].0;
+    let refused = world.archive().write(|archive| claims::act(archive, id, "reinstate", &Step::now(), &hand));
+    assert!(refused.is_err());
+    assert_eq!(claims::one(&world.archive(), id, hand.now).unwrap().allowed, [""; 0]);
 }
 
 async fn what_takes_too_long_to_judge_is_found_and_tried_again_an_hour_later(place: Place) {

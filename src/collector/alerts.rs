@@ -129,6 +129,21 @@ pub fn look(archive: &Archive, found: &[Finding], set: &Setting) -> Result<(), A
     keep(archive, &rule::settle(&open(archive, Page::default())?, set), set.now)
 }
 
+/// Writes that one thing began, where it was not looked for others; false where that was written before.
+///
+/// # Errors
+/// When the database fails.
+pub fn begin(archive: &Archive, finding: &Finding, now: Wall) -> Result<bool, ArchiveError> {
+    archive.lock(LOCK)?;
+    let alert = Alert::begin(finding, now);
+    let topic = alert.topic();
+    let lasts = open(archive, Page::default())?.iter().any(|open| open.ended.is_none() && open.topic() == topic);
+    if !lasts {
+        keep(archive, &[Change::Put(alert)], now)?;
+    }
+    Ok(!lasts)
+}
+
 /// Whether [`look`] would write anything.
 #[must_use]
 pub fn changes(open: &[Alert], found: &[Finding], set: &Setting) -> bool {

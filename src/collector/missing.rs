@@ -65,6 +65,8 @@ pub enum FindingKind {
     Quarantined,
     /// A clock was ahead of what another says.
     ClockAhead,
+    /// The collector's own clock is behind what it received, and rounds wait; or it was, and what it left out counts again.
+    ClockBehind,
 }
 
 impl FindingKind {
@@ -93,6 +95,7 @@ impl FindingKind {
             Self::FrozenVerdict => "frozen-verdict",
             Self::Quarantined => "quarantined",
             Self::ClockAhead => "clock-ahead",
+            Self::ClockBehind => "clock-behind",
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::collector::desk::agreements::Book;
 use crate::collector::desk::{claims, key, late};
 use crate::collector::missing::{Finding, FindingKind, Look};
 use crate::collector::rounds::lease::LEASE;
+use crate::collector::statement::CLOCKS_DIFFER;
 use crate::collector::verdicts::{Bench, Fleet, Judgement, SETTLED, id_of, outcome};
 use crate::collector::{
     Collector, Fault, alerts, amend, fleet, gone, last_orders, left_behind, missing, statement, troubles,
@@ -56,6 +57,7 @@ const LOOKING: u32 = 50;
 const SWEEP: Duration = Duration::from_secs(300);
 
 mod amending;
+mod taking_back;
 
 /// A service in a period that has to be judged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -168,6 +170,8 @@ pub struct Rounds {
     looked: Option<Wall>,
     look_again: Duration,
     swept: Option<Wall>,
+    /// When the last round was, by the wall clock.
+    last: Option<Wall>,
 }
 
 impl std::fmt::Debug for Rounds {
@@ -284,6 +288,7 @@ impl Rounds {
             looked: None,
             look_again: LOOK,
             swept: None,
+            last: None,
         }
     }
 
@@ -296,6 +301,14 @@ impl Rounds {
             return Ok(Did::default());
         }
         let now = self.clock.now().wall;
+        if self.is_behind(collector, now).await? {
+            return Ok(Did::default());
+        }
+        if self.last.is_some_and(|last| now + CLOCKS_DIFFER < last) {
+            // It was ahead: what it did meanwhile is put right, as at first.
+            self.fleet = None;
+        }
+        self.last = Some(now);
         self.know(collector, now).await?;
         self.enter_register(collector).await?;
         let mut did = Did::default();
@@ -368,9 +381,30 @@ impl Rounds {
         if let Err(what) = collector.try_change(move |archive| heal::heal(archive, now)).await? {
             tracing::error!("what is stored could not be put right: {what}");
         }
+        self.take_back(collector, now).await?;
         let fleet = collector.read(|archive| Ok(Arc::new(Fleet::load(archive)?))).await?;
         self.fleet = Some(Arc::clone(&fleet));
         Ok(fleet)
+    }
+
+    /// Whether the clock is behind what was received: then nothing is done by it but to say so.
+    async fn is_behind(&mut self, collector: &Arc<Collector>, now: Wall) -> Result<bool, Fault> {
+        let Some(found) = collector.read(move |archive| Ok(heal::clock_is_behind(archive, now)?)).await? else {
+            return Ok(false);
+        };
+        // What is known is asked for anew when the clock is right; another replica's may be.
+        (self.fleet, self.held) = (None, None);
+        collector.pulse.gone();
+        let (detail, holder) = (found.detail.clone(), self.holder.clone());
+        let write = move |archive: &Archive| {
+            archive.release("rounds", &holder)?;
+            alerts::begin(archive, &found, now)
+        };
+        if collector.change(write).await? {
+            tracing::error!("{detail}");
+            collector.news.notify_waiters();
+        }
+        Ok(true)
     }
 
     /// Folds what came, and marks in the same transaction what has to be judged for it: of each agent some, in turn.
@@ -850,6 +884,7 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
         now,
     });
     found.extend(troubles::findings(archive, &agents, &fleet, now)?);
+    found.extend(heal::clock_is_behind(archive, now)?);
     found.sort_by(|one, two| (one.kind, &one.subject).cmp(&(two.kind, &two.subject)));
     found.dedup_by(|one, two| (one.kind, &one.subject) == (two.kind, &two.subject));
     Ok(found)

@@ -16,6 +16,9 @@ mod subject;
 pub use cycles::*;
 pub use subject::{CycleWord, Standing, Subject, follow};
 
+/// Who acts where nobody did.
+pub const CLOCK: &str = "the collector's clock";
+
 /// A life cycle: its states, its actions, and which action leads from where to where.
 pub trait Cycle {
     /// Its states.
@@ -28,6 +31,8 @@ pub trait Cycle {
     const BEGINS: Self::State;
     /// Every transition: from, by, to.
     const TRANSITIONS: &'static [(Self::State, Self::Action, Self::State)];
+    /// What only [`CLOCK`] does.
+    const CLOCKS_OWN: &'static [Self::Action];
 
     /// Where an action leads; absent where it leads nowhere.
     #[must_use]
@@ -165,18 +170,18 @@ impl<C: Cycle> Log<C> {
         &self.entries
     }
 
-    /// What may be done next.
+    /// What anybody may do next.
     #[must_use]
     pub fn allowed(&self) -> Vec<C::Action> {
         let from_here = C::TRANSITIONS.iter().filter(|(state, _, _)| *state == self.state);
-        from_here.map(|(_, action, _)| *action).collect()
+        from_here.map(|(_, action, _)| *action).filter(|action| !C::CLOCKS_OWN.contains(action)).collect()
     }
 
     /// Adds an entry, and gives the state that it leads to.
     ///
     /// # Errors
-    /// When its action is not known or leads nowhere from here, when nobody did it, or when it was recorded before what is
-    /// there or before it happened. The log is then as it was.
+    /// When its action is not known, leads nowhere from here or is the clock's own, when nobody did it, or when it was recorded before
+    /// what is there or before it happened. The log is then as it was.
     pub fn append(&mut self, entry: Entry) -> Result<C::State, Refused> {
         let Some(action) = C::Action::ALL.iter().copied().find(|action| action.word() == entry.action) else {
             let known = C::Action::ALL.iter().map(|action| action.word()).collect::<Vec<_>>().join(", ");
@@ -191,7 +196,8 @@ impl<C: Cycle> Log<C> {
         if let Some(before) = self.entries.last().map(|last| last.recorded).filter(|before| entry.recorded < *before) {
             return Err(Refused::OutOfOrder { recorded: entry.recorded, before });
         }
-        let Some(next) = C::next(self.state, action) else {
+        let may = entry.who == CLOCK || !C::CLOCKS_OWN.contains(&action);
+        let Some(next) = C::next(self.state, action).filter(|_| may) else {
             let allowed: Vec<&str> = self.allowed().into_iter().map(Word::word).collect();
             let allowed = match allowed.is_empty() {
                 true => "it has come to its end".to_owned(),
@@ -341,6 +347,22 @@ mod tests {
         assert_eq!(Log::<Claim>::replay(log.entries().to_vec()).unwrap().state(), ClaimState::Submitted);
         // A later one is recorded when it is.
         assert_eq!(log.in_order(entry("accept", 5_000_000_000)).recorded, Wall::from_secs(5_000_000_000));
+    }
+
+    #[test]
+    fn what_lapsed_by_a_clock_that_was_ahead_is_reinstated_by_the_clock_alone() {
+        fn reinstated<C: Cycle>(actions: &[&str]) -> Result<C::State, Refused> {
+            let mut log =
+                Log::<C>::replay(actions.iter().zip(0..).map(|(action, second)| entry(action, second))).unwrap();
+            assert!(log.allowed().iter().all(|action| action.word() != "reinstate"));
+            let refused = log.append(entry("reinstate", 10)).unwrap_err();
+            assert!(!refused.to_string().contains("can reinstate"), "{refused}");
+            log.append(Entry { who: CLOCK.to_owned(), ..entry("reinstate", 10) })
+        }
+        assert_eq!(reinstated::<Claim>(&["become_claimable", "lapse"]), Ok(ClaimState::Detected));
+        assert_eq!(reinstated::<TerminationRight>(&["accrue", "lapse"]), Ok(RightState::Accrued));
+        assert!(reinstated::<Claim>(&["become_claimable", "submit"]).is_err());
+        assert!(reinstated::<TerminationRight>(&["accrue", "waive"]).is_err());
     }
 
     #[test]

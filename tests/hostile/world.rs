@@ -12,9 +12,11 @@ use wanproof::collector::Collector;
 use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::archive::audit::Via;
+use wanproof::collector::archive::folds::{Depth, FoldedDay};
 use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::archive::{Archive, ArchiveError, packed};
 use wanproof::collector::desk::agreements::{self, Step};
+use wanproof::collector::desk::claims::{self, ClaimView};
 use wanproof::collector::desk::{DeskError, Hand};
 use wanproof::collector::missing::Finding;
 use wanproof::collector::rounds::{self, Did, Rounds};
@@ -73,6 +75,12 @@ impl ByHand {
     pub fn advance(&self, by: Duration) {
         let mut now = self.0.lock().unwrap();
         *now = Now { wall: now.wall + by, mono: now.mono + by };
+    }
+
+    /// The wall clock is set back; the monotonic one goes on.
+    pub fn set_back(&self, by: Duration) {
+        let mut now = self.0.lock().unwrap();
+        now.wall = now.wall - by;
     }
 }
 
@@ -267,6 +275,25 @@ impl World {
     pub fn restart(&mut self) {
         self.rounds = Rounds::by(Arc::clone(&self.clock) as _);
         self.clock.advance(Duration::from_secs(61));
+    }
+
+    /// Another program, which takes over once nobody has held the lease for as long as one lasts, whatever it says.
+    pub async fn take_over(&mut self) {
+        self.restart();
+        self.round().await;
+        self.clock.advance(Duration::from_secs(61));
+    }
+
+    /// What was folded of an agent: each day of its probe.
+    pub fn folds(&self, agent: &Agent) -> Vec<FoldedDay> {
+        self.archive().folded_days(agent.kid(), "hq", (0, 100_000), Depth::Hours).unwrap()
+    }
+
+    /// The claims: each with its state, what is due, and what happened to it.
+    pub fn claims(&self) -> Vec<(String, String, String, Vec<String>)> {
+        let all = claims::all(&self.archive(), Page::default(), self.clock.now().wall).unwrap();
+        let log = |claim: &ClaimView| claim.log.iter().map(|entry| entry.action.clone()).collect();
+        all.iter().map(|claim| (claim.id.clone(), claim.state.clone(), claim.credit.clone(), log(claim))).collect()
     }
 
     pub fn judging(&mut self, limit: Duration) {

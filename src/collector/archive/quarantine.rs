@@ -1,11 +1,30 @@
 //! What the rounds work off beside what comes in order: numbers that came late, into a gap that was there, and summaries that
 //! cannot be worked with and are left out.
 
+use std::time::Duration;
+
 use crate::base::time::Wall;
 use crate::collector::archive::db::{Row, args};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
+use crate::evidence::summary::AHEAD;
+
+/// A clock is behind when what was received is later than it by more than this; replicas' clocks may differ by less.
+const CLOCK_BEHIND: Duration = Duration::from_secs(300);
+/// An agent agrees with the clock when its last summary was received so lately.
+const AGREES: Duration = Duration::from_secs(3600);
+/// So begins why an earlier version of this program left out what was later than its clock by more than a day, whatever its receipt
+/// said: 27 characters.
+const BEHIND: &str = "it says that it ends later ";
+/// Those of them that were no later than they were received: ?1 is [`BEHIND`], ?2 is [`ahead`].
+const BY_MISTAKE: &str = "FROM quarantine q JOIN summary s ON s.agent = q.agent AND s.chain = q.chain AND s.seq = q.seq
+    WHERE substr(q.why, 1, 27) = ?1 AND s.to_ns <= s.received_ns + ?2";
+
+/// A summary may be so much later than it is received, in nanoseconds.
+fn ahead() -> i64 {
+    i64::try_from(AHEAD.as_nanos()).unwrap_or(i64::MAX)
+}
 
 /// A stored summary that counts for nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,28 +86,85 @@ impl Archive {
         self.db.execute(sql, args![&of.0, &of.1, seq, why, now]).map(drop)
     }
 
-    /// Leaves out what an agent's summaries say of a time later than an instant, and what was folded of it: no clock that is right
-    /// says it.
+    /// Leaves out what an agent's summaries say of a time that had not come when they were received, and what was folded of it: no
+    /// clock that is right says it. Gives until when those go that stay; absent where none does.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn leave_out_after(&self, agent: Kid, after: Wall, now: Wall) -> Result<(), ArchiveError> {
-        let why = format!("it says that it ends later than {after}, and a clock was wrong");
+    pub fn leave_out_ahead(&self, agent: Kid, now: Wall) -> Result<Option<Wall>, ArchiveError> {
+        let why = "it says that it ends more than a day after it was received, and a clock was wrong";
         let sql = "INSERT INTO quarantine (agent, chain, seq, why, since_ns)
-                   SELECT agent, chain, seq, CAST(?3 AS TEXT), ?4 FROM summary WHERE agent = ?1 AND to_ns > ?2
+                   SELECT agent, chain, seq, CAST(?3 AS TEXT), ?4 FROM summary WHERE agent = ?1 AND to_ns > received_ns + ?2
                    ON CONFLICT DO NOTHING";
-        self.db.execute(sql, args![&agent, after, &why, now])?;
+        self.db.execute(sql, args![&agent, ahead(), why, now])?;
+        let sql = "SELECT max(to_ns) FROM summary WHERE agent = ?1 AND to_ns <= received_ns + ?2";
+        let until = self.db.one(sql, args![&agent, ahead()], |row| row.get::<Option<Wall>>(0))?.flatten();
         let sql = "DELETE FROM fold WHERE agent = ?1 AND day > ?2";
-        self.db.execute(sql, args![&agent, after.secs().div_euclid(86_400)]).map(drop)
+        self.db.execute(sql, args![&agent, until.unwrap_or(now).secs().div_euclid(86_400)])?;
+        Ok(until)
     }
 
-    /// Until when an agent's summaries go that end no later than an instant.
+    /// The agents of which an earlier version of this program left out, by a clock that was behind, what was no later than it was
+    /// received.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn heard_until(&self, agent: Kid, at: Wall) -> Result<Option<Wall>, ArchiveError> {
-        let sql = "SELECT to_ns FROM summary WHERE agent = ?1 AND to_ns <= ?2 ORDER BY to_ns DESC LIMIT 1";
-        self.db.one(sql, args![&agent, at], |row| row.get(0))
+    pub fn left_out_by_mistake(&self) -> Result<Vec<Kid>, ArchiveError> {
+        let sql = format!("SELECT DISTINCT q.agent {BY_MISTAKE} ORDER BY q.agent");
+        self.db.all(&sql, args![BEHIND, ahead()], |row| row.get(0))
+    }
+
+    /// The UTC days that those of an agent touch and of which something is folded; counted from 1970-01-01.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn days_left_out_by_mistake(&self, agent: Kid) -> Result<Vec<i64>, ArchiveError> {
+        let sql = format!("SELECT min(s.from_ns), max(s.to_ns) {BY_MISTAKE} AND q.agent = ?3");
+        let read = |row: &Row<'_>| Ok(row.get::<Option<Wall>>(0)?.zip(row.get::<Option<Wall>>(1)?));
+        let Some((from, to)) = self.db.one(&sql, args![BEHIND, ahead(), &agent], read)?.flatten() else {
+            return Ok(Vec::new());
+        };
+        let sql = "SELECT DISTINCT day FROM fold WHERE agent = ?1 AND day >= ?2 AND day <= ?3 ORDER BY day";
+        let day = |at: Wall| at.secs().div_euclid(86_400);
+        self.db.all(sql, args![&agent, day(from), day(to)], |row| row.get(0))
+    }
+
+    /// Takes those of an agent back, for the rounds to look at as if they had just come; says how many there were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn take_back(&self, agent: Kid) -> Result<u64, ArchiveError> {
+        let sql = format!(
+            "INSERT INTO late (agent, chain, seq) SELECT q.agent, q.chain, q.seq {BY_MISTAKE} AND q.agent = ?3
+             ON CONFLICT DO NOTHING"
+        );
+        self.db.execute(&sql, args![BEHIND, ahead(), &agent])?;
+        let sql = "DELETE FROM quarantine WHERE agent = ?3 AND substr(why, 1, 27) = ?1 AND EXISTS (
+                       SELECT 1 FROM summary s WHERE s.agent = quarantine.agent AND s.chain = quarantine.chain
+                         AND s.seq = quarantine.seq AND s.to_ns <= s.received_ns + ?2)";
+        self.db.execute(sql, args![BEHIND, ahead(), &agent])
+    }
+
+    /// By how much the clock is behind, as far as what is stored says it: until when it was received, and its agents said that they
+    /// measured, where more of them say so than agree with the clock.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn clock_is_behind(&self, now: Wall) -> Result<Option<Wall>, ArchiveError> {
+        let after = now + CLOCK_BEHIND;
+        let sql = "SELECT count(*) FROM chain WHERE received_ns > ?1";
+        if self.db.one(sql, args![after], |row| row.get::<u64>(0))? == Some(0) {
+            return Ok(None);
+        }
+        // Of a clock that was ahead, its own receipts say so too; its agents do not, and those that ship now agree with this one.
+        let sql = "SELECT max(CASE WHEN c.received_ns > ?1 AND s.to_ns > ?1 THEN c.received_ns END),
+                          count(DISTINCT CASE WHEN c.received_ns > ?1 AND s.to_ns > ?1 THEN c.agent END),
+                          count(DISTINCT CASE WHEN c.received_ns <= ?1 AND s.to_ns <= ?1 THEN c.agent END)
+                   FROM chain c JOIN summary s ON s.agent = c.agent AND s.chain = c.chain AND s.seq = c.last_seq
+                   WHERE c.received_ns > ?2";
+        let read = |row: &Row<'_>| Ok((row.get::<Option<Wall>>(0)?, row.get::<u64>(1)?, row.get::<u64>(2)?));
+        let said = self.db.one(sql, args![after, now - AGREES], read)?;
+        Ok(said.and_then(|(until, behind, agree)| until.filter(|_| behind > agree)))
     }
 
     /// Those of some numbers of a chain that are left out; both ends included.

@@ -7,6 +7,7 @@ use crate::base::text;
 use crate::base::time::{Wall, format_duration};
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::desk::claims::{self, Reinstated};
 use crate::collector::missing::{Finding, FindingKind};
 use crate::collector::rounds::{Case, mark};
 use crate::collector::statement::{CLOCKS_DIFFER, Statement};
@@ -35,7 +36,14 @@ pub fn heal(archive: &Archive, now: Wall) -> Result<(), ArchiveError> {
     if !ahead.is_empty() {
         told_of_verdicts(archive, ahead.len(), now)?;
     }
-    Ok(())
+    let reinstated = claims::reinstate(archive, now + CLOCKS_DIFFER, now)?;
+    for (contract, service, period) in &reinstated.claims {
+        mark(archive, contract, service, period, now)?;
+    }
+    if reinstated.claims.is_empty() && reinstated.rights == 0 {
+        return Ok(());
+    }
+    told_of_lapses(archive, &reinstated, now)
 }
 
 /// What an agent said, as it would be taken now; absent where that is the same. Of a time that has not come nothing is believed.
@@ -48,9 +56,9 @@ fn sound(archive: &Archive, agent: Kid, statement: &Statement, now: Wall) -> Res
     sound.probes.retain(|name, service| is_name(name) && service.as_deref().is_none_or(is_name));
     sound.contracts.retain(|(id, ..)| is_name(id));
     sound.verdicts.retain(|said| is_name(&said.contract) && is_name(&said.objective));
-    if sound.heard > now + AHEAD {
-        archive.leave_out_after(agent, now + AHEAD, now)?;
-        sound.heard = archive.heard_until(agent, now + AHEAD)?.unwrap_or(now);
+    // Not what this clock says now: it may be the one that is wrong.
+    if sound.heard > sound.place.map_or(now, |place| place.received) + AHEAD {
+        sound.heard = archive.leave_out_ahead(agent, now)?.unwrap_or(now);
         sound.place = None;
     }
     Ok((sound != *statement).then_some(sound))
@@ -72,11 +80,48 @@ fn judge_anew(archive: &Archive, id: &str, now: Wall) -> Result<(), ArchiveError
 
 fn told_of_verdicts(archive: &Archive, count: usize, now: Wall) -> Result<(), ArchiveError> {
     let detail = format!(
-        "the collector's clock was ahead when it reached {count} verdicts, by what it says now: they are reached anew; look at \
-         claims that it let lapse meanwhile, and see that its clock is synchronised"
+        "the collector's clock was ahead when it reached {count} verdicts, by what it says now: they are reached anew; see that it \
+         is synchronised"
     );
     let subject = "collector/verdicts".to_owned();
     troubles::put_past(archive, Finding { kind: FindingKind::ClockAhead, subject, site: None, detail }, now)
+}
+
+fn told_of_lapses(
+    archive: &Archive,
+    Reinstated { claims, rights }: &Reinstated,
+    now: Wall,
+) -> Result<(), ArchiveError> {
+    let detail = format!(
+        "the collector's clock was ahead when it let {} claims and {rights} rights lapse, by what it says now: they are as they were \
+         before, and their logs say so; see that it is synchronised",
+        claims.len()
+    );
+    let subject = "collector/claims".to_owned();
+    troubles::put_past(archive, Finding { kind: FindingKind::ClockAhead, subject, site: None, detail }, now)
+}
+
+/// Says that what was left out by a clock that was behind counts again.
+pub fn told_of_evidence(archive: &Archive, count: u64, now: Wall) -> Result<(), ArchiveError> {
+    let detail = format!(
+        "the collector's clock was behind when it left {count} summaries out as of a time to come: they were not when they were \
+         received, and count again; see that it is synchronised"
+    );
+    let subject = "collector/evidence".to_owned();
+    troubles::put_past(archive, Finding { kind: FindingKind::ClockBehind, subject, site: None, detail }, now)
+}
+
+/// That the collector's clock is behind, where it is.
+///
+/// # Errors
+/// When the database fails.
+pub fn clock_is_behind(archive: &Archive, now: Wall) -> Result<Option<Finding>, ArchiveError> {
+    let Some(until) = archive.clock_is_behind(now)? else { return Ok(None) };
+    let detail = format!(
+        "the collector's clock says {now}, and agents shipped what they measured until later, which was received until {until}: \
+         nothing is folded, judged or looked for until the clock is right; set it"
+    );
+    Ok(Some(Finding { kind: FindingKind::ClockBehind, subject: "collector".to_owned(), site: None, detail }))
 }
 
 /// Says that the collector's clock, or another replica's, was ahead when the lease was written.
@@ -97,7 +142,9 @@ mod tests {
     use super::*;
     use crate::collector::archive::agents::Standing;
     use crate::collector::archive::ledger::Page;
+    use crate::collector::statement::Placed;
     use crate::config::collector::Database;
+    use crate::evidence::chain::ChainId;
     use crate::evidence::key::SecretKey;
 
     fn statement(site: &str, heard: Wall) -> Statement {
@@ -119,21 +166,26 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         let mut archive = Archive::open(&Database::Sqlite(at.path().join("c.db"))).unwrap();
         let now = Wall::from_secs(1_800_000_000);
-        let (bad, good) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
+        let [bad, good, later] = [1, 2, 3].map(|seed| SecretKey::from_seed(&[seed; 32]));
         let mut sound = statement("leeds", now);
         sound.probes.remove("a\0b");
+        // It may be this clock that is behind.
+        let received = now + AHEAD * 10;
+        let place = Placed { chain: ChainId::from_bytes([3; 16]), seq: 0, received };
+        let of_later = Statement { heard: received, place: Some(place), ..sound.clone() };
         let healed = archive.write(|archive| {
-            for key in [&bad, &good] {
+            for key in [&bad, &good, &later] {
                 archive.add_agent(key.public(), "york", Standing::Approved, now)?;
             }
             let far = Wall::from_secs(8_000_000_000);
             archive.put_record(Kind::Agent, &bad.kid().to_string(), &statement("\u{1b}[2J", far), now)?;
             archive.put_record(Kind::Agent, &good.kid().to_string(), &sound, now)?;
+            archive.put_record(Kind::Agent, &later.kid().to_string(), &of_later, now)?;
             heal(archive, now)?;
             Statement::all(archive)
         });
         let healed: BTreeMap<Kid, Statement> = healed.unwrap().into_iter().collect();
-        assert_eq!(healed[&good.kid()], sound);
+        assert_eq!((&healed[&good.kid()], &healed[&later.kid()]), (&sound, &of_later));
         let put_right = &healed[&bad.kid()];
         assert_eq!((put_right.site.as_str(), put_right.heard), ("york", now));
         assert!(put_right.probes.keys().eq(["hq"]));

@@ -6,7 +6,7 @@ use crate::sla::reader::words;
 /// A life cycle as a table.
 macro_rules! cycle {
     ($(#[$about:meta])* $name:ident, $called:literal, $state:ident begins $begins:ident, $action:ident:
-     $($from:ident $by:ident $to:ident),+ $(,)?) => {
+     $($from:ident $by:ident $to:ident),+ $(,)? $(; by the clock alone: $($own:ident),+)?) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $name;
@@ -17,6 +17,7 @@ macro_rules! cycle {
             const BEGINS: $state = $state::$begins;
             const TRANSITIONS: &'static [($state, $action, $state)] =
                 &[$(($state::$from, $action::$by, $state::$to)),+];
+            const CLOCKS_OWN: &'static [$action] = &[$($($action::$own),+)?];
         }
     };
 }
@@ -272,6 +273,8 @@ words! {
         Dispute = "dispute",
         /// Let its day pass.
         Lapse = "lapse",
+        /// Its day had not passed: the clock that let it lapse was ahead.
+        Reinstate = "reinstate",
         /// Give it up.
         Waive = "waive",
     }
@@ -290,6 +293,8 @@ cycle! {
     Rejected Dispute Disputed, Rejected Waive Waived,
     Disputed Accept Accepted, Disputed AcceptPartly PartlyAccepted, Disputed Reject Rejected, Disputed Waive Waived,
     Credited Reconcile Reconciled, Credited Dispute Disputed,
+    Lapsed Reinstate Detected;
+    by the clock alone: Reinstate
 }
 
 words! {
@@ -322,6 +327,8 @@ words! {
         Exercise = "exercise",
         /// Let its day pass.
         Lapse = "lapse",
+        /// Its day had not passed: the clock that let it lapse was ahead.
+        Reinstate = "reinstate",
         /// Give it up.
         Waive = "waive",
     }
@@ -333,4 +340,6 @@ cycle! {
     Accruing Count Accruing, Accruing Fade Dormant, Accruing Accrue Accrued,
     Accrued Exercise Exercised, Accrued Lapse Lapsed, Accrued Waive Waived,
     Lapsed Count Accruing, Lapsed Accrue Accrued, Waived Count Accruing, Waived Accrue Accrued,
+    Lapsed Reinstate Accrued;
+    by the clock alone: Reinstate
 }
