@@ -23,6 +23,7 @@ use wanproof::collector::archive::accept::Accepted;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::desk::agreements::Step;
+use wanproof::collector::desk::sites::{self, Revocation};
 use wanproof::collector::desk::{Hand, claims};
 use wanproof::collector::missing::FindingKind;
 use wanproof::collector::rounds::Did;
@@ -50,6 +51,7 @@ on_both! {
     a_clock_that_most_agents_agree_with_is_not_behind_whatever_one_of_them_says
     what_a_clock_that_was_behind_left_out_is_taken_back_and_folded_once
     what_a_clock_that_was_ahead_let_lapse_comes_back_and_lapses_on_its_day
+    an_agent_with_a_backlog_keeps_no_alert_and_no_revocation_waiting
     what_takes_too_long_to_judge_is_found_and_tried_again_an_hour_later
     an_agent_with_more_chains_than_are_looked_at_at_once_keeps_nobody_waiting
 }
@@ -82,8 +84,10 @@ async fn what_comes_late_into_a_gap_is_folded_once(place: Place) {
     world.store(&left.split_off(70));
     world.round().await;
     world.store(&left);
-    world.settle().await;
     let archive = world.archive();
+    assert!(!archive.is_folded(agent.kid()).unwrap(), "whoever folds a day anew waits for it");
+    world.settle().await;
+    assert!(archive.is_folded(agent.kid()).unwrap());
     let folded = archive
         .folded_days(agent.kid(), "hq", (0, 100_000), wanproof::collector::archive::folds::Depth::Hours)
         .unwrap();
@@ -364,6 +368,26 @@ async fn what_a_clock_that_was_ahead_let_lapse_comes_back_and_lapses_on_its_day(
     let refused = world.archive().write(|archive| claims::act(archive, id, "reinstate", &Step::now(), &hand));
     assert!(refused.is_err());
     assert_eq!(claims::one(&world.archive(), id, hand.now).unwrap().allowed, [""; 0]);
+}
+
+async fn an_agent_with_a_backlog_keeps_no_alert_and_no_revocation_waiting(place: Place) {
+    let mut world = World::open(place).await;
+    let agent = world.agent(HOSTILE);
+    let all: Vec<_> = (0..640).map(|seq| agent.minute(seq, seq, "60l")).collect();
+    world.store(&all);
+    world.store_honest();
+    let hand = Hand { who: "noc".to_owned(), via: Via::Command, now: world.clock.now().wall };
+    let since = Revocation { since: Some(start() + Duration::from_secs(600)) };
+    world.archive().write(|archive| sites::revoke(archive, world.agent(0).kid(), &since, &hand)).unwrap();
+    for _ in 0..3 {
+        assert!(world.round().await.more);
+    }
+    let left = world.archive().unfolded_agents(None, 100).unwrap();
+    assert_eq!(left, [agent.kid()], "it goes on");
+    let archive = world.archive();
+    let waiting = |kind: Kind| archive.records::<serde_json::Value>(kind, Page::default()).unwrap().len();
+    assert!(waiting(Kind::Alert) > 0, "who listens is told");
+    assert_eq!(waiting(Kind::Amendment), 0, "what is revoked is left out");
 }
 
 async fn what_takes_too_long_to_judge_is_found_and_tried_again_an_hour_later(place: Place) {

@@ -318,15 +318,13 @@ impl Rounds {
             return Ok(did);
         }
         let due = |last: Option<Wall>, every: Duration| last.is_none_or(|last| now >= last + every || now < last);
-        if !did.more {
-            self.amend(collector, now, &mut did).await?;
-        }
+        self.amend(collector, now, &mut did).await?;
         if due(self.swept, SWEEP) {
             self.sweep(collector, now).await?;
             self.swept = Some(now);
         }
         self.judge(collector, now, &mut did).await?;
-        if due(self.looked, self.look_again) && !did.more {
+        if due(self.looked, self.look_again) {
             let began = Instant::now();
             self.look(collector, now).await?;
             self.looked = Some(now);

@@ -184,9 +184,7 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn is_folded(&self, agent: Kid) -> Result<bool, ArchiveError> {
-        let sql = "SELECT c.chain FROM chain c LEFT JOIN folded f ON f.agent = c.agent AND f.chain = c.chain
-                   WHERE c.agent = ?1 AND (f.next_seq IS NULL OR f.next_seq <= c.last_seq) LIMIT 1";
-        Ok(self.db.one(sql, args![&agent], |row| row.get::<ChainId>(0))?.is_none())
+        Ok(self.unfolded_of(agent, 1)?.is_empty())
     }
 
     /// The UTC days of which anything of an agent was ever folded, left out since or not; counted from 1970-01-01.
