@@ -69,7 +69,7 @@ fn month(line: u64, from: Wall) -> Vec<(i64, Vec<u8>, Vec<u8>)> {
     (0..30)
         .map(|day| {
             let minutes = (day * 1440..(day + 1) * 1440).map(|number| Piece {
-                settings: String::new(),
+                settings: "".into(),
                 told: None,
                 interval: minute(line, number, from),
             });

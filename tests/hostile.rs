@@ -27,8 +27,9 @@ use wanproof::collector::desk::sites::{self, Revocation};
 use wanproof::collector::desk::{Hand, claims};
 use wanproof::collector::missing::FindingKind;
 use wanproof::collector::rounds::Did;
+use wanproof::collector::statement;
 use wanproof::evidence::chain::{ChainId, LAST_SEQ};
-use wanproof::evidence::late::Front;
+use wanproof::evidence::late::{self, Front};
 use wanproof::sla::span::Span;
 use world::{HOSTILE, Place, World, at, start};
 
@@ -54,6 +55,7 @@ on_both! {
     an_agent_with_a_backlog_keeps_no_alert_and_no_revocation_waiting
     what_takes_too_long_to_judge_is_found_and_tried_again_an_hour_later
     an_agent_with_more_chains_than_are_looked_at_at_once_keeps_nobody_waiting
+    summaries_are_folded_so_many_bytes_at_once
 }
 
 async fn a_gap_of_all_numbers_there_are_costs_as_much_as_one_of_one(place: Place) {
@@ -427,6 +429,31 @@ async fn an_agent_with_more_chains_than_are_looked_at_at_once_keeps_nobody_waiti
     assert_eq!(unfolded, [agent.kid()], "of each other agent all was folded in two rounds");
     world.settle().await;
     assert!(world.archive().unfolded_agents(None, 100).unwrap().is_empty());
+}
+
+async fn summaries_are_folded_so_many_bytes_at_once(place: Place) {
+    let mut world = World::open(place).await;
+    let agent = world.agent(HOSTILE);
+    let long = |seq: u64| {
+        agent.signed(seq, seq, |payload| {
+            payload["outages"] = json!([{"service": null, "probe": "hq", "from": payload["from"], "to": null, "definition": "d",
+                "side": "unknown", "evidence": {"noise": vec!["n".repeat(4000); 160]}}]);
+        })
+    };
+    let all: Vec<_> = (0..12).map(long).collect();
+    world.expect(&all);
+    assert!(world.store(&all).iter().all(|said| matches!(said, Accepted::New(_))));
+    let mut turns = Vec::new();
+    loop {
+        let mut archive = world.archive();
+        let chains = archive.unfolded_of(agent.kid(), 64).unwrap();
+        let Some(news) = statement::gather(&archive, &chains, start(), late::AFTER).unwrap() else { break };
+        assert_eq!(news.goes_on(), turns.iter().sum::<u64>() + news.count < 12);
+        turns.push(news.count);
+        assert!(archive.write(|archive| statement::write(archive, &news, start())).unwrap());
+    }
+    // Some 850 kB each: 4 MiB are full with the fifth.
+    assert_eq!(turns, [5, 5, 2]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,10 +24,10 @@ pub const DAY: Duration = Duration::from_secs(86_400);
 /// An interval, with the digest of its probe's settings: what was measured by others is not merged with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// The digest of the settings; opaque.
-    pub settings: String,
+    /// The digest of the settings; opaque. Pieces share it, and what was told.
+    pub settings: Arc<str>,
     /// What its summary said that it is about; absent of what was folded before that was kept.
-    pub told: Option<Told>,
+    pub told: Option<Arc<Told>>,
     /// The interval; merged, it may be as long as a day.
     pub interval: Interval,
 }
@@ -85,8 +86,8 @@ struct Kept {
 pub fn encode(pieces: &[Piece]) -> Result<Vec<u8>, NotPieces> {
     let spread = |of: &Option<Spread>| of.as_ref().map(|of| (of.histogram.clone(), of.sum_ns));
     let kept = |Piece { settings, told, interval }: &Piece| Kept {
-        settings: settings.clone(),
-        told: told.clone(),
+        settings: settings.to_string(),
+        told: told.as_deref().cloned(),
         from: interval.from.nanos(),
         millis: interval.millis,
         first: interval.first_ms,
@@ -117,9 +118,10 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Piece>, NotPieces> {
     }
     let kept: Vec<Kept> = serde_json::from_slice(&text)?;
     let spread = |of: Option<(Packed, u64)>| of.map(|(histogram, sum_ns)| Spread { histogram, sum_ns });
+    let (mut settings, mut told) = (Arc::from(""), None);
     let piece = |kept: Kept| Piece {
-        settings: kept.settings,
-        told: kept.told,
+        settings: shared(&mut settings, kept.settings),
+        told: kept.told.map(|one| shared_told(&mut told, one)),
         interval: Interval {
             from: Wall::from_nanos(kept.from),
             millis: kept.millis,
@@ -137,6 +139,34 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Piece>, NotPieces> {
         },
     };
     Ok(kept.into_iter().map(piece).collect())
+}
+
+/// A text, the same one as the last where it is as that.
+fn shared(last: &mut Arc<str>, text: String) -> Arc<str> {
+    if **last != *text {
+        *last = text.into();
+    }
+    Arc::clone(last)
+}
+
+fn shared_told(last: &mut Option<Arc<Told>>, told: Told) -> Arc<Told> {
+    match last {
+        Some(last) if **last == told => Arc::clone(last),
+        _ => Arc::clone(last.insert(Arc::new(told))),
+    }
+}
+
+impl Piece {
+    /// How many bytes it takes in memory, at most, beside its outcomes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let Self { interval, .. } = self;
+        let spreads = [&interval.rtt, &interval.ipdv].into_iter().flatten();
+        let reasons = interval.reasons.keys().map(|reason| size_of::<(String, u32)>() + reason.len());
+        size_of::<Self>()
+            + spreads.map(|spread| spread.histogram.base64_at_most()).sum::<usize>()
+            + reasons.sum::<usize>()
+    }
 }
 
 /// Merges pieces that follow on each other within the same `cell` of time since the epoch; in order of time.
@@ -270,8 +300,8 @@ mod tests {
             rfc3550_max_ns: Some(micros),
             phases: BTreeMap::new(),
         };
-        let told = Some(Told { site: "x".to_owned(), service: None });
-        Piece { settings: "s".to_owned(), told, interval }
+        let told = Some(Arc::new(Told { site: "x".to_owned(), service: None }));
+        Piece { settings: "s".into(), told, interval }
     }
 
     #[test]
@@ -289,6 +319,10 @@ mod tests {
         assert_eq!(first.rfc3550_max_ns, Some(1059));
         let again = decode(&encode(&merged).unwrap()).unwrap();
         assert_eq!(again, merged);
+        assert!(
+            Arc::ptr_eq(&again[0].settings, &again[1].settings),
+            "a name is there once, however many pieces have it"
+        );
         assert_eq!(merge(again, DAY).len(), 1);
     }
 
@@ -297,10 +331,10 @@ mod tests {
         let whole = |pieces: Vec<Piece>| merge(pieces, HOUR).len();
         assert_eq!(whole(vec![minute(0, "60a", 1), minute(2, "60a", 1)]), 2, "a minute is missing");
         let mut other = minute(1, "60a", 1);
-        other.settings = "t".to_owned();
+        other.settings = "t".into();
         assert_eq!(whole(vec![minute(0, "60a", 1), other]), 2);
         let mut moved = minute(1, "60a", 1);
-        moved.told = Some(Told { site: "y".to_owned(), service: None });
+        moved.told = Some(Arc::new(Told { site: "y".to_owned(), service: None }));
         assert_eq!(whole(vec![minute(0, "60a", 1), moved]), 2, "it says that it is at another site");
         let mut shifted = minute(1, "60a", 1);
         shifted.interval.first_ms = 251;

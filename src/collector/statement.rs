@@ -2,6 +2,7 @@
 //! verdicts, whose side their outages lie on; and the intervals, folded by day.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -27,8 +28,12 @@ pub mod anew;
 
 /// So many names of services, or of sites, are kept of what an agent says.
 const NAMES: usize = 256;
-/// So many summaries of an agent are folded at once.
+/// So many summaries of an agent are folded at once, …
 pub const AT_ONCE: u32 = 64;
+/// … and no further one once they have so many bytes: what is read of them takes several times as much memory.
+const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
+/// So many are read in one query.
+const PART: u32 = 8;
 /// An agent is believed to have so many probes at most: of one that goes on naming others, the last count.
 const PROBES: usize = 10_000;
 /// What an agent says of a later time than that at which it was received, and by more than so much, is its clock's fault.
@@ -279,8 +284,9 @@ pub(super) fn read(jws: &str) -> Result<Summary, ArchiveError> {
 fn pieces<'a>(summary: &'a Summary, probe: &'a ProbePart) -> impl Iterator<Item = Piece> + 'a {
     // Each histogram was read when the summary was checked.
     let intervals = probe.intervals().filter_map(Result::ok);
-    let told = Told { site: summary.site.clone(), service: probe.service.clone() };
-    intervals.map(move |interval| Piece { settings: probe.settings.clone(), told: Some(told.clone()), interval })
+    let told = Arc::new(Told { site: summary.site.clone(), service: probe.service.clone() });
+    let settings: Arc<str> = probe.settings.as_str().into();
+    intervals.map(move |interval| Piece { settings: Arc::clone(&settings), told: Some(Arc::clone(&told)), interval })
 }
 
 /// The intervals of a probe that lie within a span, as its agent's summaries hold them.
@@ -358,7 +364,7 @@ impl News {
 /// When the database fails.
 pub fn first(archive: &Archive, chains: &[Progress]) -> Result<Option<(ChainId, u64)>, ArchiveError> {
     for chain in chains {
-        if let Some(stored) = unfolded(archive, chain, 1)?.0.first() {
+        if let Some(stored) = unfolded(archive, chain, &mut Room::of(1))?.0.first() {
             return Ok(Some((chain.chain, stored.seq)));
         }
     }
@@ -394,13 +400,12 @@ pub fn gather_some(
     let enrolled = archive.enrolled(agent)?.unwrap_or_default();
     let until = enrolled.until.unwrap_or(Wall::from_nanos(i64::MAX));
     let (mut all, mut moves) = (Vec::new(), Vec::new());
-    let mut left = at_most;
+    let mut room = Room::of(at_most);
     for chain in chains {
-        if left == 0 {
+        if room.is_full() {
             break;
         }
-        let (stored, mut next) = unfolded(archive, chain, left)?;
-        left = left.saturating_sub(u32::try_from(stored.len()).unwrap_or(u32::MAX));
+        let (stored, mut next) = unfolded(archive, chain, &mut room)?;
         // What a revoked agent said after the instant is looked at, and left out.
         let seen: BTreeSet<u64> = stored.iter().map(|each| each.seq).collect();
         let late: BTreeSet<u64> = next.late.iter().copied().collect();
@@ -450,23 +455,66 @@ pub fn gather_some(
     Ok(Some(News { agent, statement, spans, count, moves, folds, days, outages, carrier }))
 }
 
+/// How much is still read of an agent at once.
+struct Room {
+    summaries: u32,
+    bytes: usize,
+}
+
+impl Room {
+    const fn of(summaries: u32) -> Self {
+        Self { summaries, bytes: BYTES_AT_ONCE }
+    }
+
+    const fn is_full(&self) -> bool {
+        self.summaries == 0 || self.bytes == 0
+    }
+
+    /// The first summaries of a chain in a range, both ends included, for which there is room; the last may go beyond it.
+    fn read(
+        &mut self,
+        archive: &Archive,
+        of: (Kid, ChainId),
+        (mut from, to): (u64, u64),
+    ) -> Result<Vec<ToFold>, ArchiveError> {
+        let mut all = Vec::new();
+        while !self.is_full() && from <= to {
+            let most = self.summaries.min(PART);
+            let part = archive.summaries_in(of, (from, to), most)?;
+            let is_last = part.len() < most as usize;
+            for each in part {
+                if self.is_full() {
+                    return Ok(all);
+                }
+                self.summaries -= 1;
+                self.bytes = self.bytes.saturating_sub(each.jws.as_ref().map_or(0, String::len));
+                from = each.seq.saturating_add(1);
+                all.push(each);
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(all)
+    }
+}
+
 /// What of a chain is to be folded next, and how it stands once that is done: what came late, then what is new. What is left out
 /// already is not among it.
-fn unfolded(archive: &Archive, chain: &Progress, at_most: u32) -> Result<(Vec<ToFold>, Move), ArchiveError> {
+fn unfolded(archive: &Archive, chain: &Progress, room: &mut Room) -> Result<(Vec<ToFold>, Move), ArchiveError> {
     let of = (chain.agent, chain.chain);
     let mut stored: BTreeMap<u64, ToFold> = BTreeMap::new();
-    let room = |stored: &BTreeMap<u64, ToFold>| at_most.saturating_sub(u32::try_from(stored.len()).unwrap_or(u32::MAX));
     let mut missing = Vec::new();
     for (from, to) in ranges(&chain.missing) {
-        let here = archive.summaries_in(of, (from, to), room(&stored))?;
-        if room(&stored) as usize <= here.len() {
+        let here = room.read(archive, of, (from, to))?;
+        if room.is_full() {
             // There may be more of it; of a full one the rest is looked at the next time.
             missing.push((here.last().map_or(from, |last| last.seq + 1), to));
         }
         stored.extend(here.into_iter().map(|each| (each.seq, each)));
     }
-    let new = archive.summaries_in(of, (chain.next, chain.last), room(&stored))?;
-    let full = room(&stored) as usize <= new.len();
+    let new = room.read(archive, of, (chain.next, chain.last))?;
+    let full = room.is_full();
     let next = match new.last() {
         _ if !full => chain.last.saturating_add(1),
         Some(last) => last.seq + 1,
@@ -480,8 +528,11 @@ fn unfolded(archive: &Archive, chain: &Progress, at_most: u32) -> Result<(Vec<To
     };
     late.retain(|seq| stored.contains_key(seq));
     if let Some(before) = chain.next.checked_sub(1) {
-        for seq in archive.late(of, (0, before), room(&stored))? {
-            stored.extend(archive.summaries_in(of, (seq, seq), 1)?.into_iter().map(|each| (each.seq, each)));
+        for seq in archive.late(of, (0, before), room.summaries)? {
+            if room.is_full() {
+                break;
+            }
+            stored.extend(room.read(archive, of, (seq, seq))?.into_iter().map(|each| (each.seq, each)));
             late.push(seq);
         }
     }

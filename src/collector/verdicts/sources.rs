@@ -3,6 +3,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::base::effort::Effort;
 use crate::base::time::Wall;
@@ -22,6 +23,8 @@ use crate::sla::terms::Side;
 /// A service whose outcomes change more often than this in what is read of it is not judged: each change takes memory, and no line
 /// that anybody pays for does so. A probe each second of which every other one is lost makes 2.7 million in a month.
 const MOST_RUNS: usize = 8_000_000;
+/// Nor one of which so many bytes are read beside its outcomes: a year of ten probes takes some 40 MB.
+const MOST_BYTES: usize = 256 * 1024 * 1024;
 
 /// What one probe of one agent measured.
 #[derive(Debug)]
@@ -35,6 +38,26 @@ struct Source {
     pieces: Vec<Piece>,
     /// What counts, and another witness's binds.
     beside: Vec<Piece>,
+}
+
+/// How much was read of a service.
+#[derive(Debug, Default)]
+struct Load {
+    runs: usize,
+    bytes: usize,
+}
+
+impl Load {
+    /// Adds what was read; where it is too much, says of what.
+    fn add(&mut self, pieces: &[Piece]) -> Result<(), String> {
+        self.runs += pieces.iter().map(|piece| piece.interval.outcomes.runs().len()).sum::<usize>();
+        self.bytes += pieces.iter().map(Piece::weight).sum::<usize>();
+        match self {
+            Self { runs: ..=MOST_RUNS, bytes: ..=MOST_BYTES } => Ok(()),
+            Self { bytes: ..=MOST_BYTES, .. } => Err(format!("more than {MOST_RUNS} changes of outcome")),
+            _ => Err(format!("more than {MOST_BYTES} bytes of intervals that stand apart")),
+        }
+    }
 }
 
 /// What the probes of a service and its members measured.
@@ -63,17 +86,13 @@ impl<'a> Sources<'a> {
         effort: &'a Effort<'a>,
     ) -> Result<Self, ArchiveError> {
         let places = register::places(versions, service);
-        let (mut all, mut carrier_down, mut runs) = (Vec::new(), BTreeMap::new(), 0);
+        let (mut all, mut carrier_down, mut load) = (Vec::new(), BTreeMap::new(), Load::default());
         for (agent, probe) in probes(bench.fleet, &places) {
             let Some(rank) = bench.fleet.register().rank(&places, agent) else { continue };
             let mut pieces = Vec::new();
             for day in bench.archive.folded_days(agent, &probe, days, Depth::Days)? {
                 let own = decoded(&day.whole)?;
-                runs += own.iter().map(|piece| piece.interval.outcomes.runs().count()).sum::<usize>();
-                if runs > MOST_RUNS {
-                    let what = format!("{service} has more than {MOST_RUNS} changes of outcome to judge");
-                    return Err(ArchiveError::Damaged(what));
-                }
+                load.add(&own).map_err(|what| ArchiveError::Damaged(format!("{service} has {what} to judge")))?;
                 if effort.is_spent() {
                     break;
                 }
@@ -212,7 +231,7 @@ impl<'a> Sources<'a> {
 
 impl Source {
     /// When what it says counts, by what it says that it is about.
-    fn counts(&self, fleet: &Fleet, places: &[Place<'_>]) -> BTreeMap<Option<Told>, Spans> {
+    fn counts(&self, fleet: &Fleet, places: &[Place<'_>]) -> BTreeMap<Option<Arc<Told>>, Spans> {
         let mut all = BTreeMap::new();
         for piece in &self.pieces {
             if all.contains_key(&piece.told) {
@@ -324,4 +343,34 @@ fn is_cut(piece: &Piece, seams: &BTreeSet<Wall>) -> bool {
 /// Pieces of a folded day.
 pub fn decoded(bytes: &[u8]) -> Result<Vec<Piece>, ArchiveError> {
     folding::decode(bytes).map_err(|fault| ArchiveError::Damaged(format!("a folded day: {fault}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::interval::Interval;
+
+    #[test]
+    fn so_much_is_read_of_a_service_however_little_each_interval_says() {
+        let interval = Interval {
+            from: Wall::default(),
+            millis: 1,
+            first_ms: 0,
+            period_ms: 1000,
+            outcomes: "".parse().unwrap(),
+            reasons: BTreeMap::new(),
+            duplicates: 0,
+            reordered: 0,
+            kernel_stamped: 0,
+            rtt: None,
+            ipdv: None,
+            rfc3550_max_ns: None,
+            phases: BTreeMap::new(),
+        };
+        let day = vec![Piece { settings: "s".into(), told: None, interval }; 3_400];
+        let mut load = Load::default();
+        let days = (0..).take_while(|_| load.add(&day).is_ok()).count();
+        assert!(days > 31, "a month of one probe that has an interval each 25 seconds");
+        assert!(days * 3_400 * size_of::<Piece>() <= MOST_BYTES);
+    }
 }

@@ -88,6 +88,13 @@ fn every_list_of_a_summary_has_a_bound() {
     assert!(read_value(&trace).unwrap_err().to_string().contains("of at most 1024"));
 }
 
+#[test]
+fn the_digest_of_settings_has_a_bound_of_its_own() {
+    let settings = |length| with("/probes/0/settings", json!("s".repeat(length)));
+    assert!(read_value(&settings(200)).is_ok());
+    assert!(read_value(&settings(201)).unwrap_err().to_string().contains("of at most 200"));
+}
+
 fn read_value(value: &Value) -> Result<Summary, NotASummary> {
     read(&serde_json::to_vec(value).unwrap())
 }

@@ -9,6 +9,8 @@ use crate::evidence::summary::{Malformed, Summary};
 
 /// An address, a digest, a decimal: none is longer, in bytes.
 const LONGEST: usize = 4096;
+/// The digest of a probe's settings is no longer, in bytes: it is kept with each of its intervals.
+const DIGEST: usize = 200;
 /// A summary does not begin longer before its agent was enrolled.
 pub const BEFORE_ENROLMENT: Duration = Duration::from_secs(400 * 86_400);
 /// A summary does not end further ahead of the clock of whoever takes it.
@@ -30,7 +32,7 @@ pub fn check_texts(summary: &Summary) -> Result<(), Malformed> {
         name("probes.target", &probe.target)?;
         probe.service.as_deref().map_or(Ok(()), |service| name("probes.service", service))?;
         other("probes.kind", &probe.kind)?;
-        other("probes.settings", &probe.settings)?;
+        bounded("probes.settings", &probe.settings, DIGEST)?;
         other("probes.address", probe.address.as_deref().unwrap_or_default())?;
         let mut reasons = probe.intervals.iter().flat_map(|interval| interval.reasons.keys());
         reasons.try_for_each(|reason| name("probes.intervals.reasons", reason))?;
@@ -82,8 +84,12 @@ fn name(at: &str, text: &str) -> Result<(), Malformed> {
 }
 
 fn other(at: &str, text: &str) -> Result<(), Malformed> {
-    if text.len() > LONGEST {
-        return Err(Malformed::new(at, format!("it is {} bytes, of at most {LONGEST}", text.len())));
+    bounded(at, text, LONGEST)
+}
+
+fn bounded(at: &str, text: &str, most: usize) -> Result<(), Malformed> {
+    if text.len() > most {
+        return Err(Malformed::new(at, format!("it is {} bytes, of at most {most}", text.len())));
     }
     text::printable(text).map_err(|fault| Malformed::new(at, fault.to_string()))
 }
