@@ -29,7 +29,7 @@ use crate::collector::connections::{Bounds, Connections, Repute};
 use crate::collector::desk::agreements::Book;
 use crate::collector::health::Health;
 use crate::collector::ingest::{ANSWER, Examined, KeyCache, PARSED};
-use crate::collector::limits::{Counted, Limiter};
+use crate::collector::limits::{Counted, Limiter, ROTATIONS};
 use crate::collector::memory_budget::{Full, MemoryBudget, Reservation, Shares};
 use crate::collector::metrics::Metrics;
 use crate::collector::processors::{Processors, Work};
@@ -344,10 +344,11 @@ impl Collector {
             })
             .collect();
         // What brought only what was stored is counted as that; what was counted before is given back.
-        for (agent, bytes) in counted.into_iter().filter(|(agent, _)| again.only(*agent)) {
+        for (agent, brings) in counted.into_iter().filter(|(agent, _)| again.only(*agent)) {
             let Limits { per_agent, bytes_per_agent, .. } = self.config().limits;
             self.limiter.give_back(agent, (1, Counted::New), per_agent);
-            self.limiter.give_back(agent, (bytes, Counted::Byte), bytes_per_agent);
+            self.limiter.give_back(agent, (brings.bytes, Counted::Byte), bytes_per_agent);
+            self.limiter.give_back(agent, (brings.rotations, Counted::Rotation), ROTATIONS);
             self.count(agent, Counted::Stored)?;
         }
         for (_, said) in &results {
@@ -359,24 +360,26 @@ impl Collector {
     }
 
     /// Counts a request, and the bytes that it would store, for each agent of which a signature was verified, before anything is
-    /// stored; gives those that were counted as bringing something new, with their bytes. Where a share is used up, only what is stored
+    /// stored; gives those that were counted as bringing something new, with what. Where a share is used up, only what is stored
     /// already may still be asked for.
     async fn count_all(
         self: &Arc<Self>,
         examined: &[Examined],
         arrivals: Vec<Arrival>,
-    ) -> Result<(Vec<(Kid, u32)>, Vec<Arrival>), Fault> {
+    ) -> Result<(Vec<(Kid, Brings)>, Vec<Arrival>), Fault> {
         let agents: BTreeSet<Kid> = examined.iter().filter_map(|each| each.counts).collect();
         let refused: BTreeSet<Kid> =
             examined.iter().filter(|each| each.refused.is_some()).filter_map(|each| each.counts).collect();
         let (mut counted, mut arrivals) = (Vec::new(), arrivals);
         for agent in agents {
             let own = arrivals.iter().filter(|each| each.summary.subject.agent == agent);
-            let bytes = own.fold(0usize, |all, each| all.saturating_add(each.summary.packed.len()));
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            let too_much = match self.count_new(agent, bytes) {
+            let brings = own.fold(Brings::default(), |all, each| Brings {
+                bytes: all.bytes.saturating_add(u32::try_from(each.summary.packed.len()).unwrap_or(u32::MAX)),
+                rotations: all.rotations + u32::from(each.summary.next_key.is_some()),
+            });
+            let too_much = match self.count_new(agent, brings) {
                 Ok(()) => {
-                    counted.push((agent, bytes));
+                    counted.push((agent, brings));
                     continue;
                 }
                 Err(too_much) => too_much,
@@ -400,11 +403,19 @@ impl Collector {
     }
 
     /// Counts a request that brings something new, and what of it is to be stored.
-    fn count_new(&self, agent: Kid, bytes: u32) -> Result<(), Fault> {
+    fn count_new(&self, agent: Kid, brings: Brings) -> Result<(), Fault> {
         self.count(agent, Counted::New)?;
-        let Limits { per_agent, bytes_per_agent: rate, .. } = self.config().limits;
-        self.limiter.count(agent, (bytes, Counted::Byte), rate, SystemClock.now().mono).map_err(|wait| {
+        let (Limits { per_agent, bytes_per_agent: rate, .. }, now) = (self.config().limits, SystemClock.now().mono);
+        let rotations = (brings.rotations, Counted::Rotation);
+        self.limiter.count(agent, rotations, ROTATIONS, now).map_err(|wait| {
             self.limiter.give_back(agent, (1, Counted::New), per_agent);
+            let what = format!("agent {agent} changed its key {} times within a day", ROTATIONS.count);
+            tracing::warn!("{what}; it is told to come again");
+            Fault::too_much(what, wait)
+        })?;
+        self.limiter.count(agent, (brings.bytes, Counted::Byte), rate, now).map_err(|wait| {
+            self.limiter.give_back(agent, (1, Counted::New), per_agent);
+            self.limiter.give_back(agent, rotations, ROTATIONS);
             let what = format!(
                 "agent {agent} had {} MiB stored within a day, all that [limits] bytes_per_agent lets one agent have",
                 rate.count >> 20
@@ -539,6 +550,15 @@ fn open_both(config: &CollectorConfig) -> Result<(Archive, SecretKey), StartErro
     let kid = key.kid();
     archive.write(|archive| archive.belong_to(kid))?;
     Ok((archive, key))
+}
+
+/// What of an agent a request brings.
+#[derive(Clone, Copy, Debug, Default)]
+struct Brings {
+    /// So many bytes to store.
+    bytes: u32,
+    /// So many changes of its key.
+    rotations: u32,
 }
 
 /// Whether a request brought nothing of an agent but what was stored before.

@@ -208,6 +208,42 @@ async fn an_agent_has_only_so_many_bytes_stored_in_a_day_and_others_have_their_o
 }
 
 #[tokio::test]
+async fn an_agent_changes_its_key_so_often_in_a_day_and_others_have_their_own() {
+    let desk = Desk::open("limits = { per_agent = \"1000/m\" }").await;
+    let (mut agent, other) = (desk.agent(1).await, desk.agent(2).await);
+    let mut line = desk.connect(1).await;
+    let ship = |jws: &str| post("/v1/summaries", "application/jose", &[], jws);
+    // A summary that names a next key, and the agent that has it.
+    let naming = |agent: &Foreign, seq: u64, prev: Option<&str>| {
+        let next = Foreign::new();
+        let consent = json!({"v": 1, "agent": agent.agent, "jwk": next.public(), "chain": agent.chain, "seq": seq});
+        let mut payload = agent.payload(seq, prev);
+        payload["next_key"] = json!(next.sign("wanproof-rotation+jws", &consent));
+        let signed = agent.sign("wanproof-summary+jws", &payload);
+        (signed, Foreign { jwk: next.jwk, kid: next.kid, ..agent.clone() })
+    };
+    let mut prev: Option<String> = None;
+    for seq in 0..16 {
+        let (signed, next) = naming(&agent, seq, prev.as_deref());
+        // The same again is no other change.
+        for _ in 0..2 {
+            let said = ask(&mut line, &ship(&signed)).await.unwrap();
+            assert!(said.status == 200 && said.body.contains("receipt"), "{seq}: {}", said.body);
+        }
+        (agent, prev) = (next, Some(foreign::digest(&signed)));
+    }
+    let (signed, _) = naming(&agent, 16, prev.as_deref());
+    let said = ask(&mut line, &ship(&signed)).await.unwrap();
+    assert_eq!((said.status, said.problem().as_str()), (429, "busy"));
+    assert!(said.body.contains("changed its key"), "{}", said.body);
+    let said = ask(&mut line, &ship(&agent.summary(16, prev.as_deref()))).await.unwrap();
+    assert!(said.status == 200 && said.body.contains("receipt"), "what changes no key is taken: {}", said.body);
+    let (signed, _) = naming(&other, 0, None);
+    let said = ask(&mut desk.connect(2).await, &ship(&signed)).await.unwrap();
+    assert!(said.status == 200 && said.body.contains("receipt"), "{}", said.body);
+}
+
+#[tokio::test]
 async fn what_a_header_says_twice_is_refused() {
     let desk = Desk::open("").await;
     let mut line = desk.connect(1).await;

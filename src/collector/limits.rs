@@ -19,7 +19,12 @@ pub enum Counted {
     Stored,
     /// A byte that is to be stored.
     Byte,
+    /// A summary that names a next key.
+    Rotation,
 }
+
+/// So often an agent changes its key: a request that names more has the share of a day.
+pub const ROTATIONS: Rate = Rate { count: 16, per: Duration::from_secs(86_400) };
 
 /// Who asked how often. There is an entry for each agent that is enrolled, at most.
 #[derive(Debug, Default)]
