@@ -25,7 +25,7 @@ use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::desk::agreements::Step;
 use wanproof::collector::desk::sites::{self, Revocation};
 use wanproof::collector::desk::{Hand, claims};
-use wanproof::collector::missing::FindingKind;
+use wanproof::collector::missing::{Finding, FindingKind};
 use wanproof::collector::rounds::Did;
 use wanproof::collector::statement;
 use wanproof::evidence::chain::{ChainId, LAST_SEQ};
@@ -56,6 +56,7 @@ on_both! {
     what_takes_too_long_to_judge_is_found_and_tried_again_an_hour_later
     an_agent_with_more_chains_than_are_looked_at_at_once_keeps_nobody_waiting
     summaries_are_folded_so_many_bytes_at_once
+    a_day_of_which_too_many_carrier_changes_are_told_is_left_out_and_named
 }
 
 async fn a_gap_of_all_numbers_there_are_costs_as_much_as_one_of_one(place: Place) {
@@ -454,6 +455,35 @@ async fn summaries_are_folded_so_many_bytes_at_once(place: Place) {
     }
     // Some 850 kB each: 4 MiB are full with the fifth.
     assert_eq!(turns, [5, 5, 2]);
+}
+
+async fn a_day_of_which_too_many_carrier_changes_are_told_is_left_out_and_named(place: Place) {
+    let mut world = World::open(place).await;
+    let agent = world.agent(HOSTILE);
+    let flapping = |seq: u64| {
+        let from = start() + Duration::from_secs(60 * seq);
+        let change = |n: u64| {
+            let at = from + Duration::from_millis(14 * n + 1);
+            json!({"at": at, "carrier": if n % 2 == 0 { "down" } else { "up" }})
+        };
+        let changes: Vec<_> = (0..4096).map(change).collect();
+        let link = json!([{"interface": "wan0", "carrier": "up", "changes": changes, "rx_bytes": 1, "tx_bytes": 1}]);
+        agent.signed(seq, seq, |payload| payload["link"] = link)
+    };
+    let kept = |world: &World| {
+        let all = world.archive().records::<serde_json::Value>(Kind::Carrier, Page::default()).unwrap();
+        all.iter().map(|record| record.body.to_string().matches("2026-11-30T").count() / 2).sum::<usize>()
+    };
+    let all: Vec<_> = (0..3).map(flapping).collect();
+    world.store(&all[..2]);
+    world.settle().await;
+    assert_eq!(kept(&world), 2 * 2048);
+    world.store(&all[2..]);
+    world.settle().await;
+    assert_eq!(kept(&world), 0);
+    let found = world.findings().await;
+    let of_it = |found: &&Finding| found.subject == format!("{}/carrier/2026-11-30", agent.kid());
+    assert_eq!(found.iter().filter(of_it).count(), 1, "{found:?}");
 }
 
 #[test]

@@ -14,14 +14,15 @@ use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::desk::key;
 use crate::collector::folding::{self, DAY, HOUR, NotPieces, Piece, Told};
-use crate::collector::lateness;
+use crate::collector::missing::{Finding, FindingKind};
+use crate::collector::{lateness, troubles};
 use crate::evidence::base64url;
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
 use crate::evidence::late::Front;
 use crate::evidence::register::Enrolled;
 use crate::evidence::summary::{self, ClockState, ProbePart, Summary};
-use crate::evidence::told::{OutageSaid, Places, day_of};
+use crate::evidence::told::{CarrierDown, OutageSaid, Places, STRETCHES, day_of};
 use crate::sla::span::{Span, Spans};
 
 pub mod anew;
@@ -238,13 +239,13 @@ pub fn outages_of(archive: &Archive, agent: Kid, span: Span, as_of: Wall) -> Res
 /// # Errors
 /// When the database fails.
 pub fn carrier_down(archive: &Archive, agent: Kid, span: Span) -> Result<Spans, ArchiveError> {
-    let all = archive.records::<Vec<(Wall, Wall)>>(Kind::Carrier, Page::of(&format!("{agent}/")))?;
+    let all = archive.records::<KeptCarrier>(Kind::Carrier, Page::of(&format!("{agent}/")))?;
     let months = (month_of(span.from), month_of(span.to));
     let near = all.into_iter().filter(|record| {
         let month = record.id.rsplit('/').next().unwrap_or_default();
         month >= months.0.as_str() && month <= months.1.as_str()
     });
-    Ok(near.flat_map(|record| record.body).map(|(from, to)| Span::new(from, to)).collect())
+    Ok(near.fold(Spans::none(), |all, record| all.or(&record.body.read().spans())))
 }
 
 /// The UTC month of an instant: `2026-11`.
@@ -270,8 +271,23 @@ fn to_fold(stored: ToFold, enrolled: Wall, now: Wall) -> Result<Read, String> {
     Ok(Read { summary, received: stored.received })
 }
 
-/// Stretches of time, as they are kept.
-type Stretches = Vec<(Wall, Wall)>;
+/// When there was no carrier, as it is kept.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum KeptCarrier {
+    ByDay(CarrierDown),
+    /// By an earlier version of this program.
+    Stretches(Vec<(Wall, Wall)>),
+}
+
+impl KeptCarrier {
+    fn read(self) -> CarrierDown {
+        match self {
+            Self::ByDay(down) => down,
+            Self::Stretches(all) => CarrierDown::of_stretches(all),
+        }
+    }
+}
 
 /// The payload of a summary that was verified when it was stored.
 pub(super) fn read(jws: &str) -> Result<Summary, ArchiveError> {
@@ -347,7 +363,9 @@ pub struct News {
     /// For each chain and UTC day, the first and the last number that has something in it.
     days: BTreeMap<(ChainId, i64), (u64, u64)>,
     outages: Vec<(String, Vec<OutageSaid>)>,
-    carrier: Vec<(String, Stretches)>,
+    carrier: Vec<(String, CarrierDown)>,
+    /// What is to be said of what came.
+    found: Vec<Finding>,
 }
 
 impl News {
@@ -441,7 +459,7 @@ pub fn gather_some(
     }
     let folds = fold(archive, agent, &summaries)?;
     let outages = outages(archive, agent, &summaries)?;
-    let carrier = without_carrier(archive, agent, &summaries)?;
+    let (carrier, found) = without_carrier(archive, agent, &summaries)?;
     let mut days: BTreeMap<(ChainId, i64), (u64, u64)> = BTreeMap::new();
     for summary in &summaries {
         let starts = summary.probes.iter().flat_map(|probe| &probe.intervals).map(|interval| day_of(interval.from));
@@ -452,7 +470,7 @@ pub fn gather_some(
     }
     let spans = summaries.iter().map(|summary| Span::new(summary.from, summary.to)).collect();
     let count = all.len() as u64;
-    Ok(Some(News { agent, statement, spans, count, moves, folds, days, outages, carrier }))
+    Ok(Some(News { agent, statement, spans, count, moves, folds, days, outages, carrier, found }))
 }
 
 /// How much is still read of an agent at once.
@@ -585,8 +603,8 @@ fn nothing(agent: Kid, moves: Vec<Move>) -> News {
         ever: Ever::default(),
     };
     let (folds, days, outages) = (Vec::new(), BTreeMap::new(), Vec::new());
-    let (spans, carrier) = (BTreeSet::new(), Vec::new());
-    News { agent, statement, spans, count: 0, moves, folds, days, outages, carrier }
+    let (spans, carrier, found) = (BTreeSet::new(), Vec::new(), Vec::new());
+    News { agent, statement, spans, count: 0, moves, folds, days, outages, carrier, found }
 }
 
 /// `3-5,9-9` as ranges.
@@ -656,31 +674,30 @@ fn outages(
     Ok(all)
 }
 
-/// The months, in UTC, in which an agent's links had no carrier, as far as some summaries change them.
+/// The months, in UTC, in which an agent's links had no carrier, as far as some summaries change them; and the days of which that is
+/// too much.
 fn without_carrier(
     archive: &Archive,
     agent: Kid,
     summaries: &[&Summary],
-) -> Result<Vec<(String, Stretches)>, ArchiveError> {
-    let mut months: BTreeMap<String, Spans> = BTreeMap::new();
-    for summary in summaries {
-        // A span touches two months at most; it stands with both.
-        for month in BTreeSet::from([month_of(summary.from), month_of(summary.to)]) {
-            let down = summary.carrier_down();
-            if !down.is_empty() {
-                let known = months.entry(month).or_default();
-                *known = known.or(&down);
-            }
+) -> Result<(Vec<(String, CarrierDown)>, Vec<Finding>), ArchiveError> {
+    let (mut months, mut found) = (BTreeMap::new(), Vec::new());
+    for summary in summaries.iter().filter(|summary| !summary.carrier_down().is_empty()) {
+        let id = format!("{agent}/{}", month_of(summary.from));
+        if !months.contains_key(&id) {
+            let kept = archive.record::<KeptCarrier>(Kind::Carrier, &id)?;
+            months.insert(id.clone(), kept.map(KeptCarrier::read).unwrap_or_default());
+        }
+        if months.get_mut(&id).is_some_and(|down| down.add(summary)) {
+            let day: String = summary.from.to_string().chars().take(10).collect();
+            let detail = format!(
+                "agent {agent} tells of more than {STRETCHES} times at which its links had no carrier on {day}: none of them counts"
+            );
+            let (kind, subject) = (FindingKind::Quarantined, format!("{agent}/carrier/{day}"));
+            found.push(Finding { kind, subject, site: Some(summary.site.clone()), detail });
         }
     }
-    let mut all = Vec::new();
-    for (month, down) in months {
-        let id = format!("{agent}/{month}");
-        let kept: Vec<(Wall, Wall)> = archive.record(Kind::Carrier, &id)?.unwrap_or_default();
-        let kept: Spans = kept.into_iter().map(|(from, to)| Span::new(from, to)).collect();
-        all.push((id, kept.or(&down).iter().map(|span| (span.from, span.to)).collect()));
-    }
-    Ok(all)
+    Ok((months.into_iter().filter(|(_, down)| *down != CarrierDown::default()).collect(), found))
 }
 
 /// Writes what was gathered, in one transaction; false when another replica was faster, and then nothing is written.
@@ -712,9 +729,10 @@ pub fn write(archive: &Archive, news: &News, now: Wall) -> Result<bool, ArchiveE
     for (id, outages) in &news.outages {
         archive.put_record(Kind::Outages, id, outages, now)?;
     }
-    for (id, spans) in &news.carrier {
-        archive.put_record(Kind::Carrier, id, spans, now)?;
+    for (id, down) in &news.carrier {
+        archive.put_record(Kind::Carrier, id, down, now)?;
     }
+    news.found.iter().try_for_each(|found| troubles::put_past(archive, found.clone(), now))?;
     Ok(true)
 }
 

@@ -10,11 +10,13 @@ use crate::evidence::summary::{Side as SummarySide, Summary};
 use crate::sla::calendar::Period;
 use crate::sla::judge::InForce;
 use crate::sla::reach::needed;
-use crate::sla::span::Span;
+use crate::sla::span::{Span, Spans};
 use crate::sla::terms::Side;
 
 /// So many outages of an agent are kept of a month.
 pub const OUTAGES: usize = 20_000;
+/// So many stretches without a carrier are kept of a UTC day: one each 17 seconds. Of a day of which an agent tells more, none counts.
+pub const STRETCHES: usize = 5_000;
 /// A day, in nanoseconds.
 const DAY_NS: i64 = 86_400 * 1_000_000_000;
 
@@ -109,6 +111,78 @@ impl Places {
     }
 }
 
+/// When an agent's links had no carrier, by UTC day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarrierDown {
+    days: Vec<CarrierDay>,
+}
+
+/// The same of one day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct CarrierDay {
+    /// Which, counted from 1970-01-01.
+    day: i64,
+    /// How many stretches were told that begin or end within their summary: counted, not looked at, so that nothing depends on the
+    /// order in which they come.
+    told: usize,
+    /// When there was none, in order; nothing of a day of which too much was told.
+    stretches: Vec<(Wall, Wall)>,
+}
+
+impl CarrierDay {
+    const fn is_too_much(&self) -> bool {
+        self.told > STRETCHES
+    }
+}
+
+impl CarrierDown {
+    /// As an earlier version of this program kept it.
+    #[must_use]
+    pub fn of_stretches(all: Vec<(Wall, Wall)>) -> Self {
+        let mut down = Self::default();
+        for (from, to) in all {
+            down.day(day_of(from)).stretches.push((from, to));
+        }
+        down
+    }
+
+    /// Adds what a summary says, once; it is within one day, as every span is. True when by that it became too much for that day.
+    pub fn add(&mut self, summary: &Summary) -> bool {
+        let (new, span) = (summary.carrier_down(), Span::new(summary.from, summary.to));
+        if new.is_empty() {
+            return false;
+        }
+        let day = self.day(day_of(summary.from));
+        let was = day.is_too_much();
+        day.told = day.told.saturating_add(new.iter().filter(|stretch| *stretch != span).count());
+        if !day.is_too_much() {
+            let known: Spans = day.stretches.iter().map(|&(from, to)| Span::new(from, to)).collect();
+            day.stretches = known.or(&new).iter().map(|span| (span.from, span.to)).collect();
+            if day.stretches.len() > STRETCHES {
+                day.told = usize::MAX;
+            }
+        }
+        if day.is_too_much() {
+            day.stretches.clear();
+        }
+        day.is_too_much() && !was
+    }
+
+    /// The stretches that count.
+    #[must_use]
+    pub fn spans(&self) -> Spans {
+        self.days.iter().flat_map(|day| &day.stretches).map(|&(from, to)| Span::new(from, to)).collect()
+    }
+
+    fn day(&mut self, day: i64) -> &mut CarrierDay {
+        let at = self.days.binary_search_by_key(&day, |each| each.day).unwrap_or_else(|at| {
+            self.days.insert(at, CarrierDay { day, told: 0, stretches: Vec::new() });
+            at
+        });
+        &mut self.days[at]
+    }
+}
+
 /// Stretches with their sides in an order that is always the same: of two that have as much in common with what was measured,
 /// always the same one counts.
 #[must_use]
@@ -176,7 +250,44 @@ mod tests {
         assert_eq!(known[0].span(Wall::from_secs(99)), Span::new(Wall::from_secs(10), Wall::from_secs(50)));
     }
 
+    /// A summary of a minute, in which there was no carrier so many times.
+    fn flapping(minute: i64, times: i64) -> Summary {
+        let (from, to) = (Wall::from_secs(60 * minute), Wall::from_secs(60 * minute + 60));
+        let change = |n: i64| {
+            let at = from + std::time::Duration::from_millis(10 * n.unsigned_abs() + 5);
+            serde_json::json!({"at": at, "carrier": if n % 2 == 0 { "down" } else { "up" }})
+        };
+        let changes: Vec<_> = (0..2 * times).map(change).collect();
+        serde_json::from_value(serde_json::json!({
+            "v": 1, "agent": crate::evidence::key::SecretKey::from_seed(&[1; 32]).kid(), "site": "s",
+            "chain": "0d8f6a0c6e0b4c0f9b0f2f6f0a6d1c77", "seq": minute, "from": from, "to": to, "boot": "b", "software": "w",
+            "clock": {"state": "unknown"}, "contracts": [], "probes": [], "outages": [], "verdicts": [],
+            "link": [{"interface": "wan0", "carrier": "up", "changes": changes, "rx_bytes": 0, "tx_bytes": 0}]
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn stretches_that_an_earlier_version_kept_go_on_counting() {
+        let kept: Vec<(Wall, Wall)> = flapping(3, 5).carrier_down().iter().map(|span| (span.from, span.to)).collect();
+        let mut down = CarrierDown::of_stretches(kept);
+        assert_eq!(down.spans(), flapping(3, 5).carrier_down());
+        assert!(!down.add(&flapping(4, 5)));
+        assert_eq!(down.spans(), flapping(3, 5).carrier_down().or(&flapping(4, 5).carrier_down()));
+    }
+
     proptest! {
+        #[test]
+        fn a_day_of_which_too_many_stretches_are_told_counts_for_nothing_in_whatever_order_they_come(
+            order in Just((0..5i64).collect::<Vec<_>>()).prop_shuffle(),
+        ) {
+            // Three of one day and two of the next: that many are too many of the first only.
+            let mut down = CarrierDown::default();
+            let too_much = order.iter().filter(|&&at| down.add(&flapping(1437 + at, 2000))).count();
+            let second = flapping(1440, 2000).carrier_down().or(&flapping(1441, 2000).carrier_down());
+            prop_assert_eq!((too_much, down.spans()), (1, second));
+        }
+
         #[test]
         fn in_which_order_summaries_come_changes_nothing_of_what_is_known(order in Just((0..8i64).collect::<Vec<_>>()).prop_shuffle()) {
             let all: Vec<OutageSaid> = (0..8)

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::time::Wall;
 use crate::evidence::key::Kid;
 use crate::evidence::summary::Summary;
-use crate::evidence::told::{self, OutageSaid, Places};
+use crate::evidence::told::{self, CarrierDown, OutageSaid, Places};
 use crate::measure::interval::Interval;
 use crate::sla::facts::Case;
 use crate::sla::fault::Fault;
@@ -72,8 +72,14 @@ fn observed(versions: &[InForce], case: &Case, summaries: &[Summary]) -> Observe
         .collect();
     let mut observed = Observed::default();
     let mut said: BTreeMap<Kid, (Vec<OutageSaid>, Places)> = BTreeMap::new();
+    let mut without_carrier: BTreeMap<Kid, CarrierDown> = BTreeMap::new();
     for summary in summaries {
-        let carrier_down = summary.carrier_down();
+        without_carrier.entry(summary.agent).or_default().add(summary);
+    }
+    let without_carrier: BTreeMap<Kid, Spans> =
+        without_carrier.into_iter().map(|(agent, down)| (agent, down.spans())).collect();
+    for summary in summaries {
+        let carrier_down = &without_carrier[&summary.agent];
         for probe in &summary.probes {
             let named = probe.service.as_deref();
             let of_service = named.is_some_and(|of| contracts().any(|contract| contract.service(of).is_some()));
