@@ -207,7 +207,7 @@ async fn an_agent_whose_clock_was_ahead_is_believed_again_once_it_is_right(place
     let ahead = world.clock.now().wall + Duration::from_secs(20 * 3600);
     world.store(&[agent.minute(0, 0, "60l"), agent.at(1, ahead.floor(Duration::from_secs(3600)))]);
     world.settle().await;
-    let is_ahead = |found: &[wanproof::collector::missing::Finding]| {
+    let is_ahead = |found: &[Finding]| {
         found.iter().any(|found| found.kind == FindingKind::ClockAhead && found.subject == agent.kid().to_string())
     };
     assert!(is_ahead(&world.findings().await));
@@ -433,7 +433,7 @@ async fn an_agent_with_more_chains_than_are_looked_at_at_once_keeps_nobody_waiti
 }
 
 async fn summaries_are_folded_so_many_bytes_at_once(place: Place) {
-    let mut world = World::open(place).await;
+    let world = World::open(place).await;
     let agent = world.agent(HOSTILE);
     let long = |seq: u64| {
         agent.signed(seq, seq, |payload| {
