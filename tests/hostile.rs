@@ -464,7 +464,7 @@ async fn a_day_of_which_too_many_carrier_changes_are_told_is_left_out_and_named(
         let from = start() + Duration::from_secs(60 * seq);
         let change = |n: u64| {
             let at = from + Duration::from_millis(14 * n + 1);
-            json!({"at": at, "carrier": if n % 2 == 0 { "down" } else { "up" }})
+            json!({"at": at, "carrier": if n.is_multiple_of(2) { "down" } else { "up" }})
         };
         let changes: Vec<_> = (0..4096).map(change).collect();
         let link = json!([{"interface": "wan0", "carrier": "up", "changes": changes, "rx_bytes": 1, "tx_bytes": 1}]);

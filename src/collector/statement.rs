@@ -271,6 +271,9 @@ fn to_fold(stored: ToFold, enrolled: Wall, now: Wall) -> Result<Read, String> {
     Ok(Read { summary, received: stored.received })
 }
 
+/// When an agent's links had no carrier, by the record of each month.
+type Months = Vec<(String, CarrierDown)>;
+
 /// When there was no carrier, as it is kept.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -363,7 +366,7 @@ pub struct News {
     /// For each chain and UTC day, the first and the last number that has something in it.
     days: BTreeMap<(ChainId, i64), (u64, u64)>,
     outages: Vec<(String, Vec<OutageSaid>)>,
-    carrier: Vec<(String, CarrierDown)>,
+    carrier: Months,
     /// What is to be said of what came.
     found: Vec<Finding>,
 }
@@ -680,7 +683,7 @@ fn without_carrier(
     archive: &Archive,
     agent: Kid,
     summaries: &[&Summary],
-) -> Result<(Vec<(String, CarrierDown)>, Vec<Finding>), ArchiveError> {
+) -> Result<(Months, Vec<Finding>), ArchiveError> {
     let (mut months, mut found) = (BTreeMap::new(), Vec::new());
     for summary in summaries.iter().filter(|summary| !summary.carrier_down().is_empty()) {
         let id = format!("{agent}/{}", month_of(summary.from));
