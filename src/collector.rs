@@ -289,7 +289,7 @@ impl Collector {
             collector.reading(act)
         });
         let done = done.await.unwrap_or_else(|error| {
-            tracing::error!("a request ended in a bug: {error}");
+            tracing::error!("a request failed by a fault of this program, which is worth a report: {error}");
             Err(Problem::new(Kind::Internal, "the collector could not do it").into())
         });
         self.health.note(&done);

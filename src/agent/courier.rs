@@ -70,7 +70,7 @@ impl Courier {
     pub(super) async fn end(self) {
         let _ = self.stop.send(true);
         if self.task.await.is_err() {
-            error!("the shipping task failed");
+            error!("the shipping task had failed, which is worth a report; what waits is shipped after the next start");
         }
     }
 }

@@ -90,7 +90,10 @@ impl Hooks {
                 Err(TrySendError::Full(_)) => {
                     warn!(hook = line.name, "{ROOM} outages wait to be told already: it is not told of more for now");
                 }
-                Err(TrySendError::Closed(_)) => error!(hook = line.name, "the hook's task failed"),
+                Err(TrySendError::Closed(_)) => error!(
+                    hook = line.name,
+                    "the hook is told no more: its task failed, which is worth a report; restart the agent"
+                ),
             }
         }
     }

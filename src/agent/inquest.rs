@@ -357,7 +357,7 @@ impl Inquest {
             match self.running.join_next().await {
                 Some(Ok(done)) => return self.traced(done),
                 Some(Err(error)) => {
-                    warn!(%error, "a trace failed");
+                    warn!(%error, "the path of an outage cannot be traced; its side is told without");
                     let errands = self.under_way.take().map_or_else(Vec::new, |trace| trace.errands);
                     errands.iter().for_each(|errand| self.done(errand.key));
                     self.begin();

@@ -291,7 +291,7 @@ fn serve(source: &Source) -> Result<(), Failure> {
         let _ = stop.send(true);
         match serving.await {
             Ok(served) => served.map_err(system).and(ended),
-            Err(error) => Err(Failure::Could(format!("the collector ended in a bug: {error}"))),
+            Err(error) => Err(Failure::Could(format!("the collector ended by a fault of this program, which is worth a report: {error}"))),
         }
     });
     ending::end(runtime);

@@ -119,7 +119,7 @@ pub fn describe() -> String {
     };
     let problems = [
         ("400", "It cannot be read."),
-        ("401", "There is no token that is good."),
+        ("401", "The token is missing, unknown or expired."),
         ("403", "The token is not good for this."),
         ("404", "There is no such thing."),
         ("409", "It does not go together with what is there."),

@@ -105,7 +105,7 @@ impl Door {
                     },
                     Err(error) => {
                         // No descriptors left, for one: those that are open will end.
-                        tracing::warn!("no connection can be accepted: {error}");
+                        tracing::warn!("no connection can be accepted, and it is tried again: {error}");
                         tokio::time::sleep(Duration::from_millis(200)).await;
                     }
                 },

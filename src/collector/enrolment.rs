@@ -129,7 +129,7 @@ impl Collector {
         drop(turn);
         match (&answered, limited) {
             (Err(Refused::Guess(_)), _) => {
-                tracing::warn!(%from, agent = %kid, site, "an agent asked to be enrolled with what is no token");
+                tracing::warn!(%from, agent = %kid, site, "an agent asked to enrol with an unknown token");
             }
             // One more that waits counts as that.
             (Ok(State::Pending), _) | (_, None) => {}

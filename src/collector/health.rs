@@ -112,7 +112,9 @@ pub(super) async fn watch(collector: Arc<Collector>, mut stop: watch::Receiver<b
                 return;
             }
             Ok(Err(error)) => tracing::warn!("the database cannot be checked: {error}"),
-            Err(error) => tracing::error!("a check of the database ended in a bug: {error}"),
+            Err(error) => tracing::error!(
+                "the check of the database failed by a fault of this program, which is worth a report: {error}"
+            ),
         }
     }
 }

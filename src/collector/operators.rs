@@ -66,7 +66,7 @@ impl Collector {
             Ok(Ok(value)) => Ok(Ok(value)),
             Ok(Err(error)) if error.is_of_a_row() => Ok(Err(error.to_string())),
             Ok(Err(error)) => Err(error.into()),
-            Err(error) => Ok(Err(format!("it ended in a bug: {error}"))),
+            Err(error) => Ok(Err(format!("it failed by a fault of this program, which is worth a report: {error}"))),
         }
     }
 
@@ -109,8 +109,8 @@ impl Collector {
                 Ok(name)
             }
             None => {
-                tracing::warn!(%from, "somebody asks with a token of the API that is none, or has ended");
-                Err(Problem::new(Kind::Unauthorized, "this is no token that is good here, or it has ended").into())
+                tracing::warn!(%from, "a request to the API came with an unknown or expired token");
+                Err(Problem::new(Kind::Unauthorized, "unknown or expired token").into())
             }
         }
     }

@@ -158,7 +158,7 @@ fn store(archive: &mut Archive, batches: Vec<Batch>) {
             }
         }
         Err(error) => {
-            tracing::error!("{} summaries were not stored: {error}", arrivals.len());
+            tracing::error!("{} summaries were not stored, and their agents send them again: {error}", arrivals.len());
             let mut rest = arrivals.as_slice();
             for (answer, length) in answers.into_iter().zip(lengths) {
                 let (own, others) = rest.split_at(length);
@@ -182,7 +182,7 @@ fn act(archive: &mut Archive, acts: Vec<Act>) {
         Ok::<(), ArchiveError>(())
     });
     let committed = committed.map_err(|error| {
-        tracing::error!("nothing can be written: {error}");
+        tracing::error!("the database cannot be written, so what was asked for is not done: {error}");
         (error.to_string(), error.ill())
     });
     told.extend(acts.into_iter().flatten().map(|act| act(None)));

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::libc::O_NONBLOCK;
+use nix::libc::{O_NONBLOCK, SYS_epoll_pwait, SYS_epoll_pwait2};
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
@@ -101,6 +101,14 @@ fn a_collector_goes_on_while_a_configuration_is_read_that_never_ends() {
     assert!(collector.terminate().success(), "{}", collector.told());
 }
 
+/// The system calls by which a thread waits for events.
+const WAITS: &[i64] = &[
+    #[cfg(target_arch = "x86_64")]
+    nix::libc::SYS_epoll_wait,
+    SYS_epoll_pwait,
+    SYS_epoll_pwait2,
+];
+
 /// Ends a program whose first thread, on which everything waits, is held as a debugger does it.
 fn ends_though_held(mut program: Running) {
     let first = Pid::from_raw(program.pid().try_into().unwrap());
@@ -108,8 +116,19 @@ fn ends_though_held(mut program: Running) {
         Err(Errno::EPERM) => return skip("no thread can be held here: ptrace is not permitted"),
         seized => seized.unwrap(),
     }
-    ptrace::interrupt(first).unwrap();
-    waitpid(first, Some(WaitPidFlag::__WALL)).unwrap();
+    // While it waits for events: elsewhere it may hold what every thread needs to say a word.
+    let begun = Instant::now();
+    loop {
+        ptrace::interrupt(first).unwrap();
+        waitpid(first, Some(WaitPidFlag::__WALL)).unwrap();
+        let call = std::fs::read_to_string(format!("/proc/{first}/syscall")).unwrap();
+        let call = call.split_whitespace().next().and_then(|number| number.parse::<i64>().ok());
+        if call.is_some_and(|call| WAITS.contains(&call)) {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it never waits: {call:?}");
+        ptrace::cont(first, None).unwrap();
+    }
     assert_eq!(program.terminate().code(), Some(3), "{}", program.told());
     assert!(program.told().contains("something holds it up"), "{}", program.told());
 }
