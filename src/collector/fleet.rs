@@ -152,8 +152,25 @@ pub fn one(archive: &Archive, agent: Kid, silent_after: u32, now: Wall) -> Resul
 /// # Errors
 /// When the database fails.
 pub fn all(archive: &Archive, silent_after: u32, now: Wall) -> Result<Vec<AgentView>, ArchiveError> {
+    views(archive, archive.agents()?, silent_after, now)
+}
+
+/// As [`all`], so many of those after one, where it is among them.
+///
+/// # Errors
+/// When the database fails.
+pub fn some(
+    archive: &Archive,
+    (after, at_most): (Option<&str>, usize),
+    silent_after: u32,
+    now: Wall,
+) -> Result<Vec<AgentView>, ArchiveError> {
+    views(archive, archive.some_agents(after, at_most)?, silent_after, now)
+}
+
+fn views(archive: &Archive, rows: Vec<AgentRow>, silent_after: u32, now: Wall) -> Result<Vec<AgentView>, ArchiveError> {
     let (mut labels, register) = (sites::all_labels(archive)?, archive.register()?);
-    let views = archive.agents()?.into_iter().map(|row| {
+    let views = rows.into_iter().map(|row| {
         let labels = labels.remove(&row.agent.to_string()).unwrap_or_default();
         let enrolled = register.get(row.agent);
         placed(view(row, silent_after, now), labels, enrolled)

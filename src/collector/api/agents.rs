@@ -52,9 +52,14 @@ pub async fn list(
     Asked(paging): Asked<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
-    let all = all(&collector).await?;
-    let name = |agent: &AgentView| agent.agent.to_string();
-    Ok(page(part(&all, &paging, limit, name), limit, &uri, name))
+    let silent_after = collector.config().alerts.silent_after;
+    let some = collector
+        .read(move |archive| {
+            let which = (paging.after.as_deref(), limit as usize);
+            Ok(fleet::some(archive, which, silent_after, SystemClock.now().wall)?)
+        })
+        .await?;
+    Ok(page(&some, limit, &uri, |agent: &AgentView| agent.agent.to_string()))
 }
 
 /// One agent

@@ -127,11 +127,23 @@ impl Archive {
 
     /// The public keys of one agent or of each, the first one first.
     pub(super) fn keys(&self, only: Option<Kid>) -> Result<HashMap<Kid, Vec<PublicKey>>, ArchiveError> {
+        self.keys_if(only, |_| true)
+    }
+
+    /// As [`Self::keys`], of those agents that are wanted: to read a key costs more than to read its row.
+    pub(super) fn keys_if(
+        &self,
+        only: Option<Kid>,
+        wanted: impl Fn(&Kid) -> bool,
+    ) -> Result<HashMap<Kid, Vec<PublicKey>>, ArchiveError> {
         // An agent's first key is never deleted while it is there, so what it enrolled with is among them.
         let sql = asking(only, "SELECT agent, x FROM agent_key", "agent", "ORDER BY kid <> agent, place");
         let mut all: HashMap<Kid, Vec<PublicKey>> = HashMap::new();
         self.db.each(&sql, &about(&only), |row| {
-            all.entry(row.get(0)?).or_default().push(public_key(row.get(1)?)?);
+            let agent: Kid = row.get(0)?;
+            if wanted(&agent) {
+                all.entry(agent).or_default().push(public_key(row.get(1)?)?);
+            }
             Ok::<(), ArchiveError>(())
         })?;
         Ok(all)

@@ -1,6 +1,6 @@
 //! Summaries and their receipts: what is stored of each agent, and the agents with what came of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::base::time::Wall;
@@ -75,7 +75,28 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn agents(&self) -> Result<Vec<AgentRow>, ArchiveError> {
-        self.rows(None)
+        let keys = self.keys(None)?;
+        self.rows(None, keys)
+    }
+
+    /// As [`Self::agents`], so many of those after one, where it is among them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn some_agents(&self, after: Option<&str>, at_most: usize) -> Result<Vec<AgentRow>, ArchiveError> {
+        let mut rows = self.rows(None, HashMap::new())?;
+        let from = match after {
+            Some(after) => rows.iter().position(|row| row.agent.to_string() == after).map_or(rows.len(), |at| at + 1),
+            None => 0,
+        };
+        rows.drain(..from);
+        rows.truncate(at_most);
+        let wanted: HashSet<Kid> = rows.iter().map(|row| row.agent).collect();
+        let mut keys = self.keys_if(None, |agent| wanted.contains(agent))?;
+        for row in &mut rows {
+            row.keys = keys.remove(&row.agent).unwrap_or_default();
+        }
+        Ok(rows)
     }
 
     /// One agent with what came of it.
@@ -83,12 +104,13 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn agent(&self, agent: Kid) -> Result<Option<AgentRow>, ArchiveError> {
-        Ok(self.rows(Some(agent))?.pop())
+        let keys = self.keys(Some(agent))?;
+        Ok(self.rows(Some(agent), keys)?.pop())
     }
 
     /// A query for each table, however many agents there are.
-    fn rows(&self, only: Option<Kid>) -> Result<Vec<AgentRow>, ArchiveError> {
-        let (mut keys, mut last) = (self.keys(only)?, self.last(only)?);
+    fn rows(&self, only: Option<Kid>, mut keys: HashMap<Kid, Vec<PublicKey>>) -> Result<Vec<AgentRow>, ArchiveError> {
+        let mut last = self.last(only)?;
         let mut missing = self.gaps(only)?;
         let mut conflicts = self.counted_conflicts(only)?;
         let sql = asking(
