@@ -11,6 +11,7 @@ mod collector;
 mod copies;
 #[path = "process/end_to_end.rs"]
 mod end_to_end;
+#[cfg(all(feature = "agent", feature = "collector"))]
 #[path = "process/ending.rs"]
 mod ending;
 #[path = "process/evidence.rs"]
