@@ -8,10 +8,10 @@ mod bounds;
 mod common;
 #[path = "figures/flash.rs"]
 mod flash;
-#[path = "figures/judge.rs"]
-mod judge;
 #[path = "figures/offline.rs"]
 mod offline;
+#[path = "figures/judge.rs"]
+mod outage_detector;
 #[path = "figures/rate.rs"]
 mod rate;
 #[path = "figures/soak.rs"]
@@ -29,7 +29,7 @@ enum Figure {
     /// Error of the RTT against the truth, on an idle core and on one shared with two busy loops
     Accuracy(accuracy::Args),
     /// Judging a period of many services from an edge database of thirteen months
-    Judge(judge::Args),
+    Judge(outage_detector::Args),
     /// Judging as many events, exclusions, duties and members as a file may hold
     Bounds(bounds::Args),
     /// CPU for each probe, and peak memory
@@ -49,7 +49,7 @@ fn main() {
     let words = std::env::args().filter(|word| word != "--bench");
     match Figure::parse_from(words) {
         Figure::Accuracy(args) => accuracy::run(&args),
-        Figure::Judge(args) => judge::run(&args),
+        Figure::Judge(args) => outage_detector::run(&args),
         Figure::Bounds(args) => bounds::run(&args),
         Figure::Weight(args) => weight::run(&args),
         Figure::Rate(args) => rate::run(&args),

@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use wanproof::base::time::Wall;
+use wanproof::collector::agent_state::{AgentState, Ever};
 use wanproof::collector::api::report;
 use wanproof::collector::archive::accept::{Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::ledger::Kind;
 use wanproof::collector::archive::{Archive, ArchiveError, packed};
-use wanproof::collector::desk::agreements::{self, Book, Step};
-use wanproof::collector::desk::{DeskError, Hand};
-use wanproof::collector::folding::{self, DAY, HOUR, Piece};
-use wanproof::collector::statement::{Ever, Statement};
+use wanproof::collector::compaction::{self, DAY, HOUR, Segment};
+use wanproof::collector::operations::agreements::{self, Book, Step};
+use wanproof::collector::operations::{Actor, DeskError};
 use wanproof::collector::verdicts::groups::By;
-use wanproof::collector::verdicts::{Bench, Fleet, id_of};
+use wanproof::collector::verdicts::{Evaluator, Fleet, id_of};
 use wanproof::config::collector::Database;
 use wanproof::evidence::chain::ChainId;
 use wanproof::evidence::digest::Digest;
@@ -68,15 +68,15 @@ fn minute(line: u64, number: u64, from: Wall) -> Interval {
 fn month(line: u64, from: Wall) -> Vec<(i64, Vec<u8>, Vec<u8>)> {
     (0..30)
         .map(|day| {
-            let minutes = (day * 1440..(day + 1) * 1440).map(|number| Piece {
+            let minutes = (day * 1440..(day + 1) * 1440).map(|number| Segment {
                 settings: "".into(),
                 told: None,
                 interval: minute(line, number, from),
             });
-            let hours = folding::merge(minutes.collect(), HOUR);
-            let whole = folding::merge(hours.clone(), DAY);
+            let hours = compaction::merge(minutes.collect(), HOUR);
+            let whole = compaction::merge(hours.clone(), DAY);
             let number = (from + DAY * u32::try_from(day).unwrap()).secs() / 86_400;
-            (number, folding::encode(&whole).unwrap(), folding::encode(&hours).unwrap())
+            (number, compaction::encode(&whole).unwrap(), compaction::encode(&hours).unwrap())
         })
         .collect()
 }
@@ -174,16 +174,16 @@ fn main() {
     for sites in [250, 500, 1000] {
         let database = Database::Sqlite(at.path().join(format!("{sites}.db")));
         let mut archive = Archive::open(&database).unwrap();
-        let hand = Hand { who: "bench".to_owned(), via: Via::Command, now };
+        let actor = Actor { who: "bench".to_owned(), via: Via::Command, now };
         let book = archive
             .write(|archive| {
-                agreements::import(archive, None, &contract(sites), &hand)?;
+                agreements::import(archive, None, &contract(sites), &actor)?;
                 for action in ["propose", "sign", "take_effect"] {
                     let step = Step { at: Some("2026-02-01T00:00:00Z".parse().unwrap()), ..Step::now() };
-                    agreements::act(archive, ("FLEET", 1), action, &step, &hand)?;
+                    agreements::act(archive, ("FLEET", 1), action, &step, &actor)?;
                 }
                 for number in 0..sites {
-                    let statement = Statement {
+                    let statement = AgentState {
                         site: format!("site-{number}"),
                         software: "wanproof".to_owned(),
                         heard: from + DAY * 30,
@@ -207,11 +207,11 @@ fn main() {
             })
             .unwrap();
         let fleet = Fleet::load(&archive).unwrap();
-        let bench = Bench { archive: &archive, book: &book, fleet: &fleet };
+        let evaluator = Evaluator { archive: &archive, book: &book, fleet: &fleet };
         let period: Period = "2026-11".parse().unwrap();
         let began = Instant::now();
         let judged: Vec<_> = (0..sites)
-            .map(|number| bench.judge("FLEET", &format!("ckt-{number}"), period, now).unwrap().unwrap())
+            .map(|number| evaluator.judge("FLEET", &format!("ckt-{number}"), period, now).unwrap().unwrap())
             .collect();
         let anew = began.elapsed().as_secs_f64();
         assert!(judged.iter().all(|judged| judged.faults.is_empty()

@@ -10,21 +10,21 @@ use tokio::task::JoinHandle;
 use tracing::{Level, debug, enabled, error, info, warn};
 
 use crate::agent::changes::Changes;
-use crate::agent::courier::Courier;
-use crate::agent::dial::{Dial, End, Since, Start};
+use crate::agent::clock_trust::{ClockTrust, End, Since, Start};
+use crate::agent::diagnosis::{Attribution, Diagnosis};
 use crate::agent::hooks::Hooks;
-use crate::agent::inquest::{Attribution, Inquest};
-use crate::agent::judge::{Every, Judge, Labels, News, Past};
 use crate::agent::keys::{InUse, Keys, KeysFault};
 use crate::agent::live::{Live, Window};
+use crate::agent::liveness::Liveness;
 use crate::agent::metrics::Metrics;
+use crate::agent::outage_detector::{Every, Labels, News, OutageDetector, Past};
 use crate::agent::outbox::Recorded;
 use crate::agent::prober::{Pace, Prober, World};
-use crate::agent::pulse::Pulse;
 use crate::agent::recorder::{Label, Recorder, Why};
+use crate::agent::reload::{Reading, read};
 use crate::agent::review::Judged;
+use crate::agent::ship_task::ShipTask;
 use crate::agent::summariser::{SpanState, Summariser};
-use crate::agent::swap::{Reading, read};
 use crate::agent::terms::Terms;
 use crate::base::time::{Clock, Mono, Now, SystemClock, Wall};
 use crate::config::agent::AgentConfig;
@@ -33,35 +33,35 @@ use crate::evidence::key::Kid;
 use crate::evidence::summary::{Clock as ClockPart, ClockState, ClockStep, LagPart, OwnLag};
 use crate::measure::event::{Event, ProbeId, Settled};
 use crate::measure::lag::Lag;
-use crate::measure::ledger::{Ledger, Told};
+use crate::measure::ledger::{Ledger, SettledSend};
 use crate::measure::probe::Probe;
 use crate::net::clock::{Kept, health};
 use crate::net::link::{self, Links};
 use crate::net::privileges::{self, Keep};
-use crate::store::held::{Doubt, NOT_SET};
 use crate::store::journal::Noted;
+use crate::store::provisional::{Doubt, NOT_SET};
 use crate::store::{Found, Store, StoreError};
 
 pub mod changes;
 pub mod claims;
-mod courier;
-mod dial;
-pub mod doubts;
+mod clock_trust;
+pub mod diagnosis;
 pub mod hooks;
-pub mod inquest;
-pub mod judge;
 pub mod keys;
 pub mod live;
+mod liveness;
 pub mod metrics;
+pub mod outage_detector;
 pub mod outbox;
 pub mod prober;
-mod pulse;
 pub mod recorder;
+mod reload;
 pub mod review;
+mod ship_task;
 pub mod shipper;
 pub mod summariser;
-mod swap;
 pub mod terms;
+pub mod warnings;
 
 /// A summary's span where no collector says another.
 const EVERY: Duration = Duration::from_secs(300);
@@ -160,10 +160,10 @@ struct Session {
     places: Vec<ProbeId>,
     /// The kernel's boot id.
     boot: String,
-    dial: Dial,
+    clock_trust: ClockTrust,
     ledger: Ledger,
-    judge: Judge,
-    inquest: Inquest,
+    judge: OutageDetector,
+    diagnosis: Diagnosis,
     hooks: Hooks,
     metrics: Option<Metrics>,
     live: Live,
@@ -171,7 +171,7 @@ struct Session {
     recorder: Recorder,
     writer: std::thread::JoinHandle<()>,
     window: JoinHandle<()>,
-    courier: Option<Courier>,
+    ship_task: Option<ShipTask>,
     /// Summaries were asked for up to here.
     summarised: Wall,
     /// The hour in which a summary last said how the services stand.
@@ -179,7 +179,7 @@ struct Session {
     steps: Vec<ClockStep>,
     /// The clock that what is held is to be labelled by, once the last of it is there.
     anchor: Option<(Now, Why)>,
-    told: Vec<Told>,
+    told: Vec<SettledSend>,
     links: Links,
     changes: Changes,
     /// How late it was itself with sends and with replies, since the last summary.
@@ -191,7 +191,7 @@ struct Session {
     moved: BTreeSet<usize>,
     /// A new configuration that is being read.
     reading: Option<JoinHandle<Reading>>,
-    pulse: Pulse,
+    liveness: Liveness,
     /// Is told whenever the collector gave its contracts.
     contracts: Arc<Notify>,
 }
@@ -223,15 +223,15 @@ impl Session {
             }
             taken_up => taken_up?,
         };
-        let TakenUp { terms, keys, judge, dial, labels } = taken_up;
+        let TakenUp { terms, keys, judge, clock_trust, labels } = taken_up;
         terms.notes.iter().for_each(|note| warn!("{note}"));
         let (agent, key) = (keys.agent, keys.shared());
         let live = Live::new(agent.to_string());
         let window = Window::open(&config.status_socket).map_err(|source| window_fault(&config, source))?;
         // Everything that may need a privilege is opened by now; whatever runs from here on has none.
         let prober = Prober::new(terms.named().to_vec(), World::system(Pace::Thrifty));
-        let mut inquest = Inquest::new(live.clone());
-        inquest.open_ways(&config.probes);
+        let mut diagnosis = Diagnosis::new(live.clone());
+        diagnosis.open_ways(&config.probes);
         privileges::drop_all(kept_privileges(&config));
         let summariser = Summariser { keys, site: config.site.clone(), boot: boot.clone(), every: every(&config) };
         let (recorder, writer) = Recorder::start(store, summariser).map_err(|source| {
@@ -240,11 +240,11 @@ impl Session {
         })?;
         let contracts = Arc::new(Notify::new());
         let recorded = Recorded { recorder: recorder.clone(), contracts: Arc::clone(&contracts) };
-        let courier = Courier::start(Courier::prepare(&config, agent, key.clone(), recorded)?, None);
+        let ship_task = ShipTask::start(ShipTask::prepare(&config, agent, key.clone(), recorded)?, None);
         // The book begins when probing did, however long it took to come here.
-        let now = dial.now().at(prober.begun());
+        let now = clock_trust.now().at(prober.begun());
         let mut ledger = Ledger::new([], every(&config), now);
-        if dial.is_doubted() {
+        if clock_trust.is_doubted() {
             warn!(says = %SystemClock.now().wall, "the clock is not set yet: what is measured is labelled once it is");
             ledger.hold();
         }
@@ -252,10 +252,10 @@ impl Session {
             prober,
             places: Vec::new(),
             boot,
-            dial,
+            clock_trust,
             ledger,
             judge,
-            inquest,
+            diagnosis,
             hooks: Hooks::start(&config.hooks),
             metrics: None,
             window: live.open(window),
@@ -263,7 +263,7 @@ impl Session {
             terms,
             recorder,
             writer,
-            courier,
+            ship_task,
             summarised: now.wall,
             judged: None,
             steps: Vec::new(),
@@ -276,7 +276,7 @@ impl Session {
             looked: None,
             moved: BTreeSet::new(),
             reading: None,
-            pulse: Pulse::new(now.mono),
+            liveness: Liveness::new(now.mono),
             contracts,
             agent,
             key,
@@ -314,18 +314,18 @@ impl Session {
                     init(Standing::Ready);
                 }
                 now = self.prober.next(&mut events) => self.take(&mut events, now),
-                found = self.inquest.next() => found.iter().for_each(|attribution| self.attribute(attribution)),
+                found = self.diagnosis.next() => found.iter().for_each(|attribution| self.attribute(attribution)),
                 _ = tick.tick() => {
                     let reading = SystemClock.now();
-                    let now = self.dial.read(reading);
+                    let now = self.clock_trust.read(reading);
                     self.live.clock(clock_word(health().kept), self.labels());
                     self.look_at_links(now);
                     self.tell_changes(now);
                     let interfaces = self.exits.iter().flatten().filter_map(|exit| exit.interface.as_deref());
-                    let found = self.inquest.tick(now, interfaces);
+                    let found = self.diagnosis.tick(now, interfaces);
                     found.iter().for_each(|attribution| self.attribute(attribution));
                     self.turn_page(reading);
-                    if self.pulse.beats(now.mono) && !self.writer.is_finished() {
+                    if self.liveness.beats(now.mono) && !self.writer.is_finished() {
                         init(Standing::Alive);
                     }
                 }
@@ -353,10 +353,10 @@ impl Session {
                 metrics.apply(&event);
             }
             self.changes.take(&event);
-            self.inquest.hear(&event);
+            self.diagnosis.hear(&event);
             match event {
                 Event::Address { probe, .. } => _ = self.moved.insert(probe.0 as usize),
-                Event::Settled(settled) => self.pulse.settled(&settled, now),
+                Event::Settled(settled) => self.liveness.settled(&settled, now),
                 Event::Lag { send, receive } => {
                     self.late[0].add(send);
                     receive.into_iter().for_each(|receive| self.late[1].add(receive));
@@ -366,7 +366,7 @@ impl Session {
         }
         let mut all = std::mem::take(&mut self.told);
         for told in all.drain(..) {
-            self.inquest.take(&told);
+            self.diagnosis.take(&told);
             for news in self.judge.take(&told) {
                 self.tell(told.probe.0 as usize, news);
             }
@@ -379,11 +379,11 @@ impl Session {
         announce(&news);
         match news {
             News::Opened(key, mut outage) => {
-                if self.dial.is_doubted() {
+                if self.clock_trust.is_doubted() {
                     outage.evidence["clock"] = NOT_SET.into();
                 }
                 let exit = self.exits.get(probe).and_then(Option::as_ref);
-                self.inquest.opened(key, &mut outage, exit.and_then(|exit| exit.interface.as_deref()));
+                self.diagnosis.opened(key, &mut outage, exit.and_then(|exit| exit.interface.as_deref()));
                 let evidence = std::mem::take(&mut outage.evidence);
                 outage.evidence = self.judge.attributed(key, &outage.side, evidence);
                 self.changes.outage(&outage);
@@ -392,7 +392,7 @@ impl Session {
             }
             News::Closed(key, mut outage, to) => {
                 outage.to = Some(to);
-                if let Some(found) = self.inquest.closed(key, &outage) {
+                if let Some(found) = self.diagnosis.closed(key, &outage) {
                     self.attribute(&found);
                     (outage.side, outage.evidence) = (found.side, found.evidence);
                 }
@@ -420,11 +420,11 @@ impl Session {
 
     /// Turns the pages up to a reading of the clocks.
     fn turn_page(&mut self, reading: Now) {
-        let before = self.dial.read(reading).wall;
-        if let Some(end) = self.dial.look(reading, || health().kept) {
+        let before = self.clock_trust.read(reading).wall;
+        if let Some(end) = self.clock_trust.look(reading, || health().kept) {
             self.rely_on_clock(reading, before, end);
         }
-        let now = self.dial.read(reading);
+        let now = self.clock_trust.read(reading);
         if let Some(step) = self.ledger.advance(now) {
             warn!(by_ms = step.by_ns / 1_000_000, "the clock was stepped");
             self.recorder.note(step.at, Noted::ClockStep, format!("by {} ms", step.by_ns / 1_000_000));
@@ -446,7 +446,7 @@ impl Session {
         }
         self.ledger.label_by(reading);
         self.judge.shift(by_ns);
-        self.inquest.shift(by_ns);
+        self.diagnosis.shift(by_ns);
         self.links.shift(by_ns);
         self.recorder.end_doubt(by_ns, before);
         self.summarised = reading.wall;
@@ -457,7 +457,7 @@ impl Session {
 
     /// Whether labels are the clock's.
     const fn labels(&self) -> Labels {
-        if self.dial.is_doubted() { Labels::Provisional } else { Labels::Known }
+        if self.clock_trust.is_doubted() { Labels::Provisional } else { Labels::Known }
     }
 
     /// Has what is held of a boot labelled.
@@ -467,7 +467,7 @@ impl Session {
             Why::Set | Why::GivenUp => clock_state(health().kept),
         };
         let span = SpanState {
-            until: self.dial.now().wall,
+            until: self.clock_trust.now().wall,
             clock: ClockPart { state, max_error_us: None, steps: Vec::new() },
             contracts: self.terms.references(),
             link: Vec::new(),
@@ -496,7 +496,7 @@ impl Session {
         }
         let names: BTreeSet<&str> = self.exits.iter().flatten().filter_map(|exit| exit.interface.as_deref()).collect();
         for (interface, carrier) in self.links.look(names, now.wall) {
-            self.inquest.carrier(&interface, carrier, now.wall);
+            self.diagnosis.carrier(&interface, carrier, now.wall);
             let carrier = format!("{carrier:?}").to_lowercase();
             warn!(interface, carrier, "the carrier changed");
             self.recorder.note(now.wall, Noted::Carrier, format!("{interface}: {carrier}"));
@@ -528,10 +528,10 @@ impl Session {
             if held.is_empty() {
                 self.label_held();
             }
-            self.dial.holds(held.iter().sum());
+            self.clock_trust.holds(held.iter().sum());
             self.recorder.siblings(set);
         }
-        if self.dial.is_doubted() || self.anchor.is_some() {
+        if self.clock_trust.is_doubted() || self.anchor.is_some() {
             return;
         }
         let complete = self.ledger.complete_until();
@@ -561,8 +561,8 @@ impl Session {
             own_lag_us: own_lag(std::mem::take(&mut self.late)),
         });
         self.summarised = until;
-        if let Some(courier) = &self.courier {
-            courier.wake.notify_one();
+        if let Some(ship_task) = &self.ship_task {
+            ship_task.wake.notify_one();
         }
     }
 
@@ -577,20 +577,20 @@ impl Session {
         let mut events = Vec::new();
         let now = self.prober.cease(&mut events);
         self.take(&mut events, now);
-        self.ledger.close(self.dial.read(now));
+        self.ledger.close(self.clock_trust.read(now));
         self.prober.part(prober::PARTING, &mut events).await;
         self.book(&mut events);
         self.hand_over();
         self.write_reasons(Every::Count);
         self.changes.hurry();
-        self.tell_changes(self.dial.now());
+        self.tell_changes(self.clock_trust.now());
         self.label_held();
-        let now = self.dial.now().wall;
-        if !self.dial.is_doubted() {
+        let now = self.clock_trust.now().wall;
+        if !self.clock_trust.is_doubted() {
             self.summarise(now);
         }
         self.recorder.note(now, Noted::Stop, crate::SOFTWARE);
-        if let Some(courier) = self.courier.take() {
+        if let Some(ship_task) = self.ship_task.take() {
             let recorder = self.recorder.clone();
             let shipped = async {
                 while recorder.ask(|store| store.tally()).await.is_ok_and(|tally| tally.waiting > 0) {
@@ -598,7 +598,7 @@ impl Session {
                 }
             };
             let _ = tokio::time::timeout(FAREWELL, shipped).await;
-            courier.end().await;
+            ship_task.end().await;
         }
         self.window.abort();
         if let Some(metrics) = self.metrics.take() {
@@ -642,8 +642,8 @@ fn own_lag(late: [Lag; 2]) -> Option<OwnLag> {
 struct TakenUp {
     terms: Terms,
     keys: Keys,
-    judge: Judge,
-    dial: Dial,
+    judge: OutageDetector,
+    clock_trust: ClockTrust,
     labels: Vec<HeldOf>,
 }
 
@@ -652,51 +652,51 @@ type HeldOf = (String, Now, Why);
 
 /// Takes up what the database knows, and writes what is new at a start.
 fn take_up(config: &AgentConfig, places: &[ProbeId], store: &mut Store, boot: &str) -> Result<TakenUp, AgentError> {
-    let (dial, labels) = store.together(|store| look_at_clock(config, store, boot))?;
-    let now = dial.now();
-    let terms = Terms::with_received(config, &store.contract_files()?, dial.at_least())?;
+    let (clock_trust, labels) = store.together(|store| look_at_clock(config, store, boot))?;
+    let now = clock_trust.now();
+    let terms = Terms::with_received(config, &store.contract_files()?, clock_trust.at_least())?;
     let keys = Keys::open(&config.data_dir, store, now.wall)?;
     store.note(now.wall, Noted::Start, crate::SOFTWARE)?;
-    let known = if dial.is_doubted() { Labels::Provisional } else { Labels::Known };
-    let judge = Judge::new(config, &terms, places, store, &Past { now, boot, labels: known })?;
-    Ok(TakenUp { terms, keys, judge, dial, labels })
+    let known = if clock_trust.is_doubted() { Labels::Provisional } else { Labels::Known };
+    let judge = OutageDetector::new(config, &terms, places, store, &Past { now, boot, labels: known })?;
+    Ok(TakenUp { terms, keys, judge, clock_trust, labels })
 }
 
 /// Whether the clock is set, and what is held that can be labelled now.
-fn look_at_clock(config: &AgentConfig, store: &Store, boot: &str) -> Result<(Dial, Vec<HeldOf>), StoreError> {
+fn look_at_clock(config: &AgentConfig, store: &Store, boot: &str) -> Result<(ClockTrust, Vec<HeldOf>), StoreError> {
     let now = SystemClock.now();
     let before = store.doubt()?;
     let within = before.as_ref().filter(|doubt| doubt.boot == boot);
-    let (mut dial, start) = match boot {
+    let (mut clock_trust, start) = match boot {
         // Without a name for this boot nothing could be told to be of it.
-        "" => (Dial::default(), Start::Relied),
-        _ => Dial::begin(now, health().kept, store.newest()?, within),
+        "" => (ClockTrust::default(), Start::Relied),
+        _ => ClockTrust::begin(now, health().kept, store.newest()?, within),
     };
     if let Some(doubt) = &before
         && start != Start::Doubted(Since::Before)
     {
         // Of a boot that is over, what was shown as it happened is labelled as what is held is.
-        let ahead_ns = if doubt.boot == boot { dial::ahead(now) } else { 0 };
+        let ahead_ns = if doubt.boot == boot { clock_trust::ahead(now) } else { 0 };
         store.end_doubt(ahead_ns.saturating_sub(doubt.ahead_ns), Wall::from_nanos(i64::MAX))?;
     }
-    if let (Start::Doubted(Since::Now), Some(ahead_ns)) = (&start, dial.ahead_ns()) {
+    if let (Start::Doubted(Since::Now), Some(ahead_ns)) = (&start, clock_trust.ahead_ns()) {
         store.begin_doubt(&Doubt { boot: boot.to_owned(), ahead_ns })?;
         store.note(
-            dial.read(now).wall,
+            clock_trust.read(now).wall,
             Noted::ClockUnset,
             "the clock is not set yet: what is measured is labelled once it is",
         )?;
     }
-    dial.limit(store.held_bytes()?, config.keep.max_bytes);
+    clock_trust.limit(store.held_bytes()?, config.keep.max_bytes);
     let mut labels = Vec::new();
     for held in store.held_boots()? {
         if held != boot {
             labels.push((held, Now { wall: Wall::default(), mono: Mono::default() }, Why::OtherBoot));
-        } else if !dial.is_doubted() {
+        } else if !clock_trust.is_doubted() {
             labels.push((held, now, Why::Set));
         }
     }
-    Ok((dial, labels))
+    Ok((clock_trust, labels))
 }
 
 /// Logs what became of a send.

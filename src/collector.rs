@@ -18,21 +18,21 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::base::time::{Clock, SystemClock};
-use crate::collector::alerts::pulse::{self, Pulse};
-use crate::collector::alerts::telling;
+use crate::collector::alerts::delivery;
+use crate::collector::alerts::heartbeat::{self, Heartbeat};
 use crate::collector::archive::accept::{Accepted, Arrival};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::{Archive, ArchiveError, Ill, salvage};
 use crate::collector::body::{Encoding, Type};
 use crate::collector::caller::Caller;
+use crate::collector::concurrency::{Processors, Work};
 use crate::collector::connections::{Bounds, Connections, Repute};
-use crate::collector::desk::agreements::Book;
 use crate::collector::health::Health;
 use crate::collector::ingest::{ANSWER, Examined, KeyCache, PARSED};
 use crate::collector::limits::{Counted, Limiter, ROTATIONS};
 use crate::collector::memory_budget::{Full, MemoryBudget, Reservation, Shares};
 use crate::collector::metrics::Metrics;
-use crate::collector::processors::{Processors, Work};
+use crate::collector::operations::agreements::Book;
 use crate::collector::writer::{NotWritten, Writer};
 use crate::config::collector::{CollectorConfig, Database, Limits};
 use crate::evidence::digest::Digest;
@@ -42,35 +42,35 @@ use crate::evidence::request::{self, Asked, NotGranted};
 use crate::evidence::{answer, request::Request};
 use crate::store::keyfile::{self, KeyFault};
 
+pub mod agent_state;
 pub mod alerts;
 pub mod amend;
 pub mod api;
 pub mod archive;
 pub mod body;
 mod caller;
+pub mod compaction;
+mod concurrency;
 mod connections;
 mod contracts;
-pub mod desk;
-pub mod door;
 pub mod enrolment;
+pub mod findings;
 pub mod fleet;
-pub mod folding;
-pub mod gone;
-mod guesses;
 pub mod health;
 mod http;
 mod ingest;
 mod lateness;
 pub mod left_behind;
 mod limits;
+pub mod listener;
 pub mod loopback;
 mod memory_budget;
 pub mod metrics;
-pub mod missing;
+pub mod operations;
 mod operators;
-mod processors;
-pub mod rounds;
-pub mod statement;
+pub mod removed_months;
+pub mod scheduler;
+mod throttle;
 mod troubles;
 pub mod verdicts;
 mod writer;
@@ -102,7 +102,7 @@ pub enum StartError {
     Archive(#[from] ArchiveError),
     /// Its TLS.
     #[error("[tls]: {0}")]
-    Tls(#[from] door::TlsFault),
+    Tls(#[from] listener::TlsFault),
     /// The system.
     #[error("the collector cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -185,13 +185,13 @@ pub struct Collector {
     connections: Arc<Connections>,
     processors: Processors,
     limiter: Limiter,
-    guesses: guesses::All,
+    guesses: throttle::All,
     keys: KeyCache,
     metrics: Metrics,
     /// What is known of the database.
     health: Health,
     /// Whether rounds go on.
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     /// A round wrote what began and ended: somebody may have to be told.
     news: Notify,
     /// Whether it is ending: what is being worked out then is given up.
@@ -205,7 +205,7 @@ impl Collector {
     /// When one cannot be opened, or they do not belong together.
     pub fn open(config: CollectorConfig) -> Result<Arc<Self>, StartError> {
         archive::make_directory(&config.data_dir)?;
-        let tls = config.tls.as_ref().map(door::tls).transpose()?;
+        let tls = config.tls.as_ref().map(listener::tls).transpose()?;
         let (archive, key) = open_both(&config)?;
         let (writer, thread) = Writer::start(archive)?;
         let bounds = Bounds::of(&config.limits);
@@ -223,11 +223,11 @@ impl Collector {
             connections: Connections::new(bounds),
             processors: Processors::default(),
             limiter: Limiter::default(),
-            guesses: guesses::All::default(),
+            guesses: throttle::All::default(),
             keys: KeyCache::default(),
             metrics: Metrics::default(),
             health: Health::default(),
-            pulse: Pulse::default(),
+            heartbeat: Heartbeat::default(),
             news: Notify::new(),
             stopping: AtomicBool::new(false),
         }))
@@ -255,7 +255,7 @@ impl Collector {
         }
         let next = next_key(&config)?;
         self.connections.bound(Bounds::of(&config.limits));
-        self.tls.send_replace(config.tls.as_ref().map(door::tls).transpose()?);
+        self.tls.send_replace(config.tls.as_ref().map(listener::tls).transpose()?);
         *self.next.write().unwrap_or_else(PoisonError::into_inner) = next;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         Ok(())
@@ -603,22 +603,22 @@ fn json(value: &impl Serialize) -> String {
 /// # Errors
 /// When the socket fails.
 pub async fn serve(
-    listener: TcpListener,
+    socket: TcpListener,
     collector: Arc<Collector>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let door = door::Door {
+    let listener = listener::Listener {
         connections: Arc::clone(&collector.connections),
         tls: collector.tls.subscribe(),
         router: http::router(Arc::clone(&collector)),
     };
     let (stopping, stopped) = watch::channel(false);
-    let rounds = tokio::spawn(rounds::run(Arc::clone(&collector), stopped.clone()));
+    let rounds = tokio::spawn(scheduler::run(Arc::clone(&collector), stopped.clone()));
     let mut telling = JoinSet::new();
-    for whom in telling::ALL {
-        telling.spawn(telling::run(Arc::clone(&collector), whom, stopped.clone()));
+    for whom in delivery::ALL {
+        telling.spawn(delivery::run(Arc::clone(&collector), whom, stopped.clone()));
     }
-    telling.spawn(pulse::run(Arc::clone(&collector), stopped.clone()));
+    telling.spawn(heartbeat::run(Arc::clone(&collector), stopped.clone()));
     telling.spawn(health::watch(Arc::clone(&collector), stopped.clone()));
     let renewing = tokio::spawn(operators::renew_certificates(Arc::clone(&collector), stopped.clone()));
     let ending = Arc::clone(&collector);
@@ -627,7 +627,7 @@ pub async fn serve(
         ending.stopping.store(true, Ordering::Relaxed);
         let _ = stopping.send(true);
     };
-    let served = door.serve(listener, graceful);
+    let served = listener.serve(socket, graceful);
     tokio::select! {
         () = served => {}
         () = last_orders(stopped) => {}

@@ -1,5 +1,6 @@
 //! Measuring, without touching the network: what became of each probe, and the minute's figures.
 
+pub mod address_kind;
 pub mod event;
 pub mod flight;
 pub mod histogram;
@@ -8,11 +9,10 @@ pub mod jitter;
 pub mod lag;
 pub mod ledger;
 pub mod outcome;
-pub mod place;
 pub mod probe;
+pub mod provisional;
 pub mod reasons;
 pub mod rollup;
 pub mod rtt;
 pub mod schedule;
 pub mod target;
-pub mod unlabelled;

@@ -4,6 +4,7 @@
 pub mod alarm;
 #[cfg(feature = "agent")]
 pub mod clock;
+pub mod exposition;
 #[cfg(feature = "agent")]
 pub mod hop;
 #[cfg(feature = "agent")]
@@ -12,7 +13,6 @@ pub mod icmp;
 pub mod link;
 #[cfg(all(feature = "agent", any(target_os = "linux", target_os = "android")))]
 mod netlink;
-pub mod page;
 #[cfg(any(feature = "agent", feature = "collector"))]
 pub mod privileges;
 #[cfg(feature = "agent")]

@@ -17,23 +17,23 @@ mod block;
 mod bytes;
 pub mod contracts;
 pub mod damaged;
-pub mod figures;
-pub mod held;
+pub mod hourly_histograms;
+pub mod hourly_outcomes;
 pub mod intervals;
 pub mod journal;
 pub mod keyfile;
 pub mod keys;
-pub mod life;
+pub mod lifecycle_log;
+mod merge_boundaries;
+mod open_read_only;
 pub mod outages;
 pub mod outbox;
+pub mod packed_summary;
+pub mod provisional;
 pub mod retention;
 pub mod rollup;
 pub mod salvage;
 mod schema;
-pub mod sealed;
-mod seams;
-pub mod sheets;
-mod whole;
 
 /// The name of the database's file in the data directory.
 pub const FILE: &str = "agent.db";
@@ -304,12 +304,14 @@ impl Store {
                 return Err(StoreError::Directory { path, source, advice });
             }
         }
-        let db = whole::open(&path)?;
+        let db = open_read_only::open(&path)?;
         let (found, known) = (schema::check(&db)?, schema::known());
         match found {
             // An agent's first act is to make its schema, and it is in the log until that is brought over.
             0 => return Err(StoreError::Empty(path)),
-            found if found < known && !whole::has_log(&path) => return Err(StoreError::Behind { path, found, known }),
+            found if found < known && !open_read_only::has_log(&path) => {
+                return Err(StoreError::Behind { path, found, known });
+            }
             found if found < known => return Err(StoreError::Older { found, known }),
             _ => {}
         }

@@ -3,6 +3,8 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+#[path = "api/delivery.rs"]
+mod delivery;
 #[path = "wire/foreign.rs"]
 #[expect(dead_code, reason = "forgeries are in the collector's own test")]
 mod foreign;
@@ -20,8 +22,6 @@ mod postgres;
 mod process;
 #[path = "common/secret.rs"]
 mod secret;
-#[path = "api/telling.rs"]
-mod telling;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

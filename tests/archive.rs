@@ -18,8 +18,8 @@ use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::{Archive, ArchiveError, packed};
-use wanproof::collector::desk::pending::{self, RejectWanted};
-use wanproof::collector::desk::{DeskError, Hand};
+use wanproof::collector::operations::pending::{self, RejectWanted};
+use wanproof::collector::operations::{Actor, DeskError};
 use wanproof::config::collector::{Address, Database};
 use wanproof::evidence::chain::{ChainId, Dropped, Follows};
 use wanproof::evidence::digest::Digest;
@@ -558,14 +558,14 @@ fn whoever_waits_and_fits_a_pattern_is_turned_away_and_that_is_written_down(plac
         });
     }
     write(&mut archive, |archive| archive.set_standing(all[3].kid(), Standing::Approved));
-    let hand = Hand { who: "anna".to_owned(), via: Via::Command, now: at(2) };
+    let actor = Actor { who: "anna".to_owned(), via: Via::Command, now: at(2) };
     let fitting = |site: &str, from: Option<&str>, dry_run| RejectWanted {
         site: Some(site.to_owned()),
         from: from.map(str::to_owned),
         dry_run: Some(dry_run),
     };
     let reject = |archive: &mut Archive, wanted: &RejectWanted| {
-        archive.write(|archive| pending::reject(archive, wanted, &hand)).unwrap().agents
+        archive.write(|archive| pending::reject(archive, wanted, &actor)).unwrap().agents
     };
     assert_eq!(reject(&mut archive, &fitting("x-?", Some("192.0.2.*"), true)), [all[0].kid()]);
     assert_eq!((archive.waiting().unwrap().len(), archive.audit(None, 9).unwrap().len()), (3, 0), "only asked");
@@ -578,19 +578,19 @@ fn whoever_waits_and_fits_a_pattern_is_turned_away_and_that_is_written_down(plac
         (written.len(), written[0].action.as_str(), &written[0].detail["count"]),
         (1, "agent.reject", &json!(1))
     );
-    let nobody = archive.write(|archive| pending::reject(archive, &RejectWanted::default(), &hand));
+    let nobody = archive.write(|archive| pending::reject(archive, &RejectWanted::default(), &actor));
     assert!(matches!(nobody, Err(DeskError::Invalid(_))), "everybody has to be said");
 }
 
 fn what_operators_do_is_kept_in_its_order_and_only_with_what_it_tells_of(place: &Place) {
     let mut archive = place.open();
-    let hand = |second| Hand { who: "anna".to_owned(), via: Via::Command, now: at(second) };
+    let actor = |second| Actor { who: "anna".to_owned(), via: Via::Command, now: at(second) };
     for number in 0..3 {
-        write(&mut archive, |archive| hand(number).did(archive, "x.do", &format!("s{number}"), json!({"n": number})));
+        write(&mut archive, |archive| actor(number).did(archive, "x.do", &format!("s{number}"), json!({"n": number})));
     }
     // What is undone was not done.
     let undone: Result<(), ArchiveError> = archive.write(|archive| {
-        hand(9).did(archive, "x.do", "undone", json!(null))?;
+        actor(9).did(archive, "x.do", "undone", json!(null))?;
         Err(ArchiveError::Damaged("a test".to_owned()))
     });
     assert!(undone.is_err());

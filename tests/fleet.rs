@@ -14,17 +14,17 @@ use std::time::Duration;
 use common::postgres;
 use serde_json::{Map, Value, json};
 use wanproof::base::time::Wall;
+use wanproof::collector::agent_state;
 use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::archive::{Archive, packed};
-use wanproof::collector::desk::agreements::{self, Book, Served, Step};
-use wanproof::collector::desk::claims::{self, Attach, AttachmentKind, Invoice, InvoiceLine};
-use wanproof::collector::desk::facts::{self, Source};
-use wanproof::collector::desk::{DeskError, Hand};
-use wanproof::collector::statement;
-use wanproof::collector::verdicts::{Bench, Fleet, Judgement};
+use wanproof::collector::operations::agreements::{self, Book, Served, Step};
+use wanproof::collector::operations::claims::{self, Attach, AttachmentKind, Invoice, InvoiceLine};
+use wanproof::collector::operations::facts::{self, Source};
+use wanproof::collector::operations::{Actor, DeskError};
+use wanproof::collector::verdicts::{Evaluator, Fleet, Judgement};
 use wanproof::config::collector::{Address, Database};
 use wanproof::evidence::chain::ChainId;
 use wanproof::evidence::digest::Digest;
@@ -122,8 +122,8 @@ fn november() -> Period {
     "2026-11".parse().unwrap()
 }
 
-fn hand(now: Wall) -> Hand {
-    Hand { who: "noc".to_owned(), via: Via::Command, now }
+fn actor(now: Wall) -> Actor {
+    Actor { who: "noc".to_owned(), via: Via::Command, now }
 }
 
 /// A minute of a line: its outcomes, and RTTs that differ from minute to minute.
@@ -274,7 +274,7 @@ impl Desk {
         archive
             .write(|archive| {
                 archive.add_agent(agent.key.public(), "pune-01", Standing::Approved, start())?;
-                agreements::import(archive, None, CONTRACT, &hand(start()))?;
+                agreements::import(archive, None, CONTRACT, &actor(start()))?;
                 for (action, at) in [("propose", 1), ("sign", 2), ("take_effect", 3)] {
                     let at = "2026-02-01T00:00:00Z".parse::<Wall>().unwrap() + Duration::from_secs(at);
                     agreements::act(
@@ -282,7 +282,7 @@ impl Desk {
                         ("FLEET", 1),
                         action,
                         &Step { at: Some(at), ..Step::now() },
-                        &hand(start()),
+                        &actor(start()),
                     )?;
                 }
                 Ok::<(), DeskError>(())
@@ -314,10 +314,10 @@ impl Desk {
             if chains.is_empty() {
                 return folded;
             }
-            let news = statement::gather(&self.archive, &chains, self.now, late::AFTER).unwrap().unwrap();
+            let news = agent_state::gather(&self.archive, &chains, self.now, late::AFTER).unwrap().unwrap();
             folded += news.count;
             let now = self.now;
-            assert!(self.archive.write(|archive| statement::write(archive, &news, now)).unwrap());
+            assert!(self.archive.write(|archive| agent_state::write(archive, &news, now)).unwrap());
         }
     }
 
@@ -327,8 +327,8 @@ impl Desk {
 
     fn judge(&mut self, month: Period) -> Judgement {
         let (book, fleet) = (self.book(), Fleet::load(&self.archive).unwrap());
-        let bench = Bench { archive: &self.archive, book: &book, fleet: &fleet };
-        let judged = bench.judge("FLEET", "ckt-1", month, self.now).unwrap().unwrap();
+        let evaluator = Evaluator { archive: &self.archive, book: &book, fleet: &fleet };
+        let judged = evaluator.judge("FLEET", "ckt-1", month, self.now).unwrap().unwrap();
         let (contract, now) = (self.contract(), self.now);
         self.archive
             .write(|archive| {
@@ -347,10 +347,10 @@ impl Desk {
 
     fn desk<T>(
         &mut self,
-        act: impl FnOnce(&Archive, &Hand) -> std::result::Result<T, DeskError>,
+        act: impl FnOnce(&Archive, &Actor) -> std::result::Result<T, DeskError>,
     ) -> std::result::Result<T, DeskError> {
-        let hand = hand(self.now);
-        self.archive.write(|archive| act(archive, &hand))
+        let actor = actor(self.now);
+        self.archive.write(|archive| act(archive, &actor))
     }
 }
 
@@ -370,7 +370,7 @@ fn a_fleet_is_judged_as_its_minutes_are(place: &Place) {
         "definition": "FLEET/1#avail", "side": "provider", "evidence": {}}]);
     let summaries = desk.agent.summaries(&line, &outages, &json!([]));
     let book = desk.book();
-    desk.desk(|archive, hand| facts::import(archive, &book, ("FLEET", "ckt-1", Source::Customer), given(), hand))
+    desk.desk(|archive, actor| facts::import(archive, &book, ("FLEET", "ckt-1", Source::Customer), given(), actor))
         .unwrap();
     desk.store(&summaries);
     assert_eq!(desk.fold(), summaries.len() as u64);
@@ -428,10 +428,10 @@ fn in_which_order_summaries_come_changes_no_verdict(place: &Place) {
 
 /// Brings a second version into force.
 fn supersede(desk: &mut Desk, text: &str, at: &str) {
-    desk.desk(|archive, hand| agreements::import(archive, None, text, hand)).unwrap();
+    desk.desk(|archive, actor| agreements::import(archive, None, text, actor)).unwrap();
     for (action, at) in [("propose", "2026-10-01T00:00:00Z"), ("sign", "2026-10-02T00:00:00Z"), ("take_effect", at)] {
         let step = Step { at: Some(at.parse().unwrap()), ..Step::now() };
-        desk.desk(|archive, hand| agreements::act(archive, ("FLEET", 2), action, &step, hand)).unwrap();
+        desk.desk(|archive, actor| agreements::act(archive, ("FLEET", 2), action, &step, actor)).unwrap();
     }
 }
 
@@ -491,8 +491,8 @@ fn earlier_months_that_nobody_judged_are_judged_where_a_verdict_needs_them(place
     desk.store(&summaries);
     desk.fold();
     let (book, fleet) = (desk.book(), Fleet::load(&desk.archive).unwrap());
-    let bench = Bench { archive: &desk.archive, book: &book, fleet: &fleet };
-    let judge = |month: &str| bench.judge("FLEET", "ckt-1", month.parse().unwrap(), desk.now).unwrap().unwrap();
+    let evaluator = Evaluator { archive: &desk.archive, book: &book, fleet: &fleet };
+    let judge = |month: &str| evaluator.judge("FLEET", "ckt-1", month.parse().unwrap(), desk.now).unwrap().unwrap();
     // No verdict is kept of November; December is judged all the same with what November paid.
     let (november, december) = (judge("2026-11"), judge("2026-12"));
     assert_eq!(november.report.unwrap().credit, "400.00");
@@ -512,15 +512,15 @@ fn a_contract_goes_from_draft_to_its_end_and_agents_that_judge_otherwise_are_nam
     let mut desk = Desk::open(place);
     let second = CONTRACT.replace("version = 1", "version = 2\nsupersedes = 1").replace("99.99", "99.95");
     let broken = CONTRACT.replace("99.99", "199");
-    let refused = desk.desk(|archive, hand| agreements::import(archive, None, &broken, hand)).unwrap_err();
+    let refused = desk.desk(|archive, actor| agreements::import(archive, None, &broken, actor)).unwrap_err();
     assert!(matches!(refused, DeskError::Invalid(_)), "{refused}");
     let changed = CONTRACT.replace("99.99", "99.5");
-    let refused = desk.desk(|archive, hand| agreements::import(archive, None, &changed, hand)).unwrap_err();
+    let refused = desk.desk(|archive, actor| agreements::import(archive, None, &changed, actor)).unwrap_err();
     assert!(refused.to_string().contains("a version does not change any more"), "{refused}");
-    desk.desk(|archive, hand| agreements::import(archive, None, &second, hand)).unwrap();
+    desk.desk(|archive, actor| agreements::import(archive, None, &second, actor)).unwrap();
     let act = |desk: &mut Desk, action: &str, at: &str| {
         let step = Step { at: Some(at.parse().unwrap()), ..Step::now() };
-        desk.desk(|archive, hand| agreements::act(archive, ("FLEET", 2), action, &step, hand))
+        desk.desk(|archive, actor| agreements::act(archive, ("FLEET", 2), action, &step, actor))
     };
     let skipped = act(&mut desk, "take_effect", "2026-11-01T00:00:00Z").unwrap_err();
     assert!(matches!(skipped, DeskError::Conflict(_)), "{skipped}");
@@ -591,10 +591,10 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
     };
     let lacking = Attach { opened: None, ..ticket.clone() };
     assert!(matches!(
-        desk.desk(|archive, hand| claims::attach(archive, &book, &id, &lacking, hand)),
+        desk.desk(|archive, actor| claims::attach(archive, &book, &id, &lacking, actor)),
         Err(DeskError::Invalid(_))
     ));
-    desk.desk(|archive, hand| claims::attach(archive, &book, &id, &ticket, hand)).unwrap();
+    desk.desk(|archive, actor| claims::attach(archive, &book, &id, &ticket, actor)).unwrap();
     // A ticket about one outage takes away no duty, neither about it nor about another one.
     let shown = |judged: &Judgement, now| -> Vec<_> {
         claims::duties([judged], now).into_iter().map(|duty| (duty.duty, duty.due, duty.state)).collect()
@@ -606,7 +606,7 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
     assert_eq!(facts["events"][0]["ticket"]["id"], "T-9");
     let act = |desk: &mut Desk, action: &str, amount: Option<&str>| {
         let step = Step { amount: amount.map(str::to_owned), ..Step::now() };
-        desk.desk(|archive, hand| claims::act(archive, &id, action, &step, hand)).map(|claim| claim.state)
+        desk.desk(|archive, actor| claims::act(archive, &id, action, &step, actor)).map(|claim| claim.state)
     };
     assert!(matches!(act(&mut desk, "reconcile", None), Err(DeskError::Conflict(_))));
     assert_eq!(act(&mut desk, "submit", None).unwrap(), "submitted");
@@ -619,7 +619,7 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
         opened: None,
         closed: None,
     };
-    desk.desk(|archive, hand| claims::attach(archive, &book, &id, &answer, hand)).unwrap();
+    desk.desk(|archive, actor| claims::attach(archive, &book, &id, &answer, actor)).unwrap();
     assert!(matches!(act(&mut desk, "accept_partly", None), Err(DeskError::Invalid(_))), "how much?");
     assert_eq!(act(&mut desk, "accept_partly", Some("350")).unwrap(), "partly_accepted");
     let invoice = |number: &str, credit: &str| Invoice {
@@ -632,7 +632,7 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
         ],
     };
     let reconcile =
-        |desk: &mut Desk, invoice: &Invoice| desk.desk(|archive, hand| claims::reconcile(archive, invoice, hand));
+        |desk: &mut Desk, invoice: &Invoice| desk.desk(|archive, actor| claims::reconcile(archive, invoice, actor));
     let short = reconcile(&mut desk, &invoice("1", "300.00")).unwrap();
     assert_eq!((short[0].what.as_str(), short[0].difference.as_str()), ("short", "50.00"));
     assert_eq!((short[1].what.as_str(), short[1].difference.as_str()), ("no-claim", "-5.00"));
@@ -662,7 +662,7 @@ fn the_providers_log_stands_beside_what_was_measured(place: &Place) {
     let book = desk.book();
     let import = |desk: &mut Desk, service: &str, facts: &Value| {
         let facts = facts.as_object().unwrap().clone();
-        desk.desk(|archive, hand| facts::import(archive, &book, ("FLEET", service, Source::Provider), facts, hand))
+        desk.desk(|archive, actor| facts::import(archive, &book, ("FLEET", service, Source::Provider), facts, actor))
     };
     assert!(matches!(import(&mut desk, "ckt-9", &theirs), Err(DeskError::NotFound(_))));
     assert!(matches!(import(&mut desk, "ckt-1", &json!({"events": [{"to": 5}]})), Err(DeskError::Invalid(_))));

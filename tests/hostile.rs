@@ -18,16 +18,16 @@ use std::time::Duration;
 
 use serde_json::json;
 use wanproof::base::time::{Clock as _, Wall};
+use wanproof::collector::agent_state;
 use wanproof::collector::archive::Archive;
 use wanproof::collector::archive::accept::Accepted;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::ledger::{Kind, Page};
-use wanproof::collector::desk::agreements::Step;
-use wanproof::collector::desk::sites::{self, Revocation};
-use wanproof::collector::desk::{Hand, claims};
-use wanproof::collector::missing::{Finding, FindingKind};
-use wanproof::collector::rounds::Did;
-use wanproof::collector::statement;
+use wanproof::collector::findings::{Finding, FindingKind};
+use wanproof::collector::operations::agreements::Step;
+use wanproof::collector::operations::sites::{self, Revocation};
+use wanproof::collector::operations::{Actor, claims};
+use wanproof::collector::scheduler::Did;
 use wanproof::evidence::chain::{ChainId, LAST_SEQ};
 use wanproof::evidence::late::{self, Front};
 use wanproof::sla::span::Span;
@@ -94,7 +94,7 @@ async fn what_comes_late_into_a_gap_is_folded_once(place: Place) {
     let folded = archive
         .folded_days(agent.kid(), "hq", (0, 100_000), wanproof::collector::archive::folds::Depth::Hours)
         .unwrap();
-    let pieces = wanproof::collector::folding::decode(folded[0].hours.as_deref().unwrap()).unwrap();
+    let pieces = wanproof::collector::compaction::decode(folded[0].hours.as_deref().unwrap()).unwrap();
     let minutes: u32 = pieces.iter().map(|piece| piece.interval.millis / 60_000).sum();
     assert_eq!((folded.len(), minutes), (1, 200));
     let first = pieces[0].interval.from;
@@ -132,7 +132,7 @@ async fn a_summary_that_cannot_be_worked_with_is_left_out_and_named_and_the_next
     let days = archive
         .folded_days(agent.kid(), "hq", (0, 100_000), wanproof::collector::archive::folds::Depth::Hours)
         .unwrap();
-    let pieces = wanproof::collector::folding::decode(days[0].hours.as_deref().unwrap()).unwrap();
+    let pieces = wanproof::collector::compaction::decode(days[0].hours.as_deref().unwrap()).unwrap();
     assert_eq!(pieces.iter().map(|piece| piece.interval.millis).sum::<u32>(), 120_000, "the first and the last count");
     // They stay, and are receipted.
     let mut stored = 0;
@@ -351,11 +351,11 @@ async fn what_a_clock_that_was_ahead_let_lapse_comes_back_and_lapses_on_its_day(
     }
     assert!(rights(&world).iter().all(|(_, log)| *log == ["accrue", "lapse", "reinstate", "lapse", "reinstate"]));
     // One is asked for, by a verdict of now; the others lapse when their day has passed, and for good.
-    let hand = Hand { who: "noc".to_owned(), via: Via::Command, now: now(&world) };
+    let actor = Actor { who: "noc".to_owned(), via: Via::Command, now: now(&world) };
     let asked = before[0].0.clone();
-    let one = claims::one(&world.archive(), &asked, hand.now).unwrap();
+    let one = claims::one(&world.archive(), &asked, actor.now).unwrap();
     assert_eq!((one.ruling, one.days_left), (None, Some(28)));
-    world.archive().write(|archive| claims::act(archive, &asked, "submit", &Step::now(), &hand)).unwrap();
+    world.archive().write(|archive| claims::act(archive, &asked, "submit", &Step::now(), &actor)).unwrap();
     world.clock.advance(Duration::from_secs(30 * 86_400));
     world.settle().await;
     world.take_over().await;
@@ -368,9 +368,9 @@ async fn what_a_clock_that_was_ahead_let_lapse_comes_back_and_lapses_on_its_day(
     );
     // No hand does what the clock's own mistake needs.
     let id = &before[1].0;
-    let refused = world.archive().write(|archive| claims::act(archive, id, "reinstate", &Step::now(), &hand));
+    let refused = world.archive().write(|archive| claims::act(archive, id, "reinstate", &Step::now(), &actor));
     assert!(refused.is_err());
-    assert_eq!(claims::one(&world.archive(), id, hand.now).unwrap().allowed, [""; 0]);
+    assert_eq!(claims::one(&world.archive(), id, actor.now).unwrap().allowed, [""; 0]);
 }
 
 async fn an_agent_with_a_backlog_keeps_no_alert_and_no_revocation_waiting(place: Place) {
@@ -379,9 +379,9 @@ async fn an_agent_with_a_backlog_keeps_no_alert_and_no_revocation_waiting(place:
     let all: Vec<_> = (0..640).map(|seq| agent.minute(seq, seq, "60l")).collect();
     world.store(&all);
     world.store_honest();
-    let hand = Hand { who: "noc".to_owned(), via: Via::Command, now: world.clock.now().wall };
+    let actor = Actor { who: "noc".to_owned(), via: Via::Command, now: world.clock.now().wall };
     let since = Revocation { since: Some(start() + Duration::from_secs(600)) };
-    world.archive().write(|archive| sites::revoke(archive, world.agent(0).kid(), &since, &hand)).unwrap();
+    world.archive().write(|archive| sites::revoke(archive, world.agent(0).kid(), &since, &actor)).unwrap();
     for _ in 0..3 {
         assert!(world.round().await.more);
     }
@@ -448,10 +448,10 @@ async fn summaries_are_folded_so_many_bytes_at_once(place: Place) {
     loop {
         let mut archive = world.archive();
         let chains = archive.unfolded_of(agent.kid(), 64).unwrap();
-        let Some(news) = statement::gather(&archive, &chains, start(), late::AFTER).unwrap() else { break };
+        let Some(news) = agent_state::gather(&archive, &chains, start(), late::AFTER).unwrap() else { break };
         assert_eq!(news.goes_on(), turns.iter().sum::<u64>() + news.count < 12);
         turns.push(news.count);
-        assert!(archive.write(|archive| statement::write(archive, &news, start())).unwrap());
+        assert!(archive.write(|archive| agent_state::write(archive, &news, start())).unwrap());
     }
     // Some 850 kB each: 4 MiB are full with the fifth.
     assert_eq!(turns, [5, 5, 2]);

@@ -9,6 +9,8 @@ mod agent;
 mod collector;
 #[path = "process/copies.rs"]
 mod copies;
+#[path = "process/diagnosis.rs"]
+mod diagnosis;
 #[path = "process/end_to_end.rs"]
 mod end_to_end;
 #[cfg(all(feature = "agent", feature = "collector"))]
@@ -18,8 +20,6 @@ mod ending;
 mod evidence;
 #[path = "process/hooks.rs"]
 mod hooks;
-#[path = "process/inquest.rs"]
-mod inquest;
 #[cfg(all(feature = "agent", feature = "collector"))]
 #[path = "process/kill.rs"]
 mod kill;

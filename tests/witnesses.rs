@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wanproof::collector::archive::ledger::{Kind, Page};
-use wanproof::collector::desk::agreements::Book;
-use wanproof::collector::desk::rulings;
-use wanproof::collector::desk::sites::{self, AgentChange, Revocation};
+use wanproof::collector::operations::agreements::Book;
+use wanproof::collector::operations::rulings;
+use wanproof::collector::operations::sites::{self, AgentChange, Revocation};
 use wanproof::collector::verdicts::{Judgement, id_of};
 use wanproof::config::collector::Database;
 use wanproof::evidence::key::SecretKey;
 use wanproof::sla::lifecycle::Entry;
 use wanproof::sla::reader::Word as _;
-use world::{Agent, Place, Says, World, at, contract, hand, member, verified};
+use world::{Agent, Place, Says, World, actor, at, contract, member, verified};
 
 /// Each of these runs on both.
 macro_rules! on_both {
@@ -135,9 +135,9 @@ fn a_device_that_is_moved_now_leaves_the_past_as_it_was(place: &Place) {
     world.ship(&mut agent, at("leeds"), 60..120, "60l");
     world.settle();
     let before = (world.judge("ckt-1"), world.claims(), world.bundle("ckt-1"));
-    let (kid, hand) = (agent.kid(), hand(world.now));
+    let (kid, actor) = (agent.kid(), actor(world.now));
     let change = AgentChange { site: Some("york".to_owned()), ..AgentChange::default() };
-    world.desk(|archive| sites::change(archive, kid, &change, &hand));
+    world.desk(|archive| sites::change(archive, kid, &change, &actor));
     world.settle();
     // That it was moved stands in the register which the verdict is kept with; nothing else of it is another.
     let register = |judged: &Judgement| judged.grounds.register.clone();
@@ -152,7 +152,7 @@ fn a_device_that_is_moved_now_leaves_the_past_as_it_was(place: &Place) {
     assert_eq!(world.archive.key(kid).unwrap().unwrap().site, "york", "by which contracts are handed out");
     let refused =
         AgentChange { site: Some("hull".to_owned()), from: Some(world.now + Duration::from_secs(1)), labels: None };
-    assert!(world.archive.write(|archive| sites::change(archive, kid, &refused, &hand)).is_err());
+    assert!(world.archive.write(|archive| sites::change(archive, kid, &refused, &actor)).is_err());
 }
 
 fn a_device_that_was_moved_counts_for_each_site_while_it_was_there(place: &Place) {
@@ -167,9 +167,9 @@ fn a_device_that_was_moved_counts_for_each_site_while_it_was_there(place: &Place
     assert_eq!(world.judge("ckt-2").agents, Vec::new());
     assert_eq!(world.found("foreign-site").len(), 1);
 
-    let (kid, hand, from) = (agent.kid(), hand(world.now), world.minute(92));
+    let (kid, actor, from) = (agent.kid(), actor(world.now), world.minute(92));
     let change = AgentChange { site: Some("york".to_owned()), from: Some(from), labels: None };
-    world.desk(|archive| sites::change(archive, kid, &change, &hand));
+    world.desk(|archive| sites::change(archive, kid, &change, &actor));
     world.settle();
     let (leeds, york) = (world.judge("ckt-1"), world.judge("ckt-2"));
     assert_eq!((result(&leeds, "avail"), downtime(&york)), ("met", "3600"));
@@ -295,8 +295,8 @@ fn what_a_revoked_agent_said_from_an_instant_on_is_left_out_and_all_is_judged_an
     assert_eq!(result(&world.judge("ckt-1"), "avail"), "breached");
     assert_eq!(world.claims().as_array().unwrap().len(), 1);
 
-    let (kid, hand) = (agent.kid(), hand(world.now));
-    world.desk(|archive| sites::revoke(archive, kid, &Revocation { since: Some(stolen) }, &hand));
+    let (kid, actor) = (agent.kid(), actor(world.now));
+    world.desk(|archive| sites::revoke(archive, kid, &Revocation { since: Some(stolen) }, &actor));
     world.settle();
     let judged = world.judge("ckt-1");
     assert_eq!((result(&judged, "avail"), &judged.report.as_ref().unwrap().objectives), ("met", &honest));
@@ -305,11 +305,11 @@ fn what_a_revoked_agent_said_from_an_instant_on_is_left_out_and_all_is_judged_an
     assert_eq!(world.archive.records::<Value>(Kind::Amendment, Page::default()).unwrap(), []);
     agrees(&world, "ckt-1", &[&agent]);
     // The instant was a wrong one: the thief came later.
-    world.desk(|archive| sites::revoke(archive, kid, &Revocation { since: Some(world_minute(&judged, 100)) }, &hand));
+    world.desk(|archive| sites::revoke(archive, kid, &Revocation { since: Some(world_minute(&judged, 100)) }, &actor));
     world.settle();
     assert_eq!(downtime(&world.judge("ckt-1")), "1200", "what came back counts again");
     let ahead = Revocation { since: Some(world.now + Duration::from_secs(60)) };
-    assert!(world.archive.write(|archive| sites::revoke(archive, kid, &ahead, &hand)).is_err());
+    assert!(world.archive.write(|archive| sites::revoke(archive, kid, &ahead, &actor)).is_err());
 }
 
 /// A minute of the month that was judged.
@@ -341,8 +341,8 @@ fn a_frozen_verdict_stays_and_is_told_of(place: &Place) {
         };
         Ok(archive.append(Kind::Period, &id, &entry, now)?)
     });
-    let (kid, hand, since) = (agent.kid(), hand(now), world.minute(60));
-    world.desk(|archive| sites::revoke(archive, kid, &Revocation { since: Some(since) }, &hand));
+    let (kid, actor, since) = (agent.kid(), actor(now), world.minute(60));
+    world.desk(|archive| sites::revoke(archive, kid, &Revocation { since: Some(since) }, &actor));
     world.settle();
     assert_eq!(kept(&world), before);
     let found = world.found("frozen-verdict");

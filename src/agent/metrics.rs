@@ -28,7 +28,7 @@ use crate::agent::recorder::Recorder;
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::outcome::Outcome;
 use crate::measure::reasons::Reasons;
-use crate::net::page::{Form, Kind, Page, Spread};
+use crate::net::exposition::{Form, Kind, Page, Spread};
 
 /// Guests at one time; more wait at the door.
 const GUESTS: usize = 8;

@@ -25,24 +25,24 @@ use crate::measure::schedule::{Schedule, Turn};
 use crate::net::alarm::Alarm;
 use crate::net::icmp::Arrival;
 
+mod environment;
 mod hops;
-mod listening;
-mod outlet;
+mod interfaces;
+mod receiving;
 mod roster;
 mod sending;
+mod sockets;
 #[cfg(test)]
 mod tests;
-mod ways;
-mod world;
 
-pub use outlet::{Shut, Standing};
-pub use world::{Pace, World};
+pub use environment::{Pace, World};
+pub use sockets::{Shut, Standing};
 
 use hops::Hops;
-use outlet::Outlets;
+use interfaces::Ways;
 use roster::Lane;
 use sending::settle;
-use ways::Ways;
+use sockets::Outlets;
 
 /// A process that woke this much later than it had asked to did not observe what happened meanwhile.
 pub const STALL: Duration = Duration::from_millis(500);

@@ -1,6 +1,6 @@
 //! The one writer: a thread of its own, so that probing never waits for the disk.
 //!
-//! This is its door; behind it is the [`desk`]. What is handed in is written in order, soon, and told of no more: it waits
+//! This is the handle of its callers; the thread's work is in [`database`]. What is handed in is written in order, soon, and told of no more: it waits
 //! there until the disk takes it.
 
 use std::path::Path;
@@ -23,12 +23,12 @@ use crate::store::journal::Noted;
 use crate::store::outages::{Outage, OutageId};
 use crate::store::{FILE, FileId, Store, StoreError, salvage};
 
-mod desk;
+mod database;
 
 /// How often the whole database is read and checked, besides at every start.
 const SCRUB: Duration = Duration::from_secs(86_400);
 
-/// The recorder's door.
+/// A handle to the writer thread.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     jobs: Sender<Job>,
@@ -150,7 +150,7 @@ impl Recorder {
         let (jobs, inbox) = mpsc::channel();
         let dir = store.path().parent().unwrap_or(Path::new(".")).to_owned();
         let (present, gone) = mpsc::channel();
-        let desk = desk::Desk::new(Box::new(clock), store, summariser, present);
+        let desk = database::Database::new(Box::new(clock), store, summariser, present);
         let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || desk.run(&inbox))?;
         let found = jobs.clone();
         std::thread::Builder::new().name("scrubber".to_owned()).spawn(move || scrub(&dir, &found, &gone))?;
@@ -234,7 +234,7 @@ impl Recorder {
     }
 }
 
-/// Reads the database now and then and tells when it is damaged; it ends when the desk is gone. It only reads, so it holds up
+/// Reads the database now and then and tells when it is damaged; it ends when the writer is gone. It only reads, so it holds up
 /// nobody.
 fn scrub(dir: &Path, found: &Sender<Job>, gone: &Receiver<()>) {
     loop {

@@ -317,7 +317,7 @@ fn judge_one(
         let probes: BTreeSet<&str> = probes_of(versions, service).collect();
         for (probe, seen) in stock.observed.probes.iter_mut().filter(|(probe, _)| probes.contains(probe.as_str())) {
             if let Some(merged) = &mut seen.merged {
-                refine(store, probe, merged, &surveyed.seams)?;
+                refine(store, probe, merged, &surveyed.boundaries)?;
             }
         }
     }
@@ -330,12 +330,17 @@ fn probes_of<'a>(versions: &'a [InForce], service: &'a str) -> impl Iterator<Ite
     members.flat_map(|each| each.probes.iter().map(String::as_str))
 }
 
-/// Reads the minutes of what was merged over a seam, as far as they are kept.
-fn refine(store: &Store, probe: &str, merged: &mut Vec<Interval>, seams: &BTreeSet<Wall>) -> Result<(), StoreError> {
+/// Reads the minutes of what was merged over a boundary, as far as they are kept.
+fn refine(
+    store: &Store,
+    probe: &str,
+    merged: &mut Vec<Interval>,
+    boundaries: &BTreeSet<Wall>,
+) -> Result<(), StoreError> {
     use std::ops::Bound::Excluded;
     let is_cut = |piece: &Interval| {
         let (from, to) = (piece.from, piece.to().max(piece.from.shifted(1)));
-        piece.millis > MINUTE_MS && seams.range((Excluded(from), Excluded(to))).next().is_some()
+        piece.millis > MINUTE_MS && boundaries.range((Excluded(from), Excluded(to))).next().is_some()
     };
     if !merged.iter().any(is_cut) {
         return Ok(());

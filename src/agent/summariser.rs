@@ -19,7 +19,7 @@ use crate::measure::interval::Interval;
 use crate::store::intervals::{RowId, Series, SeriesId};
 use crate::store::journal::Noted;
 use crate::store::outages::Outage;
-use crate::store::sealed::{Gathered, Made};
+use crate::store::packed_summary::{Gathered, Made};
 use crate::store::{Store, StoreError};
 
 /// What a span's summaries say beside its intervals.

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::agent::doubts;
 use crate::agent::terms::Terms;
+use crate::agent::warnings;
 use crate::base::time::{Clock, SystemClock};
 use crate::cli::estimate;
 use crate::cli::source::named_or_usual;
 use crate::cli::{Exit, Failure, print};
 use crate::config::agent::{self, AgentConfig};
 use crate::config::written::Faults;
-use crate::measure::place::Place;
+use crate::measure::address_kind::AddressKind;
 use crate::net::hop;
 use crate::store::Store;
 
@@ -106,9 +106,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 /// What may be a mistake in the contracts and the probes; and what the agent's database, where there is one that can be read, shows of
 /// coverage.
 fn warnings(config: &AgentConfig, terms: &Terms) -> Vec<String> {
-    let mut all = doubts::of_terms(config, terms);
+    let mut all = warnings::of_terms(config, terms);
     if let Ok(store) = Store::read(&config.data_dir)
-        && let Ok(found) = doubts::of_coverage(&store, &terms.judged(), SystemClock.now().wall)
+        && let Ok(found) = warnings::of_coverage(&store, &terms.judged(), SystemClock.now().wall)
     {
         all.extend(found);
     }
@@ -118,7 +118,7 @@ fn warnings(config: &AgentConfig, terms: &Terms) -> Vec<String> {
 /// Targets that are addresses of the very host that this runs on: it would answer itself.
 fn of_this_host(path: &Path, config: &AgentConfig) -> Vec<String> {
     let own = config.probes.iter().filter_map(|probe| {
-        let address = probe.literal().filter(|&address| hop::place_by(&probe.circuit, address) == Place::Own)?;
+        let address = probe.literal().filter(|&address| hop::place_by(&probe.circuit, address) == AddressKind::Own)?;
         Some(format!(
             "{}: probe {:?}: the target {address} is an address of this host, which would answer itself: name the host at the \
              other end",

@@ -14,8 +14,8 @@ use crate::evidence::bundle::{self, BundleFault, Material, Which};
 use crate::sla::Fault;
 use crate::store::keyfile;
 
-mod desk;
-use desk::{Paper, Told, Which as WhichClaim};
+mod local;
+use local::{Paper, Told, Which as WhichClaim};
 
 /// What is claimed.
 #[derive(Clone, Debug, clap::Args)]
@@ -163,11 +163,11 @@ enum Command {
 /// Says what could not be done.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
-        Command::List { source, json } => desk::list(source, *json),
-        Command::Ticket { which, told, source } => desk::draft(Paper::Ticket, which, told, source),
-        Command::Letter { which, told, source } => desk::draft(Paper::Letter, which, told, source),
-        Command::Move { action, which, written, source, json } => desk::step(action, which, written, source, *json),
-        Command::Log { which, source, json } => desk::log(which, source, *json),
+        Command::List { source, json } => local::list(source, *json),
+        Command::Ticket { which, told, source } => local::draft(Paper::Ticket, which, told, source),
+        Command::Letter { which, told, source } => local::draft(Paper::Letter, which, told, source),
+        Command::Move { action, which, written, source, json } => local::step(action, which, written, source, *json),
+        Command::Log { which, source, json } => local::log(which, source, *json),
         Command::Bundle { claimed, source } => write_bundle(claimed, source),
     }
 }

@@ -18,8 +18,8 @@ use crate::cli::{Exit, Failure, ending, print};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::conflicts::Conflict;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::desk::sites::{self, Revocation};
-use crate::collector::{self, Collector, StartError, fleet, gone};
+use crate::collector::operations::sites::{self, Revocation};
+use crate::collector::{self, Collector, StartError, fleet, removed_months};
 use crate::config::collector::CollectorConfig;
 use crate::config::written::Faults;
 use crate::evidence::chain::ChainId;
@@ -368,13 +368,13 @@ fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
 
 fn approve(source: &Source, agent: Kid) -> Result<(), Failure> {
     let (_, mut archive) = source.archive()?;
-    archive.write(|archive| sites::set_standing(archive, agent, Standing::Approved, &operate::hand()))?;
+    archive.write(|archive| sites::set_standing(archive, agent, Standing::Approved, &operate::actor()))?;
     print::line(format_args!("{agent} is approved"))
 }
 
 fn revoke(source: &Source, agent: Kid, since: Option<Wall>) -> Result<(), Failure> {
     let (_, mut archive) = source.archive()?;
-    archive.write(|archive| sites::revoke(archive, agent, &Revocation { since }, &operate::hand()))?;
+    archive.write(|archive| sites::revoke(archive, agent, &Revocation { since }, &operate::actor()))?;
     match since {
         None => print::line(format_args!("{agent} is revoked; what it said so far goes on counting")),
         Some(since) => print::line(format_args!(
@@ -403,7 +403,7 @@ fn export(source: &Source, dir: &Path) -> Result<(), Failure> {
 
 fn let_go(month: Period, source: &Source) -> Result<(), Failure> {
     let (_, mut archive) = source.archive()?;
-    let count = archive.write(|archive| gone::let_go(archive, month, &operate::hand()))?;
+    let count = archive.write(|archive| removed_months::let_go(archive, month, &operate::actor()))?;
     print::line(format_args!("{count} summaries of {month} are let go; what was judged of it stays as it was"))
 }
 

@@ -216,7 +216,7 @@ fn check(files: &[PathBuf], strict: Doubts, json: bool) -> Result<Exit, Failure>
     for own in &loaded {
         let others: Vec<Written> = all.iter().filter(|other| other.file() != own.written.file()).cloned().collect();
         let others = with_beside(own, others);
-        let doubts: Vec<String> = contract::doubts(&own.written, &others).iter().map(ToString::to_string).collect();
+        let doubts: Vec<String> = contract::warnings(&own.written, &others).iter().map(ToString::to_string).collect();
         match resolve(&own.written, &others) {
             Ok(_) if strict == Doubts::AreFaults && !doubts.is_empty() => faults.extend(doubts),
             Ok(contract) => checked.push(Checked {

@@ -10,7 +10,7 @@ use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
 use crate::evidence::digest::Digest;
 use crate::sla::lifecycle::{Entry, Standing, Subject};
-use crate::store::life::{NotRecorded, Step};
+use crate::store::lifecycle_log::{NotRecorded, Step};
 use crate::store::{Store, StoreError};
 
 /// What is written with a step.

@@ -2,7 +2,7 @@
 //! tells nothing twice; one that ends before it lasted a while is never told.
 //!
 //! Looking and telling are apart: a round writes what began and ended ([`look`]); for each receiver a task of its own reads what is
-//! due to it, tells it and writes that down ([`telling`]). What is due is in the database alone: it is each receiver's queue.
+//! due to it, tells it and writes that down ([`delivery`]). What is due is in the database alone: it is each receiver's queue.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use utoipa::ToSchema;
 use crate::base::time::Wall;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::desk::key;
-use crate::collector::missing::{Finding, FindingKind};
+use crate::collector::findings::{Finding, FindingKind};
+use crate::collector::operations::key;
 
-pub mod pulse;
+pub mod channel;
+pub mod delivery;
+pub mod heartbeat;
 pub mod rule;
-pub mod tell;
-pub mod telling;
 
 pub use rule::{Change, Event, Setting};
 

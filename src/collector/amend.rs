@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Wall;
 use crate::collector::archive::ledger::{Kind, Page, Record};
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::desk::agreements::Book;
-use crate::collector::desk::key;
-use crate::collector::missing::Undermined;
-use crate::collector::rounds;
+use crate::collector::findings::Undermined;
+use crate::collector::operations::agreements::Book;
+use crate::collector::operations::key;
+use crate::collector::scheduler;
 use crate::collector::verdicts::{Judgement, outcome, services_at};
 use crate::evidence::key::Kid;
 use crate::sla::calendar::Period;
@@ -66,7 +66,7 @@ pub fn touched(
     let sites: BTreeSet<&str> = amendment.sites.iter().map(String::as_str).collect();
     let mut all = BTreeSet::new();
     for contract in book.all.iter().filter_map(|agreed| agreed.contract.as_ref().ok()) {
-        let months = rounds::months(contract, Span::new(from, now.max(from.shifted(1))));
+        let months = scheduler::months(contract, Span::new(from, now.max(from.shifted(1))));
         for service in services_at(contract, &sites) {
             let case = |month: &Period| (contract.id().to_owned(), service.to_owned(), month.to_string());
             all.extend(months.iter().map(case));
@@ -102,7 +102,7 @@ pub fn undermine(archive: &Archive, id: &str, judged: &Judgement, why: &str, now
 pub fn undermined(archive: &Archive) -> Result<Vec<Undermined>, ArchiveError> {
     let mut all = Vec::new();
     for record in archive.records::<Undermined>(Kind::Undermined, Page::default())? {
-        if rounds::is_frozen(archive, &record.id)? {
+        if scheduler::is_frozen(archive, &record.id)? {
             all.push(record.body);
         }
     }

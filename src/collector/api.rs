@@ -12,18 +12,18 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Described, Respons
 use utoipa::{OpenApi, ToSchema};
 
 use crate::collector::Collector;
-use crate::collector::desk::facts::Source;
+use crate::collector::operations::facts::Source;
 use crate::collector::verdicts::groups::By;
 
 mod agents;
 mod agreements;
-pub mod ask;
 mod claims;
+pub mod extract;
 mod late;
 #[expect(unused_qualifications, reason = "utoipa writes paths out")]
-mod verdicts;
+mod monitoring;
 #[expect(unused_qualifications, reason = "utoipa writes paths out")]
-mod watch;
+mod verdicts;
 
 pub use verdicts::{lay_beside as beside, report};
 
@@ -74,12 +74,12 @@ pub struct ProblemDocument {
         claims::invoice,
         late::list,
         late::accept,
-        watch::findings,
-        watch::alerts,
-        watch::audit,
-        watch::tokens,
-        watch::make_token,
-        watch::revoke_token,
+        monitoring::findings,
+        monitoring::alerts,
+        monitoring::audit,
+        monitoring::tokens,
+        monitoring::make_token,
+        monitoring::revoke_token,
         description,
     ),
     components(schemas(ProblemDocument, Source, By))
@@ -94,7 +94,7 @@ pub fn router() -> Router<Arc<Collector>> {
         .merge(verdicts::router())
         .merge(claims::router())
         .merge(late::router())
-        .merge(watch::router())
+        .merge(monitoring::router())
         .route("/v1/openapi.json", get(description))
 }
 

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::base::time::Wall;
 use crate::collector::archive::summaries::AgentRow;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::desk::sites::{self, Labels};
+use crate::collector::operations::sites::{self, Labels};
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::{Kid, PublicKey};
 use crate::evidence::register::{Enrolled, Stay};

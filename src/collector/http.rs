@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::time::{Instant, timeout_at};
 
-use crate::collector::api::ask::Reader;
+use crate::collector::api::extract::Reader;
 use crate::collector::body::{Encoding, Type};
 use crate::collector::caller::{Answer, Caller, Held};
 use crate::collector::connections::Underway;
@@ -25,7 +25,7 @@ use crate::collector::memory_budget::Reservation;
 use crate::collector::{Collector, Fault, api};
 use crate::evidence::enrol;
 use crate::evidence::problem::{Kind, Problem};
-use crate::net::page::Form;
+use crate::net::exposition::Form;
 
 /// A body is given so long to arrive, …
 const BODY_TIME: Duration = Duration::from_secs(120);

@@ -10,7 +10,7 @@ use crate::collector::archive::folds::Progress;
 use crate::collector::archive::late::{Change, Held};
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::desk::key;
+use crate::collector::operations::key;
 use crate::evidence::bundle::{Accepted, Numbers};
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Wall;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::findings::{Finding, FindingKind};
 use crate::collector::fleet::AgentView;
-use crate::collector::missing::{Finding, FindingKind};
 use crate::evidence::key::Kid;
 
 /// An agent that was left behind.

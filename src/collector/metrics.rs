@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::time::Wall;
+use crate::collector::findings::Finding;
 use crate::collector::fleet::AgentView;
-use crate::collector::missing::Finding;
-use crate::collector::rounds::Did;
-use crate::net::page::{Form, Kind, Page, Spread};
+use crate::collector::scheduler::Did;
+use crate::net::exposition::{Form, Kind, Page, Spread};
 
 /// The counts, from the collector's start.
 #[derive(Debug, Default)]

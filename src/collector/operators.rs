@@ -10,16 +10,16 @@ use tokio::sync::watch;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::caller::Caller;
-use crate::collector::desk::tokens::{self, Scope};
-use crate::collector::processors::Work;
+use crate::collector::concurrency::Work;
+use crate::collector::operations::tokens::{self, Scope};
 use crate::collector::writer::NotWritten;
-use crate::collector::{Collector, Fault, door, fleet};
+use crate::collector::{Collector, Fault, fleet, listener};
 use crate::config::collector::Tls;
 use crate::config::collector::tokens::admin;
 use crate::config::secret;
 use crate::evidence::digest::Digest;
 use crate::evidence::problem::{Kind, Problem};
-use crate::net::page::Form;
+use crate::net::exposition::Form;
 
 /// How often it is looked whether the certificate changed.
 const RENEWAL: Duration = Duration::from_secs(5);
@@ -189,7 +189,7 @@ pub(super) async fn renew_certificates(collector: Arc<Collector>, mut stop: watc
         if known.as_ref() == Some(&now) {
             continue;
         }
-        match door::tls(&files) {
+        match listener::tls(&files) {
             Ok(tls) => {
                 collector.tls.send_replace(Some(tls));
                 tracing::info!(cert = %files.cert.display(), "the certificate was renewed");

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::{Wall, format_duration};
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::desk::key;
+use crate::collector::findings::{Finding, FindingKind};
 use crate::collector::fleet::AgentView;
-use crate::collector::missing::{Finding, FindingKind};
+use crate::collector::operations::key;
 use crate::collector::verdicts::Fleet;
 use crate::evidence::key::Kid;
 

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use crate::base::effort::Effort;
 use crate::base::time::Wall;
+use crate::collector::agent_state::{self, AgentState, VerdictSaid};
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::desk::agreements::Book;
-use crate::collector::desk::facts::{self, Source};
-use crate::collector::desk::key;
-use crate::collector::statement::{self, Statement, VerdictSaid};
-use crate::collector::{gone, lateness};
+use crate::collector::operations::agreements::Book;
+use crate::collector::operations::facts::{self, Source};
+use crate::collector::operations::key;
+use crate::collector::{lateness, removed_months};
 use crate::evidence::bundle::{Basis, Reigned};
 use crate::evidence::key::Kid;
 use crate::evidence::register::{self, Register};
@@ -179,7 +179,7 @@ pub fn id_of(period: Period, contract: &str, service: &str) -> String {
 /// The agents, by what they said last, and what each may speak for.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
-    agents: BTreeMap<Kid, Statement>,
+    agents: BTreeMap<Kid, AgentState>,
     register: Register,
 }
 
@@ -190,15 +190,15 @@ impl Fleet {
     /// When the database fails.
     pub fn load(archive: &Archive) -> Result<Self, ArchiveError> {
         let mut fleet = Self { register: archive.register()?, ..Self::default() };
-        for (agent, statement) in Statement::all(archive)? {
-            fleet.put(agent, statement);
+        for (agent, state) in AgentState::all(archive)? {
+            fleet.put(agent, state);
         }
         Ok(fleet)
     }
 
     /// Enters what an agent said last.
-    pub fn put(&mut self, agent: Kid, statement: Statement) {
-        self.agents.insert(agent, statement);
+    pub fn put(&mut self, agent: Kid, state: AgentState) {
+        self.agents.insert(agent, state);
     }
 
     /// Enters what each may speak for, as it is now.
@@ -214,25 +214,25 @@ impl Fleet {
 
     /// What an agent said last.
     #[must_use]
-    pub fn get(&self, agent: Kid) -> Option<&Statement> {
+    pub fn get(&self, agent: Kid) -> Option<&AgentState> {
         self.agents.get(&agent)
     }
 
     /// Every agent that said anything.
-    pub fn iter(&self) -> impl Iterator<Item = (Kid, &Statement)> {
-        self.agents.iter().map(|(agent, statement)| (*agent, statement))
+    pub fn iter(&self) -> impl Iterator<Item = (Kid, &AgentState)> {
+        self.agents.iter().map(|(agent, state)| (*agent, state))
     }
 
     /// The probes by which agents that are or were at a service's site may measure it: the contract names them, or they ever named
     /// the service.
     fn probes_of<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = (Kid, &'a str)> + 'a {
         self.register.ever_at(&service.site).flat_map(move |agent| {
-            let statement = self.agents.get(&agent);
+            let state = self.agents.get(&agent);
             let by_contract = service.probes.iter().map(String::as_str);
-            let own = by_contract.filter(move |name| statement.is_some_and(|said| said.probes.contains_key(*name)));
-            let named = statement.and_then(|said| said.ever.named.get(&service.id)).into_iter().flatten();
+            let own = by_contract.filter(move |name| state.is_some_and(|said| said.probes.contains_key(*name)));
+            let named = state.and_then(|said| said.ever.named.get(&service.id)).into_iter().flatten();
             // What was taken before that was kept.
-            let last = statement.into_iter().flat_map(|said| &said.probes);
+            let last = state.into_iter().flat_map(|said| &said.probes);
             let last = last.filter(|(_, of)| of.as_deref() == Some(service.id.as_str())).map(|(name, _)| name);
             own.chain(named.chain(last).map(String::as_str)).map(move |name| (agent, name))
         })
@@ -267,7 +267,7 @@ pub fn services_at<'a>(contract: &'a Contract, sites: &BTreeSet<&str>) -> impl I
 
 /// What a service is judged by.
 #[derive(Clone, Copy, Debug)]
-pub struct Bench<'a> {
+pub struct Evaluator<'a> {
     /// The database.
     pub archive: &'a Archive,
     /// The contracts.
@@ -276,7 +276,7 @@ pub struct Bench<'a> {
     pub fleet: &'a Fleet,
 }
 
-impl Bench<'_> {
+impl Evaluator<'_> {
     /// Judges a service in a period, at an instant, by the versions of the contract that are in force in it. Absent where none is.
     ///
     /// # Errors
@@ -358,9 +358,9 @@ impl Bench<'_> {
             grounds: Grounds::default(),
         };
         // What of the period itself was let go cannot be judged anew, by whatever is left of it.
-        let missing = gone::missing_of(self.archive, &judgement.agents, told::days(stretch.span))?;
+        let missing = removed_months::missing_of(self.archive, &judgement.agents, told::days(stretch.span))?;
         if missing > 0 {
-            return Ok(Some(Judgement { gone: Some(gone::words(missing)), ..judgement }));
+            return Ok(Some(Judgement { gone: Some(removed_months::words(missing)), ..judgement }));
         }
         judgement.grounds.facts = facts::text(&own, service, month, as_of, &previous);
         let case = match facts::case(&judgement.grounds.facts) {
@@ -379,11 +379,11 @@ impl Bench<'_> {
                 return Ok(Some(judgement));
             }
         };
-        if sources.refine(self.archive, &surveyed.seams)? {
+        if sources.refine(self.archive, &surveyed.boundaries)? {
             observed = sources.observed(observed.sides);
         }
         if sources.gone > 0 {
-            return Ok(Some(Judgement { gone: Some(gone::words(sources.gone)), ..judgement }));
+            return Ok(Some(Judgement { gone: Some(removed_months::words(sources.gone)), ..judgement }));
         }
         let report = match judge_within(&versions, service, month, Some(&observed), &case.facts, effort) {
             Ok(report) => report,
@@ -446,7 +446,7 @@ impl Bench<'_> {
         let mut sides = Vec::new();
         let agents = sources.agents().into_iter();
         for agent in agents.filter(|agent| matches!(heard, Heard::Binding) || heard == Heard::Only(*agent)) {
-            for said in statement::outages_of(self.archive, agent, span, as_of)? {
+            for said in agent_state::outages_of(self.archive, agent, span, as_of)? {
                 if said.service.as_deref() != Some(service) {
                     continue;
                 }
@@ -498,7 +498,7 @@ impl Bench<'_> {
             let sides = self.sides(sources, service, span, as_of, Heard::Only(agent))?;
             let alone = sources.alone(agent, sides.clone());
             let Ok(surveyed) = survey_within(versions, service, month, &alone, facts, effort) else { continue };
-            sources.refine(self.archive, &surveyed.seams)?;
+            sources.refine(self.archive, &surveyed.boundaries)?;
             let alone = sources.alone(agent, sides);
             let Ok(theirs) = judge_within(versions, service, month, Some(&alone), facts, effort) else { continue };
             for own in &ours.objectives {
@@ -565,8 +565,8 @@ impl Bench<'_> {
         // Of what is left out, nothing is laid beside.
         let heard = |agent: &&Kid| self.fleet.register.get(**agent).is_some_and(|enrolled| enrolled.until.is_none());
         let said = agents.iter().filter(heard).flat_map(|agent| {
-            let statement = self.fleet.get(*agent);
-            statement.into_iter().flat_map(|statement| &statement.verdicts).map(|said| (*agent, said))
+            let state = self.fleet.get(*agent);
+            state.into_iter().flat_map(|state| &state.verdicts).map(|said| (*agent, said))
         });
         said.filter_map(|(agent, said)| {
             let VerdictSaid { contract, version, service, objective, period, result } = said;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::config::written::Section;
-use crate::measure::place::Place;
+use crate::measure::address_kind::AddressKind;
 use crate::measure::probe::{Circuit, Dns, Family, Fragment, Http, Probe, Role, Test, Tls, Version};
 use crate::measure::target::{self, Host, is_link_local, without_scope};
 
@@ -213,7 +213,9 @@ pub(in crate::config) fn probe(
     };
     if let Some(address) = literal(&test) {
         // Loopback is asked for by who writes it.
-        if let place @ (Place::Unspecified | Place::Multicast | Place::Broadcast) = Place::of(address) {
+        if let place @ (AddressKind::Unspecified | AddressKind::Multicast | AddressKind::Broadcast) =
+            AddressKind::of(address)
+        {
             section.fault(format_args!("the target {address} is {place}: name one host that answers for itself"));
         }
         if !family.takes(address) {

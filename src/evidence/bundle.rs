@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Wall;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::{Kid, PublicKey};
-use crate::evidence::page::{self, Seen, Shown};
 use crate::evidence::receipt;
 use crate::evidence::register::{self, Register};
+use crate::evidence::report_page::{self, Seen, Shown};
 use crate::evidence::summary::Summary;
 use crate::evidence::verify::{Verdict, Verifier};
 use crate::sla::calendar::Period;
@@ -304,7 +304,7 @@ fn verdict_text(report: &Report) -> Vec<u8> {
 
 fn page_text(contract: &Contract, case: &Case, report: &Report, summaries: &[Summary]) -> Vec<u8> {
     let seen = Seen::of(contract, report, summaries);
-    page::of_bundle(&Shown { contract, facts: &case.facts, report, seen: &seen }).into_bytes()
+    report_page::of_bundle(&Shown { contract, facts: &case.facts, report, seen: &seen }).into_bytes()
 }
 
 fn key_text(key: &PublicKey) -> Vec<u8> {

@@ -18,7 +18,7 @@ use crate::measure::interval::{Interval, Phase, Spread};
 use crate::measure::jitter::Jitter;
 use crate::measure::lag;
 use crate::measure::outcome::{Outcome, Outcomes, Reason};
-use crate::measure::unlabelled::{Trace, Unlabelled};
+use crate::measure::provisional::{Provisional, Trace};
 
 /// The wall clock has been stepped when it is this far from where the monotonic clock says that it should be. An NTP
 /// daemon that slews by 500 ppm, the kernel's limit, moves it by 30 ms within a minute.
@@ -216,7 +216,7 @@ pub struct Closed {
     /// What it saw.
     pub interval: Interval,
     /// The same to be labelled later, where the interval's labels are provisional.
-    pub unlabelled: Option<Box<Unlabelled>>,
+    pub unlabelled: Option<Box<Provisional>>,
 }
 
 /// Whether a send that was refused was refused by the target itself.
@@ -230,7 +230,7 @@ pub enum TargetWord {
 
 /// One send's outcome, told in the order of the sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct SettledSend {
     /// Which probe.
     pub probe: ProbeId,
     /// When it was due.
@@ -341,7 +341,7 @@ impl Ledger {
     }
 
     /// Takes one event; what it settles is appended to `told`, in the order of the sends.
-    pub fn apply(&mut self, event: &Event, told: &mut Vec<Told>) {
+    pub fn apply(&mut self, event: &Event, told: &mut Vec<SettledSend>) {
         match event {
             Event::Due { probe, send, at } => {
                 if *at >= self.span.ends {
@@ -626,7 +626,7 @@ impl Sheet {
     }
 
     /// Tells what has been settled in order since the last time.
-    fn tell(&mut self, probe: ProbeId, told: &mut Vec<Told>) {
+    fn tell(&mut self, probe: ProbeId, told: &mut Vec<SettledSend>) {
         let mut next = self.told;
         'all: for open in self.all().filter(|open| !open.slots.is_empty()) {
             let Some(skip) = next.checked_sub(open.first_send).and_then(|skip| usize::try_from(skip).ok()) else {
@@ -638,7 +638,7 @@ impl Sheet {
                 // As the interval will say it: to the millisecond.
                 let due = open.from + Duration::from_millis(round_ms(open.first_due - open.begun)) + offset;
                 let reason = slot.reason().and_then(|place| Some(open.extra.as_ref()?.reasons.get(place)?.0.clone()));
-                told.push(Told { probe, due, outcome, carrier: slot.carrier(), word: slot.word(), reason });
+                told.push(SettledSend { probe, due, outcome, carrier: slot.carrier(), word: slot.word(), reason });
                 next += 1;
             }
         }
@@ -685,12 +685,12 @@ impl Open {
 
 impl Ended {
     /// The finished interval, send by send, where its labels are provisional.
-    fn unlabelled(&self, period: Duration, late: Duration) -> Option<Box<Unlabelled>> {
+    fn unlabelled(&self, period: Duration, late: Duration) -> Option<Box<Provisional>> {
         let open = &self.open;
         let trace = open.extra.as_ref()?.trace.as_ref()?;
         let sent =
             |(index, slot): (usize, &Slot)| trace.sent(index, slot.outcome().expect("all are settled"), slot.rtt_ns());
-        Some(Box::new(Unlabelled {
+        Some(Box::new(Provisional {
             begun: open.begun,
             ended: self.at,
             first_due: open.first_due,
@@ -774,7 +774,7 @@ mod tests {
     struct Desk {
         ledger: Ledger,
         start: Now,
-        told: Vec<Told>,
+        told: Vec<SettledSend>,
     }
 
     impl Desk {

@@ -3,7 +3,7 @@
 //!
 //! The kernel stamps packets by the wall clock, which may be stepped at any moment. Every pass of the prober therefore
 //! reads both clocks ([`Timeline::observe`]): as long as wall minus monotonic stays the same, a stamp has one place on
-//! the monotonic clock ([`Timeline::place`]); across a step it has at most one that is possible. Both clocks of Linux
+//! the monotonic clock ([`Timeline::address_kind`]); across a step it has at most one that is possible. Both clocks of Linux
 //! are slewed together, so that difference changes by steps only.
 
 use std::time::Duration;

@@ -6,8 +6,8 @@
 
 use std::net::IpAddr;
 
+use crate::measure::address_kind::AddressKind;
 use crate::measure::outcome::Reason;
-use crate::measure::place::Place;
 use crate::measure::probe::{Circuit, Test};
 use crate::measure::target::is_link_local;
 
@@ -35,16 +35,16 @@ pub struct NextHop {
 
 /// What an address is to this host: by itself, and by what the kernel's local table says of it now.
 #[must_use]
-pub fn place(address: IpAddr) -> Place {
+pub fn place(address: IpAddr) -> AddressKind {
     place_by(&Circuit::default(), address)
 }
 
 /// The same for what a circuit leads to: a link-local address is another host's on another link.
 #[must_use]
-pub fn place_by(circuit: &Circuit, address: IpAddr) -> Place {
+pub fn place_by(circuit: &Circuit, address: IpAddr) -> AddressKind {
     let link = circuit.interface.as_deref().filter(|_| is_link_local(address));
-    match Place::of(address) {
-        Place::Elsewhere => system::place(address, link),
+    match AddressKind::of(address) {
+        AddressKind::Elsewhere => system::place(address, link),
         known => known,
     }
 }
@@ -52,7 +52,7 @@ pub fn place_by(circuit: &Circuit, address: IpAddr) -> Place {
 /// Whether an address is this host's own, loopback ones among them.
 #[must_use]
 pub fn is_own(address: IpAddr) -> bool {
-    matches!(place(address), Place::Own | Place::Loopback)
+    matches!(place(address), AddressKind::Own | AddressKind::Loopback)
 }
 
 /// The IP protocol that a test speaks.
@@ -80,20 +80,20 @@ mod system {
     use nix::net::if_::{InterfaceFlags, if_indextoname, if_nametoindex};
 
     use super::{FirstHop, NextHop};
+    use crate::measure::address_kind::AddressKind;
     use crate::measure::outcome::Reason;
-    use crate::measure::place::Place;
     use crate::measure::probe::Circuit;
     use crate::net::netlink::{self, Kind, Neighbour, Wanted};
     use crate::net::socket::Fault;
 
-    pub fn place(address: IpAddr, link: Option<&str>) -> Place {
+    pub fn place(address: IpAddr, link: Option<&str>) -> AddressKind {
         let interface = link.and_then(|link| if_nametoindex(link).ok());
         let wanted = Wanted { target: address, interface, source: None, mark: None, class: 0, protocol: None };
         match netlink::route(&wanted).map(|route| route.kind) {
-            Ok(Kind::Local) => Place::Own,
-            Ok(Kind::Broadcast) => Place::Broadcast,
-            Ok(Kind::Multicast) => Place::Multicast,
-            Ok(_) | Err(_) => Place::Elsewhere,
+            Ok(Kind::Local) => AddressKind::Own,
+            Ok(Kind::Broadcast) => AddressKind::Broadcast,
+            Ok(Kind::Multicast) => AddressKind::Multicast,
+            Ok(_) | Err(_) => AddressKind::Elsewhere,
         }
     }
 
@@ -162,11 +162,11 @@ mod system {
     use std::net::IpAddr;
 
     use super::FirstHop;
-    use crate::measure::place::Place;
+    use crate::measure::address_kind::AddressKind;
     use crate::measure::probe::Circuit;
 
-    pub const fn place(_address: IpAddr, _link: Option<&str>) -> Place {
-        Place::Elsewhere
+    pub const fn place(_address: IpAddr, _link: Option<&str>) -> AddressKind {
+        AddressKind::Elsewhere
     }
 
     pub const fn first_hop(_circuit: &Circuit, _target: IpAddr, _protocol: u8) -> FirstHop {

@@ -15,7 +15,7 @@ use nix::net::if_::InterfaceFlags;
 
 use crate::base::time::{Clock, Mono, SystemClock, Wall};
 use crate::evidence::summary::{Carrier, CarrierChange, LinkPart};
-use crate::measure::place::Place;
+use crate::measure::address_kind::AddressKind;
 use crate::measure::probe::Circuit;
 use crate::net::hop;
 use crate::net::socket;
@@ -120,7 +120,7 @@ struct Found {
     at: Mono,
     target: IpAddr,
     interface: Option<String>,
-    place: Place,
+    place: AddressKind,
 }
 
 impl Way {
@@ -133,7 +133,7 @@ impl Way {
     /// What a target is to this host, and the carrier of the interface that leads there now. While it is down, nothing that is
     /// handed to the kernel is sent, although the kernel may take it.
     #[must_use]
-    pub fn look(&self, target: IpAddr) -> (Place, Carrier) {
+    pub fn look(&self, target: IpAddr) -> (AddressKind, Carrier) {
         let now = SystemClock.now().mono;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let known = found.take().filter(|found| found.target == target);

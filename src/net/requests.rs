@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 
 use crate::base::time::{Clock, Mono, SystemClock, Wall, nanos_of};
 use crate::evidence::summary::Carrier;
+use crate::measure::address_kind::AddressKind;
 use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
-use crate::measure::place::Place;
 use crate::measure::probe::{Attempt, Probe, Test, Tls};
 use crate::net::hop::{self, FirstHop};
 use crate::net::link::Way;
@@ -105,7 +105,7 @@ impl Requester {
         course.address = Some(address);
         let (place, carrier) = self.way.look(address);
         // Loopback is only led to by who asked for it.
-        if let Some(reason) = place.reason().filter(|_| place != Place::Loopback) {
+        if let Some(reason) = place.reason().filter(|_| place != AddressKind::Loopback) {
             return Err(reason);
         }
         if carrier == Carrier::Down {

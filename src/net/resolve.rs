@@ -28,8 +28,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::base::time::{Clock, Mono, SystemClock};
+use crate::measure::address_kind::AddressKind;
 use crate::measure::outcome::Reason;
-use crate::measure::place::Place;
 use crate::measure::probe::Family;
 use crate::net::hop;
 use crate::net::socket::source_towards;
@@ -88,7 +88,7 @@ pub enum Failure {
     ServerFailed,
     /// All addresses that it has are none of another host.
     #[error("it leads to no other host: {0}")]
-    NoHost(Place),
+    NoHost(AddressKind),
 }
 
 impl Failure {
@@ -327,9 +327,9 @@ fn forget_idle(names: &mut HashMap<String, [Option<Entry>; 3]>, now: Mono) {
 }
 
 /// What an address is that a name led to: `localhost` is this host, whoever says so (RFC 6761 section 6.3).
-fn led_to(name: &str, address: IpAddr) -> Place {
+fn led_to(name: &str, address: IpAddr) -> AddressKind {
     match hop::place(address) {
-        Place::Loopback if lookup::is_localhost(name) => Place::Elsewhere,
+        AddressKind::Loopback if lookup::is_localhost(name) => AddressKind::Elsewhere,
         place => place,
     }
 }

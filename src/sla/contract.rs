@@ -10,15 +10,15 @@ use crate::sla::fault::Fault;
 use crate::sla::reader::{self, Faults, Need, Node, Reader};
 use crate::sla::terms::{Agreement, Combine, Contract, Era, Level};
 
-mod doubts;
 mod money;
 mod objective;
 mod references;
 mod sections;
 mod shown;
+mod warnings;
 
-pub use doubts::doubts;
 pub use shown::{Section, Term, shown};
+pub use warnings::warnings;
 
 /// The schema that a contract names.
 pub const SCHEMA: &str = "wanproof.contract/1";

@@ -17,23 +17,23 @@ use crate::sla::words;
 mod availability;
 mod bounds;
 mod claims;
-mod court;
 mod credit;
+mod evaluation;
 mod events;
 mod exclusions;
 mod names;
 mod outages;
+mod prepass;
 mod rights;
-mod survey;
 mod total;
 mod values;
 mod versions;
 
-use court::{Court, Ground};
+use evaluation::{Evaluation, Ground};
 use outages::Outage;
-use versions::Reign;
+use versions::VersionSpan;
 
-pub use survey::{Measured, Survey, survey, survey_by, survey_within};
+pub use prepass::{Measured, Survey, survey, survey_by, survey_within};
 pub use versions::{InForce, judge_by, judge_within, judging};
 
 /// Judges facts by a contract.
@@ -41,8 +41,8 @@ pub use versions::{InForce, judge_by, judge_within, judging};
 /// # Errors
 /// When the facts name what the contract has not; all at once.
 pub fn evaluate(contract: &Contract, case: &Case) -> Result<Report, Vec<Fault>> {
-    let (reign, effort) = (Reign::default(), Effort::unlimited());
-    run(contract, &case.service, case.period, None, &case.facts, &reign, &effort).map(|judged| judged.report)
+    let (version_span, effort) = (VersionSpan::default(), Effort::unlimited());
+    run(contract, &case.service, case.period, None, &case.facts, &version_span, &effort).map(|judged| judged.report)
 }
 
 /// Judges what was measured of a service in a period. The facts bring what does not come from measurement: exclusions,
@@ -58,8 +58,8 @@ pub fn judge(
     observed: &Observed,
     facts: &Facts,
 ) -> Result<Report, Vec<Fault>> {
-    let (reign, effort) = (Reign::default(), Effort::unlimited());
-    run(contract, service, period, Some(observed), facts, &reign, &effort).map(|judged| judged.report)
+    let (version_span, effort) = (VersionSpan::default(), Effort::unlimited());
+    run(contract, service, period, Some(observed), facts, &version_span, &effort).map(|judged| judged.report)
 }
 
 fn run(
@@ -68,28 +68,28 @@ fn run(
     period: Period,
     observed: Option<&Observed>,
     facts: &Facts,
-    reign: &Reign,
+    version_span: &VersionSpan,
     effort: &Effort<'_>,
 ) -> Result<Part, Vec<Fault>> {
     let contract = contract.of(period)?;
     // Where several versions judge, a name is known when one of them has it; that was looked at before.
-    let faults = if reign.shared { Vec::new() } else { names::check(contract, service, period, facts) };
+    let faults = if version_span.shared { Vec::new() } else { names::check(contract, service, period, facts) };
     let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else { return Err(faults) };
     if let Some(fault) = bounds::check(contract, &service.id, facts) {
         return Err(vec![fault]);
     }
-    let court = Court::new(contract, service, period, observed, facts, reign, effort);
-    let touched = |objective: &&Objective| !reign.shared || !court.window(objective).is_empty();
+    let evaluation = Evaluation::new(contract, service, period, observed, facts, version_span, effort);
+    let touched = |objective: &&Objective| !version_span.shared || !evaluation.window(objective).is_empty();
     let judged: Vec<Judged<'_>> = contract
         .objectives_of(&service.id)
         .filter(touched)
-        .map_while(|objective| court.judge_in_time(objective))
+        .map_while(|objective| evaluation.judge_in_time(objective))
         .collect();
     if effort.is_spent() {
         return Err(vec![Fault::new(&facts.file, "", "it takes longer to judge than it may")]);
     }
-    let total = total::of(&court, &judged);
-    let mut verdicts: Vec<Verdict> = judged.iter().map(|judged| judged.verdict(&court)).collect();
+    let total = total::of(&evaluation, &judged);
+    let mut verdicts: Vec<Verdict> = judged.iter().map(|judged| judged.verdict(&evaluation)).collect();
     // How the credits became one stands with the last that earned any.
     if let Some(last) = judged.iter().rposition(|judged| judged.credit.is_positive()) {
         verdicts[last].steps.extend(total.steps);
@@ -103,17 +103,17 @@ fn run(
         tzdata: Some(TZDATA.to_owned()),
         credit: total.paid.fixed(contract.agreement.currency.decimals, Rounding::HalfUp),
         currency: contract.agreement.currency.code.clone(),
-        claim: claims::state(&court, &judged, &total.paid),
-        ticket: claims::first_ticket(&court, &judged),
-        terminations: rights::accrued(&court, &judged),
-        duties: claims::duties(&court),
+        claim: claims::state(&evaluation, &judged, &total.paid),
+        ticket: claims::first_ticket(&evaluation, &judged),
+        terminations: rights::accrued(&evaluation, &judged),
+        duties: claims::duties(&evaluation),
         measured_by: contract.agreement.measured_by,
         as_of: facts.as_of,
-        ends: court.asked.span.to,
+        ends: evaluation.asked.span.to,
         deadlines: Vec::new(),
     };
     report.deadlines = deadline::of(&report, &contract.agreement.timezone);
-    let hands_over = court.hands_over();
+    let hands_over = evaluation.hands_over();
     Ok(Part { report, paid: total.paid, hands_over })
 }
 
@@ -182,8 +182,8 @@ struct Grown {
     ticketed: bool,
 }
 
-fn grown(court: &Court<'_>, at: usize, outage: &Outage, nanos: i128) -> Grown {
-    Grown { at, length: Exact::seconds(nanos), ticketed: claims::ticketed(court, outage) }
+fn grown(evaluation: &Evaluation<'_>, at: usize, outage: &Outage, nanos: i128) -> Grown {
+    Grown { at, length: Exact::seconds(nanos), ticketed: claims::ticketed(evaluation, outage) }
 }
 
 /// Known time in percent of the time that is judged.
@@ -249,7 +249,7 @@ impl<'a> Judged<'a> {
         self.outcome == Outcome::Breached
     }
 
-    fn verdict(&self, court: &Court<'_>) -> Verdict {
+    fn verdict(&self, evaluation: &Evaluation<'_>) -> Verdict {
         let objective = self.objective;
         let actual = match (&self.actual, objective.aggregate.rounding) {
             (Some(actual), Some((decimals, _))) => Some(actual.fixed(decimals, Rounding::HalfUp)),
@@ -257,7 +257,7 @@ impl<'a> Judged<'a> {
             (None, _) => None,
         };
         let seconds = |nanos: i128| Exact::seconds(nanos).trimmed(9);
-        let agreement = &court.contract.agreement;
+        let agreement = &evaluation.contract.agreement;
         let head = format!(
             "{} version {}, objective {:?}, {} in {} ({}); the figures of {} bind",
             agreement.id,
@@ -275,7 +275,7 @@ impl<'a> Judged<'a> {
             id: objective.id.clone(),
             result: self.outcome,
             provisional: self.provisional,
-            period: (self.stretch.name != court.asked.name).then_some(self.stretch.name),
+            period: (self.stretch.name != evaluation.asked.name).then_some(self.stretch.name),
             actual,
             exact: self.exact.clone(),
             target: objective.target.written.clone(),
@@ -284,8 +284,8 @@ impl<'a> Judged<'a> {
             excluded_s: self.excluded.map(seconds),
             count: self.beyond,
             budget: self.budget.clone(),
-            credit: self.credit.fixed(agreement.currency.decimals, court.rounding()),
-            steps: [Some(head), court.told_reign(objective)]
+            credit: self.credit.fixed(agreement.currency.decimals, evaluation.rounding()),
+            steps: [Some(head), evaluation.told_reign(objective)]
                 .into_iter()
                 .flatten()
                 .chain(self.steps.iter().cloned())

@@ -105,10 +105,10 @@ pub fn earlier(contract: &Contract, service: &str, period: Period) -> Vec<Period
 /// alone says: the bounds of periods, of service hours, and of what is in force. What goes over none of them may stand for the
 /// minutes that it was made of.
 #[must_use]
-pub fn seams(contract: &Contract, span: Span) -> BTreeSet<Wall> {
+pub fn boundaries(contract: &Contract, span: Span) -> BTreeSet<Wall> {
     let mut all: BTreeSet<Wall> = BTreeSet::new();
     for era in &contract.eras {
-        all.extend(era.contract.iter().flat_map(|contract| seams(contract, span)));
+        all.extend(era.contract.iter().flat_map(|contract| boundaries(contract, span)));
     }
     let (agreement, zone) = (&contract.agreement, &contract.agreement.timezone);
     all.extend(contract.services.iter().map(|service| service.in_service_from));

@@ -8,7 +8,7 @@ use crate::evidence::chain::{ChainId, Dropped, Follows, Head, MOST_DROPPED};
 use crate::evidence::digest::Digest;
 use crate::evidence::summary::Signed;
 use crate::store::bytes::sum;
-use crate::store::sealed::{Made, Sealed};
+use crate::store::packed_summary::{Made, Sealed};
 use crate::store::{Store, StoreError};
 
 /// What became of a summary.

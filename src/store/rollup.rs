@@ -142,8 +142,8 @@ impl Store {
         let (apart, known) = (self.apart(from, from + tier.length())?, self.all_series()?);
         for (series, mut intervals) in all {
             intervals.sort_by_key(|interval| interval.from);
-            let seams = apart.of(known.get(&SeriesId(series)));
-            let one = join(intervals, |last, next| seams.lets_join(last, next))
+            let boundaries = apart.of(known.get(&SeriesId(series)));
+            let one = join(intervals, |last, next| boundaries.lets_join(last, next))
                 .map_err(|error| StoreError::Damaged(error.to_string()))?;
             joined.extend(one.into_iter().map(|interval| (series, interval)));
         }

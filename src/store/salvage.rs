@@ -16,7 +16,7 @@ use crate::store::outbox::{self, ENDED, State};
 use crate::store::rollup::Tier;
 use crate::store::salvage::carving::Carving;
 use crate::store::schema::PAGE;
-use crate::store::{FILE, Store, StoreError, block, bytes, held, outages};
+use crate::store::{FILE, Store, StoreError, block, bytes, outages, provisional};
 
 mod carving;
 
@@ -275,7 +275,7 @@ impl Salvage {
             )?;
         }
         for row in old.all("held", "id, boot, body") {
-            if matches!(row.last(), Some(Value::Blob(body)) if held::check(body).is_ok()) {
+            if matches!(row.last(), Some(Value::Blob(body)) if provisional::check(body).is_ok()) {
                 let sql = "INSERT OR IGNORE INTO held (id, boot, body) VALUES (?1, ?2, ?3)";
                 store.db.execute(sql, params_from_iter(row))?;
             }
@@ -519,7 +519,7 @@ pub fn scrub(dir: &Path) -> Result<(), StoreError> {
     let mut rows = wanted.query([])?;
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
-        held::check(row.get_ref(1)?.as_blob().unwrap_or_default())
+        provisional::check(row.get_ref(1)?.as_blob().unwrap_or_default())
             .map_err(|error| StoreError::Damaged(format!("held {id}: {error}")))?;
     }
     Ok(())

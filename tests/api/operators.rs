@@ -68,7 +68,7 @@ async fn what_an_operator_does_is_written_down_by_who_he_is_and_not_by_what_he_s
 #[tokio::test]
 async fn sign_takes_both_parties_signatures_of_this_very_text() {
     use wanproof::base::time::Wall;
-    use wanproof::evidence::agreed::{self, Files};
+    use wanproof::evidence::contract_signature::{self, Files};
     use wanproof::evidence::key::SecretKey;
     use wanproof::evidence::summary::ContractRef;
     use wanproof::sla::{contract as terms, terms::Party};
@@ -85,8 +85,8 @@ async fn sign_takes_both_parties_signatures_of_this_very_text() {
     let jwk = |key: &SecretKey| serde_json::from_str::<Value>(&key.public().to_jwk()).unwrap();
     let at = Wall::from_secs(1_780_000_000);
     let both = |files: &Files| {
-        let first = agreed::sign(files, &parsed, Party::Customer, at, None, &customer);
-        let second = agreed::sign(files, &parsed, Party::Provider, at, Some(&first), &provider);
+        let first = contract_signature::sign(files, &parsed, Party::Customer, at, None, &customer);
+        let second = contract_signature::sign(files, &parsed, Party::Provider, at, Some(&first), &provider);
         // In whichever order they come.
         json!({"signatures": [{"jws": second, "jwk": jwk(&provider)}, {"jws": first, "jwk": jwk(&customer)}]})
     };

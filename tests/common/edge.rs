@@ -21,15 +21,15 @@ use wanproof::store::{Store, StoreError};
 
 /// Clocks that stand still until they are moved.
 #[derive(Clone, Debug)]
-pub struct Hand(Arc<Mutex<Now>>);
+pub struct Actor(Arc<Mutex<Now>>);
 
-impl Clock for Hand {
+impl Clock for Actor {
     fn now(&self) -> Now {
         *self.0.lock().expect("nobody panics with it")
     }
 }
 
-impl Hand {
+impl Actor {
     fn pass(&self, length: Duration) -> Now {
         let mut now = self.0.lock().expect("nobody panics with it");
         *now = Now { wall: now.wall + length, mono: now.mono + length };
@@ -54,7 +54,7 @@ pub struct Plan {
 
 /// A simulated agent.
 pub struct Edge {
-    pub clock: Hand,
+    pub clock: Actor,
     pub recorder: Recorder,
     pub plan: Plan,
     writer: JoinHandle<()>,
@@ -69,7 +69,7 @@ impl Edge {
     /// Begins, with the data directory that is there or is made.
     pub fn start(dir: &Path, plan: Plan) -> Self {
         let now = Now { wall: plan.from, mono: Mono::from_nanos(1_000_000_000_000) };
-        let clock = Hand(Arc::new(Mutex::new(now)));
+        let clock = Actor(Arc::new(Mutex::new(now)));
         let (store, _) = Store::open(dir, now.wall).expect("the directory is the test's own");
         let seats = (0..plan.probes).map(|number| {
             let probe = Arc::new(Probe {

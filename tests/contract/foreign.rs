@@ -150,7 +150,7 @@ fn a_number_with_a_unit_says_where_the_unit_stands_and_begets_no_other_fault() {
 /// What may be a mistake in a contract.
 fn doubts(terms: &Terms) -> Vec<String> {
     let written = contract::Written::read(&terms.text(), "t.toml").expect("TOML");
-    contract::doubts(&written, &[]).iter().map(ToString::to_string).collect()
+    contract::warnings(&written, &[]).iter().map(ToString::to_string).collect()
 }
 
 #[test]

@@ -7,8 +7,8 @@ use wanproof::base::time::Wall;
 use wanproof::collector::archive::accept::Verified;
 use wanproof::collector::archive::late::{Change, Held};
 use wanproof::collector::archive::packed;
-use wanproof::collector::desk::late::{self, Accept};
-use wanproof::collector::desk::{DeskError, rulings};
+use wanproof::collector::operations::late::{self, Accept};
+use wanproof::collector::operations::{DeskError, rulings};
 use wanproof::evidence::base64url;
 use wanproof::evidence::bundle;
 use wanproof::evidence::chain::ChainId;
@@ -61,7 +61,7 @@ pub fn an_outage_that_is_made_up_afterwards_in_a_new_chain_earns_nothing_until_s
     let accept = |desk: &mut Desk, from_seq, to_seq, why: &str| {
         let (agent, chain) = (desk.agent.kid(), desk.agent.chain);
         let what = Accept { agent, chain, from_seq, to_seq, why: why.to_owned() };
-        desk.desk(|archive, hand| late::accept(archive, &what, hand))
+        desk.desk(|archive, actor| late::accept(archive, &what, actor))
     };
     assert!(matches!(accept(&mut desk, 0, last, " "), Err(DeskError::Invalid(_))), "why?");
     assert!(matches!(accept(&mut desk, last + 1, last + 9, "no"), Err(DeskError::NotFound(_))));
@@ -255,9 +255,9 @@ pub fn what_is_accepted_lets_nothing_in_that_goes_on_from_it_or_came_later(place
     let (agent, chain) = (desk.agent.kid(), desk.agent.chain);
     let what = Accept { agent, chain, from_seq: 0, to_seq: 15, why: "seen".to_owned() };
     let only = Accept { to_seq: 0, ..what.clone() };
-    assert_eq!(desk.desk(|archive, hand| late::accept(archive, &only, hand)).unwrap(), 1);
+    assert_eq!(desk.desk(|archive, actor| late::accept(archive, &only, actor)).unwrap(), 1);
     assert_eq!(desk.fold(), 1, "number 0, and no other");
-    assert_eq!(desk.desk(|archive, hand| late::accept(archive, &what, hand)).unwrap(), 9);
+    assert_eq!(desk.desk(|archive, actor| late::accept(archive, &what, actor)).unwrap(), 9);
     assert_eq!(desk.fold(), 9);
     // What was not there when it was accepted is looked at by itself.
     desk.store_at(&all[10..], &all_at("2026-12-30T10:00:00Z", 10));

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 use wanproof::collector::archive::ledger::Kind;
-use wanproof::collector::desk::DeskError;
-use wanproof::collector::desk::agreements::Step;
-use wanproof::collector::desk::claims::{self, Attach, AttachmentKind};
-use wanproof::collector::desk::facts::{self, Source};
-use wanproof::collector::desk::rulings::{self, Ruling};
-use wanproof::collector::gone;
-use wanproof::collector::verdicts::{Bench, Fleet};
+use wanproof::collector::operations::DeskError;
+use wanproof::collector::operations::agreements::Step;
+use wanproof::collector::operations::claims::{self, Attach, AttachmentKind};
+use wanproof::collector::operations::facts::{self, Source};
+use wanproof::collector::operations::rulings::{self, Ruling};
+use wanproof::collector::removed_months;
+use wanproof::collector::verdicts::{Evaluator, Fleet};
 use wanproof::evidence::bundle;
 use wanproof::evidence::key::SecretKey;
 use wanproof::evidence::verify::{Verdict, Verifier};
@@ -75,7 +75,7 @@ pub fn bundle_claim_and_verdict_say_the_same_money_and_a_third_person_comes_to_i
     let book = desk.book();
     let import = |desk: &mut Desk, source, facts: Value| {
         let facts = facts.as_object().unwrap().clone();
-        desk.desk(|archive, hand| facts::import(archive, &book, ("FLEET", "ckt-1", source), facts, hand)).unwrap();
+        desk.desk(|archive, actor| facts::import(archive, &book, ("FLEET", "ckt-1", source), facts, actor)).unwrap();
     };
     import(&mut desk, Source::Customer, Value::Object(given()));
     import(
@@ -96,7 +96,7 @@ pub fn bundle_claim_and_verdict_say_the_same_money_and_a_third_person_comes_to_i
         opened: Some("2026-11-29T23:58:00Z".parse().unwrap()),
         closed: None,
     };
-    desk.desk(|archive, hand| claims::attach(archive, &book, &id, &ticket, hand)).unwrap();
+    desk.desk(|archive, actor| claims::attach(archive, &book, &id, &ticket, actor)).unwrap();
     let after = desk.judge(november());
     assert_ne!(judged.grounds.facts, after.grounds.facts, "the ticket is a fact now");
     assert_eq!(after.grounds.basis.versions.len(), 2, "each version judges its part");
@@ -140,7 +140,7 @@ pub fn what_was_asked_for_is_what_its_bundle_says_whatever_comes_later(place: &P
     desk.fold();
     desk.judge(november());
     let id = claims::id_of("FLEET", "ckt-1", "2026-11");
-    let submit = |archive: &_, hand: &_| claims::act(archive, &id, "submit", &Step::now(), hand);
+    let submit = |archive: &_, actor: &_| claims::act(archive, &id, "submit", &Step::now(), actor);
     let claim = desk.desk(submit).unwrap();
     assert_eq!((claim.credit.as_str(), claim.ruling), ("400.00", Some(0)));
     // A dearer contract version, and the rest of the day.
@@ -196,10 +196,10 @@ pub fn a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew(place: &Pl
     desk.store(&summaries);
     desk.fold();
     let before = desk.judge(november());
-    let hand = |now: &str| super::hand(now.parse().unwrap());
+    let actor = |now: &str| super::actor(now.parse().unwrap());
     let let_go = |desk: &mut Desk, now: &str| {
-        let hand = hand(now);
-        desk.archive.write(|archive| gone::let_go(archive, november(), &hand))
+        let actor = actor(now);
+        desk.archive.write(|archive| removed_months::let_go(archive, november(), &actor))
     };
     assert!(
         matches!(let_go(&mut desk, "2026-12-02T09:00:00Z"), Err(DeskError::Conflict(_))),
@@ -209,15 +209,15 @@ pub fn a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew(place: &Pl
     // A ticket comes, or anything else: it is judged again, and stays.
     desk.now = "2027-02-02T09:00:00Z".parse().unwrap();
     let book = desk.book();
-    desk.desk(|archive, hand| facts::import(archive, &book, ("FLEET", "ckt-1", Source::Customer), given(), hand))
+    desk.desk(|archive, actor| facts::import(archive, &book, ("FLEET", "ckt-1", Source::Customer), given(), actor))
         .unwrap();
     let (book, fleet) = (desk.book(), Fleet::load(&desk.archive).unwrap());
-    let bench = Bench { archive: &desk.archive, book: &book, fleet: &fleet };
-    let again = bench.judge("FLEET", "ckt-1", november(), desk.now).unwrap().unwrap();
+    let evaluator = Evaluator { archive: &desk.archive, book: &book, fleet: &fleet };
+    let again = evaluator.judge("FLEET", "ckt-1", november(), desk.now).unwrap().unwrap();
     let why = again.gone.clone().unwrap();
     assert!(again.report.is_none() && why.starts_with("246 of the summaries"), "{why}");
     let now = desk.now;
-    desk.archive.write(|archive| gone::keep(archive, "2026-11/FLEET/ckt-1", &again, &why, now)).unwrap();
+    desk.archive.write(|archive| removed_months::keep(archive, "2026-11/FLEET/ckt-1", &again, &why, now)).unwrap();
     let kept = present(&desk).judgement;
     assert_eq!((&kept.report, kept.gone.as_ref()), (&before.report, Some(&why)), "to the cent, and it says so");
     let id = claims::id_of("FLEET", "ckt-1", "2026-11");
@@ -231,7 +231,7 @@ pub fn a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew(place: &Pl
         opened: Some(now),
         closed: None,
     };
-    let refused = desk.desk(|archive, hand| claims::attach(archive, &book, &id, &ticket, hand)).unwrap_err();
+    let refused = desk.desk(|archive, actor| claims::attach(archive, &book, &id, &ticket, actor)).unwrap_err();
     assert!(matches!(&refused, DeskError::Conflict(what) if what.contains("were let go")), "{refused}");
     let revised = rulings::check_whole(&desk.archive, "2026-11", "FLEET", "ckt-1").unwrap_err();
     assert!(matches!(revised, DeskError::Conflict(_)), "{revised}");

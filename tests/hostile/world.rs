@@ -15,11 +15,11 @@ use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::folds::{Depth, FoldedDay};
 use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::archive::{Archive, ArchiveError, packed};
-use wanproof::collector::desk::agreements::{self, Step};
-use wanproof::collector::desk::claims::{self, ClaimView};
-use wanproof::collector::desk::{DeskError, Hand};
-use wanproof::collector::missing::Finding;
-use wanproof::collector::rounds::{self, Did, Rounds};
+use wanproof::collector::findings::Finding;
+use wanproof::collector::operations::agreements::{self, Step};
+use wanproof::collector::operations::claims::{self, ClaimView};
+use wanproof::collector::operations::{Actor, DeskError};
+use wanproof::collector::scheduler::{self, Did, Rounds};
 use wanproof::config::collector::{Address, Alerts, CollectorConfig, Database, Enrolment, Evidence, Limits, Waiting};
 use wanproof::evidence::chain::ChainId;
 use wanproof::evidence::digest::Digest;
@@ -190,17 +190,17 @@ impl World {
     /// The tables, ten agents, and the contract in force.
     pub fn fill(place: &Place) {
         let mut archive = Archive::open(&place.database).unwrap();
-        let hand = Hand { who: "noc".to_owned(), via: Via::Command, now: start() };
+        let actor = Actor { who: "noc".to_owned(), via: Via::Command, now: start() };
         archive
             .write(|archive| {
                 for number in 0..10 {
                     let agent = Agent::new(number);
                     archive.add_agent(agent.key.public(), &format!("site-{number}"), Standing::Approved, start())?;
                 }
-                agreements::import(archive, None, &contract(), &hand)?;
+                agreements::import(archive, None, &contract(), &actor)?;
                 for (action, at) in [("propose", 1), ("sign", 2), ("take_effect", 3)] {
                     let at = at_second("2026-02-01T00:00:00Z", at);
-                    agreements::act(archive, ("TEN", 1), action, &Step { at: Some(at), ..Step::now() }, &hand)?;
+                    agreements::act(archive, ("TEN", 1), action, &Step { at: Some(at), ..Step::now() }, &actor)?;
                 }
                 Ok::<(), DeskError>(())
             })
@@ -321,7 +321,7 @@ impl World {
     pub async fn findings(&self) -> Vec<Finding> {
         let (place, now) = (config(&self.place, self.limit), self.clock.now().wall);
         let archive = self.archive();
-        tokio::task::spawn_blocking(move || rounds::findings(&archive, &place, now).unwrap()).await.unwrap()
+        tokio::task::spawn_blocking(move || scheduler::findings(&archive, &place, now).unwrap()).await.unwrap()
     }
 
     /// The services that were judged in December, where the last of what was measured lies in no zone but UTC's; in November all.

@@ -10,11 +10,11 @@ use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::{Archive, packed};
-use wanproof::collector::desk::agreements::{self, Book, Step};
-use wanproof::collector::desk::{DeskError, Hand, claims};
-use wanproof::collector::missing::Finding;
-use wanproof::collector::rounds::{self, Rounds};
-use wanproof::collector::verdicts::{Bench, Fleet, Judgement};
+use wanproof::collector::findings::Finding;
+use wanproof::collector::operations::agreements::{self, Book, Step};
+use wanproof::collector::operations::{Actor, DeskError, claims};
+use wanproof::collector::scheduler::{self, Rounds};
+use wanproof::collector::verdicts::{Evaluator, Fleet, Judgement};
 use wanproof::config::collector::{Address, CollectorConfig, Database};
 use wanproof::evidence::bundle::{self, Material, Which};
 use wanproof::evidence::chain::ChainId;
@@ -112,8 +112,8 @@ pub struct World {
     rounds: Rounds,
 }
 
-pub fn hand(now: Wall) -> Hand {
-    Hand { who: "noc".to_owned(), via: Via::Command, now }
+pub fn actor(now: Wall) -> Actor {
+    Actor { who: "noc".to_owned(), via: Via::Command, now }
 }
 
 impl World {
@@ -143,12 +143,12 @@ impl World {
 
     /// Brings a version into force.
     pub fn agree(&mut self, contract: &str, version: u32) {
-        let (hand, begin) = (hand(self.now), "2020-02-01T00:00:00Z".parse::<Wall>().unwrap());
+        let (actor, begin) = (actor(self.now), "2020-02-01T00:00:00Z".parse::<Wall>().unwrap());
         self.desk(|archive| {
-            agreements::import(archive, None, contract, &hand)?;
+            agreements::import(archive, None, contract, &actor)?;
             for (action, after) in [("propose", 1), ("sign", 2), ("take_effect", 3)] {
                 let at = begin + Duration::from_secs(after);
-                agreements::act(archive, ("FLEET", version), action, &Step { at: Some(at), ..Step::now() }, &hand)?;
+                agreements::act(archive, ("FLEET", version), action, &Step { at: Some(at), ..Step::now() }, &actor)?;
             }
             Ok(())
         });
@@ -248,14 +248,14 @@ impl World {
     /// What is judged of a service of the month, at a fixed instant.
     pub fn judge(&self, service: &str) -> Judgement {
         let (book, fleet) = (self.book(), Fleet::load(&self.archive).unwrap());
-        let bench = Bench { archive: &self.archive, book: &book, fleet: &fleet };
-        let judged = bench.judge("FLEET", service, self.month, self.now).unwrap().unwrap();
+        let evaluator = Evaluator { archive: &self.archive, book: &book, fleet: &fleet };
+        let judged = evaluator.judge("FLEET", service, self.month, self.now).unwrap().unwrap();
         assert_eq!(judged.faults, Vec::<String>::new());
         judged
     }
 
     pub fn findings(&self) -> Vec<Finding> {
-        rounds::findings(&self.archive, &self.config, self.now).unwrap()
+        scheduler::findings(&self.archive, &self.config, self.now).unwrap()
     }
 
     /// The findings of a kind.

@@ -15,8 +15,8 @@ use crate::net::requests::Requester;
 use crate::net::resolve::{Resolution, Watch};
 
 use super::hops::Stamped;
+use super::interfaces::Way;
 use super::sending::settle;
-use super::ways::Way;
 use super::{LONGEST, Pace, Prober, id};
 
 /// The time between the first sends to two targets, for somebody who watches.

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::outlet::IDENTS;
 use super::roster::{Kind, PLACES};
+use super::sockets::IDENTS;
 use super::*;
 use crate::base::time::{Clock, NANOS, Wall};
 use crate::measure::event::{Settled, Stamp};

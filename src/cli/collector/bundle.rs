@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::{Source, keys};
 use crate::cli::{Failure, print};
 use crate::collector::archive::Archive;
-use crate::collector::desk::agreements::Book;
-use crate::collector::desk::rulings::{self, Ruling};
-use crate::collector::desk::{DeskError, claims};
+use crate::collector::operations::agreements::Book;
+use crate::collector::operations::rulings::{self, Ruling};
+use crate::collector::operations::{DeskError, claims};
 
 /// Which verdict, and where its bundle goes.
 #[derive(Clone, Debug, clap::Args)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Source;
-use super::operate::hand;
+use super::operate::actor;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::{Failure, print};
 use crate::collector::archive::agents::Standing;
@@ -108,13 +108,13 @@ pub(super) fn change(source: &Source, whom: Whom, as_json: bool) -> Result<(), F
             sites_of(&waited_for)
         )));
     }
-    let hand = hand();
+    let actor = actor();
     archive.write(|archive| {
         archive.change_key(present.public(), next.public())?;
-        left_behind::note(archive, left.iter().copied(), next.kid(), hand.now)?;
+        left_behind::note(archive, left.iter().copied(), next.kid(), actor.now)?;
         let first: Vec<String> = left.iter().take(100).map(|agent| agent.agent.to_string()).collect();
         let detail = json!({"from": present.kid(), "left_behind": left.len(), "agents": first});
-        if is_done { Ok(()) } else { hand.did(archive, "collector.key", &next.kid().to_string(), detail) }
+        if is_done { Ok(()) } else { actor.did(archive, "collector.key", &next.kid().to_string(), detail) }
     })?;
     if !left.is_empty() {
         print::note(format_args!(

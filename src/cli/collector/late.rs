@@ -1,10 +1,10 @@
 //! `wanproof collector accept`: evidence that came too late counts, since somebody says why.
 
 use super::Source;
-use super::operate::hand;
+use super::operate::actor;
 use crate::cli::given::agent;
 use crate::cli::{Failure, print};
-use crate::collector::desk::late::{self, Accept};
+use crate::collector::operations::late::{self, Accept};
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
 
@@ -49,7 +49,7 @@ pub(super) fn accept(args: &Args) -> Result<(), Failure> {
     let (_, mut archive) = args.source.archive()?;
     let Range { from, to } = args.numbers;
     let what = Accept { agent: args.agent, chain: args.chain, from_seq: from, to_seq: to, why: args.why.clone() };
-    let count = archive.write(|archive| late::accept(archive, &what, &hand()))?;
+    let count = archive.write(|archive| late::accept(archive, &what, &actor()))?;
     print::line(format_args!(
         "{count} of the numbers {from} to {to} count from now on; what they touch is judged anew, but for frozen verdicts"
     ))

@@ -18,13 +18,13 @@ use crate::collector::api::report as fleet_report;
 use crate::collector::archive::audit::Via;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::desk::agreements::{self, AgreementView, Book, PartySignature, Step};
-use crate::collector::desk::claims::{self, Attach, AttachmentKind, Invoice};
-use crate::collector::desk::facts::{self, Source as FactSource};
-use crate::collector::desk::sites::{self, AgentChange};
-use crate::collector::desk::tokens::{self, Scope, TokenWanted};
-use crate::collector::desk::{DeskError, Hand};
-use crate::collector::rounds;
+use crate::collector::operations::agreements::{self, AgreementView, Book, PartySignature, Step};
+use crate::collector::operations::claims::{self, Attach, AttachmentKind, Invoice};
+use crate::collector::operations::facts::{self, Source as FactSource};
+use crate::collector::operations::sites::{self, AgentChange};
+use crate::collector::operations::tokens::{self, Scope, TokenWanted};
+use crate::collector::operations::{Actor, DeskError};
+use crate::collector::scheduler;
 use crate::collector::verdicts::groups::{By, GroupView};
 use crate::collector::verdicts::{ByProvider, Fleet, Judgement};
 use crate::config::collector::tokens::end_of;
@@ -42,10 +42,10 @@ impl From<DeskError> for Failure {
 }
 
 /// Who sits at the terminal, now.
-pub(super) fn hand() -> Hand {
+pub(super) fn actor() -> Actor {
     let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
     let who = user.map_or_else(|| format!("uid {}", nix::unistd::getuid()), |user| user.name);
-    Hand { who, via: Via::Command, now: SystemClock.now().wall }
+    Actor { who, via: Via::Command, now: SystemClock.now().wall }
 }
 
 /// A list that is shown.
@@ -131,11 +131,11 @@ pub(super) struct Assign {
 }
 
 pub(super) fn assign(args: &Assign) -> Result<(), Failure> {
-    let (agent, hand) = (args.named.agent, hand());
+    let (agent, actor) = (args.named.agent, actor());
     let change = AgentChange { site: Some(args.site.clone()), from: args.from, labels: None };
     let (_, mut archive) = args.source.archive()?;
-    archive.write(|archive| sites::change(archive, agent, &change, &hand))?;
-    let since = print::instant(args.from.unwrap_or(hand.now));
+    archive.write(|archive| sites::change(archive, agent, &change, &actor))?;
+    let since = print::instant(args.from.unwrap_or(actor.now));
     print::line(format_args!(
         "{agent} is at {} since {since}; what it measured before counts where it was then",
         args.site
@@ -155,7 +155,7 @@ pub(super) fn label(args: &Label) -> Result<(), Failure> {
         return Err(Failure::Usage("nothing is to be changed: give labels (region=north) or --site".to_owned()));
     }
     let labels = args.listing.change(|archive| {
-        sites::change(archive, args.named.agent, &change, &hand())?;
+        sites::change(archive, args.named.agent, &change, &actor())?;
         Ok(sites::labels(archive, args.named.agent)?)
     })?;
     if args.listing.json {
@@ -255,7 +255,7 @@ pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {
             let text = read(file)?;
             let (config, _) = listing.source.archive()?;
             let (id, version) = listing
-                .change(|archive| agreements::import(archive, config.contracts_dir.as_deref(), &text, &hand()))
+                .change(|archive| agreements::import(archive, config.contracts_dir.as_deref(), &text, &actor()))
                 .map_err(|failure| match failure {
                     // Faults name the file as it was given.
                     Failure::Usage(what) => {
@@ -272,11 +272,11 @@ pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {
             let (config, _) = listing.source.archive()?;
             let step = Step { signatures: signatures(signature, key)?, ..step.step() };
             let state = listing.change(|archive| {
-                let (hand, directory) = (hand(), config.contracts_dir.as_deref());
-                let state = agreements::act_beside(archive, directory, (id, *version), action, &step, &hand)?;
+                let (actor, directory) = (actor(), config.contracts_dir.as_deref());
+                let state = agreements::act_beside(archive, directory, (id, *version), action, &step, &actor)?;
                 let contract = book.version(id, *version).and_then(|agreed| agreed.contract.as_ref().ok());
                 for service in contract.map(|contract| contract.services.as_slice()).unwrap_or_default() {
-                    rounds::mark_all(archive, id, &service.id, hand.now)?;
+                    scheduler::mark_all(archive, id, &service.id, actor.now)?;
                 }
                 Ok(state)
             })?;
@@ -370,9 +370,9 @@ pub(super) fn import_facts(args: &FactsArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::Usage(format!("{name}: not a JSON object: {error}")))?;
     let (_, book) = args.listing.book()?;
     let kept = args.listing.change(|archive| {
-        let hand = hand();
-        let kept = facts::import(archive, &book, (&args.contract, &args.service, source), written, &hand)?;
-        rounds::mark_all(archive, &args.contract, &args.service, hand.now)?;
+        let actor = actor();
+        let kept = facts::import(archive, &book, (&args.contract, &args.service, source), written, &actor)?;
+        scheduler::mark_all(archive, &args.contract, &args.service, actor.now)?;
         Ok(kept)
     })?;
     let events = kept.facts.get("events").and_then(Value::as_array).map_or(0, Vec::len);
@@ -438,7 +438,7 @@ pub(super) fn report(args: &Report) -> Result<Exit, Failure> {
 
 fn one(args: &Report, archive: &Archive, contract: &str, service: &str) -> Result<Exit, Failure> {
     let period = args.period.clone().unwrap_or_else(|| SystemClock.now().wall.to_string().chars().take(7).collect());
-    let id = crate::collector::desk::key(&[&period, contract, service]);
+    let id = crate::collector::operations::key(&[&period, contract, service]);
     let judged: Judgement = archive.record(Kind::Verdict, &id)?.ok_or_else(|| {
         Failure::Could(format!(
             "{service} of {contract} was not judged in {period}: `wanproof collector report` shows what was"
@@ -604,7 +604,7 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
         }
         Some(ClaimsCommand::Move { action, contract, service, period, step }) => {
             let id = claims::id_of(contract, service, period);
-            let claim = listing.change(|archive| claims::act(archive, &id, action, &step.step(), &hand()))?;
+            let claim = listing.change(|archive| claims::act(archive, &id, action, &step.step(), &actor()))?;
             if listing.json { print::json(&claim) } else { print::line(format_args!("{id} is {}", claim.state)) }
         }
         Some(ClaimsCommand::Attach { contract, service, period, text, answer, ticket, from, to, opened, closed }) => {
@@ -625,9 +625,9 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
             let (_, book) = listing.book()?;
             let id = claims::id_of(contract, service, period);
             let claim = listing.change(|archive| {
-                let hand = hand();
-                let claim = claims::attach(archive, &book, &id, &what, &hand)?;
-                rounds::mark(archive, contract, service, period, hand.now)?;
+                let actor = actor();
+                let claim = claims::attach(archive, &book, &id, &what, &actor)?;
+                scheduler::mark(archive, contract, service, period, actor.now)?;
                 Ok(claim)
             })?;
             let count = claim.attachments.len();
@@ -636,7 +636,7 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
         Some(ClaimsCommand::Invoice { file }) => {
             let invoice: Invoice = serde_json::from_str(unmarked(&self::read(file)?))
                 .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
-            let lines = listing.change(|archive| claims::reconcile(archive, &invoice, &hand()))?;
+            let lines = listing.change(|archive| claims::reconcile(archive, &invoice, &actor()))?;
             let row = |line: &claims::Reconciled| {
                 let due = line.due.clone().unwrap_or_else(|| "-".to_owned());
                 vec![
@@ -694,9 +694,9 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
 /// What is missing or wrong now.
 pub(super) fn findings(listing: &Listing) -> Result<Exit, Failure> {
     let (config, archive) = listing.source.archive()?;
-    let found = rounds::findings(&archive, &config, SystemClock.now().wall)?;
+    let found = scheduler::findings(&archive, &config, SystemClock.now().wall)?;
     let row =
-        |finding: &crate::collector::missing::Finding| vec![finding.kind.word().to_owned(), finding.detail.clone()];
+        |finding: &crate::collector::findings::Finding| vec![finding.kind.word().to_owned(), finding.detail.clone()];
     listing.show(&found, &["WHAT", "DETAIL"], row, "nothing is missing")?;
     Ok(Exit::Done)
 }
@@ -754,7 +754,7 @@ pub(super) fn tokens(args: &Tokens) -> Result<(), Failure> {
             let until = until.as_deref().map(end_of).transpose();
             let until = until.map_err(|what| Failure::Usage(format!("--{what}")))?;
             let wanted = TokenWanted { name: name.clone(), scope, until };
-            let made = listing.change(|archive| tokens::make(archive, &wanted, &hand()))?;
+            let made = listing.change(|archive| tokens::make(archive, &wanted, &actor()))?;
             if listing.json {
                 return print::json(&made);
             }
@@ -764,7 +764,7 @@ pub(super) fn tokens(args: &Tokens) -> Result<(), Failure> {
             Ok(())
         }
         Some(TokensCommand::Revoke { name }) => {
-            listing.change(|archive| tokens::revoke(archive, name, &hand()))?;
+            listing.change(|archive| tokens::revoke(archive, name, &actor()))?;
             print::line(format_args!("{name} is revoked"))
         }
     }

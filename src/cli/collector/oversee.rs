@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::operate::{Listing, hand};
+use super::operate::{Listing, actor};
 use crate::cli::{Failure, print};
 use crate::collector::archive::audit::Audited;
-use crate::collector::desk::pending::{self, RejectWanted};
+use crate::collector::operations::pending::{self, RejectWanted};
 
 /// `collector reject`.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub(super) struct Reject {
 pub(super) fn reject(args: &Reject) -> Result<(), Failure> {
     let dry_run = Some(args.dry_run);
     let wanted = RejectWanted { site: args.site.clone(), from: args.from.clone(), dry_run };
-    let rejected = args.listing.change(|archive| pending::reject(archive, &wanted, &hand()))?;
+    let rejected = args.listing.change(|archive| pending::reject(archive, &wanted, &actor()))?;
     if args.listing.is_json() {
         return print::json(&rejected);
     }

@@ -10,7 +10,7 @@ use crate::base::json::unmarked;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::contract::{Judging, judging, read, shown};
 use crate::cli::{Exit, Failure, print};
-use crate::evidence::agreed::{self, Files, NotSigned};
+use crate::evidence::contract_signature::{self, Files, NotSigned};
 use crate::evidence::digest::Digest;
 use crate::evidence::key::{PublicKey, SecretKey};
 use crate::evidence::summary::ContractRef;
@@ -109,7 +109,8 @@ pub(super) fn countersign(args: &Countersign) -> Result<Exit, Failure> {
     let files = files(&judging)?;
     let first = signature(&args.signature)?;
     let refused = |why: NotSigned| Failure::Usage(format!("{}: {why}", shown(&args.signature)));
-    let theirs = agreed::verify(&first, &files, &judging.contract, &public(&args.signer)?).map_err(refused)?;
+    let theirs =
+        contract_signature::verify(&first, &files, &judging.contract, &public(&args.signer)?).map_err(refused)?;
     if theirs.party == Party::from(args.signing.party) {
         return Err(refused(NotSigned::Alone(theirs.party)));
     }
@@ -119,7 +120,7 @@ pub(super) fn countersign(args: &Countersign) -> Result<Exit, Failure> {
 fn write(args: &Signing, judging: &Judging, files: &Files, first: Option<&str>) -> Result<Exit, Failure> {
     let party = Party::from(args.party);
     let (key, origin) = keyfile::load_or_create(&args.key).map_err(|fault| Failure::Could(fault.to_string()))?;
-    let jws = agreed::sign(files, &judging.contract, party, now(), first, &key);
+    let jws = contract_signature::sign(files, &judging.contract, party, now(), first, &key);
     let out = args.out.clone().unwrap_or_else(|| beside(&judging.own.path, party));
     fs::write(&out, format!("{jws}\n")).map_err(|error| Failure::Could(format!("{}: {error}", shown(&out))))?;
     tell(args, &key, &origin, files, &out)
@@ -157,7 +158,7 @@ pub(super) fn signatures(args: &Signatures) -> Result<Exit, Failure> {
     let ([one, other], [first, second]) = (two(&args.signatures, "--signature")?, two(&args.keys, "--key")?);
     let (one, other) = (signature(one)?, signature(other)?);
     let (first, second) = (public(first)?, public(second)?);
-    let both = |a, b| agreed::agreed([(&one, a), (&other, b)], &files, &judging.contract);
+    let both = |a, b| contract_signature::agreed([(&one, a), (&other, b)], &files, &judging.contract);
     // Whose key is whose, the signatures say.
     let proven = both(&first, &second).or_else(|why| {
         both(&second, &first).map_err(|other| match why {

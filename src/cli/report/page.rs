@@ -2,7 +2,7 @@
 
 use crate::agent::summariser::part;
 use crate::cli::Failure;
-use crate::evidence::page::{self, Seen, Shown};
+use crate::evidence::report_page::{self, Seen, Shown};
 use crate::sla::facts::Facts;
 use crate::sla::{Contract, Report};
 use crate::store::{Store, StoreError};
@@ -24,12 +24,12 @@ pub(super) fn page<'a>(
     let all = all.map(seen).collect::<Result<Vec<_>, _>>().map_err(could)?;
     let shown: Vec<Shown<'_>> =
         all.iter().map(|(report, contract, seen)| Shown { contract, facts, report, seen }).collect();
-    Ok(page::of_reports(&shown))
+    Ok(report_page::of_reports(&shown))
 }
 
 /// What is stored of a service in the time that its report is about.
 fn seen(store: &Store, contract: &Contract, report: &Report) -> Result<Seen, StoreError> {
-    let span = page::span(contract, report.period);
+    let span = report_page::span(contract, report.period);
     let outages = store.outages(span.from, span.to)?.into_iter().map(|(_, outage)| outage);
     let own = outages.filter(|outage| outage.service.as_deref() == Some(report.service.as_str()));
     let journal = store.journal(LINES)?.into_iter();
@@ -37,7 +37,7 @@ fn seen(store: &Store, contract: &Contract, report: &Report) -> Result<Seen, Sto
     let mut seen = Seen::default();
     seen.outages.extend(own.map(part));
     seen.steps.extend(steps.map(|line| (line.at, line.detail)));
-    for probe in page::probes_of(contract, &report.service) {
+    for probe in report_page::probes_of(contract, &report.service) {
         store
             .intervals(probe, span.from, span.to)?
             .iter()

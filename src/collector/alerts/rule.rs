@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::base::time::Wall;
 use crate::collector::alerts::Alert;
-use crate::collector::missing::{Finding, FindingKind};
+use crate::collector::findings::{Finding, FindingKind};
 
 /// More than so many findings of one kind that begin or end together are one message.
 const SINGLE: usize = 3;

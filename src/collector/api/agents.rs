@@ -9,12 +9,14 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::base::time::{Clock, SystemClock};
-use crate::collector::api::ask::{Admin, Asked, Json, Named, Paging, Perhaps, Reader, done, json, limit, page, part};
+use crate::collector::api::extract::{
+    Admin, Asked, Json, Named, Paging, Perhaps, Reader, done, json, limit, page, part,
+};
 use crate::collector::archive::agents::Standing;
-use crate::collector::desk::DeskError;
-use crate::collector::desk::pending::{self, RejectWanted, Rejected};
-use crate::collector::desk::sites::{self, AgentChange, Revocation, SiteView};
 use crate::collector::fleet::{self, AgentView};
+use crate::collector::operations::DeskError;
+use crate::collector::operations::pending::{self, RejectWanted, Rejected};
+use crate::collector::operations::sites::{self, AgentChange, Revocation, SiteView};
 use crate::collector::{Collector, Fault};
 use crate::evidence::key::Kid;
 
@@ -88,7 +90,7 @@ pub async fn change(
     Named(agent): Named<String>,
     Json(change): Json<AgentChange>,
 ) -> Result<Response, Fault> {
-    collector.desk(move |archive| sites::change(archive, kid(&agent)?, &change, &admin.hand)).await?;
+    collector.desk(move |archive| sites::change(archive, kid(&agent)?, &change, &admin.actor)).await?;
     Ok(done())
 }
 
@@ -100,7 +102,7 @@ pub async fn approve(
     admin: Admin,
     Named(agent): Named<String>,
 ) -> Result<Response, Fault> {
-    collector.desk(move |archive| sites::set_standing(archive, kid(&agent)?, Standing::Approved, &admin.hand)).await?;
+    collector.desk(move |archive| sites::set_standing(archive, kid(&agent)?, Standing::Approved, &admin.actor)).await?;
     Ok(done())
 }
 
@@ -113,7 +115,7 @@ pub async fn revoke(
     Named(agent): Named<String>,
     Perhaps(how): Perhaps<Revocation>,
 ) -> Result<Response, Fault> {
-    collector.desk(move |archive| sites::revoke(archive, kid(&agent)?, &how, &admin.hand)).await?;
+    collector.desk(move |archive| sites::revoke(archive, kid(&agent)?, &how, &admin.actor)).await?;
     Ok(done())
 }
 
@@ -125,7 +127,7 @@ pub async fn reject(
     admin: Admin,
     Json(wanted): Json<RejectWanted>,
 ) -> Result<Response, Fault> {
-    let rejected = collector.desk(move |archive| pending::reject(archive, &wanted, &admin.hand)).await?;
+    let rejected = collector.desk(move |archive| pending::reject(archive, &wanted, &admin.actor)).await?;
     Ok(json(&rejected))
 }
 

@@ -12,12 +12,12 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::base::time::{Clock, SystemClock, Wall};
-use crate::collector::api::ask::{Admin, Asked, Json, Named, Paging, Reader, Toml, json, limit, made, page, part};
-use crate::collector::desk::DeskError;
-use crate::collector::desk::agreements::{self, AgreementView, Book, Difference, Served, Step};
-use crate::collector::desk::facts::{self, Source};
+use crate::collector::api::extract::{Admin, Asked, Json, Named, Paging, Reader, Toml, json, limit, made, page, part};
+use crate::collector::operations::DeskError;
+use crate::collector::operations::agreements::{self, AgreementView, Book, Difference, Served, Step};
+use crate::collector::operations::facts::{self, Source};
 use crate::collector::verdicts::Fleet;
-use crate::collector::{Collector, Fault, http, rounds};
+use crate::collector::{Collector, Fault, http, scheduler};
 use crate::evidence::key::Kid;
 
 /// The addresses.
@@ -92,7 +92,7 @@ pub async fn import(
     let directory = collector.config().contracts_dir.clone();
     let view = collector
         .desk(move |archive| {
-            let (id, version) = agreements::import(archive, directory.as_deref(), &toml, &admin.hand)?;
+            let (id, version) = agreements::import(archive, directory.as_deref(), &toml, &admin.actor)?;
             let book = Book::load(archive, directory.as_deref())?;
             Ok(book.version(&id, version).map(agreements::Agreed::view))
         })
@@ -113,12 +113,12 @@ pub async fn act(
     let directory = collector.config().contracts_dir.clone();
     let view = collector
         .desk(move |archive| {
-            agreements::act_beside(archive, directory.as_deref(), (&id, version), &action, &step, &admin.hand)?;
+            agreements::act_beside(archive, directory.as_deref(), (&id, version), &action, &step, &admin.actor)?;
             let book = Book::load(archive, directory.as_deref())?;
             let agreed = book.version(&id, version).ok_or_else(|| unknown(&id, version))?;
             let services = agreed.contract.as_ref().map(|terms| terms.services.as_slice()).unwrap_or_default();
             for service in services {
-                rounds::mark_all(archive, &id, &service.id, admin.hand.now)?;
+                scheduler::mark_all(archive, &id, &service.id, admin.actor.now)?;
             }
             Ok(agreed.view())
         })
@@ -225,8 +225,8 @@ pub async fn import_facts(
     let book = collector.book().await?;
     let kept = collector
         .desk(move |archive| {
-            let kept = facts::import(archive, &book, (&contract, &service, source(&of)?), written, &admin.hand)?;
-            rounds::mark_all(archive, &contract, &service, admin.hand.now)?;
+            let kept = facts::import(archive, &book, (&contract, &service, source(&of)?), written, &admin.actor)?;
+            scheduler::mark_all(archive, &contract, &service, admin.actor.now)?;
             Ok(kept)
         })
         .await?;

@@ -9,13 +9,13 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::base::time::{Clock, SystemClock};
-use crate::collector::api::ask::{Admin, Asked, Json, Named, Paging, Reader, json, limit, page, part};
+use crate::collector::api::extract::{Admin, Asked, Json, Named, Paging, Reader, json, limit, page, part};
 use crate::collector::archive::ledger::{Kind, Page};
-use crate::collector::desk::agreements::Step;
-use crate::collector::desk::claims::{self, Attach, ClaimView, DutyView, Invoice, Reconciled, RightView};
-use crate::collector::desk::key;
+use crate::collector::operations::agreements::Step;
+use crate::collector::operations::claims::{self, Attach, ClaimView, DutyView, Invoice, Reconciled, RightView};
+use crate::collector::operations::key;
 use crate::collector::verdicts::Judgement;
-use crate::collector::{Collector, Fault, rounds};
+use crate::collector::{Collector, Fault, scheduler};
 
 /// Duties of so long ago are shown: thirteen months.
 const MONTHS: std::time::Duration = std::time::Duration::from_secs(396 * 86_400);
@@ -77,7 +77,7 @@ pub async fn act(
     Json(step): Json<Step>,
 ) -> Result<Response, Fault> {
     let id = claims::id_of(&contract, &service, &period);
-    let claim = collector.desk(move |archive| claims::act(archive, &id, &action, &step, &admin.hand)).await?;
+    let claim = collector.desk(move |archive| claims::act(archive, &id, &action, &step, &admin.actor)).await?;
     Ok(json(&claim))
 }
 
@@ -95,8 +95,8 @@ pub async fn attach(
     let claim = collector
         .desk(move |archive| {
             let id = claims::id_of(&contract, &service, &period);
-            let claim = claims::attach(archive, &book, &id, &what, &admin.hand)?;
-            rounds::mark(archive, &contract, &service, &period, admin.hand.now)?;
+            let claim = claims::attach(archive, &book, &id, &what, &admin.actor)?;
+            scheduler::mark(archive, &contract, &service, &period, admin.actor.now)?;
             Ok(claim)
         })
         .await?;
@@ -134,7 +134,7 @@ pub async fn act_on_right(
     Json(step): Json<Step>,
 ) -> Result<Response, Fault> {
     let id = key(&[&contract, &service, &right, &accrued]);
-    let right = collector.desk(move |archive| claims::act_on_right(archive, &id, &action, &step, &admin.hand)).await?;
+    let right = collector.desk(move |archive| claims::act_on_right(archive, &id, &action, &step, &admin.actor)).await?;
     Ok(json(&right))
 }
 
@@ -169,6 +169,6 @@ pub async fn invoice(
     admin: Admin,
     Json(invoice): Json<Invoice>,
 ) -> Result<Response, Fault> {
-    let lines = collector.desk(move |archive| claims::reconcile(archive, &invoice, &admin.hand)).await?;
+    let lines = collector.desk(move |archive| claims::reconcile(archive, &invoice, &admin.actor)).await?;
     Ok(json(&lines))
 }

@@ -8,8 +8,8 @@ use axum::http::Uri;
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use crate::collector::api::ask::{Admin, Asked, Json, Paging, Reader, done, limit, page, part};
-use crate::collector::desk::late::{self, Accept, LateView};
+use crate::collector::api::extract::{Admin, Asked, Json, Paging, Reader, done, limit, page, part};
+use crate::collector::operations::late::{self, Accept, LateView};
 use crate::collector::{Collector, Fault};
 
 /// The addresses.
@@ -43,6 +43,6 @@ pub async fn accept(
     admin: Admin,
     Json(what): Json<Accept>,
 ) -> Result<Response, Fault> {
-    collector.desk(move |archive| late::accept(archive, &what, &admin.hand).map(drop)).await?;
+    collector.desk(move |archive| late::accept(archive, &what, &admin.actor).map(drop)).await?;
     Ok(done())
 }

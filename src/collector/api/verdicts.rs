@@ -13,15 +13,15 @@ use serde_json::{Value, json as object};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::base::time::{Clock, SystemClock, Wall};
-use crate::collector::api::ask::{Admin, Asked, Json, Named, Reader, done, json, limit, page};
+use crate::collector::api::extract::{Admin, Asked, Json, Named, Reader, done, json, limit, page};
 use crate::collector::archive::Archive;
 use crate::collector::archive::ledger::{Kind, Page};
-use crate::collector::desk::agreements::Step;
-use crate::collector::desk::facts::{self, Source};
-use crate::collector::desk::{DeskError, key, rulings};
+use crate::collector::operations::agreements::Step;
+use crate::collector::operations::facts::{self, Source};
+use crate::collector::operations::{DeskError, key, rulings};
 use crate::collector::verdicts::groups::{By, GroupView, groups};
 use crate::collector::verdicts::{ByProvider, Histograms, Judgement, OutageView, id_of};
-use crate::collector::{Collector, Fault, rounds};
+use crate::collector::{Collector, Fault, scheduler};
 use crate::sla::calendar::{Every, Period, Zone};
 use crate::sla::printed::Printed;
 
@@ -192,18 +192,18 @@ pub async fn act(
             if action == "revise" {
                 rulings::check_whole(archive, &period, &contract, &service)?;
             }
-            let mut log = rounds::period_log(archive, &id)?;
-            let entry = log.in_order(step.entry(&action, &admin.hand)?);
+            let mut log = scheduler::period_log(archive, &id)?;
+            let entry = log.in_order(step.entry(&action, &admin.actor)?);
             log.append(entry.clone())?;
-            archive.append(Kind::Period, &id, &entry, admin.hand.now)?;
+            archive.append(Kind::Period, &id, &entry, admin.actor.now)?;
             if action == "revise" {
                 // The old one stays as it was, with what it rests on where that is known.
-                archive.append(Kind::Verdict, &id, &judged, admin.hand.now)?;
-                rulings::keep(archive, (&period, &contract, &service), "revise", admin.hand.now)?;
-                rounds::revise(archive, &contract, &service, &period, admin.hand.now)?;
+                archive.append(Kind::Verdict, &id, &judged, admin.actor.now)?;
+                rulings::keep(archive, (&period, &contract, &service), "revise", admin.actor.now)?;
+                scheduler::revise(archive, &contract, &service, &period, admin.actor.now)?;
             }
             let detail = object!({"evidence": entry.evidence, "said": entry.said});
-            admin.hand.did(archive, &format!("verdict.{action}"), &id, detail)?;
+            admin.actor.did(archive, &format!("verdict.{action}"), &id, detail)?;
             Ok(())
         })
         .await?;

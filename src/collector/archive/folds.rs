@@ -42,7 +42,7 @@ pub struct ToFold {
     pub jws: Result<String, String>,
 }
 
-/// The folded day of a probe; both parts as [`crate::collector::folding`] writes them.
+/// The folded day of a probe; both parts as [`crate::collector::compaction`] writes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoldedDay {
     /// The day, counted from 1970-01-01.

@@ -9,9 +9,9 @@ use crate::base::effort::Effort;
 use crate::base::time::Wall;
 use crate::collector::archive::folds::Depth;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::folding::{self, Piece, Told};
-use crate::collector::verdicts::{Bench, Fleet};
-use crate::collector::{gone, statement};
+use crate::collector::compaction::{self, Segment, Told};
+use crate::collector::verdicts::{Evaluator, Fleet};
+use crate::collector::{agent_state, removed_months};
 use crate::evidence::key::Kid;
 use crate::evidence::register::{self, Place, Rank};
 use crate::evidence::told::{day_of, span_of as span_of_days};
@@ -35,9 +35,9 @@ struct Source {
     /// The service that the probe named last, for what was folded before that was kept with it.
     service: Option<String>,
     /// What counts and binds.
-    pieces: Vec<Piece>,
+    pieces: Vec<Segment>,
     /// What counts, and another witness's binds.
-    beside: Vec<Piece>,
+    beside: Vec<Segment>,
 }
 
 /// How much was read of a service.
@@ -49,9 +49,9 @@ struct Load {
 
 impl Load {
     /// Adds what was read; where it is too much, says of what.
-    fn add(&mut self, pieces: &[Piece]) -> Result<(), String> {
+    fn add(&mut self, pieces: &[Segment]) -> Result<(), String> {
         self.runs += pieces.iter().map(|piece| piece.interval.outcomes.runs().len()).sum::<usize>();
-        self.bytes += pieces.iter().map(Piece::weight).sum::<usize>();
+        self.bytes += pieces.iter().map(Segment::weight).sum::<usize>();
         match self {
             Self { runs: ..=MOST_RUNS, bytes: ..=MOST_BYTES } => Ok(()),
             Self { bytes: ..=MOST_BYTES, .. } => Err(format!("more than {MOST_RUNS} changes of outcome")),
@@ -79,7 +79,7 @@ impl<'a> Sources<'a> {
     /// # Errors
     /// When the database fails.
     pub fn read(
-        bench: &Bench<'a>,
+        evaluator: &Evaluator<'a>,
         versions: &'a [InForce],
         service: &str,
         days: (i64, i64),
@@ -87,10 +87,10 @@ impl<'a> Sources<'a> {
     ) -> Result<Self, ArchiveError> {
         let places = register::places(versions, service);
         let (mut all, mut carrier_down, mut load) = (Vec::new(), BTreeMap::new(), Load::default());
-        for (agent, probe) in probes(bench.fleet, &places) {
-            let Some(rank) = bench.fleet.register().rank(&places, agent) else { continue };
+        for (agent, probe) in probes(evaluator.fleet, &places) {
+            let Some(rank) = evaluator.fleet.register().rank(&places, agent) else { continue };
             let mut pieces = Vec::new();
-            for day in bench.archive.folded_days(agent, &probe, days, Depth::Days)? {
+            for day in evaluator.archive.folded_days(agent, &probe, days, Depth::Days)? {
                 let own = decoded(&day.whole)?;
                 load.add(&own).map_err(|what| ArchiveError::Damaged(format!("{service} has {what} to judge")))?;
                 if effort.is_spent() {
@@ -99,20 +99,20 @@ impl<'a> Sources<'a> {
                 pieces.extend(own);
             }
             if let Entry::Vacant(entry) = carrier_down.entry(agent) {
-                entry.insert(statement::carrier_down(bench.archive, agent, span_of_days(days))?);
+                entry.insert(agent_state::carrier_down(evaluator.archive, agent, span_of_days(days))?);
             }
-            let service = bench.fleet.get(agent).and_then(|said| said.probes.get(&probe)?.clone());
+            let service = evaluator.fleet.get(agent).and_then(|said| said.probes.get(&probe)?.clone());
             all.push(Source { agent, probe, rank, service, pieces, beside: Vec::new() });
         }
         all.sort_by(|one, two| (&one.probe, one.rank).cmp(&(&two.probe, two.rank)));
-        let mut sources = Self { fleet: bench.fleet, places, all, effort, carrier_down, gone: 0 };
-        sources.settle(bench.archive, &BTreeSet::new())?;
+        let mut sources = Self { fleet: evaluator.fleet, places, all, effort, carrier_down, gone: 0 };
+        sources.settle(evaluator.archive, &BTreeSet::new())?;
         Ok(sources)
     }
 
-    /// Finds out what counts, and of that what binds; reads finer whatever has a seam strictly inside, and says whether any had one
+    /// Finds out what counts, and of that what binds; reads finer whatever has a boundary strictly inside, and says whether any had one
     /// of those given.
-    fn settle(&mut self, archive: &Archive, seams: &BTreeSet<Wall>) -> Result<bool, ArchiveError> {
+    fn settle(&mut self, archive: &Archive, boundaries: &BTreeSet<Wall>) -> Result<bool, ArchiveError> {
         let (mut refined, mut of) = (false, String::new());
         // By site: members of a service at two sites may have probes of one name.
         let mut covered: BTreeMap<String, Spans> = BTreeMap::new();
@@ -126,16 +126,16 @@ impl<'a> Sources<'a> {
             let counts = source.counts(self.fleet, &self.places);
             let edges =
                 counts.values().chain(covered.values()).flat_map(Spans::iter).flat_map(|span| [span.from, span.to]);
-            refined |= source.has_cut(seams);
-            self.gone += source.refine(archive, &edges.chain(seams.iter().copied()).collect(), self.effort)?;
+            refined |= source.has_cut(boundaries);
+            self.gone += source.refine(archive, &edges.chain(boundaries.iter().copied()).collect(), self.effort)?;
             let counts = source.counts(self.fleet, &self.places);
             source.pieces.retain(|piece| counts.get(&piece.told).is_some_and(|spans| covers(spans, span_of(piece))));
             let enrolled = self.fleet.register().get(source.agent);
-            let site = |piece: &Piece| match &piece.told {
+            let site = |piece: &Segment| match &piece.told {
                 Some(told) => told.site.clone(),
                 None => enrolled.and_then(|own| own.site_at(piece.interval.from)).unwrap_or_default().to_owned(),
             };
-            let taken = |piece: &Piece| covered.get(&site(piece)).is_some_and(|spans| spans.touches(span_of(piece)));
+            let taken = |piece: &Segment| covered.get(&site(piece)).is_some_and(|spans| spans.touches(span_of(piece)));
             let pieces = std::mem::take(&mut source.pieces);
             (source.beside, source.pieces) = pieces.into_iter().partition(taken);
             let mut new: BTreeMap<String, Vec<Span>> = BTreeMap::new();
@@ -186,7 +186,7 @@ impl<'a> Sources<'a> {
     /// The probes that name a service themselves, beside those of its contract.
     pub fn named(&self, service: &str) -> BTreeSet<&str> {
         let names = |source: &&Source| {
-            let told = |piece: &Piece| match &piece.told {
+            let told = |piece: &Segment| match &piece.told {
                 Some(told) => told.service.as_deref() == Some(service),
                 None => source.service.as_deref() == Some(service),
             };
@@ -220,12 +220,16 @@ impl<'a> Sources<'a> {
         observed(own.map(|source| (source, vec![&source.pieces, &source.beside])), &self.carrier_down, sides)
     }
 
-    /// Reads finer whatever has a seam strictly inside; false where nothing has.
+    /// Reads finer whatever has a boundary strictly inside; false where nothing has.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn refine(&mut self, archive: &Archive, seams: &BTreeSet<Wall>) -> Result<bool, ArchiveError> {
-        if self.all.iter().any(|source| source.has_cut(seams)) { self.settle(archive, seams) } else { Ok(false) }
+    pub fn refine(&mut self, archive: &Archive, boundaries: &BTreeSet<Wall>) -> Result<bool, ArchiveError> {
+        if self.all.iter().any(|source| source.has_cut(boundaries)) {
+            self.settle(archive, boundaries)
+        } else {
+            Ok(false)
+        }
     }
 }
 
@@ -247,15 +251,24 @@ impl Source {
         all
     }
 
-    fn has_cut(&self, seams: &BTreeSet<Wall>) -> bool {
-        self.pieces.iter().chain(&self.beside).any(|piece| is_cut(piece, seams))
+    fn has_cut(&self, boundaries: &BTreeSet<Wall>) -> bool {
+        self.pieces.iter().chain(&self.beside).any(|piece| is_cut(piece, boundaries))
     }
 
-    /// Reads finer whatever has a seam strictly inside; says how many of the summaries that it needed were let go.
-    fn refine(&mut self, archive: &Archive, seams: &BTreeSet<Wall>, effort: &Effort<'_>) -> Result<u64, ArchiveError> {
+    /// Reads finer whatever has a boundary strictly inside; says how many of the summaries that it needed were let go.
+    fn refine(
+        &mut self,
+        archive: &Archive,
+        boundaries: &BTreeSet<Wall>,
+        effort: &Effort<'_>,
+    ) -> Result<u64, ArchiveError> {
         let mut gone = 0;
-        let cut: BTreeSet<i64> =
-            self.pieces.iter().filter(|piece| is_cut(piece, seams)).map(|piece| day_of(piece.interval.from)).collect();
+        let cut: BTreeSet<i64> = self
+            .pieces
+            .iter()
+            .filter(|piece| is_cut(piece, boundaries))
+            .map(|piece| day_of(piece.interval.from))
+            .collect();
         self.pieces.retain(|piece| !cut.contains(&day_of(piece.interval.from)));
         for &day in &cut {
             if effort.is_spent() {
@@ -263,13 +276,14 @@ impl Source {
             }
             for folded in archive.folded_days(self.agent, &self.probe, (day, day), Depth::Hours)? {
                 let hours = decoded(folded.hours.as_deref().unwrap_or_default())?;
-                let (cut, whole): (Vec<Piece>, Vec<Piece>) = hours.into_iter().partition(|piece| is_cut(piece, seams));
+                let (cut, whole): (Vec<Segment>, Vec<Segment>) =
+                    hours.into_iter().partition(|piece| is_cut(piece, boundaries));
                 self.pieces.extend(whole);
                 if !cut.is_empty() {
-                    gone += gone::missing_of(archive, &[self.agent], (day, day))?;
+                    gone += removed_months::missing_of(archive, &[self.agent], (day, day))?;
                 }
                 for piece in cut {
-                    let minutes = statement::minutes(archive, self.agent, &self.probe, span_of(&piece))?;
+                    let minutes = agent_state::minutes(archive, self.agent, &self.probe, span_of(&piece))?;
                     self.pieces.extend(minutes);
                 }
             }
@@ -282,7 +296,7 @@ impl Source {
 }
 
 fn observed<'a>(
-    sources: impl Iterator<Item = (&'a Source, Vec<&'a Vec<Piece>>)>,
+    sources: impl Iterator<Item = (&'a Source, Vec<&'a Vec<Segment>>)>,
     carrier_down: &BTreeMap<Kid, Spans>,
     sides: Vec<(Span, Side)>,
 ) -> Observed {
@@ -305,10 +319,10 @@ fn observed<'a>(
 ///
 /// # Errors
 /// When the database fails.
-pub fn begun(bench: &Bench<'_>, versions: &[InForce], service: &str) -> Result<Option<i64>, ArchiveError> {
+pub fn begun(evaluator: &Evaluator<'_>, versions: &[InForce], service: &str) -> Result<Option<i64>, ArchiveError> {
     let mut first: Option<i64> = None;
-    for (agent, probe) in probes(bench.fleet, &register::places(versions, service)) {
-        let day = bench.archive.first_folded_day(agent, &probe)?;
+    for (agent, probe) in probes(evaluator.fleet, &register::places(versions, service)) {
+        let day = evaluator.archive.first_folded_day(agent, &probe)?;
         first = [first, day].into_iter().flatten().min();
     }
     Ok(first)
@@ -320,7 +334,7 @@ fn probes(fleet: &Fleet, places: &[Place<'_>]) -> BTreeSet<(Kid, String)> {
     all.map(|(agent, probe)| (agent, probe.to_owned())).collect()
 }
 
-fn span_of(piece: &Piece) -> Span {
+fn span_of(piece: &Segment) -> Span {
     Span::new(piece.interval.from, piece.interval.to())
 }
 
@@ -329,20 +343,20 @@ fn covers(spans: &Spans, span: Span) -> bool {
     if span.is_empty() { spans.holds(span.from) } else { spans.covers(span) }
 }
 
-/// Whether a seam lies strictly inside of a piece.
-fn is_cut(piece: &Piece, seams: &BTreeSet<Wall>) -> bool {
+/// Whether a boundary lies strictly inside of a piece.
+fn is_cut(piece: &Segment, boundaries: &BTreeSet<Wall>) -> bool {
     let (from, to) = (piece.interval.from, piece.interval.to());
     // What is no longer than a minute is not merged.
     piece.interval.millis > 60_000
-        && seams
+        && boundaries
             .range((std::ops::Bound::Excluded(from), std::ops::Bound::Excluded(to.max(from.shifted(1)))))
             .next()
             .is_some()
 }
 
 /// Pieces of a folded day.
-pub fn decoded(bytes: &[u8]) -> Result<Vec<Piece>, ArchiveError> {
-    folding::decode(bytes).map_err(|fault| ArchiveError::Damaged(format!("a folded day: {fault}")))
+pub fn decoded(bytes: &[u8]) -> Result<Vec<Segment>, ArchiveError> {
+    compaction::decode(bytes).map_err(|fault| ArchiveError::Damaged(format!("a folded day: {fault}")))
 }
 
 #[cfg(test)]
@@ -367,10 +381,10 @@ mod tests {
             rfc3550_max_ns: None,
             phases: BTreeMap::new(),
         };
-        let day = vec![Piece { settings: "s".into(), told: None, interval }; 3_400];
+        let day = vec![Segment { settings: "s".into(), told: None, interval }; 3_400];
         let mut load = Load::default();
         let days = (0..).take_while(|_| load.add(&day).is_ok()).count();
         assert!(days > 31, "a month of one probe that has an interval each 25 seconds");
-        assert!(days * 3_400 * size_of::<Piece>() <= MOST_BYTES);
+        assert!(days * 3_400 * size_of::<Segment>() <= MOST_BYTES);
     }
 }

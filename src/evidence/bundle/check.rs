@@ -9,8 +9,8 @@ use crate::evidence::bundle::{
 };
 use crate::evidence::digest::Digest;
 use crate::evidence::key::PublicKey;
-use crate::evidence::page;
 use crate::evidence::register;
+use crate::evidence::report_page;
 use crate::evidence::summary::Summary;
 use crate::evidence::verify::{Finding, Verdict, Verifier};
 use crate::sla::calendar::Stretch;
@@ -199,7 +199,7 @@ impl Rest<'_> {
         let mut digests = self.digests.clone();
         digests.remove("claim.json");
         let own = claim(&report, basis, digests);
-        if !self.text("report.html").is_some_and(|page| page.contains(&page::written_by(&said.software))) {
+        if !self.text("report.html").is_some_and(|page| page.contains(&report_page::written_by(&said.software))) {
             verdict.find(&self.at("claim.json"), "it names another program than wrote report.html");
         }
         if own.software != said.software {

@@ -27,9 +27,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::{Host, Url};
 
+use crate::measure::address_kind::AddressKind;
 use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
-use crate::measure::place::Place;
 use crate::measure::probe::{Circuit, Family, Http, Version};
 use crate::net::hop;
 use crate::net::requests::tls::{self, Settings, Spoken};
@@ -118,7 +118,7 @@ impl Plan<'_> {
         course.aside += now - since;
         match resolution {
             Resolution::Known(address) => match hop::place(address) {
-                Place::Loopback if from.is_loopback() => Ok(address),
+                AddressKind::Loopback if from.is_loopback() => Ok(address),
                 place => place.reason().map_or(Ok(address), Err),
             },
             Resolution::Failed(failure) => Err(failure.reason()),

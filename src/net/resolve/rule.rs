@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::base::time::Mono;
-use crate::measure::place::Place;
+use crate::measure::address_kind::AddressKind;
 use crate::net::resolve::{DENIED, Failure, LONGEST, RETRY, Resolution, SHORTEST, STALE};
 
 /// What one look-up brought.
@@ -24,13 +24,13 @@ impl Answer {
     }
 
     /// The same without the addresses at which no other host can be.
-    pub fn of_hosts(mut self, place: impl Fn(IpAddr) -> Place) -> Self {
+    pub fn of_hosts(mut self, place: impl Fn(IpAddr) -> AddressKind) -> Self {
         for family in &mut self.families {
             let Ok(found) = family else { continue };
             let first = found.first().map(|&address| place(address));
-            found.retain(|&address| place(address) == Place::Elsewhere);
+            found.retain(|&address| place(address) == AddressKind::Elsewhere);
             if found.is_empty() {
-                *family = Err(Failure::NoHost(first.unwrap_or(Place::Unspecified)));
+                *family = Err(Failure::NoHost(first.unwrap_or(AddressKind::Unspecified)));
             }
         }
         self
@@ -229,15 +229,15 @@ mod tests {
             valid: Duration::from_secs(60),
         };
         let mut held = Held::default();
-        held.take(answer(&[&["0.0.0.0", "127.0.0.1", A], &["::"]]).of_hosts(Place::of), at(0), always);
+        held.take(answer(&[&["0.0.0.0", "127.0.0.1", A], &["::"]]).of_hosts(AddressKind::of), at(0), always);
         assert_eq!(held.resolution(), known(A));
         // A CPE that has lost its line may say so; the address is kept for as long as after a denial.
-        let said = || answer(&[&["0.0.0.0"], &["ff02::1"]]).of_hosts(Place::of);
+        let said = || answer(&[&["0.0.0.0"], &["ff02::1"]]).of_hosts(AddressKind::of);
         held.take(said(), at(60), always);
         assert_eq!(held.resolution(), known(A));
         held.take(said(), at(61 + DENIED.as_secs()), always);
-        assert_eq!(held.resolution(), Resolution::Failed(Failure::NoHost(Place::Unspecified)));
-        assert_eq!(Failure::NoHost(Place::Unspecified).reason().to_string(), "not-sent/address-unspecified");
+        assert_eq!(held.resolution(), Resolution::Failed(Failure::NoHost(AddressKind::Unspecified)));
+        assert_eq!(Failure::NoHost(AddressKind::Unspecified).reason().to_string(), "not-sent/address-unspecified");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::base::decimal::{Exact, Rounding};
 use crate::base::time::Wall;
 use crate::sla::calendar::Stretch;
 use crate::sla::judge::outages::{self, Counting, Happening, Outage};
-use crate::sla::judge::{Compared, Court, Ground, Growth, Judged, claims, compare, coverage, grown};
+use crate::sla::judge::{Compared, Evaluation, Ground, Growth, Judged, claims, compare, coverage, grown};
 use crate::sla::report::{Budget, Outcome};
 use crate::sla::span::Span;
 use crate::sla::terms::{Definition, Objective, OutageTerms, Unit, UnknownIs};
@@ -21,16 +21,21 @@ struct Tally {
     before: usize,
 }
 
-pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: Stretch, window: Span) -> Judged<'a> {
+pub(super) fn judge<'a>(
+    evaluation: &Evaluation<'_>,
+    objective: &'a Objective,
+    stretch: Stretch,
+    window: Span,
+) -> Judged<'a> {
     let Some(terms) = &objective.outage else {
         return Judged::nothing(objective, stretch, "no outage is defined".to_owned());
     };
-    let all = court.happenings(objective);
-    let ground = court.ground(objective, &stretch, window, &all);
-    let now = court.now(window);
+    let all = evaluation.happenings(objective);
+    let ground = evaluation.ground(objective, &stretch, window, &all);
+    let now = evaluation.now(window);
     let mut happened: Vec<Happening> = all.into_iter().filter_map(|each| each.cut(now)).collect();
-    let known = court.timelines.get(objective.id.as_str()).map(super::Timeline::known);
-    let mut unknown = court.unknown(known.as_ref(), &ground, &happened, now);
+    let known = evaluation.timelines.get(objective.id.as_str()).map(super::Timeline::known);
+    let mut unknown = evaluation.unknown(known.as_ref(), &ground, &happened, now);
     let mut steps = Vec::new();
     if !unknown.is_empty() && terms.unknown_is != UnknownIs::Unknown {
         steps.push(format!("{} are unknown and count as {}", words::seconds(unknown.nanos()), terms.unknown_is));
@@ -40,7 +45,7 @@ pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
         unknown = super::Spans::none();
     }
     let coverage = coverage(&ground.base, &unknown);
-    let tally = tally(court, objective, terms, &ground, window, &happened);
+    let tally = tally(evaluation, objective, terms, &ground, window, &happened);
     tell(&tally, &ground, window, &mut steps);
 
     let Some(length) = length(objective, &ground) else {
@@ -50,7 +55,7 @@ pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
         return judged;
     };
     let computed = share_up(tally.downtime, &length, objective.unit);
-    let (exact, text) = match court.facts.values.get(&objective.id) {
+    let (exact, text) = match evaluation.facts.values.get(&objective.id) {
         Some(value) => {
             steps.push(format!("the facts give {} {}, which wins over the events", value.written, objective.unit));
             (value.value.clone(), value.written.clone())
@@ -61,11 +66,11 @@ pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
             (computed, text)
         }
     };
-    let given = court.facts.values.contains_key(&objective.id);
+    let given = evaluation.facts.values.contains_key(&objective.id);
     let compared = compare(objective, &exact);
     steps.extend(compared.steps.iter().cloned());
     let at_worst = now.filter(|_| !given).map(|now| {
-        let worst = worst(court, objective, terms, &ground, window, &happened, now);
+        let worst = worst(evaluation, objective, terms, &ground, window, &happened, now);
         compare(objective, &share_up(worst, &length, objective.unit)).outcome
     });
     let least = objective.measure.as_ref().map(|measure| &measure.min_coverage);
@@ -81,7 +86,7 @@ pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
         });
     }
     let budget = (now.is_some() && !given).then(|| budget(objective, &length, tally.downtime, &mut steps));
-    let growth = growth(court, objective, window, &tally, &length, given.then_some(&compared.actual));
+    let growth = growth(evaluation, objective, window, &tally, &length, given.then_some(&compared.actual));
     Judged {
         objective,
         stretch,
@@ -160,7 +165,7 @@ fn settle(compared: &Compared, certain: &Certain, steps: &mut Vec<String>) -> Ou
 }
 
 fn tally(
-    court: &Court<'_>,
+    evaluation: &Evaluation<'_>,
     objective: &Objective,
     terms: &OutageTerms,
     ground: &Ground,
@@ -169,8 +174,8 @@ fn tally(
 ) -> Tally {
     let by_ticket = terms.definition == Definition::Ticket;
     let counting = Counting { sides: &terms.sides, severity: objective.severity, by_ticket };
-    let joined = outages::joined(happened, court.contract, &court.service.id, &counting);
-    let owned = |outage: Outage| if court.owns(&outage) { Some(outage) } else { outage.without_events() };
+    let joined = outages::joined(happened, evaluation.contract, &evaluation.service.id, &counting);
+    let owned = |outage: Outage| if evaluation.owns(&outage) { Some(outage) } else { outage.without_events() };
     let joined: Vec<Outage> = joined.into_iter().filter_map(owned).collect();
     let inside = match &ground.hours {
         Some(hours) => outages::keep(joined, |parts| parts.and(hours)),
@@ -180,7 +185,7 @@ fn tally(
     let left = outages::keep(inside, |parts| parts.minus(&ground.excluded.downtime));
     let in_window = |outage: &Outage| !outage.parts.within(window).is_empty() || window.holds(outage.begins());
     let before = left.iter().filter(|outage| in_window(outage)).count();
-    let mut outages = outages::qualified(left, objective.qualify.as_ref(), court.zone);
+    let mut outages = outages::qualified(left, objective.qualify.as_ref(), evaluation.zone);
     outages.retain(in_window);
     let downtime = outages.iter().map(|outage| outage.parts.within(window).nanos()).sum();
     Tally { outages, downtime, removed, before }
@@ -188,7 +193,7 @@ fn tally(
 
 /// The downtime of the window if everything from `now` on is bad.
 fn worst(
-    court: &Court<'_>,
+    evaluation: &Evaluation<'_>,
     objective: &Objective,
     terms: &OutageTerms,
     ground: &Ground,
@@ -198,7 +203,7 @@ fn worst(
 ) -> i128 {
     let rest = Happening::unknown(Span::new(now.max(window.from), window.to));
     let all: Vec<Happening> = happened.iter().cloned().chain([rest]).collect();
-    tally(court, objective, terms, ground, window, &all).downtime
+    tally(evaluation, objective, terms, ground, window, &all).downtime
 }
 
 /// What availability is a share of, in seconds; absent when that is nothing.
@@ -262,7 +267,7 @@ fn told(outage: &Outage) -> String {
 }
 
 fn growth(
-    court: &Court<'_>,
+    evaluation: &Evaluation<'_>,
     objective: &Objective,
     window: Span,
     tally: &Tally,
@@ -278,15 +283,15 @@ fn growth(
     let down_at = |value: &Exact| &(&Exact::one() - &share(value)) * length;
     let downtime = Exact::seconds(tally.downtime);
     let excess = &given.map_or_else(|| downtime.clone(), down_at) - &down_at(&objective.target.value);
-    let mut days: Vec<_> = begun.iter().map(|(_, outage)| court.zone.day(outage.begins())).collect();
+    let mut days: Vec<_> = begun.iter().map(|(_, outage)| evaluation.zone.day(outage.begins())).collect();
     days.sort_unstable();
     days.dedup();
     Growth {
         downtime,
         excess: excess.max(Exact::zero()),
-        events: begun.into_iter().map(|(at, outage)| grown(court, at, outage, outage.nanos())).collect(),
+        events: begun.into_iter().map(|(at, outage)| grown(evaluation, at, outage, outage.nanos())).collect(),
         days,
-        count: court.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
-        ticketed: tally.outages.iter().any(|outage| claims::ticketed(court, outage)),
+        count: evaluation.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
+        ticketed: tally.outages.iter().any(|outage| claims::ticketed(evaluation, outage)),
     }
 }

@@ -1,18 +1,18 @@
 //! Remedies: from what the driver grows with to a credit, exactly. Money is rounded only when it is written.
 
 use crate::base::decimal::Exact;
-use crate::sla::judge::{Court, Grown, Judged};
+use crate::sla::judge::{Evaluation, Grown, Judged};
 use crate::sla::report::Outcome;
 use crate::sla::terms::{Base, Bound, Credit, CreditKind, Driver, Form, Remedy, Tier, UnitRounding};
 use crate::sla::words;
 
 /// Gives an objective the credit that it earns by itself.
-pub(super) fn earn(court: &Court<'_>, judged: &mut Judged<'_>) {
+pub(super) fn earn(evaluation: &Evaluation<'_>, judged: &mut Judged<'_>) {
     let Some(remedy) = &judged.objective.remedy else { return };
     let mut steps = Vec::new();
-    if !court.is_due(&judged.stretch) {
+    if !evaluation.is_due(&judged.stretch) {
         // Else it would be paid in each of the shorter periods that its own is made of.
-        let (own, due) = (judged.stretch.name, court.asked.every.holding(judged.stretch.last));
+        let (own, due) = (judged.stretch.name, evaluation.asked.every.holding(judged.stretch.last));
         judged.steps.push(format!("what {own} earns stands in the verdict of {due}, in which it ends: nothing here"));
         return;
     }
@@ -22,18 +22,23 @@ pub(super) fn earn(court: &Court<'_>, judged: &mut Judged<'_>) {
             Exact::zero()
         }
         _ if remedy.driver == Driver::Event => {
-            let (credit, earned) = by_event(court, judged, remedy, &mut steps);
+            let (credit, earned) = by_event(evaluation, judged, remedy, &mut steps);
             judged.earned = Some(earned);
             credit
         }
-        _ => earned(court, judged, remedy, &mut steps),
+        _ => earned(evaluation, judged, remedy, &mut steps),
     };
     judged.steps.extend(steps);
 }
 
 /// What each outage earns by itself, all together, and which of them earned something.
-fn by_event(court: &Court<'_>, judged: &Judged<'_>, remedy: &Remedy, steps: &mut Vec<String>) -> (Exact, Vec<usize>) {
-    let purse = Purse { court, judged, base: base(court, remedy.base) };
+fn by_event(
+    evaluation: &Evaluation<'_>,
+    judged: &Judged<'_>,
+    remedy: &Remedy,
+    steps: &mut Vec<String>,
+) -> (Exact, Vec<usize>) {
+    let purse = Purse { evaluation, judged, base: base(evaluation, remedy.base) };
     let (mut all, mut earned, mut each) = (Exact::zero(), Vec::new(), Vec::new());
     for Grown { at, length, ticketed } in &judged.growth.events {
         if remedy.requires_ticket && !ticketed {
@@ -47,14 +52,14 @@ fn by_event(court: &Court<'_>, judged: &Judged<'_>, remedy: &Remedy, steps: &mut
     words::some(steps, &each, String::clone);
     steps.push(match judged.growth.events.is_empty() {
         true => "driver event: no outage begins in the period, nothing is earned".to_owned(),
-        false => format!("together: {}", court.money(&all)),
+        false => format!("together: {}", evaluation.money(&all)),
     });
     (all, earned)
 }
 
-fn earned(court: &Court<'_>, judged: &Judged<'_>, remedy: &Remedy, steps: &mut Vec<String>) -> Exact {
+fn earned(evaluation: &Evaluation<'_>, judged: &Judged<'_>, remedy: &Remedy, steps: &mut Vec<String>) -> Exact {
     let growth = &judged.growth;
-    let purse = Purse { court, judged, base: base(court, remedy.base) };
+    let purse = Purse { evaluation, judged, base: base(evaluation, remedy.base) };
     if remedy.requires_ticket && !growth.ticketed {
         steps.push("no outage has a ticket opened in time: nothing is earned".to_owned());
         return Exact::zero();
@@ -93,17 +98,17 @@ fn driven(judged: &Judged<'_>, driver: Driver) -> Option<Exact> {
 }
 
 /// What relative credits are shares of.
-fn base(court: &Court<'_>, base: Option<Base>) -> (Exact, &'static str) {
+fn base(evaluation: &Evaluation<'_>, base: Option<Base>) -> (Exact, &'static str) {
     match base {
-        Some(Base::Usage) => (court.usage.clone(), "the usage charge"),
-        Some(Base::Greater) if court.usage > court.mrc => (court.usage.clone(), "the usage charge"),
-        _ => (court.mrc.clone(), "the monthly charge"),
+        Some(Base::Usage) => (evaluation.usage.clone(), "the usage charge"),
+        Some(Base::Greater) if evaluation.usage > evaluation.mrc => (evaluation.usage.clone(), "the usage charge"),
+        _ => (evaluation.mrc.clone(), "the monthly charge"),
     }
 }
 
 /// The base of a remedy, and what else turns a written credit into money.
 struct Purse<'a> {
-    court: &'a Court<'a>,
+    evaluation: &'a Evaluation<'a>,
     judged: &'a Judged<'a>,
     base: (Exact, &'static str),
 }
@@ -120,8 +125,8 @@ impl Purse<'_> {
     /// A credit in words: `5% of the monthly charge of 4000.00 GBP`.
     fn told(&self, credit: &Credit) -> String {
         match credit.kind {
-            CreditKind::Amount(_) => format!("{} {}", credit.written, self.court.contract.agreement.currency.code),
-            _ => format!("{} of {}, {}", credit.written, self.base.1, self.court.money(&self.base.0)),
+            CreditKind::Amount(_) => format!("{} {}", credit.written, self.evaluation.contract.agreement.currency.code),
+            _ => format!("{} of {}, {}", credit.written, self.base.1, self.evaluation.money(&self.base.0)),
         }
     }
 
@@ -143,7 +148,7 @@ impl Purse<'_> {
             Form::Blocks(blocks) => self.blocks(blocks, x),
             Form::Escalation(credits) => self.escalation(credits, x),
         };
-        steps.push(format!("{head}; {how} = {}", self.court.money(&worth)));
+        steps.push(format!("{head}; {how} = {}", self.evaluation.money(&worth)));
         worth
     }
 
@@ -179,14 +184,14 @@ impl Purse<'_> {
             parts.push(format!("{times} of {size} at {}", credit.written));
             left = &left - &(&times * size);
         }
-        (worth, format!("blocks begun: {}, of {}", words::list(&parts), self.court.money(&self.base.0)))
+        (worth, format!("blocks begun: {}, of {}", words::list(&parts), self.evaluation.money(&self.base.0)))
     }
 
     fn escalation(&self, credits: &[Credit], x: &Exact) -> (Exact, String) {
         if !self.judged.is_breached() {
             return (Exact::zero(), "the period is not breached: 0".to_owned());
         }
-        let before = self.court.breached_in_a_row(&self.judged.stretch, &self.judged.objective.id);
+        let before = self.evaluation.breached_in_a_row(&self.judged.stretch, &self.judged.objective.id);
         let credit = credits.get(before).or_else(|| credits.last());
         let Some(credit) = credit else { return (Exact::zero(), "no step".to_owned()) };
         let how = format!("breached period number {} in a row: {x} × {}", before + 1, self.told(credit));

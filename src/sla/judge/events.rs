@@ -3,32 +3,37 @@
 use crate::base::decimal::Exact;
 use crate::sla::calendar::Stretch;
 use crate::sla::judge::outages::{self, Happening, Outage};
-use crate::sla::judge::{Court, Ground, Grown, Growth, Judged, compare, coverage, grown};
+use crate::sla::judge::{Evaluation, Ground, Grown, Growth, Judged, compare, coverage, grown};
 use crate::sla::report::Outcome;
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::{EventStatistic, Metric, Objective, Op, Unit};
 use crate::sla::words;
 
-pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: Stretch, window: Span) -> Judged<'a> {
-    let all = court.service_happenings();
-    let ground = court.ground(objective, &stretch, window, &all);
-    let now = court.now(window);
+pub(super) fn judge<'a>(
+    evaluation: &Evaluation<'_>,
+    objective: &'a Objective,
+    stretch: Stretch,
+    window: Span,
+) -> Judged<'a> {
+    let all = evaluation.service_happenings();
+    let ground = evaluation.ground(objective, &stretch, window, &all);
+    let now = evaluation.now(window);
     let happened: Vec<Happening> = all.into_iter().filter_map(|each| each.cut(now)).collect();
-    let outages = counted(court, objective, &ground, window, &happened);
+    let outages = counted(evaluation, objective, &ground, window, &happened);
     let times: Vec<Option<i128>> = outages.iter().map(|outage| time(objective, outage, &ground)).collect();
-    let unknown = court.unknown(None, &ground, &happened, now);
+    let unknown = evaluation.unknown(None, &ground, &happened, now);
     let coverage = coverage(&ground.base, &unknown);
     let mut judged =
         Judged { coverage, provisional: now.is_some(), ..Judged::nothing(objective, stretch, String::new()) };
     judged.steps.clear();
-    judged.growth = growth(court, objective, &outages, &times);
+    judged.growth = growth(evaluation, objective, &outages, &times);
     let known: Vec<Exact> = times.iter().flatten().map(|&nanos| in_unit(nanos, objective.unit)).collect();
     let beyond = known.iter().filter(|time| !objective.op.holds(time, &objective.target.value)).count();
     judged.beyond = Some(beyond as u64);
     judged.growth.count = Exact::from(beyond as u64);
     judged.matter = outages;
 
-    if let Some(value) = court.facts.values.get(&objective.id) {
+    if let Some(value) = evaluation.facts.values.get(&objective.id) {
         judged.steps.push(format!("the facts give {} {}", value.written, objective.unit));
         let compared = compare(objective, &value.value);
         judged.steps.extend(compared.steps);
@@ -91,20 +96,20 @@ pub(super) fn judge<'a>(court: &Court<'_>, objective: &'a Objective, stretch: St
 /// The outages of the provider's or of nobody's side that begin in the window, are not excluded whole, touch the hours,
 /// and are long enough.
 fn counted(
-    court: &Court<'_>,
+    evaluation: &Evaluation<'_>,
     objective: &Objective,
     ground: &Ground,
     window: Span,
     happened: &[Happening],
 ) -> Vec<Outage> {
-    let joined = court.provider_outages(happened, Some(objective));
+    let joined = evaluation.provider_outages(happened, Some(objective));
     let kept = joined.into_iter().filter(|outage| {
         let whole = Spans::from(outage.event);
         let whole = ground.hours.as_ref().map_or(whole.clone(), |hours| whole.and(hours));
         let instant = outage.event.is_empty();
         let excluded = !whole.is_empty() && whole.minus(&ground.excluded.downtime).is_empty();
         let inside = !whole.is_empty() || (instant && ground.hours.is_none());
-        !excluded && inside && window.holds(outage.event.from) && court.owns(outage)
+        !excluded && inside && window.holds(outage.event.from) && evaluation.owns(outage)
     });
     match &objective.qualify {
         Some(terms) => outages::long_enough(kept.collect(), terms),
@@ -126,18 +131,19 @@ fn in_unit(nanos: i128, unit: Unit) -> Exact {
     if unit == Unit::Ms { &seconds * &Exact::from(1000) } else { seconds }
 }
 
-fn growth(court: &Court<'_>, objective: &Objective, outages: &[Outage], times: &[Option<i128>]) -> Growth {
-    let mut days: Vec<_> = outages.iter().map(|outage| court.zone.day(outage.event.from)).collect();
+fn growth(evaluation: &Evaluation<'_>, objective: &Objective, outages: &[Outage], times: &[Option<i128>]) -> Growth {
+    let mut days: Vec<_> = outages.iter().map(|outage| evaluation.zone.day(outage.event.from)).collect();
     days.sort_unstable();
     days.dedup();
     let each = outages.iter().zip(times).enumerate();
-    let events: Vec<Grown> = each.map(|(at, (outage, time))| grown(court, at, outage, time.unwrap_or(0))).collect();
+    let events: Vec<Grown> =
+        each.map(|(at, (outage, time))| grown(evaluation, at, outage, time.unwrap_or(0))).collect();
     Growth {
         downtime: events.iter().map(|each| each.length.clone()).sum(),
         excess: Exact::zero(),
         ticketed: events.iter().any(|each| each.ticketed),
         events,
         days,
-        count: court.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
+        count: evaluation.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
     }
 }

@@ -6,22 +6,23 @@
 use crate::base::time::{Wall, nanos_of};
 use crate::sla::calendar::{Day, Stretch};
 use crate::sla::judge::outages::{self, Happening, Outage};
-use crate::sla::judge::{Court, Judged, exclusions};
+use crate::sla::judge::{Evaluation, Judged, exclusions};
 use crate::sla::report::Right;
 use crate::sla::terms::{Condition, SpanWord};
 use crate::sla::words;
 
 /// The rights that accrued in the period asked for, each once, at its earliest accrual.
-pub(super) fn accrued(court: &Court<'_>, judged: &[Judged<'_>]) -> Vec<Right> {
-    if court.contract.terminations.is_empty() {
+pub(super) fn accrued(evaluation: &Evaluation<'_>, judged: &[Judged<'_>]) -> Vec<Right> {
+    if evaluation.contract.terminations.is_empty() {
         return Vec::new();
     }
-    let outages = outages(court);
+    let outages = outages(evaluation);
     let mut rights = Vec::new();
-    for termination in &court.contract.terminations {
-        let all = termination.any.iter().flat_map(|condition| accruals(court, judged, &outages, condition));
-        let inside =
-            all.filter(|(day, _)| court.asked.first <= *day && *day <= court.asked.last && court.is_past(*day));
+    for termination in &evaluation.contract.terminations {
+        let all = termination.any.iter().flat_map(|condition| accruals(evaluation, judged, &outages, condition));
+        let inside = all.filter(|(day, _)| {
+            evaluation.asked.first <= *day && *day <= evaluation.asked.last && evaluation.is_past(*day)
+        });
         let Some((accrued, why)) = inside.min_by_key(|(day, _)| *day) else { continue };
         rights.push(Right {
             id: termination.id.clone(),
@@ -34,23 +35,29 @@ pub(super) fn accrued(court: &Court<'_>, judged: &[Judged<'_>]) -> Vec<Right> {
     rights
 }
 
-impl Court<'_> {
+impl Evaluation<'_> {
     /// Whether a day has come, as far as the facts say when they are from.
     fn is_past(&self, day: Day) -> bool {
         self.facts.as_of.is_none_or(|at| day <= self.zone.day(at))
     }
 }
 
-fn outages(court: &Court<'_>) -> Vec<Outage> {
-    let now = court.facts.as_of;
-    let happened: Vec<Happening> = court.service_happenings().into_iter().filter_map(|each| each.cut(now)).collect();
-    let excluded = exclusions::excluded(&court.claimed, None, &court.asked, court.zone);
-    let left = outages::keep(court.provider_outages(&happened, None), |parts| parts.minus(&excluded.downtime));
-    left.into_iter().filter(|outage| court.owns(outage) && court.scope.holds(outage.begins())).collect()
+fn outages(evaluation: &Evaluation<'_>) -> Vec<Outage> {
+    let now = evaluation.facts.as_of;
+    let happened: Vec<Happening> =
+        evaluation.service_happenings().into_iter().filter_map(|each| each.cut(now)).collect();
+    let excluded = exclusions::excluded(&evaluation.claimed, None, &evaluation.asked, evaluation.zone);
+    let left = outages::keep(evaluation.provider_outages(&happened, None), |parts| parts.minus(&excluded.downtime));
+    left.into_iter().filter(|outage| evaluation.owns(outage) && evaluation.scope.holds(outage.begins())).collect()
 }
 
 /// The days on which a condition came to be fulfilled, and why.
-fn accruals(court: &Court<'_>, judged: &[Judged<'_>], outages: &[Outage], condition: &Condition) -> Vec<(Day, String)> {
+fn accruals(
+    evaluation: &Evaluation<'_>,
+    judged: &[Judged<'_>],
+    outages: &[Outage],
+    condition: &Condition,
+) -> Vec<(Day, String)> {
     match condition {
         Condition::Events { events, longer_than, within_days } => {
             let long: Vec<&Outage> = outages
@@ -60,7 +67,7 @@ fn accruals(court: &Court<'_>, judged: &[Judged<'_>], outages: &[Outage], condit
             let count = *events as usize;
             let fulfilled = |end: usize| {
                 let Some(start) = (end + 1).checked_sub(count) else { return false };
-                let apart = court.zone.day(long[end].begins()).since(court.zone.day(long[start].begins()));
+                let apart = evaluation.zone.day(long[end].begins()).since(evaluation.zone.day(long[start].begins()));
                 apart < i64::from(*within_days)
             };
             let came = (0..long.len()).filter(|&end| fulfilled(end) && (end == 0 || count == 1 || !fulfilled(end - 1)));
@@ -68,7 +75,7 @@ fn accruals(court: &Court<'_>, judged: &[Judged<'_>], outages: &[Outage], condit
                 let day = long[end].parts.hull().map_or(long[end].event.to, |hull| hull.to);
                 let told = words::counted(count, "outage");
                 (
-                    court.zone.day(day),
+                    evaluation.zone.day(day),
                     format!(
                         "{told} longer than {} within {within_days} days",
                         words::seconds(i128::from(nanos_of(*longer_than)))
@@ -77,24 +84,24 @@ fn accruals(court: &Court<'_>, judged: &[Judged<'_>], outages: &[Outage], condit
             })
             .collect()
         }
-        Condition::DowntimeOver { limit, period } => passed(court, outages, i128::from(nanos_of(*limit)), *period),
+        Condition::DowntimeOver { limit, period } => passed(evaluation, outages, i128::from(nanos_of(*limit)), *period),
         Condition::Consecutive { objective, consecutive } => breached(
-            court,
+            evaluation,
             judged,
             objective,
-            |court, judged| court.breached_in_a_row(&judged.stretch, objective) + 1 == *consecutive as usize,
+            |evaluation, judged| evaluation.breached_in_a_row(&judged.stretch, objective) + 1 == *consecutive as usize,
             &format!("{consecutive} breached periods of {objective:?} in a row"),
         ),
         Condition::Times { objective, times, of_periods } => breached(
-            court,
+            evaluation,
             judged,
             objective,
-            |court, judged| {
+            |evaluation, judged| {
                 let of = *of_periods as usize;
-                let held: Vec<bool> = court
+                let held: Vec<bool> = evaluation
                     .earlier(&judged.stretch)
                     .take(of)
-                    .map(|period| court.was_breached(period, objective))
+                    .map(|period| evaluation.was_breached(period, objective))
                     .collect();
                 let count = |held: &[bool]| held.iter().filter(|held| **held).count();
                 // With this period, and without it as of the one before.
@@ -107,23 +114,23 @@ fn accruals(court: &Court<'_>, judged: &[Judged<'_>], outages: &[Outage], condit
 
 /// The last day of the period that an objective is judged on, when it is breached, has ended, and the condition holds.
 fn breached(
-    court: &Court<'_>,
+    evaluation: &Evaluation<'_>,
     judged: &[Judged<'_>],
     objective: &str,
-    holds: impl Fn(&Court<'_>, &Judged<'_>) -> bool,
+    holds: impl Fn(&Evaluation<'_>, &Judged<'_>) -> bool,
     why: &str,
 ) -> Vec<(Day, String)> {
     let all = judged.iter().filter(|each| each.objective.id == objective && each.is_breached() && !each.provisional);
-    all.filter(|each| holds(court, each)).map(|each| (each.stretch.last, why.to_owned())).collect()
+    all.filter(|each| holds(evaluation, each)).map(|each| (each.stretch.last, why.to_owned())).collect()
 }
 
 /// The local day on which a period's downtime passed a limit, for each of the periods that the one asked for touches.
-fn passed(court: &Court<'_>, outages: &[Outage], limit: i128, period: SpanWord) -> Vec<(Day, String)> {
+fn passed(evaluation: &Evaluation<'_>, outages: &[Outage], limit: i128, period: SpanWord) -> Vec<(Day, String)> {
     let mut days = Vec::new();
-    let mut day = court.asked.first;
-    while day <= court.asked.last {
-        let stretch = Stretch::holding(period.every(), day, court.zone);
-        let window = stretch.span.and(court.scope);
+    let mut day = evaluation.asked.first;
+    while day <= evaluation.asked.last {
+        let stretch = Stretch::holding(period.every(), day, evaluation.zone);
+        let window = stretch.span.and(evaluation.scope);
         let mut so_far = 0i128;
         let mut passed: Option<Wall> = None;
         for span in outages.iter().flat_map(|outage| outage.parts.iter()) {
@@ -138,7 +145,10 @@ fn passed(court: &Court<'_>, outages: &[Outage], limit: i128, period: SpanWord) 
             }
         }
         if let Some(at) = passed {
-            days.push((court.zone.day(at), format!("downtime of {} above {}", stretch.name, words::seconds(limit))));
+            days.push((
+                evaluation.zone.day(at),
+                format!("downtime of {} above {}", stretch.name, words::seconds(limit)),
+            ));
         }
         if stretch.last < day {
             break;

@@ -2,7 +2,7 @@
 
 use crate::base::decimal::Exact;
 use crate::sla::calendar::{Every, Stretch};
-use crate::sla::judge::{Court, Judged};
+use crate::sla::judge::{Evaluation, Judged};
 use crate::sla::terms::{Cap, CombineRule, Limit};
 use crate::sla::words;
 
@@ -13,11 +13,11 @@ pub(super) struct Total {
     pub(super) steps: Vec<String>,
 }
 
-pub(super) fn of(court: &Court<'_>, judged: &[Judged<'_>]) -> Total {
+pub(super) fn of(evaluation: &Evaluation<'_>, judged: &[Judged<'_>]) -> Total {
     let mut steps = Vec::new();
     let mut left: Vec<&Judged<'_>> = judged.iter().collect();
     let mut sum = Exact::zero();
-    for combine in &court.contract.combines {
+    for combine in &evaluation.contract.combines {
         let credit = |id: &String| judged.iter().find(|each| each.objective.id == *id).map(|each| each.credit.clone());
         let credits: Vec<Exact> = combine.objectives.iter().filter_map(credit).collect();
         left.retain(|each| !combine.objectives.contains(&each.objective.id));
@@ -27,42 +27,46 @@ pub(super) fn of(court: &Court<'_>, judged: &[Judged<'_>]) -> Total {
             CombineRule::First => credits.iter().find(|credit| credit.is_positive()).cloned().unwrap_or_default(),
         };
         let of = words::list(&combine.objectives.iter().map(|id| format!("{id:?}")).collect::<Vec<_>>());
-        steps.push(format!("{} of {of}: {}", combine.rule, court.money(&one)));
+        steps.push(format!("{} of {of}: {}", combine.rule, evaluation.money(&one)));
         sum = &sum + &one;
     }
     let alone: Exact = left.iter().map(|each| each.credit.clone()).sum();
     sum = &sum + &alone;
-    steps.push(format!("all credits together: {}", court.money(&sum)));
-    for cap in &court.contract.caps {
-        sum = capped(court, cap, sum, &mut steps);
+    steps.push(format!("all credits together: {}", evaluation.money(&sum)));
+    for cap in &evaluation.contract.caps {
+        sum = capped(evaluation, cap, sum, &mut steps);
     }
-    let decimals = court.contract.agreement.currency.decimals;
-    let mut paid = sum.round(decimals, court.rounding());
-    let minimum = court.contract.claim.as_ref().and_then(|claim| claim.minimum.as_ref());
+    let decimals = evaluation.contract.agreement.currency.decimals;
+    let mut paid = sum.round(decimals, evaluation.rounding());
+    let minimum = evaluation.contract.claim.as_ref().and_then(|claim| claim.minimum.as_ref());
     if let Some(minimum) = minimum.filter(|minimum| paid < **minimum && paid.is_positive()) {
-        steps.push(format!("{} is below the minimum of {}, and is not paid", court.money(&paid), court.money(minimum)));
+        steps.push(format!(
+            "{} is below the minimum of {}, and is not paid",
+            evaluation.money(&paid),
+            evaluation.money(minimum)
+        ));
         paid = Exact::zero();
     }
     Total { paid, steps }
 }
 
-fn capped(court: &Court<'_>, cap: &Cap, sum: Exact, steps: &mut Vec<String>) -> Exact {
+fn capped(evaluation: &Evaluation<'_>, cap: &Cap, sum: Exact, steps: &mut Vec<String>) -> Exact {
     let every = cap.per.every();
-    let last = Stretch::holding(every, court.asked.last, court.zone);
+    let last = Stretch::holding(every, evaluation.asked.last, evaluation.zone);
     // A period asked for that is longer than the cap's span has room for as many as it holds.
-    let first = match court.asked.every {
+    let first = match evaluation.asked.every {
         Every::Rolling(_) => last,
-        _ => Stretch::holding(every, court.asked.first, court.zone),
+        _ => Stretch::holding(every, evaluation.asked.first, evaluation.zone),
     };
-    let (of_span, of_asked) = (every.months().unwrap_or(1), court.asked.every.months().unwrap_or(1));
+    let (of_span, of_asked) = (every.months().unwrap_or(1), evaluation.asked.every.months().unwrap_or(1));
     let spans = (of_asked / of_span).max(1);
     let each = match &cap.limit {
         Limit::Amount(amount) => amount.clone(),
-        Limit::Share(share) => &(share * &court.mrc) * &Exact::from(of_span),
+        Limit::Share(share) => &(share * &evaluation.mrc) * &Exact::from(of_span),
     };
     let limit = &each * &Exact::from(spans);
     let inside = |day| first.first <= day && day <= last.last;
-    let paid = court.facts.previous.iter().filter(|previous| inside(previous.period.last()));
+    let paid = evaluation.facts.previous.iter().filter(|previous| inside(previous.period.last()));
     let paid: Exact = paid.map(|previous| previous.credit.clone()).sum();
     let room = (&limit - &paid).max(Exact::zero());
     let names =
@@ -74,9 +78,9 @@ fn capped(court: &Court<'_>, cap: &Cap, sum: Exact, steps: &mut Vec<String>) -> 
         "cap per {} ({}) in {names}: {} less {} paid before: {}",
         cap.per,
         cap.written,
-        court.money(&limit),
-        court.money(&paid),
-        court.money(&room)
+        evaluation.money(&limit),
+        evaluation.money(&paid),
+        evaluation.money(&room)
     ));
     room
 }

@@ -33,7 +33,7 @@ impl InForce {
     /// A version that nothing came before or after.
     #[must_use]
     pub fn alone(contract: Contract) -> Self {
-        Self { contract, span: Reign::default().span }
+        Self { contract, span: VersionSpan::default().span }
     }
 
     /// The versions of one contract by their own words: each from its `effective_from` until a higher one begins. The first
@@ -54,7 +54,7 @@ impl InForce {
 
 /// When a version is in force, as the judge takes it.
 #[derive(Clone, Debug)]
-pub(super) struct Reign {
+pub(super) struct VersionSpan {
     pub(super) span: Span,
     /// Objectives whose time begins later, since an outage lasted when the version changed: by their ids.
     pub(super) begins: BTreeMap<String, Wall>,
@@ -62,7 +62,7 @@ pub(super) struct Reign {
     pub(super) shared: bool,
 }
 
-impl Default for Reign {
+impl Default for VersionSpan {
     fn default() -> Self {
         let span = Span::new(Wall::from_nanos(i64::MIN), Wall::from_nanos(i64::MAX));
         Self { span, begins: BTreeMap::new(), shared: false }
@@ -105,8 +105,9 @@ pub fn judge_within(
         return Err(vec![Fault::new(&facts.file, "service", "no version of the contract is known")]);
     };
     if touching.len() < 2 {
-        let reign = Reign { span: last.span, ..Reign::default() };
-        return run(&last.contract, service, period, observed, facts, &reign, effort).map(|judged| judged.report);
+        let version_span = VersionSpan { span: last.span, ..VersionSpan::default() };
+        return run(&last.contract, service, period, observed, facts, &version_span, effort)
+            .map(|judged| judged.report);
     }
     let known = unknown_names(&touching, service, period, facts);
     if !known.is_empty() {
@@ -117,8 +118,8 @@ pub fn judge_within(
     let mut paid = Exact::zero();
     let mut begins: BTreeMap<String, Wall> = BTreeMap::new();
     for InForce { contract, span } in touching {
-        let reign = Reign { span: *span, begins: begins.clone(), shared: true };
-        let judged = run(contract, service, period, observed, &facts, &reign, effort)?;
+        let version_span = VersionSpan { span: *span, begins: begins.clone(), shared: true };
+        let judged = run(contract, service, period, observed, &facts, &version_span, effort)?;
         for (objective, at) in judged.hands_over {
             let begin = begins.entry(objective).or_insert(at);
             *begin = (*begin).max(at);

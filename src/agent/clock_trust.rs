@@ -1,0 +1,264 @@
+//! Whether the wall clock can be relied on. One that is known to be wrong, since it was not set yet, labels nothing: until it is
+//! set, the agent goes by a dial of its own, which runs on from where the clock stood by the monotonic clock.
+//!
+//! A clock that is wrong and says a time that may be right cannot be told from a right one.
+
+use std::time::Duration;
+
+use crate::base::time::{Clock, Mono, Now, SystemClock, Wall};
+use crate::measure::ledger::STEP;
+use crate::net::clock::Kept;
+use crate::store::provisional::Doubt;
+
+/// No clock is right that says less: this program was not made yet.
+pub const MADE: Wall = Wall::from_secs(1_793_491_200);
+/// A clock may be set back by so much without being doubted at the next start.
+const MARGIN: Duration = Duration::from_secs(60);
+/// A clock that says a time after [`MADE`] is doubted no longer than this, though nothing sets it.
+const LONGEST: Duration = Duration::from_secs(86_400);
+/// Of the database's limit, what is held may take so much.
+const SHARE: u64 = 16;
+
+/// What time it is, as far as that is known.
+#[derive(Debug, Default)]
+pub struct ClockTrust {
+    doubted: Option<Doubted>,
+}
+
+#[derive(Debug)]
+struct Doubted {
+    /// What labels are ahead of the monotonic clock.
+    ahead_ns: i64,
+    /// What the wall clock was ahead of it at the last look.
+    seen_ns: i64,
+    /// The newest of what is known.
+    floor: Wall,
+    since: Mono,
+    held: u64,
+    room: u64,
+}
+
+/// Why labels hold again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The clock was set.
+    Set,
+    /// Nothing set it for too long, or too much is held: what there is is labelled by the clock as it is.
+    GivenUp,
+}
+
+/// How a start goes on with what a run before it did not know the time of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The clock is as good as any.
+    Relied,
+    /// It is in doubt; whether that is new.
+    Doubted(Since),
+}
+
+/// Since when the clock is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// Since this start.
+    Now,
+    /// Since a start before, in this boot.
+    Before,
+}
+
+impl ClockTrust {
+    /// At a start, by both clocks, what the kernel says of the wall clock, and what the database knows: when its newest thing
+    /// happened, and the doubt of a run before, if it was within this boot.
+    #[must_use]
+    pub fn begin(now: Now, kept: Kept, newest: Option<Wall>, before: Option<&Doubt>) -> (Self, Start) {
+        let seen_ns = ahead(now);
+        let floor = newest.unwrap_or(MADE).max(MADE);
+        let since = match before {
+            Some(doubt) => {
+                let stepped = doubt.ahead_ns.abs_diff(seen_ns) >= step();
+                (!is_set(now.wall, kept, floor, stepped)).then_some(Since::Before)
+            }
+            None => is_wrong(now.wall, kept, floor).then_some(Since::Now),
+        };
+        let Some(since) = since else { return (Self::default(), Start::Relied) };
+        let ahead_ns = before.map_or(seen_ns, |doubt| doubt.ahead_ns);
+        let doubted = Doubted { ahead_ns, seen_ns, floor, since: now.mono, held: 0, room: u64::MAX };
+        (Self { doubted: Some(doubted) }, Start::Doubted(since))
+    }
+
+    /// So much is held already, and so much the database may take.
+    pub fn limit(&mut self, held: u64, max_bytes: u64) {
+        if let Some(doubted) = &mut self.doubted {
+            (doubted.held, doubted.room) = (held, max_bytes / SHARE);
+        }
+    }
+
+    /// So much more is held.
+    pub fn holds(&mut self, bytes: u64) {
+        if let Some(doubted) = &mut self.doubted {
+            doubted.held = doubted.held.saturating_add(bytes);
+        }
+    }
+
+    /// Whether labels are provisional.
+    #[must_use]
+    pub const fn is_doubted(&self) -> bool {
+        self.doubted.is_some()
+    }
+
+    /// What the labels are ahead of the monotonic clock, while they are provisional.
+    #[must_use]
+    pub fn ahead_ns(&self) -> Option<i64> {
+        self.doubted.as_ref().map(|doubted| doubted.ahead_ns)
+    }
+
+    /// Both clocks now, the wall clock as labels go.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.read(SystemClock.now())
+    }
+
+    /// A reading, the wall clock as labels go.
+    #[must_use]
+    pub fn read(&self, now: Now) -> Now {
+        match &self.doubted {
+            Some(doubted) => Now { wall: by(doubted.ahead_ns, now.mono), mono: now.mono },
+            None => now,
+        }
+    }
+
+    /// The latest that it can be known to be: for what depends on the day.
+    #[must_use]
+    pub fn at_least(&self) -> Wall {
+        let now = SystemClock.now().wall;
+        self.doubted.as_ref().map_or(now, |doubted| now.max(doubted.floor))
+    }
+
+    /// Looks at the clock, and tells when the doubt ends; from then on labels are its. To be called often: a step is seen
+    /// between two looks.
+    pub fn look(&mut self, now: Now, kept: impl FnOnce() -> Kept) -> Option<End> {
+        let doubted = self.doubted.as_mut()?;
+        let seen_ns = ahead(now);
+        let stepped = std::mem::replace(&mut doubted.seen_ns, seen_ns).abs_diff(seen_ns) >= step();
+        let end = if is_set(now.wall, kept(), doubted.floor, stepped) {
+            End::Set
+        } else if doubted.held > doubted.room || (now.wall >= MADE && now.mono - doubted.since > LONGEST) {
+            End::GivenUp
+        } else {
+            return None;
+        };
+        self.doubted = None;
+        Some(end)
+    }
+}
+
+/// A wall clock that is so much ahead of the monotonic one, at this instant.
+#[must_use]
+pub fn by(ahead_ns: i64, at: Mono) -> Wall {
+    Wall::from_nanos(ahead_ns).shifted(i64::try_from(at.nanos()).unwrap_or(i64::MAX))
+}
+
+/// What the wall clock is ahead of the monotonic one.
+#[must_use]
+pub fn ahead(now: Now) -> i64 {
+    now.wall.nanos().saturating_sub(i64::try_from(now.mono.nanos()).unwrap_or(i64::MAX))
+}
+
+fn step() -> u64 {
+    u64::try_from(STEP.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Whether a clock that nobody doubted must be wrong.
+fn is_wrong(wall: Wall, kept: Kept, floor: Wall) -> bool {
+    wall < MADE || (kept != Kept::Synchronised && wall + MARGIN < floor)
+}
+
+/// Whether a clock that was in doubt is set: somebody keeps it, or it was just stepped, to where it may be right. That it reaches
+/// that by itself says nothing.
+fn is_set(wall: Wall, kept: Kept, floor: Wall, stepped: bool) -> bool {
+    wall >= MADE && (kept == Kept::Synchronised || (stepped && wall + MARGIN >= floor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRUE: Wall = Wall::from_secs(1_800_000_000);
+
+    fn at(wall: Wall, mono: u64) -> Now {
+        Now { wall, mono: Mono::from_nanos(mono * 1_000_000_000) }
+    }
+
+    fn kept(kept: Kept) -> impl FnOnce() -> Kept {
+        move || kept
+    }
+
+    #[test]
+    fn a_clock_that_says_less_than_is_known_is_doubted_and_no_other() {
+        let begin = |wall, kept, newest| ClockTrust::begin(at(wall, 50), kept, newest, None).1;
+        let (day, doubted) = (Duration::from_secs(86_400), Start::Doubted(Since::Now));
+        assert_eq!(begin(Wall::from_secs(50), Kept::Unsynchronised, None), doubted, "1970");
+        assert_eq!(begin(Wall::from_secs(50), Kept::Synchronised, None), doubted, "no such clock is kept");
+        assert_eq!(begin(TRUE - day, Kept::Unsynchronised, Some(TRUE)), doubted);
+        assert_eq!(begin(TRUE - day, Kept::Unknown, Some(TRUE)), doubted);
+        assert_eq!(begin(TRUE - day, Kept::Synchronised, Some(TRUE)), Start::Relied, "what is stored may be wrong");
+        assert_eq!(begin(TRUE, Kept::Unsynchronised, Some(TRUE - day)), Start::Relied);
+        assert_eq!(begin(TRUE, Kept::Unsynchronised, None), Start::Relied);
+        assert_eq!(begin(TRUE - MARGIN, Kept::Unsynchronised, Some(TRUE)), Start::Relied);
+    }
+
+    #[test]
+    fn the_dial_runs_on_until_the_clock_is_set_and_no_wrong_step_ends_the_doubt() {
+        let (mut clock_trust, _) =
+            ClockTrust::begin(at(Wall::from_secs(50), 50), Kept::Unsynchronised, Some(TRUE), None);
+        let look = |clock_trust: &mut ClockTrust, now| clock_trust.look(now, kept(Kept::Unsynchronised));
+        assert_eq!(clock_trust.read(at(TRUE, 60)), at(Wall::from_secs(60), 60));
+        assert_eq!(look(&mut clock_trust, at(Wall::from_secs(60), 60)), None);
+        // Somebody sets last year; it runs on, and beyond what is known.
+        let year = Duration::from_secs(365 * 86_400);
+        assert_eq!(look(&mut clock_trust, at(TRUE - year, 70)), None);
+        assert_eq!(look(&mut clock_trust, at(TRUE - year + Duration::from_secs(1), 71)), None);
+        assert_eq!(clock_trust.read(at(TRUE - year, 70)), at(Wall::from_secs(70), 70));
+        assert_eq!(look(&mut clock_trust, at(TRUE + year, 80)), Some(End::Set));
+        assert_eq!((clock_trust.is_doubted(), clock_trust.read(at(TRUE, 90))), (false, at(TRUE, 90)));
+    }
+
+    #[test]
+    fn a_clock_that_the_kernel_says_is_kept_is_set_without_a_step() {
+        let (mut clock_trust, _) = ClockTrust::begin(at(TRUE - LONGEST, 50), Kept::Unsynchronised, Some(TRUE), None);
+        assert_eq!(clock_trust.look(at(TRUE - LONGEST, 50), kept(Kept::Unsynchronised)), None);
+        assert_eq!(clock_trust.look(at(TRUE - LONGEST, 50), kept(Kept::Synchronised)), Some(End::Set));
+    }
+
+    #[test]
+    fn a_clock_that_is_never_set_is_doubted_for_a_day_or_as_long_as_there_is_room() {
+        let after = |clock_trust: &mut ClockTrust, wall: Wall, seconds| {
+            (1..=seconds).find(|second| {
+                let now = at(wall + Duration::from_secs(*second), 50 + second);
+                clock_trust.look(now, kept(Kept::Unsynchronised)).is_some()
+            })
+        };
+        let (mut clock_trust, _) =
+            ClockTrust::begin(at(TRUE - LONGEST * 9, 50), Kept::Unsynchronised, Some(TRUE), None);
+        assert_eq!(after(&mut clock_trust, TRUE - LONGEST * 9, 100_000), Some(86_401));
+        // In 1970 it is not done: as long as there is room, the truth is waited for.
+        let (mut clock_trust, _) = ClockTrust::begin(at(Wall::from_secs(50), 50), Kept::Unsynchronised, None, None);
+        clock_trust.limit(100, 16_000);
+        assert_eq!(after(&mut clock_trust, Wall::from_secs(50), 200_000), None);
+        clock_trust.holds(900);
+        assert_eq!(after(&mut clock_trust, Wall::from_secs(200_050), 1), None);
+        clock_trust.holds(1);
+        let now = at(Wall::from_secs(50), 50);
+        assert_eq!(clock_trust.look(now, kept(Kept::Unsynchronised)), Some(End::GivenUp));
+    }
+
+    #[test]
+    fn a_restart_within_the_boot_goes_on_doubting_until_the_clock_was_set_meanwhile() {
+        let before = Doubt { boot: "b".to_owned(), ahead_ns: 0 };
+        let begin = |now, kept| ClockTrust::begin(now, kept, Some(TRUE), Some(&before));
+        let (clock_trust, start) = begin(at(Wall::from_secs(90), 90), Kept::Unsynchronised);
+        assert_eq!(start, Start::Doubted(Since::Before));
+        assert_eq!((clock_trust.ahead_ns(), clock_trust.read(at(TRUE, 95)).wall), (Some(0), Wall::from_secs(95)));
+        assert_eq!(begin(at(TRUE, 90), Kept::Unsynchronised).1, Start::Relied);
+        assert_eq!(by(ahead(at(TRUE, 90)), Mono::from_nanos(0)), TRUE - Duration::from_secs(90));
+    }
+}

@@ -1,0 +1,364 @@
+//! Many intervals as few, without losing what a verdict needs: outcomes stay exact and in order, histograms are merged, sums are
+//! added. What may not be merged (time that nobody saw, another setting, a step) stays apart, so that a contract judges the merged
+//! intervals of a month as it would judge its minutes. Pure: it reads and writes nothing.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::time::Wall;
+use crate::measure::histogram::{Histogram, Packed};
+use crate::measure::interval::{Interval, Spread};
+use crate::measure::outcome::{Outcome, Outcomes, Reason};
+
+/// A day of one probe is never more, in bytes before it is compressed: a probe each 10 ms with a loss each second makes 500 kB.
+const MOST: usize = 16 * 1024 * 1024;
+/// An hour.
+pub const HOUR: Duration = Duration::from_secs(3600);
+/// A day, in UTC.
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+/// An interval, with the digest of its probe's settings: what was measured by others is not merged with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The digest of the settings; opaque. Pieces share it, and what was told.
+    pub settings: Arc<str>,
+    /// What its summary said that it is about; absent of what was folded before that was kept.
+    pub told: Option<Arc<Told>>,
+    /// The interval; merged, it may be as long as a day.
+    pub interval: Interval,
+}
+
+/// What a summary says that an interval is about. Whether it may say so, the register knows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Told {
+    /// The site.
+    pub site: String,
+    /// The service that the probe names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+}
+
+/// Why bytes are no pieces.
+#[derive(Debug, thiserror::Error)]
+pub enum NotPieces {
+    /// They do not expand.
+    #[error("it does not expand: {0}")]
+    Zstd(#[from] std::io::Error),
+    /// They are more than is kept of a day.
+    #[error("a day of one probe is more than {MOST} bytes: its outcomes change too often")]
+    TooMuch,
+    /// They are not of the form.
+    #[error("it is not of the form: {0}")]
+    Form(#[from] serde_json::Error),
+}
+
+/// As a piece is written. The parts of an HTTP exchange are not: no contract judges by them.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    settings: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<Told>,
+    from: i64,
+    millis: u32,
+    first: u32,
+    period: u32,
+    outcomes: Outcomes,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    reasons: BTreeMap<String, u32>,
+    #[serde(default)]
+    counts: (u32, u32, u32),
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rtt: Option<(Packed, u64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ipdv: Option<(Packed, u64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jitter: Option<u64>,
+}
+
+/// Writes pieces.
+///
+/// # Errors
+/// Never for what fits into memory.
+pub fn encode(pieces: &[Segment]) -> Result<Vec<u8>, NotPieces> {
+    let spread = |of: &Option<Spread>| of.as_ref().map(|of| (of.histogram.clone(), of.sum_ns));
+    let kept = |Segment { settings, told, interval }: &Segment| Kept {
+        settings: settings.to_string(),
+        told: told.as_deref().cloned(),
+        from: interval.from.nanos(),
+        millis: interval.millis,
+        first: interval.first_ms,
+        period: interval.period_ms,
+        outcomes: interval.outcomes.clone(),
+        reasons: interval.reasons.clone(),
+        counts: (interval.duplicates, interval.reordered, interval.kernel_stamped),
+        rtt: spread(&interval.rtt),
+        ipdv: spread(&interval.ipdv),
+        jitter: interval.rfc3550_max_ns,
+    };
+    let text = serde_json::to_vec(&pieces.iter().map(kept).collect::<Vec<_>>())?;
+    if text.len() > MOST {
+        return Err(NotPieces::TooMuch);
+    }
+    Ok(zstd::bulk::compress(&text, 1)?)
+}
+
+/// Reads pieces.
+///
+/// # Errors
+/// When the bytes are none.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Segment>, NotPieces> {
+    let mut text = Vec::new();
+    zstd::stream::Decoder::new(bytes)?.take(MOST as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > MOST {
+        return Err(NotPieces::TooMuch);
+    }
+    let kept: Vec<Kept> = serde_json::from_slice(&text)?;
+    let spread = |of: Option<(Packed, u64)>| of.map(|(histogram, sum_ns)| Spread { histogram, sum_ns });
+    let (mut settings, mut told) = (Arc::from(""), None);
+    let piece = |kept: Kept| Segment {
+        settings: shared(&mut settings, kept.settings),
+        told: kept.told.map(|one| shared_told(&mut told, one)),
+        interval: Interval {
+            from: Wall::from_nanos(kept.from),
+            millis: kept.millis,
+            first_ms: kept.first,
+            period_ms: kept.period,
+            outcomes: kept.outcomes,
+            reasons: kept.reasons,
+            duplicates: kept.counts.0,
+            reordered: kept.counts.1,
+            kernel_stamped: kept.counts.2,
+            rtt: spread(kept.rtt),
+            ipdv: spread(kept.ipdv),
+            rfc3550_max_ns: kept.jitter,
+            phases: BTreeMap::new(),
+        },
+    };
+    Ok(kept.into_iter().map(piece).collect())
+}
+
+/// A text, the same one as the last where it is as that.
+fn shared(last: &mut Arc<str>, text: String) -> Arc<str> {
+    if **last != *text {
+        *last = text.into();
+    }
+    Arc::clone(last)
+}
+
+fn shared_told(last: &mut Option<Arc<Told>>, told: Told) -> Arc<Told> {
+    match last {
+        Some(last) if **last == told => Arc::clone(last),
+        _ => Arc::clone(last.insert(Arc::new(told))),
+    }
+}
+
+impl Segment {
+    /// How many bytes it takes in memory, at most, beside its outcomes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let Self { interval, .. } = self;
+        let spreads = [&interval.rtt, &interval.ipdv].into_iter().flatten();
+        let reasons = interval.reasons.keys().map(|reason| size_of::<(String, u32)>() + reason.len());
+        size_of::<Self>()
+            + spreads.map(|spread| spread.histogram.base64_at_most()).sum::<usize>()
+            + reasons.sum::<usize>()
+    }
+}
+
+/// Merges pieces that follow on each other within the same `cell` of time since the epoch; in order of time.
+#[must_use]
+pub fn merge(mut pieces: Vec<Segment>, cell: Duration) -> Vec<Segment> {
+    pieces.sort_by_key(|piece| piece.interval.from);
+    let mut merged: Vec<Merging> = Vec::new();
+    for piece in pieces {
+        match merged.last_mut() {
+            Some(last) if last.takes(&piece, cell) => last.add(piece.interval),
+            _ => merged.push(Merging::begin(piece)),
+        }
+    }
+    merged.into_iter().map(Merging::end).collect()
+}
+
+/// Pieces that become one.
+struct Merging {
+    piece: Segment,
+    rtt: Summing,
+    ipdv: Summing,
+}
+
+/// Histograms that become one; a single one is left as it is.
+#[derive(Default)]
+struct Summing {
+    merged: Option<Histogram>,
+    parts: Vec<Spread>,
+}
+
+impl Summing {
+    fn add(&mut self, spread: Option<Spread>) {
+        self.parts.extend(spread);
+    }
+
+    fn end(mut self) -> Option<Spread> {
+        if self.parts.len() < 2 {
+            return self.parts.pop();
+        }
+        let sum_ns = self.parts.iter().fold(0u64, |sum, part| sum.saturating_add(part.sum_ns));
+        let merged = self.merged.get_or_insert_with(Histogram::new);
+        for part in &self.parts {
+            // Each was read when its summary was checked.
+            if let Ok(histogram) = part.histogram.unpack() {
+                merged.merge(&histogram);
+            }
+        }
+        Some(Spread { histogram: merged.pack()?, sum_ns })
+    }
+}
+
+impl Merging {
+    fn begin(mut piece: Segment) -> Self {
+        let (mut rtt, mut ipdv) = (Summing::default(), Summing::default());
+        rtt.add(piece.interval.rtt.take());
+        ipdv.add(piece.interval.ipdv.take());
+        Self { piece, rtt, ipdv }
+    }
+
+    fn takes(&self, next: &Segment, cell: Duration) -> bool {
+        let (own, other) = (&self.piece.interval, &next.interval);
+        own.from.floor(cell) == other.from.floor(cell)
+            && self.piece.settings == next.settings
+            && self.piece.told == next.told
+            && own.period_ms == other.period_ms
+            && own.to() == other.from
+            && own.due(own.outcomes.len()) == other.due(0)
+            && kin(own, other)
+    }
+
+    fn add(&mut self, next: Interval) {
+        let own = &mut self.piece.interval;
+        own.millis = own.millis.saturating_add(next.millis);
+        next.outcomes.runs().for_each(|(count, outcome)| own.outcomes.push_run(count, outcome));
+        for (reason, count) in next.reasons {
+            let sum = own.reasons.entry(reason).or_default();
+            *sum = sum.saturating_add(count);
+        }
+        own.duplicates = own.duplicates.saturating_add(next.duplicates);
+        own.reordered = own.reordered.saturating_add(next.reordered);
+        own.kernel_stamped = own.kernel_stamped.saturating_add(next.kernel_stamped);
+        own.rfc3550_max_ns = own.rfc3550_max_ns.max(next.rfc3550_max_ns);
+        self.rtt.add(next.rtt);
+        self.ipdv.add(next.ipdv);
+    }
+
+    fn end(self) -> Segment {
+        let mut piece = self.piece;
+        piece.interval.rtt = self.rtt.end();
+        piece.interval.ipdv = self.ipdv.end();
+        piece
+    }
+}
+
+/// What became of the sends of an interval that did not leave the host: which of them for want of a carrier is told by their
+/// number only, the first of them, so that intervals are merged only where that says the same afterwards.
+fn kin(one: &Interval, two: &Interval) -> bool {
+    let carrier = |of: &Interval| of.reasons.get(&Reason::CARRIER.to_string()).copied().map_or(0, u64::from);
+    let unsent = |of: &Interval| of.outcomes.count(Outcome::NotSent);
+    let all = |of: &Interval| carrier(of) >= unsent(of);
+    let none = |of: &Interval| carrier(of) == 0;
+    (all(one) && all(two)) || (none(one) && none(two))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A minute of sends each second, which took so many microseconds.
+    fn minute(number: i64, outcomes: &str, micros: u64) -> Segment {
+        let outcomes: Outcomes = outcomes.parse().unwrap();
+        let mut histogram = Histogram::new();
+        (0..outcomes.with_rtt()).for_each(|_| {
+            histogram.record_us(micros);
+        });
+        let sum_ns = outcomes.with_rtt() * micros * 1000;
+        let rtt = histogram.pack().map(|histogram| Spread { histogram, sum_ns });
+        let interval = Interval {
+            from: Wall::from_secs(number * 60),
+            millis: 60_000,
+            first_ms: 250,
+            period_ms: 1000,
+            outcomes,
+            reasons: BTreeMap::new(),
+            duplicates: 1,
+            reordered: 0,
+            kernel_stamped: 2,
+            ipdv: rtt.clone(),
+            rtt,
+            rfc3550_max_ns: Some(micros),
+            phases: BTreeMap::new(),
+        };
+        let told = Some(Arc::new(Told { site: "x".to_owned(), service: None }));
+        Segment { settings: "s".into(), told, interval }
+    }
+
+    #[test]
+    fn minutes_that_follow_on_each_other_become_an_hour_and_nothing_is_lost() {
+        let minutes: Vec<Segment> =
+            (0..120).map(|number| minute(number, "57a2l1a", 1000 + number.unsigned_abs())).collect();
+        let merged = merge(minutes, HOUR);
+        assert_eq!(merged.len(), 2);
+        let first = &merged[0].interval;
+        assert_eq!((first.millis, first.outcomes.len(), first.duplicates), (3_600_000, 3600, 60));
+        assert_eq!(first.outcomes.count(Outcome::Lost), 120);
+        let rtt = first.rtt.as_ref().unwrap();
+        assert_eq!(rtt.histogram.unpack().unwrap().count(), 58 * 60);
+        assert_eq!(rtt.sum_ns, (0..60).map(|number| 58 * (1000 + number) * 1000).sum::<u64>());
+        assert_eq!(first.rfc3550_max_ns, Some(1059));
+        let again = decode(&encode(&merged).unwrap()).unwrap();
+        assert_eq!(again, merged);
+        assert!(
+            Arc::ptr_eq(&again[0].settings, &again[1].settings),
+            "a name is there once, however many pieces have it"
+        );
+        assert_eq!(merge(again, DAY).len(), 1);
+    }
+
+    #[test]
+    fn what_nobody_saw_or_was_measured_otherwise_stays_apart() {
+        let whole = |pieces: Vec<Segment>| merge(pieces, HOUR).len();
+        assert_eq!(whole(vec![minute(0, "60a", 1), minute(2, "60a", 1)]), 2, "a minute is missing");
+        let mut other = minute(1, "60a", 1);
+        other.settings = "t".into();
+        assert_eq!(whole(vec![minute(0, "60a", 1), other]), 2);
+        let mut moved = minute(1, "60a", 1);
+        moved.told = Some(Arc::new(Told { site: "y".to_owned(), service: None }));
+        assert_eq!(whole(vec![minute(0, "60a", 1), moved]), 2, "it says that it is at another site");
+        let mut shifted = minute(1, "60a", 1);
+        shifted.interval.first_ms = 251;
+        assert_eq!(whole(vec![minute(0, "60a", 1), shifted]), 2);
+        let mut unsent = minute(1, "60n", 1);
+        assert_eq!(whole(vec![minute(0, "60a", 1), unsent.clone()]), 1);
+        unsent.interval.reasons.insert(Reason::CARRIER.to_string(), 60);
+        assert_eq!(whole(vec![minute(0, "60n", 1), unsent.clone()]), 2, "one for want of a carrier, one not");
+        unsent.interval.reasons.insert(Reason::CARRIER.to_string(), 7);
+        assert_eq!(whole(vec![minute(0, "60a", 1), unsent]), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn in_which_order_they_came_and_how_often_they_were_merged_changes_nothing(
+            // Over the end of an hour.
+            order in Just((48..72i64).collect::<Vec<_>>()).prop_shuffle(), cut in 0usize..24,
+        ) {
+            let pieces: Vec<Segment> =
+                order.iter().map(|&number| minute(number, "40a1l19a", 500 + number.unsigned_abs())).collect();
+            let at_once = merge(pieces.clone(), DAY);
+            let mut in_turn = merge(pieces[..cut].to_vec(), HOUR);
+            in_turn.extend(pieces[cut..].to_vec());
+            prop_assert_eq!(merge(merge(in_turn, HOUR), DAY), at_once);
+        }
+    }
+}
