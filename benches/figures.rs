@@ -1,4 +1,5 @@
-//! The figures of docs/benchmarks.md, measured side by side with the peers on the fake WAN; `benches/run` starts it.
+//! The figures of docs/benchmarks.md, measured side by side with the peers on the fake WAN;
+//! `benches/run` starts it.
 
 #[path = "figures/accuracy.rs"]
 mod accuracy;

@@ -1,5 +1,5 @@
-//! What a month's report of a fleet costs: read from the verdicts that are kept, and with every verdict worked out anew from folded
-//! outcomes. `benches/run fleet` starts it.
+//! What a month's report of a fleet costs: read from the verdicts that are kept, and with every
+//! verdict worked out anew from folded outcomes. `benches/run fleet` starts it.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on may panic")]
 
 use std::collections::BTreeMap;
@@ -81,7 +81,8 @@ fn month(line: u64, from: Wall) -> Vec<(i64, Vec<u8>, Vec<u8>)> {
         .collect()
 }
 
-/// The summaries of the hours in which an outage begins or ends: there a verdict looks at minutes. Each with its UTC day.
+/// The summaries of the hours in which an outage begins or ends: there a verdict looks at minutes.
+/// Each with its UTC day.
 fn edges(line: u64, from: Wall) -> Vec<(i64, Wall, String)> {
     let key = agent(0);
     let hours = (0..3).map(|number| number * 14_400 + 600).filter(|number| *number > 1000 * line);
@@ -112,7 +113,12 @@ fn written(interval: &Interval) -> Value {
 }
 
 /// Stores such summaries as an agent's.
-fn store(archive: &Archive, key: &SecretKey, edges: &[(i64, Wall, String)], now: Wall) -> Result<(), ArchiveError> {
+fn store(
+    archive: &Archive,
+    key: &SecretKey,
+    edges: &[(i64, Wall, String)],
+    now: Wall,
+) -> Result<(), ArchiveError> {
     let chain = ChainId::from_bytes([7; 16]);
     let mut prev = None;
     let mut arrivals = Vec::new();
@@ -148,13 +154,15 @@ fn contract(sites: usize) -> String {
     let (_, rest) = rest.split_once("[[exclusion]]").unwrap();
     let service = |number: usize| {
         format!(
-            "[[service]]\nid = \"ckt-{number}\"\nsite = \"site-{number}\"\nmrc = \"4000.00\"\nprobes = [\"hq\"]\n\
+            "[[service]]\nid = \"ckt-{number}\"\nsite = \"site-{number}\"\nmrc \
+                = \"4000.00\"\nprobes = [\"hq\"]\n\
              in_service_from = \"2026-02-10T00:00:00Z\"\nsla_from = \"acceptance\"\n"
         )
     };
     let services: String = (0..sites).map(service).collect();
     // Availability, mean delay and loss: what most contracts promise.
-    let kept = |part: &&str| !part.contains("id = \"delay-p99\"") && !part.contains("id = \"jitter\"");
+    let kept =
+        |part: &&str| !part.contains("id = \"delay-p99\"") && !part.contains("id = \"jitter\"");
     let parts: Vec<&str> = rest.split("[[objective]]").filter(kept).collect();
     let last = rest.split("[claim]").nth(1).unwrap();
     let mut text = parts.join("[[objective]]");
@@ -169,7 +177,9 @@ fn main() {
     let from: Wall = "2026-11-01T00:00:00Z".parse().unwrap();
     let now: Wall = "2026-12-02T09:00:00Z".parse().unwrap();
     let lines: Vec<_> = (0..LINES).map(|line| (month(line, from), edges(line, from))).collect();
-    println!("| sites | all verdicts anew, s | ms a site | report by provider, s | by service, s |");
+    println!(
+        "| sites | all verdicts anew, s | ms a site | report by provider, s | by service, s |"
+    );
     println!("|---|---|---|---|---|");
     for sites in [250, 500, 1000] {
         let database = Database::Sqlite(at.path().join(format!("{sites}.db")));
@@ -179,7 +189,8 @@ fn main() {
             .write(|archive| {
                 agreements::import(archive, None, &contract(sites), &actor)?;
                 for action in ["propose", "sign", "take_effect"] {
-                    let step = Step { at: Some("2026-02-01T00:00:00Z".parse().unwrap()), ..Step::now() };
+                    let step =
+                        Step { at: Some("2026-02-01T00:00:00Z".parse().unwrap()), ..Step::now() };
                     agreements::act(archive, ("FLEET", 1), action, &step, &actor)?;
                 }
                 for number in 0..sites {
@@ -211,7 +222,9 @@ fn main() {
         let period: Period = "2026-11".parse().unwrap();
         let began = Instant::now();
         let judged: Vec<_> = (0..sites)
-            .map(|number| evaluator.judge("FLEET", &format!("ckt-{number}"), period, now).unwrap().unwrap())
+            .map(|number| {
+                evaluator.judge("FLEET", &format!("ckt-{number}"), period, now).unwrap().unwrap()
+            })
             .collect();
         let anew = began.elapsed().as_secs_f64();
         assert!(judged.iter().all(|judged| judged.faults.is_empty()

@@ -1,16 +1,18 @@
-//! A provider's network with known truth, for tests and benchmarks: a TUN device in a network namespace of its own, and
-//! behind it every address that a scenario names, each with its delay, jitter, loss, duplicates, reordering, outages and
-//! routers. `fakewan/scenario.rs` tells how a scenario is written, `fakewan/log.rs` how the truth of every packet is.
+//! A provider's network with known truth, for tests and benchmarks: a TUN device in a network
+//! namespace of its own, and behind it every address that a scenario names, each with its delay,
+//! jitter, loss, duplicates, reordering, outages and routers. `fakewan/scenario.rs` tells how a
+//! scenario is written, `fakewan/log.rs` how the truth of every packet is.
 //!
 //! ```text
 //! fakewan run --scenario FILE [--log FILE] [--for 60s] [--spin] [--cpu N] [-- COMMAND…]
 //! fakewan truth LOG
 //! ```
 //!
-//! It prints one line of JSON when the network can be used; `enter` in it are the words before a command that run it in the
-//! namespace. It ends, with a whole log, after `--for`, on SIGTERM or SIGINT, when COMMAND ended (and then with its exit
-//! code), or, with `--while-stdin`, when its standard input closes. It needs root or an unprivileged user namespace; where
-//! neither is to be had it says so and exits with 77.
+//! It prints one line of JSON when the network can be used; `enter` in it are the words before a
+//! command that run it in the namespace. It ends, with a whole log, after `--for`, on SIGTERM or
+//! SIGINT, when COMMAND ended (and then with its exit code), or, with `--while-stdin`, when its
+//! standard input closes. It needs root or an unprivileged user namespace; where neither is to be
+//! had it says so and exits with 77.
 
 #[path = "fakewan/place.rs"]
 mod address_kind;
@@ -79,7 +81,8 @@ struct Run {
     /// Run on this core
     #[arg(long)]
     cpu: Option<usize>,
-    /// Packets that the network itself delayed by more than this are marked in the log; else 50us with --spin, 2ms without
+    /// Packets that the network itself delayed by more than this are marked in the log; else 50us
+    /// with --spin, 2ms without
     #[arg(long, value_parser = length)]
     late_over: Option<Duration>,
     /// Use the namespace that it was started in, which may not be the host's
@@ -136,7 +139,8 @@ fn main() -> ExitCode {
 fn run(args: &Run) -> Result<ExitCode, Fault> {
     let text = std::fs::read_to_string(&args.scenario);
     let text = text.map_err(|fault| format!("{}: {fault}", args.scenario.display()))?;
-    let scenario = Scenario::parse(&text).map_err(|fault| format!("{}: {fault}", args.scenario.display()))?;
+    let scenario =
+        Scenario::parse(&text).map_err(|fault| format!("{}: {fault}", args.scenario.display()))?;
     let signals = signals()?;
     let user = address_kind::enter(match args {
         Run { here: true, .. } => Place::Here,
@@ -147,13 +151,15 @@ fn run(args: &Run) -> Result<ExitCode, Fault> {
     let device = address_kind::device(&scenario.device).map_err(Fault::Place)?;
     address_kind::set_up(&scenario)?;
     let serves = scenario.rules.iter().any(|rules| rules.http.is_some());
-    let http = serves.then(http::serve).transpose().map_err(|fault| format!("no HTTP server: {fault}"))?;
+    let http =
+        serves.then(http::serve).transpose().map_err(|fault| format!("no HTTP server: {fault}"))?;
     let recorder = Recorder::new(args.log.as_deref())?;
     // Threads and children that were started before keep their cores.
     settle(args.cpu)?;
 
     let wait = if args.spin { Wait::Spin } else { Wait::Sleep };
-    let late_over = args.late_over.unwrap_or(Duration::from_micros(if args.spin { 50 } else { 2000 }));
+    let late_over =
+        args.late_over.unwrap_or(Duration::from_micros(if args.spin { 50 } else { 2000 }));
     let late_over = nanos_of(late_over).unsigned_abs();
     let mut network = Network::new(&scenario, &device, Manner { wait, late_over, http }, recorder);
     let start = network.start();
@@ -215,7 +221,8 @@ fn signals() -> Result<SignalFd, String> {
 /// Takes the core for this thread, and timers that are as exact as the kernel can.
 fn settle(cpu: Option<usize>) -> Result<(), String> {
     // Without it the kernel may wake a sleeper 50 µs late.
-    nix::sys::prctl::set_timerslack(1).map_err(|fault| format!("the timer slack cannot be set: {fault}"))?;
+    nix::sys::prctl::set_timerslack(1)
+        .map_err(|fault| format!("the timer slack cannot be set: {fault}"))?;
     let Some(cpu) = cpu else { return Ok(()) };
     let mut cpus = CpuSet::new();
     let taken = cpus.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &cpus));

@@ -1,4 +1,5 @@
-//! A fleet of agents that sign and ship real summaries of a scripted year, and the collector's figures that come of it.
+//! A fleet of agents that sign and ship real summaries of a scripted year, and the collector's
+//! figures that come of it.
 //!
 //! ```text
 //! fleet ship --url http://127.0.0.1:8443 [--agents N] [--each N]       ship to a collector that lets everybody in
@@ -8,8 +9,9 @@
 //! fleet stored --wanproof PROGRAM [--database sqlite|postgres] …       the same with a year stored, against an empty database
 //! ```
 //!
-//! The figures are of a collector that is started for them, with a database of its own in a temporary folder, on this machine's disk,
-//! and each commit waits for that. `benches/run ingest` and `benches/run stored` do it all.
+//! The figures are of a collector that is started for them, with a database of its own in a
+//! temporary folder, on this machine's disk, and each commit waits for that. `benches/run ingest`
+//! and `benches/run stored` do it all.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for a terminal")]
 
 #[path = "fleet/agent.rs"]
@@ -58,7 +60,8 @@ enum Command {
     },
     /// Summaries a second, latency at half of that, memory
     Ingest(figures::Options),
-    /// Three replicas on one PostgreSQL, each killed at random: is every receipted summary there, once?
+    /// Three replicas on one PostgreSQL, each killed at random: is every receipted summary there,
+    /// once?
     Replicas {
         /// The collector's program, a release build
         #[arg(long)]
@@ -73,14 +76,18 @@ enum Command {
         #[arg(long, default_value_t = 4000)]
         kill_every: usize,
     },
-    /// Floods of every kind, for some seconds each: the collector's memory, and what an honest agent's answers take
+    /// Floods of every kind, for some seconds each: the collector's memory, and what an honest
+    /// agent's answers take
     Attack(attack::Options),
     /// The rate with a year of sites stored, against an empty database
     Stored(stored::Options),
 }
 
 fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
     match runtime.block_on(run(Command::parse())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
@@ -102,14 +109,21 @@ async fn run(command: Command) -> Result<(), Broken> {
         }
         Command::Ingest(options) => figures::ingest(&options).await,
         Command::Replicas { wanproof, agents, seconds, kill_every } => {
-            let server = postgres::Server::start("on").ok_or("there is no PostgreSQL to measure")?;
+            let server =
+                postgres::Server::start("on").ok_or("there is no PostgreSQL to measure")?;
             let time = Some(std::time::Duration::from_secs(seconds));
             let plan = replicas::Plan { agents, each: usize::MAX, time, kill_every };
             let outcome = replicas::run(&wanproof, &server.database(), &plan).await?;
-            println!("| three replicas on one PostgreSQL, {agents} agents, {seconds} s | figure | to reach |");
+            println!(
+                "| three replicas on one PostgreSQL, {agents} agents, {seconds} s | figure | to \
+                    reach |"
+            );
             println!("|---|---|---|");
             println!("| replicas killed, and started again | {} | |", outcome.kills);
-            println!("| answers that did not come, and were asked for again | {} | |", outcome.again);
+            println!(
+                "| answers that did not come, and were asked for again | {} | |",
+                outcome.again
+            );
             println!("| receipted | {} | |", outcome.receipted);
             println!("| of these not there with their receipt | {} | 0 |", outcome.lost);
             println!("| stored more than once | {} | 0 |", outcome.twice);

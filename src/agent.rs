@@ -1,4 +1,5 @@
-//! The edge program: probes, books what became of them, judges, records, signs, ships, and answers who asks.
+//! The edge program: probes, books what became of them, judges, records, signs, ships, and answers
+//! who asks.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -65,8 +66,8 @@ pub mod warnings;
 
 /// A summary's span where no collector says another.
 const EVERY: Duration = Duration::from_secs(300);
-/// How long the last summary may take to be shipped on a stop; it is shipped at the next start otherwise. And how long the
-/// hooks may then take.
+/// How long the last summary may take to be shipped on a stop; it is shipped at the next start
+/// otherwise. And how long the hooks may then take.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How often a summary says how the services stand.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -119,11 +120,12 @@ pub enum Order {
     Stop,
 }
 
-/// Runs the agent until it is told to stop; it tells `init` how it stands. It needs a current-thread runtime with a
-/// `LocalSet`, whose thread has started no other yet.
+/// Runs the agent until it is told to stop; it tells `init` how it stands. It needs a
+/// current-thread runtime with a `LocalSet`, whose thread has started no other yet.
 ///
 /// # Errors
-/// When it cannot begin. What goes wrong later is an outcome, an event or a log line; measuring goes on.
+/// When it cannot begin. What goes wrong later is an outcome, an event or a log line; measuring
+/// goes on.
 pub async fn run(
     config: AgentConfig,
     mut orders: mpsc::Receiver<Order>,
@@ -186,7 +188,8 @@ struct Session {
     late: [Lag; 2],
     /// How each probe leaves this host, by its place.
     exits: Vec<Option<Exit>>,
-    /// When the interfaces of all were looked for, and of which it must be done before that is due again.
+    /// When the interfaces of all were looked for, and of which it must be done before that is due
+    /// again.
     looked: Option<Mono>,
     moved: BTreeSet<usize>,
     /// A new configuration that is being read.
@@ -210,15 +213,20 @@ impl Session {
         let now = SystemClock.now();
         let (mut store, found) = Store::open(&config.data_dir, now.wall)?;
         if let Found::Damaged { aside, what } = &found {
-            error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
+            error!(aside = %aside.display(), what, "the database was damaged: it was set aside \
+                and a new one begun");
         }
         let places: Vec<ProbeId> = (0..).map(ProbeId).take(config.probes.len()).collect();
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
         let taken_up = match take_up(&config, &places, &mut store, &boot) {
             Err(error) if error.is_damage() => {
                 let what = error.to_string();
                 let aside = store.set_aside(now.wall, &what)?;
-                error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
+                error!(aside = %aside.display(), what, "the database was damaged: it was set \
+                    aside and a new one begun");
                 take_up(&config, &places, &mut store, &boot)?
             }
             taken_up => taken_up?,
@@ -227,25 +235,34 @@ impl Session {
         terms.notes.iter().for_each(|note| warn!("{note}"));
         let (agent, key) = (keys.agent, keys.shared());
         let live = Live::new(agent.to_string());
-        let window = Window::open(&config.status_socket).map_err(|source| window_fault(&config, source))?;
-        // Everything that may need a privilege is opened by now; whatever runs from here on has none.
+        let window =
+            Window::open(&config.status_socket).map_err(|source| window_fault(&config, source))?;
+        // Everything that may need a privilege is opened by now; whatever runs from here on has
+        // none.
         let prober = Prober::new(terms.named().to_vec(), World::system(Pace::Thrifty));
         let mut diagnosis = Diagnosis::new(live.clone());
         diagnosis.open_ways(&config.probes);
         privileges::drop_all(kept_privileges(&config));
-        let summariser = Summariser { keys, site: config.site.clone(), boot: boot.clone(), every: every(&config) };
+        let summariser = Summariser {
+            keys,
+            site: config.site.clone(),
+            boot: boot.clone(),
+            every: every(&config),
+        };
         let (recorder, writer) = Recorder::start(store, summariser).map_err(|source| {
             let what = "the writer's thread cannot be started".to_owned();
             AgentError::System { what, source }
         })?;
         let contracts = Arc::new(Notify::new());
         let recorded = Recorded { recorder: recorder.clone(), contracts: Arc::clone(&contracts) };
-        let ship_task = ShipTask::start(ShipTask::prepare(&config, agent, key.clone(), recorded)?, None);
+        let ship_task =
+            ShipTask::start(ShipTask::prepare(&config, agent, key.clone(), recorded)?, None);
         // The book begins when probing did, however long it took to come here.
         let now = clock_trust.now().at(prober.begun());
         let mut ledger = Ledger::new([], every(&config), now);
         if clock_trust.is_doubted() {
-            warn!(says = %SystemClock.now().wall, "the clock is not set yet: what is measured is labelled once it is");
+            warn!(says = %SystemClock.now().wall, "the clock is not set yet: what is measured is \
+                labelled once it is");
             ledger.hold();
         }
         let mut session = Self {
@@ -383,7 +400,11 @@ impl Session {
                     outage.evidence["clock"] = NOT_SET.into();
                 }
                 let exit = self.exits.get(probe).and_then(Option::as_ref);
-                self.diagnosis.opened(key, &mut outage, exit.and_then(|exit| exit.interface.as_deref()));
+                self.diagnosis.opened(
+                    key,
+                    &mut outage,
+                    exit.and_then(|exit| exit.interface.as_deref()),
+                );
                 let evidence = std::mem::take(&mut outage.evidence);
                 outage.evidence = self.judge.attributed(key, &outage.side, evidence);
                 self.changes.outage(&outage);
@@ -411,7 +432,8 @@ impl Session {
         self.recorder.attributed(found.key, &found.side, evidence);
     }
 
-    /// Has why the sends of open outages failed written down, where it is another reason than before.
+    /// Has why the sends of open outages failed written down, where it is another reason than
+    /// before.
     fn write_reasons(&mut self, every: Every) {
         for (key, outage) in self.judge.reasons_anew(every) {
             self.recorder.attributed(key, &outage.side, outage.evidence);
@@ -427,7 +449,11 @@ impl Session {
         let now = self.clock_trust.read(reading);
         if let Some(step) = self.ledger.advance(now) {
             warn!(by_ms = step.by_ns / 1_000_000, "the clock was stepped");
-            self.recorder.note(step.at, Noted::ClockStep, format!("by {} ms", step.by_ns / 1_000_000));
+            self.recorder.note(
+                step.at,
+                Noted::ClockStep,
+                format!("by {} ms", step.by_ns / 1_000_000),
+            );
             self.steps.push(ClockStep { at: step.at, by_us: step.by_ns / 1000 });
             self.steps.drain(..self.steps.len().saturating_sub(STEPS));
             self.summarised = self.summarised.min(step.at);
@@ -435,14 +461,20 @@ impl Session {
         self.hand_over();
     }
 
-    /// Labels hold from this reading on, where they were provisional: what had them is moved to where it was.
+    /// Labels hold from this reading on, where they were provisional: what had them is moved to
+    /// where it was.
     fn rely_on_clock(&mut self, reading: Now, before: Wall, end: End) {
         let by_ns = reading.wall.nanos_since(before);
         match end {
             End::Set => {
-                info!(by_ms = by_ns / 1_000_000, "the clock was set: what was measured before is labelled by it")
+                info!(
+                    by_ms = by_ns / 1_000_000,
+                    "the clock was set: what was measured before is labelled by it"
+                )
             }
-            End::GivenUp => warn!("nothing set the clock: what was measured is labelled by the clock as it is"),
+            End::GivenUp => {
+                warn!("nothing set the clock: what was measured is labelled by the clock as it is")
+            }
         }
         self.ledger.label_by(reading);
         self.judge.shift(by_ns);
@@ -477,8 +509,8 @@ impl Session {
         self.recorder.label(Label { boot, anchor, why, span });
     }
 
-    /// Notes what changed of the carriers. Which interfaces lead to the targets is looked for now and then: a route may
-    /// change.
+    /// Notes what changed of the carriers. Which interfaces lead to the targets is looked for now
+    /// and then: a route may change.
     fn look_at_links(&mut self, now: Now) {
         let all = self.looked.is_none_or(|looked| now.mono - looked >= WAYS);
         if all {
@@ -488,13 +520,16 @@ impl Session {
         let addresses = link::Addresses::default();
         for at in std::mem::take(&mut self.moved) {
             let Some(Some(exit)) = self.exits.get_mut(at) else { continue };
-            let towards = || addresses.interface_towards(&exit.probe.circuit, self.live.address(at)?);
-            // Without a carrier the route may be gone; then the interface that is known is the one to go on looking at.
+            let towards =
+                || addresses.interface_towards(&exit.probe.circuit, self.live.address(at)?);
+            // Without a carrier the route may be gone; then the interface that is known is the one
+            // to go on looking at.
             if let Some(name) = exit.probe.circuit.interface.clone().or_else(towards) {
                 exit.interface = Some(name);
             }
         }
-        let names: BTreeSet<&str> = self.exits.iter().flatten().filter_map(|exit| exit.interface.as_deref()).collect();
+        let names: BTreeSet<&str> =
+            self.exits.iter().flatten().filter_map(|exit| exit.interface.as_deref()).collect();
         for (interface, carrier) in self.links.look(names, now.wall) {
             self.diagnosis.carrier(&interface, carrier, now.wall);
             let carrier = format!("{carrier:?}").to_lowercase();
@@ -524,7 +559,10 @@ impl Session {
         }
         for set in finished {
             set.iter().for_each(|closed| self.live.closed(closed));
-            let held: Vec<u64> = set.iter().filter_map(|closed| Some(closed.unlabelled.as_ref()?.weight())).collect();
+            let held: Vec<u64> = set
+                .iter()
+                .filter_map(|closed| Some(closed.unlabelled.as_ref()?.weight()))
+                .collect();
             if held.is_empty() {
                 self.label_held();
             }
@@ -554,7 +592,11 @@ impl Session {
         let state = clock_state(health.kept);
         self.recorder.summarise(SpanState {
             until,
-            clock: ClockPart { state, max_error_us: health.max_error_us, steps: self.steps.clone() },
+            clock: ClockPart {
+                state,
+                max_error_us: health.max_error_us,
+                steps: self.steps.clone(),
+            },
             contracts: self.terms.references(),
             link: self.links.cut(),
             judged,
@@ -572,7 +614,8 @@ impl Session {
         if self.judged.replace(hour) == Some(hour) { Vec::new() } else { self.terms.judged() }
     }
 
-    /// Ceases to send, waits for what is in the air, closes the books, signs, and ships what it can.
+    /// Ceases to send, waits for what is in the air, closes the books, signs, and ships what it
+    /// can.
     async fn end(mut self) -> Result<(), AgentError> {
         let mut events = Vec::new();
         let now = self.prober.cease(&mut events);
@@ -593,7 +636,8 @@ impl Session {
         if let Some(ship_task) = self.ship_task.take() {
             let recorder = self.recorder.clone();
             let shipped = async {
-                while recorder.ask(|store| store.tally()).await.is_ok_and(|tally| tally.waiting > 0) {
+                while recorder.ask(|store| store.tally()).await.is_ok_and(|tally| tally.waiting > 0)
+                {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             };
@@ -606,7 +650,8 @@ impl Session {
         }
         self.recorder.stop();
         let writer = self.writer;
-        // The writer's last commit may take a while on slow flash; other tasks need not run any more.
+        // The writer's last commit may take a while on slow flash; other tasks need not run any
+        // more.
         tokio::task::spawn_blocking(move || writer.join())
             .await
             .map_err(|error| AgentError::Other(error.to_string()))?
@@ -628,13 +673,17 @@ fn every(config: &AgentConfig) -> Duration {
 }
 
 fn window_fault(config: &AgentConfig, source: std::io::Error) -> AgentError {
-    AgentError::System { what: format!("the status socket {} cannot be made", config.status_socket.display()), source }
+    AgentError::System {
+        what: format!("the status socket {} cannot be made", config.status_socket.display()),
+        source,
+    }
 }
 
 /// How late the agent was with sends and with replies, as a summary says it.
 fn own_lag(late: [Lag; 2]) -> Option<OwnLag> {
     let micros = |length: Duration| u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
-    let [send, receive] = late.map(|lag| Some(LagPart { mean: micros(lag.mean()?), max: micros(lag.worst()) }));
+    let [send, receive] =
+        late.map(|lag| Some(LagPart { mean: micros(lag.mean()?), max: micros(lag.worst()) }));
     (send.is_some() || receive.is_some()).then_some(OwnLag { send, receive })
 }
 
@@ -651,19 +700,29 @@ struct TakenUp {
 type HeldOf = (String, Now, Why);
 
 /// Takes up what the database knows, and writes what is new at a start.
-fn take_up(config: &AgentConfig, places: &[ProbeId], store: &mut Store, boot: &str) -> Result<TakenUp, AgentError> {
+fn take_up(
+    config: &AgentConfig,
+    places: &[ProbeId],
+    store: &mut Store,
+    boot: &str,
+) -> Result<TakenUp, AgentError> {
     let (clock_trust, labels) = store.together(|store| look_at_clock(config, store, boot))?;
     let now = clock_trust.now();
     let terms = Terms::with_received(config, &store.contract_files()?, clock_trust.at_least())?;
     let keys = Keys::open(&config.data_dir, store, now.wall)?;
     store.note(now.wall, Noted::Start, crate::SOFTWARE)?;
     let known = if clock_trust.is_doubted() { Labels::Provisional } else { Labels::Known };
-    let judge = OutageDetector::new(config, &terms, places, store, &Past { now, boot, labels: known })?;
+    let judge =
+        OutageDetector::new(config, &terms, places, store, &Past { now, boot, labels: known })?;
     Ok(TakenUp { terms, keys, judge, clock_trust, labels })
 }
 
 /// Whether the clock is set, and what is held that can be labelled now.
-fn look_at_clock(config: &AgentConfig, store: &Store, boot: &str) -> Result<(ClockTrust, Vec<HeldOf>), StoreError> {
+fn look_at_clock(
+    config: &AgentConfig,
+    store: &Store,
+    boot: &str,
+) -> Result<(ClockTrust, Vec<HeldOf>), StoreError> {
     let now = SystemClock.now();
     let before = store.doubt()?;
     let within = before.as_ref().filter(|doubt| doubt.boot == boot);
@@ -691,7 +750,11 @@ fn look_at_clock(config: &AgentConfig, store: &Store, boot: &str) -> Result<(Clo
     let mut labels = Vec::new();
     for held in store.held_boots()? {
         if held != boot {
-            labels.push((held, Now { wall: Wall::default(), mono: Mono::default() }, Why::OtherBoot));
+            labels.push((
+                held,
+                Now { wall: Wall::default(), mono: Mono::default() },
+                Why::OtherBoot,
+            ));
         } else if !clock_trust.is_doubted() {
             labels.push((held, now, Why::Set));
         }
@@ -711,12 +774,29 @@ fn show(live: &Live, settled: &Settled) {
 fn announce(news: &News) {
     match news {
         News::Opened(_, outage) => {
-            let (service, reason) = (outage.service.as_deref().unwrap_or("-"), outage.reasons().first());
-            warn!(service, probe = outage.probe, from = %outage.from, by = outage.definition, reason, "outage");
+            let (service, reason) =
+                (outage.service.as_deref().unwrap_or("-"), outage.reasons().first());
+            warn!(
+                service,
+                probe = outage.probe,
+                from = %outage.from,
+                by = outage.definition,
+                reason,
+                "outage"
+            );
         }
         News::Closed(_, outage, to) => {
-            let (service, reason) = (outage.service.as_deref().unwrap_or("-"), outage.reasons().first());
-            info!(service, probe = outage.probe, from = %outage.from, %to, by = outage.definition, reason, "outage over");
+            let (service, reason) =
+                (outage.service.as_deref().unwrap_or("-"), outage.reasons().first());
+            info!(
+                service,
+                probe = outage.probe,
+                from = %outage.from,
+                %to,
+                by = outage.definition,
+                reason,
+                "outage over"
+            );
         }
         News::State(..) => {}
     }

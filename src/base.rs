@@ -1,5 +1,5 @@
-//! The words that every other room uses: instants on the two clocks, exact numbers, names, files of a known greatest length, how
-//! much work may be done, and JSON without keys that are there twice.
+//! The words that every other room uses: instants on the two clocks, exact numbers, names, files of
+//! a known greatest length, how much work may be done, and JSON without keys that are there twice.
 
 pub mod bounded;
 pub mod decimal;

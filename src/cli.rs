@@ -50,10 +50,13 @@ pub mod status;
 pub mod verdict;
 pub mod verify;
 
-/// What `--version` says: this program's version, and that of the time zone data by which it judges.
-static VERSION: LazyLock<String> = LazyLock::new(|| format!("{} (tzdata {TZDATA})", env!("CARGO_PKG_VERSION")));
+/// What `--version` says: this program's version, and that of the time zone data by which it
+/// judges.
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} (tzdata {TZDATA})", env!("CARGO_PKG_VERSION")));
 
-/// Proves, with evidence that both sides of a contract can check, whether a WAN service met its SLA.
+/// Proves, with evidence that both sides of a contract can check, whether a WAN service met its
+/// SLA.
 #[derive(Debug, Parser)]
 #[command(name = "wanproof", version = VERSION.as_str(), max_term_width = 100)]
 pub struct Cli {
@@ -87,7 +90,8 @@ enum Command {
     /// When was the line bad? Outages with side and definition
     #[cfg(feature = "agent")]
     Outages(outages::Args),
-    /// What happened to the agent itself and to the paths: clock steps, carriers, addresses, refusals, outages
+    /// What happened to the agent itself and to the paths: clock steps, carriers, addresses,
+    /// refusals, outages
     #[cfg(feature = "agent")]
     Journal(journal::Args),
     /// The percentiles of a probe's RTT, and their picture
@@ -120,7 +124,8 @@ pub enum Exit {
     Bad,
 }
 
-/// Why a command did not do its work: what happened, what it means, and what to do, in words for people.
+/// Why a command did not do its work: what happened, what it means, and what to do, in words for
+/// people.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Wrong usage, configuration, contract or facts; exit code 2.
@@ -134,8 +139,8 @@ pub enum Failure {
     Unread,
 }
 
-/// Runs the command of the arguments and gives the exit code: 0 done; 1 done, and the answer is bad; 2 wrong usage or
-/// configuration; 3 could not do it.
+/// Runs the command of the arguments and gives the exit code: 0 done; 1 done, and the answer is
+/// bad; 2 wrong usage or configuration; 3 could not do it.
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         #[cfg(all(feature = "agent", feature = "collector"))]
@@ -174,7 +179,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(Exit::Bad) => ExitCode::from(1),
         Err(Failure::Unread) => ExitCode::SUCCESS,
         Err(failure) => {
-            #[expect(clippy::print_stderr, reason = "the one place where a command's failure is told")]
+            #[expect(
+                clippy::print_stderr,
+                reason = "the one place where a command's failure is told"
+            )]
             {
                 eprintln!("{}", print::lines(&failure.to_string()));
             }
@@ -186,7 +194,8 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// Logs to standard error, as RUST_LOG says, changes of state without it. systemd's journal brings its own times.
+/// Logs to standard error, as RUST_LOG says, changes of state without it. systemd's journal brings
+/// its own times.
 #[cfg(any(feature = "agent", feature = "collector"))]
 pub(crate) fn log_to_stderr() {
     use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -197,8 +206,10 @@ pub(crate) fn log_to_stderr() {
         Some(Ok(targets)) => targets.clone(),
         _ => Targets::new().with_default(LevelFilter::INFO),
     };
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(|| Lines(std::io::stderr())).with_target(false).with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(|| Lines(std::io::stderr()))
+        .with_target(false)
+        .with_ansi(false);
     let log = tracing_subscriber::registry().with(filter);
     // A second call, as the tests make it, changes nothing.
     let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {
@@ -211,8 +222,9 @@ pub(crate) fn log_to_stderr() {
     }
 }
 
-/// A log of which each record is one line, whatever others have put into what is told: `logger` and whoever reads the log
-/// line by line would else take the rest of it for a record of its own. Records come one a write.
+/// A log of which each record is one line, whatever others have put into what is told: `logger` and
+/// whoever reads the log line by line would else take the rest of it for a record of its own.
+/// Records come one a write.
 #[cfg(any(feature = "agent", feature = "collector"))]
 struct Lines<W>(W);
 
@@ -249,10 +261,12 @@ mod tests {
 
     use super::*;
 
-    /// What names a thing that others named: an agent's identifier begins with a hyphen once in 64, a site or a probe as its owner
-    /// likes.
-    const NAMES: [&str; 12] =
-        ["agent", "site", "probe", "service", "contract", "id", "name", "who", "ticket", "text", "evidence", "chain"];
+    /// What names a thing that others named: an agent's identifier begins with a hyphen once in 64,
+    /// a site or a probe as its owner likes.
+    const NAMES: [&str; 12] = [
+        "agent", "site", "probe", "service", "contract", "id", "name", "who", "ticket", "text",
+        "evidence", "chain",
+    ];
 
     fn each(command: &clap::Command, see: &mut impl FnMut(&clap::Command, &clap::Arg)) {
         command.get_arguments().for_each(|arg| see(command, arg));
@@ -263,8 +277,11 @@ mod tests {
     fn a_name_may_begin_with_a_hyphen_on_every_command_line() {
         let mut seen = 0;
         each(&Cli::command(), &mut |command, arg| {
-            let is_file = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name.contains("FILE")));
-            if NAMES.contains(&arg.get_id().as_str()) && arg.get_action().takes_values() && !is_file {
+            let is_file = arg
+                .get_value_names()
+                .is_some_and(|names| names.iter().any(|name| name.contains("FILE")));
+            if NAMES.contains(&arg.get_id().as_str()) && arg.get_action().takes_values() && !is_file
+            {
                 seen += 1;
                 let (command, arg_id) = (command.get_name(), arg.get_id());
                 assert!(
@@ -300,7 +317,8 @@ mod tests {
         use std::io::Write as _;
         let mut written = Vec::new();
         let mut log = Lines(&mut written);
-        for record in ["INFO it measures site=\"köln\"\n", "WARN it says\nINFO forged\u{1b}[2J\r\n"] {
+        for record in ["INFO it measures site=\"köln\"\n", "WARN it says\nINFO forged\u{1b}[2J\r\n"]
+        {
             log.write_all(record.as_bytes()).unwrap();
         }
         let expected = "INFO it measures site=\"köln\"\nWARN it says\\nINFO forged\\u{1b}[2J\\r\n";

@@ -1,8 +1,9 @@
-//! The central program: it lets agents in, takes their summaries, keeps them, and counter-signs what it keeps.
+//! The central program: it lets agents in, takes their summaries, keeps them, and counter-signs
+//! what it keeps.
 //!
-//! The way of a request: [`http`] reads it, [`body`] expands and splits it, [`ingest`] verifies each summary by the keys in
-//! the [`archive`], [`limits`] counts it, and the one [`writer`] stores it with its receipt in one transaction, after which it
-//! is answered.
+//! The way of a request: [`http`] reads it, [`body`] expands and splits it, [`ingest`] verifies
+//! each summary by the keys in the [`archive`], [`limits`] counts it, and the one [`writer`] stores
+//! it with its receipt in one transaction, after which it is answered.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
@@ -78,8 +79,8 @@ mod writer;
 pub use contracts::all as all_contracts;
 pub use loopback::{Central, on_loopback};
 
-/// All requests together hold at most so much memory: strangers two thirds of it, one address a little less, which is more than the
-/// greatest body needs.
+/// All requests together hold at most so much memory: strangers two thirds of it, one address a
+/// little less, which is more than the greatest body needs.
 const MEMORY: Shares = Shares { all: 96 * MIB, strangers: 64 * MIB, each: 56 * MIB };
 const MIB: usize = 1024 * 1024;
 /// When to come again.
@@ -128,7 +129,11 @@ impl Fault {
 
     /// One agent asks for more than its share, and is to come again in so long.
     fn too_much(detail: impl std::fmt::Display, wait: Duration) -> Self {
-        Self { problem: Problem::new(Kind::Busy, detail).with_status(429), retry_after: Some(wait), ill: None }
+        Self {
+            problem: Problem::new(Kind::Busy, detail).with_status(429),
+            retry_after: Some(wait),
+            ill: None,
+        }
     }
 }
 
@@ -151,9 +156,11 @@ impl From<Full> for Fault {
     fn from(full: Full) -> Self {
         match full {
             Full::Now => Self::busy("too many requests at once"),
-            Full::Ever => {
-                Problem::new(Kind::TooLarge, "it needs more memory than one request gets: send less at once").into()
-            }
+            Full::Ever => Problem::new(
+                Kind::TooLarge,
+                "it needs more memory than one request gets: send less at once",
+            )
+            .into(),
         }
     }
 }
@@ -243,14 +250,17 @@ impl Collector {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Goes on by another configuration: enrolment, limits, administration, alerts, contracts, and the certificates, which are
-    /// read again. Where it listens, its database and its key stay until the next start.
+    /// Goes on by another configuration: enrolment, limits, administration, alerts, contracts, and
+    /// the certificates, which are read again. Where it listens, its database and its key stay
+    /// until the next start.
     ///
     /// # Errors
     /// When the certificates cannot be used; then everything stays as it was.
     pub fn reload(&self, config: CollectorConfig) -> Result<(), StartError> {
         let now = self.config();
-        if (config.listen, &config.database, &config.key_file) != (now.listen, &now.database, &now.key_file) {
+        if (config.listen, &config.database, &config.key_file)
+            != (now.listen, &now.database, &now.key_file)
+        {
             tracing::warn!("listen, database and key_file change only at the next start");
         }
         let next = next_key(&config)?;
@@ -265,7 +275,8 @@ impl Collector {
         self.writer.as_ref().ok_or_else(|| Fault::busy("the collector is stopping"))
     }
 
-    /// Does something with a reading connection for somebody who is known, on a thread where it may take its time.
+    /// Does something with a reading connection for somebody who is known, on a thread where it may
+    /// take its time.
     async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         act: impl FnOnce(&Archive) -> Result<T, Fault> + Send + 'static,
@@ -273,7 +284,8 @@ impl Collector {
         self.read_for(Repute::Known, Work::Short, act).await
     }
 
-    /// Does something with a reading connection, on a thread where it may take its time; so many at once as there are places.
+    /// Does something with a reading connection, on a thread where it may take its time; so many at
+    /// once as there are places.
     async fn read_for<T: Send + 'static>(
         self: &Arc<Self>,
         of: Repute,
@@ -289,7 +301,9 @@ impl Collector {
             collector.reading(act)
         });
         let done = done.await.unwrap_or_else(|error| {
-            tracing::error!("a request failed by a fault of this program, which is worth a report: {error}");
+            tracing::error!(
+                "a request failed by a fault of this program, which is worth a report: {error}"
+            );
             Err(Problem::new(Kind::Internal, "the collector could not do it").into())
         });
         self.health.note(&done);
@@ -297,7 +311,10 @@ impl Collector {
     }
 
     /// Does something with a reading connection, on this thread.
-    fn reading<T, E: From<ArchiveError>>(&self, act: impl FnOnce(&Archive) -> Result<T, E>) -> Result<T, E> {
+    fn reading<T, E: From<ArchiveError>>(
+        &self,
+        act: impl FnOnce(&Archive) -> Result<T, E>,
+    ) -> Result<T, E> {
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let archive = match idle.filter(|archive| !archive.is_lost()) {
             Some(archive) => archive,
@@ -308,7 +325,8 @@ impl Collector {
         done
     }
 
-    /// Takes the summaries of a body, and gives the answer: a line for each, with what is reserved for it.
+    /// Takes the summaries of a body, and gives the answer: a line for each, with what is reserved
+    /// for it.
     async fn take(
         self: &Arc<Self>,
         body: Vec<u8>,
@@ -318,15 +336,18 @@ impl Collector {
         memory: Reservation,
     ) -> Result<(String, Reservation), Fault> {
         let received = SystemClock.now().wall.floor(Duration::from_millis(1));
-        let (mut examined, mut memory) = self.examine(body, (of, encoding), (caller, received), memory).await?;
+        let (mut examined, mut memory) =
+            self.examine(body, (of, encoding), (caller, received), memory).await?;
         if examined.iter().any(|each| each.counts.is_some()) {
             caller.peer.authenticated();
         }
         let sign = |summary| Arrival::new(summary, received, &self.key);
-        let arrivals: Vec<Arrival> = examined.iter_mut().filter_map(Examined::take).map(sign).collect();
+        let arrivals: Vec<Arrival> =
+            examined.iter_mut().filter_map(Examined::take).map(sign).collect();
         let (counted, arrivals) = self.count_all(&examined, arrivals).await?;
         // Nothing to store costs no wait for the disk.
-        let accepted = if arrivals.is_empty() { Vec::new() } else { self.writer()?.store(arrivals).await? };
+        let accepted =
+            if arrivals.is_empty() { Vec::new() } else { self.writer()?.store(arrivals).await? };
         let mut accepted = accepted.into_iter();
         let mut again = Again::default();
         let results: Vec<(Digest, Result<String, Problem>)> = examined
@@ -343,7 +364,8 @@ impl Collector {
                 (each.digest, said.said())
             })
             .collect();
-        // What brought only what was stored is counted as that; what was counted before is given back.
+        // What brought only what was stored is counted as that; what was counted before is given
+        // back.
         for (agent, brings) in counted.into_iter().filter(|(agent, _)| again.only(*agent)) {
             let Limits { per_agent, bytes_per_agent, .. } = self.config().limits;
             self.limiter.give_back(agent, (1, Counted::New), per_agent);
@@ -353,28 +375,38 @@ impl Collector {
         }
         for (_, said) in &results {
             let kind = said.as_ref().err().and_then(Problem::kind);
-            self.metrics.summary(if said.is_ok() { "receipt" } else { kind.map_or("other", Kind::word) });
+            self.metrics.summary(if said.is_ok() {
+                "receipt"
+            } else {
+                kind.map_or("other", Kind::word)
+            });
         }
         memory.keep_only(ANSWER * results.len());
         Ok((results.into_iter().map(|(digest, said)| result_line(digest, said)).collect(), memory))
     }
 
-    /// Counts a request, and the bytes that it would store, for each agent of which a signature was verified, before anything is
-    /// stored; gives those that were counted as bringing something new, with what. Where a share is used up, only what is stored
-    /// already may still be asked for.
+    /// Counts a request, and the bytes that it would store, for each agent of which a signature was
+    /// verified, before anything is stored; gives those that were counted as bringing something
+    /// new, with what. Where a share is used up, only what is stored already may still be asked
+    /// for.
     async fn count_all(
         self: &Arc<Self>,
         examined: &[Examined],
         arrivals: Vec<Arrival>,
     ) -> Result<(Vec<(Kid, Brings)>, Vec<Arrival>), Fault> {
         let agents: BTreeSet<Kid> = examined.iter().filter_map(|each| each.counts).collect();
-        let refused: BTreeSet<Kid> =
-            examined.iter().filter(|each| each.refused.is_some()).filter_map(|each| each.counts).collect();
+        let refused: BTreeSet<Kid> = examined
+            .iter()
+            .filter(|each| each.refused.is_some())
+            .filter_map(|each| each.counts)
+            .collect();
         let (mut counted, mut arrivals) = (Vec::new(), arrivals);
         for agent in agents {
             let own = arrivals.iter().filter(|each| each.summary.subject.agent == agent);
             let brings = own.fold(Brings::default(), |all, each| Brings {
-                bytes: all.bytes.saturating_add(u32::try_from(each.summary.packed.len()).unwrap_or(u32::MAX)),
+                bytes: all
+                    .bytes
+                    .saturating_add(u32::try_from(each.summary.packed.len()).unwrap_or(u32::MAX)),
                 rotations: all.rotations + u32::from(each.summary.next_key.is_some()),
             });
             let too_much = match self.count_new(agent, brings) {
@@ -387,7 +419,8 @@ impl Collector {
             let stored;
             (stored, arrivals) = self
                 .read(move |archive| {
-                    let mut own = arrivals.iter().filter(|each| each.summary.subject.agent == agent);
+                    let mut own =
+                        arrivals.iter().filter(|each| each.summary.subject.agent == agent);
                     let stored = own.try_fold(true, |all, each| {
                         Ok::<bool, ArchiveError>(all && archive.has(&each.summary.subject)?)
                     })?;
@@ -405,11 +438,13 @@ impl Collector {
     /// Counts a request that brings something new, and what of it is to be stored.
     fn count_new(&self, agent: Kid, brings: Brings) -> Result<(), Fault> {
         self.count(agent, Counted::New)?;
-        let (Limits { per_agent, bytes_per_agent: rate, .. }, now) = (self.config().limits, SystemClock.now().mono);
+        let (Limits { per_agent, bytes_per_agent: rate, .. }, now) =
+            (self.config().limits, SystemClock.now().mono);
         let rotations = (brings.rotations, Counted::Rotation);
         self.limiter.count(agent, rotations, ROTATIONS, now).map_err(|wait| {
             self.limiter.give_back(agent, (1, Counted::New), per_agent);
-            let what = format!("agent {agent} changed its key {} times within a day", ROTATIONS.count);
+            let what =
+                format!("agent {agent} changed its key {} times within a day", ROTATIONS.count);
             tracing::warn!("{what}; it is told to come again");
             Fault::too_much(what, wait)
         })?;
@@ -417,7 +452,8 @@ impl Collector {
             self.limiter.give_back(agent, (1, Counted::New), per_agent);
             self.limiter.give_back(agent, rotations, ROTATIONS);
             let what = format!(
-                "agent {agent} had {} MiB stored within a day, all that [limits] bytes_per_agent lets one agent have",
+                "agent {agent} had {} MiB stored within a day, all that [limits] bytes_per_agent \
+                    lets one agent have",
                 rate.count >> 20
             );
             tracing::warn!("{what}; it is told to come again");
@@ -460,14 +496,20 @@ impl Collector {
         }
         let collector = Arc::clone(self);
         self.read(move |archive| {
-            let contracts = Book::load(archive, collector.config().contracts_dir.as_deref())?.of_site(&site);
+            let contracts =
+                Book::load(archive, collector.config().contracts_dir.as_deref())?.of_site(&site);
             Ok(answer::sign_contracts(contracts, &collector.key))
         })
         .await
     }
 
     /// Whether an agent may read, if it did not do so by this very request before; gives its site.
-    fn admit(&self, archive: &Archive, bearer: &[u8], asked: Asked<'_>) -> Result<(String, Request), Fault> {
+    fn admit(
+        &self,
+        archive: &Archive,
+        bearer: &[u8],
+        asked: Asked<'_>,
+    ) -> Result<(String, Request), Fault> {
         let now = SystemClock.now();
         let refused = |fault: NotGranted| {
             let kind = match fault {
@@ -479,23 +521,35 @@ impl Collector {
         };
         let kid = request::signer(bearer).map_err(refused)?;
         let known = archive.key(kid)?.filter(|known| known.last.is_none());
-        let known =
-            known.ok_or_else(|| Problem::new(Kind::UnknownAgent, format_args!("no agent has the key {kid}")))?;
+        let known = known.ok_or_else(|| {
+            Problem::new(Kind::UnknownAgent, format_args!("no agent has the key {kid}"))
+        })?;
         match known.standing {
             Standing::Approved => {}
-            Standing::Pending => return Err(Problem::new(Kind::Pending, "an operator has to approve it first").into()),
-            Standing::Revoked => return Err(Problem::new(Kind::Revoked, "this agent was revoked").into()),
+            Standing::Pending => {
+                return Err(
+                    Problem::new(Kind::Pending, "an operator has to approve it first").into()
+                );
+            }
+            Standing::Revoked => {
+                return Err(Problem::new(Kind::Revoked, "this agent was revoked").into());
+            }
         }
         let request = request::verify(bearer, &known.key, asked, now.wall).map_err(refused)?;
         if request.agent != known.agent {
-            return Err(Problem::new(Kind::BadSignature, "its agent is not the one whose key signed it").into());
+            return Err(Problem::new(
+                Kind::BadSignature,
+                "its agent is not the one whose key signed it",
+            )
+            .into());
         }
         self.count(request.agent, Counted::New)?;
         Ok((known.site, request))
     }
 
-    /// Whether it still does its work, for a watchdog: what has to be written comes to whoever writes, and is answered. An answer
-    /// may say that the database is away: whoever ships is told so, and starting anew would mend nothing.
+    /// Whether it still does its work, for a watchdog: what has to be written comes to whoever
+    /// writes, and is answered. An answer may say that the database is away: whoever ships is told
+    /// so, and starting anew would mend nothing.
     pub async fn works(self: &Arc<Self>) -> bool {
         let _ = self.ready().await;
         self.thread.as_ref().is_some_and(|writer| !writer.is_finished())
@@ -620,7 +674,8 @@ pub async fn serve(
     }
     telling.spawn(heartbeat::run(Arc::clone(&collector), stopped.clone()));
     telling.spawn(health::watch(Arc::clone(&collector), stopped.clone()));
-    let renewing = tokio::spawn(operators::renew_certificates(Arc::clone(&collector), stopped.clone()));
+    let renewing =
+        tokio::spawn(operators::renew_certificates(Arc::clone(&collector), stopped.clone()));
     let ending = Arc::clone(&collector);
     let graceful = async move {
         stop.await;
@@ -635,7 +690,8 @@ pub async fn serve(
     renewing.abort();
     let ends = async { while telling.join_next().await.is_some() {} };
     let at_most = LAST_ORDERS + LETTING_GO;
-    let (round, told) = tokio::join!(tokio::time::timeout(at_most, rounds), tokio::time::timeout(at_most, ends));
+    let (round, told) =
+        tokio::join!(tokio::time::timeout(at_most, rounds), tokio::time::timeout(at_most, ends));
     if round.is_err() || told.is_err() {
         tracing::warn!("a lease was not let go, and will expire");
     }

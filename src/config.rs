@@ -1,6 +1,7 @@
 //! The configuration files: the TOML as written, and the checked form that the programs rely on.
 //!
-//! All faults of a file are reported together, each with the file, the place, and what would be right.
+//! All faults of a file are reported together, each with the file, the place, and what would be
+//! right.
 
 #[cfg(feature = "agent")]
 pub mod agent;

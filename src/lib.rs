@@ -1,9 +1,10 @@
-//! wanproof proves, with evidence that both sides of a contract can check, whether a WAN service met its SLA.
+//! wanproof proves, with evidence that both sides of a contract can check, whether a WAN service
+//! met its SLA.
 //!
 //! # The map of this house
 //!
-//! A file imports from its own room and from the floors below it, never upwards; `tests/floors.rs` reads the `use`
-//! lines and keeps it so.
+//! A file imports from its own room and from the floors below it, never upwards; `tests/floors.rs`
+//! reads the `use` lines and keeps it so.
 //!
 //! | floor | room | what it knows |
 //! |---|---|---|

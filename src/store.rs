@@ -1,7 +1,7 @@
 //! The edge database: its schema, its migrations, and every SQL string of the agent.
 //!
-//! One file, `agent.db`, in the data directory; SQLite in WAL mode, one writer, any number of readers. What is written
-//! together is written in one transaction.
+//! One file, `agent.db`, in the data directory; SQLite in WAL mode, one writer, any number of
+//! readers. What is written together is written in one transaction.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,17 +56,20 @@ pub enum StoreError {
     File(PathBuf),
     /// There is no database where one is to be read.
     #[error(
-        "{0} is not there: no agent has run with this data directory; name another with --data DIR or --config FILE"
+        "{0} is not there: no agent has run with this data directory; name another with --data \
+            DIR or --config FILE"
     )]
     NoDatabase(PathBuf),
     /// Another agent writes to it.
     #[error(
-        "{0} is in use: another wanproof agent runs with this data directory; stop it first, or give this one its own"
+        "{0} is in use: another wanproof agent runs with this data directory; stop it first, or \
+            give this one its own"
     )]
     InUse(PathBuf),
     /// It was written by a later version of this program.
     #[error(
-        "the database has schema {found}, this program knows {known}: it was written by a later version; install that one"
+        "the database has schema {found}, this program knows {known}: it was written by a later \
+            version; install that one"
     )]
     Newer {
         /// The schema's number found.
@@ -74,9 +77,11 @@ pub enum StoreError {
         /// The highest that this program knows.
         known: i64,
     },
-    /// It is of an earlier version of this program, and only that one's agent, or this one's, may change it.
+    /// It is of an earlier version of this program, and only that one's agent, or this one's, may
+    /// change it.
     #[error(
-        "the database has schema {found}, this program needs {known}: the agent that runs on it, or ran last, is of an earlier \
+        "the database has schema {found}, this program needs {known}: the agent that runs on it, \
+            or ran last, is of an earlier \
          version; start the agent of this version on it first"
     )]
     Older {
@@ -87,8 +92,10 @@ pub enum StoreError {
     },
     /// It is of an earlier version, or a copy that lacks what was written last.
     #[error(
-        "{path}: the database has schema {found}, this program needs {known}, and there is no agent.db-wal beside it: if this is \
-         a copy, copy agent.db and agent.db-wal together; if it is the agent's own, its agent is of an earlier version: \
+        "{path}: the database has schema {found}, this program needs {known}, and there is no \
+            agent.db-wal beside it: if this is \
+         a copy, copy agent.db and agent.db-wal together; if it is the agent's own, its agent is \
+            of an earlier version: \
          start the agent of this version on it first"
     )]
     Behind {
@@ -101,14 +108,18 @@ pub enum StoreError {
     },
     /// There is nothing in it, since what was written is in a log that is not there.
     #[error(
-        "{0} is empty: what its agent wrote is still in agent.db-wal, which is not beside it: copy agent.db and agent.db-wal \
+        "{0} is empty: what its agent wrote is still in agent.db-wal, which is not beside it: \
+            copy agent.db and agent.db-wal \
          together, or agent.db alone once the agent has stopped"
     )]
     Empty(PathBuf),
-    /// It lies where nothing can be written, with a log beside it, and there is no room to read the two together.
+    /// It lies where nothing can be written, with a log beside it, and there is no room to read the
+    /// two together.
     #[error(
-        "{path}: the newest of it is in agent.db-wal beside it, and both can only be read together from a private copy, for which \
-         there is no room in {room} ({source}): name another place with TMPDIR, or copy both files to where they can be written"
+        "{path}: the newest of it is in agent.db-wal beside it, and both can only be read \
+            together from a private copy, for which \
+         there is no room in {room} ({source}): name another place with TMPDIR, or copy both \
+            files to where they can be written"
     )]
     Unread {
         /// Which.
@@ -121,7 +132,8 @@ pub enum StoreError {
     /// SQLite failed.
     #[error("the database: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// What was to be written cannot be packed: memory was short. What is in the database is as it was.
+    /// What was to be written cannot be packed: memory was short. What is in the database is as it
+    /// was.
     #[error("what was to be written to the database cannot be packed: {0}")]
     Unpacked(#[source] std::io::Error),
     /// The system gives no random numbers.
@@ -140,9 +152,13 @@ impl StoreError {
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
-            // Every statement is constant and was tested: what is unknown to it, or of another type, was not left so.
+            // Every statement is constant and was tested: what is unknown to it, or of another
+            // type, was not left so.
             Self::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) => {
-                matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
+                matches!(
+                    failure.code,
+                    ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown
+                )
             }
             Self::Sqlite(
                 rusqlite::Error::SqlInputError { .. }
@@ -198,11 +214,12 @@ pub enum Found {
 }
 
 impl Store {
-    /// Opens the database of a data directory for writing; makes the directory (mode 0700) if only it is missing, and
-    /// the database. A damaged database is set aside, and a new one begun.
+    /// Opens the database of a data directory for writing; makes the directory (mode 0700) if only
+    /// it is missing, and the database. A damaged database is set aside, and a new one begun.
     ///
     /// # Errors
-    /// When the directory cannot be made or written, another agent has it, or it is of a later version.
+    /// When the directory cannot be made or written, another agent has it, or it is of a later
+    /// version.
     pub fn open(dir: &Path, now: Wall) -> Result<(Self, Found), StoreError> {
         make_dir(dir)?;
         let lock = lock(dir)?;
@@ -229,23 +246,28 @@ impl Store {
         }
     }
 
-    /// Opens the database of a data directory for adding to its logs, whether an agent runs on it or not: the two take
-    /// turns at writing.
+    /// Opens the database of a data directory for adding to its logs, whether an agent runs on it
+    /// or not: the two take turns at writing.
     ///
     /// # Errors
-    /// When there is none, it cannot be written, or a running agent of another version keeps it as that version does.
+    /// When there is none, it cannot be written, or a running agent of another version keeps it as
+    /// that version does.
     pub fn add(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         if !path.exists() {
             return Err(StoreError::NoDatabase(path));
         }
         match lock(dir) {
-            Ok(lock) => Ok(Self { db: open_file(&path)?, path, _lock: Some(lock), base: 0, salvage: None }),
+            Ok(lock) => {
+                Ok(Self { db: open_file(&path)?, path, _lock: Some(lock), base: 0, salvage: None })
+            }
             Err(StoreError::InUse(_)) => {
                 let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
                 db.busy_timeout(Duration::from_secs(5))?;
                 match schema::check(&db)? {
-                    found if found == schema::known() => Ok(Self { db, path, _lock: None, base: 0, salvage: None }),
+                    found if found == schema::known() => {
+                        Ok(Self { db, path, _lock: None, base: 0, salvage: None })
+                    }
                     found => Err(StoreError::Older { found, known: schema::known() }),
                 }
             }
@@ -253,7 +275,8 @@ impl Store {
         }
     }
 
-    /// Reads what is read at every start, so that damage there is found before anything relies on it.
+    /// Reads what is read at every start, so that damage there is found before anything relies on
+    /// it.
     fn glance(&mut self) -> Result<(), StoreError> {
         self.base = self.meta("base")?.and_then(|base| base.parse().ok()).unwrap_or(0);
         let unsummarised = self.unsummarised()?;
@@ -270,8 +293,9 @@ impl Store {
         self.tally().map(drop)
     }
 
-    /// Sets the database aside, which turned out to be damaged, and begins a new one. What is small is brought over at once,
-    /// the rest by [`Self::salvage`]; measuring never waits for it. Gives the name that the old one has now.
+    /// Sets the database aside, which turned out to be damaged, and begins a new one. What is small
+    /// is brought over at once, the rest by [`Self::salvage`]; measuring never waits for it. Gives
+    /// the name that the old one has now.
     ///
     /// # Errors
     /// When it cannot be renamed, or no new one be made.
@@ -282,12 +306,16 @@ impl Store {
         let aside = salvage::set_aside(&self.path, now)?;
         self.db = open_file(&self.path)?;
         self.salvage = Some(salvage::begin(self, &aside, now)?);
-        self.note(now, Noted::DatabaseDamaged, &format!("{what}; set aside as {}", aside.display()))?;
+        self.note(
+            now,
+            Noted::DatabaseDamaged,
+            &format!("{what}; set aside as {}", aside.display()),
+        )?;
         Ok(aside)
     }
 
-    /// Opens the database of a data directory for reading, whether an agent runs on it, has died, or the directory is a
-    /// copy.
+    /// Opens the database of a data directory for reading, whether an agent runs on it, has died,
+    /// or the directory is a copy.
     ///
     /// # Errors
     /// When there is none, or it cannot be read.
@@ -295,7 +323,9 @@ impl Store {
         let path = dir.join(FILE);
         match std::fs::metadata(&path) {
             Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(StoreError::NoDatabase(path)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(StoreError::NoDatabase(path));
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
                 return Err(StoreError::File(dir.to_owned()));
             }
@@ -307,7 +337,8 @@ impl Store {
         let db = open_read_only::open(&path)?;
         let (found, known) = (schema::check(&db)?, schema::known());
         match found {
-            // An agent's first act is to make its schema, and it is in the log until that is brought over.
+            // An agent's first act is to make its schema, and it is in the log until that is
+            // brought over.
             0 => return Err(StoreError::Empty(path)),
             found if found < known && !open_read_only::has_log(&path) => {
                 return Err(StoreError::Behind { path, found, known });
@@ -322,7 +353,10 @@ impl Store {
     ///
     /// # Errors
     /// When the work or the commit fails; then nothing of it is there.
-    pub fn together<T, E: From<StoreError>>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+    pub fn together<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         self.db.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from)?;
         match work(self) {
             Ok(value) => match self.db.execute_batch("COMMIT") {
@@ -390,7 +424,9 @@ impl Store {
             .query_row([key], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<u32>>(1)?)))
             .optional()?;
         match found {
-            Some((value, sum)) if sum.is_some_and(|sum| sum != bytes::sum([key.as_bytes(), value.as_bytes()])) => {
+            Some((value, sum))
+                if sum.is_some_and(|sum| sum != bytes::sum([key.as_bytes(), value.as_bytes()])) =>
+            {
                 Err(StoreError::Damaged(format!("{key} is not what was written")))
             }
             found => Ok(found.map(|(value, _)| value)),
@@ -421,8 +457,12 @@ pub fn make_dir(dir: &Path) -> Result<(), StoreError> {
     }
     std::fs::DirBuilder::new().mode(0o700).create(dir).map_err(|source| {
         let advice = match source.kind() {
-            std::io::ErrorKind::NotFound => "its parent directory is missing; make it first, or correct data_dir",
-            std::io::ErrorKind::PermissionDenied => "this user may not make it; make it first and give it to this user",
+            std::io::ErrorKind::NotFound => {
+                "its parent directory is missing; make it first, or correct data_dir"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "this user may not make it; make it first and give it to this user"
+            }
             _ => "data_dir must be a directory that this user may write",
         };
         StoreError::Directory { path: dir.to_owned(), source, advice }
@@ -431,11 +471,15 @@ pub fn make_dir(dir: &Path) -> Result<(), StoreError> {
 
 fn lock(dir: &Path) -> Result<Flock<std::fs::File>, StoreError> {
     let path = dir.join("lock");
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|source| {
-        let advice = "the data directory must be writable by the agent's user";
-        StoreError::Directory { path, source, advice }
-    })?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| StoreError::InUse(dir.to_owned()))
+    let file =
+        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(
+            |source| {
+                let advice = "the data directory must be writable by the agent's user";
+                StoreError::Directory { path, source, advice }
+            },
+        )?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| StoreError::InUse(dir.to_owned()))
 }
 
 fn open_file(path: &Path) -> Result<Connection, StoreError> {
@@ -445,10 +489,14 @@ fn open_file(path: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
-/// Whether SQLite holds the database for read-only though its file can be written: that is a changed byte in its header.
+/// Whether SQLite holds the database for read-only though its file can be written: that is a
+/// changed byte in its header.
 fn is_wrongly_shut(error: &StoreError, path: &Path) -> bool {
-    let StoreError::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) = error else { return false };
-    failure.code == ErrorCode::ReadOnly && std::fs::OpenOptions::new().append(true).open(path).is_ok()
+    let StoreError::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) = error else {
+        return false;
+    };
+    failure.code == ErrorCode::ReadOnly
+        && std::fs::OpenOptions::new().append(true).open(path).is_ok()
 }
 
 #[cfg(test)]
@@ -468,9 +516,11 @@ mod tests {
     #[test]
     fn what_says_nothing_of_the_file_does_not_have_it_set_aside() {
         let short = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-        for error in
-            [StoreError::Random("no entropy".to_owned()), StoreError::Unpacked(short()), StoreError::NotNext(7)]
-        {
+        for error in [
+            StoreError::Random("no entropy".to_owned()),
+            StoreError::Unpacked(short()),
+            StoreError::NotNext(7),
+        ] {
             assert!(!error.is_damage(), "{error}");
         }
         assert!(StoreError::Damaged("a row".to_owned()).is_damage());

@@ -1,5 +1,5 @@
-//! The operators' API: held against its own description by schemathesis, and used as an operator uses it; and alerts as those get
-//! them who are told.
+//! The operators' API: held against its own description by schemathesis, and used as an operator
+//! uses it; and alerts as those get them who are told.
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -42,7 +42,10 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The contract of the line that the foreign agent measures.
 fn contract() -> String {
-    let own = CONTRACT.replace("pune-01", "leeds-01").replace("ckt-1", "ckt-0042").replace("\"hq\"", "\"hq-icmp\"");
+    let own = CONTRACT
+        .replace("pune-01", "leeds-01")
+        .replace("ckt-1", "ckt-0042")
+        .replace("\"hq\"", "\"hq-icmp\"");
     own.replace("Asia/Kolkata", "Europe/London")
 }
 
@@ -65,11 +68,13 @@ impl Desk {
         let at = Arc::clone(at);
         secret::write(at.path().join("admin"), "# the operator\nlet me in, I work here\n");
         let text = format!(
-            "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir = \".\"\n[enrolment]\nmode = \"open\"\n\
+            "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir \
+                = \".\"\n[enrolment]\nmode = \"open\"\n\
              [admin]\ntoken_file = \"admin\"\n[limits]\nper_agent = \"600/s\"\n{more}"
         );
         let mut config = CollectorConfig::parse(&text, "collector.toml", at.path()).unwrap();
-        // What is shipped here is of a fixed day, however long ago that is: lateness is not what is asked.
+        // What is shipped here is of a fixed day, however long ago that is: lateness is not what is
+        // asked.
         config.evidence.late_after = Duration::from_secs(4_000 * 86_400);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -84,8 +89,15 @@ impl Desk {
         Self { url, http, stop, serving, at }
     }
 
-    async fn ask(&self, method: Method, path: &str, token: &str, body: Option<(&str, String)>) -> Response {
-        let mut request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(token);
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<(&str, String)>,
+    ) -> Response {
+        let mut request =
+            self.http.request(method, format!("{}{path}", self.url)).bearer_auth(token);
         if let Some((of, body)) = body {
             request = request.header("content-type", of).body(body);
         }
@@ -99,14 +111,26 @@ impl Desk {
     }
 
     async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let answer =
-            self.ask(Method::POST, path, "let me in, I work here", Some(("application/json", body.to_string()))).await;
+        let answer = self
+            .ask(
+                Method::POST,
+                path,
+                "let me in, I work here",
+                Some(("application/json", body.to_string())),
+            )
+            .await;
         (answer.status().as_u16(), json_of(answer).await)
     }
 
     async fn import(&self, text: String) -> (u16, Value) {
-        let answer =
-            self.ask(Method::POST, "/v1/agreements", "let me in, I work here", Some(("application/toml", text))).await;
+        let answer = self
+            .ask(
+                Method::POST,
+                "/v1/agreements",
+                "let me in, I work here",
+                Some(("application/toml", text)),
+            )
+            .await;
         (answer.status().as_u16(), json_of(answer).await)
     }
 
@@ -121,13 +145,22 @@ impl Desk {
 
     async fn enrol(&self) -> Foreign {
         let agent = Foreign::new();
-        let answer = self.http.post(format!("{}/v1/enrol", self.url)).body(agent.enrolment(None)).send().await.unwrap();
+        let answer = self
+            .http
+            .post(format!("{}/v1/enrol", self.url))
+            .body(agent.enrolment(None))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(json_of(answer).await["state"], "approved");
         agent
     }
 
     async fn ship(&self, jws: &str) {
-        let request = self.http.post(format!("{}/v1/summaries", self.url)).header("content-type", "application/jose");
+        let request = self
+            .http
+            .post(format!("{}/v1/summaries", self.url))
+            .header("content-type", "application/jose");
         let text = request.body(jws.to_owned()).send().await.unwrap().text().await.unwrap();
         assert!(text.contains("receipt"), "{text}");
     }
@@ -167,13 +200,19 @@ async fn an_operator_sees_the_fleet_and_moves_what_is_his_to_move() {
         desk.ship(jws).await;
     }
     let verdict = "/v1/verdicts/2026-11/FLEET/ckt-0042";
-    let judged =
-        desk.wait(verdict, |answer| answer["as_of"] == "2026-11-23T10:10:00Z" || answer["ended"] == true).await;
+    let judged = desk
+        .wait(verdict, |answer| {
+            answer["as_of"] == "2026-11-23T10:10:00Z" || answer["ended"] == true
+        })
+        .await;
     let objectives = judged["report"]["objectives"].as_array().unwrap();
     let loss = objectives.iter().find(|each| each["id"] == "loss").unwrap();
     assert_eq!(loss["exact"], "3.333333", "two of sixty in each minute: {judged}");
     let summary = desk.get("/v1/summary?by=provider&period=2026-11").await;
-    assert_eq!((&summary[0]["name"], &summary[0]["services"]), (&json!("Example Carrier"), &json!(1)));
+    assert_eq!(
+        (&summary[0]["name"], &summary[0]["services"]),
+        (&json!("Example Carrier"), &json!(1))
+    );
     assert_eq!(summary[0]["rtt_us"]["hq-icmp"]["count"], 580);
 
     // The agent says nothing of contracts, so it judges by none.
@@ -183,12 +222,17 @@ async fn an_operator_sees_the_fleet_and_moves_what_is_his_to_move() {
         (&json!(agent.kid), &json!("missing"))
     );
     let findings = desk.get("/v1/findings").await;
-    assert!(findings.as_array().unwrap().iter().any(|each| each["kind"] == "contract-outdated"), "{findings}");
+    assert!(
+        findings.as_array().unwrap().iter().any(|each| each["kind"] == "contract-outdated"),
+        "{findings}"
+    );
 
     // Labels and sites.
     let change = json!({"labels": {"region": "north", "tier": "2"}}).to_string();
     let path = format!("/v1/agents/{}", agent.kid);
-    let answer = desk.ask(Method::PATCH, &path, "let me in, I work here", Some(("application/json", change))).await;
+    let answer = desk
+        .ask(Method::PATCH, &path, "let me in, I work here", Some(("application/json", change)))
+        .await;
     assert_eq!(answer.status(), 204);
     assert_eq!(desk.get(&path).await["labels"], json!({"region": "north", "tier": "2"}));
     assert_eq!(desk.get("/v1/sites").await[0]["labels"]["region"], "north");
@@ -200,14 +244,16 @@ async fn an_operator_sees_the_fleet_and_moves_what_is_his_to_move() {
     let first = json_of(first).await;
     let next = link.strip_prefix('<').unwrap().split('>').next().unwrap();
     let rest = desk.get(next).await;
-    let mut both = [&first[0]["agent"], &rest[0]["agent"]].map(|kid| kid.as_str().unwrap().to_owned());
+    let mut both =
+        [&first[0]["agent"], &rest[0]["agent"]].map(|kid| kid.as_str().unwrap().to_owned());
     let mut expected = [agent.kid.clone(), second.kid.clone()];
     both.sort();
     expected.sort();
     assert_eq!(both, expected);
 
     // Tokens: one that only reads, kept as its digest only.
-    let (status, made) = desk.post("/v1/tokens", &json!({"name": "grafana", "scope": "read"})).await;
+    let (status, made) =
+        desk.post("/v1/tokens", &json!({"name": "grafana", "scope": "read"})).await;
     let token = made["token"].as_str().unwrap();
     assert_eq!(status, 201);
     assert_eq!(desk.ask(Method::GET, "/v1/agents", token, None).await.status(), 200);
@@ -225,11 +271,17 @@ async fn an_operator_sees_the_fleet_and_moves_what_is_his_to_move() {
     let page = desk.ask(Method::GET, "/metrics", token, None).await.text().await.unwrap();
     assert!(page.contains("wanproof_collector_agents{state=\"approved\"} 2"), "{page}");
     assert!(page.contains("wanproof_collector_folded_summaries_total 10"), "{page}");
-    assert_eq!(desk.ask(Method::DELETE, "/v1/tokens/grafana", "let me in, I work here", None).await.status(), 204);
+    assert_eq!(
+        desk.ask(Method::DELETE, "/v1/tokens/grafana", "let me in, I work here", None)
+            .await
+            .status(),
+        204
+    );
     assert_eq!(desk.ask(Method::GET, "/v1/agents", token, None).await.status(), 401);
 
     // What has faults is told with all of them.
-    let (status, faults) = desk.import(contract().replace("99.99", "abc").replace("version = 1", "version = 0")).await;
+    let (status, faults) =
+        desk.import(contract().replace("99.99", "abc").replace("version = 1", "version = 0")).await;
     assert_eq!(status, 422);
     assert!(faults["detail"].as_str().unwrap().lines().count() >= 2, "{faults}");
     desk.close().await;
@@ -239,7 +291,9 @@ async fn an_operator_sees_the_fleet_and_moves_what_is_his_to_move() {
 fn schemathesis() -> Result<PathBuf, String> {
     let at = Path::new(env!("CARGO_TARGET_TMPDIR")).join("schemathesis");
     let program = at.join("bin/schemathesis");
-    let works = || Command::new(&program).arg("--version").output().is_ok_and(|output| output.status.success());
+    let works = || {
+        Command::new(&program).arg("--version").output().is_ok_and(|output| output.status.success())
+    };
     if works() {
         return Ok(program);
     }
@@ -249,7 +303,13 @@ fn schemathesis() -> Result<PathBuf, String> {
         if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {said}")) }
     };
     run(Command::new("python3").args(["-m", "venv"]).arg(&at))?;
-    run(Command::new(at.join("bin/python")).args(["-m", "pip", "install", "--quiet", "schemathesis==4.*"]))?;
+    run(Command::new(at.join("bin/python")).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "schemathesis==4.*",
+    ]))?;
     if works() { Ok(program) } else { Err("it does not run".to_owned()) }
 }
 
@@ -268,7 +328,8 @@ async fn the_running_server_is_as_its_description_says() {
     for jws in agent.summaries(3) {
         desk.ship(&jws).await;
     }
-    desk.wait("/v1/verdicts/2026-11/FLEET/ckt-0042", |answer| answer["service"] == "ckt-0042").await;
+    desk.wait("/v1/verdicts/2026-11/FLEET/ckt-0042", |answer| answer["service"] == "ckt-0042")
+        .await;
     let mut command = Command::new(program);
     command
         .current_dir(desk.at.path())
@@ -278,7 +339,8 @@ async fn the_running_server_is_as_its_description_says() {
             "--header",
             "Authorization: Bearer let me in, I work here",
         ])
-        // A name that fits the description need not be anybody's, so what it is answered may be that there is none.
+        // A name that fits the description need not be anybody's, so what it is answered may be
+        // that there is none.
         .args(["--checks", "all", "--exclude-checks", "positive_data_acceptance"])
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--seed", "1"])
         .args(["--generation-database", "none", "--suppress-health-check", "all", "--no-color"]);
@@ -311,17 +373,22 @@ async fn webhook(listener: TcpListener, told: mpsc::UnboundedSender<Value>) {
             let mut body = vec![0; length];
             stream.read_exact(&mut body).await.unwrap();
             let _ = told.send(serde_json::from_slice(&body).unwrap());
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                .await;
         });
     }
 }
 
 #[tokio::test]
 async fn who_listens_is_told_once_that_something_is_wrong_and_once_that_it_is_over() {
-    let (hook, post) =
-        (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let (hook, post) = (
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    );
     let more = format!(
-        "[alerts]\nhold = \"0s\"\nwebhook = \"http://{}/hook\"\n[alerts.mail]\nserver = \"{}\"\nsecurity = \"none\"\n\
+        "[alerts]\nhold = \"0s\"\nwebhook = \"http://{}/hook\"\n[alerts.mail]\nserver \
+            = \"{}\"\nsecurity = \"none\"\n\
          from = \"wanproof@example.net\"\nto = [\"noc@example.net\"]\n",
         hook.local_addr().unwrap(),
         post.local_addr().unwrap()
@@ -361,8 +428,15 @@ async fn who_listens_is_told_once_that_something_is_wrong_and_once_that_it_is_ov
     assert!(told["ended"].is_string());
     let mail = tokio::time::timeout(PATIENCE, by_mail.recv()).await.unwrap().unwrap().taken;
     assert!(mail.contains("Subject: [wanproof] clock-unsynchronised at leeds-01 ended"), "{mail}");
-    let ended = desk.wait("/v1/alerts?ended=true", |answer| !answer.as_array().unwrap().is_empty()).await;
-    assert_eq!((ended[0]["told"].as_array().unwrap().len(), ended[0]["told_end"].as_array().unwrap().len()), (2, 2));
+    let ended =
+        desk.wait("/v1/alerts?ended=true", |answer| !answer.as_array().unwrap().is_empty()).await;
+    assert_eq!(
+        (
+            ended[0]["told"].as_array().unwrap().len(),
+            ended[0]["told_end"].as_array().unwrap().len()
+        ),
+        (2, 2)
+    );
     assert_eq!(desk.get("/v1/alerts").await, json!([]));
     assert!(by_hook.try_recv().is_err() && by_mail.try_recv().is_err(), "nothing was told twice");
     desk.close().await;
@@ -376,7 +450,8 @@ async fn first_visit(speaks: mail::Speaks, security: &str, more: &str) -> mail::
     std::fs::write(files.path().join("ca.pem"), mail::authority()).unwrap();
     let more = more.replace("FILES", &files.path().display().to_string());
     let more = format!(
-        "[alerts]\nhold = \"0s\"\n[alerts.mail]\nserver = \"localhost:{}\"\nsecurity = \"{security}\"\n\
+        "[alerts]\nhold = \"0s\"\n[alerts.mail]\nserver = \"localhost:{}\"\nsecurity \
+            = \"{security}\"\n\
          from = \"wanproof@example.net\"\nto = [\"noc@example.net\"]\nuser = \"wanproof\"\n\
          password_file = \"{}/password\"\n{more}",
         post.local_addr().unwrap().port(),
@@ -401,7 +476,10 @@ async fn mail_goes_encrypted_to_a_server_that_somebody_vouches_for_and_to_no_oth
     let ca = "ca = \"FILES/ca.pem\"\n";
     for (speaks, security) in [(Speaks::Tls, "tls"), (Speaks::StartTls, "starttls")] {
         let visit = first_visit(speaks, security, ca).await;
-        assert!(visit.taken.contains("Subject: [wanproof] clock-unsynchronised at leeds-01 began"), "{visit:?}");
+        assert!(
+            visit.taken.contains("Subject: [wanproof] clock-unsynchronised at leeds-01 began"),
+            "{visit:?}"
+        );
         // The user and the password, as PLAIN has them: RFC 4616.
         assert!(visit.encrypted.contains("AUTH PLAIN AHdhbnByb29mAGxldCBtZSBtYWls"), "{visit:?}");
         assert!(!visit.clear.contains("AUTH") && !visit.clear.contains("MAIL"), "{visit:?}");
@@ -425,22 +503,36 @@ async fn a_device_is_moved_and_revoked_from_an_instant_on() {
         desk.ask(Method::PATCH, &path, "let me in, I work here", body).await.status().as_u16()
     };
     assert_eq!(patch(json!({"from": at})).await, 422, "where is it?");
-    assert_eq!(patch(json!({"site": "york-01", "from": "2190-01-01T00:00:00Z"})).await, 422, "it lies ahead");
+    assert_eq!(
+        patch(json!({"site": "york-01", "from": "2190-01-01T00:00:00Z"})).await,
+        422,
+        "it lies ahead"
+    );
     assert_eq!(patch(json!({"site": "york-01", "from": at})).await, 204);
     let shown = desk.get(&path).await;
     let stays = json!([{"site": "leeds-01", "from": null, "to": at}, {"site": "york-01", "from": at, "to": null}]);
-    assert_eq!((&shown["site"], &shown["sites"], &shown["left_out_from"]), (&json!("york-01"), &stays, &Value::Null));
+    assert_eq!(
+        (&shown["site"], &shown["sites"], &shown["left_out_from"]),
+        (&json!("york-01"), &stays, &Value::Null)
+    );
     assert_eq!(desk.get("/v1/sites").await[0]["site"], "york-01");
 
     let revoke = format!("{path}/revoke");
     let post = async |of: &str, body: &str| {
-        desk.ask(Method::POST, &revoke, "let me in, I work here", Some((of, body.to_owned()))).await.status().as_u16()
+        desk.ask(Method::POST, &revoke, "let me in, I work here", Some((of, body.to_owned())))
+            .await
+            .status()
+            .as_u16()
     };
     assert_eq!(post("text/plain", "now").await, 415);
     assert_eq!(post("application/json", "{\"since\":\"2190-01-01T00:00:00Z\"}").await, 422);
     assert_eq!(desk.get(&path).await["state"], "approved", "nothing of it was done");
     assert_eq!(desk.ask(Method::POST, &revoke, "let me in, I work here", None).await.status(), 204);
-    assert_eq!(post("application/json", &json!({"since": at}).to_string()).await, 204, "and what it said, later");
+    assert_eq!(
+        post("application/json", &json!({"since": at}).to_string()).await,
+        204,
+        "and what it said, later"
+    );
     let shown = desk.get(&path).await;
     assert_eq!((&shown["state"], &shown["left_out_from"]), (&json!("revoked"), &json!(at)));
 }

@@ -94,7 +94,8 @@ struct Agent {
 
 fn a_request_to_read_is_granted_once_whichever_replica_is_asked(place: &Place) {
     let (mut one, mut other) = (place.open(), place.open());
-    let (first, second) = (SecretKey::from_seed(&[1; 32]).kid(), SecretKey::from_seed(&[2; 32]).kid());
+    let (first, second) =
+        (SecretKey::from_seed(&[1; 32]).kid(), SecretKey::from_seed(&[2; 32]).kid());
     let grant = |replica: &mut Archive, agent: Kid, jti: &str, now: i64| {
         replica.write(|archive| archive.grant(agent, jti, 1060, Wall::from_secs(now))).unwrap()
     };
@@ -118,7 +119,9 @@ impl Agent {
     fn enrolled(seed: u8, archive: &mut Archive) -> Self {
         let agent = Self::new(seed);
         let site = format!("site-{seed}");
-        write(archive, |archive| archive.add_agent(agent.key.public(), &site, Standing::Approved, at(5)));
+        write(archive, |archive| {
+            archive.add_agent(agent.key.public(), &site, Standing::Approved, at(5))
+        });
         agent
     }
 
@@ -229,9 +232,10 @@ fn the_tables_are_made_once_however_many_start_together(place: &Place) {
 fn a_database_of_a_later_version_is_left_alone(place: &Place) {
     drop(place.open());
     match &place.database {
-        Database::Sqlite(path) => {
-            rusqlite::Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap()
-        }
+        Database::Sqlite(path) => rusqlite::Connection::open(path)
+            .unwrap()
+            .pragma_update(None, "user_version", 99)
+            .unwrap(),
         Database::Postgres(address) => {
             postgres::ask(address.expose(), "UPDATE meta SET value = '99' WHERE key = 'schema'");
         }
@@ -249,7 +253,9 @@ fn there_is_nothing_to_read_where_no_collector_was(place: &Place) {
 fn what_fails_is_undone_whole_and_in_part(place: &Place) {
     let mut archive = place.open();
     let (one, two) = (Agent::new(1), Agent::new(2));
-    let add = |agent: &Agent, archive: &Archive| archive.add_agent(agent.key.public(), "x", Standing::Approved, at(0));
+    let add = |agent: &Agent, archive: &Archive| {
+        archive.add_agent(agent.key.public(), "x", Standing::Approved, at(0))
+    };
     write(&mut archive, |archive| {
         archive.part(|archive| add(&one, archive))?;
         let twice = archive.part(|archive| {
@@ -275,7 +281,9 @@ fn it_belongs_to_one_key(place: &Place) {
     write(&mut archive, |archive| archive.belong_to(one));
     write(&mut archive, |archive| archive.belong_to(one));
     let other = archive.write(|archive| archive.belong_to(two));
-    assert!(matches!(other, Err(ArchiveError::OtherKey { expected, found }) if (expected, found) == (one, two)));
+    assert!(
+        matches!(other, Err(ArchiveError::OtherKey { expected, found }) if (expected, found) == (one, two))
+    );
     assert_eq!(archive.collector().unwrap(), Some(one));
 }
 
@@ -287,12 +295,16 @@ fn a_summary_is_stored_once_with_its_first_receipt(place: &Place) {
     assert!(first.iter().all(is_new), "{first:?}");
     let again = accept_at(&mut archive, &all, at(5000));
     for (first, again) in first.iter().zip(&again) {
-        let (Accepted::New(first), Accepted::Again(again)) = (first, again) else { panic!("{first:?} {again:?}") };
+        let (Accepted::New(first), Accepted::Again(again)) = (first, again) else {
+            panic!("{first:?} {again:?}")
+        };
         assert_eq!(first, again, "the receipt is the first one, whenever it is asked for again");
     }
     assert!(all.iter().all(|summary| archive.has(&summary.subject).unwrap()));
     let other = agent.summary(2, all[2].prev, "other").subject;
-    assert!(!archive.has(&other).unwrap() && !archive.has(&agent.summary(3, None, "").subject).unwrap());
+    assert!(
+        !archive.has(&other).unwrap() && !archive.has(&agent.summary(3, None, "").subject).unwrap()
+    );
     assert_eq!(stored(&archive).len(), 3);
 }
 
@@ -300,7 +312,12 @@ fn a_summary_comes_out_as_it_went_in(place: &Place) {
     let mut archive = place.open();
     let agent = Agent::enrolled(1, &mut archive);
     let part = |bytes: &[u8]| wanproof::evidence::base64url::encode(bytes);
-    let jws = [part(br#"{"alg":"EdDSA"}"#), part("{\"v\":1} \u{e4}".repeat(3000).as_bytes()), part(&[7; 64])].join(".");
+    let jws = [
+        part(br#"{"alg":"EdDSA"}"#),
+        part("{\"v\":1} \u{e4}".repeat(3000).as_bytes()),
+        part(&[7; 64]),
+    ]
+    .join(".");
     let summary = Verified { packed: packed::pack(&jws), ..agent.summary(0, None, "") };
     assert!(summary.packed.len() < jws.len() / 10);
     let said = accept_one(&mut archive, &summary).said().unwrap();
@@ -323,7 +340,11 @@ fn what_does_not_fit_into_its_chain_is_refused_and_kept_aside(place: &Place) {
         let said = accept_one(&mut archive, summary);
         assert_eq!(refused(&said), Some(Kind::ChainConflict), "{what}: {said:?}");
         accept_one(&mut archive, summary);
-        assert_eq!(archive.agents().unwrap()[0].conflicts, count as u64 + 1, "{what}, and once only");
+        assert_eq!(
+            archive.agents().unwrap()[0].conflicts,
+            count as u64 + 1,
+            "{what}, and once only"
+        );
     }
     for each in [&all[2], &all[3], &all[5]] {
         assert!(is_new(&accept_one(&mut archive, each)), "what was refused holds no number");
@@ -354,7 +375,10 @@ fn gaps_are_named_and_filled_by_late_ones(place: &Place) {
     assert_eq!(missing(&archive, agent.kid()), [(0, 2, false), (4, 5, false), (7, 10, false)]);
     // In one group: the ends, the middle and the last of it.
     accept(&mut archive, &[all[7].clone(), all[10].clone(), all[1].clone()]);
-    assert_eq!(missing(&archive, agent.kid()), [(0, 0, false), (2, 2, false), (4, 5, false), (8, 9, false)]);
+    assert_eq!(
+        missing(&archive, agent.kid()),
+        [(0, 0, false), (2, 2, false), (4, 5, false), (8, 9, false)]
+    );
     accept(&mut archive, &all);
     assert_eq!(missing(&archive, agent.kid()), []);
     assert_eq!(stored(&archive).len(), 12);
@@ -374,7 +398,8 @@ fn what_was_dropped_piece_by_piece_is_one_range_in_whatever_order_it_is_told(pla
     let mut archive = place.open();
     let agent = Agent::enrolled(1, &mut archive);
     let all = agent.summaries(12);
-    // 1 to 6 were dropped one by one, each told by another summary; 3 and 4 are told last, which joins both sides.
+    // 1 to 6 were dropped one by one, each told by another summary; 3 and 4 are told last, which
+    // joins both sides.
     let tells = |teller: usize, seqs: &[u64]| {
         let range = |&seq: &u64| Dropped { chain: agent.chain, from_seq: seq, to_seq: seq };
         Verified { dropped: seqs.iter().map(range).collect(), ..all[teller].clone() }
@@ -396,8 +421,11 @@ fn of_what_an_agent_says_that_it_dropped_so_much_is_kept(place: &Place) {
         let chain = ChainId::from_bytes((u128::from(number) + 1000).to_be_bytes());
         (0..64).map(|n| Dropped { chain, from_seq: 2 * n, to_seq: 2 * n }).collect()
     };
-    let all: Vec<Verified> =
-        loud.summaries(100).into_iter().map(|each| Verified { dropped: dropped(each.subject.seq), ..each }).collect();
+    let all: Vec<Verified> = loud
+        .summaries(100)
+        .into_iter()
+        .map(|each| Verified { dropped: dropped(each.subject.seq), ..each })
+        .collect();
     for some in all.chunks(25) {
         assert!(accept(&mut archive, some).iter().all(is_new));
     }
@@ -410,7 +438,8 @@ fn of_what_an_agent_says_that_it_dropped_so_much_is_kept(place: &Place) {
 fn gaps_are_counted_and_the_first_hundred_given(place: &Place) {
     let mut archive = place.open();
     let (agent, other) = (Agent::enrolled(1, &mut archive), Agent::enrolled(2, &mut archive));
-    let holes: Vec<Verified> = (0..150).map(|n| agent.summary(3 * n + 2, Some(Digest::of(b"?")), "")).collect();
+    let holes: Vec<Verified> =
+        (0..150).map(|n| agent.summary(3 * n + 2, Some(Digest::of(b"?")), "")).collect();
     accept(&mut archive, &holes);
     accept_one(&mut archive, &other.summary(1, Some(Digest::of(b"?")), ""));
     let rows = archive.agents().unwrap();
@@ -469,25 +498,41 @@ fn a_later_chain_says_what_it_follows(place: &Place) {
 
 fn who_may_not_sign_is_refused_by_what_the_database_says_now(place: &Place) {
     let mut archive = place.open();
-    let (agent, stranger, waiting) = (Agent::enrolled(1, &mut archive), Agent::new(2), Agent::new(3));
-    write(&mut archive, |archive| archive.add_agent(waiting.key.public(), "x", Standing::Pending, at(0)));
+    let (agent, stranger, waiting) =
+        (Agent::enrolled(1, &mut archive), Agent::new(2), Agent::new(3));
+    write(&mut archive, |archive| {
+        archive.add_agent(waiting.key.public(), "x", Standing::Pending, at(0))
+    });
     assert_eq!(archive.pending(None).unwrap(), 1);
     let of_another = Verified { kid: agent.kid(), ..waiting.summary(0, None, "") };
     let said = accept(
         &mut archive,
-        &[stranger.summary(0, None, ""), waiting.summary(0, None, ""), of_another, agent.summary(0, None, "")],
+        &[
+            stranger.summary(0, None, ""),
+            waiting.summary(0, None, ""),
+            of_another,
+            agent.summary(0, None, ""),
+        ],
     );
     let kinds: Vec<Option<Kind>> = said.iter().map(refused).collect();
-    assert_eq!(kinds, [Some(Kind::UnknownAgent), Some(Kind::Pending), Some(Kind::BadSignature), None]);
+    assert_eq!(
+        kinds,
+        [Some(Kind::UnknownAgent), Some(Kind::Pending), Some(Kind::BadSignature), None]
+    );
     assert!(write(&mut archive, |archive| archive.set_standing(waiting.kid(), Standing::Approved)));
     assert!(is_new(&accept_one(&mut archive, &waiting.summary(0, None, ""))));
     assert!(write(&mut archive, |archive| archive.set_standing(agent.kid(), Standing::Revoked)));
     for summary in agent.summaries(2) {
         assert_eq!(refused(&accept_one(&mut archive, &summary)), Some(Kind::Revoked));
     }
-    assert!(!write(&mut archive, |archive| archive.set_standing(agent.kid(), Standing::Approved)), "it is for good");
+    assert!(
+        !write(&mut archive, |archive| archive.set_standing(agent.kid(), Standing::Approved)),
+        "it is for good"
+    );
     assert!(write(&mut archive, |archive| archive.set_standing(agent.kid(), Standing::Revoked)));
-    assert!(!write(&mut archive, |archive| archive.set_standing(stranger.kid(), Standing::Approved)));
+    assert!(
+        !write(&mut archive, |archive| archive.set_standing(stranger.kid(), Standing::Approved))
+    );
 }
 
 fn a_key_is_replaced_by_the_summary_that_names_the_next(place: &Place) {
@@ -495,15 +540,30 @@ fn a_key_is_replaced_by_the_summary_that_names_the_next(place: &Place) {
     let (agent, other) = (Agent::enrolled(1, &mut archive), Agent::enrolled(2, &mut archive));
     let next = SecretKey::from_seed(&[11; 32]);
     let all = agent.summaries(4);
-    let naming = |summary: &Verified, key: &SecretKey| Verified { next_key: Some(*key.public()), ..summary.clone() };
+    let naming = |summary: &Verified, key: &SecretKey| Verified {
+        next_key: Some(*key.public()),
+        ..summary.clone()
+    };
     let by_next = |summary: &Verified| Verified { kid: next.kid(), ..summary.clone() };
     let said = accept_one(&mut archive, &naming(&all[0], &other.key));
     assert_eq!(refused(&said), Some(Kind::Malformed), "it is another's");
     // All in one group, and by the group's own order.
-    let said = accept(&mut archive, &[naming(&all[0], &next), all[1].clone(), by_next(&all[1]), by_next(&all[3])]);
-    assert!(is_new(&said[0]) && refused(&said[1]) == Some(Kind::UnknownAgent) && is_new(&said[2]) && is_new(&said[3]));
+    let said = accept(
+        &mut archive,
+        &[naming(&all[0], &next), all[1].clone(), by_next(&all[1]), by_next(&all[3])],
+    );
+    assert!(
+        is_new(&said[0])
+            && refused(&said[1]) == Some(Kind::UnknownAgent)
+            && is_new(&said[2])
+            && is_new(&said[3])
+    );
     assert!(matches!(accept_one(&mut archive, &naming(&all[0], &next)), Accepted::Again(_)));
-    assert_eq!(refused(&accept_one(&mut archive, &all[2])), Some(Kind::UnknownAgent), "it signs nothing any more");
+    assert_eq!(
+        refused(&accept_one(&mut archive, &all[2])),
+        Some(Kind::UnknownAgent),
+        "it signs nothing any more"
+    );
     assert!(is_new(&accept_one(&mut archive, &by_next(&all[2]))));
     assert_eq!(archive.keys_of(agent.kid()).unwrap(), [*agent.key.public(), *next.public()]);
     assert_eq!(archive.key(agent.kid()).unwrap().unwrap().last, Some((agent.chain, 0)));
@@ -516,7 +576,9 @@ fn a_token_is_used_once(place: &Place) {
     assert_eq!(archive.token_user(&token).unwrap(), None);
     write(&mut archive, |archive| archive.use_token(&token, user, at(0)));
     assert_eq!(archive.token_user(&token).unwrap(), Some(user));
-    assert!(archive.write(|archive| archive.use_token(&token, Agent::new(2).kid(), at(0))).is_err());
+    assert!(
+        archive.write(|archive| archive.use_token(&token, Agent::new(2).kid(), at(0))).is_err()
+    );
     assert_eq!(archive.token_user(&token).unwrap(), Some(user));
 }
 
@@ -537,11 +599,22 @@ fn who_waits_is_counted_by_network_and_forgotten_without_a_trace(place: &Place) 
     assert_eq!(archive.given_up(at(3)).unwrap(), [all[0].kid(), all[1].kid()]);
     write(&mut archive, |archive| archive.set_standing(all[1].kid(), Standing::Approved));
     assert!(write(&mut archive, |archive| archive.forget_pending(all[0].kid())));
-    assert!(!write(&mut archive, |archive| archive.forget_pending(all[1].kid())), "it does not wait");
-    assert_eq!((archive.key(all[0].kid()).unwrap(), archive.agent(all[0].kid()).unwrap()), (None, None));
-    assert_eq!(archive.agent(all[1].kid()).unwrap().unwrap().asked_from.as_deref(), Some("192.0.2.1"));
+    assert!(
+        !write(&mut archive, |archive| archive.forget_pending(all[1].kid())),
+        "it does not wait"
+    );
+    assert_eq!(
+        (archive.key(all[0].kid()).unwrap(), archive.agent(all[0].kid()).unwrap()),
+        (None, None)
+    );
+    assert_eq!(
+        archive.agent(all[1].kid()).unwrap().unwrap().asked_from.as_deref(),
+        Some("192.0.2.1")
+    );
     // As if it had never asked: it may ask again.
-    write(&mut archive, |archive| archive.add_agent(all[0].key.public(), "y", Standing::Pending, at(9)));
+    write(&mut archive, |archive| {
+        archive.add_agent(all[0].key.public(), "y", Standing::Pending, at(9))
+    });
     let waiting: Vec<Kid> = archive.waiting().unwrap().iter().map(|each| each.agent).collect();
     assert_eq!(waiting, [all[2].kid(), all[3].kid(), all[0].kid()], "by when they asked last");
 }
@@ -549,9 +622,12 @@ fn who_waits_is_counted_by_network_and_forgotten_without_a_trace(place: &Place) 
 fn whoever_waits_and_fits_a_pattern_is_turned_away_and_that_is_written_down(place: &Place) {
     let mut archive = place.open();
     let all: Vec<Agent> = (1..=4).map(Agent::new).collect();
-    for (agent, (site, from)) in
-        all.iter().zip([("x-1", "192.0.2.1"), ("x-2", "198.51.100.7"), ("leeds", "192.0.2.1"), ("x-3", "192.0.2.9")])
-    {
+    for (agent, (site, from)) in all.iter().zip([
+        ("x-1", "192.0.2.1"),
+        ("x-2", "198.51.100.7"),
+        ("leeds", "192.0.2.1"),
+        ("x-3", "192.0.2.9"),
+    ]) {
         write(&mut archive, |archive| {
             archive.add_agent(agent.key.public(), site, Standing::Pending, at(0))?;
             archive.asked(agent.kid(), from, at(1))
@@ -568,17 +644,26 @@ fn whoever_waits_and_fits_a_pattern_is_turned_away_and_that_is_written_down(plac
         archive.write(|archive| pending::reject(archive, wanted, &actor)).unwrap().agents
     };
     assert_eq!(reject(&mut archive, &fitting("x-?", Some("192.0.2.*"), true)), [all[0].kid()]);
-    assert_eq!((archive.waiting().unwrap().len(), archive.audit(None, 9).unwrap().len()), (3, 0), "only asked");
+    assert_eq!(
+        (archive.waiting().unwrap().len(), archive.audit(None, 9).unwrap().len()),
+        (3, 0),
+        "only asked"
+    );
     assert_eq!(reject(&mut archive, &fitting("x-?", Some("192.0.2.*"), false)), [all[0].kid()]);
     let waiting: Vec<Kid> = archive.waiting().unwrap().iter().map(|each| each.agent).collect();
     assert_eq!(waiting, [all[1].kid(), all[2].kid()]);
-    assert_eq!(archive.agent(all[3].kid()).unwrap().unwrap().standing, Standing::Approved, "it waits no more");
+    assert_eq!(
+        archive.agent(all[3].kid()).unwrap().unwrap().standing,
+        Standing::Approved,
+        "it waits no more"
+    );
     let written = archive.audit(None, 9).unwrap();
     assert_eq!(
         (written.len(), written[0].action.as_str(), &written[0].detail["count"]),
         (1, "agent.reject", &json!(1))
     );
-    let nobody = archive.write(|archive| pending::reject(archive, &RejectWanted::default(), &actor));
+    let nobody =
+        archive.write(|archive| pending::reject(archive, &RejectWanted::default(), &actor));
     assert!(matches!(nobody, Err(DeskError::Invalid(_))), "everybody has to be said");
 }
 
@@ -586,7 +671,9 @@ fn what_operators_do_is_kept_in_its_order_and_only_with_what_it_tells_of(place: 
     let mut archive = place.open();
     let actor = |second| Actor { who: "anna".to_owned(), via: Via::Command, now: at(second) };
     for number in 0..3 {
-        write(&mut archive, |archive| actor(number).did(archive, "x.do", &format!("s{number}"), json!({"n": number})));
+        write(&mut archive, |archive| {
+            actor(number).did(archive, "x.do", &format!("s{number}"), json!({"n": number}))
+        });
     }
     // What is undone was not done.
     let undone: Result<(), ArchiveError> = archive.write(|archive| {
@@ -637,7 +724,8 @@ fn replicas_that_store_the_same_at_once_give_one_receipt(place: &Place) {
     let all: Vec<Vec<Verified>> = agents.iter().map(|agent| agent.summaries(20)).collect();
     let together = Arc::new(Barrier::new(4));
     let replica = |number: usize| {
-        let (database, together, mut all) = (place.database.clone(), Arc::clone(&together), all.clone());
+        let (database, together, mut all) =
+            (place.database.clone(), Arc::clone(&together), all.clone());
         std::thread::spawn(move || {
             let mut archive = Archive::open(&database).unwrap();
             // Each comes to the agents in another order.
@@ -647,20 +735,25 @@ fn replicas_that_store_the_same_at_once_give_one_receipt(place: &Place) {
             let now = at(1000 + i64::try_from(number).unwrap());
             let mut receipts = std::collections::BTreeMap::new();
             for seq in 0..20 {
-                let group: Vec<Verified> = all.iter().map(|summaries| summaries[seq].clone()).collect();
+                let group: Vec<Verified> =
+                    all.iter().map(|summaries| summaries[seq].clone()).collect();
                 for (summary, said) in group.iter().zip(accept_at(&mut archive, &group, now)) {
-                    receipts.insert((summary.subject.agent, summary.subject.seq), said.said().unwrap());
+                    receipts
+                        .insert((summary.subject.agent, summary.subject.seq), said.said().unwrap());
                 }
             }
             receipts
         })
     };
     let replicas: Vec<_> = (0..4).map(replica).collect();
-    let mut receipts: Vec<_> = replicas.into_iter().map(|replica| replica.join().unwrap()).collect();
+    let mut receipts: Vec<_> =
+        replicas.into_iter().map(|replica| replica.join().unwrap()).collect();
     let first = receipts.pop().unwrap();
     assert!(receipts.iter().all(|other| *other == first), "whoever asked got the same receipts");
-    let kept: std::collections::BTreeMap<_, _> =
-        stored(&archive).into_iter().map(|(agent, seq, _, receipt)| ((agent, seq), receipt)).collect();
+    let kept: std::collections::BTreeMap<_, _> = stored(&archive)
+        .into_iter()
+        .map(|(agent, seq, _, receipt)| ((agent, seq), receipt))
+        .collect();
     assert_eq!(kept, first);
     assert!(agents.iter().all(|agent| missing(&archive, agent.kid()).is_empty()));
 }
@@ -668,11 +761,20 @@ fn replicas_that_store_the_same_at_once_give_one_receipt(place: &Place) {
 fn odd_times_and_large_numbers_are_kept(place: &Place) {
     let mut archive = place.open();
     let agent = Agent::enrolled(1, &mut archive);
-    let times = [Wall::from_secs(0), Wall::from_secs(-5), Wall::from_secs(7_000_000_000), at(0), at(-86_400 * 400)];
+    let times = [
+        Wall::from_secs(0),
+        Wall::from_secs(-5),
+        Wall::from_secs(7_000_000_000),
+        at(0),
+        at(-86_400 * 400),
+    ];
     let mut before = None;
     for (seq, time) in times.into_iter().enumerate() {
-        let summary =
-            Verified { from: time, to: time + Duration::from_secs(60), ..agent.summary(seq as u64, before, "") };
+        let summary = Verified {
+            from: time,
+            to: time + Duration::from_secs(60),
+            ..agent.summary(seq as u64, before, "")
+        };
         assert!(is_new(&accept_one(&mut archive, &summary)), "{time}");
         before = Some(summary.subject.digest);
     }
@@ -690,21 +792,31 @@ fn a_months_summaries_lie_in_its_part_on_postgresql() {
     let agent = Agent::enrolled(1, &mut archive);
     let all = agent.summaries(3);
     let Database::Postgres(address) = &place.database else { unreachable!("it is on PostgreSQL") };
-    let rows_in = |part: &str| postgres::ask(address.expose(), &format!("SELECT count(*) FROM {part}"));
+    let rows_in =
+        |part: &str| postgres::ask(address.expose(), &format!("SELECT count(*) FROM {part}"));
     assert_eq!(archive.parts_of("summary").unwrap(), ["summary_rest"]);
     // Without asking for a part: it lies with the rest.
     let arrival = Arrival::new(all[0].clone(), at(0), &collector());
     write(&mut archive, |archive| archive.accept(arrival));
     let two = Agent::enrolled(2, &mut archive);
     let december = Verified { from: at(31 * 86_400), ..two.summary(0, None, "") };
-    let ahead = Verified { from: at(400 * 86_400), ..Agent::enrolled(3, &mut archive).summary(0, None, "") };
+    let ahead = Verified {
+        from: at(400 * 86_400),
+        ..Agent::enrolled(3, &mut archive).summary(0, None, "")
+    };
     accept(&mut archive, &[all[1].clone(), december, ahead]);
-    assert_eq!(archive.parts_of("summary").unwrap(), ["summary_2026_11", "summary_2026_12", "summary_rest"]);
+    assert_eq!(
+        archive.parts_of("summary").unwrap(),
+        ["summary_2026_11", "summary_2026_12", "summary_rest"]
+    );
     assert_eq!(stored(&archive).len(), 4);
     assert_eq!(rows_in("summary_2026_11"), "2");
     assert_eq!(rows_in("summary_2026_12"), "1");
     assert_eq!(rows_in("summary_rest"), "1", "what is far ahead is by a wrong clock");
-    assert!(matches!(accept_one(&mut archive, &all[0]), Accepted::Again(_)), "it is found where it lies now");
+    assert!(
+        matches!(accept_one(&mut archive, &all[0]), Accepted::Again(_)),
+        "it is found where it lies now"
+    );
     // Another replica, which knows of no part yet.
     let mut other = place.open();
     assert!(is_new(&accept_one(&mut other, &all[2])));
@@ -723,19 +835,25 @@ fn a_lost_connection_to_postgresql_is_made_again() {
     server.disconnect(&url);
     assert!(archive.ping().is_err(), "a read fails once");
     assert!(archive.is_lost());
-    assert!(is_new(&accept_one(&mut archive, &all[1])), "and a transaction begins on another connection");
+    assert!(
+        is_new(&accept_one(&mut archive, &all[1])),
+        "and a transaction begins on another connection"
+    );
     assert_eq!(stored(&archive).len(), 2);
 }
 
 #[test]
 fn a_server_that_cannot_be_reached_is_said_without_its_password() {
-    let database = Database::Postgres(Address::new("postgres://u:secret@127.0.0.1:1/d?connect_timeout=5".to_owned()));
+    let database = Database::Postgres(Address::new(
+        "postgres://u:secret@127.0.0.1:1/d?connect_timeout=5".to_owned(),
+    ));
     let fault = Archive::open(&database).unwrap_err().to_string();
     assert!(fault.contains("Connection refused") && fault.contains("127.0.0.1:1"), "{fault}");
     assert!(!fault.contains("secret"), "{fault}");
 }
 
-/// For `cargo test --release --test archive -- --ignored --nocapture five_thousand`: what `GET /v1/agents` costs, on either database.
+/// For `cargo test --release --test archive -- --ignored --nocapture five_thousand`: what `GET
+/// /v1/agents` costs, on either database.
 #[test]
 #[ignore = "a measurement, which is printed and not asserted"]
 fn five_thousand_agents_are_read_by_so_many_queries_as_one() {
@@ -746,15 +864,22 @@ fn five_thousand_agents_are_read_by_so_many_queries_as_one() {
             .map(|number| {
                 let digest = Digest::of(&number.to_le_bytes());
                 let chain = <[u8; 16]>::try_from(&digest.bytes()[..16]).unwrap();
-                Agent { key: SecretKey::from_seed(digest.bytes()), chain: ChainId::from_bytes(chain) }
+                Agent {
+                    key: SecretKey::from_seed(digest.bytes()),
+                    chain: ChainId::from_bytes(chain),
+                }
             })
             .collect();
         write(&mut archive, |archive| {
-            all.iter().try_for_each(|agent| archive.add_agent(agent.key.public(), "x", Standing::Approved, at(0)))
+            all.iter().try_for_each(|agent| {
+                archive.add_agent(agent.key.public(), "x", Standing::Approved, at(0))
+            })
         });
         for part in all.chunks(500) {
-            let summaries: Vec<Verified> =
-                part.iter().flat_map(|agent| [agent.summary(0, None, ""), agent.summary(9, None, "")]).collect();
+            let summaries: Vec<Verified> = part
+                .iter()
+                .flat_map(|agent| [agent.summary(0, None, ""), agent.summary(9, None, "")])
+                .collect();
             accept(&mut archive, &summaries);
         }
         for _ in 0..3 {
@@ -764,7 +889,8 @@ fn five_thousand_agents_are_read_by_so_many_queries_as_one() {
             let page = serde_json::to_string(&views[..1000]).unwrap();
             let (all, whole) = (views.len(), began.elapsed());
             println!(
-                "{name}: {all} agents, each with a gap: read in {read:?}, with a page of 1000 ({} KiB) in {whole:?}",
+                "{name}: {all} agents, each with a gap: read in {read:?}, with a page of 1000 ({} \
+                    KiB) in {whole:?}",
                 page.len() / 1024
             );
         }

@@ -35,9 +35,11 @@ impl Desk {
 
     async fn start(at: tempfile::TempDir, limits: &str) -> Self {
         let text = format!(
-            "listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"\ndata_dir = \".\"\nenrolment = {{ mode = \"open\" }}\n{limits}\n"
+            "listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"\ndata_dir = \".\"\nenrolment = \
+                {{ mode = \"open\" }}\n{limits}\n"
         );
-        let collector = Collector::open(CollectorConfig::parse(&text, "c.toml", at.path()).unwrap()).unwrap();
+        let collector =
+            Collector::open(CollectorConfig::parse(&text, "c.toml", at.path()).unwrap()).unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let to = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -55,10 +57,12 @@ impl Desk {
 
     async fn agent(&self, host: u8) -> Foreign {
         let agent = Foreign::new();
-        let said =
-            ask(&mut self.connect(host).await, &post("/v1/enrol", "application/jose", &[], agent.enrolment(None)))
-                .await
-                .unwrap();
+        let said = ask(
+            &mut self.connect(host).await,
+            &post("/v1/enrol", "application/jose", &[], agent.enrolment(None)),
+        )
+        .await
+        .unwrap();
         assert_eq!(said.status, 200, "{}", said.body);
         agent
     }
@@ -87,7 +91,8 @@ fn post(path: &str, of: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Vec<u
     let body = body.as_ref();
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: c\r\ncontent-type: {of}\r\ncontent-length: {}\r\n{headers}\r\n",
+        "POST {path} HTTP/1.1\r\nhost: c\r\ncontent-type: {of}\r\ncontent-length: \
+            {}\r\n{headers}\r\n",
         body.len()
     );
     [head.as_bytes(), body].concat()
@@ -106,7 +111,10 @@ async fn ask(stream: &mut TcpStream, request: &[u8]) -> Option<Said> {
         }
     };
     let text = String::from_utf8(read[..head].to_vec()).unwrap().to_ascii_lowercase();
-    let length = text.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse::<usize>().ok());
+    let length = text
+        .split("content-length: ")
+        .nth(1)
+        .and_then(|rest| rest.lines().next()?.parse::<usize>().ok());
     while read.len() < head + 4 + length.unwrap_or(0) {
         if stream.read_buf(&mut read).await.ok()? == 0 {
             break;
@@ -148,7 +156,8 @@ async fn a_request_of_more_than_256_lines_is_refused_with_the_rest_unread() {
     let said = ask(&mut line, &ship("x\n".repeat(256).into_bytes(), "identity")).await.unwrap();
     assert_eq!((said.status, said.body.lines().count()), (200, 256));
     // Of what was refused as a whole nothing was stored.
-    let said = ask(&mut line, &ship(agent.summary(0, None).into_bytes(), "identity")).await.unwrap();
+    let said =
+        ask(&mut line, &ship(agent.summary(0, None).into_bytes(), "identity")).await.unwrap();
     assert!(said.status == 200 && said.body.contains("receipt"), "{}", said.body);
 }
 
@@ -160,14 +169,20 @@ async fn a_line_that_is_no_summary_is_answered_briefly_however_long_it_is() {
     let payload = json!({"v": 1, "agent": agent.agent, "clock": {"state": word}});
     let signed = agent.sign("wanproof-summary+jws", &payload);
     let mut line = desk.connect(1).await;
-    let said = ask(&mut line, &post("/v1/summaries", "application/jose", &[], &signed)).await.unwrap();
-    assert!(said.status == 200 && said.body.contains("malformed") && said.body.len() < 1000, "{}", said.body.len());
+    let said =
+        ask(&mut line, &post("/v1/summaries", "application/jose", &[], &signed)).await.unwrap();
+    assert!(
+        said.status == 200 && said.body.contains("malformed") && said.body.len() < 1000,
+        "{}",
+        said.body.len()
+    );
     // Longer than any summary: each line by itself, with its own digest.
     let long = "x".repeat(5 << 20);
     let body = zstd::stream::encode_all(format!("{long}\ny\n").as_bytes(), 3).unwrap();
     let request = post("/v1/summaries", "application/x-ndjson", &["content-encoding: zstd"], body);
     let said = ask(&mut line, &request).await.unwrap();
-    let lines: Vec<Value> = said.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> =
+        said.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0]["digest"], foreign::digest(&long));
     assert_eq!(lines[0]["error"]["status"], 413);
     assert_eq!(lines[1]["error"]["status"], 400);
@@ -179,7 +194,9 @@ async fn an_agent_has_only_so_many_bytes_stored_in_a_day_and_others_have_their_o
     let (loud, quiet) = (desk.agent(1).await, desk.agent(2).await);
     // Half a megabyte that cannot be made smaller.
     let noise = || {
-        let digits = || std::iter::repeat_with(|| rand::random_range('a'..='z')).take(4000).collect::<String>();
+        let digits = || {
+            std::iter::repeat_with(|| rand::random_range('a'..='z')).take(4000).collect::<String>()
+        };
         std::iter::repeat_with(digits).take(180).collect::<Vec<_>>()
     };
     let large = |seq: u64, prev: Option<&str>| {
@@ -237,7 +254,11 @@ async fn an_agent_changes_its_key_so_often_in_a_day_and_others_have_their_own() 
     assert_eq!((said.status, said.problem().as_str()), (429, "busy"));
     assert!(said.body.contains("changed its key"), "{}", said.body);
     let said = ask(&mut line, &ship(&agent.summary(16, prev.as_deref()))).await.unwrap();
-    assert!(said.status == 200 && said.body.contains("receipt"), "what changes no key is taken: {}", said.body);
+    assert!(
+        said.status == 200 && said.body.contains("receipt"),
+        "what changes no key is taken: {}",
+        said.body
+    );
     let (signed, _) = naming(&other, 0, None);
     let said = ask(&mut desk.connect(2).await, &ship(&signed)).await.unwrap();
     assert!(said.status == 200 && said.body.contains("receipt"), "{}", said.body);
@@ -248,19 +269,24 @@ async fn what_a_header_says_twice_is_refused() {
     let desk = Desk::open("").await;
     let mut line = desk.connect(1).await;
     for path in ["/v1/contracts", "/v1/agents"] {
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: c\r\nauthorization: Bearer one\r\nauthorization: Bearer two\r\n\r\n");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: c\r\nauthorization: Bearer one\r\nauthorization: Bearer \
+                two\r\n\r\n"
+        );
         let said = ask(&mut line, request.as_bytes()).await.unwrap();
         assert_eq!((said.status, said.problem().as_str()), (400, "malformed"), "{path}");
     }
-    let twice = post("/v1/summaries", "application/jose", &["content-type: application/x-ndjson"], "x");
+    let twice =
+        post("/v1/summaries", "application/jose", &["content-type: application/x-ndjson"], "x");
     assert_eq!(ask(&mut line, &twice).await.unwrap().status, 400);
 }
 
 #[tokio::test]
 async fn the_head_of_a_request_is_bounded() {
     let desk = Desk::open("").await;
-    let head = |length: usize| format!("GET /healthz HTTP/1.1\r\nhost: c\r\nx: {}\r\n\r\n", "a".repeat(length));
+    let head = |length: usize| {
+        format!("GET /healthz HTTP/1.1\r\nhost: c\r\nx: {}\r\n\r\n", "a".repeat(length))
+    };
     let said = ask(&mut desk.connect(1).await, head(8 * 1024).as_bytes()).await.unwrap();
     assert_eq!(said.status, 200);
     let mut line = desk.connect(1).await;
@@ -272,13 +298,18 @@ async fn the_head_of_a_request_is_bounded() {
 
 #[tokio::test]
 async fn the_longest_idle_connection_of_an_address_makes_room_for_its_next() {
-    let desk = Desk::open("limits = { connections = \"64\", connections_per_address = \"16\" }").await;
+    let desk =
+        Desk::open("limits = { connections = \"64\", connections_per_address = \"16\" }").await;
     let mut other = desk.connect(2).await;
     assert_eq!(ask(&mut other, HEALTH).await.unwrap().status, 200);
     let mut all = Vec::new();
     for _ in 0..40 {
         let mut line = desk.connect(3).await;
-        assert_eq!(ask(&mut line, HEALTH).await.unwrap().status, 200, "the newest is always served");
+        assert_eq!(
+            ask(&mut line, HEALTH).await.unwrap().status,
+            200,
+            "the newest is always served"
+        );
         all.push(line);
     }
     assert!(closed(&mut all[0]).await && closed(&mut all[23]).await);
@@ -288,17 +319,26 @@ async fn the_longest_idle_connection_of_an_address_makes_room_for_its_next() {
 
 #[tokio::test]
 async fn whoever_was_authenticated_gets_in_when_strangers_hold_every_place_of_theirs() {
-    let desk = Desk::open("limits = { connections = \"16\", connections_per_address = \"16\" }").await;
+    let desk =
+        Desk::open("limits = { connections = \"16\", connections_per_address = \"16\" }").await;
     let agent = desk.agent(1).await;
     let mut first = desk.connect(1).await;
-    let said = ask(&mut first, &post("/v1/summaries", "application/jose", &[], agent.summary(0, None))).await.unwrap();
+    let said =
+        ask(&mut first, &post("/v1/summaries", "application/jose", &[], agent.summary(0, None)))
+            .await
+            .unwrap();
     assert!(said.body.contains("receipt"), "{}", said.body);
     drop(first);
     // Twelve strangers whose bodies do not come to their end: none of them is idle.
     let mut stalled = Vec::new();
     for host in 10..22 {
         let mut line = desk.connect(host).await;
-        line.write_all(b"POST /v1/summaries HTTP/1.1\r\nhost: c\r\ncontent-type: application/jose\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n").await.unwrap();
+        line.write_all(
+            b"POST /v1/summaries HTTP/1.1\r\nhost: c\r\ncontent-type: \
+            application/jose\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n",
+        )
+        .await
+        .unwrap();
         // It says so when it begins to wait for the body.
         let mut begun = [0; 12];
         line.read_exact(&mut begun).await.unwrap();
@@ -319,7 +359,8 @@ async fn a_request_to_read_is_good_once_however_often_the_collector_is_started()
         &json!({"v": 1, "agent": agent.agent, "aud": desk.collector.key().kid().to_string(), "method": "GET",
             "path": "/v1/contracts", "iat": now, "exp": now + 60, "jti": "once"}),
     );
-    let request = format!("GET /v1/contracts HTTP/1.1\r\nhost: c\r\nauthorization: Bearer {token}\r\n\r\n");
+    let request =
+        format!("GET /v1/contracts HTTP/1.1\r\nhost: c\r\nauthorization: Bearer {token}\r\n\r\n");
     assert_eq!(ask(&mut desk.connect(1).await, request.as_bytes()).await.unwrap().status, 200);
     assert_eq!(ask(&mut desk.connect(1).await, request.as_bytes()).await.unwrap().status, 401);
     // Another replica, or the same one started again: both know only what is in the database.
@@ -335,14 +376,23 @@ async fn a_request_to_read_is_good_once_however_often_the_collector_is_started()
 fn a_collector_that_root_starts_keeps_no_capability_and_leaves_no_core() {
     let at = tempfile::tempdir().unwrap();
     let config = at.path().join("c.toml");
-    std::fs::write(&config, "listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"\ndata_dir = \".\"\n").unwrap();
+    std::fs::write(
+        &config,
+        "listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"\ndata_dir = \".\"\n",
+    )
+    .unwrap();
     let program = env!("CARGO_BIN_EXE_wanproof");
     let mut running = process::Running::start(
         std::process::Command::new(program).args(["collector", "serve", "--config"]).arg(&config),
     );
     running.says("the collector is listening");
-    let of = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", running.pid())).unwrap();
-    let core = of("limits").lines().find(|line| line.starts_with("Max core file size")).unwrap().to_owned();
+    let of =
+        |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", running.pid())).unwrap();
+    let core = of("limits")
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap()
+        .to_owned();
     assert!(core.split_whitespace().skip(4).take(2).all(|limit| limit == "0"), "{core}");
     for thread in std::fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap() {
         let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();

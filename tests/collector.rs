@@ -54,7 +54,12 @@ impl Desk {
 
     async fn enrol(&self, agent: &Foreign) -> (StatusCode, Value) {
         let enrolment = agent.enrolment(Some(&self.central.token));
-        let answer = self.post("/v1/enrol").header("content-type", "application/jose").body(enrolment).send().await;
+        let answer = self
+            .post("/v1/enrol")
+            .header("content-type", "application/jose")
+            .body(enrolment)
+            .send()
+            .await;
         let answer = answer.unwrap();
         (answer.status(), json_of(answer).await)
     }
@@ -91,8 +96,10 @@ impl Desk {
         // As an operator looks at it a day later.
         let now = SystemClock.now().wall + Duration::from_secs(86_400);
         let rows = archive.agents().unwrap();
-        serde_json::to_value(rows.into_iter().map(|row| collector::fleet::view(row, 3, now)).collect::<Vec<_>>())
-            .unwrap()
+        serde_json::to_value(
+            rows.into_iter().map(|row| collector::fleet::view(row, 3, now)).collect::<Vec<_>>(),
+        )
+        .unwrap()
     }
 }
 
@@ -119,7 +126,10 @@ async fn json_of(answer: Response) -> Value {
 
 /// The type of a problem document, which must be whole.
 fn kind(problem: &Value) -> String {
-    assert!(problem["status"].is_u64() && problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+    assert!(
+        problem["status"].is_u64() && problem["title"].is_string() && problem["detail"].is_string(),
+        "{problem}"
+    );
     problem["type"].as_str().unwrap().strip_prefix("urn:wanproof:").unwrap().to_owned()
 }
 
@@ -148,7 +158,10 @@ async fn an_agent_written_from_the_page_is_let_in_and_gets_receipts_that_anybody
     let receipt = desk.said(&summary).await.unwrap();
     let (header, said) = verify(&receipt, &enrolled["jwk"]);
     let collector = foreign::thumbprint(enrolled["jwk"]["x"].as_str().unwrap());
-    assert_eq!((header.token_type(), header.key_id()), (Some("wanproof-receipt+jws"), Some(collector.as_str())));
+    assert_eq!(
+        (header.token_type(), header.key_id()),
+        (Some("wanproof-receipt+jws"), Some(collector.as_str()))
+    );
     let received: wanproof::base::time::Wall = said["received"].as_str().unwrap().parse().unwrap();
     assert!(received > "2026-01-01T00:00:00Z".parse().unwrap());
     let mut rest = said.clone();
@@ -157,7 +170,11 @@ async fn an_agent_written_from_the_page_is_let_in_and_gets_receipts_that_anybody
         rest,
         json!({"v": 1, "collector": collector, "agent": agent.kid, "chain": agent.chain, "seq": 0, "digest": digest(&summary)})
     );
-    assert_eq!(desk.said(&summary).await.unwrap(), receipt, "the same bytes again get the same receipt again");
+    assert_eq!(
+        desk.said(&summary).await.unwrap(),
+        receipt,
+        "the same bytes again get the same receipt again"
+    );
 }
 
 #[tokio::test]
@@ -189,7 +206,10 @@ async fn batches_are_answered_line_by_line_in_every_encoding() {
         assert!(said[0].is_ok() && said[2].is_ok() && said[4].is_ok());
         answers.push(said);
     }
-    assert!(answers.iter().all(|said| *said == answers[0]), "each gets its first receipt whatever way it comes");
+    assert!(
+        answers.iter().all(|said| *said == answers[0]),
+        "each gets its first receipt whatever way it comes"
+    );
     let last = desk.ndjson(all[3].clone()).send().await.unwrap();
     assert!(results(last).await[0].1.is_ok(), "no newline at the end is fine");
 }
@@ -215,13 +235,14 @@ fn bomb() -> String {
     base64::engine::general_purpose::STANDARD.encode(whole)
 }
 
-/// A JWS whose signature's S has the group's order added: a lenient reader would take it for the same.
+/// A JWS whose signature's S has the group's order added: a lenient reader would take it for the
+/// same.
 fn malleable(jws: &str) -> String {
     use base64::Engine as _;
     // 2^252 + 27742317777372353535851937790883648493, little-endian (RFC 8032, 5.1).
     const ORDER: [u8; 32] = [
-        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
+        0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
     ];
     let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let (signed, signature) = jws.rsplit_once('.').unwrap();
@@ -251,36 +272,56 @@ async fn every_forgery_is_refused_by_its_name() {
     let deep = |open: &str, close: &str| {
         let text = String::from_utf8(payload.clone()).unwrap();
         let nested = format!("{}1{}", open.repeat(20_000), close.repeat(20_000));
-        agent.sign_bytes(SUMMARY, text.replacen("\"v\":1", &format!("\"x\":{nested},\"v\":1"), 1).as_bytes())
+        agent.sign_bytes(
+            SUMMARY,
+            text.replacen("\"v\":1", &format!("\"x\":{nested},\"v\":1"), 1).as_bytes(),
+        )
     };
     let mut of_another = agent.payload(0, None);
     of_another["agent"] = json!(stranger.kid);
-    let doubled = String::from_utf8(payload.clone()).unwrap().replacen("\"v\":1", "\"v\":1,\"v\":1", 1);
+    let doubled =
+        String::from_utf8(payload.clone()).unwrap().replacen("\"v\":1", "\"v\":1,\"v\":1", 1);
     let mut invalid = payload.clone();
     let at = invalid.windows(8).position(|part| part == b"leeds-01").unwrap();
     invalid[at] = 0xff;
     let cases: Vec<(&str, String, &str)> = vec![
         (
             "no algorithm",
-            agent.sign_header(&format!(r#"{{"alg":"none","kid":"{kid}","typ":"{SUMMARY}"}}"#), &payload),
+            agent.sign_header(
+                &format!(r#"{{"alg":"none","kid":"{kid}","typ":"{SUMMARY}"}}"#),
+                &payload,
+            ),
             "malformed",
         ),
         (
             "no algorithm and no signature",
-            format!("{}.{}.", b64(format!(r#"{{"alg":"none","kid":"{kid}","typ":"{SUMMARY}"}}"#)), b64(&payload)),
+            format!(
+                "{}.{}.",
+                b64(format!(r#"{{"alg":"none","kid":"{kid}","typ":"{SUMMARY}"}}"#)),
+                b64(&payload)
+            ),
             "malformed",
         ),
         (
             "another algorithm",
-            agent.sign_header(&format!(r#"{{"alg":"HS256","kid":"{kid}","typ":"{SUMMARY}"}}"#), &payload),
+            agent.sign_header(
+                &format!(r#"{{"alg":"HS256","kid":"{kid}","typ":"{SUMMARY}"}}"#),
+                &payload,
+            ),
             "malformed",
         ),
         ("another typ", agent.sign("wanproof-receipt+jws", &agent.payload(0, None)), "malformed"),
-        ("no typ", agent.sign_header(&format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#), &payload), "malformed"),
+        (
+            "no typ",
+            agent.sign_header(&format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#), &payload),
+            "malformed",
+        ),
         (
             "unknown crit",
             agent.sign_header(
-                &format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{SUMMARY}","crit":["exp"],"exp":1}}"#),
+                &format!(
+                    r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{SUMMARY}","crit":["exp"],"exp":1}}"#
+                ),
                 &payload,
             ),
             "malformed",
@@ -288,7 +329,10 @@ async fn every_forgery_is_refused_by_its_name() {
         (
             "a foreign key in the header",
             stranger.sign_header(
-                &format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{SUMMARY}","jwk":{}}}"#, stranger.public()),
+                &format!(
+                    r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{SUMMARY}","jwk":{}}}"#,
+                    stranger.public()
+                ),
                 &payload,
             ),
             "bad-signature",
@@ -303,7 +347,11 @@ async fn every_forgery_is_refused_by_its_name() {
         ("cut short", good[..good.len() - 4].to_owned(), "malformed"),
         ("not a JWS", "hello".to_owned(), "malformed"),
         ("not JSON", agent.sign_bytes(SUMMARY, b"{\"v\":1"), "malformed"),
-        ("JSON and more", agent.sign_bytes(SUMMARY, &[payload.as_slice(), b"{}"].concat()), "malformed"),
+        (
+            "JSON and more",
+            agent.sign_bytes(SUMMARY, &[payload.as_slice(), b"{}"].concat()),
+            "malformed",
+        ),
         ("invalid UTF-8", agent.sign_bytes(SUMMARY, &invalid), "malformed"),
         ("a member twice", agent.sign_bytes(SUMMARY, doubled.as_bytes()), "malformed"),
         ("deep arrays", deep("[", "]"), "malformed"),
@@ -311,8 +359,16 @@ async fn every_forgery_is_refused_by_its_name() {
         ("not of the page", agent.sign(SUMMARY, &json!({"v": 1})), "malformed"),
         ("another version", with("/v", json!(2)), "unsupported"),
         ("outcomes that do not add up", with(&interval("outcomes"), json!("59a2l1a")), "malformed"),
-        ("a histogram with too few", with(&interval("rtt_us"), json!(foreign::histogram(&[24_000; 57]))), "malformed"),
-        ("a histogram with too many", with(&interval("rtt_us"), json!(foreign::histogram(&[24_000; 59]))), "malformed"),
+        (
+            "a histogram with too few",
+            with(&interval("rtt_us"), json!(foreign::histogram(&[24_000; 57]))),
+            "malformed",
+        ),
+        (
+            "a histogram with too many",
+            with(&interval("rtt_us"), json!(foreign::histogram(&[24_000; 59]))),
+            "malformed",
+        ),
         ("a histogram that is none", with(&interval("rtt_us"), json!("HISTFAAAAAA=")), "malformed"),
         (
             "differences that do not add up",
@@ -321,10 +377,22 @@ async fn every_forgery_is_refused_by_its_name() {
         ),
         ("a sum that is none", with(&interval("rtt_sum_ns"), json!(1)), "malformed"),
         ("a negative number", with("/seq", json!(-1)), "malformed"),
-        ("an interval over a minute's end", with(&interval("from"), json!("2026-11-23T10:00:30Z")), "malformed"),
-        ("an interval outside of the summary", with(&interval("from"), json!("2026-11-23T10:01:00Z")), "malformed"),
+        (
+            "an interval over a minute's end",
+            with(&interval("from"), json!("2026-11-23T10:00:30Z")),
+            "malformed",
+        ),
+        (
+            "an interval outside of the summary",
+            with(&interval("from"), json!("2026-11-23T10:01:00Z")),
+            "malformed",
+        ),
         ("a prev for number 0", with("/prev", json!(digest("x"))), "malformed"),
-        ("a histogram that expands without end", with(&interval("rtt_us"), json!(bomb())), "malformed"),
+        (
+            "a histogram that expands without end",
+            with(&interval("rtt_us"), json!(bomb())),
+            "malformed",
+        ),
         ("outcomes without end", with(&interval("outcomes"), json!("4000000000a")), "malformed"),
         ("outcomes of no known letter", with(&interval("outcomes"), json!("60z")), "malformed"),
         ("the same signature in another form", malleable(&good), "bad-signature"),
@@ -346,12 +414,24 @@ async fn what_does_not_fit_into_its_chain_is_refused_and_kept_aside() {
     desk.said(&all[1]).await.unwrap();
     let mut other = agent.payload(1, Some(&digest(&all[0])));
     other["site"] = json!("elsewhere");
-    assert_eq!(desk.said(&agent.sign(SUMMARY, &other)).await, err("chain-conflict"), "a reused number");
-    assert_eq!(desk.said(&agent.summary(2, Some(&digest("x")))).await, err("chain-conflict"), "a wrong prev");
+    assert_eq!(
+        desk.said(&agent.sign(SUMMARY, &other)).await,
+        err("chain-conflict"),
+        "a reused number"
+    );
+    assert_eq!(
+        desk.said(&agent.summary(2, Some(&digest("x")))).await,
+        err("chain-conflict"),
+        "a wrong prev"
+    );
     desk.said(&all[3]).await.unwrap();
     let mut wrong = agent.payload(2, Some(&digest(&all[1])));
     wrong["site"] = json!("elsewhere");
-    assert_eq!(desk.said(&agent.sign(SUMMARY, &wrong)).await, err("chain-conflict"), "its successor names another");
+    assert_eq!(
+        desk.said(&agent.sign(SUMMARY, &wrong)).await,
+        err("chain-conflict"),
+        "its successor names another"
+    );
     assert_eq!(desk.agents().await[0]["conflicts"], 3);
     desk.said(&all[2]).await.unwrap();
     assert_eq!(desk.said(&all[0]).await.unwrap(), receipt, "the first one stays");
@@ -365,7 +445,10 @@ async fn gaps_are_named_and_filled_by_late_ones() {
     let gaps = async |desk: &Desk| {
         let agents = desk.agents().await;
         let gaps = agents[0]["gaps"].as_array().unwrap().clone();
-        gaps.iter().map(|gap| format!("{}-{}", gap["from_seq"], gap["to_seq"])).collect::<Vec<_>>().join(" ")
+        gaps.iter()
+            .map(|gap| format!("{}-{}", gap["from_seq"], gap["to_seq"]))
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     for (seq, expected) in [
         (3, "0-2"),
@@ -387,7 +470,10 @@ async fn gaps_are_named_and_filled_by_late_ones() {
     desk.said(&agent.sign(SUMMARY, &next)).await.unwrap();
     let agents = desk.agents().await;
     assert_eq!(agents[0]["gaps"][0], json!({"chain": agent.chain, "from_seq": 5, "to_seq": 5}));
-    assert_eq!(agents[0]["gaps"][1], json!({"chain": agent.chain, "from_seq": 7, "to_seq": 8, "dropped": true}));
+    assert_eq!(
+        agents[0]["gaps"][1],
+        json!({"chain": agent.chain, "from_seq": 7, "to_seq": 8, "dropped": true})
+    );
 }
 
 #[tokio::test]
@@ -414,24 +500,49 @@ async fn a_request_that_cannot_be_read_is_refused_as_a_whole() {
         ("no type", desk.post("/v1/summaries").body(body.clone()), (415, "unsupported")),
         (
             "another type",
-            desk.post("/v1/summaries").header("content-type", "application/json").body(body.clone()),
+            desk.post("/v1/summaries")
+                .header("content-type", "application/json")
+                .body(body.clone()),
             (415, "unsupported"),
         ),
-        ("another encoding", desk.jose(body.clone()).header("content-encoding", "br"), (415, "unsupported")),
-        ("two encodings", desk.jose(body.clone()).header("content-encoding", "gzip, zstd"), (415, "unsupported")),
+        (
+            "another encoding",
+            desk.jose(body.clone()).header("content-encoding", "br"),
+            (415, "unsupported"),
+        ),
+        (
+            "two encodings",
+            desk.jose(body.clone()).header("content-encoding", "gzip, zstd"),
+            (415, "unsupported"),
+        ),
         ("too much", desk.jose(vec![b'a'; (4 << 20) + 1]), (413, "too-large")),
         ("a bomb", desk.ndjson(bomb).header("content-encoding", "zstd"), (413, "too-large")),
         ("another bomb", desk.ndjson(gzip).header("content-encoding", "gzip"), (413, "too-large")),
-        ("a window too wide", desk.jose(wide).header("content-encoding", "zstd"), (400, "malformed")),
-        ("not compressed", desk.jose(body.clone()).header("content-encoding", "gzip"), (400, "malformed")),
+        (
+            "a window too wide",
+            desk.jose(wide).header("content-encoding", "zstd"),
+            (400, "malformed"),
+        ),
+        (
+            "not compressed",
+            desk.jose(body.clone()).header("content-encoding", "gzip"),
+            (400, "malformed"),
+        ),
         ("another address", desk.post("/v1/nothing").body(body.clone()), (404, "not-found")),
-        ("another method", desk.http.get(format!("{}/v1/summaries", desk.central.url)), (405, "method-not-allowed")),
+        (
+            "another method",
+            desk.http.get(format!("{}/v1/summaries", desk.central.url)),
+            (405, "method-not-allowed"),
+        ),
     ] {
         let (status, kind) = problem(request).await;
         assert_eq!((status, kind.as_str()), expected, "{what}");
     }
     for path in ["/healthz", "/readyz"] {
-        assert_eq!(desk.http.get(format!("{}{path}", desk.central.url)).send().await.unwrap().status(), StatusCode::OK);
+        assert_eq!(
+            desk.http.get(format!("{}{path}", desk.central.url)).send().await.unwrap().status(),
+            StatusCode::OK
+        );
     }
 }
 
@@ -439,13 +550,20 @@ async fn a_request_that_cannot_be_read_is_refused_as_a_whole() {
 async fn a_token_lets_one_agent_in_and_forged_enrolments_none() {
     let desk = Desk::open().await;
     let (one, two) = (Foreign::new(), Foreign::new());
-    let enrol = |body: String| desk.post("/v1/enrol").header("content-type", "application/jose").body(body);
+    let enrol =
+        |body: String| desk.post("/v1/enrol").header("content-type", "application/jose").body(body);
     assert_eq!(problem(enrol(one.enrolment(None))).await, (403, "bad-token".into()));
     assert_eq!(problem(enrol(one.enrolment(Some("wrong")))).await, (403, "bad-token".into()));
     assert_eq!(desk.enrol(&one).await.0, StatusCode::OK);
-    assert_eq!(problem(enrol(two.enrolment(Some(&desk.central.token)))).await, (403, "bad-token".into()));
+    assert_eq!(
+        problem(enrol(two.enrolment(Some(&desk.central.token)))).await,
+        (403, "bad-token".into())
+    );
     let of_another = json!({"v": 1, "jwk": one.public(), "site": "x", "token": "t"});
-    assert_eq!(problem(enrol(two.sign("wanproof-enrol+jws", &of_another))).await, (422, "bad-signature".into()));
+    assert_eq!(
+        problem(enrol(two.sign("wanproof-enrol+jws", &of_another))).await,
+        (422, "bad-signature".into())
+    );
     let header = format!(r#"{{"alg":"EdDSA","kid":"{}","typ":"wanproof-enrol+jws"}}"#, one.kid);
     let forged = two.sign_header(&header, &serde_json::to_vec(&of_another).unwrap());
     assert_eq!(problem(enrol(forged)).await, (422, "bad-signature".into()));
@@ -453,7 +571,10 @@ async fn a_token_lets_one_agent_in_and_forged_enrolments_none() {
     // A point of small order, with which any message would verify.
     let weak = json!({"kty": "OKP", "crv": "Ed25519", "x": format!("AQ{}", "A".repeat(41))});
     let weak = json!({"v": 1, "jwk": weak, "site": "x", "token": desk.central.token});
-    assert_eq!(problem(enrol(two.sign("wanproof-enrol+jws", &weak))).await, (400, "malformed".into()));
+    assert_eq!(
+        problem(enrol(two.sign("wanproof-enrol+jws", &weak))).await,
+        (400, "malformed".into())
+    );
     assert_eq!(problem(enrol(String::new())).await, (400, "malformed".into()));
     assert_eq!(problem(enrol("x".repeat(100_000))).await, (413, "too-large".into()));
 }
@@ -469,7 +590,10 @@ async fn a_revoked_agent_is_out_for_good() {
     let mut archive = Archive::open_existing(&Database::Sqlite(database)).unwrap();
     // By another process, while the collector runs.
     assert!(
-        archive.write(|archive| archive.set_standing(kid, Standing::Revoked)).map_err(|e: ArchiveError| e).unwrap()
+        archive
+            .write(|archive| archive.set_standing(kid, Standing::Revoked))
+            .map_err(|e: ArchiveError| e)
+            .unwrap()
     );
     assert_eq!(desk.said(&all[1]).await, err("revoked"));
     let (status, answer) = desk.enrol(&agent).await;
@@ -488,7 +612,11 @@ async fn an_agents_key_is_replaced_by_a_summary_that_both_keys_sign() {
     let zero = old.summary(0, None);
     let mut one = old.payload(1, Some(&digest(&zero)));
     one["next_key"] = json!(consent(7));
-    assert_eq!(desk.said(&old.sign(SUMMARY, &one)).await, err("malformed"), "consent for another summary");
+    assert_eq!(
+        desk.said(&old.sign(SUMMARY, &one)).await,
+        err("malformed"),
+        "consent for another summary"
+    );
     one["next_key"] = json!(consent(1));
     let one = old.sign(SUMMARY, &one);
     let two = new.summary(2, Some(&digest(&one)));
@@ -498,7 +626,11 @@ async fn an_agents_key_is_replaced_by_a_summary_that_both_keys_sign() {
     let said = results(desk.ndjson(body).send().await.unwrap()).await;
     assert!(said.iter().all(|(_, said)| said.is_ok()), "{said:?}");
     let three = |by: &Foreign| by.summary(3, Some(&digest(&two)));
-    assert_eq!(desk.said(&three(&old)).await, err("unknown-agent"), "the old key signs nothing more");
+    assert_eq!(
+        desk.said(&three(&old)).await,
+        err("unknown-agent"),
+        "the old key signs nothing more"
+    );
     desk.said(&three(&new)).await.unwrap();
     desk.said(&one).await.expect("what it signed before stays good");
     assert_eq!(desk.agents().await[0]["keys"].as_array().unwrap().len(), 2);
@@ -509,7 +641,15 @@ async fn contracts_are_read_once_by_whom_they_concern() {
     let desk = Desk::open().await;
     let agent = desk.agent().await;
     let url = format!("{}/v1/contracts", desk.central.url);
-    let keys = desk.http.get(format!("{}/v1/keys", desk.central.url)).send().await.unwrap().text().await.unwrap();
+    let keys = desk
+        .http
+        .get(format!("{}/v1/keys", desk.central.url))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     let collector: Value = serde_json::to_value(desk.central.collector.key()).unwrap();
     let (_, keys) = verify(&keys, &collector);
     assert_eq!((&keys["jwk"], &keys["next"]), (&collector, &Value::Null));
@@ -520,25 +660,36 @@ async fn contracts_are_read_once_by_whom_they_concern() {
             &json!({"v": 1, "agent": by.agent, "aud": collector["kid"], "method": "GET", "path": path, "iat": iat, "exp": exp, "jti": jti}),
         )
     };
-    let get = |token: String| desk.http.get(&url).header("authorization", format!("Bearer {token}"));
+    let get =
+        |token: String| desk.http.get(&url).header("authorization", format!("Bearer {token}"));
     let good = request(&agent, now, now + 60, "/v1/contracts", "a");
     let answer = get(good.clone()).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     let (header, said) = verify(&answer.text().await.unwrap(), &collector);
-    assert_eq!((header.token_type(), &said), (Some("wanproof-contracts+jws"), &json!({"v": 1, "contracts": []})));
+    assert_eq!(
+        (header.token_type(), &said),
+        (Some("wanproof-contracts+jws"), &json!({"v": 1, "contracts": []}))
+    );
     for (what, token, expected) in [
         ("again", good, (401, "unauthorized")),
         ("too long", request(&agent, now, now + 61, "/v1/contracts", "b"), (401, "unauthorized")),
         ("over", request(&agent, now - 120, now - 60, "/v1/contracts", "c"), (401, "unauthorized")),
         ("another path", request(&agent, now, now + 60, "/v1/keys", "d"), (401, "unauthorized")),
-        ("a stranger", request(&Foreign::new(), now, now + 60, "/v1/contracts", "e"), (403, "unknown-agent")),
+        (
+            "a stranger",
+            request(&Foreign::new(), now, now + 60, "/v1/contracts", "e"),
+            (403, "unknown-agent"),
+        ),
         ("a summary", agent.summary(0, None), (400, "malformed")),
     ] {
         let (status, kind) = problem(get(token)).await;
         assert_eq!((status, kind.as_str()), expected, "{what}");
     }
     assert_eq!(problem(desk.http.get(&url)).await, (401, "unauthorized".into()));
-    assert_eq!(problem(desk.http.get(format!("{}/v1/agents", desk.central.url))).await, (401, "unauthorized".into()));
+    assert_eq!(
+        problem(desk.http.get(format!("{}/v1/agents", desk.central.url))).await,
+        (401, "unauthorized".into())
+    );
 }
 
 #[tokio::test]
@@ -549,7 +700,8 @@ async fn nobody_can_use_up_another_agents_share() {
     desk.said(&all[0]).await.unwrap();
     let stranger = Foreign::new();
     let payload = serde_json::to_vec(&agent.payload(1, None)).unwrap();
-    // The share on loopback is 600 a minute; 650 forged requests and 650 copies of what is stored use none of it.
+    // The share on loopback is 600 a minute; 650 forged requests and 650 copies of what is stored
+    // use none of it.
     let forged = stranger.sign_header(&agent.header(), &payload);
     for _ in 0..650 {
         assert_eq!(desk.said(&forged).await, err("bad-signature"));
@@ -608,10 +760,13 @@ async fn many_agents_at_once_are_each_stored_once() {
     let mut requests = Vec::new();
     for part in all.chunks(5) {
         for _ in 0..3 {
-            requests.push(tokio::spawn(desk.ndjson(part.join("\n")).timeout(Duration::from_secs(60)).send()));
+            requests.push(tokio::spawn(
+                desk.ndjson(part.join("\n")).timeout(Duration::from_secs(60)).send(),
+            ));
         }
     }
-    let mut receipts: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    let mut receipts: std::collections::BTreeMap<String, Vec<String>> =
+        std::collections::BTreeMap::new();
     for request in requests {
         for (digest, said) in results(request.await.unwrap().unwrap()).await {
             receipts.entry(digest).or_default().push(said.unwrap());

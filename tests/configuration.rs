@@ -1,5 +1,6 @@
-//! Configurations as a user writes them: each broken one under testdata/configurations has the exact message beside it.
-//! `WANPROOF_WRITE_EXPECTED=1 cargo test` writes the messages anew, to be read before they are committed.
+//! Configurations as a user writes them: each broken one under testdata/configurations has the
+//! exact message beside it. `WANPROOF_WRITE_EXPECTED=1 cargo test` writes the messages anew, to be
+//! read before they are committed.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -17,7 +18,12 @@ fn here(path: &str) -> PathBuf {
 fn check(config: &Path) -> Output {
     let name = config.file_name().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_wanproof"));
-    command.current_dir(config.parent().unwrap()).args(["check", "--config"]).arg(name).output().unwrap()
+    command
+        .current_dir(config.parent().unwrap())
+        .args(["check", "--config"])
+        .arg(name)
+        .output()
+        .unwrap()
 }
 
 #[test]
@@ -85,8 +91,14 @@ fn the_units_are_sound_to_systemd() {
         // It looks whether the program is there; where the units install it, it need not be yet.
         let text = std::fs::read_to_string(here("systemd").join(unit)).unwrap();
         let path = dir.path().join(unit);
-        std::fs::write(&path, text.replace("/usr/local/bin/wanproof", env!("CARGO_BIN_EXE_wanproof"))).unwrap();
-        let Ok(output) = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output() else {
+        std::fs::write(
+            &path,
+            text.replace("/usr/local/bin/wanproof", env!("CARGO_BIN_EXE_wanproof")),
+        )
+        .unwrap();
+        let Ok(output) =
+            Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output()
+        else {
             let _ = writeln!(std::io::stderr(), "skipped: systemd-analyze is not installed");
             return;
         };
@@ -106,7 +118,9 @@ fn a_configuration_that_is_not_there_says_how_to_begin_one() {
 #[test]
 fn init_writes_what_check_accepts_and_never_overwrites_it() {
     let dir = tempfile::tempdir().unwrap();
-    let init = || Command::new(env!("CARGO_BIN_EXE_wanproof")).arg("init").arg(dir.path()).output().unwrap();
+    let init = || {
+        Command::new(env!("CARGO_BIN_EXE_wanproof")).arg("init").arg(dir.path()).output().unwrap()
+    };
     assert!(init().status.success());
     let output = check(&dir.path().join("agent.toml"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,5 @@
-//! Contracts and facts, judged: the format's own vectors, what every term does, and what may never happen.
+//! Contracts and facts, judged: the format's own vectors, what every term does, and what may never
+//! happen.
 
 #[path = "contract/broken.rs"]
 mod broken;

@@ -8,7 +8,8 @@
 use std::path::{Path, PathBuf};
 
 /// A text in backticks that begins with one of these folders is the path of a file.
-const FOLDERS: [&str; 9] = ["src", "tests", "benches", "fuzz", "examples", "config", "systemd", "docs", ".ci"];
+const FOLDERS: [&str; 9] =
+    ["src", "tests", "benches", "fuzz", "examples", "config", "systemd", "docs", ".ci"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -24,7 +25,8 @@ fn prose(page: &str) -> String {
 }
 
 fn is_path(text: &str) -> bool {
-    text.split_once('/').is_some_and(|(folder, _)| FOLDERS.contains(&folder)) && !text.contains([' ', '*', '<'])
+    text.split_once('/').is_some_and(|(folder, _)| FOLDERS.contains(&folder))
+        && !text.contains([' ', '*', '<'])
 }
 
 fn is_name(text: &str) -> bool {
@@ -54,7 +56,8 @@ fn named(page: &str) -> Vec<(String, Vec<String>)> {
 
 /// Whether a source text defines an item.
 fn defines(text: &str, item: &str) -> bool {
-    let is_whole = |at: usize| !text[at..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let is_whole =
+        |at: usize| !text[at..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     let by = |keyword: &str| {
         let head = format!("{keyword} {item}");
         text.match_indices(&head).any(|(at, _)| is_whole(at + head.len()))
@@ -78,7 +81,12 @@ fn absent(named: &[(String, Vec<String>)]) -> Vec<String> {
             absent.push(format!("there is no {path}"));
         } else if !items.is_empty() {
             let text = read(path);
-            absent.extend(items.iter().filter(|item| !defines(&text, item)).map(|item| format!("{path}: no {item}")));
+            absent.extend(
+                items
+                    .iter()
+                    .filter(|item| !defines(&text, item))
+                    .map(|item| format!("{path}: no {item}")),
+            );
         }
     }
     absent
@@ -87,8 +95,13 @@ fn absent(named: &[(String, Vec<String>)]) -> Vec<String> {
 /// The Markdown files of the project, by their paths in it.
 fn pages() -> Vec<PathBuf> {
     let listed = |folder: &Path| -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        entries.map(|entry| entry.unwrap_or_else(|error| panic!("{}: {error}", folder.display())).path()).collect()
+        let entries = std::fs::read_dir(folder)
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        entries
+            .map(|entry| {
+                entry.unwrap_or_else(|error| panic!("{}: {error}", folder.display())).path()
+            })
+            .collect()
     };
     let all = [listed(root()), listed(&root().join("docs"))].concat();
     all.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect()
@@ -117,7 +130,8 @@ fn every_file_and_item_that_the_guides_name_exists() {
 fn every_relative_link_leads_to_a_file() {
     let (mut seen, mut dead) = (0, Vec::new());
     for page in pages() {
-        let text = std::fs::read_to_string(&page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+        let text = std::fs::read_to_string(&page)
+            .unwrap_or_else(|error| panic!("{}: {error}", page.display()));
         for link in links(&text) {
             seen += 1;
             if !page.parent().unwrap_or(root()).join(&link).exists() {
@@ -131,13 +145,26 @@ fn every_relative_link_leads_to_a_file() {
 
 #[test]
 fn what_does_not_exist_would_be_found() {
-    let page =
-        "`src/lib.rs` `SOFTWARE`, `nothing` calls `other`; `src/none.rs`\n`read` and `src/sla/`.\n```\n`src/x`\n```\n";
+    let page = "`src/lib.rs` `SOFTWARE`, `nothing` calls `other`; `src/none.rs`\n`read` and \
+        `src/sla/`.\n```\n`src/x`\n```\n";
     let named = named(page);
-    let of = |path: &str, items: &[&str]| (path.to_owned(), items.iter().map(|&item| item.to_owned()).collect());
-    assert_eq!(named, [of("src/lib.rs", &["SOFTWARE", "nothing"]), of("src/none.rs", &["read"]), of("src/sla/", &[])]);
+    let of = |path: &str, items: &[&str]| {
+        (path.to_owned(), items.iter().map(|&item| item.to_owned()).collect())
+    };
+    assert_eq!(
+        named,
+        [
+            of("src/lib.rs", &["SOFTWARE", "nothing"]),
+            of("src/none.rs", &["read"]),
+            of("src/sla/", &[])
+        ]
+    );
     assert_eq!(absent(&named), ["src/lib.rs: no nothing", "there is no src/none.rs"]);
     assert!(defines("pub fn take<T>(", "take") && !defines("pub fn take_all(", "take"));
-    assert!(defines("enum Test {", "Test") && defines("    Metric {", "Metric") && !defines("Metric::Rtt", "Metric"));
+    assert!(
+        defines("enum Test {", "Test")
+            && defines("    Metric {", "Metric")
+            && !defines("Metric::Rtt", "Metric")
+    );
     assert_eq!(links("[a](docs/a.md#b) [c](https://x.example/) [d](#e)\n"), ["docs/a.md"]);
 }

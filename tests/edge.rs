@@ -1,5 +1,5 @@
-//! The edge database on its bad days: pages that are flipped, zeroed or cut off, weeks without a collector, budgets that press.
-//! Time is moved by hand.
+//! The edge database on its bad days: pages that are flipped, zeroed or cut off, weeks without a
+//! collector, budgets that press. Time is moved by hand.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -48,14 +48,19 @@ fn everything(store: &Store) -> BTreeMap<String, Vec<Interval>> {
 /// Every send of every probe, with what became of it.
 fn sends(all: &BTreeMap<String, Vec<Interval>>) -> BTreeMap<&str, Vec<(Wall, char)>> {
     let each = |intervals: &Vec<Interval>| {
-        intervals.iter().flat_map(|one| one.sends().map(|(due, of)| (due, of.letter())).collect::<Vec<_>>()).collect()
+        intervals
+            .iter()
+            .flat_map(|one| one.sends().map(|(due, of)| (due, of.letter())).collect::<Vec<_>>())
+            .collect()
     };
     all.iter().map(|(probe, intervals)| (probe.as_str(), each(intervals))).collect()
 }
 
 fn values(all: &BTreeMap<String, Vec<Interval>>) -> (u64, u64) {
     let spreads = all.values().flatten().filter_map(|one| one.rtt.as_ref());
-    spreads.fold((0, 0), |(count, sum), rtt| (count + rtt.histogram.unpack().unwrap().count(), sum + rtt.sum_ns))
+    spreads.fold((0, 0), |(count, sum), rtt| {
+        (count + rtt.histogram.unpack().unwrap().count(), sum + rtt.sum_ns)
+    })
 }
 
 /// A summary that the store gives back, its signature and digest verified.
@@ -74,7 +79,9 @@ fn minutes_become_hours_and_days_and_no_outcome_and_no_value_is_lost() {
     let (store, _) = Store::open(dir.path(), BEGIN).unwrap();
     let before = everything(&store);
     while let Some((entry, _)) = store.waiting(1, 1).unwrap().pop() {
-        store.accepted((entry.chain, entry.seq, entry.digest), "receipt", "2026-11-25T10:05:02Z").unwrap();
+        store
+            .accepted((entry.chain, entry.seq, entry.digest), "receipt", "2026-11-25T10:05:02Z")
+            .unwrap();
     }
     let mut hours = 0;
     while store.roll_up_minutes(BEGIN + 25 * HOUR).unwrap().is_some() {
@@ -84,13 +91,20 @@ fn minutes_become_hours_and_days_and_no_outcome_and_no_value_is_lost() {
     let rolled = everything(&store);
     assert_eq!(sends(&before), sends(&rolled));
     assert_eq!(values(&before), values(&rolled));
-    assert!(rolled.values().all(|of| of.len() <= 25 + 61), "an hour is one interval where nothing happened to it");
+    assert!(
+        rolled.values().all(|of| of.len() <= 25 + 61),
+        "an hour is one interval where nothing happened to it"
+    );
     assert_eq!(store.roll_up_hours(BEGIN + 25 * HOUR).unwrap(), Some(BEGIN + 24 * HOUR));
     assert_eq!(store.roll_up_hours(BEGIN + 25 * HOUR).unwrap(), None, "its day is not over");
     let days = everything(&store);
     assert_eq!(sends(&before), sends(&days));
     assert_eq!(values(&before), values(&days));
-    assert_eq!(store.summaries().unwrap().len(), 11, "those of the last hour, whose minutes are there");
+    assert_eq!(
+        store.summaries().unwrap().len(),
+        11,
+        "those of the last hour, whose minutes are there"
+    );
     assert_eq!(scrub(dir.path()).map_err(|error| error.to_string()), Ok(()));
     // What was rolled up is read as what touches the time that is asked for.
     let probe = store.probes().unwrap().remove(0);
@@ -142,7 +156,9 @@ fn days_without_a_collector_stay_within_the_limits_and_drain_in_order_with_nothi
         }
         for (entry, jws) in batch {
             taken.push(verified(&jws));
-            edge.ask(move |store| store.accepted((entry.chain, entry.seq, entry.digest), "r", "2026-11-25T10:05:02Z"));
+            edge.ask(move |store| {
+                store.accepted((entry.chain, entry.seq, entry.digest), "r", "2026-11-25T10:05:02Z")
+            });
         }
     }
     (0..6).for_each(|_| edge.minute());
@@ -154,8 +170,12 @@ fn days_without_a_collector_stay_within_the_limits_and_drain_in_order_with_nothi
     assert!(numbers.is_sorted_by(|a, b| a < b), "in order and nothing twice: {numbers:?}");
     let told = taken.iter().flat_map(|summary| &summary.dropped);
     let dropped: BTreeSet<u64> = told.flat_map(|gap| gap.from_seq..=gap.to_seq).collect();
-    let missing: BTreeSet<u64> = (0..=*numbers.last().unwrap()).filter(|seq| !numbers.contains(seq)).collect();
-    assert!(!missing.is_empty() && missing == dropped, "{missing:?} is missing, {dropped:?} was told");
+    let missing: BTreeSet<u64> =
+        (0..=*numbers.last().unwrap()).filter(|seq| !numbers.contains(seq)).collect();
+    assert!(
+        !missing.is_empty() && missing == dropped,
+        "{missing:?} is missing, {dropped:?} was told"
+    );
     assert!(missing.iter().all(|seq| *seq < numbers[0]), "the oldest went");
 }
 
@@ -174,7 +194,11 @@ fn a_database_at_its_limit_stays_there_and_detail_goes_before_what_waits() {
         if minute % 60 == 59 {
             edge.ask(|store| {
                 for (entry, _) in store.waiting(11, 1 << 24)? {
-                    store.accepted((entry.chain, entry.seq, entry.digest), "r", "2026-11-25T10:05:02Z")?;
+                    store.accepted(
+                        (entry.chain, entry.seq, entry.digest),
+                        "r",
+                        "2026-11-25T10:05:02Z",
+                    )?;
                 }
                 Ok(())
             });
@@ -182,17 +206,27 @@ fn a_database_at_its_limit_stays_there_and_detail_goes_before_what_waits() {
     }
     assert!(most <= LIMIT, "{most} bytes");
     let (journal, dropped) = edge.ask(|store| Ok((store.journal(100)?, store.dropped()?)));
-    assert!(journal.iter().any(|line| line.kind == "store-full" && line.detail.contains("rolled up")), "{journal:?}");
+    assert!(
+        journal.iter().any(|line| line.kind == "store-full" && line.detail.contains("rolled up")),
+        "{journal:?}"
+    );
     let all = edge.ask(|store| Ok(everything(store)));
-    let (hours, minutes): (Vec<_>, Vec<_>) = all["site-00-icmp"].iter().partition(|one| one.millis > 60_000);
-    assert!(!hours.is_empty() && minutes.len() > 60, "{} hours, {} minutes", hours.len(), minutes.len());
+    let (hours, minutes): (Vec<_>, Vec<_>) =
+        all["site-00-icmp"].iter().partition(|one| one.millis > 60_000);
+    assert!(
+        !hours.is_empty() && minutes.len() > 60,
+        "{} hours, {} minutes",
+        hours.len(),
+        minutes.len()
+    );
     assert_eq!(all["site-00-icmp"].iter().map(|one| one.outcomes.len()).sum::<u64>() / 60, 479);
     assert_eq!(dropped, [], "nothing that waited had to go");
     edge.end();
 }
 
-/// A database with everything in it: minutes, an hour, summaries that wait and that were answered, outages. Gives all minutes as
-/// they were before some were rolled up: pages that are free may still hold these.
+/// A database with everything in it: minutes, an hour, summaries that wait and that were answered,
+/// outages. Gives all minutes as they were before some were rolled up: pages that are free may
+/// still hold these.
 fn template(dir: &Path) -> BTreeMap<String, Vec<Interval>> {
     let mut edge = Edge::start(dir, plan(8, SECOND));
     (0..101).for_each(|_| edge.minute());
@@ -200,12 +234,17 @@ fn template(dir: &Path) -> BTreeMap<String, Vec<Interval>> {
         let minutes = everything(store);
         store.set_site("leeds-01")?;
         for (entry, _) in store.waiting(15, 1 << 24)? {
-            store.accepted((entry.chain, entry.seq, entry.digest), &"r".repeat(430), "2026-11-25T10:05:02Z")?;
+            store.accepted(
+                (entry.chain, entry.seq, entry.digest),
+                &"r".repeat(430),
+                "2026-11-25T10:05:02Z",
+            )?;
         }
         store.roll_up_minutes(BEGIN + HOUR)?;
         for number in 0..40 {
             let from = BEGIN + MINUTE * number;
-            let evidence = serde_json::json!({"trace": ["192.0.2.1", "*", "192.0.2.9", "*", "192.0.2.33"]});
+            let evidence =
+                serde_json::json!({"trace": ["192.0.2.1", "*", "192.0.2.9", "*", "192.0.2.33"]});
             store.open_outage(&Outage {
                 service: Some("ckt-0001".to_owned()),
                 probe: "site-01-icmp".to_owned(),
@@ -252,14 +291,18 @@ fn used_pages(path: &Path) -> Vec<u64> {
     used.map(|page| u64::try_from(page.unwrap()).unwrap()).collect()
 }
 
-/// How many blocks lie wholly in a database's first `pages` pages, where all that leads to them does too.
+/// How many blocks lie wholly in a database's first `pages` pages, where all that leads to them
+/// does too.
 fn blocks_below(path: &Path, pages: u64) -> usize {
     let db = rusqlite::Connection::open(path).unwrap();
-    let count = "SELECT coalesce(sum(ncell), 0) FROM dbstat AS leaf WHERE name = 'block' AND pagetype = 'leaf' AND pageno <= ?1
-        AND NOT EXISTS (SELECT 1 FROM dbstat WHERE name = 'block' AND pagetype = 'overflow' AND path LIKE leaf.path || '%')
+    let count = "SELECT coalesce(sum(ncell), 0) FROM dbstat AS leaf WHERE name = 'block' AND \
+        pagetype = 'leaf' AND pageno <= ?1
+        AND NOT EXISTS (SELECT 1 FROM dbstat WHERE name = 'block' AND pagetype = 'overflow' AND \
+        path LIKE leaf.path || '%')
         AND NOT EXISTS (SELECT 1 FROM dbstat WHERE name IN ('block', 'sqlite_schema')
             AND (pagetype = 'internal' OR name <> 'block') AND pageno > ?1)";
-    let cells: i64 = db.query_row(count, [i64::try_from(pages).unwrap()], |row| row.get(0)).unwrap();
+    let cells: i64 =
+        db.query_row(count, [i64::try_from(pages).unwrap()], |row| row.get(0)).unwrap();
     usize::try_from(cells).unwrap()
 }
 
@@ -280,19 +323,23 @@ fn a_page_that_is_damaged_anywhere_is_found_and_the_rest_is_read_and_written_on(
     let (mut found, mut poor, mut salvaged_of_cut) = (0, Vec::new(), 0);
     for place in 0..places {
         let page = used[place * used.len() / places];
-        let how = [Damage::Byte, Damage::Flipped, Damage::Zeroed, Damage::CutOff][(place + place / 4) % 4];
+        let how = [Damage::Byte, Damage::Flipped, Damage::Zeroed, Damage::CutOff]
+            [(place + place / 4) % 4];
         let told = format!("page {page} of {pages}, {how:?}");
         println!("{told}");
         let dir = directory();
         std::fs::copy(whole.path().join(FILE), dir.path().join(FILE)).unwrap();
         damage(&dir.path().join(FILE), page, PAGE, how);
         let now = BEGIN + 4 * HOUR;
-        let (mut store, opened) = Store::open(dir.path(), now).unwrap_or_else(|error| panic!("{told}: {error}"));
+        let (mut store, opened) =
+            Store::open(dir.path(), now).unwrap_or_else(|error| panic!("{told}: {error}"));
         let mut damaged = matches!(opened, Found::Damaged { .. });
         // As the agent does beside its work.
         if let Err(error) = scrub(dir.path()) {
             assert!(error.is_damage() && !damaged, "{told}: {error}");
-            store.set_aside(now, &error.to_string()).unwrap_or_else(|error| panic!("{told}: {error}"));
+            store
+                .set_aside(now, &error.to_string())
+                .unwrap_or_else(|error| panic!("{told}: {error}"));
             damaged = true;
         }
         // What is measured meanwhile is written at once.
@@ -310,16 +357,26 @@ fn a_page_that_is_damaged_anywhere_is_found_and_the_rest_is_read_and_written_on(
         assert!(damaged || matches!(how, Damage::Byte), "{told}: it was not found");
         if damaged {
             found += 1;
-            assert!(store.journal(1).unwrap().iter().any(|line| line.kind == "database-damaged"), "{told}");
+            assert!(
+                store.journal(1).unwrap().iter().any(|line| line.kind == "database-damaged"),
+                "{told}"
+            );
             let aside = std::fs::read_dir(dir.path()).unwrap().flatten();
-            let dated = |name: &str| name.starts_with("agent.db.damaged-2026") && !name.ends_with("-wal");
-            assert!(aside.map(|file| file.file_name()).any(|name| dated(&name.to_string_lossy())), "{told}");
+            let dated =
+                |name: &str| name.starts_with("agent.db.damaged-2026") && !name.ends_with("-wal");
+            assert!(
+                aside.map(|file| file.file_name()).any(|name| dated(&name.to_string_lossy())),
+                "{told}"
+            );
         }
         // Whatever is read is what was written.
         let (mut kept, known) = (0, everything(&store));
         for (probe, intervals) in &known {
             for one in intervals.iter().filter(|one| one.from < now) {
-                assert!(all[probe].contains(one) || minutes[probe].contains(one), "{told}: {probe} {one:?}");
+                assert!(
+                    all[probe].contains(one) || minutes[probe].contains(one),
+                    "{told}: {probe} {one:?}"
+                );
                 kept += 1;
             }
         }
@@ -353,6 +410,9 @@ fn a_reader_never_holds_up_the_writer() {
     let before = everything(&reader);
     (0..10).for_each(|_| edge.minute());
     let written = edge.ask(|store| Ok(everything(store)));
-    assert!(written.values().map(Vec::len).sum::<usize>() > before.values().map(Vec::len).sum::<usize>());
+    assert!(
+        written.values().map(Vec::len).sum::<usize>()
+            > before.values().map(Vec::len).sum::<usize>()
+    );
     edge.end();
 }

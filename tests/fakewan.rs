@@ -1,4 +1,5 @@
-//! The fake WAN does what its scenario says and logs what it did, seen through iputils ping and fping.
+//! The fake WAN does what its scenario says and logs what it did, seen through iputils ping and
+//! fping.
 
 mod common;
 
@@ -27,7 +28,9 @@ fn every_packet_meets_the_fate_that_its_seed_and_number_give() {
     "#;
     let Some(wan) = installed("ping").then(|| Wan::start(text)).flatten() else { return };
     let told: BTreeMap<_, _> = ["10.99.1.1", "fd99:1::1"]
-        .map(|target| (target, wan.told("ping", &["-n", "-c", "100", "-i", "0.002", "-W", "1", target])))
+        .map(|target| {
+            (target, wan.told("ping", &["-n", "-c", "100", "-i", "0.002", "-W", "1", target]))
+        })
         .into();
     let truth = wan.end();
     let scenario = Scenario::parse(text).unwrap();
@@ -40,13 +43,18 @@ fn every_packet_meets_the_fate_that_its_seed_and_number_give() {
                 Fate::Answered { after, .. } => (What::Answered, Some(after)),
                 _ => (What::Lost, None),
             };
-            assert_eq!((line.what, line.planned), (what, planned), "{line:?} has the fate {fate:?}");
+            assert_eq!(
+                (line.what, line.planned),
+                (what, planned),
+                "{line:?} has the fate {fate:?}"
+            );
             assert!(line.held >= line.planned, "{line:?} was answered before its time");
             if number == 5 || (20..25).contains(&number) {
                 assert_eq!(fate, Fate::Lost);
             }
         }
-        let (answered, lost) = (truth.count(target, What::Answered), truth.count(target, What::Lost));
+        let (answered, lost) =
+            (truth.count(target, What::Answered), truth.count(target, What::Lost));
         let duplicates = truth.count(target, What::Duplicate);
         assert!(answered > 40 && lost > 20 && duplicates > 5, "{answered} {lost} {duplicates}");
         assert!(told.contains(&format!("{answered} received, +{duplicates} duplicates")), "{told}");
@@ -91,7 +99,10 @@ fn a_tool_measures_the_truth_or_a_little_more_but_never_less() {
         let line = echoes.iter().find(|line| line.seq.to_string() == seq).unwrap();
         let held = u32::try_from(line.held.unwrap()).unwrap();
         // Three digits are printed.
-        assert!(measured >= f64::from(held) / 1e6 - 0.1, "ping says {measured} ms, the truth is {line:?}");
+        assert!(
+            measured >= f64::from(held) / 1e6 - 0.1,
+            "ping says {measured} ms, the truth is {line:?}"
+        );
         seen += 1;
     }
     assert_eq!(seen, 20, "{told}");
@@ -101,12 +112,16 @@ fn a_tool_measures_the_truth_or_a_little_more_but_never_less() {
 fn a_network_whose_core_was_taken_away_marks_every_packet_that_it_delayed() {
     let text = "[[address]]\nat = '10.99.1.1'\ndelay = '3ms'\n";
     let spinning = ["--spin", "--late-over", "20ms"];
-    let Some(wan) = installed("ping").then(|| Wan::start_with(text, &spinning)).flatten() else { return };
+    let Some(wan) = installed("ping").then(|| Wan::start_with(text, &spinning)).flatten() else {
+        return;
+    };
     let mut ping = wan.run("ping", &["-n", "-i", "0.01", "-c", "100", "-W", "5", "10.99.1.1"]);
     ping.says("icmp_seq=30 ");
-    let network = nix::unistd::Pid::from_raw(wan.ready["pid"].as_i64().unwrap().try_into().unwrap());
+    let network =
+        nix::unistd::Pid::from_raw(wan.ready["pid"].as_i64().unwrap().try_into().unwrap());
     nix::sys::signal::kill(network, nix::sys::signal::Signal::SIGSTOP).unwrap();
-    // The length of the standstill is what is tested; nothing happens in it that could be waited for.
+    // The length of the standstill is what is tested; nothing happens in it that could be waited
+    // for.
     std::thread::sleep(std::time::Duration::from_millis(200));
     nix::sys::signal::kill(network, nix::sys::signal::Signal::SIGCONT).unwrap();
     assert!(ping.wait().success(), "{}", ping.told());
@@ -122,20 +137,26 @@ fn a_network_whose_core_was_taken_away_marks_every_packet_that_it_delayed() {
         let line = echoes.iter().find(|line| line.seq.to_string() == seq).unwrap();
         let held = f64::from(u32::try_from(line.held.unwrap()).unwrap()) / 1e6;
         // The standstill is twice as long as what is left to the tool's own delays.
-        assert!(line.late || measured - held < 100.0, "ping says {measured} ms, the truth is {line:?}, not marked");
+        assert!(
+            line.late || measured - held < 100.0,
+            "ping says {measured} ms, the truth is {line:?}, not marked"
+        );
     }
 }
 
 #[test]
 fn what_a_spinning_network_rehearses_is_dropped_by_the_kernel_and_heard_by_nobody() {
     let text = "[[address]]\nat = ['10.99.1.1', 'fd99:1::1']\ndelay = '3ms'\n";
-    let Some(wan) = installed("ping").then(|| Wan::start_with(text, &["--spin"])).flatten() else { return };
+    let Some(wan) = installed("ping").then(|| Wan::start_with(text, &["--spin"])).flatten() else {
+        return;
+    };
     for target in ["10.99.1.1", "fd99:1::1"] {
         let told = wan.told("ping", &["-n", "-c", "50", "-i", "0.01", target]);
         assert!(told.contains("50 packets transmitted, 50 received, 0% packet loss"), "{told}");
     }
     let counters = wan.told("cat", &["/proc/net/netstat", "/proc/net/snmp6"]);
-    let mut v4 = counters.lines().filter(|line| line.starts_with("IpExt:")).map(str::split_whitespace);
+    let mut v4 =
+        counters.lines().filter(|line| line.starts_with("IpExt:")).map(str::split_whitespace);
     let (names, values) = (v4.next().unwrap(), v4.next().unwrap());
     let (_, v4) = names.zip(values).find(|(name, _)| *name == "InTruncatedPkts").unwrap();
     let v6 = counters.lines().find_map(|line| line.strip_prefix("Ip6InTruncatedPkts")).unwrap();
@@ -157,7 +178,9 @@ fn routers_on_the_path_say_that_the_ttl_is_used_up_and_the_last_hop_answers() {
         path = ["fd98::1", "fd98::2"]
     "#;
     let Some(wan) = installed("ping").then(|| Wan::start(text)).flatten() else { return };
-    for (target, routers) in [("10.99.1.1", ["10.98.0.1", "10.98.0.2"]), ("fd99:1::1", ["fd98::1", "fd98::2"])] {
+    for (target, routers) in
+        [("10.99.1.1", ["10.98.0.1", "10.98.0.2"]), ("fd99:1::1", ["fd98::1", "fd98::2"])]
+    {
         for (ttl, router) in ["1", "2"].iter().zip(routers) {
             let told = wan.told("ping", &["-n", "-c", "1", "-W", "1", "-t", ttl, target]);
             assert!(told.contains(&format!("From {router}")), "{told}");
@@ -194,34 +217,40 @@ fn a_refused_packet_is_answered_by_the_stated_error() {
         let told = wan.told("ping", &["-n", "-c", "1", "-W", "1", target]);
         assert!(told.contains(error), "{told}");
     }
-    let told = wan.told("ping", &["-n", "-c", "1", "-W", "1", "-M", "do", "-s", "2000", "10.99.1.3"]);
+    let told =
+        wan.told("ping", &["-n", "-c", "1", "-W", "1", "-M", "do", "-s", "2000", "10.99.1.3"]);
     assert!(told.contains("mtu = 1400") || told.contains("mtu=1400"), "{told}");
     assert_eq!(wan.end().count("10.99.1.1", What::Refused), 1);
 }
 
 #[test]
 fn the_largest_payload_is_answered_and_what_has_no_entry_has_no_route() {
-    let text =
-        "[[address]]\nat = ['10.99.1.0/24', 'fd99:1::/64']\nloss = 1\n[[address]]\nat = ['10.99.1.1', 'fd99:1::1']";
+    let text = "[[address]]\nat = ['10.99.1.0/24', 'fd99:1::/64']\nloss = 1\n[[address]]\nat = \
+        ['10.99.1.1', 'fd99:1::1']";
     let Some(wan) = installed("ping").then(|| Wan::start(text)).flatten() else { return };
     for target in ["10.99.1.1", "fd99:1::1"] {
         let told = wan.told("ping", &["-n", "-c", "1", "-W", "5", "-s", "65000", target]);
         assert!(told.contains("65008 bytes"), "{told}");
     }
     assert!(wan.told("ping", &["-n", "-c", "1", "-W", "1", "10.99.1.2"]).contains("0 received"));
-    let told = String::from_utf8(wan.output("ping", &["-n", "-c", "1", "10.77.1.1"]).stderr).unwrap();
+    let told =
+        String::from_utf8(wan.output("ping", &["-n", "-c", "1", "10.77.1.1"]).stderr).unwrap();
     assert!(told.contains("unreachable"), "{told}");
     wan.end();
 }
 
 #[test]
 fn many_targets_are_answered_and_each_is_in_the_log() {
-    let Some(wan) = installed("fping").then(|| Wan::start("[[address]]\nat = '10.99.4.0/24'\ndelay = '5ms'")).flatten()
+    let Some(wan) = installed("fping")
+        .then(|| Wan::start("[[address]]\nat = '10.99.4.0/24'\ndelay = '5ms'"))
+        .flatten()
     else {
         return;
     };
-    let told =
-        wan.output("fping", &["-q", "-c", "5", "-p", "20", "-i", "1", "-t", "5000", "-g", "10.99.4.1", "10.99.4.200"]);
+    let told = wan.output(
+        "fping",
+        &["-q", "-c", "5", "-p", "20", "-i", "1", "-t", "5000", "-g", "10.99.4.1", "10.99.4.200"],
+    );
     let told = String::from_utf8(told.stderr).unwrap();
     assert_eq!(told.matches("= 5/5/0%").count(), 200, "{told}");
     let truth = wan.end();
@@ -235,7 +264,8 @@ fn a_real_http_server_stands_behind_impaired_addresses() {
     for target in ["10.99.1.9", "fd99:1::9"] {
         let ask = |port: u16, path: &str| {
             let script = format!(
-                "exec 3<>/dev/tcp/{target}/{port} && printf 'GET {path} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' >&3 && cat <&3"
+                "exec 3<>/dev/tcp/{target}/{port} && printf 'GET {path} HTTP/1.1\\r\\nHost: \
+                    x\\r\\n\\r\\n' >&3 && cat <&3"
             );
             let output = wan.output("bash", &["-c", &script]);
             String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
@@ -246,14 +276,19 @@ fn a_real_http_server_stands_behind_impaired_addresses() {
         assert!(ask(81, "/").contains("refused"), "{}", ask(81, "/"));
     }
     let truth = wan.end();
-    let opened: Vec<_> = truth.of("10.99.1.9", &[Kind::Tcp]).filter(|line| line.note.text() == "S").collect();
+    let opened: Vec<_> =
+        truth.of("10.99.1.9", &[Kind::Tcp]).filter(|line| line.note.text() == "S").collect();
     assert!(opened.iter().all(|line| line.planned == Some(20_000_000)), "{opened:?}");
 }
 
 #[test]
 fn an_ordinary_user_may_have_a_network_in_a_user_namespace() {
     let text = "[[address]]\nat = '10.99.1.1'";
-    let Some(wan) = installed("ping").then(|| Wan::start_with(text, &["--user-namespace"])).flatten() else { return };
+    let Some(wan) =
+        installed("ping").then(|| Wan::start_with(text, &["--user-namespace"])).flatten()
+    else {
+        return;
+    };
     assert!(wan.told("ping", &["-n", "-c", "1", "10.99.1.1"]).contains("1 received"));
     assert_eq!(wan.end().count("10.99.1.1", What::Answered), 1);
 }
@@ -262,9 +297,15 @@ fn an_ordinary_user_may_have_a_network_in_a_user_namespace() {
 fn a_wrong_scenario_is_refused_with_its_place() {
     for (text, fault) in [
         ("[[address]]\nat = '10.99.1.300'", "\"10.99.1.300\" is not an address or prefix"),
-        ("[[address]]\nat = '10.99.1.1'\nloss = 2", "10.99.1.1/32: loss, duplicate and reorder are shares"),
+        (
+            "[[address]]\nat = '10.99.1.1'\nloss = 2",
+            "10.99.1.1/32: loss, duplicate and reorder are shares",
+        ),
         ("[[address]]\nat = '10.99.1.1'\npath = ['fd98::1']", "all of the address's family"),
-        ("[[address]]\nat = '10.99.1.1'\noutages = [{ from = '2s', to = '1s' }]", "a window ends after it begins"),
+        (
+            "[[address]]\nat = '10.99.1.1'\noutages = [{ from = '2s', to = '1s' }]",
+            "a window ends after it begins",
+        ),
         ("[[address]]\nat = '10.99.1.1'\nlos = 1", "unknown field `los`"),
     ] {
         let told = Scenario::parse(text).unwrap_err();

@@ -1,4 +1,5 @@
-//! The fleet's verdicts, claims and what is missing, from summaries as agents make them, on SQLite and on PostgreSQL.
+//! The fleet's verdicts, claims and what is missing, from summaries as agents make them, on SQLite
+//! and on PostgreSQL.
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -103,7 +104,8 @@ use backdated::{
     an_agent_that_ships_into_a_gap_of_another_chain_is_heard_of,
     an_honest_agent_that_was_offline_counts_without_a_hand,
     an_outage_that_is_made_up_afterwards_in_a_new_chain_earns_nothing_until_somebody_accepts_it,
-    no_walk_of_small_steps_leads_into_the_past, what_is_accepted_lets_nothing_in_that_goes_on_from_it_or_came_later,
+    no_walk_of_small_steps_leads_into_the_past,
+    what_is_accepted_lets_nothing_in_that_goes_on_from_it_or_came_later,
     whoever_ships_in_a_chain_was_not_silent_in_it_and_a_hole_in_it_earns_nothing,
 };
 
@@ -138,9 +140,16 @@ fn minute(number: i64, outcomes: &str) -> Interval {
     }
     // Of each two neighbours that were both answered.
     let has_rtt = |outcome: Outcome| matches!(outcome, Outcome::Answered | Outcome::Late);
-    let each: Vec<Outcome> =
-        outcomes.runs().flat_map(|(count, outcome)| std::iter::repeat_n(outcome, count as usize)).collect();
-    for n in each.windows(2).zip(1u64..).filter(|(two, _)| has_rtt(two[0]) && has_rtt(two[1])).map(|(_, n)| n) {
+    let each: Vec<Outcome> = outcomes
+        .runs()
+        .flat_map(|(count, outcome)| std::iter::repeat_n(outcome, count as usize))
+        .collect();
+    for n in each
+        .windows(2)
+        .zip(1u64..)
+        .filter(|(two, _)| has_rtt(two[0]) && has_rtt(two[1]))
+        .map(|(_, n)| n)
+    {
         let differ = 100 + (number.unsigned_abs() * 13 + n * 7) % 500;
         ipdv.record_us(differ);
         ipdv_ns += differ * 1000;
@@ -167,7 +176,8 @@ fn minute(number: i64, outcomes: &str) -> Interval {
     }
 }
 
-/// Most of a day: single losses, outages within an hour, over an hour's, a day's and the month's end, time that nobody saw.
+/// Most of a day: single losses, outages within an hour, over an hour's, a day's and the month's
+/// end, time that nobody saw.
 fn line() -> Vec<Interval> {
     let outcomes = |number: i64| match number {
         100..=104 => Some("60l"),
@@ -218,10 +228,16 @@ impl Agent {
             let intervals: Vec<Value> = part.iter().map(written).collect();
             let own = |outages: &Value| -> Vec<Value> {
                 let all = outages.as_array().unwrap().iter();
-                all.filter(|each| each["from"].as_str().unwrap().parse::<Wall>().unwrap() < to).cloned().collect()
+                all.filter(|each| each["from"].as_str().unwrap().parse::<Wall>().unwrap() < to)
+                    .cloned()
+                    .collect()
             };
-            let link: Vec<Value> =
-                self.links.iter().filter(|(at, _)| *at == seq).map(|(_, link)| link.clone()).collect();
+            let link: Vec<Value> = self
+                .links
+                .iter()
+                .filter(|(at, _)| *at == seq)
+                .map(|(_, link)| link.clone())
+                .collect();
             let payload = json!({
                 "v": 1, "agent": self.kid(), "site": "pune-01", "chain": self.chain, "seq": seq, "prev": prev, "from": from, "to": to,
                 "boot": "b", "software": "wanproof 0.1.0", "clock": {"state": "synchronised"}, "contracts": self.contracts,
@@ -276,7 +292,8 @@ impl Desk {
                 archive.add_agent(agent.key.public(), "pune-01", Standing::Approved, start())?;
                 agreements::import(archive, None, CONTRACT, &actor(start()))?;
                 for (action, at) in [("propose", 1), ("sign", 2), ("take_effect", 3)] {
-                    let at = "2026-02-01T00:00:00Z".parse::<Wall>().unwrap() + Duration::from_secs(at);
+                    let at =
+                        "2026-02-01T00:00:00Z".parse::<Wall>().unwrap() + Duration::from_secs(at);
                     agreements::act(
                         archive,
                         ("FLEET", 1),
@@ -293,14 +310,16 @@ impl Desk {
 
     /// As they come while the agent can be reached.
     fn store(&mut self, summaries: &[Verified]) {
-        let received: Vec<Wall> = summaries.iter().map(|summary| summary.to + Duration::from_secs(2)).collect();
+        let received: Vec<Wall> =
+            summaries.iter().map(|summary| summary.to + Duration::from_secs(2)).collect();
         self.store_at(summaries, &received);
     }
 
     fn store_at(&mut self, summaries: &[Verified], received: &[Wall]) {
         let collector = SecretKey::from_seed(&[99; 32]);
         let each = summaries.iter().zip(received);
-        let arrivals: Vec<Arrival> = each.map(|(summary, at)| Arrival::new(summary.clone(), *at, &collector)).collect();
+        let arrivals: Vec<Arrival> =
+            each.map(|(summary, at)| Arrival::new(summary.clone(), *at, &collector)).collect();
         self.archive.make_parts(summaries.iter().map(|summary| summary.from), self.now).unwrap();
         let said = self.archive.write(|archive| archive.accept_all(&arrivals)).unwrap();
         assert!(said.iter().all(|said| matches!(said, Accepted::New(_))), "{said:?}");
@@ -314,7 +333,9 @@ impl Desk {
             if chains.is_empty() {
                 return folded;
             }
-            let news = agent_state::gather(&self.archive, &chains, self.now, late::AFTER).unwrap().unwrap();
+            let news = agent_state::gather(&self.archive, &chains, self.now, late::AFTER)
+                .unwrap()
+                .unwrap();
             folded += news.count;
             let now = self.now;
             assert!(self.archive.write(|archive| agent_state::write(archive, &news, now)).unwrap());
@@ -370,8 +391,10 @@ fn a_fleet_is_judged_as_its_minutes_are(place: &Place) {
         "definition": "FLEET/1#avail", "side": "provider", "evidence": {}}]);
     let summaries = desk.agent.summaries(&line, &outages, &json!([]));
     let book = desk.book();
-    desk.desk(|archive, actor| facts::import(archive, &book, ("FLEET", "ckt-1", Source::Customer), given(), actor))
-        .unwrap();
+    desk.desk(|archive, actor| {
+        facts::import(archive, &book, ("FLEET", "ckt-1", Source::Customer), given(), actor)
+    })
+    .unwrap();
     desk.store(&summaries);
     assert_eq!(desk.fold(), summaries.len() as u64);
     assert_eq!(desk.fold(), 0, "nothing is folded twice");
@@ -393,7 +416,10 @@ fn a_fleet_is_judged_as_its_minutes_are(place: &Place) {
     let by_minutes = judge(&desk.contract(), "ckt-1", november(), &observed, &case.facts).unwrap();
     assert_eq!(json!(judged.report), json!(by_minutes), "word by word");
     let report = judged.report.unwrap();
-    assert!(report.objectives.iter().all(|each| each.actual.is_some()), "each has a figure: {report:#?}");
+    assert!(
+        report.objectives.iter().all(|each| each.actual.is_some()),
+        "each has a figure: {report:#?}"
+    );
     assert_eq!((report.objectives[0].result, report.credit.as_str()), (Result::Breached, "400.00"));
     assert_eq!(judged.outages.len(), 7, "{:?}", judged.outages);
     assert_eq!(judged.outages[0].side, "provider");
@@ -408,7 +434,8 @@ fn in_which_order_summaries_come_changes_no_verdict(place: &Place) {
     let line: Vec<Interval> = line().into_iter().take(500).collect();
     let summaries = desk.agent.summaries(&line, &json!([]), &json!([]));
     // Every third comes late, the later ones first.
-    let (late, soon): (Vec<_>, Vec<_>) = summaries.iter().cloned().partition(|each| each.subject.seq % 3 == 1);
+    let (late, soon): (Vec<_>, Vec<_>) =
+        summaries.iter().cloned().partition(|each| each.subject.seq % 3 == 1);
     desk.store(&soon);
     desk.fold();
     let before = desk.judge(november());
@@ -419,9 +446,13 @@ fn in_which_order_summaries_come_changes_no_verdict(place: &Place) {
     let after = desk.judge(november());
     assert_ne!(before.report, after.report);
 
-    let observed =
-        Observed { probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(), sides: Vec::new() };
-    let case = facts::case(&facts::text(&facts::Kept::default(), "ckt-1", november(), after.as_of, &[])).unwrap();
+    let observed = Observed {
+        probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(),
+        sides: Vec::new(),
+    };
+    let case =
+        facts::case(&facts::text(&facts::Kept::default(), "ckt-1", november(), after.as_of, &[]))
+            .unwrap();
     let by_minutes = judge(&desk.contract(), "ckt-1", november(), &observed, &case.facts).unwrap();
     assert_eq!(json!(after.report), json!(by_minutes));
 }
@@ -429,16 +460,20 @@ fn in_which_order_summaries_come_changes_no_verdict(place: &Place) {
 /// Brings a second version into force.
 fn supersede(desk: &mut Desk, text: &str, at: &str) {
     desk.desk(|archive, actor| agreements::import(archive, None, text, actor)).unwrap();
-    for (action, at) in [("propose", "2026-10-01T00:00:00Z"), ("sign", "2026-10-02T00:00:00Z"), ("take_effect", at)] {
+    for (action, at) in
+        [("propose", "2026-10-01T00:00:00Z"), ("sign", "2026-10-02T00:00:00Z"), ("take_effect", at)]
+    {
         let step = Step { at: Some(at.parse().unwrap()), ..Step::now() };
-        desk.desk(|archive, actor| agreements::act(archive, ("FLEET", 2), action, &step, actor)).unwrap();
+        desk.desk(|archive, actor| agreements::act(archive, ("FLEET", 2), action, &step, actor))
+            .unwrap();
     }
 }
 
 fn a_month_in_which_the_version_changes_is_judged_by_both(place: &Place) {
     let (mut desk, line) = (Desk::open(place), line());
     let changes = "2026-11-30T03:07:30Z";
-    let second = CONTRACT.replace("version = 1", "version = 2\nsupersedes = 1").replace("99.99", "99.95");
+    let second =
+        CONTRACT.replace("version = 1", "version = 2\nsupersedes = 1").replace("99.99", "99.95");
     supersede(&mut desk, &second, changes);
     // What the agent says is certain of another result, by the first version.
     let said = json!([{"contract": "FLEET", "version": 1, "service": "ckt-1", "objective": "avail", "period": "2026-11",
@@ -455,15 +490,19 @@ fn a_month_in_which_the_version_changes_is_judged_by_both(place: &Place) {
         .iter()
         .map(|agreed| {
             let (from, to) = agreed.in_force.unwrap();
-            let span = wanproof::sla::span::Span::new(from, to.unwrap_or(Wall::from_nanos(i64::MAX)));
+            let span =
+                wanproof::sla::span::Span::new(from, to.unwrap_or(Wall::from_nanos(i64::MAX)));
             InForce { contract: agreed.contract.clone().unwrap(), span }
         })
         .collect();
-    let observed =
-        Observed { probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(), sides: Vec::new() };
+    let observed = Observed {
+        probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(),
+        sides: Vec::new(),
+    };
     let kept = facts::kept(&desk.archive, "FLEET", "ckt-1", Source::Customer).unwrap();
     let case = facts::case(&facts::text(&kept, "ckt-1", november(), judged.as_of, &[])).unwrap();
-    let by_minutes = judge_by(&versions, "ckt-1", november(), Some(&observed), &case.facts).unwrap();
+    let by_minutes =
+        judge_by(&versions, "ckt-1", november(), Some(&observed), &case.facts).unwrap();
     assert_eq!(json!(judged.report), json!(by_minutes), "word by word");
     let targets: Vec<(Option<u64>, &str)> = judged
         .report
@@ -477,7 +516,11 @@ fn a_month_in_which_the_version_changes_is_judged_by_both(place: &Place) {
     assert_eq!(targets, [(Some(1), "99.99"), (None, "99.95")]);
     let differs: Vec<(&str, &str)> =
         judged.differs.iter().map(|each| (each.objective.as_str(), each.we_say.as_str())).collect();
-    assert_eq!(differs, [("avail", "breached")], "the agent's verdict is held against ours by the same version");
+    assert_eq!(
+        differs,
+        [("avail", "breached")],
+        "the agent's verdict is held against ours by the same version"
+    );
 }
 
 fn earlier_months_that_nobody_judged_are_judged_where_a_verdict_needs_them(place: &Place) {
@@ -492,7 +535,9 @@ fn earlier_months_that_nobody_judged_are_judged_where_a_verdict_needs_them(place
     desk.fold();
     let (book, fleet) = (desk.book(), Fleet::load(&desk.archive).unwrap());
     let evaluator = Evaluator { archive: &desk.archive, book: &book, fleet: &fleet };
-    let judge = |month: &str| evaluator.judge("FLEET", "ckt-1", month.parse().unwrap(), desk.now).unwrap().unwrap();
+    let judge = |month: &str| {
+        evaluator.judge("FLEET", "ckt-1", month.parse().unwrap(), desk.now).unwrap().unwrap()
+    };
     // No verdict is kept of November; December is judged all the same with what November paid.
     let (november, december) = (judge("2026-11"), judge("2026-12"));
     assert_eq!(november.report.unwrap().credit, "400.00");
@@ -510,12 +555,15 @@ fn earlier_months_that_nobody_judged_are_judged_where_a_verdict_needs_them(place
 
 fn a_contract_goes_from_draft_to_its_end_and_agents_that_judge_otherwise_are_named(place: &Place) {
     let mut desk = Desk::open(place);
-    let second = CONTRACT.replace("version = 1", "version = 2\nsupersedes = 1").replace("99.99", "99.95");
+    let second =
+        CONTRACT.replace("version = 1", "version = 2\nsupersedes = 1").replace("99.99", "99.95");
     let broken = CONTRACT.replace("99.99", "199");
-    let refused = desk.desk(|archive, actor| agreements::import(archive, None, &broken, actor)).unwrap_err();
+    let refused =
+        desk.desk(|archive, actor| agreements::import(archive, None, &broken, actor)).unwrap_err();
     assert!(matches!(refused, DeskError::Invalid(_)), "{refused}");
     let changed = CONTRACT.replace("99.99", "99.5");
-    let refused = desk.desk(|archive, actor| agreements::import(archive, None, &changed, actor)).unwrap_err();
+    let refused =
+        desk.desk(|archive, actor| agreements::import(archive, None, &changed, actor)).unwrap_err();
     assert!(refused.to_string().contains("a version does not change any more"), "{refused}");
     desk.desk(|archive, actor| agreements::import(archive, None, &second, actor)).unwrap();
     let act = |desk: &mut Desk, action: &str, at: &str| {
@@ -532,7 +580,11 @@ fn a_contract_goes_from_draft_to_its_end_and_agents_that_judge_otherwise_are_nam
     assert_eq!((state(1), state(2)), ("superseded".to_owned(), "in_force".to_owned()));
     let judging = |at: &str| book.judging("FLEET", at.parse().unwrap()).unwrap().0.kept.version;
     assert_eq!((judging("2026-11-30T23:59:59Z"), judging("2026-12-01T00:00:00Z")), (1, 2));
-    assert_eq!(book.of_site("pune-01").len(), 2, "agents are handed each version that was agreed on");
+    assert_eq!(
+        book.of_site("pune-01").len(),
+        2,
+        "agents are handed each version that was agreed on"
+    );
 
     let sha = |text: &str| Digest::of(text.as_bytes()).hex();
     let what = |reported: &[(String, u64, String)]| {
@@ -572,10 +624,16 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
         ("claimable", Some("2026-12-30"), Some(28))
     );
     assert_eq!(ended.differs.len(), 1, "the agent says that it was met");
-    assert_eq!((ended.differs[0].agent_says.as_str(), ended.differs[0].we_say.as_str()), ("met", "breached"));
+    assert_eq!(
+        (ended.differs[0].agent_says.as_str(), ended.differs[0].we_say.as_str()),
+        ("met", "breached")
+    );
     // Two outages of more than a minute within thirty days.
     let rights = claims::rights(&desk.archive, Page::default(), desk.now).unwrap();
-    assert_eq!((rights.len(), rights[0].state.as_str(), rights[0].accrued.as_str()), (1, "accrued", "2026-11-30"));
+    assert_eq!(
+        (rights.len(), rights[0].state.as_str(), rights[0].accrued.as_str()),
+        (1, "accrued", "2026-11-30")
+    );
     let duties = claims::duties([&ended], desk.now);
     assert!(!duties.is_empty() && duties.iter().all(|duty| duty.state == "overdue"), "{duties:?}");
 
@@ -597,7 +655,10 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
     desk.desk(|archive, actor| claims::attach(archive, &book, &id, &ticket, actor)).unwrap();
     // A ticket about one outage takes away no duty, neither about it nor about another one.
     let shown = |judged: &Judgement, now| -> Vec<_> {
-        claims::duties([judged], now).into_iter().map(|duty| (duty.duty, duty.due, duty.state)).collect()
+        claims::duties([judged], now)
+            .into_iter()
+            .map(|duty| (duty.duty, duty.due, duty.state))
+            .collect()
     };
     let (before, after) = (shown(&ended, desk.now), shown(&desk.judge(november()), desk.now));
     assert!(before.len() >= 2, "{before:?}");
@@ -606,7 +667,8 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
     assert_eq!(facts["events"][0]["ticket"]["id"], "T-9");
     let act = |desk: &mut Desk, action: &str, amount: Option<&str>| {
         let step = Step { amount: amount.map(str::to_owned), ..Step::now() };
-        desk.desk(|archive, actor| claims::act(archive, &id, action, &step, actor)).map(|claim| claim.state)
+        desk.desk(|archive, actor| claims::act(archive, &id, action, &step, actor))
+            .map(|claim| claim.state)
     };
     assert!(matches!(act(&mut desk, "reconcile", None), Err(DeskError::Conflict(_))));
     assert_eq!(act(&mut desk, "submit", None).unwrap(), "submitted");
@@ -620,19 +682,31 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
         closed: None,
     };
     desk.desk(|archive, actor| claims::attach(archive, &book, &id, &answer, actor)).unwrap();
-    assert!(matches!(act(&mut desk, "accept_partly", None), Err(DeskError::Invalid(_))), "how much?");
+    assert!(
+        matches!(act(&mut desk, "accept_partly", None), Err(DeskError::Invalid(_))),
+        "how much?"
+    );
     assert_eq!(act(&mut desk, "accept_partly", Some("350")).unwrap(), "partly_accepted");
     let invoice = |number: &str, credit: &str| Invoice {
         contract: "FLEET".to_owned(),
         number: number.to_owned(),
         currency: "INR".to_owned(),
         lines: vec![
-            InvoiceLine { service: "ckt-1".to_owned(), period: "2026-11".to_owned(), credit: credit.to_owned() },
-            InvoiceLine { service: "ckt-1".to_owned(), period: "2026-10".to_owned(), credit: "5".to_owned() },
+            InvoiceLine {
+                service: "ckt-1".to_owned(),
+                period: "2026-11".to_owned(),
+                credit: credit.to_owned(),
+            },
+            InvoiceLine {
+                service: "ckt-1".to_owned(),
+                period: "2026-10".to_owned(),
+                credit: "5".to_owned(),
+            },
         ],
     };
-    let reconcile =
-        |desk: &mut Desk, invoice: &Invoice| desk.desk(|archive, actor| claims::reconcile(archive, invoice, actor));
+    let reconcile = |desk: &mut Desk, invoice: &Invoice| {
+        desk.desk(|archive, actor| claims::reconcile(archive, invoice, actor))
+    };
     let short = reconcile(&mut desk, &invoice("1", "300.00")).unwrap();
     assert_eq!((short[0].what.as_str(), short[0].difference.as_str()), ("short", "50.00"));
     assert_eq!((short[1].what.as_str(), short[1].difference.as_str()), ("no-claim", "-5.00"));
@@ -662,15 +736,21 @@ fn the_providers_log_stands_beside_what_was_measured(place: &Place) {
     let book = desk.book();
     let import = |desk: &mut Desk, service: &str, facts: &Value| {
         let facts = facts.as_object().unwrap().clone();
-        desk.desk(|archive, actor| facts::import(archive, &book, ("FLEET", service, Source::Provider), facts, actor))
+        desk.desk(|archive, actor| {
+            facts::import(archive, &book, ("FLEET", service, Source::Provider), facts, actor)
+        })
     };
     assert!(matches!(import(&mut desk, "ckt-9", &theirs), Err(DeskError::NotFound(_))));
-    assert!(matches!(import(&mut desk, "ckt-1", &json!({"events": [{"to": 5}]})), Err(DeskError::Invalid(_))));
+    assert!(matches!(
+        import(&mut desk, "ckt-1", &json!({"events": [{"to": 5}]})),
+        Err(DeskError::Invalid(_))
+    ));
     import(&mut desk, "ckt-1", &theirs).unwrap();
     let judged = desk.judge(november());
     let by_provider = json!(judged.by_provider.unwrap());
     assert_eq!(by_provider["objectives"][0]["downtime_s"], "1980");
-    let beside = wanproof::collector::api::beside(&desk.archive, "2026-11", "FLEET", "ckt-1").unwrap();
+    let beside =
+        wanproof::collector::api::beside(&desk.archive, "2026-11", "FLEET", "ckt-1").unwrap();
     let beside = json!(beside);
     let outages = beside["outages"].as_array().unwrap();
     assert_eq!((&beside["theirs_s"], &beside["binding"]), (&json!(1980), &json!("customer")));
@@ -678,7 +758,10 @@ fn the_providers_log_stands_beside_what_was_measured(place: &Place) {
         (outages.len(), &outages[0]["begins_later_s"], &outages[0]["ends_later_s"]),
         (4, &json!(59), &json!(-60))
     );
-    assert_eq!((&outages[3]["ours"], &outages[3]["theirs"]["from"]), (&json!(null), &json!("2026-11-30T11:00:00Z")));
+    assert_eq!(
+        (&outages[3]["ours"], &outages[3]["theirs"]["from"]),
+        (&json!(null), &json!("2026-11-30T11:00:00Z"))
+    );
 }
 
 fn records_are_read_page_by_page_and_leases_are_held_by_one(place: &Place) {
@@ -703,7 +786,9 @@ fn records_are_read_page_by_page_and_leases_are_held_by_one(place: &Place) {
     assert_eq!(archive.log::<Value>(Kind::Claim, "a/1").unwrap(), [json!(1), json!(2)]);
     let later = |seconds| now + Duration::from_secs(seconds);
     let mut lease = |who: &str, at: Wall| {
-        archive.write(|archive| archive.lease("rounds", who, at + Duration::from_secs(60), at)).unwrap()
+        archive
+            .write(|archive| archive.lease("rounds", who, at + Duration::from_secs(60), at))
+            .unwrap()
     };
     assert!(lease("one", later(0)) && !lease("two", later(30)) && lease("one", later(50)));
     assert!(!lease("two", later(100)) && lease("two", later(111)) && !lease("one", later(112)));

@@ -1,4 +1,5 @@
-//! The floor plan of `src/lib.rs`, kept by reading the source: what a file may import, and what the rules may not touch.
+//! The floor plan of `src/lib.rs`, kept by reading the source: what a file may import, and what the
+//! rules may not touch.
 
 use std::path::{Path, PathBuf};
 
@@ -67,8 +68,10 @@ fn sources() -> Vec<Source> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).expect("a source file is text");
-                let inside = path.strip_prefix(&root).expect("it was found below src").with_extension("");
-                let module = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+                let inside =
+                    path.strip_prefix(&root).expect("it was found below src").with_extension("");
+                let module =
+                    inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
                 let code = code_of(&text);
                 found.push(Source {
                     path: inside,
@@ -101,7 +104,9 @@ fn code_of(text: &str) -> String {
             }
         } else if first == '"' {
             end_of_text(rest, '"')
-        } else if first == '\'' && (rest[1..].starts_with('\\') || rest[1..].chars().nth(1) == Some('\'')) {
+        } else if first == '\''
+            && (rest[1..].starts_with('\\') || rest[1..].chars().nth(1) == Some('\''))
+        {
             end_of_text(rest, '\'')
         } else {
             0
@@ -132,8 +137,12 @@ fn end_of_text(rest: &str, close: char) -> usize {
 
 /// The first names of what a path or a group of paths begins with: of `{a::b, c}`, `a` and `c`.
 fn heads(after: &str) -> Vec<String> {
-    let name =
-        |text: &str| text.trim_start().chars().take_while(|&c| c.is_alphanumeric() || c == '_').collect::<String>();
+    let name = |text: &str| {
+        text.trim_start()
+            .chars()
+            .take_while(|&c| c.is_alphanumeric() || c == '_')
+            .collect::<String>()
+    };
     let Some(group) = after.strip_prefix('{') else { return vec![name(after)] };
     let mut depth = 0;
     let mut heads = vec![name(group)];
@@ -183,11 +192,15 @@ fn words(code: &str) -> impl Iterator<Item = &str> {
 fn a_file_imports_from_its_own_room_and_from_lower_floors_only() {
     let mut faults = Vec::new();
     for source in sources() {
-        let own = floor(source.room()).unwrap_or_else(|| panic!("src/{}: a room without a floor", source.room()));
+        let own = floor(source.room())
+            .unwrap_or_else(|| panic!("src/{}: a room without a floor", source.room()));
         for room in imports(&source) {
             let above = floor(&room).is_some_and(|floor| floor >= own);
             if room != source.room() && above {
-                faults.push(format!("{}.rs imports from {room}, which is not below it", source.path.display()));
+                faults.push(format!(
+                    "{}.rs imports from {room}, which is not below it",
+                    source.path.display()
+                ));
             }
         }
     }
@@ -197,7 +210,9 @@ fn a_file_imports_from_its_own_room_and_from_lower_floors_only() {
 #[test]
 fn the_rules_touch_no_socket_file_or_clock_and_do_not_wait() {
     let mut faults = Vec::new();
-    for source in sources().iter().filter(|source| ["measure", "sla", "evidence"].contains(&source.room())) {
+    for source in
+        sources().iter().filter(|source| ["measure", "sla", "evidence"].contains(&source.room()))
+    {
         for impure in IMPURE {
             let found = if impure.contains(':') {
                 source.code.contains(impure)
@@ -215,9 +230,11 @@ fn the_rules_touch_no_socket_file_or_clock_and_do_not_wait() {
 #[test]
 fn a_contract_is_judged_without_floats() {
     let sources = sources();
-    let mut judging =
-        sources.iter().filter(|source| ["sla"].contains(&source.room()) || source.path == Path::new("base/decimal"));
-    let fault = judging.find(|source| words(&source.code).any(|word| matches!(word, "f32" | "f64")));
+    let mut judging = sources.iter().filter(|source| {
+        ["sla"].contains(&source.room()) || source.path == Path::new("base/decimal")
+    });
+    let fault =
+        judging.find(|source| words(&source.code).any(|word| matches!(word, "f32" | "f64")));
     assert!(
         fault.is_none(),
         "{}.rs has a float",
@@ -239,7 +256,8 @@ fn a_forbidden_import_would_be_found() {
         ("use super::super::net::icmp;", vec!["net"]),
         ("use super::chain::Link;", vec![]),
         (
-            "// use crate::net;\nlet x = \"crate::net\"; let y = r#\"crate::net\"#; let z = '\"'; /* crate::cli */",
+            "// use crate::net;\nlet x = \"crate::net\"; let y = r#\"crate::net\"#; let z = '\"'; \
+                /* crate::cli */",
             vec![],
         ),
         ("let quote = '\\''; use crate::net;", vec!["net"]),

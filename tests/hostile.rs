@@ -1,5 +1,6 @@
-//! One agent among ten whose key signs what no honest program writes: whatever it says, the nine others are judged, claimed for and
-//! told of as if it were not there. And databases in which such an agent, or a clock that was wrong, left something behind.
+//! One agent among ten whose key signs what no honest program writes: whatever it says, the nine
+//! others are judged, claimed for and told of as if it were not there. And databases in which such
+//! an agent, or a clock that was wrong, left something behind.
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -68,8 +69,11 @@ async fn a_gap_of_all_numbers_there_are_costs_as_much_as_one_of_one(place: Place
     world.settle().await;
     assert_eq!(world.judged().len(), 10, "every service has its verdict");
     let found = world.findings().await;
-    let gaps: Vec<&str> =
-        found.iter().filter(|found| found.kind == FindingKind::Gap).map(|found| found.detail.as_str()).collect();
+    let gaps: Vec<&str> = found
+        .iter()
+        .filter(|found| found.kind == FindingKind::Gap)
+        .map(|found| found.detail.as_str())
+        .collect();
     assert_eq!(gaps.len(), 1, "{gaps:?}");
     assert!(gaps[0].contains(&format!("numbers 1 to {}", LAST_SEQ - 1)), "{gaps:?}");
 }
@@ -83,7 +87,8 @@ async fn what_comes_late_into_a_gap_is_folded_once(place: Place) {
     world.store(&all[150..]);
     world.settle().await;
     let mut left: Vec<_> = all[1..150].to_vec();
-    // Late ones come in two parts, the later first, one of them before the round that folds the other.
+    // Late ones come in two parts, the later first, one of them before the round that folds the
+    // other.
     world.store(&left.split_off(70));
     world.round().await;
     world.store(&left);
@@ -92,9 +97,15 @@ async fn what_comes_late_into_a_gap_is_folded_once(place: Place) {
     world.settle().await;
     assert!(archive.is_folded(agent.kid()).unwrap());
     let folded = archive
-        .folded_days(agent.kid(), "hq", (0, 100_000), wanproof::collector::archive::folds::Depth::Hours)
+        .folded_days(
+            agent.kid(),
+            "hq",
+            (0, 100_000),
+            wanproof::collector::archive::folds::Depth::Hours,
+        )
         .unwrap();
-    let pieces = wanproof::collector::compaction::decode(folded[0].hours.as_deref().unwrap()).unwrap();
+    let pieces =
+        wanproof::collector::compaction::decode(folded[0].hours.as_deref().unwrap()).unwrap();
     let minutes: u32 = pieces.iter().map(|piece| piece.interval.millis / 60_000).sum();
     assert_eq!((folded.len(), minutes), (1, 200));
     let first = pieces[0].interval.from;
@@ -102,7 +113,9 @@ async fn what_comes_late_into_a_gap_is_folded_once(place: Place) {
     assert_eq!(whole.nanos(), 200 * 60_000_000_000, "they follow on each other");
 }
 
-async fn a_summary_that_cannot_be_worked_with_is_left_out_and_named_and_the_next_one_counts(place: Place) {
+async fn a_summary_that_cannot_be_worked_with_is_left_out_and_named_and_the_next_one_counts(
+    place: Place,
+) {
     let mut world = World::open(place).await;
     let agent = world.agent(HOSTILE);
     let mut bad = Vec::new();
@@ -121,7 +134,8 @@ async fn a_summary_that_cannot_be_worked_with_is_left_out_and_named_and_the_next
     world.settle().await;
     assert_eq!(world.judged().len(), 10);
     let found = world.findings().await;
-    let left_out: Vec<_> = found.iter().filter(|found| found.kind == FindingKind::Quarantined).collect();
+    let left_out: Vec<_> =
+        found.iter().filter(|found| found.kind == FindingKind::Quarantined).collect();
     assert_eq!(left_out.len(), 1, "{found:?}");
     assert_eq!(
         (left_out[0].subject.as_str(), left_out[0].site.as_deref()),
@@ -130,10 +144,20 @@ async fn a_summary_that_cannot_be_worked_with_is_left_out_and_named_and_the_next
     assert!(left_out[0].detail.starts_with("7 summaries are left out"), "{}", left_out[0].detail);
     let archive = world.archive();
     let days = archive
-        .folded_days(agent.kid(), "hq", (0, 100_000), wanproof::collector::archive::folds::Depth::Hours)
+        .folded_days(
+            agent.kid(),
+            "hq",
+            (0, 100_000),
+            wanproof::collector::archive::folds::Depth::Hours,
+        )
         .unwrap();
-    let pieces = wanproof::collector::compaction::decode(days[0].hours.as_deref().unwrap()).unwrap();
-    assert_eq!(pieces.iter().map(|piece| piece.interval.millis).sum::<u32>(), 120_000, "the first and the last count");
+    let pieces =
+        wanproof::collector::compaction::decode(days[0].hours.as_deref().unwrap()).unwrap();
+    assert_eq!(
+        pieces.iter().map(|piece| piece.interval.millis).sum::<u32>(),
+        120_000,
+        "the first and the last count"
+    );
     // They stay, and are receipted.
     let mut stored = 0;
     archive
@@ -154,8 +178,8 @@ async fn a_poisoned_database_heals_at_the_next_start(place: Place) {
         agent.minute(LAST_SEQ, 1, "60l"),
     ]);
     world.store_honest();
-    // As an earlier version of this program left it: gaps as a list, a state of the year 2261, months that never were, a lease of a
-    // clock that was ahead, records that nobody can read.
+    // As an earlier version of this program left it: gaps as a list, a state of the year 2261,
+    // months that never were, a lease of a clock that was ahead, records that nobody can read.
     let (kid, now) = (agent.kid().to_string(), world.clock.now().wall);
     world.write(|archive| {
         let said = json!({"site": "a\u{0}b", "software": "x", "heard": "2261-12-31T23:01:00Z", "clock": "synchronised",
@@ -182,7 +206,10 @@ async fn a_poisoned_database_heals_at_the_next_start(place: Place) {
     assert_eq!((&said["site"], &said["probes"]), (&json!("site-9"), &json!({"hq": null})));
     assert!(said["heard"].as_str().unwrap().starts_with("2026-"), "{said}");
     let found = world.findings().await;
-    assert!(found.iter().any(|found| found.kind == FindingKind::Quarantined && found.subject == kid), "{found:?}");
+    assert!(
+        found.iter().any(|found| found.kind == FindingKind::Quarantined && found.subject == kid),
+        "{found:?}"
+    );
 }
 
 async fn a_lease_of_a_clock_that_was_ahead_holds_nobody_up_for_longer_than_a_lease(place: Place) {
@@ -196,7 +223,8 @@ async fn a_lease_of_a_clock_that_was_ahead_holds_nobody_up_for_longer_than_a_lea
     world.clock.advance(Duration::from_secs(1));
     assert!(world.round().await.folded > 0, "it was not renewed for a minute");
     let found = world.findings().await;
-    let ahead: Vec<_> = found.iter().filter(|found| found.kind == FindingKind::ClockAhead).collect();
+    let ahead: Vec<_> =
+        found.iter().filter(|found| found.kind == FindingKind::ClockAhead).collect();
     assert_eq!(ahead.len(), 1, "{found:?}");
     assert!(ahead[0].detail.contains("the collector's clock"), "{}", ahead[0].detail);
 }
@@ -208,20 +236,24 @@ async fn an_agent_whose_clock_was_ahead_is_believed_again_once_it_is_right(place
     world.store(&[agent.minute(0, 0, "60l"), agent.at(1, ahead.floor(Duration::from_secs(3600)))]);
     world.settle().await;
     let is_ahead = |found: &[Finding]| {
-        found.iter().any(|found| found.kind == FindingKind::ClockAhead && found.subject == agent.kid().to_string())
+        found.iter().any(|found| {
+            found.kind == FindingKind::ClockAhead && found.subject == agent.kid().to_string()
+        })
     };
     assert!(is_ahead(&world.findings().await));
     let right = agent.signed(2, 3, |payload| payload["software"] = json!("wanproof 0.2.0"));
     world.store(&[right]);
     world.settle().await;
-    let said: serde_json::Value = world.archive().record(Kind::Agent, &agent.kid().to_string()).unwrap().unwrap();
+    let said: serde_json::Value =
+        world.archive().record(Kind::Agent, &agent.kid().to_string()).unwrap().unwrap();
     assert_eq!(said["software"], json!("wanproof 0.2.0"), "its state is not frozen until then");
     assert!(!is_ahead(&world.findings().await));
     // A late one of before says nothing of how it is now.
     let other = ChainId::from_bytes([77; 16]);
     world.store(&[agent.in_chain(other).minute(0, 1, "60l")]);
     world.settle().await;
-    let said: serde_json::Value = world.archive().record(Kind::Agent, &agent.kid().to_string()).unwrap().unwrap();
+    let said: serde_json::Value =
+        world.archive().record(Kind::Agent, &agent.kid().to_string()).unwrap().unwrap();
     assert_eq!(said["software"], json!("wanproof 0.2.0"));
 }
 
@@ -231,7 +263,9 @@ async fn found(world: &World, kind: &str) -> Vec<String> {
     all.into_iter().filter(|found| found.kind.word() == kind).map(|found| found.subject).collect()
 }
 
-async fn a_collector_whose_clock_is_behind_makes_no_rounds_says_so_and_leaves_nothing_out(place: Place) {
+async fn a_collector_whose_clock_is_behind_makes_no_rounds_says_so_and_leaves_nothing_out(
+    place: Place,
+) {
     let mut world = World::open(place).await;
     world.store_honest();
     world.settle().await;
@@ -245,9 +279,16 @@ async fn a_collector_whose_clock_is_behind_makes_no_rounds_says_so_and_leaves_no
         world.clock.advance(Duration::from_secs(5));
     }
     assert_eq!(found(&world, "clock-behind").await, ["collector"]);
-    let told = world.archive().records::<serde_json::Value>(Kind::Alert, Page::of("clock-behind/")).unwrap();
+    let told = world
+        .archive()
+        .records::<serde_json::Value>(Kind::Alert, Page::of("clock-behind/"))
+        .unwrap();
     assert_eq!(told.len(), 1, "who listens is told");
-    assert_eq!(world.archive().leased("rounds").unwrap(), None, "a replica whose clock is right goes on");
+    assert_eq!(
+        world.archive().leased("rounds").unwrap(),
+        None,
+        "a replica whose clock is right goes on"
+    );
     // A program that goes on is as careful as one that begins.
     world.clock.advance(back);
     world.settle().await;
@@ -281,11 +322,13 @@ async fn what_a_clock_that_was_behind_left_out_is_taken_back_and_folded_once(pla
     let now = world.clock.now().wall;
     world.store_honest();
     world.store(&[ahead.minute(0, 0, "60l"), ahead.at(1, now + Duration::from_secs(2 * 86_400))]);
-    // As an earlier version of this program left out what is later than its clock by more than a day, and what was folded of later
-    // days.
+    // As an earlier version of this program left out what is later than its clock by more than a
+    // day, and what was folded of later days.
     let left_out = |archive: &Archive, agent: &world::Agent, numbers: std::ops::Range<u64>| {
         let why = "it says that it ends later than 2026-11-30T20:35:00Z, and a clock was wrong";
-        numbers.into_iter().try_for_each(|seq| archive.quarantine((agent.kid(), agent.chain), seq, why, now))
+        numbers
+            .into_iter()
+            .try_for_each(|seq| archive.quarantine((agent.kid(), agent.chain), seq, why, now))
     };
     world.write(|archive| left_out(archive, &ahead, 1..2));
     world.settle().await;
@@ -298,10 +341,18 @@ async fn what_a_clock_that_was_behind_left_out_is_taken_back_and_folded_once(pla
     assert_eq!(found(&world, "quarantined").await.len(), 3);
     world.take_over().await;
     world.settle().await;
-    assert_eq!(found(&world, "quarantined").await, [ahead.kid().to_string()], "no clock that was right says that");
+    assert_eq!(
+        found(&world, "quarantined").await,
+        [ahead.kid().to_string()],
+        "no clock that was right says that"
+    );
     assert_eq!([&all, &half].map(|agent| world.folds(agent)), folds);
     assert_eq!(world.claims(), claims);
-    assert_eq!(found(&world, "clock-behind").await, ["collector/evidence"], "it is said that they were taken back");
+    assert_eq!(
+        found(&world, "clock-behind").await,
+        ["collector/evidence"],
+        "it is said that they were taken back"
+    );
 }
 
 async fn what_a_clock_that_was_ahead_let_lapse_comes_back_and_lapses_on_its_day(place: Place) {
@@ -310,11 +361,16 @@ async fn what_a_clock_that_was_ahead_let_lapse_comes_back_and_lapses_on_its_day(
     world.settle().await;
     let now = |world: &World| world.clock.now().wall;
     let rights = |world: &World| -> Vec<(String, Vec<String>)> {
-        let all = claims::rights(&world.archive(), Page::default(), world.clock.now().wall).unwrap();
-        let log = |right: &claims::RightView| right.log.iter().map(|entry| entry.action.clone()).collect();
+        let all =
+            claims::rights(&world.archive(), Page::default(), world.clock.now().wall).unwrap();
+        let log = |right: &claims::RightView| {
+            right.log.iter().map(|entry| entry.action.clone()).collect()
+        };
         all.iter().map(|right| (right.state.clone(), log(right))).collect()
     };
-    let states = |world: &World| -> Vec<String> { world.claims().into_iter().map(|claim| claim.1).collect() };
+    let states = |world: &World| -> Vec<String> {
+        world.claims().into_iter().map(|claim| claim.1).collect()
+    };
     assert_eq!(states(&world), vec!["claimable"; 9]);
     let right = json!({"contract": "TEN", "service": "ckt-0", "right": "chronic", "accrued": "2026-11-30",
         "exercise_by": "2026-12-30", "timezone": "Europe/London"});
@@ -345,17 +401,32 @@ async fn what_a_clock_that_was_ahead_let_lapse_comes_back_and_lapses_on_its_day(
     }
     for ((id, state, credit, log), was) in world.claims().iter().zip(&before) {
         assert_eq!((id, state, credit), (&was.0, &was.1, &was.2));
-        let said =
-            ["become_claimable", "lapse", "reinstate", "become_claimable", "lapse", "reinstate", "become_claimable"];
+        let said = [
+            "become_claimable",
+            "lapse",
+            "reinstate",
+            "become_claimable",
+            "lapse",
+            "reinstate",
+            "become_claimable",
+        ];
         assert_eq!(log, &said, "nothing is taken out of the log");
     }
-    assert!(rights(&world).iter().all(|(_, log)| *log == ["accrue", "lapse", "reinstate", "lapse", "reinstate"]));
-    // One is asked for, by a verdict of now; the others lapse when their day has passed, and for good.
+    assert!(
+        rights(&world)
+            .iter()
+            .all(|(_, log)| *log == ["accrue", "lapse", "reinstate", "lapse", "reinstate"])
+    );
+    // One is asked for, by a verdict of now; the others lapse when their day has passed, and for
+    // good.
     let actor = Actor { who: "noc".to_owned(), via: Via::Command, now: now(&world) };
     let asked = before[0].0.clone();
     let one = claims::one(&world.archive(), &asked, actor.now).unwrap();
     assert_eq!((one.ruling, one.days_left), (None, Some(28)));
-    world.archive().write(|archive| claims::act(archive, &asked, "submit", &Step::now(), &actor)).unwrap();
+    world
+        .archive()
+        .write(|archive| claims::act(archive, &asked, "submit", &Step::now(), &actor))
+        .unwrap();
     world.clock.advance(Duration::from_secs(30 * 86_400));
     world.settle().await;
     world.take_over().await;
@@ -368,7 +439,9 @@ async fn what_a_clock_that_was_ahead_let_lapse_comes_back_and_lapses_on_its_day(
     );
     // No hand does what the clock's own mistake needs.
     let id = &before[1].0;
-    let refused = world.archive().write(|archive| claims::act(archive, id, "reinstate", &Step::now(), &actor));
+    let refused = world
+        .archive()
+        .write(|archive| claims::act(archive, id, "reinstate", &Step::now(), &actor));
     assert!(refused.is_err());
     assert_eq!(claims::one(&world.archive(), id, actor.now).unwrap().allowed, [""; 0]);
 }
@@ -381,14 +454,18 @@ async fn an_agent_with_a_backlog_keeps_no_alert_and_no_revocation_waiting(place:
     world.store_honest();
     let actor = Actor { who: "noc".to_owned(), via: Via::Command, now: world.clock.now().wall };
     let since = Revocation { since: Some(start() + Duration::from_secs(600)) };
-    world.archive().write(|archive| sites::revoke(archive, world.agent(0).kid(), &since, &actor)).unwrap();
+    world
+        .archive()
+        .write(|archive| sites::revoke(archive, world.agent(0).kid(), &since, &actor))
+        .unwrap();
     for _ in 0..3 {
         assert!(world.round().await.more);
     }
     let left = world.archive().unfolded_agents(None, 100).unwrap();
     assert_eq!(left, [agent.kid()], "it goes on");
     let archive = world.archive();
-    let waiting = |kind: Kind| archive.records::<serde_json::Value>(kind, Page::default()).unwrap().len();
+    let waiting =
+        |kind: Kind| archive.records::<serde_json::Value>(kind, Page::default()).unwrap().len();
     assert!(waiting(Kind::Alert) > 0, "who listens is told");
     assert_eq!(waiting(Kind::Amendment), 0, "what is revoked is left out");
 }
@@ -400,8 +477,9 @@ async fn what_takes_too_long_to_judge_is_found_and_tried_again_an_hour_later(pla
     world.settle().await;
     assert_eq!(world.judged().len(), 0);
     let found = world.findings().await;
-    let late =
-        found.iter().filter(|found| found.kind == FindingKind::NotJudged && found.detail.contains("took longer"));
+    let late = found.iter().filter(|found| {
+        found.kind == FindingKind::NotJudged && found.detail.contains("took longer")
+    });
     assert!(late.count() >= 9, "{found:?}");
     world.judging(Duration::from_secs(600));
     world.settle().await;
@@ -419,8 +497,9 @@ async fn an_agent_with_more_chains_than_are_looked_at_at_once_keeps_nobody_waiti
     let mut world = World::open(place).await;
     let agent = world.agent(HOSTILE);
     let chain = |number: u8| ChainId::from_bytes([number; 16]);
-    let all: Vec<_> =
-        (0..=255).map(|number| agent.in_chain(chain(number)).minute(0, u64::from(number), "60l")).collect();
+    let all: Vec<_> = (0..=255)
+        .map(|number| agent.in_chain(chain(number)).minute(0, u64::from(number), "60l"))
+        .collect();
     assert!(world.store(&all).iter().all(|said| matches!(said, Accepted::New(_))));
     world.store_honest();
     for _ in 0..2 {
@@ -448,7 +527,10 @@ async fn summaries_are_folded_so_many_bytes_at_once(place: Place) {
     loop {
         let mut archive = world.archive();
         let chains = archive.unfolded_of(agent.kid(), 64).unwrap();
-        let Some(news) = agent_state::gather(&archive, &chains, start(), late::AFTER).unwrap() else { break };
+        let Some(news) = agent_state::gather(&archive, &chains, start(), late::AFTER).unwrap()
+        else {
+            break;
+        };
         assert_eq!(news.goes_on(), turns.iter().sum::<u64>() + news.count < 12);
         turns.push(news.count);
         assert!(archive.write(|archive| agent_state::write(archive, &news, start())).unwrap());
@@ -471,8 +553,11 @@ async fn a_day_of_which_too_many_carrier_changes_are_told_is_left_out_and_named(
         agent.signed(seq, seq, |payload| payload["link"] = link)
     };
     let kept = |world: &World| {
-        let all = world.archive().records::<serde_json::Value>(Kind::Carrier, Page::default()).unwrap();
-        all.iter().map(|record| record.body.to_string().matches("2026-11-30T").count() / 2).sum::<usize>()
+        let all =
+            world.archive().records::<serde_json::Value>(Kind::Carrier, Page::default()).unwrap();
+        all.iter()
+            .map(|record| record.body.to_string().matches("2026-11-30T").count() / 2)
+            .sum::<usize>()
     };
     let all: Vec<_> = (0..3).map(flapping).collect();
     world.store(&all[..2]);
@@ -490,5 +575,6 @@ async fn a_day_of_which_too_many_carrier_changes_are_told_is_left_out_and_named(
 fn the_world_is_as_the_tests_need_it() {
     assert_eq!(start().to_string(), "2026-11-30T20:00:00Z");
     assert!(Wall::default() < start());
-    let _: fn(&wanproof::config::collector::Database) -> Result<Archive, _> = Archive::open_existing;
+    let _: fn(&wanproof::config::collector::Database) -> Result<Archive, _> =
+        Archive::open_existing;
 }

@@ -41,7 +41,10 @@ async fn what_was_receipted_is_there_once_whichever_replicas_are_killed() {
     let plan = Plan { agents: 24, each: 15, time: None, kill_every: 40 };
     let outcome = replicas::run(wanproof, &database, &plan).await.unwrap();
     assert_eq!((outcome.receipted, outcome.lost, outcome.twice), (360, 0, 0), "{outcome:?}");
-    assert_eq!(outcome.stored, 360, "every agent shipped to its end, so nothing else is there: {outcome:?}");
+    assert_eq!(
+        outcome.stored, 360,
+        "every agent shipped to its end, so nothing else is there: {outcome:?}"
+    );
     assert!(outcome.kills >= 3, "{outcome:?}");
 }
 
@@ -54,7 +57,8 @@ async fn central(at: &Path, sites: u64) -> (Central, SocketAddr, Vec<Agent>) {
     std::fs::write(at.join("tokens"), tokens.join("\n")).unwrap();
     let agents: Vec<Agent> = (0..sites).map(|site| Agent::new(Site(site), 0, 7)).collect();
     for (agent, token) in agents.iter().zip(&tokens) {
-        let said = line.enrol(enrol::sign(&agent.site.name(), Some(token), &agent.key)).await.unwrap();
+        let said =
+            line.enrol(enrol::sign(&agent.site.name(), Some(token), &agent.key)).await.unwrap();
         assert_eq!(said.status, StatusCode::OK, "{:?}", said.body);
     }
     (central, to, agents)
@@ -68,11 +72,11 @@ fn body(agent: &mut Agent, script: &Script) -> Bytes {
 async fn a_client_that_stalls_costs_a_connection_and_nothing_else() {
     let at = tempfile::tempdir().unwrap();
     let (central, to, mut agents) = central(at.path(), 1).await;
-    // Each says that it sends as much as is allowed, sends a good part of it, and stalls: all the room there is, and more. Others
-    // stall in the middle of a header, or say nothing.
+    // Each says that it sends as much as is allowed, sends a good part of it, and stalls: all the
+    // room there is, and more. Others stall in the middle of a header, or say nothing.
     let mut stalled = Vec::new();
-    let head =
-        "POST /v1/summaries HTTP/1.1\r\nhost: x\r\ncontent-type: application/jose\r\ncontent-length: 4194304\r\n\r\n";
+    let head = "POST /v1/summaries HTTP/1.1\r\nhost: x\r\ncontent-type: \
+        application/jose\r\ncontent-length: 4194304\r\n\r\n";
     for number in 0..90 {
         let mut stream = TcpStream::connect(to).await.unwrap();
         match number % 3 {
@@ -83,7 +87,8 @@ async fn a_client_that_stalls_costs_a_connection_and_nothing_else() {
                 let mut part = vec![b'x'; 3 * 1024 * 1024];
                 part[0] = b'e';
                 // The collector stops reading when there is no room; whoever stalls waits.
-                let _ = tokio::time::timeout(Duration::from_millis(200), stream.write_all(&part)).await;
+                let _ =
+                    tokio::time::timeout(Duration::from_millis(200), stream.write_all(&part)).await;
             }
         }
         stalled.push(stream);
@@ -122,7 +127,11 @@ async fn what_cannot_be_stored_in_time_is_told_to_come_again() {
         if said.status == StatusCode::SERVICE_UNAVAILABLE {
             told += 1;
             assert!(said.retry_after.is_some_and(|seconds| seconds > 0), "{:?}", said.body);
-            assert!(String::from_utf8_lossy(&said.body).contains("urn:wanproof:busy"), "{:?}", said.body);
+            assert!(
+                String::from_utf8_lossy(&said.body).contains("urn:wanproof:busy"),
+                "{:?}",
+                said.body
+            );
             // Once somebody was told, the other process comes to its end.
             if told == 1 {
                 other.execute_batch("ROLLBACK").unwrap();

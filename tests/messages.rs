@@ -1,6 +1,7 @@
-//! What the program says to whoever did something wrong: testdata/messages has a row for each command with a wrong input, as it is
-//! read at three in the morning: what happened, what it means, what to do. `WANPROOF_WRITE_EXPECTED=1 cargo test` writes the
-//! messages anew, to be read before they are committed.
+//! What the program says to whoever did something wrong: testdata/messages has a row for each
+//! command with a wrong input, as it is read at three in the morning: what happened, what it means,
+//! what to do. `WANPROOF_WRITE_EXPECTED=1 cargo test` writes the messages anew, to be read before
+//! they are committed.
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -17,9 +18,10 @@ use wanproof::config::collector::Database;
 use wanproof::evidence::key::SecretKey;
 use wanproof::store::Store;
 
-const AGENT: &str =
-    "site = \"leeds-01\"\ndata_dir = \"data\"\n[[probe]]\nname = \"hq\"\nkind = \"icmp\"\ntarget = \"192.0.2.1\"\n";
-const COLLECTOR: &str = "listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:central/collector.db\"\ndata_dir = \"central\"\n\
+const AGENT: &str = "site = \"leeds-01\"\ndata_dir = \"data\"\n[[probe]]\nname = \"hq\"\nkind \
+    = \"icmp\"\ntarget = \"192.0.2.1\"\n";
+const COLLECTOR: &str = "listen = \"127.0.0.1:0\"\ndatabase \
+    = \"sqlite:central/collector.db\"\ndata_dir = \"central\"\n\
     key_file = \"central/collector.key\"\n";
 
 /// Makes what the commands of the rows are given, in a directory of its own.
@@ -37,7 +39,10 @@ fn prepare(at: &Path) {
     secret::write(at.join("collector.toml"), COLLECTOR);
     secret::write(at.join("fresh.toml"), COLLECTOR.replace("central", "fresh"));
     secret::write(at.join("centre-on-a-file.toml"), COLLECTOR.replace("central", "a-file"));
-    secret::write(at.join("keyless.toml"), COLLECTOR.replace("central/collector.key", "central/other.key"));
+    secret::write(
+        at.join("keyless.toml"),
+        COLLECTOR.replace("central/collector.key", "central/other.key"),
+    );
     secret::write(at.join("open-to-all.toml"), COLLECTOR.replace("127.0.0.1:0", "0.0.0.0:0"));
     // Databases: none yet, an agent's, a collector's, one that is damaged, one of a later version.
     ["data", "empty", "used", "damaged", "later", "central"].into_iter().for_each(make);
@@ -50,7 +55,9 @@ fn prepare(at: &Path) {
     let later = rusqlite::Connection::open(at.join("later/agent.db")).unwrap();
     later.pragma_update(None, "user_version", 999).unwrap();
     // Contracts and facts.
-    let page = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/contracts").join(name);
+    let page = |name: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/contracts").join(name)
+    };
     let contract = std::fs::read_to_string(page("page.toml")).unwrap();
     let facts = std::fs::read_to_string(page("page.facts.json")).unwrap();
     write("contract.toml", contract.as_bytes());
@@ -90,11 +97,14 @@ fn prepare(at: &Path) {
 fn words(line: &str) -> Vec<&str> {
     line.split('\'')
         .enumerate()
-        .flat_map(|(n, part)| if n % 2 == 1 { vec![part] } else { part.split_whitespace().collect() })
+        .flat_map(
+            |(n, part)| if n % 2 == 1 { vec![part] } else { part.split_whitespace().collect() },
+        )
         .collect()
 }
 
-/// A row as it is written: the command, what it says on standard error, or where that is nothing on standard output, how it ends.
+/// A row as it is written: the command, what it says on standard error, or where that is nothing on
+/// standard output, how it ends.
 fn answer(at: &Path, command: &str) -> String {
     let mut program = Command::new(env!("CARGO_BIN_EXE_wanproof"));
     let output = program
@@ -108,7 +118,8 @@ fn answer(at: &Path, command: &str) -> String {
     let mut row = format!("$ wanproof {command}\n");
     let told = if output.stderr.is_empty() { output.stdout } else { output.stderr };
     // What is logged before has its time, and depends on who runs this.
-    let is_told = |line: &&str| !line.is_empty() && !line.contains("Z  WARN ") && !line.contains("Z  INFO ");
+    let is_told =
+        |line: &&str| !line.is_empty() && !line.contains("Z  WARN ") && !line.contains("Z  INFO ");
     for line in String::from_utf8(told).unwrap().lines().filter(is_told) {
         writeln!(row, "  {line}").unwrap();
     }

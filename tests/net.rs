@@ -1,6 +1,9 @@
 //! Requests and names, against real servers on loopback.
 #![cfg(feature = "agent")]
-#![expect(clippy::unwrap_used, reason = "what helpers of a test cannot have is that test's failure")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "what helpers of a test cannot have is that test's failure"
+)]
 
 #[path = "net/dns.rs"]
 mod dns;

@@ -1,5 +1,5 @@
-//! The programs as their users meet them: processes in the fake WAN, or on loopback. They wait more than they work, so they share a
-//! program and wait side by side.
+//! The programs as their users meet them: processes in the fake WAN, or on loopback. They wait more
+//! than they work, so they share a program and wait side by side.
 
 mod common;
 

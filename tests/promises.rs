@@ -1,4 +1,5 @@
-//! docs/threat-model.md keeps to its rule: each row of its tables of promises names a test, and each test that it names is there.
+//! docs/threat-model.md keeps to its rule: each row of its tables of promises names a test, and
+//! each test that it names is there.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,12 +13,16 @@ fn read(path: &str) -> String {
 }
 
 fn files(dir: &Path, all: &mut Vec<String>) {
-    for entry in std::fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display())) {
+    for entry in std::fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()))
+    {
         let path = entry.unwrap_or_else(|error| panic!("{}: {error}", dir.display())).path();
         if path.is_dir() {
             files(&path, all);
         } else if path.extension().is_some_and(|ending| ending == "rs") {
-            all.push(std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
+            all.push(
+                std::fs::read_to_string(&path)
+                    .unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+            );
         }
     }
 }
@@ -29,7 +34,9 @@ fn functions() -> BTreeSet<String> {
         files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(dir), &mut all);
     }
     let names = all.iter().flat_map(|text| text.split("fn ").skip(1));
-    names.map(|rest| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()).collect()
+    names
+        .map(|rest| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect())
+        .collect()
 }
 
 /// The rows of tables of promises, without their heads.
@@ -37,8 +44,10 @@ fn rows(page: &str) -> Vec<&str> {
     let promised = page.split(NOT_PROMISED).next().unwrap_or_default();
     let lines: Vec<&str> = promised.lines().collect();
     let heads = |at: usize| lines.get(at + 1).is_some_and(|next| next.starts_with("|---"));
-    let rows =
-        lines.iter().enumerate().filter(|(at, line)| line.starts_with('|') && !line.starts_with("|---") && !heads(*at));
+    let rows = lines
+        .iter()
+        .enumerate()
+        .filter(|(at, line)| line.starts_with('|') && !line.starts_with("|---") && !heads(*at));
     rows.map(|(_, line)| *line).collect()
 }
 

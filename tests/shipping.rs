@@ -1,4 +1,5 @@
-//! The shipper and the collector, on loopback: whatever dies in between, each summary arrives and is stored once.
+//! The shipper and the collector, on loopback: whatever dies in between, each summary arrives and
+//! is stored once.
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -52,7 +53,13 @@ impl Memory {
     }
 
     fn accepted(&self) -> usize {
-        self.with(|inside| inside.answers.values().filter(|answer| matches!(answer, Answer::Accepted { .. })).count())
+        self.with(|inside| {
+            inside
+                .answers
+                .values()
+                .filter(|answer| matches!(answer, Answer::Accepted { .. }))
+                .count()
+        })
     }
 }
 
@@ -65,7 +72,8 @@ impl Outbox for Memory {
             fits
         };
         Ok(self.with(|inside| {
-            let mut batch: Vec<Waiting> = inside.waiting.iter().take(most).take_while(fits).cloned().collect();
+            let mut batch: Vec<Waiting> =
+                inside.waiting.iter().take(most).take_while(fits).cloned().collect();
             if batch.is_empty() {
                 batch.extend(inside.waiting.first().cloned());
             }
@@ -161,7 +169,12 @@ impl Agent {
                 evidence: [("trace".to_owned(), self.trace.as_str().into())].into_iter().collect(),
             });
             let signed = self.head.sign(one, &self.key).unwrap();
-            let waiting = Waiting { chain: signed.chain, seq: signed.seq, digest: signed.digest, jws: signed.jws };
+            let waiting = Waiting {
+                chain: signed.chain,
+                seq: signed.seq,
+                digest: signed.digest,
+                jws: signed.jws,
+            };
             self.outbox.with(|inside| inside.waiting.push(waiting));
         }
     }
@@ -179,7 +192,8 @@ impl Agent {
     }
 
     fn shipper(&self, central: &Central) -> Shipper<Memory> {
-        Shipper::new(self.outbox.clone(), self.shipping(&central.url, Some(&central.token))).unwrap()
+        Shipper::new(self.outbox.clone(), self.shipping(&central.url, Some(&central.token)))
+            .unwrap()
     }
 }
 
@@ -230,8 +244,9 @@ async fn after_weeks_offline_no_more_is_shipped_in_a_second_than_the_link_bears(
     let mut agent = Agent::new(0);
     agent.trace = "a long way ".repeat(400);
     agent.sign(300);
-    let bytes =
-        |agent: &Agent| agent.outbox.with(|inside| inside.waiting.iter().map(|one| one.jws.len()).sum::<usize>());
+    let bytes = |agent: &Agent| {
+        agent.outbox.with(|inside| inside.waiting.iter().map(|one| one.jws.len()).sum::<usize>())
+    };
     let all = bytes(&agent);
     assert!(all > 1_500_000, "{all} are too few to tell");
     let mut shipper = agent.shipper(&central);
@@ -248,7 +263,10 @@ async fn after_weeks_offline_no_more_is_shipped_in_a_second_than_the_link_bears(
             Round::Later(pause) => {
                 seconds += pause.as_secs_f64();
                 assert!(shipped <= 64 * 1024, "{shipped} at once");
-                assert!(shipped as f64 / pause.as_secs_f64() <= A_SECOND * 1.001, "{shipped} in {pause:?}");
+                assert!(
+                    shipped as f64 / pause.as_secs_f64() <= A_SECOND * 1.001,
+                    "{shipped} in {pause:?}"
+                );
             }
             Round::Shipped => assert!(shipped <= 4096, "{shipped} without a pause"),
         }
@@ -267,8 +285,12 @@ async fn a_collector_that_is_restarted_in_the_middle_stores_each_summary_once() 
         if round % 2 == 0 {
             // The answer is lost: what was stored is told again, and gets its first receipt.
             let again = agent.outbox.with(|inside| inside.waiting.clone());
-            let lost =
-                Agent { key: agent.key.clone(), head: agent.head, outbox: Memory::default(), trace: String::new() };
+            let lost = Agent {
+                key: agent.key.clone(),
+                head: agent.head,
+                outbox: Memory::default(),
+                trace: String::new(),
+            };
             lost.outbox.with(|inside| inside.waiting = again);
             ship(&mut lost.shipper(&central)).await;
         } else {
@@ -276,14 +298,16 @@ async fn a_collector_that_is_restarted_in_the_middle_stores_each_summary_once() 
         }
         agent.sign(10);
         central.stop().await.unwrap();
-        let mut dead = Shipper::new(agent.outbox.clone(), agent.shipping("http://127.0.0.1:9", None)).unwrap();
+        let mut dead =
+            Shipper::new(agent.outbox.clone(), agent.shipping("http://127.0.0.1:9", None)).unwrap();
         assert!(matches!(dead.round().await, Round::Later(_)));
         central = collector::on_loopback(at.path()).await.unwrap();
     }
     assert_eq!(ship(&mut agent.shipper(&central)).await, Round::Idle);
     assert_eq!(agent.outbox.accepted(), 120);
     assert_eq!(stored(at.path()), (0..120).collect::<Vec<u64>>());
-    let archive = Archive::open_existing(&Database::Sqlite(at.path().join("collector.db"))).unwrap();
+    let archive =
+        Archive::open_existing(&Database::Sqlite(at.path().join("collector.db"))).unwrap();
     let row = archive.agents().unwrap().remove(0);
     assert_eq!((row.missing, row.conflicts), (Missing::default(), 0));
 }
@@ -314,7 +338,8 @@ async fn what_conflicts_is_refused_and_asks_for_a_new_chain_and_the_rest_goes_on
     let central = collector::on_loopback(at.path()).await.unwrap();
     let agent = Agent::new(2);
     assert_eq!(ship(&mut agent.shipper(&central)).await, Round::Idle);
-    // The disk is put back from a backup: the same numbers are signed again, with something else in them.
+    // The disk is put back from a backup: the same numbers are signed again, with something else in
+    // them.
     let mut restored = Agent {
         key: agent.key.clone(),
         head: Head::new(agent.head.chain, None),
@@ -329,9 +354,14 @@ async fn what_conflicts_is_refused_and_asks_for_a_new_chain_and_the_rest_goes_on
     restored.sign(1);
     assert_eq!(ship(&mut restored.shipper(&central)).await, Round::Idle);
     restored.outbox.with(|inside| {
-        let Some(Answer::Conflict(problem)) = inside.answers.get(&(agent.head.chain, 0)) else { panic!("no conflict") };
+        let Some(Answer::Conflict(problem)) = inside.answers.get(&(agent.head.chain, 0)) else {
+            panic!("no conflict")
+        };
         assert_eq!(problem.kind(), Some(Kind::ChainConflict));
-        assert!(matches!(inside.answers.get(&(ChainId::from_bytes([9; 16]), 0)), Some(Answer::Accepted { .. })));
+        assert!(matches!(
+            inside.answers.get(&(ChainId::from_bytes([9; 16]), 0)),
+            Some(Answer::Accepted { .. })
+        ));
     });
 }
 
@@ -340,12 +370,14 @@ async fn an_agent_that_is_not_let_in_keeps_all_and_asks_again_slowly() {
     let at = tempfile::tempdir().unwrap();
     let central = collector::on_loopback(at.path()).await.unwrap();
     let agent = Agent::new(1);
-    let mut shipper = Shipper::new(agent.outbox.clone(), agent.shipping(&central.url, Some("wrong"))).unwrap();
+    let mut shipper =
+        Shipper::new(agent.outbox.clone(), agent.shipping(&central.url, Some("wrong"))).unwrap();
     let Round::Later(wait) = shipper.round().await else { panic!("it was let in") };
     assert!(wait >= Duration::from_secs(60));
     assert!(shipper.state().borrow().fault.as_ref().unwrap().contains("bad-token"));
     assert_eq!(ship(&mut agent.shipper(&central)).await, Round::Idle);
-    let mut archive = Archive::open_existing(&Database::Sqlite(at.path().join("collector.db"))).unwrap();
+    let mut archive =
+        Archive::open_existing(&Database::Sqlite(at.path().join("collector.db"))).unwrap();
     let kid = agent.key.kid();
     archive
         .write(|archive| archive.set_standing(kid, Standing::Revoked))
@@ -400,12 +432,17 @@ async fn scripted(answers: Vec<String>) -> String {
 fn is_whole(asked: &[u8]) -> bool {
     let Some(end) = asked.windows(4).position(|part| part == b"\r\n\r\n") else { return false };
     let header = String::from_utf8_lossy(&asked[..end]);
-    let length = header.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    let length = header
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
     asked.len() >= end + 4 + length.unwrap_or(0)
 }
 
 fn http(status: &str, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 fn enrolled(collector: &SecretKey) -> String {
@@ -415,7 +452,11 @@ fn enrolled(collector: &SecretKey) -> String {
 
 fn receipted(waiting: &Waiting, subject: Subject, by: &SecretKey) -> String {
     let receipt = receipt::sign(subject, Wall::from_secs(1), by);
-    http("200 OK", "", &format!("{{\"digest\":\"{}\",\"receipt\":\"{receipt}\"}}\n", waiting.digest))
+    http(
+        "200 OK",
+        "",
+        &format!("{{\"digest\":\"{}\",\"receipt\":\"{receipt}\"}}\n", waiting.digest),
+    )
 }
 
 #[tokio::test]
@@ -423,13 +464,22 @@ async fn a_receipt_is_believed_only_when_it_is_the_collectors_and_for_that_summa
     let (collector, other) = (SecretKey::from_seed(&[3; 32]), SecretKey::from_seed(&[4; 32]));
     let agent = Agent::new(1);
     let waiting = agent.outbox.with(|inside| inside.waiting[0].clone());
-    let good = Subject { agent: agent.key.kid(), chain: waiting.chain, seq: waiting.seq, digest: waiting.digest };
+    let good = Subject {
+        agent: agent.key.kid(),
+        chain: waiting.chain,
+        seq: waiting.seq,
+        digest: waiting.digest,
+    };
     let url = scripted(vec![
         enrolled(&collector),
         receipted(&waiting, good, &other),
         receipted(&waiting, good, &agent.key),
         receipted(&waiting, Subject { seq: 7, ..good }, &collector),
-        http("200 OK", "", &format!("{{\"digest\":\"{}\",\"receipt\":\"a.b.c\"}}\n", waiting.digest)),
+        http(
+            "200 OK",
+            "",
+            &format!("{{\"digest\":\"{}\",\"receipt\":\"a.b.c\"}}\n", waiting.digest),
+        ),
         http("200 OK", "", "{\"digest\":\"x\"}\n"),
         http("200 OK", "", ""),
         http("200 OK", "", "not json\n"),
@@ -453,9 +503,17 @@ async fn busy_is_waited_for_as_long_as_is_asked_and_what_is_in_between_is_not_be
     let busy = r#"{"type":"urn:wanproof:busy","status":429,"title":"t","detail":"d"}"#;
     let url = scripted(vec![
         enrolled(&collector),
-        http("429 Too Many Requests", "retry-after: 40\r\ncontent-type: application/problem+json\r\n", busy),
+        http(
+            "429 Too Many Requests",
+            "retry-after: 40\r\ncontent-type: application/problem+json\r\n",
+            busy,
+        ),
         http("503 Service Unavailable", "retry-after: 30\r\n", "<html>"),
-        http("413 Content Too Large", "content-type: text/html\r\n", "<html>a proxy says so</html>"),
+        http(
+            "413 Content Too Large",
+            "content-type: text/html\r\n",
+            "<html>a proxy says so</html>",
+        ),
         http("403 Forbidden", "", r#"{"type":"about:blank","title":"a proxy"}"#),
         http("302 Found", "location: http://127.0.0.1:9/\r\n", ""),
     ])
@@ -473,11 +531,22 @@ async fn a_request_that_is_refused_as_a_whole_is_taken_apart_to_find_the_one_to_
     let collector = SecretKey::from_seed(&[3; 32]);
     let agent = Agent::new(2);
     let large = r#"{"type":"urn:wanproof:too-large","status":413,"title":"t","detail":"d"}"#;
-    let refused = http("413 Content Too Large", "content-type: application/problem+json\r\n", large);
+    let refused =
+        http("413 Content Too Large", "content-type: application/problem+json\r\n", large);
     let waiting = agent.outbox.with(|inside| inside.waiting[1].clone());
-    let good = Subject { agent: agent.key.kid(), chain: waiting.chain, seq: waiting.seq, digest: waiting.digest };
-    let url =
-        scripted(vec![enrolled(&collector), refused.clone(), refused, receipted(&waiting, good, &collector)]).await;
+    let good = Subject {
+        agent: agent.key.kid(),
+        chain: waiting.chain,
+        seq: waiting.seq,
+        digest: waiting.digest,
+    };
+    let url = scripted(vec![
+        enrolled(&collector),
+        refused.clone(),
+        refused,
+        receipted(&waiting, good, &collector),
+    ])
+    .await;
     let mut shipper = Shipper::new(agent.outbox.clone(), agent.shipping(&url, None)).unwrap();
     for _ in 0..3 {
         assert_eq!(shipper.round().await, Round::Shipped);
@@ -499,7 +568,8 @@ fn crashed(dir: &Path) -> tempfile::TempDir {
     left
 }
 
-/// Signs a summary in a store's transaction and keeps it; `before_commit` is done before that is committed.
+/// Signs a summary in a store's transaction and keeps it; `before_commit` is done before that is
+/// committed.
 fn sign_in(dir: &Path, key: &SecretKey, site: &str, before_commit: impl FnOnce()) {
     let (mut store, _) = Store::open(dir, Wall::from_secs(1)).unwrap();
     let said = Summary { site: site.into(), ..summary(key) };
@@ -522,10 +592,12 @@ fn sign_in(dir: &Path, key: &SecretKey, site: &str, before_commit: impl FnOnce()
 async fn ship_from(dir: &Path, agent: &Agent, central: &Central) {
     let (store, _) = Store::open(dir, Wall::from_secs(1)).unwrap();
     let keys = Keys::fixed(agent.key.clone());
-    let summariser = Summariser { keys, site: "s".into(), boot: String::new(), every: Duration::from_secs(60) };
+    let summariser =
+        Summariser { keys, site: "s".into(), boot: String::new(), every: Duration::from_secs(60) };
     let (recorder, thread) = Recorder::start(store, summariser).unwrap();
     let outbox = Recorded { recorder: recorder.clone(), contracts: Arc::default() };
-    let mut shipper = Shipper::new(outbox, agent.shipping(&central.url, Some(&central.token))).unwrap();
+    let mut shipper =
+        Shipper::new(outbox, agent.shipping(&central.url, Some(&central.token))).unwrap();
     assert_eq!(ship(&mut shipper).await, Round::Idle);
     recorder.stop();
     thread.join().unwrap();
@@ -547,7 +619,9 @@ async fn at_whatever_step_the_agent_dies_no_number_is_missing_or_given_twice() {
         sign_in(dir.path(), &agent.key, "before", || ());
         ship_from(dir.path(), &agent, &central).await;
         let mut left = None;
-        sign_in(dir.path(), &agent.key, "the one", || left = (step == Step::Signed).then(|| crashed(dir.path())));
+        sign_in(dir.path(), &agent.key, "the one", || {
+            left = (step == Step::Signed).then(|| crashed(dir.path()))
+        });
         if matches!(step, Step::Stored | Step::Shipped) {
             left = Some(crashed(dir.path()));
         }
@@ -556,13 +630,21 @@ async fn at_whatever_step_the_agent_dies_no_number_is_missing_or_given_twice() {
         }
         let left = left.unwrap_or_else(|| crashed(dir.path()));
         drop(dir);
-        // What was signed and not stored was never shipped: its number is free, whatever the next one says.
+        // What was signed and not stored was never shipped: its number is free, whatever the next
+        // one says.
         let first = if step == Step::Signed { 1 } else { 2 };
-        assert_eq!(Store::read(left.path()).unwrap().head().unwrap().unwrap().next, first, "{step:?}");
+        assert_eq!(
+            Store::read(left.path()).unwrap().head().unwrap().unwrap().next,
+            first,
+            "{step:?}"
+        );
         sign_in(left.path(), &agent.key, "after", || ());
         ship_from(left.path(), &agent, &central).await;
         let entries = Store::read(left.path()).unwrap().summaries().unwrap();
-        assert!(entries.iter().all(|entry| entry.state == Entered::Accepted && entry.receipt.is_some()), "{step:?}");
+        assert!(
+            entries.iter().all(|entry| entry.state == Entered::Accepted && entry.receipt.is_some()),
+            "{step:?}"
+        );
         let numbers: Vec<u64> = (0..=first).collect();
         assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), numbers, "{step:?}");
         assert_eq!(stored(at.path()), numbers, "{step:?}");

@@ -1,5 +1,5 @@
-//! Bytes from strangers, damaged at random: the properties that the fuzz targets look for counter-examples of, each for
-//! a bounded while from the same seeds.
+//! Bytes from strangers, damaged at random: the properties that the fuzz targets look for
+//! counter-examples of, each for a bounded while from the same seeds.
 #![cfg(all(feature = "agent", feature = "collector"))]
 
 #[path = "../fuzz/properties/body.rs"]
@@ -44,7 +44,8 @@ fn damage() -> impl Strategy<Value = Damage> {
         place().prop_map(Damage::Cut),
         (place(), 1usize..64).prop_map(|(at, length)| Damage::Gone(at, length)),
         (place(), 1usize..64).prop_map(|(at, length)| Damage::Doubled(at, length)),
-        (place(), prop::collection::vec(any::<u8>(), 1..16)).prop_map(|(at, bytes)| Damage::Foreign(at, bytes)),
+        (place(), prop::collection::vec(any::<u8>(), 1..16))
+            .prop_map(|(at, bytes)| Damage::Foreign(at, bytes)),
     ]
 }
 
@@ -80,16 +81,19 @@ fn from_its_seeds(name: &str, cases: u32, holds: fn(&[u8])) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
     let mut seeds: Vec<Vec<u8>> = std::fs::read_dir(&dir)
         .expect("each target has seeds")
-        .map(|entry| std::fs::read(entry.expect("it can be listed").path()).expect("it can be read"))
+        .map(|entry| {
+            std::fs::read(entry.expect("it can be listed").path()).expect("it can be read")
+        })
         .collect();
     assert!(!seeds.is_empty());
     seeds.sort();
     seeds.iter().for_each(|seed| holds(seed));
-    let damaged =
-        (prop::sample::select(seeds), prop::collection::vec(damage(), 1..4)).prop_map(|(mut bytes, damages)| {
+    let damaged = (prop::sample::select(seeds), prop::collection::vec(damage(), 1..4)).prop_map(
+        |(mut bytes, damages)| {
             damages.iter().for_each(|damage| damage.done_to(&mut bytes));
             bytes
-        });
+        },
+    );
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let property = |bytes: Vec<u8>| {
         holds(&bytes);

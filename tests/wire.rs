@@ -1,4 +1,5 @@
-//! The wire format from both sides: what we sign is read by others' libraries, and `verify` finds whatever was changed.
+//! The wire format from both sides: what we sign is read by others' libraries, and `verify` finds
+//! whatever was changed.
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -24,7 +25,8 @@ use wanproof::evidence::verify::{Verdict, Verifier};
 
 /// A summary of ours with all its parts, made from the page's form.
 fn template(key: &SecretKey, minute: u64) -> Summary {
-    let mut value = Foreign::new().payload(minute, Some(&digest("")).filter(|_| minute > 0).map(String::as_str));
+    let mut value = Foreign::new()
+        .payload(minute, Some(&digest("")).filter(|_| minute > 0).map(String::as_str));
     value["agent"] = json!(key.kid());
     value["outages"] = json!([{"service": "ckt-0042", "probe": "hq-icmp", "from": "2026-11-23T10:00:57.412Z", "to": null,
         "definition": "builtin", "side": "unknown", "evidence": {"gateway": "answered"}}]);
@@ -63,8 +65,11 @@ fn every_summary_that_we_sign_is_verified_and_read_by_other_libraries() {
         assert_eq!((&said["prev"], &said["seq"]), (&prev, &json!(signed.seq)));
         let interval = &said["probes"][0]["intervals"][0];
         assert_eq!((&interval["outcomes"], &interval["seconds"]), (&json!("57a2l1a"), &json!(60)));
-        let bytes = base64::engine::general_purpose::STANDARD.decode(interval["rtt_us"].as_str().unwrap()).unwrap();
-        let histogram: hdrhistogram::Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(interval["rtt_us"].as_str().unwrap())
+            .unwrap();
+        let histogram: hdrhistogram::Histogram<u64> =
+            Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
         assert_eq!(histogram.len(), 58);
         prev = json!(digest(&signed.jws));
     }
@@ -102,14 +107,21 @@ fn findings(verdict: &Verdict) -> String {
 fn a_whole_export_is_verified_and_what_it_proves_is_said() {
     let verdict = both(&export(4));
     assert!(verdict.ok, "{}", findings(&verdict));
-    assert_eq!((verdict.checked.summaries, verdict.checked.receipts, verdict.checked.chains), (4, 4, 1));
+    assert_eq!(
+        (verdict.checked.summaries, verdict.checked.receipts, verdict.checked.chains),
+        (4, 4, 1)
+    );
     assert_eq!((verdict.checked.gaps.len(), verdict.findings.len()), (0, 0));
     let proved = verdict.proved.join("\n");
-    assert!(proved.contains("4 summaries from 2026-11-23T10:00:00Z to 2026-11-23T10:04:00Z"), "{proved}");
+    assert!(
+        proved.contains("4 summaries from 2026-11-23T10:00:00Z to 2026-11-23T10:04:00Z"),
+        "{proved}"
+    );
     assert!(proved.contains("2s after its end"), "{proved}");
 }
 
-/// How far the places lie from each other that are tried of a text: EVERY_PLACE=1 tries all, as `benches/run tamper` does.
+/// How far the places lie from each other that are tried of a text: EVERY_PLACE=1 tries all, as
+/// `benches/run tamper` does.
 fn stride(usual: usize) -> usize {
     if std::env::var_os("EVERY_PLACE").is_some() { 1 } else { usual.max(1) }
 }
@@ -119,15 +131,23 @@ fn one_wrong_character_anywhere_is_found() {
     let files = export(1);
     let mut places = 0;
     for (index, (name, text)) in files.iter().enumerate() {
-        // Every place of the receipt, of the header and of the signatures, and every fifth of the long payload.
+        // Every place of the receipt, of the header and of the signatures, and every fifth of the
+        // long payload.
         let step = stride(if text.len() > 1000 { 5 } else { 1 });
-        for at in (0..text.len()).step_by(step).chain(0..text.len().min(150)).chain(text.len() - 90..text.len()) {
+        for at in (0..text.len())
+            .step_by(step)
+            .chain(0..text.len().min(150))
+            .chain(text.len() - 90..text.len())
+        {
             let mut changed = files.clone();
             let mut bytes = text.clone().into_bytes();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             changed[index].1 = String::from_utf8(bytes).unwrap();
             let verdict = both(&changed);
-            assert!(!verdict.ok && verdict.findings.iter().any(|one| one.file == *name), "byte {at} of {name}");
+            assert!(
+                !verdict.ok && verdict.findings.iter().any(|one| one.file == *name),
+                "byte {at} of {name}"
+            );
             places += 1;
         }
         for changed in [text[..text.len() - 1].to_owned(), format!("{text}A"), String::new()] {
@@ -150,7 +170,11 @@ fn what_is_missing_moved_doubled_or_exchanged_is_named() {
     assert!(!gone.ok && findings(&gone).contains("numbers 1 to 1"), "{}", findings(&gone));
     assert_eq!((gone.checked.gaps[0].from_seq, gone.checked.gaps[0].to_seq), (1, 1));
     let last = without(&["/3.jws"]);
-    assert!(!last.ok && findings(&last).contains("the summary that it is for is missing"), "{}", findings(&last));
+    assert!(
+        !last.ok && findings(&last).contains("the summary that it is for is missing"),
+        "{}",
+        findings(&last)
+    );
     let unreceipted = without(&["/2.receipt.jws"]);
     assert!(unreceipted.ok);
     assert!(unreceipted.not_proved.iter().any(|what| what.starts_with("when 1 summary was made")));
@@ -215,14 +239,22 @@ fn what_came_late_is_not_proved_unless_a_later_number_that_came_in_time_names_it
     let signed = chain(6);
     let received = |seq: usize, hours: u64| {
         let one = &signed[seq];
-        let subject = Subject { agent: key().kid(), chain: one.chain, seq: one.seq, digest: one.digest };
+        let subject =
+            Subject { agent: key().kid(), chain: one.chain, seq: one.seq, digest: one.digest };
         let ended: Wall = "2026-11-23T10:00:00Z".parse().unwrap();
-        receipt::sign(subject, ended + Duration::from_secs(60 * (one.seq + 1) + 3600 * hours), &collector())
+        receipt::sign(
+            subject,
+            ended + Duration::from_secs(60 * (one.seq + 1) + 3600 * hours),
+            &collector(),
+        )
     };
     let files = |hours: [u64; 6]| -> Vec<(String, String)> {
         let each = signed.iter().zip(hours).enumerate();
         each.flat_map(|(seq, (one, hours))| {
-            [(format!("{seq}.jws"), one.jws.clone()), (format!("{seq}.receipt.jws"), received(seq, hours))]
+            [
+                (format!("{seq}.jws"), one.jws.clone()),
+                (format!("{seq}.receipt.jws"), received(seq, hours)),
+            ]
         })
         .collect()
     };
@@ -232,10 +264,15 @@ fn what_came_late_is_not_proved_unless_a_later_number_that_came_in_time_names_it
     };
     let in_time = both(&files([47; 6]));
     assert!(in_time.ok && late(&in_time).is_empty(), "{:?}", in_time.not_proved);
-    // Numbers 1 and 2 came a month later, and number 3 in time: it names number 2, which names number 1.
+    // Numbers 1 and 2 came a month later, and number 3 in time: it names number 2, which names
+    // number 1.
     let named = both(&files([1, 700, 700, 1, 1, 1]));
     assert!(named.ok && late(&named).is_empty(), "{:?}", named.not_proved);
-    assert!(named.proved.iter().any(|what| what.contains("numbers after them")), "{:?}", named.proved);
+    assert!(
+        named.proved.iter().any(|what| what.contains("numbers after them")),
+        "{:?}",
+        named.proved
+    );
     // Of the last two nothing says when they were made but their own receipts.
     let made_up = both(&files([1, 1, 1, 1, 700, 700]));
     assert!(made_up.ok, "late is no fault: {}", findings(&made_up));
@@ -264,17 +301,30 @@ fn keys_that_nobody_trusts_prove_nothing() {
 #[test]
 fn an_agent_cannot_give_itself_receipts() {
     let signed = chain(1);
-    let files =
-        [("0.jws".to_owned(), signed[0].jws.clone()), ("0.receipt.jws".to_owned(), receipt(&signed[0], &key()))];
+    let files = [
+        ("0.jws".to_owned(), signed[0].jws.clone()),
+        ("0.receipt.jws".to_owned(), receipt(&signed[0], &key())),
+    ];
     let verdict = both(&files);
-    assert!(!verdict.ok && findings(&verdict).contains("an agent's own key"), "{}", findings(&verdict));
+    assert!(
+        !verdict.ok && findings(&verdict).contains("an agent's own key"),
+        "{}",
+        findings(&verdict)
+    );
     // Nor by its next key, to which the trust in its first one is handed on.
     let next = SecretKey::from_seed(&[3; 32]);
     let mut head = Head::new(ChainId::from_bytes([7; 16]), None);
     let naming = head.sign_with_next_key(template(&key(), 0), &key(), &next).unwrap();
-    let files = [("0.jws".to_owned(), naming.jws.clone()), ("0.receipt.jws".to_owned(), receipt(&naming, &next))];
+    let files = [
+        ("0.jws".to_owned(), naming.jws.clone()),
+        ("0.receipt.jws".to_owned(), receipt(&naming, &next)),
+    ];
     let verdict = both(&files);
-    assert!(!verdict.ok && findings(&verdict).contains("an agent's own key"), "{}", findings(&verdict));
+    assert!(
+        !verdict.ok && findings(&verdict).contains("an agent's own key"),
+        "{}",
+        findings(&verdict)
+    );
 }
 
 #[test]
@@ -284,7 +334,9 @@ fn a_replaced_key_is_followed_and_signs_nothing_more() {
     let zero = head.sign_with_next_key(template(&key(), 0), &key(), &next).unwrap();
     let fork = head;
     let one = head.sign(template(&key(), 1), &next).unwrap();
-    let files = |one: &Signed| [("1.jws".to_owned(), one.jws.clone()), ("0.jws".to_owned(), zero.jws.clone())];
+    let files = |one: &Signed| {
+        [("1.jws".to_owned(), one.jws.clone()), ("0.jws".to_owned(), zero.jws.clone())]
+    };
     let good = verdict(&[key().public()], &files(&one));
     assert!(good.ok, "{}", findings(&good));
     let mut fork = fork;
@@ -293,7 +345,11 @@ fn a_replaced_key_is_followed_and_signs_nothing_more() {
     assert!(!bad.ok && findings(&bad).contains("which number 0 of chain"), "{}", findings(&bad));
     // Without the summary that names it, a key is not the agent's, even if somebody trusts it.
     let alone = verdict(&[next.public()], &files(&one)[..1]);
-    assert!(!alone.ok && findings(&alone).contains("no summary here names that key"), "{}", findings(&alone));
+    assert!(
+        !alone.ok && findings(&alone).contains("no summary here names that key"),
+        "{}",
+        findings(&alone)
+    );
 }
 
 fn wanproof(args: &[&str]) -> Output {
@@ -328,7 +384,10 @@ fn the_command_says_it_in_words_in_json_and_by_its_exit_code() {
         (&answer["ok"], &answer["checked"]["summaries"], &answer["findings"]),
         (&json!(true), &json!(3), &json!([]))
     );
-    assert_eq!((&answer["checked"]["receipts"], &answer["checked"]["gaps"]), (&json!(3), &json!([])));
+    assert_eq!(
+        (&answer["checked"]["receipts"], &answer["checked"]["gaps"]),
+        (&json!(3), &json!([]))
+    );
     let words = String::from_utf8(with_keys(&[&path("x")]).stdout).unwrap();
     assert!(words.starts_with("verified: 3 summaries, 3 receipts, 1 chain\n"), "{words}");
     let one = path(&format!("x/{}/1.jws", "07".repeat(16)));
@@ -338,7 +397,10 @@ fn the_command_says_it_in_words_in_json_and_by_its_exit_code() {
     let bad = with_keys(&[&path("x"), "--json"]);
     let answer: Value = serde_json::from_slice(&bad.stdout).unwrap();
     assert_eq!((bad.status.code(), &answer["ok"]), (Some(1), &json!(false)));
-    assert!(answer["findings"].as_array().unwrap().iter().any(|finding| finding["file"] == json!(one)), "{answer}");
+    assert!(
+        answer["findings"].as_array().unwrap().iter().any(|finding| finding["file"] == json!(one)),
+        "{answer}"
+    );
     assert_eq!(wanproof(&["verify", &path("x")]).status.code(), Some(1));
     assert_eq!(with_keys(&[&path("no-such-file")]).status.code(), Some(3));
     std::fs::write(path("bad.jwk"), "{}").unwrap();
@@ -446,7 +508,8 @@ fn zipped(members: &[(String, Vec<u8>)]) -> Vec<u8> {
     use std::io::Write as _;
     let mut to = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, bytes) in members {
-        let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        let options = zip::write::SimpleFileOptions::default()
+            .compression_method(zip::CompressionMethod::Stored);
         to.start_file(name.as_str(), options).unwrap();
         to.write_all(bytes).unwrap();
     }
@@ -464,16 +527,27 @@ fn a_bundle_is_the_same_bytes_again_and_its_verdict_is_recomputed() {
     // Two of sixty were lost in each minute: 3.33 % against at most 1 %.
     assert!(proved.contains("200.00 GBP for ckt-0042 in 2026-11"), "{proved}");
     let not = verdict.not_proved.join("\n");
-    assert!(not.contains("taken on trust: excluded") && not.contains("both parties agreed"), "{not}");
+    assert!(
+        not.contains("taken on trust: excluded") && not.contains("both parties agreed"),
+        "{not}"
+    );
     let all = members(&bytes);
     let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
-    for name in ["claim.json", "contracts/ACME-1.toml", "facts.json", "report.html", "verdict.json"] {
+    for name in ["claim.json", "contracts/ACME-1.toml", "facts.json", "report.html", "verdict.json"]
+    {
         assert!(names.contains(&name), "{names:?}");
     }
-    assert!(names.contains(&format!("summaries/{}/{}/2.jws", key().kid(), "07".repeat(16)).as_str()), "{names:?}");
-    assert!(names.contains(&format!("receipts/{}/{}/0.jws", key().kid(), "07".repeat(16)).as_str()));
+    assert!(
+        names.contains(&format!("summaries/{}/{}/2.jws", key().kid(), "07".repeat(16)).as_str()),
+        "{names:?}"
+    );
+    assert!(
+        names.contains(&format!("receipts/{}/{}/0.jws", key().kid(), "07".repeat(16)).as_str())
+    );
     assert!(names.contains(&format!("keys/{}.jwk", collector().kid()).as_str()));
-    let page = String::from_utf8(all.iter().find(|(name, _)| name == "report.html").unwrap().1.clone()).unwrap();
+    let page =
+        String::from_utf8(all.iter().find(|(name, _)| name == "report.html").unwrap().1.clone())
+            .unwrap();
     assert!(page.contains("200.00 GBP") && page.contains("Example &lt;Carrier&gt;"), "{page}");
     assert!(!page.contains("<script") && !page.contains("http"), "it needs nothing from elsewhere");
     // Zipped again by others it is as good.
@@ -485,7 +559,10 @@ fn a_bundle_is_the_same_bytes_again_and_its_verdict_is_recomputed() {
 fn a_bundle_of_a_month_of_two_versions_is_recomputed_by_both() {
     let second = CONTRACT
         .replace("version = 1", "version = 2\nsupersedes = 1")
-        .replace("effective_from = \"2026-02-01T00:00:00Z\"", "effective_from = \"2026-11-23T10:02:00Z\"")
+        .replace(
+            "effective_from = \"2026-02-01T00:00:00Z\"",
+            "effective_from = \"2026-11-23T10:02:00Z\"",
+        )
         .replace("target = \"1\"", "target = \"2\"")
         .replace("credit = \"5%\"", "credit = \"10%\"");
     let both = Material { contracts: vec![CONTRACT.to_owned(), second.clone()], ..material(4) };
@@ -496,20 +573,39 @@ fn a_bundle_of_a_month_of_two_versions_is_recomputed_by_both() {
     let verdict = check(&bytes, &trusted);
     assert!(verdict.ok, "{}", findings(&verdict));
     // Two minutes by each: 5 % and 10 % of 4000.00.
-    assert!(verdict.proved.join("\n").contains("600.00 GBP for ckt-0042 in 2026-11"), "{:?}", verdict.proved);
+    assert!(
+        verdict.proved.join("\n").contains("600.00 GBP for ckt-0042 in 2026-11"),
+        "{:?}",
+        verdict.proved
+    );
     for version in [1, 2] {
         let unknown = format!("the agent knew contract ACME version {version} ");
-        assert!(verdict.not_proved.iter().any(|what| what.contains(&unknown)), "{:?}", verdict.not_proved);
+        assert!(
+            verdict.not_proved.iter().any(|what| what.contains(&unknown)),
+            "{:?}",
+            verdict.not_proved
+        );
     }
     let all = members(&bytes);
-    let text = |name: &str| String::from_utf8(all.iter().find(|(of, _)| of == name).unwrap().1.clone()).unwrap();
-    assert_eq!((text("contracts/ACME-1.toml"), text("contracts/ACME-2.toml")), (CONTRACT.to_owned(), second.clone()));
+    let text = |name: &str| {
+        String::from_utf8(all.iter().find(|(of, _)| of == name).unwrap().1.clone()).unwrap()
+    };
+    assert_eq!(
+        (text("contracts/ACME-1.toml"), text("contracts/ACME-2.toml")),
+        (CONTRACT.to_owned(), second.clone())
+    );
     let said: Value = serde_json::from_str(&text("verdict.json")).unwrap();
     let stood: Vec<(Option<u64>, &str, &str)> = said["objectives"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|each| (each["version"].as_u64(), each["target"].as_str().unwrap(), each["credit"].as_str().unwrap()))
+        .map(|each| {
+            (
+                each["version"].as_u64(),
+                each["target"].as_str().unwrap(),
+                each["credit"].as_str().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(stood, [(Some(1), "1", "200.00"), (None, "2", "400.00")]);
     assert!(text("report.html").contains("<td>loss (version 1)"), "people are told which is whose");
@@ -517,19 +613,31 @@ fn a_bundle_of_a_month_of_two_versions_is_recomputed_by_both() {
     // Another text of the earlier version, with digests to match, gives another verdict.
     let mut changed = all.clone();
     let place = |name: &str| all.iter().position(|(of, _)| of == name).unwrap();
-    changed[place("contracts/ACME-1.toml")].1 = CONTRACT.replace("credit = \"5%\"", "credit = \"6%\"").into_bytes();
+    changed[place("contracts/ACME-1.toml")].1 =
+        CONTRACT.replace("credit = \"5%\"", "credit = \"6%\"").into_bytes();
     let mut claim: Value = serde_json::from_str(&text("claim.json")).unwrap();
     use sha2::Digest as _;
-    let hex = |bytes: &[u8]| sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    claim["members"]["contracts/ACME-1.toml"] = json!(hex(&changed[place("contracts/ACME-1.toml")].1));
+    let hex = |bytes: &[u8]| {
+        sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    claim["members"]["contracts/ACME-1.toml"] =
+        json!(hex(&changed[place("contracts/ACME-1.toml")].1));
     changed[place("claim.json")].1 = serde_json::to_vec_pretty(&claim).unwrap();
     let found = findings(&check(&zipped(&changed), &trusted));
     assert!(found.contains("verdict.json: it does not follow from the summaries"), "{found}");
 
     // Without the earlier version the later one's part alone is proven, and it is said what is not.
-    let verdict = check(&bundle::make(&which, &Material { contracts: vec![second], ..both }).unwrap(), &trusted);
-    assert!(verdict.ok && verdict.proved.join("\n").contains("400.00 GBP for ckt-0042"), "{:?}", verdict.proved);
-    let missing = "what version 1 says of 2026-11 before 2026-11-23T10:02:00Z: it is not in the bundle";
+    let verdict = check(
+        &bundle::make(&which, &Material { contracts: vec![second], ..both }).unwrap(),
+        &trusted,
+    );
+    assert!(
+        verdict.ok && verdict.proved.join("\n").contains("400.00 GBP for ckt-0042"),
+        "{:?}",
+        verdict.proved
+    );
+    let missing =
+        "what version 1 says of 2026-11 before 2026-11-23T10:02:00Z: it is not in the bundle";
     assert!(verdict.not_proved.iter().any(|what| what == missing), "{:?}", verdict.not_proved);
 }
 
@@ -539,7 +647,8 @@ fn a_bundle_of_a_later_key_brings_the_summary_that_names_it() {
     let mut head = Head::new(ChainId::from_bytes([7; 16]), None);
     let zero = head.sign_with_next_key(at_month(9, 0), &key(), &next).unwrap();
     let between = head.sign(at_month(9, 1), &next).unwrap();
-    let later: Vec<Signed> = (2..4).map(|seq| head.sign(at_month(11, seq), &next).unwrap()).collect();
+    let later: Vec<Signed> =
+        (2..4).map(|seq| head.sign(at_month(11, seq), &next).unwrap()).collect();
     let whole = |signed: &[&Signed]| Material {
         summaries: signed.iter().map(|one| one.jws.clone()).collect(),
         receipts: Vec::new(),
@@ -550,15 +659,28 @@ fn a_bundle_of_a_later_key_brings_the_summary_that_names_it() {
     let bytes = bundle::make(&acme(), &whole(&[&zero, &between, &later[0], &later[1]])).unwrap();
     assert_eq!(bundle::make(&acme(), &whole(&[&zero, &later[0], &later[1]])).unwrap(), bytes);
     let names: Vec<String> = members(&bytes).into_iter().map(|(name, _)| name).collect();
-    let summaries: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix("summaries/")).collect();
-    assert!(summaries.len() == 3 && summaries[0].ends_with("/0.jws") && summaries[1].ends_with("/2.jws"), "{names:?}");
+    let summaries: Vec<&str> =
+        names.iter().filter_map(|name| name.strip_prefix("summaries/")).collect();
+    assert!(
+        summaries.len() == 3
+            && summaries[0].ends_with("/0.jws")
+            && summaries[1].ends_with("/2.jws"),
+        "{names:?}"
+    );
     // The first key alone is trusted; the summary that names the other hands the trust on.
     let verdict = check(&bytes, &[key().public()]);
     assert!(verdict.ok, "{}", findings(&verdict));
-    assert!(verdict.not_proved.iter().any(|what| what.contains("numbers 1 to 1")), "{:?}", verdict.not_proved);
+    assert!(
+        verdict.not_proved.iter().any(|what| what.contains("numbers 1 to 1")),
+        "{:?}",
+        verdict.not_proved
+    );
     assert!(!check(&bytes, &[next.public()]).ok);
     // Within the period a missing one is a fault all the same.
-    assert!(bundle::make(&acme(), &whole(&[&zero, &between, &later[1]])).is_ok(), "before the first, nothing is known");
+    assert!(
+        bundle::make(&acme(), &whole(&[&zero, &between, &later[1]])).is_ok(),
+        "before the first, nothing is known"
+    );
     let more = head.sign(at_month(11, 4), &next).unwrap();
     let gap = bundle::make(&acme(), &whole(&[&zero, &between, &later[0], &more]));
     assert!(matches!(gap, Err(BundleFault::Unproven(_))), "{gap:?}");
@@ -599,7 +721,10 @@ fn one_wrong_character_in_any_member_of_a_bundle_is_found() {
             let mut changed = all.clone();
             changed[index].1[at] = if bytes[at] == b'1' { b'2' } else { b'1' };
             let verdict = check(&zipped(&changed), &trusted);
-            let named = verdict.findings.iter().any(|one| one.file.contains(name.as_str()) || name == "claim.json");
+            let named = verdict
+                .findings
+                .iter()
+                .any(|one| one.file.contains(name.as_str()) || name == "claim.json");
             assert!(!verdict.ok && named, "byte {at} of {name}: {}", findings(&verdict));
             places += 1;
         }
@@ -659,8 +784,11 @@ fn a_doubled_moved_or_reordered_member_of_a_bundle_is_named() {
     assert!(found.contains("the member \"facts.json\" is there twice"), "{found}");
     // Two summaries in each other's place, with digests to match.
     let mut swapped = all.clone();
-    let place =
-        |end: &str| all.iter().position(|(name, _)| name.starts_with("summaries/") && name.ends_with(end)).unwrap();
+    let place = |end: &str| {
+        all.iter()
+            .position(|(name, _)| name.starts_with("summaries/") && name.ends_with(end))
+            .unwrap()
+    };
     let (one, two) = (place("/1.jws"), place("/2.jws"));
     (swapped[one].1, swapped[two].1) = (all[two].1.clone(), all[one].1.clone());
     let claim = swapped.iter().position(|(name, _)| name == "claim.json").unwrap();
@@ -675,7 +803,11 @@ fn a_doubled_moved_or_reordered_member_of_a_bundle_is_named() {
     reordered.reverse();
     let verdict = check(&zipped(&reordered), &trusted);
     assert!(verdict.ok, "{}", findings(&verdict));
-    assert!(verdict.not_proved.iter().any(|what| what.contains("the order of the names")), "{:?}", verdict.not_proved);
+    assert!(
+        verdict.not_proved.iter().any(|what| what.contains("the order of the names")),
+        "{:?}",
+        verdict.not_proved
+    );
 }
 
 #[test]
@@ -683,14 +815,16 @@ fn a_bundle_whose_maker_changed_facts_verdict_and_digests_alike_still_does_not_a
     let trusted = [*key().public(), *collector().public()];
     let trusted: Vec<&PublicKey> = trusted.iter().collect();
     let mut all = members(&bundle::make(&acme(), &material(2)).unwrap());
-    let place = |all: &[(String, Vec<u8>)], name: &str| all.iter().position(|(of, _)| of == name).unwrap();
+    let place =
+        |all: &[(String, Vec<u8>)], name: &str| all.iter().position(|(of, _)| of == name).unwrap();
     let verdict = place(&all, "verdict.json");
     let text = String::from_utf8(all[verdict].1.clone()).unwrap().replace("200.00", "900.00");
     all[verdict].1 = text.clone().into_bytes();
     let claim = place(&all, "claim.json");
     let mut said: Value = serde_json::from_slice(&all[claim].1).unwrap();
     use sha2::Digest as _;
-    let hex: String = sha2::Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String =
+        sha2::Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     said["members"]["verdict.json"] = json!(hex);
     said["credit"] = json!("900.00");
     all[claim].1 = serde_json::to_vec_pretty(&said).unwrap();
@@ -710,7 +844,8 @@ fn no_bundle_is_made_of_what_does_not_verify() {
     assert!(matches!(bundle::make(&acme(), &facts), Err(BundleFault::Faults(_))));
 }
 
-/// A Python with the two libraries that the reader needs, in a place of its own; or why there is none.
+/// A Python with the two libraries that the reader needs, in a place of its own; or why there is
+/// none.
 fn python() -> Result<std::path::PathBuf, String> {
     let at = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
     let python = at.join("bin/python");
@@ -727,7 +862,14 @@ fn python() -> Result<std::path::PathBuf, String> {
         if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {said}")) }
     };
     run(Command::new("python3").args(["-m", "venv"]).arg(&at))?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "jwcrypto", "hdrhistogram"]))?;
+    run(Command::new(&python).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "jwcrypto",
+        "hdrhistogram",
+    ]))?;
     if ready(&python) { Ok(python) } else { Err("the libraries cannot be imported".to_owned()) }
 }
 
@@ -738,7 +880,10 @@ fn a_reader_in_another_language_reads_what_we_sign() {
         Err(why) => {
             use std::io::Write as _;
             // Past the test harness's capture: tests/run installs what is missing.
-            let _ = writeln!(std::io::stderr(), "skipped: no Python with jwcrypto and hdrhistogram can be made: {why}");
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: no Python with jwcrypto and hdrhistogram can be made: {why}"
+            );
             return;
         }
     };
@@ -750,28 +895,42 @@ fn a_reader_in_another_language_reads_what_we_sign() {
     let read = |what: &str| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/read_summaries.py");
         let mut command = Command::new(&python);
-        command.arg(script).args(["--key", &path("agent.jwk"), "--key", &path("collector.jwk"), &path(what)]);
+        command.arg(script).args([
+            "--key",
+            &path("agent.jwk"),
+            "--key",
+            &path("collector.jwk"),
+            &path(what),
+        ]);
         let output = command.output().unwrap();
         (
             output.status.code(),
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr),
         )
     };
     let (code, said) = read("x");
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.contains("hq-icmp a=232 t=0 l=8") && said.contains("4 summaries, 4 receipts, 1 chains, 0 faults"),
+        said.contains("hq-icmp a=232 t=0 l=8")
+            && said.contains("4 summaries, 4 receipts, 1 chains, 0 faults"),
         "{said}"
     );
     let mut bytes = bundle::make(&acme(), &material(4)).unwrap();
     std::fs::write(path("b.zip"), &bytes).unwrap();
     let (code, said) = read("b.zip");
-    assert!(code == Some(0) && said.contains("4 summaries, 4 receipts, 1 chains, 0 faults"), "{said}");
+    assert!(
+        code == Some(0) && said.contains("4 summaries, 4 receipts, 1 chains, 0 faults"),
+        "{said}"
+    );
     // Another facts.json than the claim names.
     bytes = zipped(&members(&bytes).into_iter().map(changed_facts).collect::<Vec<_>>());
     std::fs::write(path("b.zip"), &bytes).unwrap();
     let (code, said) = read("b.zip");
-    assert!(code == Some(1) && said.contains("facts.json: its digest is not the one in claim.json"), "{said}");
+    assert!(
+        code == Some(1) && said.contains("facts.json: its digest is not the one in claim.json"),
+        "{said}"
+    );
     std::fs::remove_file(path(&format!("x/{}/1.jws", "07".repeat(16)))).unwrap();
     let (code, said) = read("x");
     assert!(code == Some(1) && said.contains("numbers 1 to 1 are missing"), "{said}");

@@ -1,5 +1,6 @@
-//! What an agent may speak for, and when: its site by the register, the services of that site's contracts, one witness that binds;
-//! moved devices, and revoked ones whose word is left out. On SQLite and on PostgreSQL.
+//! What an agent may speak for, and when: its site by the register, the services of that site's
+//! contracts, one witness that binds; moved devices, and revoked ones whose word is left out. On
+//! SQLite and on PostgreSQL.
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -59,8 +60,10 @@ fn agrees(world: &World, service: &str, agents: &[&Agent]) {
     let verdict = member(&bundle, "verdict.json");
     let results = |report: &Value| -> Vec<Value> {
         let all = report["objectives"].as_array().unwrap().iter();
-        all.map(|each| json!([each["id"], each["result"], each["actual"], each["downtime_s"], each["credit"]]))
-            .collect()
+        all.map(|each| {
+            json!([each["id"], each["result"], each["actual"], each["downtime_s"], each["credit"]])
+        })
+        .collect()
     };
     let judged = json!(judged.report);
     assert_eq!(results(&verdict), results(&judged));
@@ -96,9 +99,15 @@ fn an_agent_of_another_site_changes_no_byte_of_a_verdict_a_claim_or_a_bundle(pla
     let found = world.found("foreign-site");
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].detail.contains(&other.kid().to_string()), "{found:?}");
-    assert_eq!((found[0].site.as_deref(), found[0].subject.ends_with("/leeds")), (Some("york"), true));
+    assert_eq!(
+        (found[0].site.as_deref(), found[0].subject.ends_with("/leeds")),
+        (Some("york"), true)
+    );
     let services = world.found("foreign-service");
-    assert!(services.len() == 1 && services[0].subject == format!("{}/ckt-1", other.kid()), "{services:?}");
+    assert!(
+        services.len() == 1 && services[0].subject == format!("{}/ckt-1", other.kid()),
+        "{services:?}"
+    );
     // Whatever it says counts for its own site no more than for another.
     assert_eq!(world.judge("ckt-2").agents, Vec::new());
 }
@@ -112,7 +121,12 @@ fn a_probe_that_names_a_service_of_another_site_counts_for_nothing(place: &Place
     world.settle();
     let before = (world.judge("ckt-1"), world.bundle("ckt-1"));
     // It says truly where it is.
-    world.ship(&mut other, Says { site: "york", service: Some("ckt-1"), outage: Some("ckt-1") }, 0..120, "60l");
+    world.ship(
+        &mut other,
+        Says { site: "york", service: Some("ckt-1"), outage: Some("ckt-1") },
+        0..120,
+        "60l",
+    );
     world.settle();
     assert_eq!((world.judge("ckt-1"), world.bundle("ckt-1")), before);
     assert_eq!(world.found("foreign-site"), []);
@@ -139,7 +153,8 @@ fn a_device_that_is_moved_now_leaves_the_past_as_it_was(place: &Place) {
     let change = AgentChange { site: Some("york".to_owned()), ..AgentChange::default() };
     world.desk(|archive| sites::change(archive, kid, &change, &actor));
     world.settle();
-    // That it was moved stands in the register which the verdict is kept with; nothing else of it is another.
+    // That it was moved stands in the register which the verdict is kept with; nothing else of it
+    // is another.
     let register = |judged: &Judgement| judged.grounds.register.clone();
     let (now, past) = (world.judge("ckt-1"), before.0);
     assert_ne!(register(&now), register(&past));
@@ -147,11 +162,21 @@ fn a_device_that_is_moved_now_leaves_the_past_as_it_was(place: &Place) {
     assert_eq!(world.claims(), before.1);
     assert_eq!(world.judge("ckt-2").agents, Vec::new(), "nothing of the past is the new site's");
     let register = world.archive.register().unwrap();
-    assert_eq!(register.get(kid).unwrap().sites().into_iter().collect::<Vec<_>>(), ["leeds", "york"]);
+    assert_eq!(
+        register.get(kid).unwrap().sites().into_iter().collect::<Vec<_>>(),
+        ["leeds", "york"]
+    );
     assert!(verified(&world.bundle("ckt-1"), &[&agent]).ok);
-    assert_eq!(world.archive.key(kid).unwrap().unwrap().site, "york", "by which contracts are handed out");
-    let refused =
-        AgentChange { site: Some("hull".to_owned()), from: Some(world.now + Duration::from_secs(1)), labels: None };
+    assert_eq!(
+        world.archive.key(kid).unwrap().unwrap().site,
+        "york",
+        "by which contracts are handed out"
+    );
+    let refused = AgentChange {
+        site: Some("hull".to_owned()),
+        from: Some(world.now + Duration::from_secs(1)),
+        labels: None,
+    };
     assert!(world.archive.write(|archive| sites::change(archive, kid, &refused, &actor)).is_err());
 }
 
@@ -173,14 +198,25 @@ fn a_device_that_was_moved_counts_for_each_site_while_it_was_there(place: &Place
     world.settle();
     let (leeds, york) = (world.judge("ckt-1"), world.judge("ckt-2"));
     assert_eq!((result(&leeds, "avail"), downtime(&york)), ("met", "3600"));
-    let minutes = |judged: &Judgement| judged.report.as_ref().unwrap().objectives[0].coverage.clone();
-    let kept: Judgement = world.archive.record(Kind::Verdict, &id_of(world.month, "FLEET", "ckt-2")).unwrap().unwrap();
+    let minutes =
+        |judged: &Judgement| judged.report.as_ref().unwrap().objectives[0].coverage.clone();
+    let kept: Judgement = world
+        .archive
+        .record(Kind::Verdict, &id_of(world.month, "FLEET", "ckt-2"))
+        .unwrap()
+        .unwrap();
     assert_eq!(minutes(&kept), minutes(&york), "it was judged anew by itself");
     let rtts = |judged: &Judgement| {
-        let packed = wanproof::measure::histogram::Packed::from_base64(judged.histograms.get("hq")?).unwrap();
+        let packed =
+            wanproof::measure::histogram::Packed::from_base64(judged.histograms.get("hq")?)
+                .unwrap();
         Some(packed.unpack().unwrap().count())
     };
-    assert_eq!(rtts(&leeds), Some(92 * 60), "what it said of Leeds while it was at York counts for neither");
+    assert_eq!(
+        rtts(&leeds),
+        Some(92 * 60),
+        "what it said of Leeds while it was at York counts for neither"
+    );
     assert_eq!(world.found("foreign-site"), [], "whoever says since when, has said what was wrong");
     agrees(&world, "ckt-1", &[&agent]);
     agrees(&world, "ckt-2", &[&agent]);
@@ -203,13 +239,21 @@ fn two(world: &mut World, seeds: (u8, u8), second_first: bool) -> (Agent, Agent)
     (first, second)
 }
 
-fn of_two_witnesses_the_one_that_was_there_first_binds_in_whatever_order_anything_comes(place: &Place) {
+fn of_two_witnesses_the_one_that_was_there_first_binds_in_whatever_order_anything_comes(
+    place: &Place,
+) {
     let mut world = World::open(place, &contract());
     let (first, second) = two(&mut world, (7, 1), true);
     let judged = world.judge("ckt-1");
-    assert_eq!((result(&judged, "avail"), judged.agents.as_slice()), ("met", [first.kid(), second.kid()].as_slice()));
+    assert_eq!(
+        (result(&judged, "avail"), judged.agents.as_slice()),
+        ("met", [first.kid(), second.kid()].as_slice())
+    );
     let found = world.found("witness-differs");
-    assert!(found.iter().any(|each| each.subject.ends_with(&format!("/avail/{}", second.kid()))), "{found:?}");
+    assert!(
+        found.iter().any(|each| each.subject.ends_with(&format!("/avail/{}", second.kid()))),
+        "{found:?}"
+    );
     assert!(found.iter().all(|each| each.detail.contains(&first.kid().to_string())), "{found:?}");
     agrees(&world, "ckt-1", &[&first, &second]);
     // With the keys changed, and the other order of arrival.
@@ -241,7 +285,8 @@ fn one_that_does_not_bind_keeps_nobody_from_a_bundle(place: &Place) {
     world.ship(&mut second, at("leeds"), 25..30, "60a");
     world.settle();
     assert_eq!((world.judge("ckt-1").report, world.claims()), before);
-    let ruling = rulings::present(&world.archive, &world.month.to_string(), "FLEET", "ckt-1").unwrap();
+    let ruling =
+        rulings::present(&world.archive, &world.month.to_string(), "FLEET", "ckt-1").unwrap();
     let collector = *SecretKey::from_seed(&[99; 32]).public();
     let book = Book::load(&world.archive, None).unwrap();
     let bundle = rulings::bundle(&world.archive, &book, &ruling, &[collector]).unwrap();
@@ -250,17 +295,30 @@ fn one_that_does_not_bind_keeps_nobody_from_a_bundle(place: &Place) {
 }
 
 fn the_contract_may_name_the_witness_that_binds(place: &Place) {
-    let named =
-        contract().replace("site = \"leeds\"", &format!("site = \"leeds\"\nwitness = \"{}\"", Agent::new(1).kid()));
+    let named = contract().replace(
+        "site = \"leeds\"",
+        &format!("site = \"leeds\"\nwitness = \"{}\"", Agent::new(1).kid()),
+    );
     let mut world = World::open(place, &named);
     let (first, second) = two(&mut world, (7, 1), false);
     let judged = world.judge("ckt-1");
-    assert_eq!((result(&judged, "avail"), judged.agents.first()), ("breached", Some(&second.kid())));
-    assert!(world.found("witness-differs").iter().any(|each| each.subject.contains(&first.kid().to_string())));
+    assert_eq!(
+        (result(&judged, "avail"), judged.agents.first()),
+        ("breached", Some(&second.kid()))
+    );
+    assert!(
+        world
+            .found("witness-differs")
+            .iter()
+            .any(|each| each.subject.contains(&first.kid().to_string()))
+    );
     agrees(&world, "ckt-1", &[&first, &second]);
     let wrong = contract().replace("site = \"leeds\"", "site = \"leeds\"\nwitness = \"nobody\"");
     let refused = wanproof::sla::contract::parse(&wrong, "c.toml").unwrap_err();
-    assert!(refused.iter().any(|fault| fault.to_string().contains("no agent's identifier")), "{refused:?}");
+    assert!(
+        refused.iter().any(|fault| fault.to_string().contains("no agent's identifier")),
+        "{refused:?}"
+    );
 }
 
 fn what_the_binding_witness_did_not_see_another_may_have_seen(place: &Place) {
@@ -275,7 +333,11 @@ fn what_the_binding_witness_did_not_see_another_may_have_seen(place: &Place) {
     world.ship(&mut second, at("leeds"), 70..120, "60a");
     world.settle();
     let judged = world.judge("ckt-1");
-    assert_eq!(downtime(&judged), "480", "from minute 62 to minute 70, which the first did not see");
+    assert_eq!(
+        downtime(&judged),
+        "480",
+        "from minute 62 to minute 70, which the first did not see"
+    );
     agrees(&world, "ckt-1", &[&first, &second]);
 }
 
@@ -299,13 +361,22 @@ fn what_a_revoked_agent_said_from_an_instant_on_is_left_out_and_all_is_judged_an
     world.desk(|archive| sites::revoke(archive, kid, &Revocation { since: Some(stolen) }, &actor));
     world.settle();
     let judged = world.judge("ckt-1");
-    assert_eq!((result(&judged, "avail"), &judged.report.as_ref().unwrap().objectives), ("met", &honest));
-    let kept: Judgement = world.archive.record(Kind::Verdict, &id_of(world.month, "FLEET", "ckt-1")).unwrap().unwrap();
+    assert_eq!(
+        (result(&judged, "avail"), &judged.report.as_ref().unwrap().objectives),
+        ("met", &honest)
+    );
+    let kept: Judgement = world
+        .archive
+        .record(Kind::Verdict, &id_of(world.month, "FLEET", "ckt-1"))
+        .unwrap()
+        .unwrap();
     assert_eq!(kept.report.unwrap().objectives, honest, "the verdict that is kept was judged anew");
     assert_eq!(world.archive.records::<Value>(Kind::Amendment, Page::default()).unwrap(), []);
     agrees(&world, "ckt-1", &[&agent]);
     // The instant was a wrong one: the thief came later.
-    world.desk(|archive| sites::revoke(archive, kid, &Revocation { since: Some(world_minute(&judged, 100)) }, &actor));
+    world.desk(|archive| {
+        sites::revoke(archive, kid, &Revocation { since: Some(world_minute(&judged, 100)) }, &actor)
+    });
     world.settle();
     assert_eq!(downtime(&world.judge("ckt-1")), "1200", "what came back counts again");
     let ahead = Revocation { since: Some(world.now + Duration::from_secs(60)) };
@@ -314,7 +385,8 @@ fn what_a_revoked_agent_said_from_an_instant_on_is_left_out_and_all_is_judged_an
 
 /// A minute of the month that was judged.
 fn world_minute(judged: &Judgement, number: u64) -> wanproof::base::time::Wall {
-    let start: wanproof::base::time::Wall = format!("{}-10T00:00:00Z", judged.period).parse().unwrap();
+    let start: wanproof::base::time::Wall =
+        format!("{}-10T00:00:00Z", judged.period).parse().unwrap();
     start + Duration::from_secs(60 * number)
 }
 
@@ -348,7 +420,8 @@ fn a_frozen_verdict_stays_and_is_told_of(place: &Place) {
     let found = world.found("frozen-verdict");
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found[0].detail.contains(&kid.to_string()) && found[0].detail.contains("judged anew it would say"),
+        found[0].detail.contains(&kid.to_string())
+            && found[0].detail.contains("judged anew it would say"),
         "{found:?}"
     );
 }

@@ -1,5 +1,6 @@
-//! Error of the RTT against the truth: each tool in turn pings the same targets from the same core, alone on it or beside
-//! two busy loops. The true RTT lies around 0.7 ms, where fping prints whole microseconds.
+//! Error of the RTT against the truth: each tool in turn pings the same targets from the same core,
+//! alone on it or beside two busy loops. The true RTT lies around 0.7 ms, where fping prints whole
+//! microseconds.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
@@ -28,11 +29,12 @@ pub struct Args {
     tools: Vec<Tool>,
 }
 
-/// One process for each target; each writes a file of its own, `$0` being the directory and `$1` the count.
-const PINGS: &str =
-    r#"count=$1; shift; for target; do ping -n -i 1 -c "$count" "$target" > "$0/$target.ping" & done; wait"#;
+/// One process for each target; each writes a file of its own, `$0` being the directory and `$1`
+/// the count.
+const PINGS: &str = r#"count=$1; shift; for target; do ping -n -i 1 -c "$count" "$target" > "$0/$target.ping" & done; wait"#;
 
-/// All targets are asked for once a second, one after the other at equal distances; answers go to a file for each target.
+/// All targets are asked for once a second, one after the other at equal distances; answers go to a
+/// file for each target.
 const ASKING: &str = r#"
 count=$1; shift
 ask() { exec 3<> /dev/tcp/127.0.0.1/9115 || return
@@ -45,13 +47,14 @@ for ((round = 0; round < count; round++)); do
 done
 wait"#;
 
-const BLACKBOX: &str =
-    "modules:\n  icmp:\n    prober: icmp\n    timeout: 2s\n    icmp:\n      preferred_ip_protocol: ip4\n";
+const BLACKBOX: &str = "modules:\n  icmp:\n    prober: icmp\n    timeout: 2s\n    icmp:\n      \
+    preferred_ip_protocol: ip4\n";
 
 const NETWORK: &str = "[[address]]\nat = '10.99.0.0/16'\ndelay = '700us'\njitter = '250us'\n";
 
-/// What is measured in tens of microseconds is compared with a truth that is known to twenty: a packet that may have lain unread in the
-/// network for longer, in nanoseconds, is left out for every tool alike.
+/// What is measured in tens of microseconds is compared with a truth that is known to twenty: a
+/// packet that may have lain unread in the network for longer, in nanoseconds, is left out for
+/// every tool alike.
 const UNREAD: u64 = 20_000;
 
 /// RTTs in µs by target, in the order of sending; [`None`] where the tool has none.
@@ -64,16 +67,29 @@ pub fn run(args: &Args) {
     for round in 0..args.runs {
         for loops in [2, 0] {
             for (place, tool) in tools.iter().enumerate() {
-                note(&format!("run {} of {}: {} beside {loops} busy loops", round + 1, args.runs, tool.name()));
+                note(&format!(
+                    "run {} of {}: {} beside {loops} busy loops",
+                    round + 1,
+                    args.runs,
+                    tool.name()
+                ));
                 let Some(found) = once(*tool, loops, args) else { return };
                 errors.entry((loops, place)).or_default().push(found);
             }
         }
     }
     let targets = args.targets;
-    heading(&[&format!("RTT error in µs, {targets} targets at 1 Hz"), "core", "p50", "p90", "p99", "compared"]);
+    heading(&[
+        &format!("RTT error in µs, {targets} targets at 1 Hz"),
+        "core",
+        "p50",
+        "p90",
+        "p99",
+        "compared",
+    ]);
     for ((loops, place), runs) in errors.iter().rev() {
-        let figure = |which: usize| format!("{:.1}", median(runs.iter().map(|run| run[which]).collect()));
+        let figure =
+            |which: usize| format!("{:.1}", median(runs.iter().map(|run| run[which]).collect()));
         let core = if *loops == 0 { "idle" } else { "with two busy loops" };
         let compared = format!("{:.0}", runs.iter().map(|run| run[3]).sum::<f64>());
         row(&[tools[*place].name(), core, &figure(0), &figure(1), &figure(2), &compared]);
@@ -97,20 +113,34 @@ fn once(tool: Tool, loops: usize, args: &Args) -> Option<[f64; 4]> {
             (by_wanproof(&output), output)
         }
         Tool::Portable => {
-            let output =
-                run(tool.command(&wan).args(["ping", "--json", "--engine", "portable", "-i", "1s", "-c", &count]));
+            let output = run(tool
+                .command(&wan)
+                .args(["ping", "--json", "--engine", "portable", "-i", "1s", "-c", &count]));
             (by_wanproof(&output), output)
         }
         Tool::Ping => {
-            let output = run(on_the_core(&wan, "sh").args(["-c", PINGS, &wan.path("").to_string_lossy(), &count]));
+            let output = run(on_the_core(&wan, "sh").args([
+                "-c",
+                PINGS,
+                &wan.path("").to_string_lossy(),
+                &count,
+            ]));
             (by_ping(&wan, &targets), output)
         }
         Tool::Blackbox => {
             std::fs::write(wan.path("blackbox.yml"), BLACKBOX).expect("the directory is ours");
             let mut command = tool.command(&wan);
-            command.arg("--web.listen-address=127.0.0.1:9115").arg("--config.file").arg(wan.path("blackbox.yml"));
+            command
+                .arg("--web.listen-address=127.0.0.1:9115")
+                .arg("--config.file")
+                .arg(wan.path("blackbox.yml"));
             let exporter = Running::start(&mut command);
-            let output = run(on_the_core(&wan, "bash").args(["-c", ASKING, &wan.path("").to_string_lossy(), &count]));
+            let output = run(on_the_core(&wan, "bash").args([
+                "-c",
+                ASKING,
+                &wan.path("").to_string_lossy(),
+                &count,
+            ]));
             exporter.signal(nix::sys::signal::Signal::SIGTERM);
             (by_blackbox(&wan, &targets), output)
         }
@@ -119,7 +149,11 @@ fn once(tool: Tool, loops: usize, args: &Args) -> Option<[f64; 4]> {
     let mut errors = compared(&wan.end(), &measured);
     let due = targets.len() * args.seconds;
     let (name, said) = (tool.name(), String::from_utf8_lossy(&output.stderr));
-    assert!(errors.len() > due / 5, "{name}: {} of {due} RTTs could be compared: {said}", errors.len());
+    assert!(
+        errors.len() > due / 5,
+        "{name}: {} of {due} RTTs could be compared: {said}",
+        errors.len()
+    );
     errors.sort_by(f64::total_cmp);
     let percentile = |percent: usize| errors[(errors.len() * percent).div_ceil(100) - 1];
     #[expect(clippy::cast_precision_loss, reason = "a count of packets is exact in an f64")]
@@ -127,16 +161,20 @@ fn once(tool: Tool, loops: usize, args: &Args) -> Option<[f64; 4]> {
     Some([percentile(50), percentile(90), percentile(99), count])
 }
 
-/// What is off, in µs; packets that the network itself delayed are left out. A packet came some time between the network's last
-/// look that found nothing and the reading of it; it is taken to have come in the middle, for every tool alike.
+/// What is off, in µs; packets that the network itself delayed are left out. A packet came some
+/// time between the network's last look that found nothing and the reading of it; it is taken to
+/// have come in the middle, for every tool alike.
 fn compared(truth: &Truth, measured: &Measured) -> Vec<f64> {
     let mut errors = Vec::new();
     for (target, rtts) in measured {
         for (line, rtt) in truth.echoes(target).iter().zip(rtts) {
             let known = !line.late && line.unread.is_some_and(|unread| unread <= UNREAD);
-            if let (Some(held), Some(rtt), What::Answered, true) = (line.held, rtt, line.what, known) {
+            if let (Some(held), Some(rtt), What::Answered, true) =
+                (line.held, rtt, line.what, known)
+            {
                 let true_ns = held + line.unread.unwrap_or(0) / 2;
-                let true_us = f64::from(u32::try_from(true_ns).expect("below four seconds")) / 1000.0;
+                let true_us =
+                    f64::from(u32::try_from(true_ns).expect("below four seconds")) / 1000.0;
                 errors.push((rtt - true_us).abs());
             }
         }
@@ -148,7 +186,9 @@ fn compared(truth: &Truth, measured: &Measured) -> Vec<f64> {
 fn by_fping(output: &Output) -> Measured {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let lines = text.lines().filter_map(|line| line.split_once(" : "));
-    let rtts = |rest: &str| rest.split_whitespace().map(|rtt| rtt.parse::<f64>().ok().map(|ms| ms * 1000.0)).collect();
+    let rtts = |rest: &str| {
+        rest.split_whitespace().map(|rtt| rtt.parse::<f64>().ok().map(|ms| ms * 1000.0)).collect()
+    };
     lines.map(|(target, rest)| (target.trim().to_owned(), rtts(rest))).collect()
 }
 
@@ -159,7 +199,10 @@ fn by_ping(wan: &Wan, targets: &[String]) -> Measured {
         let mut rtts = Vec::new();
         for line in text.lines() {
             let after = |word: &str| line.split_once(word)?.1.split(' ').next();
-            let (seq, ms) = (after("icmp_seq=").map(str::parse::<usize>), after("time=").map(str::parse::<f64>));
+            let (seq, ms) = (
+                after("icmp_seq=").map(str::parse::<usize>),
+                after("time=").map(str::parse::<f64>),
+            );
             if let (Some(Ok(seq @ 1..)), Some(Ok(ms))) = (seq, ms) {
                 rtts.resize(rtts.len().max(seq), None);
                 rtts[seq - 1] = Some(ms * 1000.0);
@@ -173,8 +216,10 @@ fn by_ping(wan: &Wan, targets: &[String]) -> Measured {
 /// `probe_icmp_duration_seconds{phase="rtt"} 0.000712`, or `-` where there was no such line.
 fn by_blackbox(wan: &Wan, targets: &[String]) -> Measured {
     let of = |target: &String| {
-        let text = std::fs::read_to_string(wan.path(&format!("{target}.blackbox"))).unwrap_or_default();
-        let rtt = |line: &str| line.split_once(' ')?.1.parse::<f64>().ok().map(|seconds| seconds * 1e6);
+        let text =
+            std::fs::read_to_string(wan.path(&format!("{target}.blackbox"))).unwrap_or_default();
+        let rtt =
+            |line: &str| line.split_once(' ')?.1.parse::<f64>().ok().map(|seconds| seconds * 1e6);
         (target.clone(), text.lines().map(rtt).collect())
     };
     targets.iter().map(of).collect()
@@ -183,10 +228,15 @@ fn by_blackbox(wan: &Wan, targets: &[String]) -> Measured {
 fn by_wanproof(output: &Output) -> Measured {
     let mut measured = Measured::new();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let count = |member: &str, word: &str| text.matches(&format!("\"{member}\":\"{word}\"")).count();
-    let outcomes = ["a", "t", "l", "u", "n", "x"].map(|letter| format!("{}{letter}", count("outcome", letter)));
+    let count =
+        |member: &str, word: &str| text.matches(&format!("\"{member}\":\"{word}\"")).count();
+    let outcomes = ["a", "t", "l", "u", "n", "x"]
+        .map(|letter| format!("{}{letter}", count("outcome", letter)));
     let (kernel, user) = (count("stamp", "kernel"), count("stamp", "user"));
-    note(&format!("  {}; {kernel} stamps by the kernel, {user} by the program", outcomes.join(" ")));
+    note(&format!(
+        "  {}; {kernel} stamps by the kernel, {user} by the program",
+        outcomes.join(" ")
+    ));
     for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         if let (Some(target), Some(seq), true) =
             (line["target"].as_str(), line["seq"].as_u64(), line["outcome"].is_string())

@@ -1,5 +1,5 @@
-//! Judging what somebody else's file may hold at most: many events, exclusions, duties and members. Each is read, checked and
-//! judged as `contract evaluate` does.
+//! Judging what somebody else's file may hold at most: many events, exclusions, duties and members.
+//! Each is read, checked and judged as `contract evaluate` does.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -37,8 +37,14 @@ pub fn run(args: &Args) {
             format!("{many} events, qualified within a day"),
             Files { contract: terms(1, dense), ..files(1, "", &events(many), "") },
         ),
-        (format!("{many} events, as many exclusions"), files(1, "", &events(many), &claimed(many, |_| 0))),
-        (format!("{many} exclusions of the contract"), files(many, "", &events(100), &claimed(many, |at| at))),
+        (
+            format!("{many} events, as many exclusions"),
+            files(1, "", &events(many), &claimed(many, |_| 0)),
+        ),
+        (
+            format!("{many} exclusions of the contract"),
+            files(many, "", &events(100), &claimed(many, |at| at)),
+        ),
         (
             format!("{many} windows"),
             files(
@@ -105,16 +111,19 @@ exercise_within_days = 30
 
 fn service(id: &str, members: &str) -> String {
     format!(
-        "[[service]]\nid = \"{id}\"\nsite = \"x\"\nmrc = \"1000.00\"\nprobes = [\"p\"]\nin_service_from = \"2020-01-01T00:00:00Z\"\n\
+        "[[service]]\nid = \"{id}\"\nsite = \"x\"\nmrc = \"1000.00\"\nprobes = \
+            [\"p\"]\nin_service_from = \"2020-01-01T00:00:00Z\"\n\
          sla_from = \"acceptance\"\nmembers = [{members}]\n"
     )
 }
 
 fn objective(qualify: &str) -> String {
     format!(
-        "[[objective]]\nid = \"avail\"\nmetric = \"availability\"\nunit = \"percent\"\nop = \">=\"\ntarget = \"99.9\"\n\
+        "[[objective]]\nid = \"avail\"\nmetric = \"availability\"\nunit = \"percent\"\nop \
+            = \">=\"\ntarget = \"99.9\"\n\
          [objective.measure]\nprobes = [\"p\"]\nlate_is = \"failed\"\nmin_coverage = \"0\"\n\
-         [objective.outage]\ndefinition = \"misses\"\nmisses = 3\nanswers = 3\ncarrier_loss_is = \"down\"\nunknown_is = \"unknown\"\n\
+         [objective.outage]\ndefinition = \"misses\"\nmisses = 3\nanswers = 3\ncarrier_loss_is \
+            = \"down\"\nunknown_is = \"unknown\"\n\
          sides = [\"provider\", \"unknown\"]\n{qualify}\
          [objective.aggregate]\nperiod = \"month\"\ndenominator = \"actual\"\n\
          [objective.remedy]\ndriver = \"event\"\nbase = \"mrc\"\nrequires_ticket = false\n\
@@ -127,7 +136,8 @@ fn exclusions(many: usize, window: &str) -> String {
     for at in 0..many {
         let _ = write!(
             text,
-            "[[exclusion]]\nid = \"m{at}\"\nkind = \"other\"\n{window}at_most = \"200h\"\nremoves = \"downtime_and_period\"\n"
+            "[[exclusion]]\nid = \"m{at}\"\nkind = \"other\"\n{window}at_most = \"200h\"\nremoves \
+                = \"downtime_and_period\"\n"
         );
     }
     text
@@ -139,8 +149,15 @@ fn terms(many: usize, qualify: &str) -> String {
 
 fn files(many: usize, window: &str, events: &str, more: &str) -> Files {
     Files {
-        contract: format!("{HEAD}{}{}{}", service("s", ""), exclusions(many, window), objective("")),
-        facts: format!("{{\"period\": \"2026-06\", \"service\": \"s\", \"events\": [{events}] {more}}}"),
+        contract: format!(
+            "{HEAD}{}{}{}",
+            service("s", ""),
+            exclusions(many, window),
+            objective("")
+        ),
+        facts: format!(
+            "{{\"period\": \"2026-06\", \"service\": \"s\", \"events\": [{events}] {more}}}"
+        ),
     }
 }
 
@@ -171,24 +188,34 @@ fn stretches(many: usize, more: impl Fn(usize) -> String) -> String {
 
 fn events(many: usize) -> String {
     stretches(many, |number| match number % 3 {
-        0 => format!(", \"ticket\": {{\"id\": \"T-{number}\", \"opened\": \"2026-06-02T00:00:00Z\"}}"),
+        0 => format!(
+            ", \"ticket\": {{\"id\": \"T-{number}\", \"opened\": \"2026-06-02T00:00:00Z\"}}"
+        ),
         _ => String::new(),
     })
 }
 
 fn claimed(many: usize, exclusion: impl Fn(usize) -> usize) -> String {
-    format!(", \"excluded\": [{}]", stretches(many, |number| format!(", \"exclusion\": \"m{}\"", exclusion(number))))
+    format!(
+        ", \"excluded\": [{}]",
+        stretches(many, |number| format!(", \"exclusion\": \"m{}\"", exclusion(number)))
+    )
 }
 
 fn done(many: usize) -> String {
-    let one = |event| format!("{{\"duty\": \"tell\", \"event\": {event}, \"done\": \"2026-06-03T00:00:00Z\"}}");
+    let one = |event| {
+        format!("{{\"duty\": \"tell\", \"event\": {event}, \"done\": \"2026-06-03T00:00:00Z\"}}")
+    };
     format!(", \"duties\": [{}]", (0..many).map(one).collect::<Vec<_>>().join(","))
 }
 
-/// A graph so many deep, in which each service has as many members as its level is wide, each of those the whole next level.
+/// A graph so many deep, in which each service has as many members as its level is wide, each of
+/// those the whole next level.
 fn members(deep: usize, wide: usize) -> Files {
     let name = |level: usize, at: usize| format!("l{level}-{at}");
-    let level = |level: usize| (0..wide).map(|at| format!("\"{}\"", name(level, at))).collect::<Vec<_>>().join(", ");
+    let level = |level: usize| {
+        (0..wide).map(|at| format!("\"{}\"", name(level, at))).collect::<Vec<_>>().join(", ")
+    };
     let mut services = service("s", &level(0));
     for depth in 0..deep.saturating_sub(1) {
         let below = if depth + 2 < deep { level(depth + 1) } else { String::new() };
@@ -198,6 +225,9 @@ fn members(deep: usize, wide: usize) -> Files {
     let more = |number: usize| format!(", \"service\": \"{}\"", name(deepest, number % wide));
     Files {
         contract: format!("{HEAD}{services}{}{}", exclusions(1, ""), objective("")),
-        facts: format!("{{\"period\": \"2026-06\", \"service\": \"s\", \"events\": [{}]}}", stretches(1000, more)),
+        facts: format!(
+            "{{\"period\": \"2026-06\", \"service\": \"s\", \"events\": [{}]}}",
+            stretches(1000, more)
+        ),
     }
 }

@@ -1,8 +1,9 @@
-//! Bytes written a day, as the kernel accounts them to the process (`/proc/self/io`, `write_bytes`): pages that it made dirty,
-//! whether by itself or again.
+//! Bytes written a day, as the kernel accounts them to the process (`/proc/self/io`,
+//! `write_bytes`): pages that it made dirty, whether by itself or again.
 //!
-//! The day is simulated: the agent's own ledger, recorder, summariser and database, on clocks that are moved by hand, with a
-//! receipt for each summary. Only sockets and shipping are left out, which write nothing else to the disk.
+//! The day is simulated: the agent's own ledger, recorder, summariser and database, on clocks that
+//! are moved by hand, with a receipt for each summary. Only sockets and shipping are left out,
+//! which write nothing else to the disk.
 
 use std::path::Path;
 use std::time::Duration;
@@ -57,7 +58,13 @@ pub fn run(args: &Args) {
 fn days(dir: &Path, args: &Args, keep: Keep) -> [u64; 3] {
     let every = Duration::from_secs(300);
     let period = Duration::from_secs(1);
-    let plan = Plan { probes: args.probes, period, every, keep, from: Wall::from_secs(1_790_000_000 / 3600 * 3600) };
+    let plan = Plan {
+        probes: args.probes,
+        period,
+        every,
+        keep,
+        from: Wall::from_secs(1_790_000_000 / 3600 * 3600),
+    };
     let mut edge = Edge::start(dir, plan);
     let mut written = [0; 2];
     for day in &mut written {
@@ -82,7 +89,11 @@ fn receipts(edge: &mut Edge) {
     edge.ask(move |store| {
         store.together(|store| {
             for (entry, _) in store.waiting(64, 1 << 20)? {
-                store.accepted((entry.chain, entry.seq, entry.digest), &receipt, "2026-11-25T10:05:02Z")?;
+                store.accepted(
+                    (entry.chain, entry.seq, entry.digest),
+                    &receipt,
+                    "2026-11-25T10:05:02Z",
+                )?;
             }
             Ok(())
         })
@@ -90,7 +101,8 @@ fn receipts(edge: &mut Edge) {
 }
 
 fn write_bytes() -> u64 {
-    let told = std::fs::read_to_string("/proc/self/io").expect("the kernel accounts for input and output");
+    let told =
+        std::fs::read_to_string("/proc/self/io").expect("the kernel accounts for input and output");
     let bytes = told.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok());
     bytes.expect("it tells the bytes written")
 }

@@ -1,5 +1,6 @@
-//! Judging a period of many services of per-second outcomes, from an edge database as the agent keeps it: minutes of the
-//! last months, and the sheets of all thirteen. It reads the database anew each time, as a command does.
+//! Judging a period of many services of per-second outcomes, from an edge database as the agent
+//! keeps it: minutes of the last months, and the sheets of all thirteen. It reads the database anew
+//! each time, as a command does.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -41,11 +42,15 @@ pub fn run(args: &Args) {
         note(&format!("a database of {months} months"));
         fill(&place, args, months);
         let bytes = std::fs::metadata(place.join("agent.db")).map_or(0, |file| file.len());
-        let terms: &[(&str, &str)] =
-            &[("month", "period = \"month\""), ("quarter", "period = \"quarter\""), ("365 days", "rolling = \"365d\"")];
+        let terms: &[(&str, &str)] = &[
+            ("month", "period = \"month\""),
+            ("quarter", "period = \"quarter\""),
+            ("365 days", "rolling = \"365d\""),
+        ];
         for (name, every) in terms.iter().take(if months == 1 { 1 } else { 3 }) {
             let judged = judged(args.services, every);
-            let mut took: Vec<Duration> = (0..args.runs.max(1)).map(|_| once(&place, &judged)).collect();
+            let mut took: Vec<Duration> =
+                (0..args.runs.max(1)).map(|_| once(&place, &judged)).collect();
             took.sort_unstable();
             let ms = |took: Duration| format!("{:.1}", took.as_secs_f64() * 1000.0);
             row(&[
@@ -84,14 +89,22 @@ fn fill(place: &std::path::Path, args: &Args, months: u64) {
     let begin = zone.midnight(first) - DAY;
     let detailed = begin.max(end - args.minutes * DAY);
     let (mut store, _) = Store::open(place, begin).expect("a database");
-    let ids: Vec<_> = (0..args.services).map(|service| store.series(&series(service)).expect("a series")).collect();
-    let minutes = u64::try_from((end + DAY).nanos_since(detailed) / 60_000_000_000).expect("forwards");
+    let ids: Vec<_> = (0..args.services)
+        .map(|service| store.series(&series(service)).expect("a series"))
+        .collect();
+    let minutes =
+        u64::try_from((end + DAY).nanos_since(detailed) / 60_000_000_000).expect("forwards");
     for day in 0..minutes.div_ceil(1440) {
         let done: Result<(), wanproof::store::StoreError> = store.together(|store| {
             for minute in day * 1440..minutes.min((day + 1) * 1440) {
-                let set: Vec<_> =
-                    ids.iter().enumerate().map(|(service, id)| (*id, interval(detailed, minute, service))).collect();
-                store.append_set(&set.iter().map(|(id, interval)| (*id, interval)).collect::<Vec<_>>())?;
+                let set: Vec<_> = ids
+                    .iter()
+                    .enumerate()
+                    .map(|(service, id)| (*id, interval(detailed, minute, service)))
+                    .collect();
+                store.append_set(
+                    &set.iter().map(|(id, interval)| (*id, interval)).collect::<Vec<_>>(),
+                )?;
             }
             store.write_sheets(detailed + DAY * u32::try_from(day + 1).expect("few days"), 1000)?;
             Ok(())
@@ -99,10 +112,12 @@ fn fill(place: &std::path::Path, args: &Args, months: u64) {
         done.expect("written");
     }
     drop(store);
-    // The hours before them have sheets alone; those of the kept minutes are laid there again, from the latest.
+    // The hours before them have sheets alone; those of the kept minutes are laid there again, from
+    // the latest.
     let db = rusqlite::Connection::open(place.join("agent.db")).expect("the database");
     let hours = detailed.nanos_since(begin) / 3_600_000_000_000;
-    let kept: i64 = db.query_row("SELECT count(*) FROM sheet", [], |row| row.get(0)).expect("counted");
+    let kept: i64 =
+        db.query_row("SELECT count(*) FROM sheet", [], |row| row.get(0)).expect("counted");
     let mut from = 0;
     while from < hours {
         let (at, most) = (detailed.nanos() / 3_600_000_000_000 - from, kept.min(hours - from));
@@ -130,9 +145,11 @@ fn series(service: usize) -> Series {
     }
 }
 
-/// Mostly answered; every some hundred minutes one is lost, and every some thousand there is an outage.
+/// Mostly answered; every some hundred minutes one is lost, and every some thousand there is an
+/// outage.
 fn interval(begin: Wall, minute: u64, service: usize) -> Interval {
-    let dice = (minute * 1_000_003 + service as u64 * 7919).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+    let dice =
+        (minute * 1_000_003 + service as u64 * 7919).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
     let outcomes = match dice {
         dice if dice % 3001 == 0 => "10a45l5a",
         dice if dice % 211 == 0 => "30a1l29a",
@@ -187,15 +204,18 @@ settled = "next_invoice"
         probes.push(format!("\"p{service}\""));
         let _ = write!(
             text,
-            "[[service]]\nid = \"s{service}\"\nsite = \"leeds-01\"\nmrc = \"400.00\"\nprobes = [\"p{service}\"]\n\
+            "[[service]]\nid = \"s{service}\"\nsite = \"leeds-01\"\nmrc = \"400.00\"\nprobes = \
+                [\"p{service}\"]\n\
              in_service_from = \"2020-01-01T00:00:00Z\"\nsla_from = \"acceptance\"\n"
         );
     }
     let _ = write!(
         text,
-        "[[objective]]\nid = \"avail\"\nmetric = \"availability\"\nunit = \"percent\"\nop = \">=\"\ntarget = \"99.9\"\n\
+        "[[objective]]\nid = \"avail\"\nmetric = \"availability\"\nunit = \"percent\"\nop \
+            = \">=\"\ntarget = \"99.9\"\n\
          [objective.measure]\nprobes = [{}]\nlate_is = \"failed\"\nmin_coverage = \"95\"\n\
-         [objective.outage]\ndefinition = \"misses\"\nmisses = 3\nanswers = 3\ncarrier_loss_is = \"down\"\n\
+         [objective.outage]\ndefinition = \"misses\"\nmisses = 3\nanswers = 3\ncarrier_loss_is \
+            = \"down\"\n\
          unknown_is = \"unknown\"\nsides = [\"provider\", \"unknown\"]\n\
          [objective.aggregate]\n{every}\ndenominator = \"actual\"\n\
          [objective.remedy]\ndriver = \"downtime\"\nbase = \"mrc\"\nrequires_ticket = false\n\

@@ -1,5 +1,5 @@
-//! Weeks without a collector, simulated: what waits, what the database's files take, and the memory, at the end of each day; then
-//! the collector is back, and what waits is taken in order.
+//! Weeks without a collector, simulated: what waits, what the database's files take, and the
+//! memory, at the end of each day; then the collector is back, and what waits is taken in order.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -36,8 +36,12 @@ pub struct Args {
 
 /// Simulates and prints.
 pub fn run(args: &Args) {
-    let keep =
-        Keep { commit: Duration::from_secs(300), max_bytes: args.limit, outbox_bytes: args.outbox, ..Keep::default() };
+    let keep = Keep {
+        commit: Duration::from_secs(300),
+        max_bytes: args.limit,
+        outbox_bytes: args.outbox,
+        ..Keep::default()
+    };
     let dir = tempfile::tempdir_in(&args.on).expect("a directory can be made");
     let plan = Plan {
         probes: args.probes,
@@ -47,25 +51,40 @@ pub fn run(args: &Args) {
         from: Wall::from_secs(1_790_000_000 / 86_400 * 86_400),
     };
     let mut edge = Edge::start(dir.path(), plan);
-    heading(&["day", "summaries that wait", "their bytes", "bytes of the files, at most", "resident, kB"]);
+    heading(&[
+        "day",
+        "summaries that wait",
+        "their bytes",
+        "bytes of the files, at most",
+        "resident, kB",
+    ]);
     let mut settled = None;
     for day in 1..=args.days {
         let mut most = 0;
         for _ in 0..1440 {
             edge.minute();
             let size = |suffix: &str| {
-                std::fs::metadata(dir.path().join(format!("{FILE}{suffix}"))).map_or(0, |file| file.len())
+                std::fs::metadata(dir.path().join(format!("{FILE}{suffix}")))
+                    .map_or(0, |file| file.len())
             };
             most = most.max(size("") + size("-wal"));
         }
         let tally = edge.ask(|store| store.tally());
-        assert!(tally.bytes <= args.outbox && most <= args.limit, "beyond a limit: {tally:?}, {most}");
+        assert!(
+            tally.bytes <= args.outbox && most <= args.limit,
+            "beyond a limit: {tally:?}, {most}"
+        );
         // Until the outbox is full its list grows, and the database's cache.
         if tally.bytes > args.outbox / 10 * 9 {
             let before = *settled.get_or_insert(resident());
-            assert!(resident() <= before + 512, "memory grew from {before} kB to {} kB", resident());
+            assert!(
+                resident() <= before + 512,
+                "memory grew from {before} kB to {} kB",
+                resident()
+            );
         }
-        let cells = [u64::from(day), tally.waiting, tally.bytes, most, resident()].map(|number| number.to_string());
+        let cells = [u64::from(day), tally.waiting, tally.bytes, most, resident()]
+            .map(|number| number.to_string());
         row(&cells.each_ref().map(String::as_str));
     }
     let (mut taken, mut told) = (Vec::new(), BTreeSet::new());
@@ -76,7 +95,8 @@ pub fn run(args: &Args) {
     edge.end();
     assert!(taken.is_sorted_by(|a, b| a < b), "in order, and nothing twice");
     let last = *taken.last().expect("something waits");
-    let missing: BTreeSet<u64> = (0..=last).filter(|seq| taken.binary_search(seq).is_err()).collect();
+    let missing: BTreeSet<u64> =
+        (0..=last).filter(|seq| taken.binary_search(seq).is_err()).collect();
     assert_eq!(missing, told, "what is missing is told");
     println!(
         "{} were taken, in order and nothing twice; {} were dropped, and each is told",
@@ -95,20 +115,25 @@ fn drain(edge: &Edge, taken: &mut Vec<u64>, told: &mut BTreeSet<u64>) {
         for (entry, jws) in batch {
             use base64::Engine as _;
             let payload = jws.split('.').nth(1).expect("a JWS has three parts");
-            let payload = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(payload).expect("it is base64url");
-            let body: serde_json::Value = serde_json::from_slice(&payload).expect("a payload is JSON");
+            let payload =
+                base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(payload).expect("it is base64url");
+            let body: serde_json::Value =
+                serde_json::from_slice(&payload).expect("a payload is JSON");
             for gap in body["dropped"].as_array().into_iter().flatten() {
                 let number = |name: &str| gap[name].as_u64().expect("a gap has its ends");
                 told.extend(number("from_seq")..=number("to_seq"));
             }
             taken.push(entry.seq);
-            edge.ask(move |store| store.accepted((entry.chain, entry.seq, entry.digest), "r", "2026-11-25T10:05:02Z"));
+            edge.ask(move |store| {
+                store.accepted((entry.chain, entry.seq, entry.digest), "r", "2026-11-25T10:05:02Z")
+            });
         }
     }
 }
 
 fn resident() -> u64 {
     let told = std::fs::read_to_string("/proc/self/status").expect("the kernel tells of processes");
-    let line = told.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it tells the memory");
+    let line =
+        told.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it tells the memory");
     line.trim().trim_end_matches(" kB").parse().expect("it is a number")
 }

@@ -1,4 +1,5 @@
-//! An hour's traffic in a minute, and whether the agent holds more memory at its end than after its first tenth.
+//! An hour's traffic in a minute, and whether the agent holds more memory at its end than after its
+//! first tenth.
 
 use crate::common::soak::soak;
 use crate::tools::{Tool, heading, note, row};
@@ -6,7 +7,8 @@ use crate::tools::{Tool, heading, note, row};
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How long: each second is a minute's traffic, sixty probes to each target and an interval of each
+    /// How long: each second is a minute's traffic, sixty probes to each target and an interval of
+    /// each
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// How many targets
@@ -31,6 +33,9 @@ pub fn run(args: &Args) {
     ]);
     let tenth = (soak.held.len() / 10).max(1);
     for held in soak.held.iter().skip(tenth - 1).step_by(tenth) {
-        row(&[held.second, held.memory, held.database].map(|figure| figure.to_string()).each_ref().map(String::as_str));
+        row(&[held.second, held.memory, held.database]
+            .map(|figure| figure.to_string())
+            .each_ref()
+            .map(String::as_str));
     }
 }

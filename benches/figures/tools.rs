@@ -54,9 +54,8 @@ impl Tool {
     /// Its program.
     pub fn program(self) -> String {
         match self {
-            Self::Wanproof | Self::Portable => {
-                std::env::var("WANPROOF").unwrap_or_else(|_| env!("CARGO_BIN_EXE_wanproof").to_owned())
-            }
+            Self::Wanproof | Self::Portable => std::env::var("WANPROOF")
+                .unwrap_or_else(|_| env!("CARGO_BIN_EXE_wanproof").to_owned()),
             Self::Fping => "fping".to_owned(),
             Self::Smokeping => "prometheus-smokeping-prober".to_owned(),
             Self::Ping => "ping".to_owned(),

@@ -1,5 +1,6 @@
-//! CPU for each probe and peak memory of whole programs that go on by themselves, at 1 Hz: the agent with histograms,
-//! database and summaries; fping, which keeps nothing; prometheus-smokeping-prober with its histograms.
+//! CPU for each probe and peak memory of whole programs that go on by themselves, at 1 Hz: the
+//! agent with histograms, database and summaries; fping, which keeps nothing;
+//! prometheus-smokeping-prober with its histograms.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,12 @@ pub fn run(args: &Args) {
         for tool in args.tools.iter().filter(|tool| tool.is_here()) {
             note(&format!("{} with {how_many} targets", tool.name()));
             let Some((cpu, memory)) = once(*tool, *how_many, args.seconds) else { continue };
-            row(&[tool.name(), &how_many.to_string(), &format!("{cpu:.1}"), &format!("{memory:.1}")]);
+            row(&[
+                tool.name(),
+                &how_many.to_string(),
+                &format!("{cpu:.1}"),
+                &format!("{memory:.1}"),
+            ]);
         }
     }
 }
@@ -45,13 +51,23 @@ fn once(tool: Tool, how_many: usize, seconds: u64) -> Option<(f64, f64)> {
     let mut command = tool.command(&wan);
     match tool {
         Tool::Wanproof | Tool::Portable => {
-            std::fs::write(wan.path("agent.toml"), agent(&wan, &targets, 1000)).expect("the directory is ours");
+            std::fs::write(wan.path("agent.toml"), agent(&wan, &targets, 1000))
+                .expect("the directory is ours");
             command.args(["run", "--config"]).arg(wan.path("agent.toml"));
         }
         Tool::Fping => {
-            // Spread over half the second, since it is late by the rest when the core is shared. (In a loop, -l, it is never quiet.)
+            // Spread over half the second, since it is late by the rest when the core is shared.
+            // (In a loop, -l, it is never quiet.)
             let count = (seconds + 30).to_string();
-            command.args(["-q", "-c", &count, "-p", "1000", "-i", &format!("{:.3}", 500.0 / targets.len() as f64)]);
+            command.args([
+                "-q",
+                "-c",
+                &count,
+                "-p",
+                "1000",
+                "-i",
+                &format!("{:.3}", 500.0 / targets.len() as f64),
+            ]);
             command.args(&targets);
         }
         Tool::Ping | Tool::Blackbox => {
@@ -60,7 +76,9 @@ fn once(tool: Tool, how_many: usize, seconds: u64) -> Option<(f64, f64)> {
         }
         Tool::Smokeping => {
             let hosts: String = targets.iter().map(|target| format!("  - {target}\n")).collect();
-            let config = format!("targets:\n- hosts:\n{hosts}  interval: 1s\n  network: ip4\n  protocol: icmp\n");
+            let config = format!(
+                "targets:\n- hosts:\n{hosts}  interval: 1s\n  network: ip4\n  protocol: icmp\n"
+            );
             std::fs::write(wan.path("smokeping.yml"), config).expect("the directory is ours");
             command.args(["--privileged", "--web.listen-address=127.0.0.1:9374", "--config.file"]);
             command.arg(wan.path("smokeping.yml"));
@@ -82,19 +100,23 @@ fn once(tool: Tool, how_many: usize, seconds: u64) -> Option<(f64, f64)> {
     let due = u64::try_from(how_many).expect("targets are few") * seconds;
     assert!(probes * 2 >= due, "{} sent {probes} of {due}: {}", tool.name(), running.told());
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    let (cpu, memory) = ((after - before) as f64 / 1000.0 / probes as f64, memory as f64 * 1.024 / 1000.0);
+    let (cpu, memory) =
+        ((after - before) as f64 / 1000.0 / probes as f64, memory as f64 * 1.024 / 1000.0);
     Some((cpu, memory))
 }
 
-/// The whole agent's configuration: a collector that is not there, so that summaries are made and kept.
+/// The whole agent's configuration: a collector that is not there, so that summaries are made and
+/// kept.
 pub fn agent(wan: &Wan, targets: &[String], period_ms: u64) -> String {
     let data = wan.path("agent");
     let mut text = format!(
-        "site = \"bench\"\ndata_dir = {data:?}\n[collector]\nurl = \"http://127.0.0.1:9\"\nevery = \"1m\"\n\
+        "site = \"bench\"\ndata_dir = {data:?}\n[collector]\nurl = \"http://127.0.0.1:9\"\nevery \
+            = \"1m\"\n\
          [defaults]\ntimeout = \"2s\"\nperiod = \"{period_ms}ms\"\n"
     );
     for (place, target) in targets.iter().enumerate() {
-        text += &format!("[[probe]]\nname = \"p{place}\"\nkind = \"icmp\"\ntarget = \"{target}\"\n");
+        text +=
+            &format!("[[probe]]\nname = \"p{place}\"\nkind = \"icmp\"\ntarget = \"{target}\"\n");
     }
     text
 }
@@ -113,14 +135,20 @@ fn sent(truth: &Truth, within: std::ops::Range<u64>) -> u64 {
 /// The CPU time of all threads that run, in nanoseconds (Documentation/scheduler/sched-stats.rst).
 fn cpu_nanos(running: &Running) -> u64 {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", running.pid())).expect("it runs");
-    let schedstat =
-        |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-    tasks.flatten().map(schedstat).filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum()
+    let schedstat = |task: std::fs::DirEntry| {
+        std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default()
+    };
+    tasks
+        .flatten()
+        .map(schedstat)
+        .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
+        .sum()
 }
 
 /// The most memory that it had resident, in KiB; [`None`] when it has ended.
 fn peak_kib(running: &Running) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("it runs");
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().split(' ').next()?.parse().ok())
 }

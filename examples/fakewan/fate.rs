@@ -1,4 +1,5 @@
-//! What becomes of each packet: a pure function of the seed, the address, the protocol, the packet's number and the time.
+//! What becomes of each packet: a pure function of the seed, the address, the protocol, the
+//! packet's number and the time.
 
 use std::net::IpAddr;
 
@@ -41,9 +42,13 @@ pub enum Fate {
 }
 
 impl Rules {
-    /// From which hop on nothing answers at a time, in nanoseconds of the rules' own count; [`None`] without an outage.
+    /// From which hop on nothing answers at a time, in nanoseconds of the rules' own count;
+    /// [`None`] without an outage.
     pub fn down_from_hop(&self, at: u64) -> Option<usize> {
-        self.windows.iter().filter(|window| (window.from..window.to).contains(&at)).find_map(|window| window.down)
+        self.windows
+            .iter()
+            .filter(|window| (window.from..window.to).contains(&at))
+            .find_map(|window| window.down)
     }
 
     /// The undisturbed delay at a time.
@@ -62,15 +67,17 @@ impl Rules {
         figures
     }
 
-    /// What becomes of the packet with this number, counted from 0 for each address and protocol, that arrives at this time,
-    /// in nanoseconds of the rules' own count.
+    /// What becomes of the packet with this number, counted from 0 for each address and protocol,
+    /// that arrives at this time, in nanoseconds of the rules' own count.
     pub fn fate(&self, seed: u64, address: IpAddr, proto: Proto, number: u64, at: u64) -> Fate {
         if self.down_from_hop(at).is_some() {
             return Fate::Outage;
         }
         let draws = Draws::new(seed, address, proto, number);
         let figures = self.figures(at);
-        if self.lose.iter().any(|span| (span.0..=span.1).contains(&number)) || draws.share(0) < figures.loss {
+        if self.lose.iter().any(|span| (span.0..=span.1).contains(&number))
+            || draws.share(0) < figures.loss
+        {
             return Fate::Lost;
         }
         let mut after = self.jittered(figures, &draws);
@@ -89,7 +96,8 @@ impl Rules {
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a delay of hours in nanoseconds is exact in an f64, and the result is held above zero"
+        reason = "a delay of hours in nanoseconds is exact in an f64, and the result is held \
+            above zero"
     )]
     fn jittered(&self, figures: Figures, draws: &Draws) -> u64 {
         if figures.jitter == 0 {
@@ -104,7 +112,8 @@ impl Rules {
     }
 }
 
-/// The draws of one packet: a hash of all that tells it apart, so that none depends on another packet.
+/// The draws of one packet: a hash of all that tells it apart, so that none depends on another
+/// packet.
 struct Draws(u64);
 
 impl Draws {
@@ -117,7 +126,11 @@ impl Draws {
                 (join(&words[..4]), join(&words[4..]))
             }
         };
-        Self([high, low, proto as u64, number].into_iter().fold(mix(seed), |state, word| mix(state ^ word)))
+        Self(
+            [high, low, proto as u64, number]
+                .into_iter()
+                .fold(mix(seed), |state, word| mix(state ^ word)),
+        )
     }
 
     /// An even draw from 0 to below 1; another for each purpose.

@@ -1,13 +1,15 @@
 //! The HTTP server behind the addresses: a thread for each connection, one request each.
 //!
-//! `/` answers 200 with the body `ok`; `/status/N` another status; `/bytes/N` a body of N bytes; `/slow/MS` waits
-//! before it answers; `/redirect/PATH` sends elsewhere; `/cut` closes in the middle of the body.
+//! `/` answers 200 with the body `ok`; `/status/N` another status; `/bytes/N` a body of N bytes;
+//! `/slow/MS` waits before it answers; `/redirect/PATH` sends elsewhere; `/cut` closes in the
+//! middle of the body.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
-/// Begins to serve on a port that the system chooses, on all addresses of both families; the threads end with the process.
+/// Begins to serve on a port that the system chooses, on all addresses of both families; the
+/// threads end with the process.
 pub fn serve() -> std::io::Result<u16> {
     let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0))?;
     let port = listener.local_addr()?.port();
@@ -36,8 +38,10 @@ fn answer(stream: &TcpStream) -> Option<()> {
         _ => {}
     }
     let length = body.len();
-    let mut whole =
-        format!("HTTP/1.1 {status} -\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n").into_bytes();
+    let mut whole = format!(
+        "HTTP/1.1 {status} -\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    )
+    .into_bytes();
     if word == "cut" {
         body.truncate(1);
     }

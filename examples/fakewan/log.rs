@@ -1,8 +1,9 @@
 //! The truth of every packet, as the network writes it and as tests and benchmarks read it.
 //!
-//! A text file, one line a packet, fields separated by one space; a line that begins with `#` is a remark. The first is
-//! `# fakewan 1 start WALL MONO seed SEED`, the last, when it ended well, `# end WALL MONO packets N overrun M`, where M
-//! packets were lost because the network did not read them in time: with M above zero the log is not the whole truth.
+//! A text file, one line a packet, fields separated by one space; a line that begins with `#` is a
+//! remark. The first is `# fakewan 1 start WALL MONO seed SEED`, the last, when it ended well, `#
+//! end WALL MONO packets N overrun M`, where M packets were lost because the network did not read
+//! them in time: with M above zero the log is not the whole truth.
 //!
 //! | field | is |
 //! |---|---|
@@ -30,8 +31,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 /// The names of the fields, as the second line of a log has them.
-pub const FIELDS: &str =
-    "number wall mono kind from to id seq size ttl what by note planned held unread lag took late payload";
+pub const FIELDS: &str = "number wall mono kind from to id seq size ttl what by note planned held \
+    unread lag took late payload";
 
 /// One packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,7 +194,10 @@ impl Line {
         };
         let Self { number, wall, mono, from, to: target, id, seq, size, ttl, .. } = self;
         let (kind, what) = (self.kind.word(), self.what.word());
-        _ = write!(to, "{number} {wall} {mono} {kind} {from} {target} {id} {seq} {size} {ttl} {what} ");
+        _ = write!(
+            to,
+            "{number} {wall} {mono} {kind} {from} {target} {id} {seq} {size} {ttl} {what} "
+        );
         match self.by {
             Some(by) => _ = write!(to, "{by} "),
             None => to.push_str("- "),
@@ -218,7 +222,9 @@ impl Line {
     pub fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split(' ');
         let mut next = || fields.next();
-        let maybe = |field: &str| if field == "-" { Some(None) } else { field.parse::<u64>().ok().map(Some) };
+        let maybe = |field: &str| {
+            if field == "-" { Some(None) } else { field.parse::<u64>().ok().map(Some) }
+        };
         let line = Self {
             number: next()?.parse().ok()?,
             wall: next()?.parse().ok()?,
@@ -248,7 +254,9 @@ impl Line {
             payload: match next()? {
                 "-" => Payload::default(),
                 hex => {
-                    let byte = |at: usize| hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+                    let byte = |at: usize| {
+                        hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok())
+                    };
                     Payload::new(&(0..hex.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>()?)
                 }
             },
@@ -266,14 +274,16 @@ pub struct Truth {
     pub start_mono: u64,
     /// The packets, in the order in which they were settled.
     pub lines: Vec<Line>,
-    /// How many packets the network did not read in time; [`None`] while it runs, or when it ended badly.
+    /// How many packets the network did not read in time; [`None`] while it runs, or when it ended
+    /// badly.
     pub overrun: Option<u64>,
 }
 
 impl Truth {
     /// Reads a log file; a last line that is not whole yet is left out.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path).map_err(|fault| format!("{}: {fault}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|fault| format!("{}: {fault}", path.display()))?;
         Self::parse(&text).map_err(|fault| format!("{}: {fault}", path.display()))
     }
 
@@ -293,7 +303,9 @@ impl Truth {
                     truth.start_wall = wall.parse().map_err(|_| fault())?;
                     truth.start_mono = mono.parse().map_err(|_| fault())?;
                 }
-                ["end", .., "overrun", overrun] => truth.overrun = Some(overrun.parse().map_err(|_| fault())?),
+                ["end", .., "overrun", overrun] => {
+                    truth.overrun = Some(overrun.parse().map_err(|_| fault())?)
+                }
                 _ => {}
             }
         }

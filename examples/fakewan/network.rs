@@ -1,4 +1,5 @@
-//! The network itself: reads packets from the device, decides, and hands the replies over when their time has come.
+//! The network itself: reads packets from the device, decides, and hands the replies over when
+//! their time has come.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
@@ -99,11 +100,28 @@ pub struct Network<'a> {
 }
 
 impl<'a> Network<'a> {
-    pub fn new(scenario: &'a Scenario, device: &'a SyncDevice, manner: Manner, recorder: Recorder) -> Self {
+    pub fn new(
+        scenario: &'a Scenario,
+        device: &'a SyncDevice,
+        manner: Manner,
+        recorder: Recorder,
+    ) -> Self {
         let start = SystemClock.now();
         let known = HashMap::new();
         let (waiting, emptied) = (BinaryHeap::with_capacity(4096), start.mono.nanos());
-        Self { scenario, device, manner, start, recorder, known, waiting, packets: 0, order: 0, emptied, handed: 0 }
+        Self {
+            scenario,
+            device,
+            manner,
+            start,
+            recorder,
+            known,
+            waiting,
+            packets: 0,
+            order: 0,
+            emptied,
+            handed: 0,
+        }
     }
 
     /// When it began.
@@ -119,9 +137,14 @@ impl<'a> Network<'a> {
         self.recorder.finish()
     }
 
-    /// Runs until `until`, in nanoseconds since the boot, or until `stop` says so, which is asked some hundred times a
-    /// second at most; `wake` are descriptors that end a sleep.
-    pub fn run(&mut self, until: u64, wake: &[BorrowedFd<'_>], mut stop: impl FnMut() -> bool) -> Result<(), String> {
+    /// Runs until `until`, in nanoseconds since the boot, or until `stop` says so, which is asked
+    /// some hundred times a second at most; `wake` are descriptors that end a sleep.
+    pub fn run(
+        &mut self,
+        until: u64,
+        wake: &[BorrowedFd<'_>],
+        mut stop: impl FnMut() -> bool,
+    ) -> Result<(), String> {
         let mut buffer = vec![0; 1 << 16];
         let mut asked = 0;
         loop {
@@ -163,7 +186,8 @@ impl<'a> Network<'a> {
         let next = self.waiting.peek().map_or(until, |waiting| waiting.due.min(until));
         let length = next.saturating_sub(SystemClock.now().mono.nanos()).min(100_000_000);
         let length = TimeSpec::from_duration(std::time::Duration::from_nanos(length));
-        let mut polled: Vec<PollFd<'_>> = wake.iter().map(|&fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let mut polled: Vec<PollFd<'_>> =
+            wake.iter().map(|&fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         polled.push(PollFd::new(self.device.as_fd(), PollFlags::POLLIN));
         match ppoll(&mut polled, Some(length), None) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
@@ -171,8 +195,9 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// The kernel's way from the device to the stamp takes some µs when its code and data lie in no cache, which is neither the path's
-    /// time nor the prober's. It is gone once before, by a part of the packet: IP drops what is shorter than it says.
+    /// The kernel's way from the device to the stamp takes some µs when its code and data lie in no
+    /// cache, which is neither the path's time nor the prober's. It is gone once before, by a part
+    /// of the packet: IP drops what is shorter than it says.
     fn rehearse(&mut self, now: u64) {
         let Some(next) = self.waiting.peek() else { return };
         if next.due <= now + AHEAD && now.saturating_sub(self.handed) > COLD {
@@ -185,7 +210,8 @@ impl<'a> Network<'a> {
     /// Hands over what is due.
     fn send_due(&mut self, now: u64) -> Result<(), String> {
         while self.waiting.peek().is_some_and(|waiting| waiting.due <= now) {
-            let Waiting { due, packet, mut line, .. } = self.waiting.pop().expect("there is a first");
+            let Waiting { due, packet, mut line, .. } =
+                self.waiting.pop().expect("there is a first");
             let sent = SystemClock.now().mono.nanos();
             match write(self.device, &packet) {
                 // The kernel refuses what it cannot use, such as while the device is down.
@@ -198,7 +224,8 @@ impl<'a> Network<'a> {
             line.lag = Some(sent.saturating_sub(due));
             line.took = Some(done.saturating_sub(sent));
             let limit = self.manner.late_over;
-            line.late = line.lag.max(line.unread) > Some(limit) || line.took > Some(limit.saturating_mul(3));
+            line.late = line.lag.max(line.unread) > Some(limit)
+                || line.took > Some(limit.saturating_mul(3));
             self.recorder.line(&line);
         }
         Ok(())
@@ -213,7 +240,9 @@ impl<'a> Network<'a> {
         let unread = (self.manner.wait == Wait::Spin).then(|| mono.saturating_sub(self.emptied));
         let payload = seen.body.payload().unwrap_or(bytes.len());
         let (kind, id, seq, note) = match seen.body {
-            Body::Echo { id, seq, .. } if seen.to.is_ipv4() => (Kind::Icmp4, id, seq, Note::default()),
+            Body::Echo { id, seq, .. } if seen.to.is_ipv4() => {
+                (Kind::Icmp4, id, seq, Note::default())
+            }
             Body::Echo { id, seq, .. } => (Kind::Icmp6, id, seq, Note::default()),
             Body::Tcp { from, to, flags, .. } => {
                 (Kind::Tcp, from, to, Note::new(packet::flag_letters(flags).as_bytes()))
@@ -268,7 +297,14 @@ impl<'a> Network<'a> {
         }
     }
 
-    fn decide(&mut self, rules: &Rules, bytes: &[u8], seen: &Seen, at: u64, line: Line) -> Decision {
+    fn decide(
+        &mut self,
+        rules: &Rules,
+        bytes: &[u8],
+        seen: &Seen,
+        at: u64,
+        line: Line,
+    ) -> Decision {
         if let Some(decision) = self.of_server(rules, bytes, seen, at, &line) {
             return decision;
         }
@@ -276,7 +312,8 @@ impl<'a> Network<'a> {
         let ttl = usize::from(seen.ttl);
         let said = |by: IpAddr, error: Error, after: u64, line: Line| {
             let reply_ttl = if by == seen.to { rules.reply_ttl } else { 64 };
-            let what = if error == EXPIRED && by != seen.to { What::Expired } else { What::Refused };
+            let what =
+                if error == EXPIRED && by != seen.to { What::Expired } else { What::Refused };
             let note = match error {
                 Error::Refusal(refusal) => Note::new(refusal.word().as_bytes()),
                 Error::TooBig { .. } => Note::new(b"packet-too-big"),
@@ -291,8 +328,15 @@ impl<'a> Network<'a> {
             }
             return said(rules.path[ttl.max(1) - 1], EXPIRED, part(ttl), line);
         }
-        if let Some(mtu) = rules.path_mtu.filter(|mtu| bytes.len() > usize::from(*mtu) && seen.whole) {
-            return said(rules.path.first().copied().unwrap_or(seen.to), Error::TooBig { mtu }, part(1), line);
+        if let Some(mtu) =
+            rules.path_mtu.filter(|mtu| bytes.len() > usize::from(*mtu) && seen.whole)
+        {
+            return said(
+                rules.path.first().copied().unwrap_or(seen.to),
+                Error::TooBig { mtu },
+                part(1),
+                line,
+            );
         }
         let proto = match seen.body {
             Body::Echo { .. } => Proto::Echo,
@@ -303,31 +347,47 @@ impl<'a> Network<'a> {
         let known = self.known.get_mut(&seen.to).expect("it was entered when the packet came");
         let count = known.counts[proto as usize];
         known.counts[proto as usize] += 1;
-        let (after, again, held_back) = match rules.fate(self.scenario.seed, seen.to, proto, count, at) {
-            Fate::Lost => return Decision::Silent(What::Lost),
-            Fate::Outage => return Decision::Silent(What::Outage),
-            Fate::Refused { after, refusal: Refusal::Reset } if proto == Proto::Tcp => {
-                return refused_by_reset(rules, bytes, seen, after, line);
-            }
-            Fate::Refused { after, refusal } => {
-                let by = rules.path.last().copied().unwrap_or(seen.to);
-                return said(by, Error::Refusal(refusal), after, line);
-            }
-            Fate::Answered { after, again, held_back } => (after, again, held_back),
-        };
+        let (after, again, held_back) =
+            match rules.fate(self.scenario.seed, seen.to, proto, count, at) {
+                Fate::Lost => return Decision::Silent(What::Lost),
+                Fate::Outage => return Decision::Silent(What::Outage),
+                Fate::Refused { after, refusal: Refusal::Reset } if proto == Proto::Tcp => {
+                    return refused_by_reset(rules, bytes, seen, after, line);
+                }
+                Fate::Refused { after, refusal } => {
+                    let by = rules.path.last().copied().unwrap_or(seen.to);
+                    return said(by, Error::Refusal(refusal), after, line);
+                }
+                Fate::Answered { after, again, held_back } => (after, again, held_back),
+            };
         let packet = match seen.body {
             Body::Echo { .. } => packet::echo_reply(bytes, seen, rules.reply_ttl),
-            Body::Tcp { to, .. } | Body::Udp { to, .. } => match self.server_behind(rules, proto, to) {
-                Some(server) => {
-                    packet::handed_on(bytes, seen, Port::Destination(server), seen.ttl.saturating_sub(1).max(1))
+            Body::Tcp { to, .. } | Body::Udp { to, .. } => {
+                match self.server_behind(rules, proto, to) {
+                    Some(server) => packet::handed_on(
+                        bytes,
+                        seen,
+                        Port::Destination(server),
+                        seen.ttl.saturating_sub(1).max(1),
+                    ),
+                    None if proto == Proto::Tcp => {
+                        return refused_by_reset(rules, bytes, seen, after, line);
+                    }
+                    None => {
+                        return said(
+                            seen.to,
+                            Error::Refusal(Refusal::PortUnreachable),
+                            after,
+                            line,
+                        );
+                    }
                 }
-                None if proto == Proto::Tcp => return refused_by_reset(rules, bytes, seen, after, line),
-                None => return said(seen.to, Error::Refusal(Refusal::PortUnreachable), after, line),
-            },
+            }
             Body::Other => return Decision::Silent(What::Ignored),
         };
         let note = if held_back { Note::new(b"held-back") } else { line.note };
-        let first = Line { what: What::Answered, by: Some(seen.to), note, planned: Some(after), ..line };
+        let first =
+            Line { what: What::Answered, by: Some(seen.to), note, planned: Some(after), ..line };
         let second = again.map(|again| {
             let line = Line { what: What::Duplicate, planned: Some(again), ..first.clone() };
             (packet.clone(), line)
@@ -335,8 +395,16 @@ impl<'a> Network<'a> {
         Decision::Reply([Some((packet, first)), second].into_iter().flatten().collect())
     }
 
-    /// A server's packet on its way to the client: it is handed on at once, unless there is an outage.
-    fn of_server(&self, rules: &Rules, bytes: &[u8], seen: &Seen, at: u64, line: &Line) -> Option<Decision> {
+    /// A server's packet on its way to the client: it is handed on at once, unless there is an
+    /// outage.
+    fn of_server(
+        &self,
+        rules: &Rules,
+        bytes: &[u8],
+        seen: &Seen,
+        at: u64,
+        line: &Line,
+    ) -> Option<Decision> {
         let (proto, from, kind) = match seen.body {
             Body::Tcp { from, .. } => (Proto::Tcp, from, Kind::TcpBack),
             Body::Udp { from, .. } => (Proto::Udp, from, Kind::UdpBack),
@@ -355,7 +423,11 @@ impl<'a> Network<'a> {
         self.ports(rules, proto).find(|(at, _)| *at == port).map(|(_, server)| server)
     }
 
-    fn ports<'r>(&self, rules: &'r Rules, proto: Proto) -> impl Iterator<Item = (u16, u16)> + use<'r> {
+    fn ports<'r>(
+        &self,
+        rules: &'r Rules,
+        proto: Proto,
+    ) -> impl Iterator<Item = (u16, u16)> + use<'r> {
         let http = (proto == Proto::Tcp).then_some(rules.http.zip(self.manner.http)).flatten();
         let ports = if proto == Proto::Tcp { &rules.tcp } else { &rules.udp };
         http.into_iter().chain(ports.iter().copied())
@@ -380,7 +452,8 @@ fn refused_by_reset(rules: &Rules, bytes: &[u8], seen: &Seen, after: u64, line: 
     match packet::reset(bytes, seen, rules.reply_ttl) {
         Some(packet) => {
             let note = Note::new(Refusal::Reset.word().as_bytes());
-            let line = Line { what: What::Refused, by: Some(seen.to), note, planned: Some(after), ..line };
+            let line =
+                Line { what: What::Refused, by: Some(seen.to), note, planned: Some(after), ..line };
             Decision::one(packet, line)
         }
         None => Decision::Silent(What::Ignored),

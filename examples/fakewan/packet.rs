@@ -37,7 +37,9 @@ impl Body {
     /// Where the payload begins.
     pub const fn payload(&self) -> Option<usize> {
         match *self {
-            Self::Echo { payload, .. } | Self::Tcp { payload, .. } | Self::Udp { payload, .. } => Some(payload),
+            Self::Echo { payload, .. } | Self::Tcp { payload, .. } | Self::Udp { payload, .. } => {
+                Some(payload)
+            }
             Self::Other => None,
         }
     }
@@ -66,19 +68,31 @@ fn read4(packet: &[u8]) -> Option<Seen> {
     if transport < 20 || usize::from(be16(packet, 2)?) != packet.len() || packet.len() < transport {
         return None;
     }
-    let address = |at: usize| IpAddr::from(<[u8; 4]>::try_from(&packet[at..at + 4]).expect("four bytes are four"));
-    let body = if fragment & 0x3fff == 0 { read_body(packet, packet[9], transport)? } else { Body::Other };
-    Some(Seen { from: address(12), to: address(16), ttl: packet[8], whole: fragment & 0x4000 != 0, transport, body })
+    let address = |at: usize| {
+        IpAddr::from(<[u8; 4]>::try_from(&packet[at..at + 4]).expect("four bytes are four"))
+    };
+    let body =
+        if fragment & 0x3fff == 0 { read_body(packet, packet[9], transport)? } else { Body::Other };
+    Some(Seen {
+        from: address(12),
+        to: address(16),
+        ttl: packet[8],
+        whole: fragment & 0x4000 != 0,
+        transport,
+        body,
+    })
 }
 
 fn read6(packet: &[u8]) -> Option<Seen> {
     if packet.len() < 40 || usize::from(be16(packet, 4)?) + 40 != packet.len() {
         return None;
     }
-    let address =
-        |at: usize| IpAddr::from(<[u8; 16]>::try_from(&packet[at..at + 16]).expect("sixteen bytes are sixteen"));
+    let address = |at: usize| {
+        IpAddr::from(<[u8; 16]>::try_from(&packet[at..at + 16]).expect("sixteen bytes are sixteen"))
+    };
     let (mut next, mut transport) = (packet[6], 40);
-    // Hop-by-hop options, routing and destination options come before the transport (RFC 8200, 4.1).
+    // Hop-by-hop options, routing and destination options come before the transport (RFC 8200,
+    // 4.1).
     while matches!(next, 0 | 43 | 60) {
         let length = (usize::from(*packet.get(transport + 1)?) + 1) * 8;
         next = packet[transport];
@@ -137,7 +151,10 @@ fn sum(bytes: &[u8], start: u32) -> u16 {
 
 /// The sum of the IPv6 pseudo-header (RFC 8200, 8.1).
 fn pseudo6(packet: &[u8], length: usize, protocol: u8) -> u32 {
-    u32::from(sum(&packet[8..40], u32::try_from(length).expect("a packet is below 64 KiB") + u32::from(protocol)))
+    u32::from(sum(
+        &packet[8..40],
+        u32::try_from(length).expect("a packet is below 64 KiB") + u32::from(protocol),
+    ))
 }
 
 /// Corrects the checksum at `at` for a 16-bit word that changed (RFC 1624, equation 3).
@@ -149,7 +166,8 @@ fn correct(packet: &mut [u8], at: usize, old: u16, new: u16) {
     put16(packet, at, !u16::try_from(total).expect("folded to 16 bits"));
 }
 
-/// The packet on its way back: addresses swapped, with this TTL. Sums over the pseudo-header stay as they are.
+/// The packet on its way back: addresses swapped, with this TTL. Sums over the pseudo-header stay
+/// as they are.
 fn turned(packet: &[u8], ttl: u8) -> Vec<u8> {
     let mut back = packet.to_vec();
     if packet[0] >> 4 == 4 {
@@ -186,8 +204,8 @@ pub enum Port {
     Destination(u16),
 }
 
-/// A TCP or UDP packet turned round, with one port rewritten: a client's to the server behind an address, or a server's
-/// to the client.
+/// A TCP or UDP packet turned round, with one port rewritten: a client's to the server behind an
+/// address, or a server's to the client.
 pub fn handed_on(packet: &[u8], seen: &Seen, port: Port, ttl: u8) -> Vec<u8> {
     let mut on = turned(packet, ttl);
     let (at, new) = match port {
@@ -204,14 +222,16 @@ pub fn handed_on(packet: &[u8], seen: &Seen, port: Port, ttl: u8) -> Vec<u8> {
     on
 }
 
-/// The reset that answers a TCP segment (RFC 9293, 3.10.7.1); [`None`] for what is no segment, or a reset itself.
+/// The reset that answers a TCP segment (RFC 9293, 3.10.7.1); [`None`] for what is no segment, or a
+/// reset itself.
 pub fn reset(packet: &[u8], seen: &Seen, ttl: u8) -> Option<Vec<u8>> {
     let Body::Tcp { flags, payload, .. } = seen.body else { return None };
     if flags & RST != 0 {
         return None;
     }
     let tcp = &packet[seen.transport..];
-    let word = |at: usize| u32::from_be_bytes(tcp[at..at + 4].try_into().expect("four bytes are four"));
+    let word =
+        |at: usize| u32::from_be_bytes(tcp[at..at + 4].try_into().expect("four bytes are four"));
     let length = u32::try_from(packet.len() - payload).expect("a packet is below 64 KiB");
     let counted = length + u32::from(flags & 2 != 0) + u32::from(flags & 1 != 0);
     let mut segment = [0; 20];
@@ -273,7 +293,14 @@ pub fn icmp_error(packet: &[u8], seen: &Seen, by: IpAddr, error: Error, ttl: u8)
 }
 
 /// A packet of its own with this transport part, whose checksum at `check` is filled in.
-fn with_header(from: IpAddr, to: IpAddr, protocol: u8, ttl: u8, body: &[u8], check: usize) -> Vec<u8> {
+fn with_header(
+    from: IpAddr,
+    to: IpAddr,
+    protocol: u8,
+    ttl: u8,
+    body: &[u8],
+    check: usize,
+) -> Vec<u8> {
     let length = u16::try_from(body.len()).expect("built below 64 KiB");
     let mut packet = match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {

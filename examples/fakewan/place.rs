@@ -42,11 +42,15 @@ pub fn enter(place: Place) -> Result<User, String> {
         User::Own => CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUSER,
     };
     unshare(flags).map_err(|fault| {
-        format!("no network namespace can be made: {fault}; run as root, or allow unprivileged user namespaces")
+        format!(
+            "no network namespace can be made: {fault}; run as root, or allow unprivileged \
+            user namespaces"
+        )
     })?;
     if user == User::Own {
         let map = |file: &str, text: String| {
-            std::fs::write(file, text).map_err(|fault| format!("{file} cannot be written: {fault}; run as root"))
+            std::fs::write(file, text)
+                .map_err(|fault| format!("{file} cannot be written: {fault}; run as root"))
         };
         map("/proc/self/setgroups", "deny".to_owned())?;
         map("/proc/self/uid_map", format!("0 {uid} 1"))?;
@@ -59,10 +63,12 @@ pub fn enter(place: Place) -> Result<User, String> {
 fn not_the_hosts() -> Result<(), String> {
     let lines = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let four = lines("/proc/self/net/route").lines().skip(1).count();
-    let six = lines("/proc/self/net/ipv6_route").lines().filter(|line| !line.ends_with(" lo")).count();
+    let six =
+        lines("/proc/self/net/ipv6_route").lines().filter(|line| !line.ends_with(" lo")).count();
     if four + six > 0 {
         return Err(
-            "this network namespace has routes already, so it may be the host's; leave out --here, and one is \
+            "this network namespace has routes already, so it may be the host's; leave out \
+                --here, and one is \
                     made"
                 .to_owned(),
         );
@@ -72,9 +78,17 @@ fn not_the_hosts() -> Result<(), String> {
 
 /// Makes the device; reads and writes on it do not block.
 pub fn device(name: &str) -> Result<SyncDevice, String> {
-    let device = DeviceBuilder::new().name(name).layer(Layer::L3).inherit_enable_state().build_sync().map_err(|fault| {
-        format!("no TUN device can be made: {fault}; /dev/net/tun must be there and open to this user (modprobe tun; chmod 0666 /dev/net/tun)")
-    })?;
+    let device = DeviceBuilder::new()
+        .name(name)
+        .layer(Layer::L3)
+        .inherit_enable_state()
+        .build_sync()
+        .map_err(|fault| {
+            format!(
+                "no TUN device can be made: {fault}; /dev/net/tun must be there and open to this \
+            user (modprobe tun; chmod 0666 /dev/net/tun)"
+            )
+        })?;
     let cannot = |fault: nix::Error| format!("the TUN device does not take O_NONBLOCK: {fault}");
     fcntl(device.as_fd(), FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK)).map_err(cannot)?;
     Ok(device)
@@ -83,7 +97,8 @@ pub fn device(name: &str) -> Result<SyncDevice, String> {
 /// Gives the device its addresses and routes.
 pub fn set_up(scenario: &Scenario) -> Result<(), String> {
     let name = &scenario.device;
-    // Routers on the path have no route of their own, and an ordinary user may ping; best effort, each by itself.
+    // Routers on the path have no route of their own, and an ordinary user may ping; best effort,
+    // each by itself.
     for (file, value) in [
         ("ipv4/conf/all/rp_filter".to_owned(), "0"),
         (format!("ipv4/conf/{name}/rp_filter"), "0"),
@@ -118,9 +133,12 @@ fn commands(scenario: &Scenario) -> String {
 }
 
 fn ip(commands: &str) -> Result<(), String> {
-    let cannot = |fault: std::io::Error| format!("`ip` cannot be run: {fault}; install the package iproute2");
+    let cannot = |fault: std::io::Error| {
+        format!("`ip` cannot be run: {fault}; install the package iproute2")
+    };
     let mut ip = Command::new("ip");
-    let ip = ip.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let ip =
+        ip.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut ip = ip.spawn().map_err(cannot)?;
     ip.stdin.take().expect("its input is a pipe").write_all(commands.as_bytes()).map_err(cannot)?;
     let output = ip.wait_with_output().map_err(cannot)?;
@@ -134,7 +152,8 @@ fn ip(commands: &str) -> Result<(), String> {
 pub fn overrun(device: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
     let line = text.lines().find_map(|line| line.trim().strip_prefix(device)?.strip_prefix(':'));
-    // Eight figures of what the host received, then bytes, packets, errors and drops of what it sent.
+    // Eight figures of what the host received, then bytes, packets, errors and drops of what it
+    // sent.
     line.and_then(|line| line.split_whitespace().nth(11)?.parse().ok()).unwrap_or(0)
 }
 

@@ -20,11 +20,20 @@ const CHUNK: usize = 256 << 10;
 impl Recorder {
     /// Writes to a file, or, without one, forgets what it is given.
     pub fn new(path: Option<&Path>) -> Result<Self, String> {
-        let Some(path) = path else { return Ok(Self { text: String::new(), chunks: None, writer: None }) };
-        let mut file = File::create(path).map_err(|fault| format!("{}: {fault}", path.display()))?;
+        let Some(path) = path else {
+            return Ok(Self { text: String::new(), chunks: None, writer: None });
+        };
+        let mut file =
+            File::create(path).map_err(|fault| format!("{}: {fault}", path.display()))?;
         let (chunks, incoming) = channel::<String>();
-        let writer = std::thread::spawn(move || incoming.iter().try_for_each(|chunk| file.write_all(chunk.as_bytes())));
-        Ok(Self { text: String::with_capacity(CHUNK * 2), chunks: Some(chunks), writer: Some(writer) })
+        let writer = std::thread::spawn(move || {
+            incoming.iter().try_for_each(|chunk| file.write_all(chunk.as_bytes()))
+        });
+        Ok(Self {
+            text: String::with_capacity(CHUNK * 2),
+            chunks: Some(chunks),
+            writer: Some(writer),
+        })
     }
 
     /// Adds a packet.

@@ -1,5 +1,5 @@
-//! What a scenario says, and what it decides for each packet: pure, so that a test can ask in advance what the network
-//! will do to the n-th packet for an address.
+//! What a scenario says, and what it decides for each packet: pure, so that a test can ask in
+//! advance what the network will do to the n-th packet for an address.
 //!
 //! A scenario is a TOML file; every key but `at` may be left out:
 //!
@@ -99,7 +99,9 @@ impl<'de> Deserialize<'de> for OneOrMany {
             toml::Value::Array(texts) => texts,
             one => vec![one],
         };
-        let prefix = |text: &toml::Value| text.as_str().unwrap_or("this").parse().map_err(serde::de::Error::custom);
+        let prefix = |text: &toml::Value| {
+            text.as_str().unwrap_or("this").parse().map_err(serde::de::Error::custom)
+        };
         texts.iter().map(prefix).collect::<Result<_, _>>().map(Self)
     }
 }
@@ -129,7 +131,8 @@ struct Length(u64);
 
 impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let length = parse_duration(&String::deserialize(from)?).map_err(serde::de::Error::custom)?;
+        let length =
+            parse_duration(&String::deserialize(from)?).map_err(serde::de::Error::custom)?;
         Ok(Self(nanos_of(length).unsigned_abs()))
     }
 }
@@ -143,8 +146,11 @@ impl<'de> Deserialize<'de> for Span {
         let text = String::deserialize(from)?;
         let (first, last) = text.split_once('-').unwrap_or((&text, &text));
         let number = |part: &str| {
-            let fault =
-                |_| serde::de::Error::custom(format!("{text:?} is not a packet number or a range such as 10-19"));
+            let fault = |_| {
+                serde::de::Error::custom(format!(
+                    "{text:?} is not a packet number or a range such as 10-19"
+                ))
+            };
             part.parse::<u64>().map_err(fault)
         };
         Ok(Self(number(first)?, number(last)?))
@@ -167,7 +173,9 @@ impl Prefix {
             (IpAddr::V4(a), IpAddr::V4(b)) => {
                 same_bits(u32::from(a).into(), u32::from(b).into(), 32 - u32::from(self.bits))
             }
-            (IpAddr::V6(a), IpAddr::V6(b)) => same_bits(a.into(), b.into(), 128 - u32::from(self.bits)),
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                same_bits(a.into(), b.into(), 128 - u32::from(self.bits))
+            }
             _ => false,
         }
     }
@@ -181,7 +189,8 @@ impl FromStr for Prefix {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let fault = || format!("{text:?} is not an address or prefix such as 10.99.1.0/24");
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let (address, bits) =
+            text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.parse().map_err(|_| fault())?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.map_or(Ok(most), str::parse).map_err(|_| fault())?;
@@ -202,7 +211,8 @@ pub enum Shape {
     /// Evenly over delay ± jitter.
     #[default]
     Uniform,
-    /// Normally around the delay, jitter being the standard deviation (the sum of twelve even draws).
+    /// Normally around the delay, jitter being the standard deviation (the sum of twelve even
+    /// draws).
     Normal,
     /// Exponentially above the delay, jitter being the mean.
     Exponential,
@@ -334,7 +344,9 @@ impl Scenario {
             return Err(faults.join("\n"));
         }
         let local = written.local.unwrap_or_else(|| {
-            ["10.99.0.2", "fd99::2"].map(|address| address.parse().expect("these are addresses")).to_vec()
+            ["10.99.0.2", "fd99::2"]
+                .map(|address| address.parse().expect("these are addresses"))
+                .to_vec()
         });
         Ok(Self {
             seed: written.seed,
@@ -347,8 +359,10 @@ impl Scenario {
 
     /// The place, among the rules, of those for an address.
     pub fn rules_of(&self, address: IpAddr) -> Option<usize> {
-        let held = |rules: &Rules| rules.at.iter().filter(|at| at.holds(address)).map(|at| at.bits).max();
-        let all = self.rules.iter().enumerate().filter_map(|(place, rules)| Some((held(rules)?, place)));
+        let held =
+            |rules: &Rules| rules.at.iter().filter(|at| at.holds(address)).map(|at| at.bits).max();
+        let all =
+            self.rules.iter().enumerate().filter_map(|(place, rules)| Some((held(rules)?, place)));
         all.max_by_key(|&(bits, place)| (bits, std::cmp::Reverse(place))).map(|(_, place)| place)
     }
 }
@@ -358,7 +372,8 @@ impl Rules {
         let at = written.at.0;
         let name = at.first().map_or_else(|| "address".to_owned(), ToString::to_string);
         let shares = [written.loss, written.duplicate, written.reorder];
-        let mut shares = shares.into_iter().chain(written.windows.iter().filter_map(|window| window.loss));
+        let mut shares =
+            shares.into_iter().chain(written.windows.iter().filter_map(|window| window.loss));
         if !shares.all(|share| (0.0..=1.0).contains(&share)) {
             return Err(format!("{name}: loss, duplicate and reorder are shares from 0 to 1"));
         }
@@ -385,14 +400,23 @@ impl Rules {
             return Err(format!("{name}: a window ends after it begins"));
         }
         let hops = u8::try_from(written.path.len()).unwrap_or(u8::MAX);
-        if hops > 60 || written.path.iter().any(|hop| at.iter().any(|at| at.address.is_ipv4() != hop.is_ipv4())) {
-            return Err(format!("{name}: a path has at most 60 routers, all of the address's family"));
+        if hops > 60
+            || written
+                .path
+                .iter()
+                .any(|hop| at.iter().any(|at| at.address.is_ipv4() != hop.is_ipv4()))
+        {
+            return Err(format!(
+                "{name}: a path has at most 60 routers, all of the address's family"
+            ));
         }
         for ports in [&written.tcp, &written.udp] {
-            if (1..ports.len())
-                .any(|one| ports[..one].iter().any(|(port, to)| *port == ports[one].0 || *to == ports[one].1))
-            {
-                return Err(format!("{name}: a port leads to one server, and a server stands behind one port"));
+            if (1..ports.len()).any(|one| {
+                ports[..one].iter().any(|(port, to)| *port == ports[one].0 || *to == ports[one].1)
+            }) {
+                return Err(format!(
+                    "{name}: a port leads to one server, and a server stands behind one port"
+                ));
             }
         }
         Ok(Self {

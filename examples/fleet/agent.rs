@@ -1,4 +1,5 @@
-//! An agent of the fleet: its key, its chain, and the summaries of its site's year, one after another.
+//! An agent of the fleet: its key, its chain, and the summaries of its site's year, one after
+//! another.
 
 use wanproof::base::time::Wall;
 use wanproof::evidence::chain::{ChainId, Head};
@@ -23,14 +24,22 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// The agent of a site, at a second of the year, with nothing shipped yet. `run` makes it another than in other runs.
+    /// The agent of a site, at a second of the year, with nothing shipped yet. `run` makes it
+    /// another than in other runs.
     pub fn new(site: Site, second: i64, run: u64) -> Self {
         let bytes = |salt: u64| -> Vec<u8> {
-            (0..4).flat_map(|part| random(random(site.0 ^ run) ^ (salt + part)).to_be_bytes()).collect()
+            (0..4)
+                .flat_map(|part| random(random(site.0 ^ run) ^ (salt + part)).to_be_bytes())
+                .collect()
         };
         let seed: [u8; 32] = bytes(100).try_into().expect("four times eight bytes");
         let chain: [u8; 16] = bytes(200)[..16].try_into().expect("sixteen bytes");
-        Self { site, key: SecretKey::from_seed(&seed), head: Head::new(ChainId::from_bytes(chain), None), second }
+        Self {
+            site,
+            key: SecretKey::from_seed(&seed),
+            head: Head::new(ChainId::from_bytes(chain), None),
+            second,
+        }
     }
 
     /// Its chain.
@@ -66,7 +75,11 @@ impl Agent {
             to: at(to),
             boot: "5a0e0a2e-8f0c-4c53-9d0e-2f6d1c1f6f77".to_owned(),
             software: concat!("wanproof ", env!("CARGO_PKG_VERSION")).to_owned(),
-            clock: Clock { state: ClockState::Synchronised, max_error_us: Some(1500), steps: Vec::new() },
+            clock: Clock {
+                state: ClockState::Synchronised,
+                max_error_us: Some(1500),
+                steps: Vec::new(),
+            },
             contracts: Vec::new(),
             probes: script.probes(self.site, from, SPAN),
             own_lag_us: None,

@@ -1,7 +1,9 @@
-//! `fleet attack`: floods of a collector that is started for it, on loopback, each for some seconds; what an honest agent's answers take
-//! meanwhile, and how much memory the collector comes to.
+//! `fleet attack`: floods of a collector that is started for it, on loopback, each for some
+//! seconds; what an honest agent's answers take meanwhile, and how much memory the collector comes
+//! to.
 //!
-//! Attackers have addresses of their own, 127.0.1.1 and on: 250 of them. Each of their connections asks again when it was answered.
+//! Attackers have addresses of their own, 127.0.1.1 and on: 250 of them. Each of their connections
+//! asks again when it was answered.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -87,10 +89,15 @@ impl Flood {
         (Self::Unread, "answers that nobody reads"),
     ];
 
-    /// The bodies that are sent in turn, with their address and headers; nothing where something else is done.
+    /// The bodies that are sent in turn, with their address and headers; nothing where something
+    /// else is done.
     fn requests(self) -> Vec<Vec<u8>> {
         let ndjson = |body: Vec<u8>| {
-            request("/v1/summaries", "content-type: application/x-ndjson\r\ncontent-encoding: zstd\r\n", &body)
+            request(
+                "/v1/summaries",
+                "content-type: application/x-ndjson\r\ncontent-encoding: zstd\r\n",
+                &body,
+            )
         };
         let pack = |plain: &[u8]| zstd::bulk::compress(plain, 19).expect("memory is there");
         let stranger = |number: u64| Agent::new(Site(1_000_000 + number), 0, run_number());
@@ -111,7 +118,13 @@ impl Flood {
             }
             Self::Enrolment => {
                 let of = |number| stranger(number).enrolment();
-                let wish = |number| request("/v1/enrol", "content-type: application/jose\r\n", of(number).as_bytes());
+                let wish = |number| {
+                    request(
+                        "/v1/enrol",
+                        "content-type: application/jose\r\n",
+                        of(number).as_bytes(),
+                    )
+                };
                 (0..5000).map(wish).collect()
             }
             Self::Heads => {
@@ -122,7 +135,8 @@ impl Flood {
                 vec![head]
             }
             Self::Bodies => {
-                let head = "POST /v1/summaries HTTP/1.1\r\nhost: c\r\ncontent-type: application/jose\r\ncontent-length: 4194304\r\n\r\n";
+                let head = "POST /v1/summaries HTTP/1.1\r\nhost: c\r\ncontent-type: \
+                    application/jose\r\ncontent-length: 4194304\r\n\r\n";
                 vec![[head.as_bytes(), &vec![b'a'; 1 << 20]].concat()]
             }
             Self::Idle => Vec::new(),
@@ -140,7 +154,10 @@ impl Flood {
 }
 
 fn request(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("POST {path} HTTP/1.1\r\nhost: c\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: c\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 
@@ -169,7 +186,8 @@ pub async fn attack(options: &Options) -> Result<(), Broken> {
         let mut answers = honest.ship_until(until).await?;
         attackers.join().map_err(|_| "the attackers ended in a bug")??;
         answers.took.sort_unstable();
-        let at = |percent: usize| answers.took[(answers.took.len() * percent).div_ceil(100).max(1) - 1];
+        let at =
+            |percent: usize| answers.took[(answers.took.len() * percent).div_ceil(100).max(1) - 1];
         let memory = central.peak_memory()?;
         println!(
             "| {name} | {} | {} / {} | {} | {:.0} MB |",
@@ -211,7 +229,8 @@ impl Honest {
         let (kid, database): (_, &Database) = (agent.key.kid(), &central.database);
         let mut archive = Archive::open_existing(database)?;
         archive.write(|archive| archive.set_standing(kid, Standing::Approved).map(drop))?;
-        let mut honest = Self { agent, script: Script::new(), to: central.address, line: Some(line) };
+        let mut honest =
+            Self { agent, script: Script::new(), to: central.address, line: Some(line) };
         // From its first receipt on it is known.
         honest.ship_until(Instant::now() + EVERY).await?;
         Ok(honest)
@@ -270,7 +289,8 @@ fn storm(
             all.spawn(async move {
                 let mut turn = number;
                 while Instant::now() < until {
-                    let done = assault(flood, (number, to), until, &requests, &mut turn, &told).await;
+                    let done =
+                        assault(flood, (number, to), until, &requests, &mut turn, &told).await;
                     if done.is_err() {
                         // It was shown out, and comes again.
                         sleep(Duration::from_millis(100)).await;
@@ -307,7 +327,9 @@ async fn assault(
             return Ok(());
         }
         if flood.reads() {
-            let Ok(read) = timeout_at(until.into(), answer(&mut stream, &mut buffer)).await else { return Ok(()) };
+            let Ok(read) = timeout_at(until.into(), answer(&mut stream, &mut buffer)).await else {
+                return Ok(());
+            };
             read?;
             told.fetch_add(1, Ordering::Relaxed);
         } else if flood != Flood::Unread {
@@ -341,8 +363,10 @@ async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<()
             && let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n")
         {
             let head = String::from_utf8_lossy(&read[..end]).to_ascii_lowercase();
-            let body =
-                head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse::<usize>().ok());
+            let body = head
+                .split("content-length: ")
+                .nth(1)
+                .and_then(|rest| rest.lines().next()?.parse::<usize>().ok());
             length = Some(end + 4 + body.unwrap_or(0));
         }
         if length.is_some_and(|length| read.len() >= length) {

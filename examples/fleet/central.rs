@@ -1,4 +1,5 @@
-//! A collector that is started to be measured, as a process of its own, with files and a database of its own.
+//! A collector that is started to be measured, as a process of its own, with files and a database
+//! of its own.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,8 @@ impl Central {
     pub fn start(wanproof: &Path, engine: Engine) -> Result<Self, Broken> {
         // An agent ships a year here in seconds.
         let rest = "enrolment = { mode = \"open\" }\n\
-                    limits = { per_agent = \"1000000/s\", connections = \"4096\", connections_per_address = \"4096\" }\n";
+                    limits = \
+            { per_agent = \"1000000/s\", connections = \"4096\", connections_per_address = \"4096\" }\n";
         Self::start_with(wanproof, engine, rest)
     }
 
@@ -45,15 +47,22 @@ impl Central {
         let at = tempfile::tempdir()?;
         let server = match engine {
             Engine::Sqlite => None,
-            Engine::Postgres => Some(Server::start("on").ok_or("there is no PostgreSQL to measure")?),
+            Engine::Postgres => {
+                Some(Server::start("on").ok_or("there is no PostgreSQL to measure")?)
+            }
         };
-        let database = server.as_ref().map_or_else(|| "sqlite:collector.db".to_owned(), Server::database);
+        let database =
+            server.as_ref().map_or_else(|| "sqlite:collector.db".to_owned(), Server::database);
         let config = at.path().join("collector.toml");
         std::fs::write(
             &config,
-            format!("listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir = \".\"\n{rest}"),
+            format!(
+                "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir = \".\"\n{rest}"
+            ),
         )?;
-        let mut program = Running::start(Command::new(wanproof).args(["collector", "serve", "--config"]).arg(&config));
+        let mut program = Running::start(
+            Command::new(wanproof).args(["collector", "serve", "--config"]).arg(&config),
+        );
         let said = program.says("the collector is listening");
         let address = said.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
         let address = address.ok_or("it does not say where it listens")?.parse()?;
@@ -63,12 +72,17 @@ impl Central {
 
     /// The most memory that it had so far, in bytes.
     pub fn peak_memory(&self) -> Result<u64, Broken> {
-        let status = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/status", self.program.pid())))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("there is no VmHWM")?;
+        let status =
+            std::fs::read_to_string(PathBuf::from(format!("/proc/{}/status", self.program.pid())))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .ok_or("there is no VmHWM")?;
         Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
     }
 
-    /// Forgets the most memory that it had: it is counted from what it has now (proc_pid_clear_refs(5)).
+    /// Forgets the most memory that it had: it is counted from what it has now
+    /// (proc_pid_clear_refs(5)).
     pub fn forget_peak(&self) -> Result<(), Broken> {
         Ok(std::fs::write(format!("/proc/{}/clear_refs", self.program.pid()), "5")?)
     }
@@ -76,10 +90,15 @@ impl Central {
     /// The processor time that it took so far, in seconds.
     pub fn processor_time(&self) -> Result<f64, Broken> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.program.pid()))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         // Of user and system, in hundredths of a second as Linux tells it (proc(5)).
-        let ticks: u64 =
-            fields.get(11..13).ok_or("there are no times")?.iter().filter_map(|t| t.parse::<u64>().ok()).sum();
+        let ticks: u64 = fields
+            .get(11..13)
+            .ok_or("there are no times")?
+            .iter()
+            .filter_map(|t| t.parse::<u64>().ok())
+            .sum();
         Ok(ticks as f64 / 100.0)
     }
 

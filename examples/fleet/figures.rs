@@ -43,13 +43,15 @@ pub struct Options {
 /// How long the unavoidable work is done for, to find its rate.
 const ALONE: Duration = Duration::from_secs(4);
 
-/// What one core does of the unavoidable work, a second: decompress, verify, parse, decode the histograms.
+/// What one core does of the unavoidable work, a second: decompress, verify, parse, decode the
+/// histograms.
 pub fn alone(bodies: &[Bytes], keys: &[PublicKey]) -> Result<f64, Broken> {
     let begin = Instant::now();
     let mut done = 0u64;
     while begin.elapsed() < ALONE {
         for (body, key) in bodies.iter().zip(keys) {
-            let line = expand(body.to_vec(), Encoding::Zstd, EXPANDED).map_err(|problem| format!("{problem:?}"))?;
+            let line = expand(body.to_vec(), Encoding::Zstd, EXPANDED)
+                .map_err(|problem| format!("{problem:?}"))?;
             let payload = jws::parse(&line, Typ::Summary)?.verify(key)?;
             black_box(summary::read(&payload)?);
             done += 1;
@@ -64,8 +66,12 @@ pub async fn ingest(options: &Options) -> Result<(), Broken> {
     eprintln!("making {} summaries …", options.agents * options.each as u64);
     fleet.prepare(options.each);
     let sample = fleet.bodies(500);
-    let keys: Vec<PublicKey> =
-        fleet.agents.iter().flat_map(|agent| vec![*agent.key.public(); options.each]).take(sample.len()).collect();
+    let keys: Vec<PublicKey> = fleet
+        .agents
+        .iter()
+        .flat_map(|agent| vec![*agent.key.public(); options.each])
+        .take(sample.len())
+        .collect();
     let bytes: usize = sample.iter().map(Bytes::len).sum::<usize>() / sample.len().max(1);
     let alone = alone(&sample, &keys)?;
 
@@ -86,12 +92,14 @@ pub async fn ingest(options: &Options) -> Result<(), Broken> {
 
     let half = full.rate() / 2.0;
     // As many of each as half the rate needs for so long, in whole numbers.
-    let receipted = full.receipted as u128 * u128::from(options.half) * 1000 / (2 * full.took.as_millis().max(1));
+    let receipted = full.receipted as u128 * u128::from(options.half) * 1000
+        / (2 * full.took.as_millis().max(1));
     let each = usize::try_from(receipted)?.div_ceil(fleet.agents.len());
     eprintln!("making {} more, and shipping them at half the rate …", each * fleet.agents.len());
     fleet.prepare(each);
     if let Database::Postgres(address) = &central.database {
-        // A server that was just made makes the files of its log while it is asked; after a checkpoint it uses them again.
+        // A server that was just made makes the files of its log while it is asked; after a
+        // checkpoint it uses them again.
         postgres::ask(address.expose(), "CHECKPOINT");
     }
     let calm = fleet.ship_at_rate(central.address, each, half).await?;
@@ -114,9 +122,16 @@ pub async fn ingest(options: &Options) -> Result<(), Broken> {
     println!("|---|---|---|");
     println!("| unavoidable work alone, one core | {alone:.0} /s | |");
     println!("| durable, verified, receipted | {:.0} /s | ≥ 1500 |", full.rate());
-    println!("| of what one core does of the unavoidable work | {:.2} | ≥ 0.5 |", full.rate() / alone);
+    println!(
+        "| of what one core does of the unavoidable work | {:.2} | ≥ 0.5 |",
+        full.rate() / alone
+    );
     println!("| the collector's processors meanwhile | {processor:.2} | |");
-    println!("| answers at full load, p50 / p99 | {} / {} | |", ms(full.percentile(50)), ms(full.percentile(99)));
+    println!(
+        "| answers at full load, p50 / p99 | {} / {} | |",
+        ms(full.percentile(50)),
+        ms(full.percentile(99))
+    );
     println!("| told to come again at full load | {} | |", full.busy);
     println!(
         "| answers at {half:.0} /s, p50 / p99 | {} / {} | p99 ≤ 100 ms |",

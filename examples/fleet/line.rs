@@ -1,4 +1,5 @@
-//! A connection to a collector on loopback, kept from one request to the next, as an agent keeps it.
+//! A connection to a collector on loopback, kept from one request to the next, as an agent keeps
+//! it.
 
 use std::net::SocketAddr;
 
@@ -65,7 +66,12 @@ impl Line {
             request = request.header("content-encoding", encoding);
         }
         let answer = self.0.send_request(request.body(Full::new(body))?).await?;
-        let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(Said { status: answer.status(), retry_after, body: answer.into_body().collect().await?.to_bytes() })
+        let retry_after =
+            answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Said {
+            status: answer.status(),
+            retry_after,
+            body: answer.into_body().collect().await?.to_bytes(),
+        })
     }
 }

@@ -1,5 +1,6 @@
-//! The load: agents whose summaries were made before, so that the machine's cores are the collector's while it is measured. An agent
-//! ships one after another, and the next when it has the receipt.
+//! The load: agents whose summaries were made before, so that the machine's cores are the
+//! collector's while it is measured. An agent ships one after another, and the next when it has the
+//! receipt.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -78,7 +79,10 @@ impl Fleet {
                     for (agent, ready) in agents.iter_mut().zip(ready) {
                         ready.extend((0..each).map(|_| {
                             let signed = agent.next(script);
-                            Bytes::from(zstd::bulk::compress(signed.jws.as_bytes(), 3).expect("memory is there"))
+                            Bytes::from(
+                                zstd::bulk::compress(signed.jws.as_bytes(), 3)
+                                    .expect("memory is there"),
+                            )
                         }));
                     }
                 });
@@ -108,13 +112,23 @@ impl Fleet {
         self.ship(to, each, None).await
     }
 
-    /// Ships the next of each, so many a second in all, whatever the answers take: how long one takes is counted from when it should
-    /// have been sent.
-    pub async fn ship_at_rate(&mut self, to: SocketAddr, each: usize, rate: f64) -> Result<Told, Broken> {
+    /// Ships the next of each, so many a second in all, whatever the answers take: how long one
+    /// takes is counted from when it should have been sent.
+    pub async fn ship_at_rate(
+        &mut self,
+        to: SocketAddr,
+        each: usize,
+        rate: f64,
+    ) -> Result<Told, Broken> {
         self.ship(to, each, Some(rate)).await
     }
 
-    async fn ship(&mut self, to: SocketAddr, each: usize, rate: Option<f64>) -> Result<Told, Broken> {
+    async fn ship(
+        &mut self,
+        to: SocketAddr,
+        each: usize,
+        rate: Option<f64>,
+    ) -> Result<Told, Broken> {
         let (busy, answers) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(Vec::new())));
         let mut lines = Vec::new();
         for _ in &self.agents {
@@ -135,19 +149,26 @@ impl Fleet {
                     for (turn, body) in bodies.into_iter().enumerate() {
                         let mut due = Instant::now();
                         if let Some(rate) = rate {
-                            due = begin + Duration::from_secs_f64((turn * count + number) as f64 / rate);
+                            due = begin
+                                + Duration::from_secs_f64((turn * count + number) as f64 / rate);
                             tokio::time::sleep_until(due.into()).await;
                         }
                         loop {
                             let said = line.ship(body.clone()).await?;
-                            if said.status == StatusCode::OK && contains(&said.body, b"\"receipt\":\"") {
+                            if said.status == StatusCode::OK
+                                && contains(&said.body, b"\"receipt\":\"")
+                            {
                                 break;
                             }
                             if said.status != StatusCode::SERVICE_UNAVAILABLE {
-                                return Err(Broken::from(format!("{}: {:?}", said.status, said.body)));
+                                return Err(Broken::from(format!(
+                                    "{}: {:?}",
+                                    said.status, said.body
+                                )));
                             }
                             busy.set(busy.get() + 1);
-                            tokio::time::sleep(Duration::from_secs(said.retry_after.unwrap_or(1))).await;
+                            tokio::time::sleep(Duration::from_secs(said.retry_after.unwrap_or(1)))
+                                .await;
                         }
                         answers.borrow_mut().push(due.elapsed());
                     }

@@ -1,5 +1,5 @@
-//! Three replicas of a collector on one PostgreSQL, each killed at random while agents ship: every receipted summary has to be there, once,
-//! with the receipt that was given.
+//! Three replicas of a collector on one PostgreSQL, each killed at random while agents ship: every
+//! receipted summary has to be there, once, with the receipt that was given.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,7 +28,8 @@ use super::script::{Script, Site, random};
 
 /// How many replicas.
 const REPLICAS: usize = 3;
-/// An answer that takes longer is given up, as an agent does, and asked for again at another replica.
+/// An answer that takes longer is given up, as an agent does, and asked for again at another
+/// replica.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How it is done.
@@ -79,7 +80,8 @@ pub async fn run(wanproof: &Path, database: &str, plan: &Plan) -> Result<Outcome
         std::fs::write(
             &config,
             format!(
-                "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir = \".\"\nenrolment = {{ mode = \"open\" }}\n\
+                "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir = \".\"\nenrolment \
+                    = {{ mode = \"open\" }}\n\
                  limits = {{ per_agent = \"1000000/s\" }}\n"
             ),
         )?;
@@ -99,9 +101,12 @@ pub async fn run(wanproof: &Path, database: &str, plan: &Plan) -> Result<Outcome
 
     let (receipted, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let killer = {
-        let (replicas, receipted, over) = (Arc::clone(&replicas), Arc::clone(&receipted), Arc::clone(&over));
+        let (replicas, receipted, over) =
+            (Arc::clone(&replicas), Arc::clone(&receipted), Arc::clone(&over));
         let (wanproof, every) = (wanproof.to_owned(), plan.kill_every);
-        std::thread::spawn(move || kill_at_random(&wanproof, &replicas, programs, every, &receipted, &over))
+        std::thread::spawn(move || {
+            kill_at_random(&wanproof, &replicas, programs, every, &receipted, &over)
+        })
     };
     let until = plan.time.map(|time| Instant::now() + time);
     let script = std::rc::Rc::new(Script::new());
@@ -109,8 +114,19 @@ pub async fn run(wanproof: &Path, database: &str, plan: &Plan) -> Result<Outcome
     let shipping: Vec<_> = agents
         .into_iter()
         .map(|agent| {
-            let shipper = Shipper { agent, replicas: Arc::clone(&replicas), key: *key.public(), line: None, again: 0 };
-            local.spawn_local(shipper.ship(std::rc::Rc::clone(&script), plan.each, until, Arc::clone(&receipted)))
+            let shipper = Shipper {
+                agent,
+                replicas: Arc::clone(&replicas),
+                key: *key.public(),
+                line: None,
+                again: 0,
+            };
+            local.spawn_local(shipper.ship(
+                std::rc::Rc::clone(&script),
+                plan.each,
+                until,
+                Arc::clone(&receipted),
+            ))
         })
         .collect();
     let mut outcome = Outcome::default();
@@ -179,7 +195,8 @@ fn kill_at_random(
             std::thread::sleep(Duration::from_millis(2));
             continue;
         }
-        let victim = usize::try_from(random(kills as u64) % REPLICAS as u64).expect("there are three");
+        let victim =
+            usize::try_from(random(kills as u64) % REPLICAS as u64).expect("there are three");
         programs[victim].signal(Signal::SIGKILL);
         programs[victim].wait();
         kills += 1;
@@ -227,7 +244,9 @@ impl Shipper {
                 (self.line, self.again, replica) = (None, self.again + 1, replica + 1);
             };
             let said = receipt::verify(given.as_bytes(), &self.key)?;
-            if (said.agent, said.seq, said.digest) != (self.agent.key.kid(), signed.seq, signed.digest) {
+            if (said.agent, said.seq, said.digest)
+                != (self.agent.key.kid(), signed.seq, signed.digest)
+            {
                 return Err("a receipt is for another summary".into());
             }
             receipts.insert((said.agent, said.seq), (said.digest, given));

@@ -1,6 +1,6 @@
-//! A year as it is scripted: what each probe of each site saw in each minute. All of it follows from the site's number, so that whoever
-//! reads what was shipped knows what must come out. A site has its own distance and jitter, busier by day, a little loss, and some
-//! outages a year.
+//! A year as it is scripted: what each probe of each site saw in each minute. All of it follows
+//! from the site's number, so that whoever reads what was shipped knows what must come out. A site
+//! has its own distance and jitter, busier by day, a little loss, and some outages a year.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,11 @@ impl Script {
     /// Makes them.
     pub fn new() -> Self {
         let all = 0..DISTANCES * HOURS * ALIKE;
-        Self { minutes: all.map(|kind| minute(kind / (HOURS * ALIKE), kind / ALIKE % HOURS, random(kind))).collect() }
+        Self {
+            minutes: all
+                .map(|kind| minute(kind / (HOURS * ALIKE), kind / ALIKE % HOURS, random(kind)))
+                .collect(),
+        }
     }
 
     /// What a site's probes saw in the whole minutes from a second of the year on.
@@ -83,12 +87,20 @@ impl Script {
             timeout_ms: 2000,
             cutoff_ms: 1000,
             settings: "8wJ0m3zq".to_owned(),
-            intervals: (0..minutes).map(|each| self.interval(site, number, second + 60 * each, &outages)).collect(),
+            intervals: (0..minutes)
+                .map(|each| self.interval(site, number, second + 60 * each, &outages))
+                .collect(),
         };
         PROBES.iter().enumerate().map(of).collect()
     }
 
-    fn interval(&self, site: Site, probe: usize, second: i64, outages: &[(i64, i64)]) -> IntervalPart {
+    fn interval(
+        &self,
+        site: Site,
+        probe: usize,
+        second: i64,
+        outages: &[(i64, i64)],
+    ) -> IntervalPart {
         let from = Wall::from_nanos(BEGIN.nanos() + second * 1_000_000_000);
         if site.is_down(second, outages) {
             return IntervalPart { from, ..lost() };
@@ -103,7 +115,10 @@ impl Script {
         };
         let alike = random(site.0 ^ second.cast_unsigned() ^ ((probe as u64) << 40)) % ALIKE;
         let kind = (distance * HOURS + busy) * ALIKE + alike;
-        IntervalPart { from, ..self.minutes[usize::try_from(kind).expect("it is a few hundred")].clone() }
+        IntervalPart {
+            from,
+            ..self.minutes[usize::try_from(kind).expect("it is a few hundred")].clone()
+        }
     }
 }
 
@@ -148,7 +163,10 @@ fn minute(distance: u64, busy: u64, seed: u64) -> IntervalPart {
         }
         // A base, and a queue that is mostly short: the product of two dice.
         let (one, two) = ((dice >> 16) % 1000, (dice >> 32) % 1000);
-        let nanos = 4_000_000 + 9_000_000 * distance + (one * two * two / 1000) * (1 + busy) * 8 + (dice >> 48) % 1000;
+        let nanos = 4_000_000
+            + 9_000_000 * distance
+            + (one * two * two / 1000) * (1 + busy) * 8
+            + (dice >> 48) % 1000;
         made.outcomes.push(Outcome::Answered);
         made.kernel_stamped += 1;
         rtts.record_ns(nanos);

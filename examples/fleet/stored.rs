@@ -1,5 +1,6 @@
-//! `fleet stored`: the rate with a year of sites stored, against an empty database. The year is written by the database itself, as a
-//! summary an hour of each site, with small bodies: what is asked is what the number of rows costs.
+//! `fleet stored`: the rate with a year of sites stored, against an empty database. The year is
+//! written by the database itself, as a summary an hour of each site, with small bodies: what is
+//! asked is what the number of rows costs.
 
 use std::path::PathBuf;
 
@@ -55,7 +56,8 @@ pub async fn stored(options: &Options) -> Result<(), Broken> {
 async fn rate(options: &Options, last: Option<Digest>) -> Result<f64, Broken> {
     let central = Central::start(&options.wanproof, options.database)?;
     let run = run_number();
-    let agents: Vec<Agent> = (0..options.sites).map(|site| Agent::new(Site(site), 0, run)).collect();
+    let agents: Vec<Agent> =
+        (0..options.sites).map(|site| Agent::new(Site(site), 0, run)).collect();
     let mut fleet = Fleet::of(agents);
     fleet.enrol(central.address).await?;
     if let Some(digest) = last {
@@ -86,7 +88,10 @@ fn fill(database: &Database, fleet: &Fleet, digest: Digest) -> Result<(), Broken
         .agents
         .iter()
         .map(|agent| {
-            (agent.key.kid().bytes().iter().map(|byte| format!("{byte:02x}")).collect(), agent.chain().to_string())
+            (
+                agent.key.kid().bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+                agent.chain().to_string(),
+            )
         })
         .collect();
     match database {
@@ -101,9 +106,12 @@ fn fill(database: &Database, fleet: &Fleet, digest: Digest) -> Result<(), Broken
                 ))?;
             }
             db.execute_batch(&format!(
-                "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < {STORED} - 1)
-                 INSERT INTO summary (agent, chain, seq, digest, prev, from_ns, to_ns, received_ns, jws, receipt)
-                 SELECT c.agent, c.chain, n, x'{hex}', x'{hex}', {first} + n * {hour}, {first} + (n + 1) * {hour},
+                "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < \
+                    {STORED} - 1)
+                 INSERT INTO summary (agent, chain, seq, digest, prev, from_ns, to_ns, \
+                    received_ns, jws, receipt)
+                 SELECT c.agent, c.chain, n, x'{hex}', x'{hex}', {first} + n * {hour}, {first} + \
+                    (n + 1) * {hour},
                         {first} + (n + 1) * {hour}, randomblob(300), hex(randomblob(100))
                  FROM n CROSS JOIN chain c;
                  COMMIT;"
@@ -114,7 +122,10 @@ fn fill(database: &Database, fleet: &Fleet, digest: Digest) -> Result<(), Broken
             let values: Vec<String> = chains
                 .iter()
                 .map(|(agent, chain)| {
-                    format!("('\\x{agent}', '\\x{chain}', {}, {first}, '\\x{hex}', {hour})", STORED - 1)
+                    format!(
+                        "('\\x{agent}', '\\x{chain}', {}, {first}, '\\x{hex}', {hour})",
+                        STORED - 1
+                    )
                 })
                 .collect();
             // An argument of a program is at most 128 KiB.
@@ -122,7 +133,8 @@ fn fill(database: &Database, fleet: &Fleet, digest: Digest) -> Result<(), Broken
                 postgres::ask(
                     address.expose(),
                     &format!(
-                        "INSERT INTO chain (agent, chain, last_seq, received_ns, last_digest, span_ns) VALUES {};",
+                        "INSERT INTO chain (agent, chain, last_seq, received_ns, last_digest, \
+                            span_ns) VALUES {};",
                         values.join(", ")
                     ),
                 );
@@ -130,9 +142,12 @@ fn fill(database: &Database, fleet: &Fleet, digest: Digest) -> Result<(), Broken
             postgres::ask(
                 address.expose(),
                 &format!(
-                    "INSERT INTO summary (agent, chain, seq, digest, prev, from_ns, to_ns, received_ns, jws, receipt)
-                     SELECT c.agent, c.chain, n, '\\x{hex}', '\\x{hex}', {first} + n * {hour}, {first} + (n + 1) * {hour},
-                            {first} + (n + 1) * {hour}, decode(repeat(md5(n::text), 19), 'hex'), repeat(md5(n::text), 6)
+                    "INSERT INTO summary (agent, chain, seq, digest, prev, from_ns, to_ns, \
+                        received_ns, jws, receipt)
+                     SELECT c.agent, c.chain, n, '\\x{hex}', '\\x{hex}', {first} + n * {hour}, \
+                        {first} + (n + 1) * {hour},
+                            {first} + (n + 1) * {hour}, decode(repeat(md5(n::text), 19), 'hex'), \
+                        repeat(md5(n::text), 6)
                      FROM generate_series(0::bigint, {STORED} - 1) AS n CROSS JOIN chain c"
                 ),
             );

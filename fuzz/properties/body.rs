@@ -1,4 +1,5 @@
-//! The body of a request, before anything of it is believed: expanded within its limit and cut into lines, or refused.
+//! The body of a request, before anything of it is believed: expanded within its limit and cut into
+//! lines, or refused.
 
 use wanproof::collector::body::{Encoding, Type, expand, lines};
 
@@ -17,7 +18,10 @@ pub fn holds(data: &[u8]) {
     assert!(plain.len() <= LIMIT);
     for of in [Type::Jose, Type::Ndjson] {
         if let Ok(lines) = lines(&plain, of) {
-            assert!(!lines.is_empty() && lines.iter().map(|line| line.len()).sum::<usize>() <= plain.len());
+            assert!(
+                !lines.is_empty()
+                    && lines.iter().map(|line| line.len()).sum::<usize>() <= plain.len()
+            );
         }
     }
 }

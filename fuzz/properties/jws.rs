@@ -1,4 +1,5 @@
-//! Every JWS that a stranger may send: read or refused, and never verified by a key that did not sign it.
+//! Every JWS that a stranger may send: read or refused, and never verified by a key that did not
+//! sign it.
 
 use wanproof::base::time::Wall;
 use wanproof::evidence::key::{PublicKey, SecretKey};
@@ -14,7 +15,8 @@ pub fn holds(data: &[u8]) {
     assert!(answer::verify_keys(data, key.public()).is_err());
     let asked = Asked { collector: key.kid(), method: "GET", path: "/v1/contracts" };
     assert!(request::verify(data, key.public(), asked, Wall::from_secs(1_800_000_000)).is_err());
-    // An enrolment and a rotation bring their own key, so a valid one is possible, and must then be whole.
+    // An enrolment and a rotation bring their own key, so a valid one is possible, and must then be
+    // whole.
     if let Ok(said) = enrol::verify(data) {
         assert_eq!(enrol::verify(data).map(|again| again.jwk), Ok(said.jwk));
     }

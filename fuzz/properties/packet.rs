@@ -1,9 +1,12 @@
-//! What comes in from the network: read without a panic, and nobody's but its sender's, however it was damaged.
+//! What comes in from the network: read without a panic, and nobody's but its sender's, however it
+//! was damaged.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use wanproof::net::icmp::Family;
-use wanproof::net::icmp::packet::{Echo, Mint, RECORD, Request, Token, behind_ipv4_header, checksum, refusal};
+use wanproof::net::icmp::packet::{
+    Echo, Mint, RECORD, Request, Token, behind_ipv4_header, checksum, refusal,
+};
 
 const IDENT: u16 = 0x5a5a;
 

@@ -19,7 +19,8 @@ pub fn holds(data: &[u8]) {
         intervals: probe.intervals.iter().map(summary::length).collect(),
     };
     let besides = Summary { probes: Vec::new(), ..taken.clone() };
-    let layout = Layout::of(&besides, taken.probes.iter().map(lengths)).expect("it was one summary");
+    let layout =
+        Layout::of(&besides, taken.probes.iter().map(lengths)).expect("it was one summary");
     assert_eq!(layout.left_out, []);
     let mut next = vec![0; taken.probes.len()];
     for piece in layout.parts.into_iter().flatten() {

@@ -1,8 +1,9 @@
-//! What changed on the paths, for the journal: the address behind a target, the TTL that replies come with, the routers that
-//! refuse, the certificate of a server; and outages, with why.
+//! What changed on the paths, for the journal: the address behind a target, the TTL that replies
+//! come with, the routers that refuse, the certificate of a server; and outages, with why.
 //!
-//! A path may change with every packet (paths of equal cost, a flapping route), and with it that of every probe. Hence changes
-//! are gathered and told at most once a minute, a line for each kind, which names at most [`NAMED`] probes.
+//! A path may change with every packet (paths of equal cost, a flapping route), and with it that of
+//! every probe. Hence changes are gathered and told at most once a minute, a line for each kind,
+//! which names at most [`NAMED`] probes.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,7 +22,8 @@ const EVERY: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(3600);
 /// Probes that one line names.
 const NAMED: usize = 20;
-/// Refusals that are told apart, of which there are as many as an hour brings; and outages of one minute.
+/// Refusals that are told apart, of which there are as many as an hour brings; and outages of one
+/// minute.
 const MOST: usize = 1024;
 
 /// What changed since it was told last.
@@ -61,7 +63,9 @@ impl Changes {
                 }
             }
             Event::Hops { probe, before, now } => match self.hops.entry(probe.0) {
-                Entry::Vacant(place) => _ = place.insert(Hops { before: *before, now: *now, changes: 1 }),
+                Entry::Vacant(place) => {
+                    _ = place.insert(Hops { before: *before, now: *now, changes: 1 })
+                }
                 Entry::Occupied(mut place) => {
                     let hops = place.get_mut();
                     (hops.now, hops.changes) = (*now, hops.changes.saturating_add(1));
@@ -72,7 +76,9 @@ impl Changes {
                 self.certificates.extend((!first).then_some((probe.0, *until)));
             }
             // An ICMP error: only echo requests have a sequence number.
-            Event::Settled(settled) if settled.outcome == Outcome::Refused && settled.seq.is_some() => {
+            Event::Settled(settled)
+                if settled.outcome == Outcome::Refused && settled.seq.is_some() =>
+            {
                 if let (Some(reason), Some(from)) = (&settled.reason, settled.from) {
                     let refusal = (settled.probe.0, reason.kind.clone().into_owned(), from);
                     if self.refusals.len() < MOST || self.refusals.contains_key(&refusal) {
@@ -110,31 +116,37 @@ impl Changes {
         }
         self.told = Some(now);
         self.refused.retain(|_, told| now - *told < AGAIN);
-        let addresses = std::mem::take(&mut self.addresses).into_iter().map(|(probe, address)| match address {
-            Some(address) => format!("{} has the address {address}", name(probe)),
-            None => format!("{} has no address: its name does not resolve", name(probe)),
-        });
-        let hops = std::mem::take(&mut self.hops).into_iter().map(|(probe, Hops { before, now, changes })| {
-            let often = if changes > 1 { format!(" ({changes} changes)") } else { String::new() };
-            format!("{}: replies come with TTL {now}, {before} before{often}", name(probe))
-        });
+        let addresses =
+            std::mem::take(&mut self.addresses).into_iter().map(|(probe, address)| match address {
+                Some(address) => format!("{} has the address {address}", name(probe)),
+                None => format!("{} has no address: its name does not resolve", name(probe)),
+            });
+        let hops = std::mem::take(&mut self.hops).into_iter().map(
+            |(probe, Hops { before, now, changes })| {
+                let often =
+                    if changes > 1 { format!(" ({changes} changes)") } else { String::new() };
+                format!("{}: replies come with TTL {now}, {before} before{often}", name(probe))
+            },
+        );
         let certificates = std::mem::take(&mut self.certificates).into_iter();
-        let certificates =
-            certificates.map(|(probe, until)| format!("{}: the server has another, valid until {until}", name(probe)));
-        let refusals = std::mem::take(&mut self.refusals).into_iter().filter_map(|(refusal, count)| {
-            let (probe, kind, from) = &refusal;
-            let line = format!("{}: {kind}, says {from} ({count} times)", name(*probe));
-            let room = self.refused.len() < MOST;
-            match self.refused.entry(refusal) {
-                std::collections::hash_map::Entry::Occupied(_) => None,
-                std::collections::hash_map::Entry::Vacant(place) => {
-                    if room {
-                        place.insert(now);
-                    }
-                    Some(line)
-                }
-            }
+        let certificates = certificates.map(|(probe, until)| {
+            format!("{}: the server has another, valid until {until}", name(probe))
         });
+        let refusals =
+            std::mem::take(&mut self.refusals).into_iter().filter_map(|(refusal, count)| {
+                let (probe, kind, from) = &refusal;
+                let line = format!("{}: {kind}, says {from} ({count} times)", name(*probe));
+                let room = self.refused.len() < MOST;
+                match self.refused.entry(refusal) {
+                    std::collections::hash_map::Entry::Occupied(_) => None,
+                    std::collections::hash_map::Entry::Vacant(place) => {
+                        if room {
+                            place.insert(now);
+                        }
+                        Some(line)
+                    }
+                }
+            });
         let all = [
             (Noted::Address, addresses.collect::<Vec<_>>()),
             (Noted::ReplyTtl, hops.collect()),
@@ -142,7 +154,10 @@ impl Changes {
             (Noted::Refused, refusals.collect()),
             (Noted::Outage, std::mem::take(&mut self.outages).into_iter().collect()),
         ];
-        all.into_iter().filter(|(_, told)| !told.is_empty()).map(|(kind, told)| (kind, line(&told))).collect()
+        all.into_iter()
+            .filter(|(_, told)| !told.is_empty())
+            .map(|(kind, told)| (kind, line(&told)))
+            .collect()
     }
 
     /// Has what has not been told yet told the next time, however soon that is.
@@ -215,7 +230,10 @@ mod tests {
         }
         assert_eq!(lines(&mut changes, 59), []);
         let next = lines(&mut changes, 60);
-        assert_eq!(next, [("reply-ttl", "p1: replies come with TTL 57, 57 before (200 changes)".to_owned())]);
+        assert_eq!(
+            next,
+            [("reply-ttl", "p1: replies come with TTL 57, 57 before (200 changes)".to_owned())]
+        );
         assert_eq!(lines(&mut changes, 600), []);
     }
 
@@ -230,15 +248,24 @@ mod tests {
         changes.take(&address(0, Some(1)));
         changes.take(&address(1, None));
         changes.take(&until(1_700_000_000));
-        assert_eq!(lines(&mut changes, 0), [("address", "p1 has no address: its name does not resolve".to_owned())]);
+        assert_eq!(
+            lines(&mut changes, 0),
+            [("address", "p1 has no address: its name does not resolve".to_owned())]
+        );
         changes.take(&address(0, Some(2)));
         changes.take(&address(1, Some(3)));
         changes.take(&until(1_800_000_000));
         assert_eq!(
             lines(&mut changes, 60),
             [
-                ("address", "p0 has the address 192.0.2.2; p1 has the address 192.0.2.3".to_owned()),
-                ("certificate", "p0: the server has another, valid until 2027-01-15T08:00:00Z".to_owned()),
+                (
+                    "address",
+                    "p0 has the address 192.0.2.2; p1 has the address 192.0.2.3".to_owned()
+                ),
+                (
+                    "certificate",
+                    "p0: the server has another, valid until 2027-01-15T08:00:00Z".to_owned()
+                ),
             ]
         );
     }
@@ -253,10 +280,17 @@ mod tests {
             if minute == 7 {
                 changes.take(&refused(0, [10, 0, 0, 2]));
             }
-            told.extend(lines(&mut changes, minute * 60).into_iter().map(|(_, line)| (minute, line)));
+            told.extend(
+                lines(&mut changes, minute * 60).into_iter().map(|(_, line)| (minute, line)),
+            );
         }
-        let says = |router: &str, count: u32| format!("p0: host-unreachable, says {router} ({count} times)");
-        assert_eq!(told, [(0, says("10.0.0.1", 2)), (7, says("10.0.0.2", 1)), (60, says("10.0.0.1", 2))]);
+        let says = |router: &str, count: u32| {
+            format!("p0: host-unreachable, says {router} ({count} times)")
+        };
+        assert_eq!(
+            told,
+            [(0, says("10.0.0.1", 2)), (7, says("10.0.0.2", 1)), (60, says("10.0.0.1", 2))]
+        );
     }
 
     #[test]
@@ -284,7 +318,8 @@ mod tests {
             lines(&mut changes, 60),
             [(
                 "outage",
-                "portal: down; portal: up again after 423.5 s, refused/status-503 and lost/timeout".to_owned()
+                "portal: down; portal: up again after 423.5 s, refused/status-503 and lost/timeout"
+                    .to_owned()
             )]
         );
         let unseen = serde_json::json!({"end": "not observed: another configuration was taken"});
@@ -292,7 +327,11 @@ mod tests {
         changes.hurry();
         assert_eq!(
             lines(&mut changes, 61),
-            [("outage", "portal: down for 1.0 s, then not observed: another configuration was taken".to_owned())]
+            [(
+                "outage",
+                "portal: down for 1.0 s, then not observed: another configuration was taken"
+                    .to_owned()
+            )]
         );
     }
 

@@ -1,5 +1,5 @@
-//! What may be claimed by what is stored: the credits of the periods whose time to claim still runs, and where each claim
-//! stands by its log.
+//! What may be claimed by what is stored: the credits of the periods whose time to claim still
+//! runs, and where each claim stands by its log.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,8 @@ const MOST: usize = 13;
 pub struct Due {
     /// The verdicts.
     pub report: Report,
-    /// The claim's state: by its log; without one detected while the period runs, claimable once it has ended.
+    /// The claim's state: by its log; without one detected while the period runs, claimable once it
+    /// has ended.
     pub state: &'static str,
     /// The log.
     pub log: Vec<Entry>,
@@ -53,8 +54,8 @@ impl Due {
     }
 }
 
-/// All services of the contracts in the running month and in those before whose time to claim may still run or whose
-/// claim is not final, the latest first.
+/// All services of the contracts in the running month and in those before whose time to claim may
+/// still run or whose claim is not final, the latest first.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -87,11 +88,16 @@ pub fn due(store: &Store, judged: &[Judged], now: Wall) -> Result<Vec<Due>, Revi
 /// When a stored log is not what its life cycle allows.
 pub fn standing(report: Report, life: &[(Subject, Entry)], now: Wall) -> Result<Due, StoreError> {
     let subject = Subject::claim(&report.contract, &report.service, &report.period.to_string());
-    let log: Vec<Entry> = life.iter().filter(|(of, _)| *of == subject).map(|(_, entry)| entry.clone()).collect();
+    let log: Vec<Entry> =
+        life.iter().filter(|(of, _)| *of == subject).map(|(_, entry)| entry.clone()).collect();
     let runs = report.ends > now;
     let state = match log.is_empty() {
         false => {
-            subject.cycle.replay(log.iter().cloned()).map_err(|refused| StoreError::Damaged(refused.to_string()))?.state
+            subject
+                .cycle
+                .replay(log.iter().cloned())
+                .map_err(|refused| StoreError::Damaged(refused.to_string()))?
+                .state
         }
         true if report.claim.lapsed => ClaimState::Lapsed.word(),
         true if runs => ClaimState::Detected.word(),
@@ -112,12 +118,17 @@ fn periods(
     let running = month_of(contract, now);
     let begun = store.extent()?.map_or(running.first(1), |(first, _)| zone.day(first));
     let mut all = BTreeSet::from([Reverse(running)]);
-    for earlier in std::iter::successors(Some(running.before(1)), |period| Some(period.before(1))).take(MOST) {
+    for earlier in
+        std::iter::successors(Some(running.before(1)), |period| Some(period.before(1))).take(MOST)
+    {
         if earlier.last() >= begun && earlier.last().plus(longest(contract)) >= today {
             all.insert(Reverse(earlier));
         }
     }
-    let claims = life.iter().map(|(of, _)| of).filter(|of| of.cycle == CycleWord::Claim && of.service == service);
+    let claims = life
+        .iter()
+        .map(|(of, _)| of)
+        .filter(|of| of.cycle == CycleWord::Claim && of.service == service);
     all.extend(claims.filter_map(|of| of.period.parse().ok()).map(Reverse));
     Ok(all)
 }
@@ -125,10 +136,13 @@ fn periods(
 /// For how many days after a period's end something of it may have to be done.
 fn longest(contract: &Contract) -> i64 {
     let holidays = i64::try_from(contract.agreement.holidays.len()).unwrap_or(0);
-    let claim = contract.claim.as_ref().and_then(|claim| claim.clock).map_or(31, |clock| match clock.unit {
-        ClaimUnit::Days => i64::from(clock.within),
-        ClaimUnit::BusinessDays => i64::from(clock.within) * 7 / 5 + 4 + holidays,
-    });
+    let claim =
+        contract.claim.as_ref().and_then(|claim| claim.clock).map_or(31, |clock| {
+            match clock.unit {
+                ClaimUnit::Days => i64::from(clock.within),
+                ClaimUnit::BusinessDays => i64::from(clock.within) * 7 / 5 + 4 + holidays,
+            }
+        });
     let rights = contract.terminations.iter().map(|right| i64::from(right.exercise_within_days));
     rights.fold(claim, i64::max)
 }

@@ -1,5 +1,6 @@
-//! Whether the wall clock can be relied on. One that is known to be wrong, since it was not set yet, labels nothing: until it is
-//! set, the agent goes by a dial of its own, which runs on from where the clock stood by the monotonic clock.
+//! Whether the wall clock can be relied on. One that is known to be wrong, since it was not set
+//! yet, labels nothing: until it is set, the agent goes by a dial of its own, which runs on from
+//! where the clock stood by the monotonic clock.
 //!
 //! A clock that is wrong and says a time that may be right cannot be told from a right one.
 
@@ -43,7 +44,8 @@ struct Doubted {
 pub enum End {
     /// The clock was set.
     Set,
-    /// Nothing set it for too long, or too much is held: what there is is labelled by the clock as it is.
+    /// Nothing set it for too long, or too much is held: what there is is labelled by the clock as
+    /// it is.
     GivenUp,
 }
 
@@ -66,10 +68,16 @@ pub enum Since {
 }
 
 impl ClockTrust {
-    /// At a start, by both clocks, what the kernel says of the wall clock, and what the database knows: when its newest thing
-    /// happened, and the doubt of a run before, if it was within this boot.
+    /// At a start, by both clocks, what the kernel says of the wall clock, and what the database
+    /// knows: when its newest thing happened, and the doubt of a run before, if it was within this
+    /// boot.
     #[must_use]
-    pub fn begin(now: Now, kept: Kept, newest: Option<Wall>, before: Option<&Doubt>) -> (Self, Start) {
+    pub fn begin(
+        now: Now,
+        kept: Kept,
+        newest: Option<Wall>,
+        before: Option<&Doubt>,
+    ) -> (Self, Start) {
         let seen_ns = ahead(now);
         let floor = newest.unwrap_or(MADE).max(MADE);
         let since = match before {
@@ -81,7 +89,8 @@ impl ClockTrust {
         };
         let Some(since) = since else { return (Self::default(), Start::Relied) };
         let ahead_ns = before.map_or(seen_ns, |doubt| doubt.ahead_ns);
-        let doubted = Doubted { ahead_ns, seen_ns, floor, since: now.mono, held: 0, room: u64::MAX };
+        let doubted =
+            Doubted { ahead_ns, seen_ns, floor, since: now.mono, held: 0, room: u64::MAX };
         (Self { doubted: Some(doubted) }, Start::Doubted(since))
     }
 
@@ -133,15 +142,17 @@ impl ClockTrust {
         self.doubted.as_ref().map_or(now, |doubted| now.max(doubted.floor))
     }
 
-    /// Looks at the clock, and tells when the doubt ends; from then on labels are its. To be called often: a step is seen
-    /// between two looks.
+    /// Looks at the clock, and tells when the doubt ends; from then on labels are its. To be called
+    /// often: a step is seen between two looks.
     pub fn look(&mut self, now: Now, kept: impl FnOnce() -> Kept) -> Option<End> {
         let doubted = self.doubted.as_mut()?;
         let seen_ns = ahead(now);
         let stepped = std::mem::replace(&mut doubted.seen_ns, seen_ns).abs_diff(seen_ns) >= step();
         let end = if is_set(now.wall, kept(), doubted.floor, stepped) {
             End::Set
-        } else if doubted.held > doubted.room || (now.wall >= MADE && now.mono - doubted.since > LONGEST) {
+        } else if doubted.held > doubted.room
+            || (now.wall >= MADE && now.mono - doubted.since > LONGEST)
+        {
             End::GivenUp
         } else {
             return None;
@@ -172,8 +183,8 @@ fn is_wrong(wall: Wall, kept: Kept, floor: Wall) -> bool {
     wall < MADE || (kept != Kept::Synchronised && wall + MARGIN < floor)
 }
 
-/// Whether a clock that was in doubt is set: somebody keeps it, or it was just stepped, to where it may be right. That it reaches
-/// that by itself says nothing.
+/// Whether a clock that was in doubt is set: somebody keeps it, or it was just stepped, to where it
+/// may be right. That it reaches that by itself says nothing.
 fn is_set(wall: Wall, kept: Kept, floor: Wall, stepped: bool) -> bool {
     wall >= MADE && (kept == Kept::Synchronised || (stepped && wall + MARGIN >= floor))
 }
@@ -197,10 +208,18 @@ mod tests {
         let begin = |wall, kept, newest| ClockTrust::begin(at(wall, 50), kept, newest, None).1;
         let (day, doubted) = (Duration::from_secs(86_400), Start::Doubted(Since::Now));
         assert_eq!(begin(Wall::from_secs(50), Kept::Unsynchronised, None), doubted, "1970");
-        assert_eq!(begin(Wall::from_secs(50), Kept::Synchronised, None), doubted, "no such clock is kept");
+        assert_eq!(
+            begin(Wall::from_secs(50), Kept::Synchronised, None),
+            doubted,
+            "no such clock is kept"
+        );
         assert_eq!(begin(TRUE - day, Kept::Unsynchronised, Some(TRUE)), doubted);
         assert_eq!(begin(TRUE - day, Kept::Unknown, Some(TRUE)), doubted);
-        assert_eq!(begin(TRUE - day, Kept::Synchronised, Some(TRUE)), Start::Relied, "what is stored may be wrong");
+        assert_eq!(
+            begin(TRUE - day, Kept::Synchronised, Some(TRUE)),
+            Start::Relied,
+            "what is stored may be wrong"
+        );
         assert_eq!(begin(TRUE, Kept::Unsynchronised, Some(TRUE - day)), Start::Relied);
         assert_eq!(begin(TRUE, Kept::Unsynchronised, None), Start::Relied);
         assert_eq!(begin(TRUE - MARGIN, Kept::Unsynchronised, Some(TRUE)), Start::Relied);
@@ -210,7 +229,8 @@ mod tests {
     fn the_dial_runs_on_until_the_clock_is_set_and_no_wrong_step_ends_the_doubt() {
         let (mut clock_trust, _) =
             ClockTrust::begin(at(Wall::from_secs(50), 50), Kept::Unsynchronised, Some(TRUE), None);
-        let look = |clock_trust: &mut ClockTrust, now| clock_trust.look(now, kept(Kept::Unsynchronised));
+        let look =
+            |clock_trust: &mut ClockTrust, now| clock_trust.look(now, kept(Kept::Unsynchronised));
         assert_eq!(clock_trust.read(at(TRUE, 60)), at(Wall::from_secs(60), 60));
         assert_eq!(look(&mut clock_trust, at(Wall::from_secs(60), 60)), None);
         // Somebody sets last year; it runs on, and beyond what is known.
@@ -219,14 +239,21 @@ mod tests {
         assert_eq!(look(&mut clock_trust, at(TRUE - year + Duration::from_secs(1), 71)), None);
         assert_eq!(clock_trust.read(at(TRUE - year, 70)), at(Wall::from_secs(70), 70));
         assert_eq!(look(&mut clock_trust, at(TRUE + year, 80)), Some(End::Set));
-        assert_eq!((clock_trust.is_doubted(), clock_trust.read(at(TRUE, 90))), (false, at(TRUE, 90)));
+        assert_eq!(
+            (clock_trust.is_doubted(), clock_trust.read(at(TRUE, 90))),
+            (false, at(TRUE, 90))
+        );
     }
 
     #[test]
     fn a_clock_that_the_kernel_says_is_kept_is_set_without_a_step() {
-        let (mut clock_trust, _) = ClockTrust::begin(at(TRUE - LONGEST, 50), Kept::Unsynchronised, Some(TRUE), None);
+        let (mut clock_trust, _) =
+            ClockTrust::begin(at(TRUE - LONGEST, 50), Kept::Unsynchronised, Some(TRUE), None);
         assert_eq!(clock_trust.look(at(TRUE - LONGEST, 50), kept(Kept::Unsynchronised)), None);
-        assert_eq!(clock_trust.look(at(TRUE - LONGEST, 50), kept(Kept::Synchronised)), Some(End::Set));
+        assert_eq!(
+            clock_trust.look(at(TRUE - LONGEST, 50), kept(Kept::Synchronised)),
+            Some(End::Set)
+        );
     }
 
     #[test]
@@ -241,7 +268,8 @@ mod tests {
             ClockTrust::begin(at(TRUE - LONGEST * 9, 50), Kept::Unsynchronised, Some(TRUE), None);
         assert_eq!(after(&mut clock_trust, TRUE - LONGEST * 9, 100_000), Some(86_401));
         // In 1970 it is not done: as long as there is room, the truth is waited for.
-        let (mut clock_trust, _) = ClockTrust::begin(at(Wall::from_secs(50), 50), Kept::Unsynchronised, None, None);
+        let (mut clock_trust, _) =
+            ClockTrust::begin(at(Wall::from_secs(50), 50), Kept::Unsynchronised, None, None);
         clock_trust.limit(100, 16_000);
         assert_eq!(after(&mut clock_trust, Wall::from_secs(50), 200_000), None);
         clock_trust.holds(900);
@@ -257,7 +285,10 @@ mod tests {
         let begin = |now, kept| ClockTrust::begin(now, kept, Some(TRUE), Some(&before));
         let (clock_trust, start) = begin(at(Wall::from_secs(90), 90), Kept::Unsynchronised);
         assert_eq!(start, Start::Doubted(Since::Before));
-        assert_eq!((clock_trust.ahead_ns(), clock_trust.read(at(TRUE, 95)).wall), (Some(0), Wall::from_secs(95)));
+        assert_eq!(
+            (clock_trust.ahead_ns(), clock_trust.read(at(TRUE, 95)).wall),
+            (Some(0), Wall::from_secs(95))
+        );
         assert_eq!(begin(at(TRUE, 90), Kept::Unsynchronised).1, Start::Relied);
         assert_eq!(by(ahead(at(TRUE, 90)), Mono::from_nanos(0)), TRUE - Duration::from_secs(90));
     }

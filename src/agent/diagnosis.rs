@@ -1,12 +1,15 @@
-//! Looks into each outage: what the references did meanwhile, the carrier, this host's processors, and a trace towards the
-//! target, when it begins and when it ends. The rule that makes a side of it is [`crate::evidence::side`]'s.
+//! Looks into each outage: what the references did meanwhile, the carrier, this host's processors,
+//! and a trace towards the target, when it begins and when it ends. The rule that makes a side of
+//! it is [`crate::evidence::side`]'s.
 //!
-//! The side is judged when the outage begins, so that whoever is told at once is told something; again when the trace is back,
-//! and when the next hop is found silent within its first minute; and at the outage's end where it is still unknown, since a slow
-//! reference may have been heard by then, or where the target's own word overturns that it was the path. Sends count from the
+//! The side is judged when the outage begins, so that whoever is told at once is told something;
+//! again when the trace is back, and when the next hop is found silent within its first minute; and
+//! at the outage's end where it is still unknown, since a slow reference may have been heard by
+//! then, or where the target's own word overturns that it was the path. Sends count from the
 //! outage's beginning to its end, no further.
 //!
-//! A reference counts for a probe unless it is bound to an interface that the probe does not leave by.
+//! A reference counts for a probe unless it is bound to an interface that the probe does not leave
+//! by.
 
 use std::collections::{HashMap, VecDeque};
 use std::future;
@@ -44,8 +47,9 @@ use runs::Runs;
 
 /// Traces that may wait for their turn; when a whole site fails, one tells as much as a hundred.
 const MOST_ERRANDS: usize = 32;
-/// How often, and for how long after an outage began, the next hop is looked at: a neighbour that was known is only found
-/// silent after half a minute, and later it may be silent for another reason.
+/// How often, and for how long after an outage began, the next hop is looked at: a neighbour that
+/// was known is only found silent after half a minute, and later it may be silent for another
+/// reason.
 const HOP_LOOKS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
 /// The one who looks into outages.
@@ -97,8 +101,8 @@ struct Way {
 #[derive(Debug)]
 struct Case {
     outage: Outage,
-    /// What was seen of it, without the sends, which are counted anew each time; [`None`] when this run did not see it
-    /// begin.
+    /// What was seen of it, without the sends, which are counted anew each time; [`None`] when this
+    /// run did not see it begin.
     seen: Option<(usize, Option<String>, Seen)>,
     /// Traces that it waits for.
     waits: u8,
@@ -159,7 +163,8 @@ impl Diagnosis {
         }
     }
 
-    /// Goes on with these probes at these places, of which some are new; the sockets that traces are made with are opened now.
+    /// Goes on with these probes at these places, of which some are new; the sockets that traces
+    /// are made with are opened now.
     pub fn watch(&mut self, probes: &[Arc<Probe>], places: &[ProbeId], new: &[ProbeId]) {
         let mut before = std::mem::take(&mut self.subjects);
         self.subjects.resize_with(ProbeId::rows(places), || None);
@@ -177,12 +182,16 @@ impl Diagnosis {
         let wanted = ways(probes);
         let busy = self.under_way.as_ref().and_then(|trace| Some(trace.errands.first()?.way));
         for (_, way) in self.ways.iter_mut().enumerate().filter(|(at, _)| Some(*at) != busy) {
-            if !wanted.iter().any(|(family, circuit)| *family == way.family && *circuit == way.circuit) {
+            if !wanted
+                .iter()
+                .any(|(family, circuit)| *family == way.family && *circuit == way.circuit)
+            {
                 way.tracer = None;
             }
         }
         for (family, circuit) in wanted {
-            let known = self.ways.iter().position(|way| way.family == family && way.circuit == circuit);
+            let known =
+                self.ways.iter().position(|way| way.family == family && way.circuit == circuit);
             let at = known.unwrap_or_else(|| {
                 self.ways.push(Way { family, circuit, tracer: None });
                 self.ways.len() - 1
@@ -202,8 +211,15 @@ impl Diagnosis {
 
     /// Takes what the prober says: ICMP errors are remembered with the router that sent each.
     pub fn hear(&mut self, event: &Event) {
-        if let Event::Settled(Settled { probe, outcome: Outcome::Refused, reason: Some(reason), from, .. }) = event
-            && let (Some(Some(subject)), Some(from)) = (self.subjects.get_mut(probe.0 as usize), *from)
+        if let Event::Settled(Settled {
+            probe,
+            outcome: Outcome::Refused,
+            reason: Some(reason),
+            from,
+            ..
+        }) = event
+            && let (Some(Some(subject)), Some(from)) =
+                (self.subjects.get_mut(probe.0 as usize), *from)
             && subject.asked() == Asked::Echo
         {
             subject.refusals.heard(from, &reason.kind, SystemClock.now().wall);
@@ -240,16 +256,22 @@ impl Diagnosis {
         }
     }
 
-    /// To be called now and then: reads how busy the processors and these interfaces are, and looks at the next hops of outages
-    /// that began lately and of which nobody can tell yet whose they are. Gives what is thought of those that changed.
-    pub fn tick<'a>(&mut self, now: Now, interfaces: impl IntoIterator<Item = &'a str>) -> Vec<Attribution> {
+    /// To be called now and then: reads how busy the processors and these interfaces are, and looks
+    /// at the next hops of outages that began lately and of which nobody can tell yet whose they
+    /// are. Gives what is thought of those that changed.
+    pub fn tick<'a>(
+        &mut self,
+        now: Now,
+        interfaces: impl IntoIterator<Item = &'a str>,
+    ) -> Vec<Attribution> {
         self.load.look(now.mono, interfaces);
         let (every, at_most) = HOP_LOOKS;
         let undecided = |case: &Case| {
             let young = case.outage.to.is_none() && now.wall < case.outage.from + at_most;
             young && now.wall >= case.looked + every && case.outage.side == word(Side::Unknown)
         };
-        let all: Vec<OutageKey> = self.cases.iter().filter(|(_, case)| undecided(case)).map(|(key, _)| *key).collect();
+        let all: Vec<OutageKey> =
+            self.cases.iter().filter(|(_, case)| undecided(case)).map(|(key, _)| *key).collect();
         let mut news = Vec::new();
         for key in all {
             if let Some(case) = self.cases.get_mut(&key) {
@@ -268,24 +290,29 @@ impl Diagnosis {
         let Self { cases, subjects, live, .. } = self;
         let Some(case) = cases.get_mut(&key) else { return false };
         let Some((at, _, seen)) = &mut case.seen else { return false };
-        let (Some(Some(Subject { probe, .. })), Some(to)) = (subjects.get(*at), live.address(*at)) else {
+        let (Some(Some(Subject { probe, .. })), Some(to)) = (subjects.get(*at), live.address(*at))
+        else {
             return false;
         };
         if seen.silent_hop.is_some() {
             return false;
         }
-        if let FirstHop::Silent(hop) = hop::first_hop(&probe.circuit, to, hop::protocol(&probe.test, to)) {
+        if let FirstHop::Silent(hop) =
+            hop::first_hop(&probe.circuit, to, hop::protocol(&probe.test, to))
+        {
             seen.silent_hop = Some(NextHop { address: hop.address, interface: hop.interface });
         }
         seen.silent_hop.is_some()
     }
 
-    /// An outage began, of a probe that leaves by this interface: what is seen now is entered in it, and a trace is begun.
+    /// An outage began, of a probe that leaves by this interface: what is seen now is entered in
+    /// it, and a trace is begun.
     pub fn opened(&mut self, key: OutageKey, outage: &mut Outage, interface: Option<&str>) {
         let Some((at, subject)) = self.subject(&outage.probe) else { return };
         let address = self.live.address(at);
-        let interface =
-            interface.map(str::to_owned).or_else(|| link::interface_towards(&circuit(&subject.probe), address?));
+        let interface = interface
+            .map(str::to_owned)
+            .or_else(|| link::interface_towards(&circuit(&subject.probe), address?));
         let seen = Seen {
             asked: subject.asked(),
             sends: [].into_iter().collect(),
@@ -299,7 +326,10 @@ impl Diagnosis {
             traced: None,
         };
         let looked = outage.from;
-        self.cases.insert(key, Case { outage: outage.clone(), seen: Some((at, interface, seen)), waits: 0, looked });
+        self.cases.insert(
+            key,
+            Case { outage: outage.clone(), seen: Some((at, interface, seen)), waits: 0, looked },
+        );
         self.look_at_hop(key);
         self.judge(key);
         self.send(key, at, Moment::Beginning);
@@ -308,7 +338,8 @@ impl Diagnosis {
         }
     }
 
-    /// An outage ended; its `to` is there. Gives what is thought of it now, where that is another than before.
+    /// An outage ended; its `to` is there. Gives what is thought of it now, where that is another
+    /// than before.
     pub fn closed(&mut self, key: OutageKey, outage: &Outage) -> Option<Attribution> {
         let begun_before = !self.cases.contains_key(&key);
         let unseen = || Case { outage: outage.clone(), seen: None, waits: 0, looked: outage.from };
@@ -342,23 +373,28 @@ impl Diagnosis {
         changed
     }
 
-    /// At its end: judges an outage anew that was thought to be the path's, if the target's own word overturns that.
+    /// At its end: judges an outage anew that was thought to be the path's, if the target's own
+    /// word overturns that.
     fn hear_target_out(&mut self, key: OutageKey) {
         self.count(key);
-        let told = |case: &Case| case.seen.as_ref().is_some_and(|(_, _, seen)| seen.is_target_s_word());
+        let told =
+            |case: &Case| case.seen.as_ref().is_some_and(|(_, _, seen)| seen.is_target_s_word());
         if self.cases.get(&key).is_some_and(told) {
             self.judge(key);
         }
     }
 
-    /// Waits for a trace; gives what is thought of the outages that it was made for. It may be dropped while it waits.
+    /// Waits for a trace; gives what is thought of the outages that it was made for. It may be
+    /// dropped while it waits.
     pub async fn next(&mut self) -> Vec<Attribution> {
         loop {
             match self.running.join_next().await {
                 Some(Ok(done)) => return self.traced(done),
                 Some(Err(error)) => {
-                    warn!(%error, "the path of an outage cannot be traced; its side is told without");
-                    let errands = self.under_way.take().map_or_else(Vec::new, |trace| trace.errands);
+                    warn!(%error, "the path of an outage cannot be traced; its side is told \
+                        without");
+                    let errands =
+                        self.under_way.take().map_or_else(Vec::new, |trace| trace.errands);
                     errands.iter().for_each(|errand| self.done(errand.key));
                     self.begin();
                 }
@@ -370,7 +406,9 @@ impl Diagnosis {
     fn traced(&mut self, done: Done) -> Vec<Attribution> {
         self.ways[done.way].tracer = Some(done.tracer);
         let mut news = Vec::new();
-        for Errand { key, moment, .. } in self.under_way.take().map_or_else(Vec::new, |trace| trace.errands) {
+        for Errand { key, moment, .. } in
+            self.under_way.take().map_or_else(Vec::new, |trace| trace.errands)
+        {
             let Some(case) = self.cases.get_mut(&key) else { continue };
             match (moment, &mut case.seen) {
                 (Moment::Beginning, Some((_, _, seen))) => {
@@ -393,11 +431,13 @@ impl Diagnosis {
     /// The probe of this name, and its place.
     fn subject(&self, name: &str) -> Option<(usize, &Subject)> {
         let mut all = self.subjects.iter().enumerate();
-        all.find_map(|(at, subject)| Some((at, subject.as_ref().filter(|subject| subject.probe.name == name)?)))
+        all.find_map(|(at, subject)| {
+            Some((at, subject.as_ref().filter(|subject| subject.probe.name == name)?))
+        })
     }
 
-    /// Counts what became of its probe's sends, and of those of other probes of the same target, from the outage's beginning to its
-    /// end.
+    /// Counts what became of its probe's sends, and of those of other probes of the same target,
+    /// from the outage's beginning to its end.
     fn count(&mut self, key: OutageKey) {
         let Self { subjects, cases, live, .. } = self;
         let Some(case) = cases.get_mut(&key) else { return };
@@ -406,11 +446,16 @@ impl Diagnosis {
         let Some(Some(own)) = subjects.get(*at) else { return };
         seen.sends = own.runs.tally(from, until);
         let target = live.address(*at);
-        let others = subjects.iter().enumerate().filter_map(|(place, other)| Some((place, other.as_ref()?)));
+        let others =
+            subjects.iter().enumerate().filter_map(|(place, other)| Some((place, other.as_ref()?)));
         let others = others.filter(|(place, other)| {
-            place != at && target.is_some() && live.address(*place) == target && other.asks_the_same_way(own)
+            place != at
+                && target.is_some()
+                && live.address(*place) == target
+                && other.asks_the_same_way(own)
         });
-        let tallies = others.map(|(_, other)| (other.probe.name.clone(), other.runs.tally(from, until)));
+        let tallies =
+            others.map(|(_, other)| (other.probe.name.clone(), other.runs.tally(from, until)));
         seen.same_target = tallies.collect();
     }
 
@@ -428,8 +473,12 @@ impl Diagnosis {
             }
         }
         seen.carrier = match interface.as_deref() {
-            _ if seen.carrier == Carrier::Down || runs.without_carrier(from, until) => Carrier::Down,
-            Some(name) if without_carrier.get(name).is_some_and(|lost| *lost >= from) => Carrier::Down,
+            _ if seen.carrier == Carrier::Down || runs.without_carrier(from, until) => {
+                Carrier::Down
+            }
+            Some(name) if without_carrier.get(name).is_some_and(|lost| *lost >= from) => {
+                Carrier::Down
+            }
             // At an outage's end the carrier is that of afterwards.
             Some(name) if case.outage.to.is_none() => link::carrier(name),
             _ => seen.carrier,
@@ -441,7 +490,9 @@ impl Diagnosis {
                 && bound.is_none_or(|bound| interface.as_deref().is_none_or(|own| own == bound))
         };
         let references = subjects.iter().flatten().filter(counts);
-        seen.references = references.map(|other| (other.probe.name.clone(), other.runs.tally(from, until))).collect();
+        seen.references = references
+            .map(|other| (other.probe.name.clone(), other.runs.tally(from, until)))
+            .collect();
         let side = word(seen.finding().side);
         let evidence = seen.evidence();
         side.clone_into(&mut case.outage.side);
@@ -452,7 +503,10 @@ impl Diagnosis {
 
     /// Has the way to a probe's present address traced, unless it is this host.
     fn send(&mut self, key: OutageKey, at: usize, moment: Moment) {
-        let Some(to) = self.live.address(at).filter(|to| !to.is_loopback() && !to.is_unspecified()) else { return };
+        let Some(to) = self.live.address(at).filter(|to| !to.is_loopback() && !to.is_unspecified())
+        else {
+            return;
+        };
         let Some(Some(Subject { probe, .. })) = self.subjects.get(at) else { return };
         let circuit = circuit(probe);
         let matches = |way: &Way| way.family == Family::of(to) && way.circuit == circuit;
@@ -463,7 +517,10 @@ impl Diagnosis {
         let from = from.unwrap_or(case.outage.from);
         match &mut self.under_way {
             // Whoever failed a moment before has it made already.
-            Some(trace) if trace.since >= from && trace.errands.iter().any(|other| other.is_like(&errand)) => {
+            Some(trace)
+                if trace.since >= from
+                    && trace.errands.iter().any(|other| other.is_like(&errand)) =>
+            {
                 case.waits += 1;
                 trace.errands.push(errand);
             }
@@ -543,10 +600,15 @@ const fn word(side: Side) -> &'static str {
 
 impl Subject {
     fn new(probe: &Arc<Probe>) -> Self {
-        Self { probe: Arc::clone(probe), runs: Runs::new(probe.period), refusals: Refusals::default() }
+        Self {
+            probe: Arc::clone(probe),
+            runs: Runs::new(probe.period),
+            refusals: Refusals::default(),
+        }
     }
 
-    /// Whether its answers prove the way of another one's packets: the same circuit, and no smaller ones where both are echoes.
+    /// Whether its answers prove the way of another one's packets: the same circuit, and no smaller
+    /// ones where both are echoes.
     fn asks_the_same_way(&self, other: &Self) -> bool {
         let size = |of: &Self| match of.probe.test {
             Test::Icmp { size, .. } => Some(size),
@@ -569,7 +631,9 @@ impl Way {
                 Ok(tracer) => self.tracer = Some(tracer),
                 Err(error) => {
                     let (family, interface) = (self.family, &self.circuit.interface);
-                    info!(?family, interface, %error, "outages cannot be traced by this circuit now");
+                    info!(
+                        ?family, interface, %error, "outages cannot be traced by this circuit now"
+                    );
                 }
             }
         }

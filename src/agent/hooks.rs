@@ -1,8 +1,9 @@
-//! Tells others of outages at once: a webhook and a command get each outage as `wanproof outages --json` shows it, when it
-//! begins (its `to` is null) and when it ends.
+//! Tells others of outages at once: a webhook and a command get each outage as `wanproof outages
+//! --json` shows it, when it begins (its `to` is null) and when it ends.
 //!
-//! Each hook has a queue of its own, and what does not fit into it is dropped: nobody who does not listen delays probing, or
-//! the other hook. A webhook that does not answer well is tried again a few times; a command runs once.
+//! Each hook has a queue of its own, and what does not fit into it is dropped: nobody who does not
+//! listen delays probing, or the other hook. A webhook that does not answer well is tried again a
+//! few times; a command runs once.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ const ROOM: usize = 64;
 /// How long a webhook may take for its answer.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long it is waited before a webhook is tried again; after the last it is given up.
-const AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+const AGAIN: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 /// How long a command may run.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -67,12 +69,20 @@ impl Hooks {
         let mut lines = Vec::new();
         if let Some(url) = &hooks.webhook {
             match web::client(url).timeout(ANSWER).build() {
-                Ok(client) => lines.push(Line::to("webhook", Hook::Web { client, url: url.clone() })),
-                Err(fault) => error!(fault = web::told(&fault), "the webhook is told nothing: TLS cannot be set up"),
+                Ok(client) => {
+                    lines.push(Line::to("webhook", Hook::Web { client, url: url.clone() }))
+                }
+                Err(fault) => error!(
+                    fault = web::told(&fault),
+                    "the webhook is told nothing: TLS cannot be set up"
+                ),
             }
         }
         if !hooks.command.is_empty() {
-            lines.push(Line::to("command", Hook::Run { words: hooks.command.clone(), limit: LIMIT }));
+            lines.push(Line::to(
+                "command",
+                Hook::Run { words: hooks.command.clone(), limit: LIMIT },
+            ));
         }
         Self { lines }
     }
@@ -82,17 +92,22 @@ impl Hooks {
         if self.lines.is_empty() {
             return;
         }
-        let json: Arc<str> = serde_json::to_string(&Shown::from(outage)).expect("an outage is JSON").into();
+        let json: Arc<str> =
+            serde_json::to_string(&Shown::from(outage)).expect("an outage is JSON").into();
         for line in &mut self.lines {
             match line.queue.try_send(Arc::clone(&json)) {
                 Ok(()) => line.full = false,
                 Err(TrySendError::Full(_)) if std::mem::replace(&mut line.full, true) => {}
                 Err(TrySendError::Full(_)) => {
-                    warn!(hook = line.name, "{ROOM} outages wait to be told already: it is not told of more for now");
+                    warn!(
+                        hook = line.name,
+                        "{ROOM} outages wait to be told already: it is not told of more for now"
+                    );
                 }
                 Err(TrySendError::Closed(_)) => error!(
                     hook = line.name,
-                    "the hook is told no more: its task failed, which is worth a report; restart the agent"
+                    "the hook is told no more: its task failed, which is worth a report; restart \
+                        the agent"
                 ),
             }
         }
@@ -100,7 +115,8 @@ impl Hooks {
 
     /// Waits until all were told what waits, but no longer than this.
     pub async fn end(self, at_most: Duration) {
-        let (queues, mut tasks): (Vec<_>, Vec<_>) = self.lines.into_iter().map(|line| (line.queue, line.task)).unzip();
+        let (queues, mut tasks): (Vec<_>, Vec<_>) =
+            self.lines.into_iter().map(|line| (line.queue, line.task)).unzip();
         drop(queues);
         let all = async {
             for task in &mut tasks {
@@ -121,7 +137,8 @@ impl Line {
     }
 }
 
-/// Tells one what comes in, until nothing more can come; a change for the worse or the better is logged once.
+/// Tells one what comes in, until nothing more can come; a change for the worse or the better is
+/// logged once.
 async fn serve(name: &'static str, hook: Hook, mut inbox: mpsc::Receiver<Arc<str>>) {
     let mut fault: Option<String> = None;
     while let Some(json) = inbox.recv().await {
@@ -156,9 +173,11 @@ impl Hook {
     async fn tell(&self, json: &str) -> Result<(), Untold> {
         match self {
             Self::Web { client, url } => {
-                let request = client.post(url).header(reqwest::header::CONTENT_TYPE, "application/json");
+                let request =
+                    client.post(url).header(reqwest::header::CONTENT_TYPE, "application/json");
                 // A webhook's URL is often its secret.
-                let failed = |error: reqwest::Error| Untold::ForNow(web::told(&error.without_url()));
+                let failed =
+                    |error: reqwest::Error| Untold::ForNow(web::told(&error.without_url()));
                 let status = request.body(json.to_owned()).send().await.map_err(failed)?.status();
                 let what = format!("it answered {status}");
                 match status.as_u16() {
@@ -172,11 +191,17 @@ impl Hook {
     }
 }
 
-/// Runs a command in a process group of its own, so that what it started is ended with it when it takes too long.
+/// Runs a command in a process group of its own, so that what it started is ended with it when it
+/// takes too long.
 async fn run(words: &[String], json: &str, limit: Duration) -> Result<(), String> {
     let [program, rest @ ..] = words else { return Ok(()) };
     let mut command = Command::new(program);
-    command.args(rest).stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).kill_on_drop(true);
+    command
+        .args(rest)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| format!("{program} cannot be run: {error}"))?;
     let stdin = child.stdin.take();
     let ran = async {
@@ -267,12 +292,17 @@ mod tests {
     async fn a_command_that_takes_too_long_is_killed_with_all_that_it_started() {
         let dir = tempfile::tempdir().unwrap();
         let (ours, theirs) = (dir.path().join("pid"), dir.path().join("child"));
-        let script = format!("sleep 600 & echo $! > {}; echo $$ > {}; wait", theirs.display(), ours.display());
+        let script = format!(
+            "sleep 600 & echo $! > {}; echo $$ > {}; wait",
+            theirs.display(),
+            ours.display()
+        );
         let killed = run(&shell(&script), "{}", Duration::from_secs(1)).await;
         assert!(killed.unwrap_err().contains("was killed"));
         let stopped = |file: &std::path::Path| {
             let id = std::fs::read_to_string(file).unwrap();
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
+            let stat =
+                std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
             // A process that nobody has waited for yet is a zombie.
             stat.is_empty() || stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z"))
         };
@@ -289,6 +319,8 @@ mod tests {
         let limit = Duration::from_secs(60);
         assert_eq!(run(&shell("exit 0"), &"x".repeat(1 << 20), limit).await, Ok(()));
         assert!(run(&shell("exit 3"), "{}", limit).await.unwrap_err().contains("exit status: 3"));
-        assert!(run(&["/no/such".to_owned()], "{}", limit).await.unwrap_err().contains("cannot be run"));
+        assert!(
+            run(&["/no/such".to_owned()], "{}", limit).await.unwrap_err().contains("cannot be run")
+        );
     }
 }

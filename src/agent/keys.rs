@@ -1,9 +1,9 @@
-//! Which key the agent signs with: the one that its database says, found among the files and credentials; and how it changes to
-//! the next one, with no moment at which a crash loses either.
+//! Which key the agent signs with: the one that its database says, found among the files and
+//! credentials; and how it changes to the next one, with no moment at which a crash loses either.
 //!
-//! The next key lies ready beside the present one. The summary that names it, and the change itself, are one transaction of the
-//! database; only then does its file take the present one's place. Whatever is found at a start, the database says which of the
-//! two is in use.
+//! The next key lies ready beside the present one. The summary that names it, and the change
+//! itself, are one transaction of the database; only then does its file take the present one's
+//! place. Whatever is found at a start, the database says which of the two is in use.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,8 +74,9 @@ impl Keys {
         Self { agent, key, former: Vec::new(), dir: None, shared, told: None }
     }
 
-    /// The key of a data directory: systemd's credential, else the file, made now if there is none. Where the database was
-    /// written by another agent's key, a new agent begins, and a new chain with it.
+    /// The key of a data directory: systemd's credential, else the file, made now if there is none.
+    /// Where the database was written by another agent's key, a new agent begins, and a new chain
+    /// with it.
     ///
     /// # Errors
     /// When a key cannot be read or made, or the database fails.
@@ -88,12 +89,16 @@ impl Keys {
             let key = settle(dir, next);
             return Ok(Self::of(dir, key, known.as_ref()));
         }
-        // After a change the credential may still be the former one: then the file beside the database has the key in use.
+        // After a change the credential may still be the former one: then the file beside the
+        // database has the key in use.
         let credential = keyfile::credential(AGENT)?;
-        let fits = credential.as_ref().is_none_or(|key| in_use.is_none_or(|in_use| in_use == key.kid()));
+        let fits =
+            credential.as_ref().is_none_or(|key| in_use.is_none_or(|in_use| in_use == key.kid()));
         let own = match credential {
             Some(key) if fits => key,
-            Some(other) => keyfile::load(&file).ok().filter(|key| Some(key.kid()) == in_use).unwrap_or(other),
+            Some(other) => {
+                keyfile::load(&file).ok().filter(|key| Some(key.kid()) == in_use).unwrap_or(other)
+            }
             None => {
                 let (key, origin) = keyfile::load_or_create(&file)?;
                 if origin == Origin::Made {
@@ -109,7 +114,8 @@ impl Keys {
         store.together(|store| {
             if let Some(known) = &known {
                 let detail = format!(
-                    "the key is {}, but {} signed before: this is agent {agent} from now on, and a new chain begins",
+                    "the key is {}, but {} signed before: this is agent {agent} from now on, and \
+                        a new chain begins",
                     own.kid(),
                     in_use.unwrap_or(known.agent)
                 );
@@ -123,9 +129,20 @@ impl Keys {
     }
 
     fn of(dir: &Path, key: SecretKey, known: Option<&Identity>) -> Self {
-        let former = known.into_iter().flat_map(|known| &known.keys).map(|signer| signer.jwk.kid()).collect();
+        let former = known
+            .into_iter()
+            .flat_map(|known| &known.keys)
+            .map(|signer| signer.jwk.kid())
+            .collect();
         let agent = known.map_or_else(|| key.kid(), |known| known.agent);
-        Self { agent, shared: key.clone().into(), key, former, dir: Some(dir.to_owned()), told: None }
+        Self {
+            agent,
+            shared: key.clone().into(),
+            key,
+            former,
+            dir: Some(dir.to_owned()),
+            told: None,
+        }
     }
 
     /// The key that signs now.
@@ -142,12 +159,20 @@ impl Keys {
 
     /// The next key, where one lies ready.
     pub fn lies_ready(&mut self) -> Option<SecretKey> {
-        let found = read_next(self.dir.as_deref()?).map_err(|fault| fault.to_string()).and_then(|next| match next {
-            Some(next) if next.kid() != self.key.kid() && self.former.contains(&next.kid()) => {
-                Err(format!("{} was this agent's key before, and is not used again", next.kid()))
-            }
-            next => Ok(next.filter(|next| next.kid() != self.key.kid())),
-        });
+        let found =
+            read_next(self.dir.as_deref()?).map_err(|fault| fault.to_string()).and_then(|next| {
+                match next {
+                    Some(next)
+                        if next.kid() != self.key.kid() && self.former.contains(&next.kid()) =>
+                    {
+                        Err(format!(
+                            "{} was this agent's key before, and is not used again",
+                            next.kid()
+                        ))
+                    }
+                    next => Ok(next.filter(|next| next.kid() != self.key.kid())),
+                }
+            });
         match found {
             Ok(next) => {
                 self.told = None;
@@ -163,7 +188,8 @@ impl Keys {
         }
     }
 
-    /// Signs with another key from now on; to be kept only when the transaction that says so was committed.
+    /// Signs with another key from now on; to be kept only when the transaction that says so was
+    /// committed.
     pub fn change_to(&mut self, next: SecretKey) {
         self.key = next;
     }
@@ -171,7 +197,8 @@ impl Keys {
     /// Takes what was changed in a transaction, now that it was committed.
     pub fn committed(&mut self, changed: Self) {
         if changed.key.kid() != self.key.kid() {
-            info!(kid = %changed.key.kid(), former = %self.key.kid(), "the key was changed; the former one signs nothing more");
+            info!(kid = %changed.key.kid(), former = %self.key.kid(), "the key was changed; the \
+                former one signs nothing more");
             if let Some(dir) = &changed.dir {
                 settle(dir, changed.key.clone());
             }
@@ -195,8 +222,8 @@ fn read_next(dir: &Path) -> Result<Option<SecretKey>, KeyFault> {
     }
 }
 
-/// Puts the file of a key that is in use now into its place. When that fails it is tried again at the next start, and until
-/// then the key is found where it is.
+/// Puts the file of a key that is in use now into its place. When that fails it is tried again at
+/// the next start, and until then the key is found where it is.
 fn settle(dir: &Path, key: SecretKey) -> SecretKey {
     let (next, present) = (dir.join(AGENT_NEXT), dir.join(AGENT));
     if keyfile::load(&next).is_ok_and(|file| file.kid() == key.kid())
@@ -277,7 +304,10 @@ mod tests {
         desk.store.rotate(*third.public(), "naming").unwrap();
         let shared = keys.shared();
         keys.committed(changed);
-        assert_eq!((keys.key().kid(), shared.get().kid(), keys.agent), (third.kid(), third.kid(), agent));
+        assert_eq!(
+            (keys.key().kid(), shared.get().kid(), keys.agent),
+            (third.kid(), third.kid(), agent)
+        );
         assert_eq!((desk.file(AGENT), desk.file(AGENT_NEXT)), (Some(third.kid()), None));
         assert_eq!(desk.open().key().kid(), third.kid());
     }

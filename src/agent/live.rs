@@ -1,4 +1,5 @@
-//! What is measured now: the last answer and the state of each probe, told over a local socket to whoever asks.
+//! What is measured now: the last answer and the state of each probe, told over a local socket to
+//! whoever asks.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -169,9 +170,17 @@ impl Row {
             state: self.state.to_owned(),
             address: self.address,
             last_rtt_us: self.last_rtt_ns.map(us),
-            reason: self.trouble.as_ref().and_then(|trouble| trouble.last.as_ref()).map(ToString::to_string),
+            reason: self
+                .trouble
+                .as_ref()
+                .and_then(|trouble| trouble.last.as_ref())
+                .map(ToString::to_string),
             outcomes: self.outcomes.to_string(),
-            reasons: self.trouble.as_ref().map(|trouble| trouble.reasons.clone()).unwrap_or_default(),
+            reasons: self
+                .trouble
+                .as_ref()
+                .map(|trouble| trouble.reasons.clone())
+                .unwrap_or_default(),
             coverage: coverage(&self.outcomes),
             limited: self.limited,
             certificate_until: self.certificate_until,
@@ -192,17 +201,23 @@ impl Live {
             fault: None,
             probes: Vec::new(),
         };
-        Self { shared: Rc::new(RefCell::new(Table { snapshot, order: Vec::new(), rows: Vec::new() })) }
+        Self {
+            shared: Rc::new(RefCell::new(Table { snapshot, order: Vec::new(), rows: Vec::new() })),
+        }
     }
 
-    /// Shows these probes, in their order: where the place and the name are as before, what is known of them is too.
+    /// Shows these probes, in their order: where the place and the name are as before, what is
+    /// known of them is too.
     pub fn show(&self, site: &str, probes: &[Arc<Probe>], places: &[ProbeId]) {
         let mut table = self.shared.borrow_mut();
         let mut before = std::mem::take(&mut table.rows);
         table.rows.resize_with(ProbeId::rows(places), || None);
         for (probe, place) in probes.iter().zip(places) {
             let at = place.0 as usize;
-            let known = before.get_mut(at).and_then(Option::take).filter(|known| known.probe.name == probe.name);
+            let known = before
+                .get_mut(at)
+                .and_then(Option::take)
+                .filter(|known| known.probe.name == probe.name);
             let known = known.map(|known| Row { probe: Arc::clone(probe), ..known });
             table.rows[at] = Some(known.unwrap_or_else(|| Row::new(probe)));
         }
@@ -290,7 +305,8 @@ impl Live {
     }
 }
 
-/// How much of an interval is known by its outcomes, in percent with two decimals; [`None`] when nothing was due in it.
+/// How much of an interval is known by its outcomes, in percent with two decimals; [`None`] when
+/// nothing was due in it.
 #[must_use]
 pub fn coverage(outcomes: &Outcomes) -> Option<String> {
     let due = outcomes.len();
@@ -307,7 +323,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// Opens it; what a dead agent left there is replaced. Its mode lets the agent's user and group in.
+    /// Opens it; what a dead agent left there is replaced. Its mode lets the agent's user and group
+    /// in.
     ///
     /// # Errors
     /// When it cannot be made.
@@ -327,11 +344,14 @@ impl Window {
         loop {
             match self.listener.accept().await {
                 Ok((mut guest, _)) => {
-                    let text = serde_json::to_string(&live.snapshot()).expect("a snapshot is JSON") + "\n";
+                    let text =
+                        serde_json::to_string(&live.snapshot()).expect("a snapshot is JSON") + "\n";
                     // A guest who does not read costs a task for a second, and nothing else.
                     tokio::task::spawn_local(async move {
-                        let told =
-                            tokio::time::timeout(std::time::Duration::from_secs(1), guest.write_all(text.as_bytes()));
+                        let told = tokio::time::timeout(
+                            std::time::Duration::from_secs(1),
+                            guest.write_all(text.as_bytes()),
+                        );
                         if !matches!(told.await, Ok(Ok(()))) {
                             debug!("a status guest left early");
                         }

@@ -1,4 +1,5 @@
-//! Whether the agent still does what it is for: a watchdog is told so only while sends are really settled.
+//! Whether the agent still does what it is for: a watchdog is told so only while sends are really
+//! settled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,14 +26,15 @@ impl Liveness {
         Self { last: now, within: None }
     }
 
-    /// These are probed from now on. The one that is settled most often sets the time: a look-up and its request may take
-    /// the timeout each.
+    /// These are probed from now on. The one that is settled most often sets the time: a look-up
+    /// and its request may take the timeout each.
     pub(super) fn expect(&mut self, probes: &[Arc<Probe>], now: Mono) {
         self.last = now;
         self.within = probes.iter().map(|probe| probe.period + probe.timeout * 2 + ALLOWANCE).min();
     }
 
-    /// A send was settled. What was not observed does not count: it is what a prober that stood still says of itself.
+    /// A send was settled. What was not observed does not count: it is what a prober that stood
+    /// still says of itself.
     pub(super) fn settled(&mut self, settled: &Settled, now: Mono) {
         if settled.outcome != Outcome::NotObserved {
             self.last = self.last.max(now);

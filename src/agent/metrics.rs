@@ -1,8 +1,9 @@
-//! What the agent shows to Prometheus: a page of metrics, by HTTP, on an address that the configuration names.
+//! What the agent shows to Prometheus: a page of metrics, by HTTP, on an address that the
+//! configuration names.
 //!
-//! It counts from the agent's start, and for each probe from when it was configured as it is. Histograms have fixed buckets,
-//! and native ones for whoever asks for protobuf; both take a kilobyte or two for each probe. Exact percentiles are
-//! `wanproof histogram`'s.
+//! It counts from the agent's start, and for each probe from when it was configured as it is.
+//! Histograms have fixed buckets, and native ones for whoever asks for protobuf; both take a
+//! kilobyte or two for each probe. Exact percentiles are `wanproof histogram`'s.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -72,11 +73,15 @@ struct Sources {
 }
 
 impl Metrics {
-    /// Counts, and shows it at `listen`; an address that cannot be had is tried again, and the agent measures meanwhile.
-    /// It needs a `LocalSet`.
+    /// Counts, and shows it at `listen`; an address that cannot be had is tried again, and the
+    /// agent measures meanwhile. It needs a `LocalSet`.
     #[must_use]
     pub fn start(listen: SocketAddr, live: Live, recorder: Recorder) -> Self {
-        let book = Book { probes: Vec::new(), send_lag: Spread::default(), receive_lag: Spread::default() };
+        let book = Book {
+            probes: Vec::new(),
+            send_lag: Spread::default(),
+            receive_lag: Spread::default(),
+        };
         let book = Rc::new(RefCell::new(book));
         let sources = Sources { book: Rc::clone(&book), live, recorder };
         Self { listen, book, task: tokio::task::spawn_local(serve(listen, sources)) }
@@ -167,7 +172,8 @@ async fn door(listen: SocketAddr) -> TcpListener {
             }
             Err(error) => {
                 if !std::mem::replace(&mut told, true) {
-                    warn!(%listen, %error, "metrics cannot be shown at this address; it is tried again");
+                    warn!(%listen, %error, "metrics cannot be shown at this address; it is tried \
+                        again");
                 }
                 tokio::time::sleep(RETRY).await;
             }
@@ -181,7 +187,10 @@ async fn attend(stream: TcpStream, sources: Sources) {
         async move { Ok::<_, Infallible>(answer(&request, &sources).await) }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(STAY).max_buf_size(16 * 1024).keep_alive(false);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(STAY)
+        .max_buf_size(16 * 1024)
+        .keep_alive(false);
     if let Err(error) = http.serve_connection(TokioIo::new(stream), answer).await {
         debug!(%error, "a guest of the metrics left early");
     }
@@ -234,15 +243,24 @@ impl Sources {
 
     fn probes(&self, page: &mut Page) {
         let (now, book) = (self.live.snapshot(), self.book.borrow());
-        let probes = || now.probes.iter().filter_map(|probe| Some((probe, book.probes.get(probe.place)?)));
-        page.family(Kind::Counter, "wanproof_probe_outcomes", "What became of the sends of each probe.");
+        let probes =
+            || now.probes.iter().filter_map(|probe| Some((probe, book.probes.get(probe.place)?)));
+        page.family(
+            Kind::Counter,
+            "wanproof_probe_outcomes",
+            "What became of the sends of each probe.",
+        );
         for (probe, counts) in probes() {
             for (outcome, count) in Outcome::ALL.iter().zip(counts.outcomes) {
                 page.sample(&[("probe", &probe.name), ("outcome", outcome.word())], count);
             }
         }
         if probes().any(|(_, counts)| !counts.reasons.is_empty()) {
-            page.family(Kind::Counter, "wanproof_probe_reasons", "Why sends of each probe were not answered.");
+            page.family(
+                Kind::Counter,
+                "wanproof_probe_reasons",
+                "Why sends of each probe were not answered.",
+            );
             for (probe, counts) in probes() {
                 for (reason, count) in counts.reasons.ranked() {
                     page.sample(&[("probe", &probe.name), ("reason", &reason)], count);
@@ -250,9 +268,18 @@ impl Sources {
             }
         }
         let states = ["up", "down", "unknown"];
-        page.family(Kind::StateSet, "wanproof_probe_state", "The state of each probe, by its contract.");
-        probes().for_each(|(probe, _)| page.states(&[("probe", &probe.name)], &states, &probe.state));
-        page.family(Kind::Histogram, "wanproof_probe_rtt_seconds", "Times from a send to its answer, late ones too.");
+        page.family(
+            Kind::StateSet,
+            "wanproof_probe_state",
+            "The state of each probe, by its contract.",
+        );
+        probes()
+            .for_each(|(probe, _)| page.states(&[("probe", &probe.name)], &states, &probe.state));
+        page.family(
+            Kind::Histogram,
+            "wanproof_probe_rtt_seconds",
+            "Times from a send to its answer, late ones too.",
+        );
         probes().for_each(|(probe, counts)| page.histogram(&[("probe", &probe.name)], &counts.rtt));
         let ending = || probes().filter_map(|(probe, _)| Some((probe, probe.certificate_until?)));
         if ending().next().is_some() {
@@ -268,7 +295,11 @@ impl Sources {
                 "How long after its time each batch of sends was handed over.",
                 &book.send_lag,
             ),
-            ("wanproof_receive_lag_seconds", "How long the oldest reply of each batch lay unread.", &book.receive_lag),
+            (
+                "wanproof_receive_lag_seconds",
+                "How long the oldest reply of each batch lay unread.",
+                &book.receive_lag,
+            ),
         ];
         for (name, help, lag) in lags {
             page.family(Kind::Histogram, name, help);

@@ -117,8 +117,9 @@ pub enum Every {
 const RECALL: Duration = Duration::from_secs(900);
 
 impl OutageDetector {
-    /// The watch over what `terms` say, for probes that have these places; what the database last knew is recalled, so that an
-    /// outage goes on over a restart of the agent, or ends where it was no more seen.
+    /// The watch over what `terms` say, for probes that have these places; what the database last
+    /// knew is recalled, so that an outage goes on over a restart of the agent, or ends where it
+    /// was no more seen.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -139,8 +140,11 @@ impl OutageDetector {
         let place = |at: usize| places[at].0 as usize;
         let watches = terms.watches.iter().map(|watch| {
             let standard = Arc::clone(&watch.standard);
-            let watcher =
-                |&at: &usize| Watcher { place: place(at), detector: Detector::new(&standard.rule), failing: None };
+            let watcher = |&at: &usize| Watcher {
+                place: place(at),
+                detector: Detector::new(&standard.rule),
+                failing: None,
+            };
             let mut detectors: Box<[_]> = watch.probes.iter().map(watcher).collect();
             detectors.sort_by_key(|watcher| watcher.place);
             Watching { standard, detectors, open: None }
@@ -167,8 +171,8 @@ impl OutageDetector {
         self.probes.get_mut(at)?.as_mut()
     }
 
-    /// Goes on by other terms. Where a probe and the rule that it is judged by are as before, so is what is known of them,
-    /// and an outage lasts; one that nobody would see the end of ends now.
+    /// Goes on by other terms. Where a probe and the rule that it is judged by are as before, so is
+    /// what is known of them, and an outage lasts; one that nobody would see the end of ends now.
     pub fn reconfigure(
         &mut self,
         config: &AgentConfig,
@@ -193,9 +197,14 @@ impl OutageDetector {
         for before in old.watches {
             let same = |watch: &usize| {
                 let standard = &self.watches[*watch].standard;
-                standard.service == before.standard.service && standard.definition == before.standard.definition
+                standard.service == before.standard.service
+                    && standard.definition == before.standard.definition
             };
-            let shared = before.detectors.iter().filter_map(|of| self.probe(of.place)).flat_map(|probe| &probe.watches);
+            let shared = before
+                .detectors
+                .iter()
+                .filter_map(|of| self.probe(of.place))
+                .flat_map(|probe| &probe.watches);
             let watch = shared.copied().filter(same).min();
             let lasts = watch.map(|watch| &mut self.watches[watch]).and_then(|watch| {
                 if watch.standard.rule == before.standard.rule {
@@ -211,7 +220,9 @@ impl OutageDetector {
                 (Some(watch), open) => watch.open = open,
                 (None, Some(open)) => {
                     let (key, mut outage) = open.over();
-                    let of = |own: &Option<Watched>| own.as_ref().is_some_and(|own| own.probe.name == outage.probe);
+                    let of = |own: &Option<Watched>| {
+                        own.as_ref().is_some_and(|own| own.probe.name == outage.probe)
+                    };
                     let at = known.iter().position(of).unwrap_or(usize::MAX);
                     outage.evidence["end"] = json!("not observed: another configuration was taken");
                     let to = now.max(outage.from);
@@ -234,7 +245,8 @@ impl OutageDetector {
     fn recall(&mut self, store: &Store, past: &Past<'_>) -> Result<(), StoreError> {
         let now = past.now.wall;
         let open = store.open_outages()?;
-        let from = open.iter().map(|(_, outage)| outage.from).min().unwrap_or(now).min(now - RECALL);
+        let from =
+            open.iter().map(|(_, outage)| outage.from).min().unwrap_or(now).min(now - RECALL);
         let held = store.held_intervals(past.boot, past.now, from)?;
         for at in 0..self.probes.len() {
             let Some(probe) = self.probe(at) else { continue };
@@ -246,7 +258,11 @@ impl OutageDetector {
             for interval in intervals {
                 let carrier = interval.reasons.contains_key(&Reason::CARRIER.to_string());
                 for (due, outcome) in interval.sends() {
-                    let carrier = if carrier && outcome == Outcome::NotSent { Carrier::Down } else { Carrier::Up };
+                    let carrier = if carrier && outcome == Outcome::NotSent {
+                        Carrier::Down
+                    } else {
+                        Carrier::Up
+                    };
                     // An interval does not say which of its sends had which reason.
                     self.feed(at, &Seen { due, outcome, carrier, reason: None });
                 }
@@ -256,7 +272,10 @@ impl OutageDetector {
             let same = |watch: &&mut Watching| {
                 watch.standard.service == outage.service
                     && watch.standard.definition == outage.definition
-                    && watch.detectors.iter().any(|of| name_of(&self.probes, of.place) == outage.probe)
+                    && watch
+                        .detectors
+                        .iter()
+                        .any(|of| name_of(&self.probes, of.place) == outage.probe)
             };
             let watch = self.watches.iter_mut().find(same);
             match watch {
@@ -267,7 +286,10 @@ impl OutageDetector {
                 // Nobody saw its end: it is given the end of what was seen of it.
                 _ => {
                     let last = held.get(&outage.probe).and_then(|all| all.last()).cloned();
-                    let last = last.map_or_else(|| store.last_interval(&outage.probe), |last| Ok(Some(last)))?;
+                    let last = last.map_or_else(
+                        || store.last_interval(&outage.probe),
+                        |last| Ok(Some(last)),
+                    )?;
                     let seen = last.map_or(outage.from, |interval| interval.to());
                     store.close_outage(id, seen.max(outage.from))?;
                     let mut evidence = outage.evidence;
@@ -284,14 +306,16 @@ impl OutageDetector {
         let at = told.probe.0 as usize;
         let carrier = if told.carrier == CarrierLoss::Yes { Carrier::Down } else { Carrier::Up };
         let mut news = Vec::new();
-        let seen = Seen { due: told.due, outcome: told.outcome, carrier, reason: told.reason.as_ref() };
+        let seen =
+            Seen { due: told.due, outcome: told.outcome, carrier, reason: told.reason.as_ref() };
         for (watch, edge) in self.feed(at, &seen) {
             let watching = &mut self.watches[watch];
             match edge {
                 Edge::Down { from } if watching.open.is_none() && watching.is_down() => {
                     let key = OutageKey::New(self.next);
                     self.next += 1;
-                    let failing = watching.watcher_mut(at).and_then(|watcher| watcher.failing.take());
+                    let failing =
+                        watching.watcher_mut(at).and_then(|watcher| watcher.failing.take());
                     let outage = Outage {
                         service: watching.standard.service.clone(),
                         probe: name_of(&self.probes, at).to_owned(),
@@ -329,8 +353,9 @@ impl OutageDetector {
             for Watcher { detector, failing, .. } in &mut watching.detectors {
                 detector.shift(by_ns);
                 // What failed belongs to where the outage would begin by the true clock.
-                *failing =
-                    failing.take().and_then(|of| Some(Box::new(Failing { since: detector.failing_since()?, ..*of })));
+                *failing = failing.take().and_then(|of| {
+                    Some(Box::new(Failing { since: detector.failing_since()?, ..*of }))
+                });
             }
             if let Some(Open { outage, .. }) = watching.open.as_deref_mut() {
                 outage.from = outage.from.shifted(by_ns);
@@ -342,9 +367,15 @@ impl OutageDetector {
         }
     }
 
-    /// Takes whose side an outage is thought to lie on, and why; gives the evidence with why its sends failed up to now.
+    /// Takes whose side an outage is thought to lie on, and why; gives the evidence with why its
+    /// sends failed up to now.
     #[must_use]
-    pub fn attributed(&mut self, key: OutageKey, side: &str, evidence: serde_json::Value) -> serde_json::Value {
+    pub fn attributed(
+        &mut self,
+        key: OutageKey,
+        side: &str,
+        evidence: serde_json::Value,
+    ) -> serde_json::Value {
         let mut open = self.watches.iter_mut().filter_map(|watch| watch.open.as_deref_mut());
         // Of one that is over the evidence has all.
         let Some(open) = open.find(|open| open.key == key) else { return evidence };
@@ -354,8 +385,9 @@ impl OutageDetector {
         open.outage.evidence.clone()
     }
 
-    /// Open outages of which the evidence does not say yet why their sends failed up to now: those of which another reason became the
-    /// most frequent one, or where `every` count matters. From now on it does.
+    /// Open outages of which the evidence does not say yet why their sends failed up to now: those
+    /// of which another reason became the most frequent one, or where `every` count matters. From
+    /// now on it does.
     pub fn reasons_anew(&mut self, every: Every) -> Vec<(OutageKey, Outage)> {
         let mut news = Vec::new();
         for open in self.watches.iter_mut().filter_map(|watch| watch.open.as_deref_mut()) {
@@ -372,7 +404,8 @@ impl OutageDetector {
         news
     }
 
-    /// Gives an outcome to every detector of a probe; what changed is told with the watch that it changed for.
+    /// Gives an outcome to every detector of a probe; what changed is told with the watch that it
+    /// changed for.
     fn feed(&mut self, at: usize, seen: &Seen<'_>) -> Vec<(usize, Edge)> {
         let Self { watches, probes, .. } = self;
         let Some(probe) = probes.get_mut(at).and_then(Option::as_mut) else { return Vec::new() };
@@ -390,17 +423,26 @@ impl OutageDetector {
                 open.reasons.add(reason);
             }
             if let Some(watcher) = watching.watcher_mut(at) {
-                edges.extend(watcher.push(seen, reason, probe.probe.period).into_iter().map(|edge| (watch, edge)));
+                edges.extend(
+                    watcher
+                        .push(seen, reason, probe.probe.period)
+                        .into_iter()
+                        .map(|edge| (watch, edge)),
+                );
             }
         }
         edges
     }
 
-    /// A probe is in the state that the contract's definition gives it, the worst of several; else in its own.
+    /// A probe is in the state that the contract's definition gives it, the worst of several; else
+    /// in its own.
     fn state(&self, at: usize) -> State {
         let Some(probe) = self.probe(at) else { return State::Unknown };
-        let mut states =
-            probe.watches.iter().filter_map(|&watch| self.watches[watch].detector(at)).map(Detector::state);
+        let mut states = probe
+            .watches
+            .iter()
+            .filter_map(|&watch| self.watches[watch].detector(at))
+            .map(Detector::state);
         let own = || probe.own.as_deref().map_or(State::Unknown, Detector::state);
         let first = states.next().unwrap_or_else(own);
         states.fold(first, |worst, state| if state == State::Down { state } else { worst })
@@ -420,12 +462,15 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    /// Why it does not count as an answer by a rule; [`None`] where it does, where nobody observed it, or where that is not known.
+    /// Why it does not count as an answer by a rule; [`None`] where it does, where nobody observed
+    /// it, or where that is not known.
     fn reason_by(&self, rule: &Rule) -> Option<&'a Reason> {
         const LATE: &Reason = &Reason::CUTOFF;
         match self.outcome {
             Outcome::Answered | Outcome::NotObserved => None,
-            Outcome::Late => (rule.class(self.outcome, self.carrier) == Class::Failed).then_some(LATE),
+            Outcome::Late => {
+                (rule.class(self.outcome, self.carrier) == Class::Failed).then_some(LATE)
+            }
             Outcome::Lost | Outcome::Refused | Outcome::NotSent => self.reason,
         }
     }
@@ -475,7 +520,8 @@ impl Watching {
         Some(&mut self.detectors[found])
     }
 
-    /// A service that several probes measure is down while one of them sees it down and none sees it up, as in a verdict.
+    /// A service that several probes measure is down while one of them sees it down and none sees
+    /// it up, as in a verdict.
     fn is_down(&self) -> bool {
         let sees = |state| self.detectors.iter().any(|watcher| watcher.detector.state() == state);
         sees(State::Down) && !sees(State::Up)
@@ -495,8 +541,15 @@ mod tests {
         let tenth = || Exact::ratio(3, 10).unwrap();
         let definition = prop_oneof![
             (1u32..5, 1u32..5).prop_map(|(misses, answers)| Definition::Misses { misses, answers }),
-            (2u32..8).prop_map(move |secs| Definition::LossRatio { interval: SECOND * secs, threshold: tenth() }),
-            (2u32..8, 1u32..4).prop_map(move |(secs, n)| Definition::Mef { dt: SECOND * secs, n, threshold: tenth() }),
+            (2u32..8).prop_map(move |secs| Definition::LossRatio {
+                interval: SECOND * secs,
+                threshold: tenth()
+            }),
+            (2u32..8, 1u32..4).prop_map(move |(secs, n)| Definition::Mef {
+                dt: SECOND * secs,
+                n,
+                threshold: tenth()
+            }),
             (2u32..8).prop_map(|secs| Definition::TotalLoss { interval: SECOND * secs }),
         ];
         (definition, any::<bool>(), any::<bool>()).prop_map(|(definition, late, carrier)| Rule {
@@ -507,7 +560,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the definition: from the first failed send on, none forgotten and none of before it counted.
+        /// Whatever the definition: from the first failed send on, none forgotten and none of
+        /// before it counted.
         #[test]
         fn an_outage_begins_with_the_reasons_of_its_own_sends(
             rule in rule(),
@@ -533,7 +587,9 @@ mod tests {
                 }
                 if watcher.detector.state() == State::Up && matches!(rule.definition, Definition::Misses { .. })
                     && rule.class(outcome, Carrier::Up) == Class::Good {
-                    prop_assert!(watcher.failing.is_none(), "a probe that is answered holds no memory");
+                    prop_assert!(
+                        watcher.failing.is_none(), "a probe that is answered holds no memory"
+                    );
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! The shipper's outbox, by way of the recorder: what the shipper asks and settles goes through the one writer.
+//! The shipper's outbox, by way of the recorder: what the shipper asks and settles goes through the
+//! one writer.
 
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ fn fault(error: Unanswered) -> OutboxFault {
 
 impl Outbox for Recorded {
     async fn waiting(&mut self, most: usize, bytes: usize) -> Result<Vec<Waiting>, OutboxFault> {
-        let rows = self.recorder.ask(move |store| store.waiting(most, bytes)).await.map_err(fault)?;
+        let rows =
+            self.recorder.ask(move |store| store.waiting(most, bytes)).await.map_err(fault)?;
         let waiting = |(entry, jws): (crate::store::outbox::Entry, String)| Waiting {
             chain: entry.chain,
             seq: entry.seq,
@@ -42,7 +44,10 @@ impl Outbox for Recorded {
     }
 
     async fn settle(&mut self, answers: Vec<(Waiting, Answer)>) -> Result<(), OutboxFault> {
-        self.recorder.ask(move |store| store.together(|store| settle(store, &answers))).await.map_err(fault)
+        self.recorder
+            .ask(move |store| store.together(|store| settle(store, &answers)))
+            .await
+            .map_err(fault)
     }
 
     async fn collector(&mut self) -> Result<CollectorKeys, OutboxFault> {
@@ -55,7 +60,8 @@ impl Outbox for Recorded {
     }
 
     async fn keep_contracts(&mut self, contracts: Vec<ContractText>) -> Result<(), OutboxFault> {
-        let keep = move |store: &mut Store| store.together(|store| keep_contracts(store, contracts));
+        let keep =
+            move |store: &mut Store| store.together(|store| keep_contracts(store, contracts));
         self.recorder.ask(keep).await.map_err(fault)?;
         self.contracts.notify_one();
         Ok(())
@@ -71,22 +77,33 @@ fn keep_collector(store: &Store, keys: &CollectorKeys) -> Result<(), StoreError>
     if let (Some(old), Some(new)) = (&before.present, &keys.present)
         && old != new
     {
-        let how = if keys.former.contains(old) { "as announced" } else { "by this host's configuration" };
-        store.note(now, Noted::CollectorKey, &format!("{} instead of {}, {how}", kid(new), kid(old)))?;
+        let how =
+            if keys.former.contains(old) { "as announced" } else { "by this host's configuration" };
+        store.note(
+            now,
+            Noted::CollectorKey,
+            &format!("{} instead of {}, {how}", kid(new), kid(old)),
+        )?;
     }
     if let Some(next) = keys.next.as_ref().filter(|next| before.next.as_ref() != Some(next)) {
-        store.note(now, Noted::CollectorKey, &format!("{} is announced as the next one", kid(next)))?;
+        store.note(
+            now,
+            Noted::CollectorKey,
+            &format!("{} is announced as the next one", kid(next)),
+        )?;
     }
     Ok(())
 }
 
-/// Keeps what is new; what is not what it says that it is, or is another text of a known version, is told.
+/// Keeps what is new; what is not what it says that it is, or is another text of a known version,
+/// is told.
 fn keep_contracts(store: &mut Store, contracts: Vec<ContractText>) -> Result<(), StoreError> {
     let now = SystemClock.now().wall;
     for ContractText { id, version, sha256, toml } in contracts {
         let written = Written::read(&toml, &id).ok();
         let is_it = |written: &Written| {
-            written.id() == Some(id.as_str()) && written.version().is_some_and(|own| u64::try_from(own) == Ok(version))
+            written.id() == Some(id.as_str())
+                && written.version().is_some_and(|own| u64::try_from(own) == Ok(version))
         };
         let (Some(_), Ok(number)) = (written.filter(is_it), u32::try_from(version)) else {
             store.note(
@@ -106,7 +123,11 @@ fn keep_contracts(store: &mut Store, contracts: Vec<ContractText>) -> Result<(),
             Received::Known => {}
             Received::Other => {
                 let kept = "another text of this version is kept, and versions do not change";
-                tracing::warn!(id = file.id, version, "a contract from the collector is not taken: {kept}");
+                tracing::warn!(
+                    id = file.id,
+                    version,
+                    "a contract from the collector is not taken: {kept}"
+                );
                 store.note(now, Noted::ContractRefused, &format!("{said}: {kept}"))?;
             }
         }
@@ -120,7 +141,9 @@ fn settle(store: &mut Store, answers: &[(Waiting, Answer)]) -> Result<(), StoreE
     for (waiting, answer) in answers {
         let which = (waiting.chain, waiting.seq, waiting.digest);
         match answer {
-            Answer::Accepted { receipt, received } => store.accepted(which, receipt, &received.to_string())?,
+            Answer::Accepted { receipt, received } => {
+                store.accepted(which, receipt, &received.to_string())?
+            }
             Answer::Refused(problem) => {
                 let why = problem.to_string();
                 store.refused(which, &why)?;
@@ -133,7 +156,10 @@ fn settle(store: &mut Store, answers: &[(Waiting, Answer)]) -> Result<(), StoreE
             Answer::Conflict(problem) => {
                 let why = problem.to_string();
                 store.refused(which, &why)?;
-                let detail = format!("summary {} of chain {}: {why}; a new chain begins", waiting.seq, waiting.chain);
+                let detail = format!(
+                    "summary {} of chain {}: {why}; a new chain begins",
+                    waiting.seq, waiting.chain
+                );
                 store.note(now, Noted::ChainConflict, &detail)?;
                 // Of several conflicts in one chain only the first begins another.
                 if store.head()?.is_some_and(|head| head.chain == waiting.chain) {

@@ -1,14 +1,17 @@
-//! The prober: sends every probe when it is due, reads what comes back, and tells what became of each.
+//! The prober: sends every probe when it is due, reads what comes back, and tells what became of
+//! each.
 //!
-//! One loop does it all. It wakes when a send is due or something may have come in, does everything that is to be done in
-//! one pass without waiting for anything, and sleeps again; kernel stamps make its punctuality irrelevant to what is
-//! measured. What it decides is decided by [`Schedule`] and [`Flight`], which know no socket and no clock.
+//! One loop does it all. It wakes when a send is due or something may have come in, does everything
+//! that is to be done in one pass without waiting for anything, and sleeps again; kernel stamps
+//! make its punctuality irrelevant to what is measured. What it decides is decided by [`Schedule`]
+//! and [`Flight`], which know no socket and no clock.
 //!
 //! # What it promises
 //!
-//! For each probe [`Event::Due`] comes in the order of the sends, without a hole, before its [`Event::Settled`], which comes
-//! exactly once. Over all probes [`Event::Due`] comes in the order of time. Nothing that fails here ends it: what cannot be
-//! sent is not sent, for a reason that is told, and tried again when it is due again.
+//! For each probe [`Event::Due`] comes in the order of the sends, without a hole, before its
+//! [`Event::Settled`], which comes exactly once. Over all probes [`Event::Due`] comes in the order
+//! of time. Nothing that fails here ends it: what cannot be sent is not sent, for a reason that is
+//! told, and tried again when it is due again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +47,8 @@ use roster::Lane;
 use sending::settle;
 use sockets::Outlets;
 
-/// A process that woke this much later than it had asked to did not observe what happened meanwhile.
+/// A process that woke this much later than it had asked to did not observe what happened
+/// meanwhile.
 pub const STALL: Duration = Duration::from_millis(500);
 /// How long what is in the air at the end is waited for.
 pub const PARTING: Duration = Duration::from_secs(5);
@@ -103,8 +107,9 @@ struct Done {
 }
 
 impl Prober {
-    /// Takes the probes in: each has the [`ProbeId`] of its place. ICMP ports are opened at once as far as they are known,
-    /// so that privileges can be dropped afterwards; those that cannot be opened are tried again.
+    /// Takes the probes in: each has the [`ProbeId`] of its place. ICMP ports are opened at once as
+    /// far as they are known, so that privileges can be dropped afterwards; those that cannot be
+    /// opened are tried again.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -140,16 +145,16 @@ impl Prober {
         prober
     }
 
-    /// When the probes that were last taken in began: their first sends are due within a period from then on, so their
-    /// intervals begin there.
+    /// When the probes that were last taken in began: their first sends are due within a period
+    /// from then on, so their intervals begin there.
     #[must_use]
     pub const fn begun(&self) -> Mono {
         self.begun
     }
 
-    /// Waits until something has happened and appends it to `events`. Gives the instant up to which everything that was
-    /// due has been told: the present, or an earlier one when there is more to be told. It may be dropped while it waits;
-    /// nothing is lost.
+    /// Waits until something has happened and appends it to `events`. Gives the instant up to which
+    /// everything that was due has been told: the present, or an earlier one when there is more to
+    /// be told. It may be dropped while it waits; nothing is lost.
     pub async fn next(&mut self, events: &mut Vec<Event>) -> Now {
         loop {
             self.sleep().await;
@@ -160,8 +165,8 @@ impl Prober {
         }
     }
 
-    /// Sends what is due, and then nothing any more; gives the instant up to which everything that was due has been told.
-    /// What is in the air is still waited for.
+    /// Sends what is due, and then nothing any more; gives the instant up to which everything that
+    /// was due has been told. What is in the air is still waited for.
     pub fn cease(&mut self, events: &mut Vec<Event>) -> Now {
         let end = self.now().mono;
         loop {
@@ -178,8 +183,8 @@ impl Prober {
         self.sending = Sending::Off;
     }
 
-    /// Stops sending and waits for what is in the air, for `at_most` (an agent: [`PARTING`]); what is still open then is
-    /// settled as not observed.
+    /// Stops sending and waits for what is in the air, for `at_most` (an agent: [`PARTING`]); what
+    /// is still open then is settled as not observed.
     pub async fn part(&mut self, at_most: Duration, events: &mut Vec<Event>) -> Now {
         self.stop_sending();
         let end = self.now().mono + at_most;

@@ -1,7 +1,7 @@
 //! The one writer: a thread of its own, so that probing never waits for the disk.
 //!
-//! This is the handle of its callers; the thread's work is in [`database`]. What is handed in is written in order, soon, and told of no more: it waits
-//! there until the disk takes it.
+//! This is the handle of its callers; the thread's work is in [`database`]. What is handed in is
+//! written in order, soon, and told of no more: it waits there until the disk takes it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -85,7 +85,8 @@ pub enum Why {
     Set,
     /// Nothing set it, and there is no more room or patience: it is labelled by the clock as it is.
     GivenUp,
-    /// That boot is over and nobody knows when it was: it is labelled by the time since it, as if it had been in 1970.
+    /// That boot is over and nobody knows when it was: it is labelled by the time since it, as if
+    /// it had been in 1970.
     OtherBoot,
 }
 
@@ -101,7 +102,8 @@ pub struct Setup {
     pub every: Duration,
     /// What is kept, and how much of it.
     pub keep: Keep,
-    /// The probes. A place may be given anew once all intervals of the probe that had it were handed over.
+    /// The probes. A place may be given anew once all intervals of the probe that had it were
+    /// handed over.
     pub probes: Vec<Seat>,
     /// The contracts that are judged by.
     pub contracts: Vec<ContractFile>,
@@ -151,9 +153,13 @@ impl Recorder {
         let dir = store.path().parent().unwrap_or(Path::new(".")).to_owned();
         let (present, gone) = mpsc::channel();
         let desk = database::Database::new(Box::new(clock), store, summariser, present);
-        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || desk.run(&inbox))?;
+        let thread = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || desk.run(&inbox))?;
         let found = jobs.clone();
-        std::thread::Builder::new().name("scrubber".to_owned()).spawn(move || scrub(&dir, &found, &gone))?;
+        std::thread::Builder::new()
+            .name("scrubber".to_owned())
+            .spawn(move || scrub(&dir, &found, &gone))?;
         Ok((Self { jobs }, thread))
     }
 
@@ -193,7 +199,8 @@ impl Recorder {
         self.send(Job::Summarise(Box::new(span)));
     }
 
-    /// Labels hold from here on: those of outages and notes that were provisional, all of them up to `until`, are moved.
+    /// Labels hold from here on: those of outages and notes that were provisional, all of them up
+    /// to `until`, are moved.
     pub fn end_doubt(&self, by_ns: i64, until: Wall) {
         self.send(Job::EndDoubt { by_ns, until });
     }
@@ -219,7 +226,8 @@ impl Recorder {
         let (answer, answered) = oneshot::channel();
         let question: Question = Box::new(move |store| {
             let answered = question(store);
-            let damage = answered.as_ref().err().filter(|error| error.is_damage()).map(ToString::to_string);
+            let damage =
+                answered.as_ref().err().filter(|error| error.is_damage()).map(ToString::to_string);
             // Where nobody waits for the answer any more there is nothing to be done.
             let _ = answer.send(answered);
             damage
@@ -234,8 +242,8 @@ impl Recorder {
     }
 }
 
-/// Reads the database now and then and tells when it is damaged; it ends when the writer is gone. It only reads, so it holds up
-/// nobody.
+/// Reads the database now and then and tells when it is damaged; it ends when the writer is gone.
+/// It only reads, so it holds up nobody.
 fn scrub(dir: &Path, found: &Sender<Job>, gone: &Receiver<()>) {
     loop {
         let file = FileId::of(&dir.join(FILE));
@@ -246,7 +254,9 @@ fn scrub(dir: &Path, found: &Sender<Job>, gone: &Receiver<()>) {
                     return;
                 }
             }
-            Err(error) => warn!(%error, "the database cannot be checked; it is tried again in a day"),
+            Err(error) => {
+                warn!(%error, "the database cannot be checked; it is tried again in a day")
+            }
             Ok(()) => {}
         }
         if !matches!(gone.recv_timeout(SCRUB), Err(mpsc::RecvTimeoutError::Timeout)) {

@@ -1,8 +1,10 @@
-//! Another configuration while the agent runs: read and checked aside, then swapped in as a whole, or refused as a whole.
+//! Another configuration while the agent runs: read and checked aside, then swapped in as a whole,
+//! or refused as a whole.
 //!
-//! A probe that is exactly as before, and measures the same service, keeps its place, and with it everything: its due times and
-//! what it has in the air, its open interval, its runs and states, its outages. All others begin anew. Nothing here waits, but
-//! for the files, which another thread reads.
+//! A probe that is exactly as before, and measures the same service, keeps its place, and with it
+//! everything: its due times and what it has in the air, its open interval, its runs and states,
+//! its outages. All others begin anew. Nothing here waits, but for the files, which another thread
+//! reads.
 
 use std::collections::HashSet;
 use std::future;
@@ -35,9 +37,9 @@ pub(super) type Reading = Result<(AgentConfig, Terms), Faults>;
 /// Waits for a configuration that is being read; for ever, when none is.
 pub(super) async fn read(reading: &mut Option<JoinHandle<Reading>>) -> Reading {
     match reading {
-        Some(reading) => {
-            reading.await.unwrap_or_else(|error| Err(Faults(vec![format!("it could not be read: {error}")])))
-        }
+        Some(reading) => reading
+            .await
+            .unwrap_or_else(|error| Err(Faults(vec![format!("it could not be read: {error}")]))),
         None => future::pending().await,
     }
 }
@@ -62,7 +64,10 @@ impl Session {
     pub(super) fn swap(&mut self, read: Reading) {
         let now = self.clock_trust.now();
         let taken = read.and_then(|(config, terms)| {
-            let outbox = Recorded { recorder: self.recorder.clone(), contracts: Arc::clone(&self.contracts) };
+            let outbox = Recorded {
+                recorder: self.recorder.clone(),
+                contracts: Arc::clone(&self.contracts),
+            };
             let shipper = ShipTask::prepare(&config, self.agent, self.key.clone(), outbox);
             let shipper = shipper.map_err(|error| Faults(vec![error.to_string()]))?;
             self.take_over(config, terms, now)?;
@@ -72,12 +77,19 @@ impl Session {
         });
         match taken {
             Ok(()) => {
-                info!(probes = self.config.probes.len(), site = self.config.site, "the configuration was read again");
+                info!(
+                    probes = self.config.probes.len(),
+                    site = self.config.site,
+                    "the configuration was read again"
+                );
                 self.recorder.note(now.wall, Noted::Reload, "the configuration was read again");
                 self.live.fault(None);
             }
             Err(faults) => {
-                warn!(faults = faults.in_a_line(), "the new configuration has faults: the old one holds");
+                warn!(
+                    faults = faults.in_a_line(),
+                    "the new configuration has faults: the old one holds"
+                );
                 self.recorder.note(now.wall, Noted::ReloadRefused, faults.in_a_line());
                 self.live.fault(Some(faults.to_string()));
             }
@@ -88,12 +100,18 @@ impl Session {
     pub(super) async fn take_contracts(&mut self) {
         let Ok(kept) = self.recorder.ask(|store| store.contract_files()).await else { return };
         let now = self.clock_trust.now();
-        let Ok(terms) = Terms::with_received(&self.config, &kept, self.clock_trust.at_least()) else { return };
+        let Ok(terms) = Terms::with_received(&self.config, &kept, self.clock_trust.at_least())
+        else {
+            return;
+        };
         if terms.references() == self.terms.references() {
             return;
         }
-        let named: Vec<String> =
-            terms.references().iter().map(|one| format!("{} version {}", one.id, one.version)).collect();
+        let named: Vec<String> = terms
+            .references()
+            .iter()
+            .map(|one| format!("{} version {}", one.id, one.version))
+            .collect();
         let named = named.join(", ");
         info!(contracts = named, "other contracts hold: measuring goes on by them");
         self.recorder.note(now.wall, Noted::Contracts, format!("judged by from now on: {named}"));
@@ -106,11 +124,14 @@ impl Session {
         // What may fail comes first; nothing has changed until it has succeeded.
         let fault = |fault: String| Faults(vec![fault]);
         if config.data_dir != self.config.data_dir {
-            return Err(fault("data_dir: it cannot be changed while the agent runs; restart it".to_owned()));
+            return Err(fault(
+                "data_dir: it cannot be changed while the agent runs; restart it".to_owned(),
+            ));
         }
         if config.status_socket != self.config.status_socket {
             let window = Window::open(&config.status_socket);
-            let window = window.map_err(|source| fault(window_fault(&config, source).to_string()))?;
+            let window =
+                window.map_err(|source| fault(window_fault(&config, source).to_string()))?;
             std::mem::replace(&mut self.window, self.live.open(window)).abort();
         }
         terms.notes.iter().for_each(|note| warn!("{note}"));
@@ -118,7 +139,8 @@ impl Session {
         let mut events = Vec::new();
         let ledger = &self.ledger;
         // The books of those who go must be closed before another has their place.
-        let places = self.prober.reload(terms.named().to_vec(), |place| ledger.holds(place), &mut events);
+        let places =
+            self.prober.reload(terms.named().to_vec(), |place| ledger.holds(place), &mut events);
         self.book(&mut events);
         let news = self.judge.reconfigure(&config, &terms, &places, now.wall);
         for (at, one) in news.iter().filter(|(_, one)| matches!(one, News::Closed(..))).cloned() {
@@ -133,7 +155,8 @@ impl Session {
             tokio::task::spawn_local(before.end(FAREWELL));
         }
         if terms.references() != self.terms.references() {
-            // By other contracts the services stand otherwise: the next summary says so, and not only the next hour's.
+            // By other contracts the services stand otherwise: the next summary says so, and not
+            // only the next hour's.
             self.judged = None;
         }
         self.terms = terms;
@@ -147,11 +170,12 @@ impl Session {
         Ok(())
     }
 
-    /// Gives the configuration's probes their places. For those that are new everything begins now, for those that are gone
-    /// it ends.
+    /// Gives the configuration's probes their places. For those that are new everything begins now,
+    /// for those that are gone it ends.
     pub(super) fn seat(&mut self, places: Vec<ProbeId>, now: Now) {
         let before: HashSet<ProbeId> = std::mem::take(&mut self.places).into_iter().collect();
-        let new: Vec<ProbeId> = places.iter().copied().filter(|place| !before.contains(place)).collect();
+        let new: Vec<ProbeId> =
+            places.iter().copied().filter(|place| !before.contains(place)).collect();
         let kept: HashSet<ProbeId> = places.iter().copied().collect();
         for &gone in before.difference(&kept) {
             self.ledger.remove(gone, now);
@@ -174,7 +198,8 @@ impl Session {
         });
         let mut counted = &new;
         if self.metrics.as_ref().map(Metrics::listen) != config.metrics {
-            let shown = config.metrics.map(|listen| Metrics::start(listen, live.clone(), recorder.clone()));
+            let shown =
+                config.metrics.map(|listen| Metrics::start(listen, live.clone(), recorder.clone()));
             if let Some(before) = std::mem::replace(&mut self.metrics, shown) {
                 tokio::task::spawn_local(before.end());
             }

@@ -1,4 +1,5 @@
-//! What the edge database says of a contract's services: stored minutes and outages, judged by the contract.
+//! What the edge database says of a contract's services: stored minutes and outages, judged by the
+//! contract.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,31 +61,46 @@ impl Judged {
     }
 }
 
-/// The contracts that the database keeps, of each the highest version that holds `now`, with the services that its probes
-/// measured.
+/// The contracts that the database keeps, of each the highest version that holds `now`, with the
+/// services that its probes measured.
 ///
 /// # Errors
-/// When the database cannot be read. A contract of which no version can be read is told in `faults`.
-pub fn stored(store: &Store, now: Wall, faults: &mut Vec<String>) -> Result<Vec<Judged>, StoreError> {
+/// When the database cannot be read. A contract of which no version can be read is told in
+/// `faults`.
+pub fn stored(
+    store: &Store,
+    now: Wall,
+    faults: &mut Vec<String>,
+) -> Result<Vec<Judged>, StoreError> {
     let files = store.contract_files()?;
     let named = |file: &ContractFile| format!("{} version {}", file.id, file.version);
-    let written: Vec<Written> = files.iter().filter_map(|file| Written::read(&file.toml, &named(file)).ok()).collect();
+    let written: Vec<Written> =
+        files.iter().filter_map(|file| Written::read(&file.toml, &named(file)).ok()).collect();
     let mut contracts: BTreeMap<&str, Contract> = BTreeMap::new();
     let mut versions: BTreeMap<&str, Vec<Contract>> = BTreeMap::new();
     let mut unread: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let measured: BTreeSet<(String, String)> =
-        store.all_series()?.into_values().filter_map(|series| Some((series.service?, series.probe))).collect();
+    let measured: BTreeSet<(String, String)> = store
+        .all_series()?
+        .into_values()
+        .filter_map(|series| Some((series.service?, series.probe)))
+        .collect();
     // In the order of their versions: a later one that holds replaces an earlier one.
     for file in &files {
-        match Written::read(&file.toml, &named(file)).and_then(|own| contract::resolve(&own, &written)) {
+        match Written::read(&file.toml, &named(file))
+            .and_then(|own| contract::resolve(&own, &written))
+        {
             Ok(mut contract) => {
                 take_in(&mut contract, &measured);
                 versions.entry(&file.id).or_default().push(contract.clone());
-                if contract.agreement.effective_from <= now || !contracts.contains_key(file.id.as_str()) {
+                if contract.agreement.effective_from <= now
+                    || !contracts.contains_key(file.id.as_str())
+                {
                     contracts.insert(&file.id, contract);
                 }
             }
-            Err(found) => unread.entry(&file.id).or_default().extend(found.iter().map(ToString::to_string)),
+            Err(found) => {
+                unread.entry(&file.id).or_default().extend(found.iter().map(ToString::to_string))
+            }
         }
     }
     unread.retain(|id, _| !contracts.contains_key(id));
@@ -101,7 +117,12 @@ pub fn stored(store: &Store, now: Wall, faults: &mut Vec<String>) -> Result<Vec<
 /// The services of some versions of a contract, each once.
 pub(super) fn services_of(versions: &[Contract], here: impl Fn(&String) -> bool) -> Vec<String> {
     let mut services: Vec<String> = Vec::new();
-    for service in versions.iter().rev().flat_map(|contract| &contract.services).filter(|service| here(&service.id)) {
+    for service in versions
+        .iter()
+        .rev()
+        .flat_map(|contract| &contract.services)
+        .filter(|service| here(&service.id))
+    {
         if !services.contains(&service.id) {
             services.push(service.id.clone());
         }
@@ -126,7 +147,8 @@ pub fn month_of(contract: &Contract, at: Wall) -> Period {
     Every::Month.holding(contract.agreement.timezone.day(at))
 }
 
-/// Judges what is stored of a service in a period, and before it what its terms look at of earlier periods.
+/// Judges what is stored of a service in a period, and before it what its terms look at of earlier
+/// periods.
 ///
 /// # Errors
 /// When the database cannot be read, or the facts do not fit the contract.
@@ -142,11 +164,17 @@ pub fn review(
     Ok(all.pop().expect("there is a report for each service"))
 }
 
-/// Judges what is stored of several services of a contract in a period; it costs hardly more to read than one.
+/// Judges what is stored of several services of a contract in a period; it costs hardly more to
+/// read than one.
 ///
 /// # Errors
 /// When the database cannot be read, or the facts do not fit the contract.
-pub fn review_all(store: &Store, judged: &Judged, period: Period, facts: &Facts) -> Result<Vec<Report>, ReviewError> {
+pub fn review_all(
+    store: &Store,
+    judged: &Judged,
+    period: Period,
+    facts: &Facts,
+) -> Result<Vec<Report>, ReviewError> {
     History::new(store, judged, facts)?.reports(&judged.services, period, facts)
 }
 
@@ -155,8 +183,8 @@ const MOST_SAID: usize = 1000;
 /// So many services' outcomes are in memory at once where nobody waits for the answer.
 const TOGETHER: usize = 16;
 
-/// How the contracts' services stand by themselves in the months that run at an instant or ended within a day before it, as
-/// a summary says it: without what earlier periods may add to a credit.
+/// How the contracts' services stand by themselves in the months that run at an instant or ended
+/// within a day before it, as a summary says it: without what earlier periods may add to a credit.
 ///
 /// # Errors
 /// When the database cannot be read, or a contract has faults.
@@ -164,16 +192,22 @@ pub fn said(store: &Store, all: &[Judged], at: Wall) -> Result<Vec<VerdictPart>,
     const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
     let mut said = Vec::new();
     for judged in all {
-        let months = BTreeSet::from([month_of(&judged.contract, at - DAY), month_of(&judged.contract, at)]);
+        let months =
+            BTreeSet::from([month_of(&judged.contract, at - DAY), month_of(&judged.contract, at)]);
         for month in months {
-            said.extend(month_alone(store, judged, &judged.services, month, at)?.into_iter().flat_map(parts));
+            said.extend(
+                month_alone(store, judged, &judged.services, month, at)?
+                    .into_iter()
+                    .flat_map(parts),
+            );
         }
     }
     said.truncate(MOST_SAID);
     Ok(said)
 }
 
-/// Judges what is stored of several services in a month by itself: without what earlier periods may add to a credit.
+/// Judges what is stored of several services in a month by itself: without what earlier periods may
+/// add to a credit.
 ///
 /// # Errors
 /// When the database cannot be read, or a contract has faults.
@@ -211,8 +245,8 @@ fn parts(report: Report) -> impl Iterator<Item = VerdictPart> {
     })
 }
 
-/// What is stored of a contract's services, judged a period at a time. What a verdict needs of earlier periods is judged before
-/// it, each of them once.
+/// What is stored of a contract's services, judged a period at a time. What a verdict needs of
+/// earlier periods is judged before it, each of them once.
 #[derive(Debug)]
 pub struct History<'a> {
     store: &'a Store,
@@ -225,7 +259,8 @@ pub struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    /// A history; of the facts hold for earlier periods what says when it happened: events, exclusions, unknown time.
+    /// A history; of the facts hold for earlier periods what says when it happened: events,
+    /// exclusions, unknown time.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -233,15 +268,32 @@ impl<'a> History<'a> {
         let zone = &judged.contract.agreement.timezone;
         let (first, last) = store.extent()?.unwrap_or_default();
         let begun = zone.day(first).max(zone.day(last).plus(-LOOK_BACK));
-        let facts = Facts { values: BTreeMap::new(), counts: BTreeMap::new(), mrc: None, usage: None, ..facts.clone() };
-        Ok(Self { store, judged, facts: Facts { duties: Vec::new(), ..facts }, begun, known: BTreeMap::new() })
+        let facts = Facts {
+            values: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            mrc: None,
+            usage: None,
+            ..facts.clone()
+        };
+        Ok(Self {
+            store,
+            judged,
+            facts: Facts { duties: Vec::new(), ..facts },
+            begun,
+            known: BTreeMap::new(),
+        })
     }
 
     /// Judges some of the services in a period.
     ///
     /// # Errors
     /// When the database cannot be read, or the facts do not fit the contract.
-    pub fn reports(&mut self, services: &[String], period: Period, facts: &Facts) -> Result<Vec<Report>, ReviewError> {
+    pub fn reports(
+        &mut self,
+        services: &[String],
+        period: Period,
+        facts: &Facts,
+    ) -> Result<Vec<Report>, ReviewError> {
         let versions = &self.judged.versions;
         let mut earlier: BTreeSet<(Day, Period)> = BTreeSet::new();
         for service in services {
@@ -250,8 +302,10 @@ impl<'a> History<'a> {
                 earlier.extend(needed.into_iter().map(|period| (period.last(), period)));
             }
         }
-        // What the facts say of an earlier period holds for the service that they are about, which is judged alone then.
-        let told: BTreeSet<Period> = facts.previous.iter().map(|previous| previous.period).collect();
+        // What the facts say of an earlier period holds for the service that they are about, which
+        // is judged alone then.
+        let told: BTreeSet<Period> =
+            facts.previous.iter().map(|previous| previous.period).collect();
         earlier.retain(|(last, period)| *last >= self.begun && !told.contains(period));
         for (_, period) in &earlier {
             self.look_at(services, *period)?;
@@ -260,7 +314,9 @@ impl<'a> History<'a> {
         let mut all = Vec::new();
         for service in services {
             let mut facts = facts.clone();
-            let known = earlier.iter().filter_map(|(_, earlier)| self.known.get(&(*earlier, service.clone())));
+            let known = earlier
+                .iter()
+                .filter_map(|(_, earlier)| self.known.get(&(*earlier, service.clone())));
             facts.previous.extend(known.map(|previous| previous.among(versions, period)));
             all.push(judge_one(self.store, &mut stock, versions, service, period, &facts)?);
         }
@@ -315,18 +371,23 @@ fn judge_one(
         && let Ok(surveyed) = judge::survey_by(versions, service, period, &stock.observed, facts)
     {
         let probes: BTreeSet<&str> = probes_of(versions, service).collect();
-        for (probe, seen) in stock.observed.probes.iter_mut().filter(|(probe, _)| probes.contains(probe.as_str())) {
+        for (probe, seen) in
+            stock.observed.probes.iter_mut().filter(|(probe, _)| probes.contains(probe.as_str()))
+        {
             if let Some(merged) = &mut seen.merged {
                 refine(store, probe, merged, &surveyed.boundaries)?;
             }
         }
     }
-    judge::judge_by(versions, service, period, Some(&stock.observed), facts).map_err(ReviewError::Faults)
+    judge::judge_by(versions, service, period, Some(&stock.observed), facts)
+        .map_err(ReviewError::Faults)
 }
 
 /// The probes of a service and its members, by any of the versions.
 fn probes_of<'a>(versions: &'a [InForce], service: &'a str) -> impl Iterator<Item = &'a str> {
-    let members = versions.iter().flat_map(|version| version.contract.members_of(service).unwrap_or_default());
+    let members = versions
+        .iter()
+        .flat_map(|version| version.contract.members_of(service).unwrap_or_default());
     members.flat_map(|each| each.probes.iter().map(String::as_str))
 }
 
@@ -340,12 +401,14 @@ fn refine(
     use std::ops::Bound::Excluded;
     let is_cut = |piece: &Interval| {
         let (from, to) = (piece.from, piece.to().max(piece.from.shifted(1)));
-        piece.millis > MINUTE_MS && boundaries.range((Excluded(from), Excluded(to))).next().is_some()
+        piece.millis > MINUTE_MS
+            && boundaries.range((Excluded(from), Excluded(to))).next().is_some()
     };
     if !merged.iter().any(is_cut) {
         return Ok(());
     }
-    let (cut, mut all): (Vec<Interval>, Vec<Interval>) = std::mem::take(merged).into_iter().partition(is_cut);
+    let (cut, mut all): (Vec<Interval>, Vec<Interval>) =
+        std::mem::take(merged).into_iter().partition(is_cut);
     for piece in cut {
         let minutes = store.intervals(probe, piece.from, piece.to())?.into_iter();
         all.extend(minutes.filter(|minute| minute.from >= piece.from && minute.from < piece.to()));
@@ -358,23 +421,35 @@ fn refine(
 /// What is no longer than this was not merged.
 const MINUTE_MS: u32 = 60_000;
 
-/// Reads all that judging some services in a period looks at: outcomes, and histograms only of probes of which a figure is
-/// asked.
-fn observe(store: &Store, versions: &[InForce], services: &[String], period: Period) -> Result<Stock, StoreError> {
-    let contracts: Vec<&Contract> = judge::judging(versions, period).map(|version| &version.contract).collect();
+/// Reads all that judging some services in a period looks at: outcomes, and histograms only of
+/// probes of which a figure is asked.
+fn observe(
+    store: &Store,
+    versions: &[InForce],
+    services: &[String],
+    period: Period,
+) -> Result<Stock, StoreError> {
+    let contracts: Vec<&Contract> =
+        judge::judging(versions, period).map(|version| &version.contract).collect();
     let whole = |recorded: &[Span]| {
-        let spans = contracts.iter().map(|contract| needed(contract, period, recorded.iter().copied()));
-        let all = spans.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)));
+        let spans =
+            contracts.iter().map(|contract| needed(contract, period, recorded.iter().copied()));
+        let all =
+            spans.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)));
         all.unwrap_or_else(|| Span::new(Wall::default(), Wall::default()))
     };
     let least = whole(&[]);
     let of_them = |outage: &Outage| outage.service.as_ref().is_some_and(|of| services.contains(of));
-    let recorded = store.outages(least.from, least.to)?.into_iter().map(|(_, outage)| outage).filter(of_them);
-    let recorded: Vec<Span> = recorded.map(|outage| Span::new(outage.from, outage.to.unwrap_or(least.to))).collect();
+    let recorded =
+        store.outages(least.from, least.to)?.into_iter().map(|(_, outage)| outage).filter(of_them);
+    let recorded: Vec<Span> =
+        recorded.map(|outage| Span::new(outage.from, outage.to.unwrap_or(least.to))).collect();
     let span = whole(&recorded);
     let mut wanted: BTreeSet<&str> = BTreeSet::new();
     let mut figured: BTreeSet<&str> = BTreeSet::new();
-    for (service, contract) in services.iter().flat_map(|service| contracts.iter().map(move |each| (service, *each))) {
+    for (service, contract) in
+        services.iter().flat_map(|service| contracts.iter().map(move |each| (service, *each)))
+    {
         let members = contract.members_of(service).unwrap_or_default();
         let probes = members.iter().flat_map(|each| each.probes.iter().map(String::as_str));
         let sampled = contract.objectives_of(service).filter(|objective| objective.samples());
@@ -389,13 +464,22 @@ fn observe(store: &Store, versions: &[InForce], services: &[String], period: Per
         }
     }
     let all = store.outcomes(&wanted, span.from, span.to)?;
-    let mut merged = if figured.is_empty() { BTreeMap::new() } else { store.figures(&figured, span.from, span.to)? };
+    let mut merged = if figured.is_empty() {
+        BTreeMap::new()
+    } else {
+        store.figures(&figured, span.from, span.to)?
+    };
     // Which sends were not made for want of a carrier, this agent's intervals count themselves.
     let seen = |(probe, intervals)| {
         let merged = merged.remove(&probe);
         (probe, Seen { intervals, merged, ..Seen::default() })
     };
     let observed = Observed { probes: all.into_iter().map(seen).collect(), sides: Vec::new() };
-    let outages = store.outages(span.from, span.to)?.into_iter().map(|(_, outage)| outage).filter(of_them).collect();
+    let outages = store
+        .outages(span.from, span.to)?
+        .into_iter()
+        .map(|(_, outage)| outage)
+        .filter(of_them)
+        .collect();
     Ok(Stock { observed, outages, span })
 }

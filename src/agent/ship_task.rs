@@ -31,10 +31,9 @@ impl ShipTask {
     ) -> Result<Option<Shipper<Recorded>>, AgentError> {
         let Some(collector) = &config.collector else { return Ok(None) };
         let pinned = match &collector.key {
-            Some(text) => Some(
-                PublicKey::from_jwk(text)
-                    .map_err(|error| AgentError::Other(format!("[collector]: key is no public key: {error}")))?,
-            ),
+            Some(text) => Some(PublicKey::from_jwk(text).map_err(|error| {
+                AgentError::Other(format!("[collector]: key is no public key: {error}"))
+            })?),
             None => None,
         };
         let shipping = Shipping {
@@ -70,7 +69,10 @@ impl ShipTask {
     pub(super) async fn end(self) {
         let _ = self.stop.send(true);
         if self.task.await.is_err() {
-            error!("the shipping task had failed, which is worth a report; what waits is shipped after the next start");
+            error!(
+                "the shipping task had failed, which is worth a report; what waits is shipped \
+                    after the next start"
+            );
         }
     }
 }

@@ -1,8 +1,9 @@
-//! The shipper: takes what waits in the outbox to the collector, oldest first, and brings back the receipts; and now and then the
-//! contracts of this site.
+//! The shipper: takes what waits in the outbox to the collector, oldest first, and brings back the
+//! receipts; and now and then the contracts of this site.
 //!
-//! It knows the wire, not the database: an [`Outbox`] is all that it asks of the store. Nothing leaves the outbox before
-//! its receipt was verified, so however often either side dies, each summary arrives, and is stored once.
+//! It knows the wire, not the database: an [`Outbox`] is all that it asks of the store. Nothing
+//! leaves the outbox before its receipt was verified, so however often either side dies, each
+//! summary arrives, and is stored once.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -36,10 +37,12 @@ pub use client::ClientFault;
 const BATCH_SUMMARIES: usize = 64;
 /// At most so many bytes of summaries go in one request; a single one that is longer goes alone.
 ///
-/// It is little: a request goes out as fast as the link can, and what is measured meanwhile waits behind it.
+/// It is little: a request goes out as fast as the link can, and what is measured meanwhile waits
+/// behind it.
 const BATCH_BYTES: usize = 64 * 1024;
-/// While much is waiting: so many bytes a second, before they are compressed, so that the link that is measured is not
-/// filled: a quarter of a megabit a second. A month of twenty probes is shipped in two hours or three.
+/// While much is waiting: so many bytes a second, before they are compressed, so that the link that
+/// is measured is not filled: a quarter of a megabit a second. A month of twenty probes is shipped
+/// in two hours or three.
 const PACE: u64 = 32 * 1024;
 /// So often the collector is asked for contracts, and so soon again when it gave none.
 const CONTRACTS: Duration = Duration::from_secs(3600);
@@ -72,8 +75,8 @@ pub enum Answer {
     },
     /// It will not have it, and says why; it is not to be shipped again.
     Refused(Problem),
-    /// As [`Self::Refused`], because the chain does not go on from what the collector has: when the agent still writes
-    /// this chain, it begins a new one.
+    /// As [`Self::Refused`], because the chain does not go on from what the collector has: when the
+    /// agent still writes this chain, it begins a new one.
     Conflict(Problem),
 }
 
@@ -84,20 +87,34 @@ pub struct OutboxFault(pub String);
 
 /// Where the summaries wait. What the methods return may be awaited on any thread.
 pub trait Outbox: Send {
-    /// The oldest waiting summaries: at most `most`, and no more than `bytes` together unless it is a single one.
-    fn waiting(&mut self, most: usize, bytes: usize) -> impl Future<Output = Result<Vec<Waiting>, OutboxFault>> + Send;
+    /// The oldest waiting summaries: at most `most`, and no more than `bytes` together unless it is
+    /// a single one.
+    fn waiting(
+        &mut self,
+        most: usize,
+        bytes: usize,
+    ) -> impl Future<Output = Result<Vec<Waiting>, OutboxFault>> + Send;
 
     /// Keeps what the collector said, all in one transaction.
-    fn settle(&mut self, answers: Vec<(Waiting, Answer)>) -> impl Future<Output = Result<(), OutboxFault>> + Send;
+    fn settle(
+        &mut self,
+        answers: Vec<(Waiting, Answer)>,
+    ) -> impl Future<Output = Result<(), OutboxFault>> + Send;
 
     /// The collector's keys.
     fn collector(&mut self) -> impl Future<Output = Result<CollectorKeys, OutboxFault>> + Send;
 
     /// Keeps the contracts that the collector gave, each version for good.
-    fn keep_contracts(&mut self, contracts: Vec<ContractText>) -> impl Future<Output = Result<(), OutboxFault>> + Send;
+    fn keep_contracts(
+        &mut self,
+        contracts: Vec<ContractText>,
+    ) -> impl Future<Output = Result<(), OutboxFault>> + Send;
 
     /// Keeps the collector's keys.
-    fn keep_collector(&mut self, keys: CollectorKeys) -> impl Future<Output = Result<(), OutboxFault>> + Send;
+    fn keep_collector(
+        &mut self,
+        keys: CollectorKeys,
+    ) -> impl Future<Output = Result<(), OutboxFault>> + Send;
 }
 
 /// What the shipper has to know.
@@ -115,7 +132,8 @@ pub struct Shipping {
     pub site: String,
     /// The one-time token for it.
     pub token: Option<String>,
-    /// The collector's key, where the configuration says it; else it is pinned at the first enrolment.
+    /// The collector's key, where the configuration says it; else it is pinned at the first
+    /// enrolment.
     pub collector: Option<PublicKey>,
 }
 
@@ -183,8 +201,9 @@ impl<O: Outbox> Shipper<O> {
         self.state.subscribe()
     }
 
-    /// Ships until `stop` becomes true or is dropped; `wake` says that something new waits. A request that is under way
-    /// at that time is given up, which costs nothing: what was received is told again at the next start.
+    /// Ships until `stop` becomes true or is dropped; `wake` says that something new waits. A
+    /// request that is under way at that time is given up, which costs nothing: what was received
+    /// is told again at the next start.
     pub async fn run(mut self, wake: Arc<Notify>, mut stop: watch::Receiver<bool>) {
         let stopped = async move {
             let _ = stop.wait_for(|&stop| stop).await;
@@ -199,7 +218,8 @@ impl<O: Outbox> Shipper<O> {
                 match round {
                     Round::Shipped => {}
                     Round::Idle => {
-                        let _ = tokio::time::timeout_at(self.contracts.into(), wake.notified()).await;
+                        let _ =
+                            tokio::time::timeout_at(self.contracts.into(), wake.notified()).await;
                     }
                     Round::Later(length) => tokio::time::sleep(length).await,
                 }
@@ -223,7 +243,11 @@ impl<O: Outbox> Shipper<O> {
                 let wait = self.backoff.next(rand::random(), trouble.at_least);
                 let fault = trouble.what;
                 if self.state.borrow().fault.as_ref() != Some(&fault) {
-                    tracing::warn!(collector = %self.shipping.url, wait_s = wait.as_secs(), "shipping waits: {fault}");
+                    tracing::warn!(
+                        collector = %self.shipping.url,
+                        wait_s = wait.as_secs(),
+                        "shipping waits: {fault}"
+                    );
                 }
                 self.tell(|state| state.fault = Some(fault));
                 Round::Later(wait)
@@ -265,7 +289,8 @@ impl<O: Outbox> Shipper<O> {
         }
     }
 
-    /// Asks for the contracts of this site. Shipping does not depend on it, so whatever goes wrong is told, and tried later.
+    /// Asks for the contracts of this site. Shipping does not depend on it, so whatever goes wrong
+    /// is told, and tried later.
     async fn read_contracts(&mut self, collector: &PublicKey) {
         let fault = match self.try_contracts(collector).await {
             Ok(()) => None,
@@ -274,8 +299,12 @@ impl<O: Outbox> Shipper<O> {
         let pause = if fault.is_none() { CONTRACTS } else { CONTRACTS_AGAIN };
         // Not all agents of a fleet at once.
         self.contracts = Instant::now() + pause.mul_f64(0.9 + 0.2 * rand::random::<f64>());
-        if let Some(fault) = fault.as_ref().filter(|fault| self.state.borrow().contracts.as_ref() != Some(fault)) {
-            tracing::warn!(collector = %self.shipping.url, "no contracts from the collector: {fault}");
+        if let Some(fault) =
+            fault.as_ref().filter(|fault| self.state.borrow().contracts.as_ref() != Some(fault))
+        {
+            tracing::warn!(
+                collector = %self.shipping.url, "no contracts from the collector: {fault}"
+            );
         }
         self.tell(|state| state.contracts = fault);
     }
@@ -286,11 +315,17 @@ impl<O: Outbox> Shipper<O> {
         let collector = looked.as_ref().unwrap_or(collector);
         let asked = Asked { collector: collector.kid(), method: "GET", path: client::CONTRACTS };
         let jti = base64url::encode(&rand::random::<[u8; 16]>());
-        let request = request::sign(self.shipping.agent, asked, SystemClock.now().wall, &jti, &self.shipping.key.get());
+        let request = request::sign(
+            self.shipping.agent,
+            asked,
+            SystemClock.now().wall,
+            &jti,
+            &self.shipping.key.get(),
+        );
         match self.client.contracts(&request).await? {
             Ok(answer) => {
-                let said =
-                    answer::verify_contracts(&answer, collector).map_err(|fault| Trouble::new(fault.to_string()))?;
+                let said = answer::verify_contracts(&answer, collector)
+                    .map_err(|fault| Trouble::new(fault.to_string()))?;
                 self.outbox.keep_contracts(said.contracts).await?;
                 looked.map(drop)
             }
@@ -298,8 +333,8 @@ impl<O: Outbox> Shipper<O> {
         }
     }
 
-    /// Asks for the collector's keys: keeps the one that it announces, and goes over to the one that it had announced when it
-    /// signs with that. Gives the present one.
+    /// Asks for the collector's keys: keeps the one that it announces, and goes over to the one
+    /// that it had announced when it signs with that. Gives the present one.
     async fn look_at_keys(&mut self, collector: &PublicKey) -> Result<PublicKey, Trouble> {
         let answer = match self.client.keys().await? {
             Ok(answer) => answer,
@@ -318,7 +353,11 @@ impl<O: Outbox> Shipper<O> {
         };
         if said.next != self.keys.next {
             if let Some(next) = said.next {
-                tracing::info!(next = %next.kid(), fingerprint = next.kid().fingerprint(), "the collector announced its next key");
+                tracing::info!(
+                    next = %next.kid(),
+                    fingerprint = next.kid().fingerprint(),
+                    "the collector announced its next key"
+                );
             }
             self.keys.next = said.next;
             self.outbox.keep_collector(self.keys.clone()).await?;
@@ -330,10 +369,18 @@ impl<O: Outbox> Shipper<O> {
     async fn pin(&mut self, key: PublicKey) -> Result<(), Trouble> {
         if self.keys.next == Some(key) {
             self.keys.follow();
-            tracing::info!(collector = %key.kid(), fingerprint = key.kid().fingerprint(), "the collector changed its key, as it had announced");
+            tracing::info!(
+                collector = %key.kid(),
+                fingerprint = key.kid().fingerprint(),
+                "the collector changed its key, as it had announced"
+            );
         } else {
             self.keys = CollectorKeys::of(key);
-            tracing::info!(collector = %key.kid(), fingerprint = key.kid().fingerprint(), "the collector's key is pinned");
+            tracing::info!(
+                collector = %key.kid(),
+                fingerprint = key.kid().fingerprint(),
+                "the collector's key is pinned"
+            );
         }
         self.collector = Some(key);
         Ok(self.outbox.keep_collector(self.keys.clone()).await?)
@@ -357,14 +404,20 @@ impl<O: Outbox> Shipper<O> {
     /// Enrols, and pins the collector's key if none was known.
     async fn enrol(&mut self, known: Option<PublicKey>) -> Result<PublicKey, Trouble> {
         let Shipping { site, token, key, .. } = &self.shipping;
-        let enrolled = match self.client.enrol(enrol::sign(site, token.as_deref(), &key.get())).await? {
-            Ok(enrolled) => enrolled,
-            Err(problem) => return Err(Trouble::slow(format!("the collector does not enrol this agent: {problem}"))),
-        };
+        let enrolled =
+            match self.client.enrol(enrol::sign(site, token.as_deref(), &key.get())).await? {
+                Ok(enrolled) => enrolled,
+                Err(problem) => {
+                    return Err(Trouble::slow(format!(
+                        "the collector does not enrol this agent: {problem}"
+                    )));
+                }
+            };
         let announced = self.keys.next == Some(enrolled.jwk);
         if let Some(known) = known.filter(|known| *known != enrolled.jwk && !announced) {
             return Err(Trouble::slow(format!(
-                "the collector's key is {}, but {} is trusted here: if that is right, take it out of the configuration or \
+                "the collector's key is {}, but {} is trusted here: if that is right, take it out \
+                    of the configuration or \
                  give the new one there; else somebody is in between",
                 enrolled.jwk.kid(),
                 known.kid()
@@ -378,7 +431,9 @@ impl<O: Outbox> Shipper<O> {
             enrol::State::Approved => Ok(enrolled.jwk),
             enrol::State::Pending => {
                 self.collector = Some(enrolled.jwk);
-                Err(Trouble::slow("the collector's operator has not approved this agent yet".to_owned()))
+                Err(Trouble::slow(
+                    "the collector's operator has not approved this agent yet".to_owned(),
+                ))
             }
         }
     }
@@ -415,21 +470,33 @@ impl<O: Outbox> Shipper<O> {
             self.pin(next).await?;
         }
         if reenrol {
-            // Not known there, or not any more: an enrolment may mend it, and if it does not, its trouble is told.
+            // Not known there, or not any more: an enrolment may mend it, and if it does not, its
+            // trouble is told.
             self.enrol(Some(*collector)).await?;
-            return Err(Trouble::new("the collector did not know this agent; it was enrolled again".to_owned()));
+            return Err(Trouble::new(
+                "the collector did not know this agent; it was enrolled again".to_owned(),
+            ));
         }
         match trouble {
             Some(trouble) => Err(trouble),
-            None if answered < asked => Err(Trouble::new("the collector did not answer for every summary".to_owned())),
+            None if answered < asked => {
+                Err(Trouble::new("the collector did not answer for every summary".to_owned()))
+            }
             None => Ok(()),
         }
     }
 
     /// What an answer means for one summary.
-    fn judge(&self, waiting: &Waiting, result: Outcome, collector: &PublicKey) -> Result<Answer, Trouble> {
+    fn judge(
+        &self,
+        waiting: &Waiting,
+        result: Outcome,
+        collector: &PublicKey,
+    ) -> Result<Answer, Trouble> {
         if result.digest != waiting.digest {
-            return Err(Trouble::new("the collector's answers are not for the summaries that were sent".to_owned()));
+            return Err(Trouble::new(
+                "the collector's answers are not for the summaries that were sent".to_owned(),
+            ));
         }
         let Waiting { chain, seq, digest, .. } = *waiting;
         match result.said {
@@ -437,12 +504,16 @@ impl<O: Outbox> Shipper<O> {
                 // An outbox may still hold what was signed before this agent was another.
                 let agent = summary::agent(&waiting.jws).unwrap_or(self.shipping.agent);
                 let subject = Subject { agent, chain, seq, digest };
-                // By the present key, the announced one, or a former one: a receipt that was given is given again.
+                // By the present key, the announced one, or a former one: a receipt that was given
+                // is given again.
                 let signer = receipt::signer(receipt.as_bytes()).ok();
-                let key = self.keys.all().find(|key| Some(key.kid()) == signer).unwrap_or(collector);
+                let key =
+                    self.keys.all().find(|key| Some(key.kid()) == signer).unwrap_or(collector);
                 let said = receipt::verify(receipt.as_bytes(), key)
                     .and_then(|said| said.is_for(&subject).map(|()| said))
-                    .map_err(|fault| Trouble::slow(format!("a receipt is not believed: {fault}")))?;
+                    .map_err(|fault| {
+                        Trouble::slow(format!("a receipt is not believed: {fault}"))
+                    })?;
                 Ok(Answer::Accepted { receipt, received: said.received })
             }
             Err(problem) => match problem.kind() {
@@ -450,10 +521,13 @@ impl<O: Outbox> Shipper<O> {
                 Some(Kind::Malformed | Kind::TooLarge | Kind::Unsupported | Kind::BadSignature) => {
                     Ok(Answer::Refused(problem))
                 }
-                Some(Kind::UnknownAgent) => Err(Trouble { reenrol: true, ..Trouble::slow(problem.to_string()) }),
+                Some(Kind::UnknownAgent) => {
+                    Err(Trouble { reenrol: true, ..Trouble::slow(problem.to_string()) })
+                }
                 Some(Kind::Revoked | Kind::Pending) => {
                     self.tell(|state| {
-                        state.enrolled = (problem.kind() == Some(Kind::Pending)).then_some(enrol::State::Pending);
+                        state.enrolled = (problem.kind() == Some(Kind::Pending))
+                            .then_some(enrol::State::Pending);
                     });
                     Err(Trouble::slow(problem.to_string()))
                 }
@@ -462,7 +536,8 @@ impl<O: Outbox> Shipper<O> {
         }
     }
 
-    /// The request was refused as a whole. What one of its summaries is to blame for is found by sending them one by one.
+    /// The request was refused as a whole. What one of its summaries is to blame for is found by
+    /// sending them one by one.
     async fn whole(&mut self, mut batch: Vec<Waiting>, problem: Problem) -> Result<Round, Trouble> {
         match problem.kind() {
             Some(Kind::Malformed | Kind::TooLarge | Kind::Unsupported) if self.most > 1 => {
@@ -471,11 +546,16 @@ impl<O: Outbox> Shipper<O> {
             }
             Some(Kind::Malformed | Kind::TooLarge | Kind::Unsupported) => {
                 batch.truncate(1);
-                let answers = batch.into_iter().map(|waiting| (waiting, Answer::Refused(problem.clone()))).collect();
+                let answers = batch
+                    .into_iter()
+                    .map(|waiting| (waiting, Answer::Refused(problem.clone())))
+                    .collect();
                 self.outbox.settle(answers).await?;
                 Ok(Round::Shipped)
             }
-            _ => Err(Trouble::new(format!("the collector answered {}: {problem}", problem.status()))),
+            _ => {
+                Err(Trouble::new(format!("the collector answered {}: {problem}", problem.status())))
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Makes and signs summaries of what was written: within the writer's transaction, so that a number, its summary and what it
-//! holds are on the disk together or not at all.
+//! Makes and signs summaries of what was written: within the writer's transaction, so that a
+//! number, its summary and what it holds are on the disk together or not at all.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::base::time::{Clock as _, SystemClock, Wall};
 use crate::evidence::chain::{ChainId, Head};
 use crate::evidence::key::SecretKey;
 use crate::evidence::summary::{
-    self, Clock, ContractRef, IntervalPart, Layout, Lengths, LinkPart, Malformed, OutagePart, OwnLag, Piece, ProbePart,
-    Side, Signed, Summary, VERSION, VerdictPart,
+    self, Clock, ContractRef, IntervalPart, Layout, Lengths, LinkPart, Malformed, OutagePart,
+    OwnLag, Piece, ProbePart, Side, Signed, Summary, VERSION, VerdictPart,
 };
 use crate::measure::interval::Interval;
 use crate::store::intervals::{RowId, Series, SeriesId};
@@ -33,7 +33,8 @@ pub struct SpanState {
     pub contracts: Vec<ContractRef>,
     /// The links that the probes leave by.
     pub link: Vec<LinkPart>,
-    /// The contracts by which the last of the summaries says how their services stand; none where it says nothing of that.
+    /// The contracts by which the last of the summaries says how their services stand; none where
+    /// it says nothing of that.
     pub judged: Vec<Judged>,
     /// How late the agent itself was since the last time.
     pub own_lag_us: Option<OwnLag>,
@@ -53,12 +54,18 @@ pub struct Summariser {
 }
 
 impl Summariser {
-    /// Signs summaries of all intervals that no summary holds yet, a span at a time, and puts them into the outbox. Where a
-    /// next key lies ready, the last of them names it, and `keys` are changed; that holds once the transaction is committed.
+    /// Signs summaries of all intervals that no summary holds yet, a span at a time, and puts them
+    /// into the outbox. Where a next key lies ready, the last of them names it, and `keys` are
+    /// changed; that holds once the transaction is committed.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn summarise(&self, store: &Store, state: &SpanState, keys: &mut Keys) -> Result<(), StoreError> {
+    pub fn summarise(
+        &self,
+        store: &Store,
+        state: &SpanState,
+        keys: &mut Keys,
+    ) -> Result<(), StoreError> {
         let blocks = store.unsummarised()?;
         let Some(&(last, _)) = blocks.last() else { return Ok(()) };
         let mut head = match store.head()? {
@@ -69,7 +76,10 @@ impl Summariser {
         let mut spans = blocks.chunk_by(|one, next| begins(one) == begins(next)).peekable();
         while let Some(blocks) = spans.next() {
             let is_last = spans.peek().is_none();
-            let by = By { key: keys.key().clone(), next: if is_last { keys.lies_ready() } else { None } };
+            let by = By {
+                key: keys.key().clone(),
+                next: if is_last { keys.lies_ready() } else { None },
+            };
             let span = Span::of(store, (blocks[0].0, blocks[blocks.len() - 1].0))?;
             let mut besides = self.besides(store, &span, state)?;
             if is_last && !state.judged.is_empty() {
@@ -77,7 +87,12 @@ impl Summariser {
             }
             if let Some((naming, next)) = Self::sign(store, &mut head, (besides, &span), by)? {
                 store.rotate(*next.public(), &naming.jws)?;
-                let detail = format!("{} follows {}, as summary {} says", next.kid(), keys.key().kid(), naming.seq);
+                let detail = format!(
+                    "{} follows {}, as summary {} says",
+                    next.kid(),
+                    keys.key().kid(),
+                    naming.seq
+                );
                 store.note(SystemClock.now().wall, Noted::KeyChanged, &detail)?;
                 keys.change_to(next);
             }
@@ -86,8 +101,9 @@ impl Summariser {
         store.set_summarised(last)
     }
 
-    /// Signs a span in as many summaries as it needs, and keeps them, one after the other, so that no more than one of them is
-    /// in memory. The last of them names the next key, and is given back with it.
+    /// Signs a span in as many summaries as it needs, and keeps them, one after the other, so that
+    /// no more than one of them is in memory. The last of them names the next key, and is given
+    /// back with it.
     fn sign(
         store: &Store,
         head: &mut Head,
@@ -95,14 +111,20 @@ impl Summariser {
         mut by: By,
     ) -> Result<Option<(Signed, SecretKey)>, StoreError> {
         let (from, to) = (besides.from, besides.to);
-        let layout = match Layout::of(&besides, span.probes.iter().map(|(_, lengths)| lengths.clone())) {
-            Ok(layout) => layout,
-            Err(fault) => return Self::left_out(store, (from, to), "all", &fault).map(|()| None),
-        };
+        let layout =
+            match Layout::of(&besides, span.probes.iter().map(|(_, lengths)| lengths.clone())) {
+                Ok(layout) => layout,
+                Err(fault) => {
+                    return Self::left_out(store, (from, to), "all", &fault).map(|()| None);
+                }
+            };
         for (probe, fault) in layout.left_out {
             let series = span.probes[probe].0;
-            let name =
-                store.series_of(&[series].into())?.remove(&series).map(|series| series.probe).unwrap_or_default();
+            let name = store
+                .series_of(&[series].into())?
+                .remove(&series)
+                .map(|series| series.probe)
+                .unwrap_or_default();
             Self::left_out(store, (from, to), &name, &fault)?;
         }
         let mut next_part = Some(besides);
@@ -131,8 +153,8 @@ impl Summariser {
         Ok(None)
     }
 
-    /// What our own check refuses every collector would refuse too: such a probe is left out and told, and nothing else waits for
-    /// it.
+    /// What our own check refuses every collector would refuse too: such a probe is left out and
+    /// told, and nothing else waits for it.
     fn leave_out_faults(store: &Store, part: &mut Summary) -> Result<(), StoreError> {
         if summary::check(part).is_ok() {
             return Ok(());
@@ -151,14 +173,24 @@ impl Summariser {
         Ok(())
     }
 
-    fn left_out(store: &Store, (from, to): (Wall, Wall), probe: &str, fault: &Malformed) -> Result<(), StoreError> {
+    fn left_out(
+        store: &Store,
+        (from, to): (Wall, Wall),
+        probe: &str,
+        fault: &Malformed,
+    ) -> Result<(), StoreError> {
         error!(%from, %to, probe, %fault, "a part of a summary could not be made");
         let detail = format!("no summary of {from} to {to} for probe {probe}: {fault}");
         store.note(SystemClock.now().wall, Noted::SummaryFault, &detail)
     }
 
     /// Everything but the probes.
-    fn besides(&self, store: &Store, span: &Span, state: &SpanState) -> Result<Summary, StoreError> {
+    fn besides(
+        &self,
+        store: &Store,
+        span: &Span,
+        state: &SpanState,
+    ) -> Result<Summary, StoreError> {
         let (from, to) = span.extent.unwrap_or((state.until, state.until));
         // A slewed clock may let the last interval end some milliseconds before the span does.
         let end = from.floor(self.every) + self.every;
@@ -191,7 +223,8 @@ impl Summariser {
         })
     }
 
-    /// How the services stand. Where that cannot be told, what was measured is shipped all the same.
+    /// How the services stand. Where that cannot be told, what was measured is shipped all the
+    /// same.
     fn verdicts(store: &Store, state: &SpanState) -> Result<Vec<VerdictPart>, StoreError> {
         match review::said(store, &state.judged, state.until) {
             Ok(said) => Ok(said),
@@ -227,13 +260,15 @@ struct Span {
 }
 
 impl Span {
-    /// Looks at all intervals of these blocks, one after the other: together they may be more than a router has memory for.
+    /// Looks at all intervals of these blocks, one after the other: together they may be more than
+    /// a router has memory for.
     fn of(store: &Store, blocks: (RowId, RowId)) -> Result<Self, StoreError> {
         let mut extent: Option<(Wall, Wall)> = None;
         let mut intervals: BTreeMap<SeriesId, Vec<usize>> = BTreeMap::new();
         let take = |series, interval: Interval| {
             let (from, to) = (interval.from, interval.to());
-            extent = Some(extent.map_or((from, to), |(first, last)| (first.min(from), last.max(to))));
+            extent =
+                Some(extent.map_or((from, to), |(first, last)| (first.min(from), last.max(to))));
             // Mostly it is one, and room for four is what a vector begins with.
             intervals
                 .entry(series)
@@ -259,7 +294,8 @@ impl Span {
         let part = |piece: &Piece| {
             let mut intervals = intervals.remove(&of(piece))?;
             intervals.truncate(piece.intervals.end);
-            let intervals = intervals.into_iter().skip(piece.intervals.start).map(IntervalPart::from).collect();
+            let intervals =
+                intervals.into_iter().skip(piece.intervals.start).map(IntervalPart::from).collect();
             Some(part_of(series.remove(&of(piece))?, intervals))
         };
         Ok((pieces.iter().filter_map(part).collect(), made))
@@ -328,7 +364,8 @@ mod tests {
     /// So many long words are longer than a summary may be.
     const LONG_WORDS: usize = 4096;
 
-    /// A probe a second that is always answered, its book and its database, on clocks that a test moves.
+    /// A probe a second that is always answered, its book and its database, on clocks that a test
+    /// moves.
     struct Desk {
         _dir: tempfile::TempDir,
         store: Store,
@@ -410,23 +447,39 @@ mod tests {
             let summaries = self.sign();
             assert_eq!(self.store.journal(10).unwrap(), [], "no fault was told");
             let outcomes = |summary: &Summary| {
-                summary.probes.iter().flat_map(|probe| &probe.intervals).map(|one| one.outcomes.len()).sum()
+                summary
+                    .probes
+                    .iter()
+                    .flat_map(|probe| &probe.intervals)
+                    .map(|one| one.outcomes.len())
+                    .sum()
             };
-            summaries.iter().map(|summary| (summary.from.secs(), summary.to.secs(), outcomes(summary))).collect()
+            summaries
+                .iter()
+                .map(|summary| (summary.from.secs(), summary.to.secs(), outcomes(summary)))
+                .collect()
         }
 
         fn sign(&self) -> Vec<Summary> {
             let state = SpanState {
                 until: self.now.wall,
-                clock: Clock { state: ClockState::Unknown, max_error_us: None, steps: self.steps.clone() },
+                clock: Clock {
+                    state: ClockState::Unknown,
+                    max_error_us: None,
+                    steps: self.steps.clone(),
+                },
                 contracts: Vec::new(),
                 link: Vec::new(),
                 judged: Vec::new(),
                 own_lag_us: None,
             };
-            self.summariser.summarise(&self.store, &state, &mut self.summariser.keys.clone()).unwrap();
+            self.summariser
+                .summarise(&self.store, &state, &mut self.summariser.keys.clone())
+                .unwrap();
             let read = |(_, jws): (_, String)| {
-                let payload = crate::evidence::jws::parse(jws.as_bytes(), crate::evidence::jws::Typ::Summary).unwrap();
+                let payload =
+                    crate::evidence::jws::parse(jws.as_bytes(), crate::evidence::jws::Typ::Summary)
+                        .unwrap();
                 summary::read(payload.unverified_payload()).unwrap()
             };
             self.store.waiting(100, 1 << 30).unwrap().into_iter().map(read).collect()
@@ -439,7 +492,9 @@ mod tests {
         desk.pass(63);
         let (first, _) = desk.store.unsummarised().unwrap()[0];
         let mut all = Vec::new();
-        desk.store.each_interval((first, first), |_| true, |_, interval| all.push(interval)).unwrap();
+        desk.store
+            .each_interval((first, first), |_| true, |_, interval| all.push(interval))
+            .unwrap();
         let sound = all.pop().unwrap();
         let wrong = Interval { kernel_stamped: 61, ..sound.clone() };
         let words = (0..LONG_WORDS).map(|number| (format!("lost/{number:0>250}"), 0));
@@ -447,13 +502,19 @@ mod tests {
         let set = [("sound", &sound), ("wrong", &wrong), ("long", &long)];
         let set: Vec<_> = set.map(|(probe, interval)| (desk.series(probe), interval)).into();
         desk.store.append_set(&set).unwrap();
-        let probes = |summary: &Summary| summary.probes.iter().map(|probe| probe.name.clone()).collect::<Vec<_>>();
+        let probes = |summary: &Summary| {
+            summary.probes.iter().map(|probe| probe.name.clone()).collect::<Vec<_>>()
+        };
         assert_eq!(desk.sign().iter().map(probes).collect::<Vec<_>>(), [["p", "sound"]]);
-        let told: Vec<String> = desk.store.journal(10).unwrap().into_iter().map(|line| line.detail).collect();
+        let told: Vec<String> =
+            desk.store.journal(10).unwrap().into_iter().map(|line| line.detail).collect();
         assert_eq!(told.len(), 2);
         for (probe, fault) in [("wrong", "kernel_stamped"), ("long", "too long")] {
             let of = format!("for probe {probe}: ");
-            assert!(told.iter().any(|detail| detail.contains(&of) && detail.contains(fault)), "{told:?}");
+            assert!(
+                told.iter().any(|detail| detail.contains(&of) && detail.contains(fault)),
+                "{told:?}"
+            );
         }
         assert_eq!(desk.store.unsummarised().unwrap(), []);
     }
@@ -462,12 +523,14 @@ mod tests {
     fn what_was_dropped_is_told_by_as_many_summaries_as_that_needs() {
         let mut desk = Desk::new(3_000_000);
         let chain = ChainId::from_bytes([9; 16]);
-        let all: Vec<Dropped> = (0..100).map(|n| Dropped { chain, from_seq: 2 * n, to_seq: 2 * n }).collect();
+        let all: Vec<Dropped> =
+            (0..100).map(|n| Dropped { chain, from_seq: 2 * n, to_seq: 2 * n }).collect();
         desk.store.remember_dropped(&all).unwrap();
         desk.pass(600);
         desk.ledger.close(desk.now);
         desk.turn();
-        let told: Vec<Vec<Dropped>> = desk.sign().into_iter().map(|summary| summary.dropped).collect();
+        let told: Vec<Vec<Dropped>> =
+            desk.sign().into_iter().map(|summary| summary.dropped).collect();
         assert_eq!(told.concat(), all);
         assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [64, 36]);
     }

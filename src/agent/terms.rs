@@ -1,8 +1,9 @@
 //! The contracts that this agent judges by, and which probe measures which of their services.
 //!
-//! A service and a probe belong together when the contract names the probe and the agent's site is the service's, or when
-//! the probe names the service. Where the two disagree, nobody could say what was measured: that is a fault. A contract that
-//! came from the collector cannot stop the agent: one that does not fit is left out, and told.
+//! A service and a probe belong together when the contract names the probe and the agent's site is
+//! the service's, or when the probe names the service. Where the two disagree, nobody could say
+//! what was measured: that is a fault. A contract that came from the collector cannot stop the
+//! agent: one that does not fit is left out, and told.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -78,12 +79,17 @@ impl Terms {
         Self::with_received(config, &[], Wall::default())
     }
 
-    /// As [`Self::load`], together with those of `kept` that came from the collector: of each the highest version that holds
-    /// `now`, unless this host's own file is of that version or a later one.
+    /// As [`Self::load`], together with those of `kept` that came from the collector: of each the
+    /// highest version that holds `now`, unless this host's own file is of that version or a later
+    /// one.
     ///
     /// # Errors
     /// All faults of the configured ones together.
-    pub fn with_received(config: &AgentConfig, kept: &[ContractFile], now: Wall) -> Result<Self, Faults> {
+    pub fn with_received(
+        config: &AgentConfig,
+        kept: &[ContractFile],
+        now: Wall,
+    ) -> Result<Self, Faults> {
         let (mut faults, mut notes) = (Vec::new(), Vec::new());
         let own = read(&config.contracts, &mut faults);
         let contracts = with_received(own, kept, now, &mut notes);
@@ -96,7 +102,8 @@ impl Terms {
     /// A contract, with the probes that name its services themselves.
     fn with_probes(&self, mut contract: Contract) -> Contract {
         contract.each_service(|own| {
-            for probe in self.probes.iter().filter(|probe| probe.service.as_ref() == Some(&own.id)) {
+            for probe in self.probes.iter().filter(|probe| probe.service.as_ref() == Some(&own.id))
+            {
                 if !own.probes.contains(&probe.name) {
                     own.probes.push(probe.name.clone());
                 }
@@ -117,7 +124,8 @@ impl Terms {
         &self.probes
     }
 
-    /// The contracts, each with its earlier versions and with those of its services that are measured here.
+    /// The contracts, each with its earlier versions and with those of its services that are
+    /// measured here.
     #[must_use]
     pub fn judged(&self) -> Vec<Judged> {
         let here = |id: &String| self.probes.iter().any(|probe| probe.service.as_ref() == Some(id));
@@ -132,7 +140,8 @@ impl Terms {
         let all: Vec<&Contract> = self.earlier.iter().chain(own).collect();
         let judged = newest.into_values().map(|contract| {
             let same = |other: &&&Contract| other.id() == contract.id();
-            let mut versions: Vec<Contract> = all.iter().filter(same).map(|other| (*other).clone()).collect();
+            let mut versions: Vec<Contract> =
+                all.iter().filter(same).map(|other| (*other).clone()).collect();
             versions.sort_by_key(|version| version.agreement.version);
             let services = services_of(&versions, here);
             Judged::among(contract.clone(), versions, services)
@@ -202,9 +211,14 @@ fn read(paths: &[PathBuf], faults: &mut Vec<String>) -> Vec<Loaded> {
     };
     let mut all: Vec<Loaded> = Vec::new();
     for next in resolve(files, faults).into_iter().map(loaded) {
-        let same = |other: &&Loaded| other.file.id == next.file.id && other.file.version == next.file.version;
+        let same = |other: &&Loaded| {
+            other.file.id == next.file.id && other.file.version == next.file.version
+        };
         if all.iter().any(|other| same(&other)) {
-            faults.push(format!("contract {} version {} is named twice", next.file.id, next.file.version));
+            faults.push(format!(
+                "contract {} version {} is named twice",
+                next.file.id, next.file.version
+            ));
         }
         all.push(next);
     }
@@ -215,25 +229,42 @@ fn read(paths: &[PathBuf], faults: &mut Vec<String>) -> Vec<Loaded> {
 fn earlier(kept: &[ContractFile], contracts: &[Loaded]) -> Vec<Contract> {
     let named = |file: &ContractFile| format!("{} version {}", file.id, file.version);
     let texts = kept.iter().chain(contracts.iter().map(|loaded| &loaded.file));
-    let all: Vec<Written> = texts.filter_map(|file| Written::read(&file.toml, &named(file)).ok()).collect();
+    let all: Vec<Written> =
+        texts.filter_map(|file| Written::read(&file.toml, &named(file)).ok()).collect();
     let replaced = |file: &&ContractFile| {
-        let same = contracts.iter().filter(|loaded| loaded.file.id == file.id).map(|loaded| loaded.file.version);
+        let same = contracts
+            .iter()
+            .filter(|loaded| loaded.file.id == file.id)
+            .map(|loaded| loaded.file.version);
         let own: Vec<u32> = same.collect();
-        own.iter().max().is_some_and(|newest| file.version < *newest) && !own.contains(&file.version)
+        own.iter().max().is_some_and(|newest| file.version < *newest)
+            && !own.contains(&file.version)
     };
-    let read = |file: &ContractFile| contract::resolve(&Written::read(&file.toml, &named(file)).ok()?, &all).ok();
+    let read = |file: &ContractFile| {
+        contract::resolve(&Written::read(&file.toml, &named(file)).ok()?, &all).ok()
+    };
     kept.iter().filter(replaced).filter_map(read).collect()
 }
 
 /// The configured contracts and those from the collector.
-fn with_received(mut own: Vec<Loaded>, kept: &[ContractFile], now: Wall, notes: &mut Vec<String>) -> Vec<Loaded> {
-    let received: Vec<&ContractFile> = kept.iter().filter(|file| file.source == COLLECTOR).collect();
-    let named = |file: &ContractFile| format!("contract {} version {} from the collector", file.id, file.version);
+fn with_received(
+    mut own: Vec<Loaded>,
+    kept: &[ContractFile],
+    now: Wall,
+    notes: &mut Vec<String>,
+) -> Vec<Loaded> {
+    let received: Vec<&ContractFile> =
+        kept.iter().filter(|file| file.source == COLLECTOR).collect();
+    let named = |file: &ContractFile| {
+        format!("contract {} version {} from the collector", file.id, file.version)
+    };
     let texts = own.iter().map(|loaded| &loaded.file).chain(received.iter().copied());
-    let all: Vec<Written> = texts.filter_map(|file| Written::read(&file.toml, &named(file)).ok()).collect();
+    let all: Vec<Written> =
+        texts.filter_map(|file| Written::read(&file.toml, &named(file)).ok()).collect();
     let mut chosen: BTreeMap<&str, Loaded> = BTreeMap::new();
     for file in received {
-        let resolved = Written::read(&file.toml, &named(file)).and_then(|written| contract::resolve(&written, &all));
+        let resolved = Written::read(&file.toml, &named(file))
+            .and_then(|written| contract::resolve(&written, &all));
         let contract = match resolved {
             Ok(contract) => contract,
             Err(faults) => {
@@ -242,7 +273,8 @@ fn with_received(mut own: Vec<Loaded>, kept: &[ContractFile], now: Wall, notes: 
                 continue;
             }
         };
-        let later = chosen.get(file.id.as_str()).is_some_and(|other| other.file.version > file.version);
+        let later =
+            chosen.get(file.id.as_str()).is_some_and(|other| other.file.version > file.version);
         if contract.agreement.effective_from <= now && !later {
             chosen.insert(&file.id, Loaded { contract, file: file.clone() });
         }
@@ -276,7 +308,8 @@ fn with_received(mut own: Vec<Loaded>, kept: &[ContractFile], now: Wall, notes: 
 fn with_parents(files: Vec<(PathBuf, String)>) -> Vec<(String, String)> {
     let read = |(path, text): &(PathBuf, String)| Written::read(text, &shown(path)).ok();
     let mut known: Vec<Written> = files.iter().filter_map(read).collect();
-    let mut all: Vec<(String, String)> = files.iter().map(|(path, text)| (shown(path), text.clone())).collect();
+    let mut all: Vec<(String, String)> =
+        files.iter().map(|(path, text)| (shown(path), text.clone())).collect();
     for (path, text) in &files {
         let Ok(own) = Written::read(text, &shown(path)) else { continue };
         for (parent, text) in parents_beside(path, &own, &known) {
@@ -298,19 +331,27 @@ fn bind(
     mut notes: Vec<String>,
     faults: &mut Vec<String>,
 ) -> Terms {
-    let mut services: Vec<Option<String>> = config.probes.iter().map(|probe| probe.service.clone()).collect();
+    let mut services: Vec<Option<String>> =
+        config.probes.iter().map(|probe| probe.service.clone()).collect();
     contracts.retain(|loaded| {
-        let Claimed { places, elsewhere, disagreements } = claimed(config, &loaded.contract, &services);
+        let Claimed { places, elsewhere, disagreements } =
+            claimed(config, &loaded.contract, &services);
         let Loaded { contract, file } = loaded;
         if file.source == COLLECTOR && !disagreements.is_empty() {
             let (id, version) = (&file.id, file.version);
-            notes.extend(disagreements.iter().map(|what| format!("contract {id} version {version}{NOT_JUDGED}{what}")));
+            notes.extend(disagreements.iter().map(|what| {
+                format!(
+                    "contract {id} version \
+                {version}{NOT_JUDGED}{what}"
+                )
+            }));
             return false;
         }
         faults.extend(disagreements);
         notes.extend(elsewhere.into_iter().map(|(service, name)| {
             format!(
-                "contract {} measures service {service:?} by probe {name:?} too, which is not configured here",
+                "contract {} measures service {service:?} by probe {name:?} too, which is not \
+                    configured here",
                 contract.agreement.id
             )
         }));
@@ -323,7 +364,10 @@ fn bind(
             && !contracts.is_empty()
             && !known(id)
         {
-            notes.push(format!("probe {:?} measures service {id:?}, which no contract here has", probe.name));
+            notes.push(format!(
+                "probe {:?} measures service {id:?}, which no contract here has",
+                probe.name
+            ));
         }
     }
     // A probe may name its service, where the contract does not name the probe.
@@ -335,13 +379,18 @@ fn bind(
         }
     }
     let watches = watches(config, &contracts, now, &services);
-    let probes = config.probes.iter().zip(services).map(|(probe, service)| named(probe, service)).collect();
+    let probes =
+        config.probes.iter().zip(services).map(|(probe, service)| named(probe, service)).collect();
     Terms { contracts, earlier: Vec::new(), watches, notes, probes }
 }
 
 /// A probe with the service that it measures: the configuration's own where that says the same.
 fn named(probe: &Arc<Probe>, service: Option<String>) -> Arc<Probe> {
-    if probe.service == service { Arc::clone(probe) } else { Arc::new(Probe { service, ..Probe::clone(probe) }) }
+    if probe.service == service {
+        Arc::clone(probe)
+    } else {
+        Arc::new(Probe { service, ..Probe::clone(probe) })
+    }
 }
 
 /// What a contract says of the probes of its site.
@@ -371,7 +420,8 @@ fn claimed(config: &AgentConfig, contract: &Contract, services: &[Option<String>
             };
             match claimed.places.get(&place).or(services[place].as_ref()) {
                 Some(other) if *other != service.id => claimed.disagreements.push(format!(
-                    "probe {name:?} measures service {other:?}, but contract {} says that it measures {:?}",
+                    "probe {name:?} measures service {other:?}, but contract {} says that it \
+                        measures {:?}",
                     contract.agreement.id, service.id
                 )),
                 _ => {
@@ -383,7 +433,12 @@ fn claimed(config: &AgentConfig, contract: &Contract, services: &[Option<String>
     claimed
 }
 
-fn watches(config: &AgentConfig, contracts: &[Loaded], now: Wall, services: &[Option<String>]) -> Vec<Watch> {
+fn watches(
+    config: &AgentConfig,
+    contracts: &[Loaded],
+    now: Wall,
+    services: &[Option<String>],
+) -> Vec<Watch> {
     let named = by_name(config);
     let mut watches = Vec::new();
     let mut judged = vec![false; config.probes.len()];
@@ -401,14 +456,21 @@ fn watches(config: &AgentConfig, contracts: &[Loaded], now: Wall, services: &[Op
                 let agreement = &contract.agreement;
                 let standard = Standard {
                     service: Some(service.id.clone()),
-                    definition: format!("{}/{}#{}", agreement.id, agreement.version, applied.objective),
+                    definition: format!(
+                        "{}/{}#{}",
+                        agreement.id, agreement.version, applied.objective
+                    ),
                     rule: applied.rule,
                 };
                 watches.push(Watch { standard: Arc::new(standard), probes });
             }
         }
     }
-    let builtin = Arc::new(Standard { service: None, definition: "builtin".to_owned(), rule: Rule::builtin() });
+    let builtin = Arc::new(Standard {
+        service: None,
+        definition: "builtin".to_owned(),
+        rule: Rule::builtin(),
+    });
     // A reference probe tells whose side failed; its own failures are no outage of a service.
     for (at, probe) in config.probes.iter().enumerate() {
         if !judged[at] && probe.role == Role::Path {

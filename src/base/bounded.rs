@@ -1,4 +1,5 @@
-//! Files that others made, read as far as they can be what they should be: what is longer is refused, and not read.
+//! Files that others made, read as far as they can be what they should be: what is longer is
+//! refused, and not read.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read as _, Result};
@@ -7,7 +8,8 @@ use std::path::Path;
 /// A contract, facts, a key set: none is longer, in bytes.
 pub const TEXT: usize = 4 * 1024 * 1024;
 
-/// What is judged by hand may be larger: a hundred thousand events with their tickets have some twenty million bytes.
+/// What is judged by hand may be larger: a hundred thousand events with their tickets have some
+/// twenty million bytes.
 pub const JUDGED: usize = 64 * 1024 * 1024;
 
 /// The bytes of a file of at most so many.
@@ -16,10 +18,14 @@ pub const JUDGED: usize = 64 * 1024 * 1024;
 /// When it cannot be read, or is longer.
 pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|error| match error.kind() {
-        ErrorKind::IsADirectory => Error::new(ErrorKind::IsADirectory, "it is a directory, and a file is meant"),
-        _ => error,
-    })?;
+    File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(
+        |error| match error.kind() {
+            ErrorKind::IsADirectory => {
+                Error::new(ErrorKind::IsADirectory, "it is a directory, and a file is meant")
+            }
+            _ => error,
+        },
+    )?;
     if bytes.len() > limit {
         let what = format!("it is more than {limit} bytes, which nothing of its kind is");
         return Err(Error::new(ErrorKind::FileTooLarge, what));
@@ -52,7 +58,10 @@ fn not_utf8(bytes: &[u8]) -> String {
     let good = std::str::from_utf8(bytes).err().map_or(bytes.len(), |error| error.valid_up_to());
     let line = bytes[..good].iter().filter(|&&byte| byte == b'\n').count() + 1;
     let byte = bytes.get(good).copied().unwrap_or_default();
-    format!("it is not UTF-8: in line {line}, byte {} of the file is 0x{byte:02x}; save it as UTF-8", good + 1)
+    format!(
+        "it is not UTF-8: in line {line}, byte {} of the file is 0x{byte:02x}; save it as UTF-8",
+        good + 1
+    )
 }
 
 #[cfg(test)]
@@ -67,8 +76,14 @@ mod tests {
         assert_eq!(read(&path, 10).unwrap().len(), 10);
         assert_eq!(read(&path, 9).unwrap_err().kind(), ErrorKind::FileTooLarge);
         for (bytes, what) in [
-            (&b"a\nb\n# caf\xe9 \n"[..], "it is not UTF-8: in line 3, byte 10 of the file is 0xe9; save it as UTF-8"),
-            (b"a\nb \xc3", "it is not UTF-8: in line 2, byte 5 of the file is 0xc3; save it as UTF-8"),
+            (
+                &b"a\nb\n# caf\xe9 \n"[..],
+                "it is not UTF-8: in line 3, byte 10 of the file is 0xe9; save it as UTF-8",
+            ),
+            (
+                b"a\nb \xc3",
+                "it is not UTF-8: in line 2, byte 5 of the file is 0xc3; save it as UTF-8",
+            ),
             (b"\xff\xfea\0", "it is UTF-16, as some editors write it: save it as UTF-8"),
         ] {
             std::fs::write(&path, bytes).unwrap();

@@ -1,7 +1,7 @@
 //! Exact decimal and rational numbers: money, percentages and ratios are never floats.
 //!
-//! [`Exact`] holds any rational number. It is read from decimal text, computed with without loss, and rounded only where
-//! it is written or where a contract says so.
+//! [`Exact`] holds any rational number. It is read from decimal text, computed with without loss,
+//! and rounded only where it is written or where a contract says so.
 
 use std::fmt;
 use std::iter::Sum;
@@ -11,7 +11,8 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, ToPrimitive, Zero};
 
-/// The most digits that a written number may have; enough for any money or percentage, and a bound on foreign text.
+/// The most digits that a written number may have; enough for any money or percentage, and a bound
+/// on foreign text.
 const LONGEST: usize = 60;
 
 /// An exact rational number.
@@ -64,7 +65,8 @@ impl Exact {
     pub fn ratio(numerator: impl Into<i128>, denominator: impl Into<i128>) -> Option<Self> {
         let denominator: i128 = denominator.into();
         let numerator: i128 = numerator.into();
-        (denominator != 0).then(|| Self(BigRational::new(BigInt::from(numerator), BigInt::from(denominator))))
+        (denominator != 0)
+            .then(|| Self(BigRational::new(BigInt::from(numerator), BigInt::from(denominator))))
     }
 
     /// Nanoseconds as seconds.
@@ -73,8 +75,8 @@ impl Exact {
         Self::ratio(nanos, 1_000_000_000i128).expect("the denominator is not zero")
     }
 
-    /// Reads a decimal: an optional minus, digits, and at most one point with digits on both sides. No exponent, no
-    /// spaces, no separators.
+    /// Reads a decimal: an optional minus, digits, and at most one point with digits on both sides.
+    /// No exponent, no spaces, no separators.
     ///
     /// # Errors
     /// When the text is anything else, or has more than 60 digits.
@@ -158,7 +160,9 @@ impl Exact {
         let up = match how {
             Rounding::Down => false,
             Rounding::HalfUp => rest >= half,
-            Rounding::HalfEven => rest > half || (rest == half && (below.to_integer() % 2i32) != BigInt::zero()),
+            Rounding::HalfEven => {
+                rest > half || (rest == half && (below.to_integer() % 2i32) != BigInt::zero())
+            }
         };
         let rounded = if up { below + BigRational::one() } else { below } / scale;
         Self(if self.0.is_negative() { -rounded } else { rounded })
@@ -168,7 +172,9 @@ impl Exact {
     #[must_use]
     pub fn fixed(&self, decimals: u32, how: Rounding) -> String {
         let rounded = self.round(decimals, how);
-        let scaled = (rounded.0.abs() * BigRational::from_integer(power_of_ten(decimals))).to_integer().to_string();
+        let scaled = (rounded.0.abs() * BigRational::from_integer(power_of_ten(decimals)))
+            .to_integer()
+            .to_string();
         let places = decimals as usize;
         let digits = format!("{scaled:0>width$}", width = places + 1);
         let (whole, fraction) = digits.split_at(digits.len() - places);
@@ -277,7 +283,9 @@ mod tests {
         assert_eq!(exact("99.90"), exact("99.9"));
         assert_eq!(&exact("0.1") + &exact("0.2"), exact("0.3"));
         assert_eq!(exact("-0.5"), Exact::ratio(-1, 2).unwrap());
-        for text in ["", ".", "1.", ".5", "1e5", "1,5", " 1", "+1", "--1", "0x1", "1.2.3", "NaN", "\u{0661}"] {
+        for text in [
+            "", ".", "1.", ".5", "1e5", "1,5", " 1", "+1", "--1", "0x1", "1.2.3", "NaN", "\u{0661}",
+        ] {
             assert!(Exact::parse(text).is_err(), "{text:?}");
         }
         assert!(Exact::parse(&"9".repeat(61)).is_err());

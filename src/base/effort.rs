@@ -1,6 +1,7 @@
-//! How much work may still be done. Rules know no clock; whoever asks them for a verdict does, and wants it in time or not at all.
-//! An [`Effort`] is handed down to every loop that foreign data drives: the loop tells each step, and ends when no more is allowed.
-//! What it has until then is thrown away by whoever asked, which is why a loop may simply stop.
+//! How much work may still be done. Rules know no clock; whoever asks them for a verdict does, and
+//! wants it in time or not at all. An [`Effort`] is handed down to every loop that foreign data
+//! drives: the loop tells each step, and ends when no more is allowed. What it has until then is
+//! thrown away by whoever asked, which is why a loop may simply stop.
 
 use std::cell::Cell;
 use std::fmt;
@@ -18,7 +19,10 @@ pub struct Effort<'a> {
 
 impl fmt::Debug for Effort<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Effort").field("steps", &self.steps).field("spent", &self.spent).finish_non_exhaustive()
+        f.debug_struct("Effort")
+            .field("steps", &self.steps)
+            .field("spent", &self.spent)
+            .finish_non_exhaustive()
     }
 }
 
@@ -29,7 +33,8 @@ impl<'a> Effort<'a> {
         Self { is_enough: None, steps: Cell::new(0), spent: Cell::new(false) }
     }
 
-    /// One that is spent as soon as `is_enough` says so: a deadline that has passed, a program that ends.
+    /// One that is spent as soon as `is_enough` says so: a deadline that has passed, a program that
+    /// ends.
     #[must_use]
     pub const fn until(is_enough: &'a dyn Fn() -> bool) -> Self {
         Self { is_enough: Some(is_enough), steps: Cell::new(0), spent: Cell::new(false) }

@@ -1,5 +1,5 @@
-//! JSON texts that people wrote: keys that are there twice, of whose two values nobody knows which is meant, and readers differ in
-//! which one they take; and marks before the text.
+//! JSON texts that people wrote: keys that are there twice, of whose two values nobody knows which
+//! is meant, and readers differ in which one they take; and marks before the text.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -7,7 +7,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
-/// A text without the byte order mark that Windows' editors put before it, which readers may pass over (RFC 8259, section 8.1).
+/// A text without the byte order mark that Windows' editors put before it, which readers may pass
+/// over (RFC 8259, section 8.1).
 #[must_use]
 pub fn unmarked(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
@@ -81,7 +82,10 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let mut count = 0;
-        while seq.next_element_seed(Value { path: &Path::Element(self.path, count), found: self.found })?.is_some() {
+        while seq
+            .next_element_seed(Value { path: &Path::Element(self.path, count), found: self.found })?
+            .is_some()
+        {
             count += 1;
         }
         Ok(())
@@ -106,7 +110,8 @@ mod tests {
 
     #[test]
     fn keys_that_are_there_twice_are_all_told_with_their_places() {
-        let text = r#"{"a": 1, "b": [{"c": 2, "c": 2.5}, {"d": {"e": null, "\u0065": 0}}], "a": 3}"#;
+        let text =
+            r#"{"a": 1, "b": [{"c": 2, "c": 2.5}, {"d": {"e": null, "\u0065": 0}}], "a": 3}"#;
         assert_eq!(twice(text).unwrap(), ["b[0].c", "b[1].d.e", "a"]);
     }
 

@@ -1,6 +1,7 @@
-//! Texts that people and other programs are shown: names of sites, probes, services, contracts, targets, reasons, parties. They
-//! come from whoever wrote a configuration, a contract or a summary, and are printed, stored and compared by others. Hence what a
-//! name may hold is said here once, and asked at every place where one comes in.
+//! Texts that people and other programs are shown: names of sites, probes, services, contracts,
+//! targets, reasons, parties. They come from whoever wrote a configuration, a contract or a
+//! summary, and are printed, stored and compared by others. Hence what a name may hold is said here
+//! once, and asked at every place where one comes in.
 
 /// A name has at most so many characters.
 pub const LONGEST: usize = 200;
@@ -16,7 +17,8 @@ pub enum NotAName {
     Long(usize),
     /// It holds a character that nobody sees, or that changes how others are seen.
     #[error(
-        "it holds U+{:04X}, which is no printable character: a name has neither control characters nor such as change the \
+        "it holds U+{:04X}, which is no printable character: a name has neither control \
+            characters nor such as change the \
          direction of what follows",
         u32::from(*.0)
     )]
@@ -41,7 +43,8 @@ pub fn name(text: &str) -> Result<(), NotAName> {
     printable(text)
 }
 
-/// A text as a name: of a longer one, what comes first, and `…`. What it was is told otherwise, where that matters.
+/// A text as a name: of a longer one, what comes first, and `…`. What it was is told otherwise,
+/// where that matters.
 #[must_use]
 pub fn shortened(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
@@ -61,10 +64,11 @@ pub fn printable(text: &str) -> Result<(), NotAName> {
     }
 }
 
-/// Whether a character is seen as itself. Not so are control characters (category Cc), the separators of lines and paragraphs,
-/// those that only order others (Cf: bidirectional embeddings, overrides, isolates and marks, invisible operators, tags), private
-/// ones, and what is no character. The two joiners of U+200C and U+200D are let through: Persian and the scripts of India are not
-/// written without them.
+/// Whether a character is seen as itself. Not so are control characters (category Cc), the
+/// separators of lines and paragraphs, those that only order others (Cf: bidirectional embeddings,
+/// overrides, isolates and marks, invisible operators, tags), private ones, and what is no
+/// character. The two joiners of U+200C and U+200D are let through: Persian and the scripts of
+/// India are not written without them.
 #[must_use]
 pub fn is_printable(c: char) -> bool {
     if c.is_ascii() {
@@ -87,8 +91,19 @@ mod tests {
     #[test]
     fn names_of_every_script_are_names() {
         let long = "é".repeat(LONGEST);
-        for text in ["leeds-01", "a b", "Zürich", "पुणे-०१", "می‌خواهم", "東京", "ÅÄÖ 100%", "🚀", "é", &long, "\u{A0}"]
-        {
+        for text in [
+            "leeds-01",
+            "a b",
+            "Zürich",
+            "पुणे-०१",
+            "می‌خواهم",
+            "東京",
+            "ÅÄÖ 100%",
+            "🚀",
+            "é",
+            &long,
+            "\u{A0}",
+        ] {
             assert_eq!(name(text), Ok(()), "{text:?}");
         }
     }

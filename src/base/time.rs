@@ -1,7 +1,7 @@
 //! The two clocks. [`Mono`] orders events and gives lengths; [`Wall`] only labels them.
 //!
-//! The types keep them apart: a difference of two [`Mono`] is a duration, a [`Wall`] can be shifted by one, and nothing
-//! turns one into the other but a reading of both at once ([`Now`]).
+//! The types keep them apart: a difference of two [`Mono`] is a duration, a [`Wall`] can be shifted
+//! by one, and nothing turns one into the other but a reading of both at once ([`Now`]).
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -14,8 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Nanoseconds in a second.
 pub const NANOS: i64 = 1_000_000_000;
 
-/// An instant on the wall clock: nanoseconds since 1970-01-01T00:00:00Z, leap seconds not counted. It covers the years
-/// 1678 to 2262. Written as RFC 3339 in UTC.
+/// An instant on the wall clock: nanoseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+/// It covers the years 1678 to 2262. Written as RFC 3339 in UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Wall(i64);
 
@@ -56,7 +56,8 @@ impl Wall {
         self.0.div_euclid(1_000_000)
     }
 
-    /// The last multiple of `step` since the epoch that is not after this instant; `step` is not zero.
+    /// The last multiple of `step` since the epoch that is not after this instant; `step` is not
+    /// zero.
     #[must_use]
     pub fn floor(self, step: Duration) -> Self {
         let step = nanos_of(step).max(1);
@@ -78,7 +79,8 @@ impl Wall {
     /// As jiff's instant, for calendars.
     #[must_use]
     pub fn timestamp(self) -> Timestamp {
-        Timestamp::from_nanosecond(i128::from(self.0)).expect("every i64 of nanoseconds is within jiff's range")
+        Timestamp::from_nanosecond(i128::from(self.0))
+            .expect("every i64 of nanoseconds is within jiff's range")
     }
 }
 
@@ -140,7 +142,8 @@ impl<'de> Deserialize<'de> for Wall {
     }
 }
 
-/// An instant on the monotonic clock of this boot, in nanoseconds; it goes on during a suspend (`CLOCK_BOOTTIME`).
+/// An instant on the monotonic clock of this boot, in nanoseconds; it goes on during a suspend
+/// (`CLOCK_BOOTTIME`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Mono(u64);
 
@@ -218,13 +221,15 @@ pub trait Clock {
 
 /// The clocks of this host.
 ///
-/// No call reads both at once, and a process may lose its processor between two calls: a pair of readings that lie 200 ms
-/// apart looks like a clock that was set. Hence the wall clock is read between two readings of the monotonic one, again
-/// when these lie apart, and the closest pair is given.
+/// No call reads both at once, and a process may lose its processor between two calls: a pair of
+/// readings that lie 200 ms apart looks like a clock that was set. Hence the wall clock is read
+/// between two readings of the monotonic one, again when these lie apart, and the closest pair is
+/// given.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-/// Two readings of the monotonic clock that lie no further apart are close enough; it takes less than a microsecond.
+/// Two readings of the monotonic clock that lie no further apart are close enough; it takes less
+/// than a microsecond.
 const CLOSE_NANOS: u64 = 5_000;
 /// Pairs that are tried for a close one.
 const PAIRS: usize = 4;
@@ -244,8 +249,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// The closest of some pairs of readings. The monotonic one is that before the wall clock's: what is seen afterwards, such as
-/// a stamp, is never before it.
+/// The closest of some pairs of readings. The monotonic one is that before the wall clock's: what
+/// is seen afterwards, such as a stamp, is never before it.
 fn closest(mut mono: impl FnMut() -> Mono, mut wall: impl FnMut() -> Wall) -> Now {
     let mut before = mono();
     let (mut best, mut apart) = (None, u64::MAX);
@@ -272,10 +277,14 @@ pub fn nanos_of(length: Duration) -> i64 {
 
 /// A text is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a duration: expected a whole number and a unit (ns, us, ms, s, m, h, d), such as 30s")]
+#[error(
+    "{0:?} is not a duration: expected a whole number and a unit (ns, us, ms, s, m, h, d), such \
+        as 30s"
+)]
 pub struct NotADuration(pub String);
 
-/// Reads a duration as configurations write it: `20ms`, `30s`, `5m`, `1h30m`, `90d`; parts add up, a day is 24 hours.
+/// Reads a duration as configurations write it: `20ms`, `30s`, `5m`, `1h30m`, `90d`; parts add up,
+/// a day is 24 hours.
 ///
 /// # Errors
 /// When the text is empty, has no unit, an unknown unit, or does not fit.
@@ -308,7 +317,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, NotADuration> {
     Ok(total)
 }
 
-/// Writes a duration as [`parse_duration`] reads it, in the largest units that are exact: `1m30s`, `20ms`, `0s`.
+/// Writes a duration as [`parse_duration`] reads it, in the largest units that are exact: `1m30s`,
+/// `20ms`, `0s`.
 #[must_use]
 pub fn format_duration(length: Duration) -> String {
     let mut nanos = length.as_nanos();
@@ -376,7 +386,8 @@ mod tests {
     fn a_process_that_is_stopped_between_two_readings_sees_no_step() {
         use std::cell::Cell;
         const OFFSET: i64 = 1_700_000_000_000_000_000;
-        // How long each reading takes, in nanoseconds: two are interrupted, for 300 ms and for 40 ms.
+        // How long each reading takes, in nanoseconds: two are interrupted, for 300 ms and for 40
+        // ms.
         let lengths = [100, 300_000_000, 100, 40_000_000, 100, 100, 100, 100, 100];
         let (at, next) = (Cell::new(1_000_000_000_000u64), Cell::new(0));
         let read = || {
@@ -384,7 +395,10 @@ mod tests {
             at.set(now + lengths[next.replace(next.get() + 1)]);
             now
         };
-        let now = closest(|| Mono::from_nanos(read()), || Wall::from_nanos(i64::try_from(read()).unwrap() + OFFSET));
+        let now = closest(
+            || Mono::from_nanos(read()),
+            || Wall::from_nanos(i64::try_from(read()).unwrap() + OFFSET),
+        );
         let offset = now.wall.nanos() - i64::try_from(now.mono.nanos()).unwrap();
         assert!((0..=200).contains(&(offset - OFFSET)), "{} ns off", offset - OFFSET);
     }
@@ -398,7 +412,10 @@ mod tests {
             at.set(now + step.replace((step.get() / 2).max(50_000)));
             now
         };
-        let now = closest(|| Mono::from_nanos(read()), || Wall::from_nanos(i64::try_from(read()).unwrap()));
+        let now = closest(
+            || Mono::from_nanos(read()),
+            || Wall::from_nanos(i64::try_from(read()).unwrap()),
+        );
         assert!(now.wall.nanos() - i64::try_from(now.mono.nanos()).unwrap() <= 125_000, "{now:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! `wanproof check`: a configuration of the agent, with its contracts, or of the collector; all faults at once.
+//! `wanproof check`: a configuration of the agent, with its contracts, or of the collector; all
+//! faults at once.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,8 @@ use crate::store::Store;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The agent's configuration, or the collector's [default: /etc/wanproof/agent.toml, else ./agent.toml]
+    /// The agent's configuration, or the collector's [default: /etc/wanproof/agent.toml, else
+    /// ./agent.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Take what may be a mistake for a fault
@@ -40,7 +42,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if is_collectors(&path) {
         return check_collector(args, &path);
     }
-    let checked = agent::load(&path).and_then(|config| Terms::load(&config).map(|terms| (config, terms)));
+    let checked =
+        agent::load(&path).and_then(|config| Terms::load(&config).map(|terms| (config, terms)));
     let checked = checked.and_then(|(config, terms)| match of_this_host(&path, &config) {
         faults if faults.is_empty() => Ok((config, terms)),
         faults => Err(Faults(faults)),
@@ -61,10 +64,18 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         }
         return Err(Failure::Usage(warnings.join("\n")));
     }
-    let contracts: Vec<String> =
-        terms.contracts.iter().map(|loaded| format!("{} version {}", loaded.file.id, loaded.file.version)).collect();
+    let contracts: Vec<String> = terms
+        .contracts
+        .iter()
+        .map(|loaded| format!("{} version {}", loaded.file.id, loaded.file.version))
+        .collect();
     let estimate = estimate::planned(&config);
-    let notes = terms.notes.iter().cloned().chain(estimate.note(&config.keep)).chain(no_directory(&config.data_dir));
+    let notes = terms
+        .notes
+        .iter()
+        .cloned()
+        .chain(estimate.note(&config.keep))
+        .chain(no_directory(&config.data_dir));
     let notes: Vec<String> = notes.collect();
     if args.json {
         let (site, probes) = (&config.site, config.probes.len());
@@ -103,8 +114,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What may be a mistake in the contracts and the probes; and what the agent's database, where there is one that can be read, shows of
-/// coverage.
+/// What may be a mistake in the contracts and the probes; and what the agent's database, where
+/// there is one that can be read, shows of coverage.
 fn warnings(config: &AgentConfig, terms: &Terms) -> Vec<String> {
     let mut all = warnings::of_terms(config, terms);
     if let Ok(store) = Store::read(&config.data_dir)
@@ -118,9 +129,12 @@ fn warnings(config: &AgentConfig, terms: &Terms) -> Vec<String> {
 /// Targets that are addresses of the very host that this runs on: it would answer itself.
 fn of_this_host(path: &Path, config: &AgentConfig) -> Vec<String> {
     let own = config.probes.iter().filter_map(|probe| {
-        let address = probe.literal().filter(|&address| hop::place_by(&probe.circuit, address) == AddressKind::Own)?;
+        let address = probe
+            .literal()
+            .filter(|&address| hop::place_by(&probe.circuit, address) == AddressKind::Own)?;
         Some(format!(
-            "{}: probe {:?}: the target {address} is an address of this host, which would answer itself: name the host at the \
+            "{}: probe {:?}: the target {address} is an address of this host, which would answer \
+                itself: name the host at the \
              other end",
             path.display(),
             probe.name,
@@ -132,11 +146,15 @@ fn of_this_host(path: &Path, config: &AgentConfig) -> Vec<String> {
 /// What is not a fault of the configuration, but would keep the agent from its start on this host.
 fn no_directory(data_dir: &Path) -> Option<String> {
     if data_dir.is_file() {
-        return Some(format!("data_dir: {} is a file: name a directory, which the agent makes", data_dir.display()));
+        return Some(format!(
+            "data_dir: {} is a file: name a directory, which the agent makes",
+            data_dir.display()
+        ));
     }
     let parent = data_dir.parent().filter(|parent| !parent.as_os_str().is_empty())?;
-    (!data_dir.exists() && !parent.exists())
-        .then(|| format!("data_dir: {} is not there: make it before the agent starts", parent.display()))
+    (!data_dir.exists() && !parent.exists()).then(|| {
+        format!("data_dir: {} is not there: make it before the agent starts", parent.display())
+    })
 }
 
 /// A collector's configuration names its database, which an agent's never does.
@@ -150,11 +168,15 @@ fn is_collectors(path: &Path) -> bool {
 fn check_collector(args: &Args, path: &Path) -> Result<Exit, Failure> {
     let checked = crate::config::collector::CollectorConfig::load(path).and_then(|config| {
         let address = crate::collector::archive::check_address(&config.database);
-        address.map_err(|fault| Faults(vec![format!("{}: {fault}", path.display())])).map(|()| config)
+        address
+            .map_err(|fault| Faults(vec![format!("{}: {fault}", path.display())]))
+            .map(|()| config)
     });
     match checked {
         Ok(config) if args.json => print::json(&json!({"ok": true, "listen": config.listen}))?,
-        Ok(config) => print::line(format_args!("{}: sound; it listens on {}", path.display(), config.listen))?,
+        Ok(config) => {
+            print::line(format_args!("{}: sound; it listens on {}", path.display(), config.listen))?
+        }
         Err(faults) => {
             if args.json {
                 print::json(&json!({"ok": false, "faults": faults.0}))?;

@@ -1,5 +1,5 @@
-//! `wanproof claim`: what may be claimed and until when, drafts of ticket and letter, the claim's own life, and the evidence
-//! bundle behind it.
+//! `wanproof claim`: what may be claimed and until when, drafts of ticket and letter, the claim's
+//! own life, and the evidence bundle behind it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -32,7 +32,8 @@ pub struct Claimed {
     /// The period, such as 2026-11
     #[arg(long)]
     period: String,
-    /// What does not come from measurement, as for `contract evaluate`: exclusions, tickets, earlier periods
+    /// What does not come from measurement, as for `contract evaluate`: exclusions, tickets,
+    /// earlier periods
     #[arg(long, value_name = "FILE")]
     facts: Option<PathBuf>,
     /// Where the bundle is written
@@ -41,23 +42,39 @@ pub struct Claimed {
 }
 
 impl Claimed {
-    /// Makes the bundle of all that is at hand, and writes it. `contracts` are versions with their text.
+    /// Makes the bundle of all that is at hand, and writes it. `contracts` are versions with their
+    /// text.
     ///
     /// # Errors
     /// When it cannot be made or written.
-    pub fn write(&self, mut material: Material, contracts: &[(String, u64, String)]) -> Result<Exit, Failure> {
-        let own = contracts.iter().filter(|(id, ..)| *id == self.contract).map(|(_, version, _)| *version);
+    pub fn write(
+        &self,
+        mut material: Material,
+        contracts: &[(String, u64, String)],
+    ) -> Result<Exit, Failure> {
+        let own = contracts
+            .iter()
+            .filter(|(id, ..)| *id == self.contract)
+            .map(|(_, version, _)| *version);
         let texts: Vec<String> = contracts.iter().map(|(_, _, toml)| toml.clone()).collect();
-        let judging =
-            self.period.parse().ok().and_then(|period| bundle::judging_version(&self.contract, period, &texts));
+        let judging = self
+            .period
+            .parse()
+            .ok()
+            .and_then(|period| bundle::judging_version(&self.contract, period, &texts));
         let version = self.contract_version.or(judging).or_else(|| own.max()).ok_or_else(|| {
             let ids: Vec<&str> = contracts.iter().map(|(id, ..)| id.as_str()).collect();
-            Failure::Usage(format!("the contract {} is not here; there are: {}", self.contract, ids.join(", ")))
+            Failure::Usage(format!(
+                "the contract {} is not here; there are: {}",
+                self.contract,
+                ids.join(", ")
+            ))
         })?;
         material.contracts = texts;
         material.facts = match &self.facts {
-            Some(path) => bounded::read_text(path)
-                .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))?,
+            Some(path) => bounded::read_text(path).map_err(|error| {
+                Failure::Usage(format!("{} cannot be read: {error}", path.display()))
+            })?,
             None => {
                 let as_of = bundle::last(&material);
                 json!({"period": self.period, "service": self.service, "as_of": as_of}).to_string()
@@ -65,10 +82,12 @@ impl Claimed {
         };
         let which = Which { id: self.contract.clone(), version };
         let bytes = bundle::make(&which, &material).map_err(|fault| self.failure(&fault))?;
-        fs::write(&self.out, &bytes)
-            .map_err(|error| Failure::Could(format!("{} cannot be written: {error}", self.out.display())))?;
+        fs::write(&self.out, &bytes).map_err(|error| {
+            Failure::Could(format!("{} cannot be written: {error}", self.out.display()))
+        })?;
         print::line(format_args!(
-            "{}: {}; the other side checks it with `wanproof verify --key AGENT.jwk --key COLLECTOR.jwk {}`",
+            "{}: {}; the other side checks it with `wanproof verify --key AGENT.jwk --key \
+                COLLECTOR.jwk {}`",
             self.out.display(),
             print::bytes(bytes.len() as u64),
             self.out.display()
@@ -76,7 +95,8 @@ impl Claimed {
         Ok(Exit::Done)
     }
 
-    /// Whether what was asked for is wrong, or what is at hand does not suffice. Faults of the facts name where they were given.
+    /// Whether what was asked for is wrong, or what is at hand does not suffice. Faults of the
+    /// facts name where they were given.
     fn failure(&self, fault: &BundleFault) -> Failure {
         let BundleFault::Faults(faults) = fault else { return Failure::Could(fault.to_string()) };
         let told = |fault: &Fault| match &self.facts {
@@ -123,8 +143,8 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
-    /// Record what was done with a claim: submit, acknowledge, accept, accept_partly, reject, credit, reconcile, dispute,
-    /// lapse, waive
+    /// Record what was done with a claim: submit, acknowledge, accept, accept_partly, reject,
+    /// credit, reconcile, dispute, lapse, waive
     Move {
         /// What was done
         action: String,
@@ -148,7 +168,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Write the evidence behind a claim: summaries, receipts, contract, facts, verdict and a report, in one .zip
+    /// Write the evidence behind a claim: summaries, receipts, contract, facts, verdict and a
+    /// report, in one .zip
     Bundle {
         #[command(flatten)]
         claimed: Claimed,
@@ -166,7 +187,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::List { source, json } => local::list(source, *json),
         Command::Ticket { which, told, source } => local::draft(Paper::Ticket, which, told, source),
         Command::Letter { which, told, source } => local::draft(Paper::Letter, which, told, source),
-        Command::Move { action, which, written, source, json } => local::step(action, which, written, source, *json),
+        Command::Move { action, which, written, source, json } => {
+            local::step(action, which, written, source, *json)
+        }
         Command::Log { which, source, json } => local::log(which, source, *json),
         Command::Bundle { claimed, source } => write_bundle(claimed, source),
     }
@@ -182,13 +205,19 @@ fn write_bundle(claimed: &Claimed, source: &Source) -> Result<Exit, Failure> {
     }
     match store.identity().map_err(|error| could(&error))? {
         Some(known) => {
-            // Summaries that name keys show whose the later ones are; the outbox may have let them go since.
-            let missing = known.namings().filter(|jws| !material.summaries.contains(jws)).cloned().collect::<Vec<_>>();
+            // Summaries that name keys show whose the later ones are; the outbox may have let them
+            // go since.
+            let missing = known
+                .namings()
+                .filter(|jws| !material.summaries.contains(jws))
+                .cloned()
+                .collect::<Vec<_>>();
             material.summaries.extend(missing);
             material.keys.extend(known.keys.into_iter().map(|signer| signer.jwk));
         }
         None => {
-            let key = keyfile::load(&source.data_dir()?.join(keyfile::AGENT)).map_err(|fault| could(&fault))?;
+            let key = keyfile::load(&source.data_dir()?.join(keyfile::AGENT))
+                .map_err(|fault| could(&fault))?;
             material.keys.push(*key.public());
         }
     }

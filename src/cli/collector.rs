@@ -65,14 +65,16 @@ enum Command {
     Revoke {
         #[command(flatten)]
         named: Named,
-        /// Leave out all that it said from this instant on, in UTC, and judge anew what that touches: since its key was
-        /// stolen, say; also of one that is revoked already [default: what came so far goes on counting]
+        /// Leave out all that it said from this instant on, in UTC, and judge anew what that
+        /// touches: since its key was stolen, say; also of one that is revoked already [default:
+        /// what came so far goes on counting]
         #[arg(long, value_name = TIME, value_parser = instant)]
         since: Option<Wall>,
         #[command(flatten)]
         source: Source,
     },
-    /// Put an agent to a site, now or from an instant on: whose contracts it is handed, and which it may speak for
+    /// Put an agent to a site, now or from an instant on: whose contracts it is handed, and which
+    /// it may speak for
     Assign(operate::Assign),
     /// Turn away agents that wait, by a pattern of their sites or addresses
     Reject(oversee::Reject),
@@ -82,13 +84,15 @@ enum Command {
     Label(operate::Label),
     /// Contracts: imported, checked, proposed, signed, in force, amended, ended
     Contracts(operate::Contracts),
-    /// Facts about a service: the customer's tickets and exclusions, or the provider's own outage log
+    /// Facts about a service: the customer's tickets and exclusions, or the provider's own outage
+    /// log
     Facts(operate::FactsArgs),
     /// The fleet's verdicts of a month, by service, site, contract, provider or level
     Report(operate::Report),
     /// Claims: how each stands, how long there is left; rights to terminate, duties, invoices
     Claims(operate::Claims),
-    /// What is missing or wrong now: silent agents, gaps, conflicts, clocks, outdated contracts, deadlines
+    /// What is missing or wrong now: silent agents, gaps, conflicts, clocks, outdated contracts,
+    /// deadlines
     Findings(operate::Listing),
     /// Let evidence count that came too late, and say why: `collector findings` names it
     Accept(late::Args),
@@ -115,7 +119,8 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
-    /// Summaries that did not fit into their chain: a reused number, a wrong link; kept aside as evidence of a fault
+    /// Summaries that did not fit into their chain: a reused number, a wrong link; kept aside as
+    /// evidence of a fault
     Conflicts {
         #[command(flatten)]
         source: Source,
@@ -126,24 +131,29 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Write the evidence behind a claim: summaries, receipts, contract, facts, verdict and a report, in one .zip
+    /// Write the evidence behind a claim: summaries, receipts, contract, facts, verdict and a
+    /// report, in one .zip
     Bundle {
         #[command(flatten)]
         wanted: bundle::Wanted,
         #[command(flatten)]
         source: Source,
     },
-    /// The collector's public key and fingerprint, for `[collector] key` of the agents and for `verify --key`
+    /// The collector's public key and fingerprint, for `[collector] key` of the agents and for
+    /// `verify --key`
     Key {
         #[command(flatten)]
         source: Source,
-        /// The key that is to follow, made if there is none yet; the collector announces it once it was reloaded
+        /// The key that is to follow, made if there is none yet; the collector announces it once it
+        /// was reloaded
         #[arg(long)]
         next: bool,
-        /// Let the key that was announced follow now; the collector signs with it from its next start
+        /// Let the key that was announced follow now; the collector signs with it from its next
+        /// start
         #[arg(long, conflicts_with = "next")]
         change: bool,
-        /// Even where agents cannot have heard of it: they ship nothing until it is given to them by hand
+        /// Even where agents cannot have heard of it: they ship nothing until it is given to them
+        /// by hand
         #[arg(long, requires = "change")]
         anyway: bool,
         /// Without the agents that were not heard of since then, in UTC, such as 2026-11-30
@@ -166,7 +176,12 @@ struct Named {
 #[derive(Clone, Debug, clap::Args)]
 struct Source {
     /// The collector's configuration
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/wanproof/collector.toml")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/wanproof/collector.toml"
+    )]
     config: PathBuf,
 }
 
@@ -220,10 +235,16 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Export { dir, source } => export(source, dir)?,
         Command::Conflicts { source, export, json } => conflicts(source, export.as_deref(), *json)?,
         Command::Bundle { wanted, source } => bundle::write(wanted, source)?,
-        Command::Key { source, next: true, json, .. } => keys::show(source, keys::Which::Next, *json)?,
+        Command::Key { source, next: true, json, .. } => {
+            keys::show(source, keys::Which::Next, *json)?
+        }
         Command::Key { source, change: true, anyway, not_heard_since, json, .. } => {
             let anybody = if *anyway { keys::Whom::Anybody } else { keys::Whom::Nobody };
-            keys::change(source, not_heard_since.map_or(anybody, keys::Whom::NotHeardSince), *json)?;
+            keys::change(
+                source,
+                not_heard_since.map_or(anybody, keys::Whom::NotHeardSince),
+                *json,
+            )?;
         }
         Command::Key { source, json, .. } => keys::show(source, keys::Which::Present, *json)?,
     }
@@ -233,12 +254,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 /// Runs the collector until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 fn serve(source: &Source) -> Result<(), Failure> {
     let config = source.load()?;
-    let system = |error: std::io::Error| Failure::Could(format!("the collector cannot run: {error}"));
+    let system =
+        |error: std::io::Error| Failure::Could(format!("the collector cannot run: {error}"));
     super::log_to_stderr();
     let runtime = super::runtime()?;
     let ended = runtime.block_on(async {
         let listen = config.listen;
-        // A port below 1024 may need a privilege; nothing else does, and no thread runs yet that had one.
+        // A port below 1024 may need a privilege; nothing else does, and no thread runs yet that
+        // had one.
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| Failure::Could(format!("{listen} cannot be listened on: {error}")))?;
@@ -258,7 +281,9 @@ fn serve(source: &Source) -> Result<(), Failure> {
         };
         let serving = tokio::spawn(collector::serve(listener, Arc::clone(&collector), stopping));
         let kid = collector.key().kid();
-        tracing::info!(%address, key = %kid, fingerprint = kid.fingerprint(), "the collector is listening");
+        tracing::info!(
+            %address, key = %kid, fingerprint = kid.fingerprint(), "the collector is listening"
+        );
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         if let Some(within) = sd_notify::watchdog_enabled() {
             tokio::spawn(feed(within / 3, Arc::clone(&collector), serving.abort_handle()));
@@ -279,7 +304,8 @@ fn serve(source: &Source) -> Result<(), Failure> {
                 }
                 () = collector.damaged() => {
                     ended = Err(Failure::Could(
-                        "the collector's database is damaged, and the collector ends: its next start salvages it; systemd starts it again by itself"
+                        "the collector's database is damaged, and the collector ends: its next \
+                            start salvages it; systemd starts it again by itself"
                             .to_owned(),
                     ));
                     break;
@@ -291,7 +317,8 @@ fn serve(source: &Source) -> Result<(), Failure> {
         let _ = stop.send(true);
         match serving.await {
             Ok(served) => served.map_err(system).and(ended),
-            Err(error) => Err(Failure::Could(format!("the collector ended by a fault of this program, which is worth a report: {error}"))),
+            Err(error) => Err(Failure::Could(format!("the collector ended by a fault of this \
+                program, which is worth a report: {error}"))),
         }
     });
     ending::end(runtime);
@@ -315,9 +342,9 @@ type Reading = Result<CollectorConfig, Faults>;
 /// Waits for a configuration that is being read; for ever, when none is.
 async fn read(reading: &mut Option<JoinHandle<Reading>>) -> Reading {
     match reading {
-        Some(reading) => {
-            reading.await.unwrap_or_else(|error| Err(Faults(vec![format!("it could not be read: {error}")])))
-        }
+        Some(reading) => reading
+            .await
+            .unwrap_or_else(|error| Err(Faults(vec![format!("it could not be read: {error}")]))),
         None => std::future::pending().await,
     }
 }
@@ -348,7 +375,9 @@ fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for agent in &all {
         let mut state = match &agent.asked_from {
-            Some(from) if agent.state == Standing::Pending.word() => format!("{} (from {from})", agent.state),
+            Some(from) if agent.state == Standing::Pending.word() => {
+                format!("{} (from {from})", agent.state)
+            }
             _ => agent.state.to_owned(),
         };
         if agent.silent {
@@ -357,7 +386,10 @@ fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
         rows.push(vec![
             agent.site.clone(),
             state,
-            agent.last.as_ref().map_or_else(|| "never".to_owned(), |last| print::instant(last.received)),
+            agent
+                .last
+                .as_ref()
+                .map_or_else(|| "never".to_owned(), |last| print::instant(last.received)),
             agent.missing.to_string(),
             agent.conflicts.to_string(),
             agent.agent.to_string(),
@@ -368,17 +400,23 @@ fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
 
 fn approve(source: &Source, agent: Kid) -> Result<(), Failure> {
     let (_, mut archive) = source.archive()?;
-    archive.write(|archive| sites::set_standing(archive, agent, Standing::Approved, &operate::actor()))?;
+    archive.write(|archive| {
+        sites::set_standing(archive, agent, Standing::Approved, &operate::actor())
+    })?;
     print::line(format_args!("{agent} is approved"))
 }
 
 fn revoke(source: &Source, agent: Kid, since: Option<Wall>) -> Result<(), Failure> {
     let (_, mut archive) = source.archive()?;
-    archive.write(|archive| sites::revoke(archive, agent, &Revocation { since }, &operate::actor()))?;
+    archive
+        .write(|archive| sites::revoke(archive, agent, &Revocation { since }, &operate::actor()))?;
     match since {
-        None => print::line(format_args!("{agent} is revoked; what it said so far goes on counting")),
+        None => {
+            print::line(format_args!("{agent} is revoked; what it said so far goes on counting"))
+        }
         Some(since) => print::line(format_args!(
-            "{agent} is revoked; what it said from {} on is left out, and what that touches is judged anew by the running \
+            "{agent} is revoked; what it said from {} on is left out, and what that touches is \
+                judged anew by the running \
              collector",
             print::instant(since)
         )),
@@ -391,10 +429,13 @@ fn export(source: &Source, dir: &Path) -> Result<(), Failure> {
     archive.each_summary(|stored| {
         let of = &stored.subject;
         let beside = dir.join(of.agent.to_string()).join(of.chain.to_string());
-        let failed = |error: std::io::Error| Failure::Could(format!("{} cannot be written: {error}", beside.display()));
+        let failed = |error: std::io::Error| {
+            Failure::Could(format!("{} cannot be written: {error}", beside.display()))
+        };
         fs::create_dir_all(&beside).map_err(failed)?;
         fs::write(beside.join(format!("{}.jws", of.seq)), &stored.jws).map_err(failed)?;
-        fs::write(beside.join(format!("{}.receipt.jws", of.seq)), &stored.receipt).map_err(failed)?;
+        fs::write(beside.join(format!("{}.receipt.jws", of.seq)), &stored.receipt)
+            .map_err(failed)?;
         written += 1;
         Ok::<(), Failure>(())
     })?;
@@ -403,8 +444,11 @@ fn export(source: &Source, dir: &Path) -> Result<(), Failure> {
 
 fn let_go(month: Period, source: &Source) -> Result<(), Failure> {
     let (_, mut archive) = source.archive()?;
-    let count = archive.write(|archive| removed_months::let_go(archive, month, &operate::actor()))?;
-    print::line(format_args!("{count} summaries of {month} are let go; what was judged of it stays as it was"))
+    let count =
+        archive.write(|archive| removed_months::let_go(archive, month, &operate::actor()))?;
+    print::line(format_args!(
+        "{count} summaries of {month} are let go; what was judged of it stays as it was"
+    ))
 }
 
 fn conflicts(source: &Source, export: Option<&Path>, as_json: bool) -> Result<(), Failure> {
@@ -422,9 +466,9 @@ fn conflicts(source: &Source, export: Option<&Path>, as_json: bool) -> Result<()
         for Conflict { subject: of, jws, .. } in &all {
             let beside = dir.join(of.agent.to_string()).join(of.chain.to_string());
             let path = beside.join(format!("{}.{}.jws", of.seq, of.digest));
-            fs::create_dir_all(&beside)
-                .and_then(|()| fs::write(&path, jws))
-                .map_err(|error| Failure::Could(format!("{} cannot be written: {error}", path.display())))?;
+            fs::create_dir_all(&beside).and_then(|()| fs::write(&path, jws)).map_err(|error| {
+                Failure::Could(format!("{} cannot be written: {error}", path.display()))
+            })?;
         }
     }
     if as_json {
@@ -445,5 +489,8 @@ fn conflicts(source: &Source, export: Option<&Path>, as_json: bool) -> Result<()
         print::line(format_args!("number {} of chain {}: {}", of.seq, of.chain, print::one(why)))?;
         print::line(format_args!("  agent {}, received {}", of.agent, print::instant(*received)))?;
     }
-    print::line("two agents with one key write so, or one whose database was put back: see docs/operations.md")
+    print::line(
+        "two agents with one key write so, or one whose database was put back: see \
+            docs/operations.md",
+    )
 }

@@ -124,7 +124,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 fn evaluate(contracts: &[PathBuf], facts: &Path) -> Result<crate::sla::Report, Failure> {
     // Faults of both files are told together.
     let contract = judging(contracts);
-    let case = read(facts).and_then(|text| facts::parse(&text, &shown(facts)).map_err(|faults| told(&faults)));
+    let case = read(facts)
+        .and_then(|text| facts::parse(&text, &shown(facts)).map_err(|faults| told(&faults)));
     let (contract, case) = match (contract, case) {
         (Ok(judging), Ok(case)) => (judging.contract, case),
         (Err(Failure::Usage(one)), Err(Failure::Usage(other))) => {
@@ -145,8 +146,11 @@ struct Judging {
 
 /// The contract of the first file, with the others and those beside it as its parents.
 fn judging(files: &[PathBuf]) -> Result<Judging, Failure> {
-    let mut loaded = files.iter().map(|file| Loaded::read(file)).collect::<Result<Vec<_>, _>>()?.into_iter();
-    let Some(own) = loaded.next() else { return Err(Failure::Usage("no contract was named".to_owned())) };
+    let mut loaded =
+        files.iter().map(|file| Loaded::read(file)).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let Some(own) = loaded.next() else {
+        return Err(Failure::Usage("no contract was named".to_owned()));
+    };
     let others = with_beside(&own, loaded.map(|other| other.written).collect());
     let contract = resolve(&own.written, &others).map_err(|faults| told(&faults))?;
     Ok(Judging { own, others, contract })
@@ -214,9 +218,11 @@ fn check(files: &[PathBuf], strict: Doubts, json: bool) -> Result<Exit, Failure>
     let all: Vec<Written> = loaded.iter().map(|each| each.written.clone()).collect();
     let mut checked = Vec::new();
     for own in &loaded {
-        let others: Vec<Written> = all.iter().filter(|other| other.file() != own.written.file()).cloned().collect();
+        let others: Vec<Written> =
+            all.iter().filter(|other| other.file() != own.written.file()).cloned().collect();
         let others = with_beside(own, others);
-        let doubts: Vec<String> = contract::warnings(&own.written, &others).iter().map(ToString::to_string).collect();
+        let doubts: Vec<String> =
+            contract::warnings(&own.written, &others).iter().map(ToString::to_string).collect();
         match resolve(&own.written, &others) {
             Ok(_) if strict == Doubts::AreFaults && !doubts.is_empty() => faults.extend(doubts),
             Ok(contract) => checked.push(Checked {
@@ -226,7 +232,11 @@ fn check(files: &[PathBuf], strict: Doubts, json: bool) -> Result<Exit, Failure>
                 version: contract.agreement.version,
                 sha256: own.sha256.clone(),
                 services: contract.services.iter().map(|service| service.id.clone()).collect(),
-                objectives: contract.objectives.iter().map(|objective| objective.id.clone()).collect(),
+                objectives: contract
+                    .objectives
+                    .iter()
+                    .map(|objective| objective.id.clone())
+                    .collect(),
             }),
             Err(found) => faults.extend(found.iter().map(ToString::to_string)),
         }
@@ -238,7 +248,9 @@ fn check(files: &[PathBuf], strict: Doubts, json: bool) -> Result<Exit, Failure>
         return Err(Failure::Usage(faults.join("\n")));
     }
     let mut told = BTreeSet::new();
-    for warning in checked.iter().flat_map(|checked| &checked.warnings).filter(|warning| told.insert(*warning)) {
+    for warning in
+        checked.iter().flat_map(|checked| &checked.warnings).filter(|warning| told.insert(*warning))
+    {
         print::note(format!("warning: {warning}"));
     }
     if json {
@@ -247,7 +259,9 @@ fn check(files: &[PathBuf], strict: Doubts, json: bool) -> Result<Exit, Failure>
         let mut text = String::new();
         for Checked { file, id, version, services, objectives, .. } in &checked {
             let (services, objectives) = (list_or_none(services), list_or_none(objectives));
-            let what = format!("{id} version {version} is right; services: {services}; objectives: {objectives}");
+            let what = format!(
+                "{id} version {version} is right; services: {services}; objectives: {objectives}"
+            );
             print::wrap(&mut text, &format!("{file}: "), "  ", &what);
         }
         print::line(text.trim_end())?;
@@ -283,15 +297,29 @@ fn show(files: &[PathBuf], json: bool) -> Result<Exit, Failure> {
             true => String::new(),
             false => format!("; replaces that of {}", section.replaces.join(", ")),
         };
-        let _ = writeln!(text, "\n{} (from {}, {}{replaces})", section.section, section.from, section.file);
+        let _ = writeln!(
+            text,
+            "\n{} (from {}, {}{replaces})",
+            section.section, section.from, section.file
+        );
         let mut of = None;
         for term in &section.terms {
             if term.of.is_some() && term.of != of {
                 of.clone_from(&term.of);
-                let _ = writeln!(text, "  {} {}", section.section, term.of.as_deref().unwrap_or_default());
+                let _ = writeln!(
+                    text,
+                    "  {} {}",
+                    section.section,
+                    term.of.as_deref().unwrap_or_default()
+                );
             }
             let indent = if term.of.is_some() { "    " } else { "  " };
-            print::wrap(&mut text, &format!("{indent}{} = ", term.key), &format!("{indent}  "), &term.value);
+            print::wrap(
+                &mut text,
+                &format!("{indent}{} = ", term.key),
+                &format!("{indent}  "),
+                &term.value,
+            );
         }
     }
     print::line(text.trim_end())?;

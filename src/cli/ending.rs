@@ -1,4 +1,5 @@
-//! Whoever is asked to end ends: also where a thread waits for a file, a disk or a database that never answers.
+//! Whoever is asked to end ends: also where a thread waits for a file, a disk or a database that
+//! never answers.
 
 use std::process::exit;
 use std::sync::mpsc;
@@ -11,15 +12,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::Failure;
 use crate::net::privileges;
 
-/// An end that nothing holds up takes some twelve seconds at most; systemd kills after twenty (systemd/*.service).
+/// An end that nothing holds up takes some twelve seconds at most; systemd kills after twenty
+/// (systemd/*.service).
 const LIMIT: Duration = Duration::from_secs(15);
-/// What must be written is written: so long a thread that still works may take, one that never returns does not.
+/// What must be written is written: so long a thread that still works may take, one that never
+/// returns does not.
 const THREADS: Duration = Duration::from_secs(1);
 /// Standard error may be what holds everything up.
 const WORDS: Duration = Duration::from_secs(1);
 
-/// From here on SIGTERM and SIGINT end this process within [`LIMIT`], with exit code 3 where it did not end by itself. A thread
-/// of its own sees to it: the one that everything else runs on may be what is held up. It has no capabilities.
+/// From here on SIGTERM and SIGINT end this process within [`LIMIT`], with exit code 3 where it did
+/// not end by itself. A thread of its own sees to it: the one that everything else runs on may be
+/// what is held up. It has no capabilities.
 ///
 /// # Errors
 /// When the system gives no thread.
@@ -55,7 +59,8 @@ fn give_up() {
     let (told, telling) = mpsc::channel::<()>();
     let tell = move || {
         tracing::error!(
-            "it was to end {} s ago and something holds it up, such as a disk or a file that does not answer: it ends now, and \
+            "it was to end {} s ago and something holds it up, such as a disk or a file that does \
+                not answer: it ends now, and \
              what was not written yet is lost",
             LIMIT.as_secs()
         );

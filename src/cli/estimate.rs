@@ -1,5 +1,5 @@
-//! How much a day takes in the database, and how many days fit: for `status` from what was written, for `check` by what the
-//! probes will write.
+//! How much a day takes in the database, and how many days fit: for `status` from what was written,
+//! for `check` by what the probes will write.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use crate::store::retention::{Rates, log_room, shares};
 pub struct Estimate {
     /// Bytes that a day of measuring takes.
     pub a_day: u64,
-    /// Days that minutes are kept; no number where they are kept for good and there is room for ten years.
+    /// Days that minutes are kept; no number where they are kept for good and there is room for ten
+    /// years.
     pub minutes: Option<u64>,
     /// Days that hours are kept, those of the minutes included.
     pub hours: Option<u64>,
@@ -23,16 +24,18 @@ pub struct Estimate {
     pub days: Option<u64>,
 }
 
-/// What a day of one probe's minutes takes beside its histograms' values, and what each value takes, in bytes; measured by
-/// `benches/run flash`.
+/// What a day of one probe's minutes takes beside its histograms' values, and what each value
+/// takes, in bytes; measured by `benches/run flash`.
 const INTERVAL: f64 = 34.0;
 const VALUE: f64 = 0.9;
-/// An hour of a probe is about as large as so many of its minutes, and a day as so many: values fall into the same slots.
+/// An hour of a probe is about as large as so many of its minutes, and a day as so many: values
+/// fall into the same slots.
 const HOUR: u64 = 8;
 const DAY: u64 = 22;
 /// Nobody is told of more days than these.
 const LONG: u64 = 3650;
-/// What a minute costs beside what is measured: half a page, and its part of a summary with its receipt.
+/// What a minute costs beside what is measured: half a page, and its part of a summary with its
+/// receipt.
 const MINUTE: u64 = 900;
 
 /// By what the configuration's probes will write.
@@ -41,7 +44,11 @@ pub fn planned(config: &AgentConfig) -> Estimate {
     let minute: f64 = config.probes.iter().map(|probe| per_minute(probe)).sum();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some kilobytes")]
     let minute = minute as u64;
-    let rates = Rates { minutes: (minute + MINUTE) * 1440, hours: Some(minute * HOUR * 24), day: Some(minute * DAY) };
+    let rates = Rates {
+        minutes: (minute + MINUTE) * 1440,
+        hours: Some(minute * HOUR * 24),
+        day: Some(minute * DAY),
+    };
     estimate(&config.keep, rates)
 }
 
@@ -58,13 +65,17 @@ fn per_minute(probe: &Probe) -> f64 {
 pub fn measured(keep: &Keep, rates: Rates) -> Estimate {
     let minute = rates.minutes / 1440;
     let hours = rates.hours.unwrap_or(minute * HOUR * 24);
-    estimate(keep, Rates { hours: Some(hours), day: Some(rates.day.unwrap_or(minute * DAY)), ..rates })
+    estimate(
+        keep,
+        Rates { hours: Some(hours), day: Some(rates.day.unwrap_or(minute * DAY)), ..rates },
+    )
 }
 
 fn estimate(keep: &Keep, rates: Rates) -> Estimate {
     let (hours_room, days_room) = shares(keep.max_bytes);
     let room = keep.max_bytes - log_room(keep.max_bytes);
-    let (minutes, hours, day) = (rates.minutes.max(1), rates.hours.unwrap_or(0).max(1), rates.day.unwrap_or(0).max(1));
+    let (minutes, hours, day) =
+        (rates.minutes.max(1), rates.hours.unwrap_or(0).max(1), rates.day.unwrap_or(0).max(1));
     let fits = |term: Term, room: u64, a_day: u64| match term {
         Term::For(length) => (room / a_day).min(length.as_secs() / 86_400),
         Term::Forever => room / a_day,
@@ -72,11 +83,15 @@ fn estimate(keep: &Keep, rates: Rates) -> Estimate {
     let days = fits(keep.days, days_room, day);
     // Hours are made of the minutes that are too old, and days of the hours.
     let hours_beyond = fits(keep.hours, hours_room, hours);
-    let left = room.saturating_sub((days * day).min(days_room)).saturating_sub((hours_beyond * hours).min(hours_room));
+    let left = room
+        .saturating_sub((days * day).min(days_room))
+        .saturating_sub((hours_beyond * hours).min(hours_room));
     let minutes_kept = fits(keep.minutes, left, minutes);
     let told = |days: u64| (days < LONG).then_some(days);
     let hours_kept = match keep.hours {
-        Term::For(length) => (minutes_kept + hours_beyond).min(length.as_secs() / 86_400).max(minutes_kept),
+        Term::For(length) => {
+            (minutes_kept + hours_beyond).min(length.as_secs() / 86_400).max(minutes_kept)
+        }
         Term::Forever => minutes_kept + hours_beyond,
     };
     Estimate {
@@ -121,7 +136,8 @@ impl Estimate {
         let kept = self.minutes.unwrap_or(LONG);
         (kept < wanted).then(|| {
             format!(
-                "max_bytes has room for about {kept} days of minutes, though keep_minutes asks for more; older ones become hours"
+                "max_bytes has room for about {kept} days of minutes, though keep_minutes asks \
+                    for more; older ones become hours"
             )
         })
     }
@@ -141,7 +157,10 @@ mod tests {
         // 252 MiB beside the log, of which a quarter holds hours and a tenth days.
         assert_eq!((found.minutes, found.hours, found.days), (Some(32), Some(158), Some(252)));
         assert!(found.note(&keep).unwrap().contains("32 days"));
-        let small = measured(&keep, Rates { minutes: MB / 10, hours: Some(MB / 100), day: Some(MB / 1000) });
+        let small = measured(
+            &keep,
+            Rates { minutes: MB / 10, hours: Some(MB / 100), day: Some(MB / 1000) },
+        );
         assert_eq!((small.minutes, small.hours, small.days), (Some(90), Some(400), None));
         assert_eq!(small.note(&keep), None);
     }

@@ -9,7 +9,8 @@ use crate::evidence::key::Kid;
 /// What stands for a time in a command's help.
 pub const TIME: &str = "TIME|DAY";
 
-const EXPECTED: &str = "a time such as 2026-06-03T01:00:00Z, or a day such as 2026-06-03, which begins at midnight UTC";
+const EXPECTED: &str = "a time such as 2026-06-03T01:00:00Z, or a day such as 2026-06-03, which \
+    begins at midnight UTC";
 
 /// An instant, or a day alone: its beginning in UTC.
 ///
@@ -27,8 +28,8 @@ pub fn instant(text: &str) -> Result<Wall, String> {
 /// When it is none, with what is expected.
 #[cfg(feature = "collector")]
 pub fn agent(text: &str) -> Result<Kid, String> {
-    let expected =
-        "expected an agent's identifier as `wanproof collector agents` shows it: 43 letters, digits, - and _";
+    let expected = "expected an agent's identifier as `wanproof collector agents` shows it: 43 \
+        letters, digits, - and _";
     text.parse().map_err(|_| expected.to_owned())
 }
 
@@ -40,7 +41,8 @@ pub fn agent(text: &str) -> Result<Kid, String> {
 pub fn since(text: &str) -> Result<Wall, String> {
     match parse_duration(text) {
         Ok(length) => Ok(SystemClock.now().wall - length),
-        Err(_) => instant(text).map_err(|_| format!("expected how long ago, such as 24h or 30d; {EXPECTED}")),
+        Err(_) => instant(text)
+            .map_err(|_| format!("expected how long ago, such as 24h or 30d; {EXPECTED}")),
     }
 }
 
@@ -53,7 +55,15 @@ mod tests {
         let midnight: Wall = "2026-11-29T00:00:00Z".parse().unwrap();
         assert_eq!(instant("2026-11-29"), Ok(midnight));
         assert_eq!(instant("2026-11-29T01:00:00+01:00"), Ok(midnight));
-        for wrong in ["2026-11-31", "2026-11", "29.11.2026", "11/29/2026", "2026-11-29T00:00:00", "yesterday", ""] {
+        for wrong in [
+            "2026-11-31",
+            "2026-11",
+            "29.11.2026",
+            "11/29/2026",
+            "2026-11-29T00:00:00",
+            "yesterday",
+            "",
+        ] {
             let said = instant(wrong).unwrap_err();
             assert!(said.contains("or a day such as 2026-06-03"), "{wrong}: {said}");
         }
@@ -66,6 +76,10 @@ mod tests {
         let given = since("24h").unwrap();
         assert!(ago <= given && given <= SystemClock.now().wall);
         assert_eq!(since("2026-11-29"), instant("2026-11-29"));
-        assert!(since("30 days").unwrap_err().starts_with("expected how long ago, such as 24h or 30d; "));
+        assert!(
+            since("30 days")
+                .unwrap_err()
+                .starts_with("expected how long ago, such as 24h or 30d; ")
+        );
     }
 }

@@ -17,7 +17,8 @@ pub struct Args {
     probe: String,
     #[command(flatten)]
     source: Source,
-    /// How far back to look: how long ago, such as 24h or 30d, or since a time or a day in UTC, such as 2026-06-03
+    /// How far back to look: how long ago, such as 24h or 30d, or since a time or a day in UTC,
+    /// such as 2026-06-03
     #[arg(long, default_value = "24h", value_name = "WHEN", value_parser = since)]
     since: Wall,
     /// HdrHistogram's percentile distribution, in milliseconds, for its plotters
@@ -53,7 +54,8 @@ struct Shown<'a> {
 }
 
 /// The percentiles that are shown.
-const PERCENTILES: [(&str, f64); 5] = [("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99.9", 99.9)];
+const PERCENTILES: [(&str, f64); 5] =
+    [("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99.9", 99.9)];
 
 /// Runs it.
 ///
@@ -67,18 +69,32 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let known = store.probes().map_err(could)?;
     if !known.contains(&args.probe) {
         let known = if known.is_empty() { "none yet".to_owned() } else { known.join(", ") };
-        return Err(Failure::Usage(format!("no probe {:?} was measured here; known: {known}", args.probe)));
+        return Err(Failure::Usage(format!(
+            "no probe {:?} was measured here; known: {known}",
+            args.probe
+        )));
     }
     let intervals = store.intervals(&args.probe, from, to).map_err(could)?;
     let (all, sum_ns) = merged(&intervals)?;
     let figures = figures(&all, sum_ns);
     if args.json {
-        let shown = Shown { probe: &args.probe, from, to, count: all.count(), rtt_us: figures, hdr: all.pack() };
+        let shown = Shown {
+            probe: &args.probe,
+            from,
+            to,
+            count: all.count(),
+            rtt_us: figures,
+            hdr: all.pack(),
+        };
         print::json(&shown)?;
         return Ok(Exit::Done);
     }
     let Some(figures) = figures else {
-        print::line(format_args!("{}: nothing was answered since {}", args.probe, print::instant(from)))?;
+        print::line(format_args!(
+            "{}: nothing was answered since {}",
+            args.probe,
+            print::instant(from)
+        ))?;
         return Ok(Exit::Done);
     };
     if args.hgrm {
@@ -102,7 +118,9 @@ pub fn merged(intervals: &[Interval]) -> Result<(Histogram, u64), Failure> {
     let mut sum_ns = 0u64;
     for spread in intervals.iter().filter_map(|interval| interval.rtt.as_ref()) {
         let one = spread.histogram.unpack();
-        all.merge(&one.map_err(|error| Failure::Could(format!("the database holds what cannot be read: {error}")))?);
+        all.merge(&one.map_err(|error| {
+            Failure::Could(format!("the database holds what cannot be read: {error}"))
+        })?);
         sum_ns = sum_ns.saturating_add(spread.sum_ns);
     }
     Ok((all, sum_ns))
@@ -129,7 +147,9 @@ pub fn figures(all: &Histogram, sum_ns: u64) -> Option<Figures> {
 #[expect(clippy::cast_precision_loss, reason = "figures for the eye")]
 fn rows(all: &Histogram, figures: &Figures) -> Vec<(&'static str, f64, f64)> {
     let mut rows = vec![("min", figures.min as f64), ("mean", figures.mean)];
-    rows.extend(PERCENTILES.iter().map(|&(name, percentile)| (name, all.percentile_us(percentile) as f64)));
+    rows.extend(
+        PERCENTILES.iter().map(|&(name, percentile)| (name, all.percentile_us(percentile) as f64)),
+    );
     rows.push(("max", figures.max as f64));
     rows.into_iter().map(|(name, us)| (name, us, us / (figures.max.max(1) as f64))).collect()
 }
@@ -138,7 +158,11 @@ fn rows(all: &Histogram, figures: &Figures) -> Vec<(&'static str, f64, f64)> {
 const WIDEST: f64 = 56.0;
 
 fn bar(share: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 56 columns")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 0 to 56 columns"
+    )]
     let columns = (share.clamp(0.0, 1.0) * WIDEST).round() as usize;
     "▇".repeat(columns.max(1))
 }
@@ -155,14 +179,24 @@ fn hgrm(all: &Histogram, mean_us: f64) -> String {
         let share = seen as f64 / total;
         let ms = us as f64 / 1000.0;
         if seen < all.count() {
-            text.push_str(&format!("{ms:12.3} {share:2.12} {seen:10} {:14.2}\n", 1.0 / (1.0 - share)));
+            text.push_str(&format!(
+                "{ms:12.3} {share:2.12} {seen:10} {:14.2}\n",
+                1.0 / (1.0 - share)
+            ));
         } else {
             text.push_str(&format!("{ms:12.3} {share:2.12} {seen:10}\n"));
         }
     }
     let deviation = (squares / total).sqrt() / 1000.0;
-    text.push_str(&format!("#[Mean    = {:12.3}, StdDeviation   = {deviation:12.3}]\n", mean_us / 1000.0));
-    text.push_str(&format!("#[Max     = {:12.3}, Total count    = {:12}]", all.max_us() as f64 / 1000.0, all.count()));
+    text.push_str(&format!(
+        "#[Mean    = {:12.3}, StdDeviation   = {deviation:12.3}]\n",
+        mean_us / 1000.0
+    ));
+    text.push_str(&format!(
+        "#[Max     = {:12.3}, Total count    = {:12}]",
+        all.max_us() as f64 / 1000.0,
+        all.count()
+    ));
     text
 }
 
@@ -179,6 +213,10 @@ mod tests {
         assert_eq!(serde_json::to_value(&figures).unwrap()["mean"], 24_049.96);
         let mean = rows(&all, &figures)[1];
         assert_eq!((mean.0, print::micros(mean.1).as_str()), ("mean", "24.0 ms"));
-        assert!(hgrm(&all, figures.mean).contains("#[Mean    =       24.050, "), "{}", hgrm(&all, figures.mean));
+        assert!(
+            hgrm(&all, figures.mean).contains("#[Mean    =       24.050, "),
+            "{}",
+            hgrm(&all, figures.mean)
+        );
     }
 }

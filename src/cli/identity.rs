@@ -16,7 +16,8 @@ use crate::store::{Store, StoreError};
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// Make the next key: the agent names it in its next summary, signed by both, and signs with it from then on
+    /// Make the next key: the agent names it in its next summary, signed by both, and signs with it
+    /// from then on
     #[arg(long)]
     rotate: bool,
     /// The public JWK with kid and fingerprint, as one JSON object
@@ -32,7 +33,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let dir = args.source.data_dir()?;
     let known = identity(&dir)?;
     let key = match known.as_ref().and_then(Identity::in_use) {
-        // What the database says holds, and can be read where the private key cannot: a credential, a copy.
+        // What the database says holds, and can be read where the private key cannot: a credential,
+        // a copy.
         Some(key) => *key,
         None => present(&dir)?,
     };
@@ -62,9 +64,9 @@ fn present(dir: &Path) -> Result<PublicKey, Failure> {
     Ok(*match keyfile::credential(AGENT).map_err(could)? {
         Some(key) => key,
         None => keyfile::load(&dir.join(AGENT)).map_err(|fault| match fault {
-            KeyFault::Missing(_) => {
-                Failure::Could(format!("{fault}: the agent makes it at its first start, as does `wanproof init`"))
-            }
+            KeyFault::Missing(_) => Failure::Could(format!(
+                "{fault}: the agent makes it at its first start, as does `wanproof init`"
+            )),
             fault => could(fault),
         })?,
     }
@@ -75,19 +77,22 @@ fn rotate(dir: &Path, known: Option<&Identity>, agent: Kid) -> Result<(), Failur
     let (file, next) = (dir.join(AGENT), dir.join(AGENT_NEXT));
     if known.is_none() {
         return Err(Failure::Usage(format!(
-            "{}: this key has signed nothing yet, so none needs to follow it; to begin with another one, delete it",
+            "{}: this key has signed nothing yet, so none needs to follow it; to begin with \
+                another one, delete it",
             file.display()
         )));
     }
     if next.exists() {
         return Err(Failure::Usage(format!(
-            "{} lies ready already: the agent names it in its next summary; delete it to take that back",
+            "{} lies ready already: the agent names it in its next summary; delete it to take \
+                that back",
             next.display()
         )));
     }
     if !file.exists() {
         return Err(Failure::Usage(format!(
-            "{} is not there: where the key is a systemd credential, give the next one to the service as the credential {AGENT_NEXT}",
+            "{} is not there: where the key is a systemd credential, give the next one to the \
+                service as the credential {AGENT_NEXT}",
             file.display()
         )));
     }
@@ -95,7 +100,12 @@ fn rotate(dir: &Path, known: Option<&Identity>, agent: Kid) -> Result<(), Failur
     keyfile::save_next(&file, &keyfile::generate().map_err(could)?, agent).map_err(could)
 }
 
-fn tell(args: &Args, key: &PublicKey, agent: Kid, next: Option<&PublicKey>) -> Result<Exit, Failure> {
+fn tell(
+    args: &Args,
+    key: &PublicKey,
+    agent: Kid,
+    next: Option<&PublicKey>,
+) -> Result<Exit, Failure> {
     if args.json {
         let mut shown = named(key)?;
         shown["agent"] = json!(agent);
@@ -109,12 +119,15 @@ fn tell(args: &Args, key: &PublicKey, agent: Kid, next: Option<&PublicKey>) -> R
     print::line(format_args!("fingerprint  {}", key.kid().fingerprint()))?;
     print::line(format_args!("public key   {}", key.to_jwk()))?;
     if agent != key.kid() {
-        print::line(format_args!("agent        {agent}: its first key, by which it goes on being known"))?;
+        print::line(format_args!(
+            "agent        {agent}: its first key, by which it goes on being known"
+        ))?;
     }
     if let Some(next) = next {
         print::line(format_args!("next key     {}", next.kid()))?;
         print::line(
-            "             the agent's next summary names it, signed by both; the key above then signs nothing more",
+            "             the agent's next summary names it, signed by both; the key above then \
+                signs nothing more",
         )?;
     }
     Ok(Exit::Done)

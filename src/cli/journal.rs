@@ -1,4 +1,5 @@
-//! `wanproof journal`: what happened to the agent itself and to the paths that it measures, a line each.
+//! `wanproof journal`: what happened to the agent itself and to the paths that it measures, a line
+//! each.
 
 use serde_json::json;
 
@@ -13,7 +14,8 @@ use crate::store::journal::Entry;
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// How far back to look: how long ago, such as 24h or 30d, or since a time or a day in UTC, such as 2026-06-03
+    /// How far back to look: how long ago, such as 24h or 30d, or since a time or a day in UTC,
+    /// such as 2026-06-03
     #[arg(long, default_value = "7d", value_name = "WHEN", value_parser = since)]
     since: Wall,
     /// Only lines of this kind, such as clock-step; may be given several times
@@ -32,15 +34,21 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let from = args.since;
     let store = args.source.store()?;
     let mut all = store.journal(u32::MAX).map_err(|error| Failure::Could(error.to_string()))?;
-    all.retain(|entry| entry.at >= from && (args.kind.is_empty() || args.kind.contains(&entry.kind)));
+    all.retain(|entry| {
+        entry.at >= from && (args.kind.is_empty() || args.kind.contains(&entry.kind))
+    });
     if args.json {
-        let each = |entry: &Entry| json!({"at": entry.at, "kind": entry.kind, "detail": entry.detail});
+        let each =
+            |entry: &Entry| json!({"at": entry.at, "kind": entry.kind, "detail": entry.detail});
         print::json(&all.iter().map(each).collect::<Vec<_>>())?;
     } else if all.is_empty() {
         print::line(format_args!("nothing was noted since {}", print::instant(from)))?;
     }
     let widest = |of: fn(&Entry) -> usize| all.iter().map(of).max().unwrap_or(0);
-    let widths = (widest(|entry| print::instant(entry.at).len()), widest(|entry| entry.kind.chars().count()));
+    let widths = (
+        widest(|entry| print::instant(entry.at).len()),
+        widest(|entry| entry.kind.chars().count()),
+    );
     for entry in all.iter().filter(|_| !args.json) {
         print::line(shown(print::width(), entry, widths))?;
     }
@@ -50,7 +58,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 /// Words that have fewer columns than this under the others begin at the left instead.
 const ROOM: usize = 24;
 
-/// A line of so many columns, its time and kind as wide as these; words that find no room in it go below, under the others.
+/// A line of so many columns, its time and kind as wide as these; words that find no room in it go
+/// below, under the others.
 fn shown(columns: usize, entry: &Entry, (at, kind): (usize, usize)) -> String {
     let head = format!("{:at$}  {:kind$}", print::instant(entry.at), entry.kind);
     let mut column = head.chars().count();
@@ -85,9 +94,15 @@ mod tests {
     #[test]
     fn a_line_says_its_zone_on_every_terminal() {
         let at = Wall::from_nanos(1_700_000_000_412_000_000);
-        let detail = "hq: replies come with TTL 57, 58 before; dc: replies come with TTL 57, 58 before".to_owned();
+        let detail =
+            "hq: replies come with TTL 57, 58 before; dc: replies come with TTL 57, 58 before"
+                .to_owned();
         for columns in [40, 60, 80] {
-            let text = shown(columns, &Entry { at, kind: "reply-ttl".to_owned(), detail: detail.clone() }, (24, 10));
+            let text = shown(
+                columns,
+                &Entry { at, kind: "reply-ttl".to_owned(), detail: detail.clone() },
+                (24, 10),
+            );
             assert_eq!(print::times_without_zone(&text), [""; 0], "{text}");
             assert!(text.lines().skip(1).all(|line| line.chars().count() <= columns), "{text}");
             assert_eq!(text.split_whitespace().skip(3).collect::<Vec<_>>().join(" "), detail);
@@ -97,14 +112,23 @@ mod tests {
     #[test]
     fn a_long_line_goes_on_below_itself_within_80_columns() {
         let at = Wall::from_secs(1_700_000_000);
-        let detail = "hq: replies come with TTL 57, 58 before; dc: replies come with TTL 57, 58 before".to_owned();
+        let detail =
+            "hq: replies come with TTL 57, 58 before; dc: replies come with TTL 57, 58 before"
+                .to_owned();
         let text = shown(80, &Entry { at, kind: "reply-ttl".to_owned(), detail }, (20, 10));
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "2023-11-14 22:13:20Z  reply-ttl   hq: replies come with TTL 57, 58 before; dc:");
+        assert_eq!(
+            lines[0],
+            "2023-11-14 22:13:20Z  reply-ttl   hq: replies come with TTL 57, 58 before; dc:"
+        );
         assert_eq!(lines[1], format!("{:34}replies come with TTL 57, 58 before", ""));
         assert!(lines.iter().all(|line| line.chars().count() <= 80), "{text}");
         let bare = Entry { at, kind: "stop".to_owned(), detail: String::new() };
         assert_eq!(shown(80, &bare, (20, 10)), "2023-11-14 22:13:20Z  stop");
-        assert_eq!(shown(80, &bare, (24, 4)), "2023-11-14 22:13:20Z      stop", "beside times with milliseconds");
+        assert_eq!(
+            shown(80, &bare, (24, 4)),
+            "2023-11-14 22:13:20Z      stop",
+            "beside times with milliseconds"
+        );
     }
 }

@@ -44,15 +44,27 @@ impl Written {
         let evidence = match &self.evidence {
             None => None,
             Some(path) => {
-                let bytes = std::fs::read(path)
-                    .map_err(|error| Failure::Usage(format!("{}: cannot be read: {error}", path.display())))?;
+                let bytes = std::fs::read(path).map_err(|error| {
+                    Failure::Usage(format!("{}: cannot be read: {error}", path.display()))
+                })?;
                 Some(Digest::of(&bytes).hex())
             }
         };
-        let user = || ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-        let who =
-            self.who.clone().or_else(user).ok_or_else(|| Failure::Usage("say who did it, with --who".to_owned()))?;
-        Ok(Entry { action: action.to_owned(), at: self.at(now)?, recorded: now, who, evidence, said: None })
+        let user =
+            || ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+        let who = self
+            .who
+            .clone()
+            .or_else(user)
+            .ok_or_else(|| Failure::Usage("say who did it, with --who".to_owned()))?;
+        Ok(Entry {
+            action: action.to_owned(),
+            at: self.at(now)?,
+            recorded: now,
+            who,
+            evidence,
+            said: None,
+        })
     }
 }
 
@@ -103,7 +115,9 @@ pub fn take(
 /// When the life cycle refuses it, with the reason, or it cannot be written.
 pub fn record(store: &mut Store, step: &Step) -> Result<Standing, Failure> {
     store.record(step).map_err(|error| match error {
-        NotRecorded::Refused(refused) => Failure::Usage(format!("{}: refused: {refused}", step.subject)),
+        NotRecorded::Refused(refused) => {
+            Failure::Usage(format!("{}: refused: {refused}", step.subject))
+        }
         NotRecorded::Store(error) => could(error),
     })
 }
@@ -112,23 +126,33 @@ pub fn record(store: &mut Store, step: &Step) -> Result<Standing, Failure> {
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn print_logs(store: &Store, wanted: impl Fn(&Subject) -> bool, json: bool) -> Result<Exit, Failure> {
+pub fn print_logs(
+    store: &Store,
+    wanted: impl Fn(&Subject) -> bool,
+    json: bool,
+) -> Result<Exit, Failure> {
     let all = store.life(None).map_err(could)?;
-    let mut subjects: Vec<&Subject> = all.iter().map(|(of, _)| of).filter(|of| wanted(of)).collect();
+    let mut subjects: Vec<&Subject> =
+        all.iter().map(|(of, _)| of).filter(|of| wanted(of)).collect();
     subjects.sort_unstable();
     subjects.dedup();
     let mut values = Vec::new();
     let mut text = String::new();
     for subject in subjects {
-        let log: Vec<Entry> = all.iter().filter(|(of, _)| of == subject).map(|(_, entry)| entry.clone()).collect();
+        let log: Vec<Entry> =
+            all.iter().filter(|(of, _)| of == subject).map(|(_, entry)| entry.clone()).collect();
         let standing = subject.cycle.replay(log.iter().cloned());
-        let standing = standing.map_err(|refused| could(StoreError::Damaged(format!("{subject}: {refused}"))))?;
+        let standing = standing
+            .map_err(|refused| could(StoreError::Damaged(format!("{subject}: {refused}"))))?;
         values.push(shown(subject, &standing, &log));
         text.push_str(&format!("{subject}: {}\n", standing.state.replace('_', " ")));
         for entry in &log {
             let Entry { action, at, recorded, who, evidence, said: _ } = entry;
-            let late = if recorded == at { String::new() } else { format!(", recorded {recorded}") };
-            let evidence = evidence.as_ref().map_or(String::new(), |digest| format!(", evidence sha256 {digest}"));
+            let late =
+                if recorded == at { String::new() } else { format!(", recorded {recorded}") };
+            let evidence = evidence
+                .as_ref()
+                .map_or(String::new(), |digest| format!(", evidence sha256 {digest}"));
             print::wrap(
                 &mut text,
                 "  ",

@@ -15,7 +15,8 @@ use crate::store::{Store, StoreError};
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// How far back to look: how long ago, such as 24h or 30d, or since a time or a day in UTC, such as 2026-06-03
+    /// How far back to look: how long ago, such as 24h or 30d, or since a time or a day in UTC,
+    /// such as 2026-06-03
     #[arg(long, default_value = "30d", value_name = "WHEN", value_parser = since)]
     since: Wall,
     /// One JSON array instead of a table
@@ -34,7 +35,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let store = source::read(&places.data_dir)?;
     let all = store.outages(from, Wall::from_nanos(i64::MAX)).map_err(could)?;
     let all: Vec<Outage> = all.into_iter().map(|(_, outage)| outage).collect();
-    let observed = observed(&store, &all, status::ask(&places.status_socket).as_ref()).map_err(could)?;
+    let observed =
+        observed(&store, &all, status::ask(&places.status_socket).as_ref()).map_err(could)?;
     if args.json {
         let observed_until = |outage: &Outage| match &observed {
             Observed::Now(_) => None,
@@ -53,7 +55,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         && let Some(last) = probes.values().max()
     {
         let last = print::instant(*last);
-        let words = format!("no agent runs here: an outage without an end was observed until {last} at the latest");
+        let words = format!(
+            "no agent runs here: an outage without an end was observed until {last} at the latest"
+        );
         let mut text = String::new();
         print::wrap(&mut text, "", "", &words);
         print::line(text.trim_end())?;
@@ -66,12 +70,17 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 pub enum Observed {
     /// An agent runs, and observes them now.
     Now(Wall),
-    /// None does. Each probe was observed until then; probes of outages that have ended are not in it.
+    /// None does. Each probe was observed until then; probes of outages that have ended are not in
+    /// it.
     Until(BTreeMap<String, Wall>),
 }
 
 /// By what the running agent says, if one does.
-fn observed(store: &Store, all: &[Outage], running: Option<&Snapshot>) -> Result<Observed, StoreError> {
+fn observed(
+    store: &Store,
+    all: &[Outage],
+    running: Option<&Snapshot>,
+) -> Result<Observed, StoreError> {
     if running.is_some() {
         return Ok(Observed::Now(SystemClock.now().wall));
     }
@@ -140,9 +149,14 @@ mod tests {
     fn every_time_says_its_zone_however_narrow_the_terminal_is() {
         for columns in [40, 60, 80] {
             for definition in ["builtin", "acme-mpls/3#availability-of-the-circuit"] {
-                let all = [1_700_000_000_412, 1_700_000_060_000].map(|at| outage(at, definition, json!({})));
+                let all = [1_700_000_000_412, 1_700_000_060_000]
+                    .map(|at| outage(at, definition, json!({})));
                 let text = shown_in(columns, &all, &NOW);
-                assert!(text.contains("2023-11-14 22:13:20.412Z") && text.contains("2023-11-14 22:14:20Z"), "{text}");
+                assert!(
+                    text.contains("2023-11-14 22:13:20.412Z")
+                        && text.contains("2023-11-14 22:14:20Z"),
+                    "{text}"
+                );
                 assert_eq!(print::times_without_zone(&text), [""; 0], "{text}");
             }
         }
@@ -150,17 +164,23 @@ mod tests {
 
     #[test]
     fn an_outage_says_why_and_one_of_a_version_that_did_not_count_says_nothing() {
-        let reasons = json!({"reasons": {"lost/timeout": 2, "refused/status-503": 421}, "why": "…"});
+        let reasons =
+            json!({"reasons": {"lost/timeout": 2, "refused/status-503": 421}, "why": "…"});
         let known = outage(1_700_000_000_000, "builtin", reasons);
         let json = serde_json::to_value(Shown::from(&known)).unwrap();
-        assert_eq!((&json["reason"], &json["evidence"]), (&"refused/status-503".into(), &known.evidence));
+        assert_eq!(
+            (&json["reason"], &json["evidence"]),
+            (&"refused/status-503".into(), &known.evidence)
+        );
         let old = outage(1_600_000_000_000, "builtin", json!({"why": "…"}));
         assert!(serde_json::to_value(Shown::from(&old)).unwrap().get("reason").is_none());
         let text = shown_in(80, &[old, known], &NOW);
         let unwrapped = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(unwrapped.contains("probe hq-icmp, reason -, side provider"), "{text}");
         assert!(
-            unwrapped.contains("probe hq-icmp, reason refused/status-503 and lost/timeout, side provider"),
+            unwrapped.contains(
+                "probe hq-icmp, reason refused/status-503 and lost/timeout, side provider"
+            ),
             "{text}"
         );
     }

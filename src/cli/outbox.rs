@@ -64,11 +64,16 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     if let Some(dir) = &args.export {
         let receipts = all.iter().filter(|entry| entry.receipt.is_some()).count();
-        print::line(format_args!("{}: {} summaries and {receipts} receipts", dir.display(), all.len()))?;
+        print::line(format_args!(
+            "{}: {} summaries and {receipts} receipts",
+            dir.display(),
+            all.len()
+        ))?;
         return Ok(Exit::Done);
     }
     let count = |state| all.iter().filter(|entry| entry.state == state).count();
-    let (waiting, accepted, refused) = (count(State::Waiting), count(State::Accepted), count(State::Refused));
+    let (waiting, accepted, refused) =
+        (count(State::Waiting), count(State::Accepted), count(State::Refused));
     print::line(format_args!("{waiting} waiting, {accepted} accepted, {refused} refused"))?;
     let wanted: Vec<&Entry> = all.iter().filter(|entry| entry.state != State::Accepted).collect();
     if !wanted.is_empty() {
@@ -93,17 +98,20 @@ fn table(columns: usize, wanted: &[&Entry]) -> String {
     print::fitted_to(columns, &heading, &rows.collect::<Vec<_>>())
 }
 
-/// Writes the kept summaries as `<chain>/<seq>.jws`, with their receipts beside them as `<seq>.receipt.jws`.
+/// Writes the kept summaries as `<chain>/<seq>.jws`, with their receipts beside them as
+/// `<seq>.receipt.jws`.
 ///
 /// # Errors
 /// When the data cannot be read, or the files cannot be written.
 pub fn export(store: &Store, dir: &Path) -> Result<(), Failure> {
     let write = |path: &Path, text: &str| {
-        std::fs::write(path, text).map_err(|error| Failure::Could(format!("{}: {error}", path.display())))
+        std::fs::write(path, text)
+            .map_err(|error| Failure::Could(format!("{}: {error}", path.display())))
     };
     for entry in &store.summaries().map_err(|error| Failure::Could(error.to_string()))? {
         let chain = dir.join(entry.chain.to_string());
-        std::fs::create_dir_all(&chain).map_err(|error| Failure::Could(format!("{}: {error}", chain.display())))?;
+        std::fs::create_dir_all(&chain)
+            .map_err(|error| Failure::Could(format!("{}: {error}", chain.display())))?;
         let jws = store.summary_jws(entry).map_err(|error| Failure::Could(error.to_string()))?;
         write(&chain.join(format!("{}.jws", entry.seq)), &jws)?;
         if let Some(receipt) = &entry.receipt {
@@ -133,8 +141,10 @@ mod tests {
             received: None,
         };
         for columns in [40, 60, 80] {
-            for entry in [entry(None), entry(Some("unknown-agent: nobody here knows this agent; it has to be let in"))]
-            {
+            for entry in [
+                entry(None),
+                entry(Some("unknown-agent: nobody here knows this agent; it has to be let in")),
+            ] {
                 let text = table(columns, &[&entry]);
                 assert_eq!(print::times_without_zone(&text), [""; 0], "{text}");
                 assert!(text.contains("22:13:20Z"), "{text}");

@@ -91,7 +91,8 @@ enum EngineKind {
 }
 
 fn period(text: &str) -> Result<Duration, String> {
-    let length = seconds(text).map_or_else(|| parse_duration(text).map_err(|error| error.to_string()), Ok)?;
+    let length = seconds(text)
+        .map_or_else(|| parse_duration(text).map_err(|error| error.to_string()), Ok)?;
     if length < Duration::from_millis(1) || length.subsec_nanos() % 1_000_000 != 0 {
         return Err("a period is a whole number of milliseconds, 1ms at least".to_owned());
     }
@@ -99,9 +100,14 @@ fn period(text: &str) -> Result<Duration, String> {
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
-    let length = seconds(text).map_or_else(|| parse_duration(text).map_err(|error| error.to_string()), Ok)?;
+    let length = seconds(text)
+        .map_or_else(|| parse_duration(text).map_err(|error| error.to_string()), Ok)?;
     let allowed = Duration::from_millis(1)..=Duration::from_secs(60);
-    if allowed.contains(&length) { Ok(length) } else { Err("an answer is waited for 1ms to 60s".to_owned()) }
+    if allowed.contains(&length) {
+        Ok(length)
+    } else {
+        Err("an answer is waited for 1ms to 60s".to_owned())
+    }
 }
 
 /// A bare number of seconds, as other pings take it.
@@ -115,7 +121,8 @@ fn seconds(text: &str) -> Option<Duration> {
 
 fn code_point(text: &str) -> Result<u8, String> {
     let written = text.parse::<i64>().map_or(Ok(text), Err);
-    dscp(written).ok_or_else(|| "expected a name such as ef or af41, or a number from 0 to 63".to_owned())
+    dscp(written)
+        .ok_or_else(|| "expected a name such as ef or af41, or a number from 0 to 63".to_owned())
 }
 
 /// Runs it.
@@ -151,7 +158,10 @@ async fn ping(args: &Args) -> Result<Exit, Failure> {
             }
             Resolution::Pending => {
                 missing += 1;
-                print::note(format_args!("{host}: no name server answered within {} s", LOOK_UP.as_secs()));
+                print::note(format_args!(
+                    "{host}: no name server answered within {} s",
+                    LOOK_UP.as_secs()
+                ));
             }
         }
     }
@@ -206,7 +216,9 @@ struct Interrupt {
 impl Interrupt {
     fn new() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
-        let could = |error: std::io::Error| Failure::Could(format!("signals cannot be listened to: {error}"));
+        let could = |error: std::io::Error| {
+            Failure::Could(format!("signals cannot be listened to: {error}"))
+        };
         let terminate = signal(SignalKind::terminate()).map_err(could)?;
         Ok(Self { terminate, interrupt: signal(SignalKind::interrupt()).map_err(could)? })
     }
@@ -220,11 +232,14 @@ impl Interrupt {
 }
 
 async fn resolve(hosts: &[String], family: Family, resolver: &Resolver) -> Vec<Resolution> {
-    let mut watches: Vec<_> = hosts.iter().map(|host| resolver.watch(target::without_scope(host), family)).collect();
+    let mut watches: Vec<_> =
+        hosts.iter().map(|host| resolver.watch(target::without_scope(host), family)).collect();
     let end = tokio::time::Instant::now() + LOOK_UP;
     let mut all = Vec::with_capacity(watches.len());
     for watch in &mut watches {
-        all.push(tokio::time::timeout_at(end, watch.settled()).await.unwrap_or(Resolution::Pending));
+        all.push(
+            tokio::time::timeout_at(end, watch.settled()).await.unwrap_or(Resolution::Pending),
+        );
     }
     all
 }
@@ -239,7 +254,9 @@ fn say_means(prober: &Prober, args: &Args) -> Result<(), Failure> {
                 print::line(format!("IP{}: {means}", format!("{:?}", port.family).to_lowercase()))?
             }
             Ok(_) => {}
-            Err(shut) if !works && shut.reason.kind == "permission" => return Err(Failure::Could(shut.why)),
+            Err(shut) if !works && shut.reason.kind == "permission" => {
+                return Err(Failure::Could(shut.why));
+            }
             Err(shut) => print::note(&shut.why),
         }
     }
@@ -260,16 +277,24 @@ fn take(event: &Event, tallies: &mut [Tally], show: Show) -> Result<(), Failure>
             let Some(tally) = tallies.get_mut(settled.probe.0 as usize) else { return Ok(()) };
             tally.settle(settled);
             match show {
-                _ if settled.reason.as_ref().is_some_and(|reason| reason.kind == "stopped") => Ok(()),
+                _ if settled.reason.as_ref().is_some_and(|reason| reason.kind == "stopped") => {
+                    Ok(())
+                }
                 Show::Nothing => Ok(()),
                 Show::Json => print::json(&tally.reply(settled)),
                 Show::Lines => print::line(tally.told(settled)),
             }
         }
-        Event::Duplicate { probe, send } | Event::Reordered { probe, send } | Event::Straggler { probe, send } => {
+        Event::Duplicate { probe, send }
+        | Event::Reordered { probe, send }
+        | Event::Straggler { probe, send } => {
             let Some(tally) = tallies.get_mut(probe.0 as usize) else { return Ok(()) };
             let what = tally.count(event);
-            if show == Show::Lines { print::line(format!("{}  send {send}  {what}", tally.target)) } else { Ok(()) }
+            if show == Show::Lines {
+                print::line(format!("{}  send {send}  {what}", tally.target))
+            } else {
+                Ok(())
+            }
         }
         Event::Address { probe, address } => {
             if let Some(tally) = tallies.get_mut(probe.0 as usize) {
@@ -279,7 +304,12 @@ fn take(event: &Event, tallies: &mut [Tally], show: Show) -> Result<(), Failure>
         }
         Event::Hops { probe, before, now } => {
             let Some(tally) = tallies.get(probe.0 as usize) else { return Ok(()) };
-            let line = || print::line(format!("{}  replies come with TTL {now} now, {before} before", tally.target));
+            let line = || {
+                print::line(format!(
+                    "{}  replies come with TTL {now} now, {before} before",
+                    tally.target
+                ))
+            };
             if show == Show::Lines { line() } else { Ok(()) }
         }
         Event::Due { .. } | Event::Lag { .. } | Event::Certificate { .. } => Ok(()),
@@ -289,7 +319,10 @@ fn take(event: &Event, tallies: &mut [Tally], show: Show) -> Result<(), Failure>
 impl Args {
     /// Whether each reply has a line of its own even on a terminal.
     fn lines(&self) -> bool {
-        self.json || self.quiet || self.lines || self.hosts.len() == 1 && !self.hosts[0].contains('/')
+        self.json
+            || self.quiet
+            || self.lines
+            || self.hosts.len() == 1 && !self.hosts[0].contains('/')
     }
 
     const fn show(&self) -> Show {

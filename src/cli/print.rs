@@ -10,9 +10,10 @@ use serde::Serialize;
 use crate::base::time::Wall;
 use crate::cli::Failure;
 
-/// Whether a character is none that others may put onto somebody's terminal: it moves the cursor, begins an escape sequence, or
-/// changes the direction or the order in which what follows is read (Unicode's bidirectional formatting characters, UAX 9, its
-/// separators of lines and paragraphs, and its tags).
+/// Whether a character is none that others may put onto somebody's terminal: it moves the cursor,
+/// begins an escape sequence, or changes the direction or the order in which what follows is read
+/// (Unicode's bidirectional formatting characters, UAX 9, its separators of lines and paragraphs,
+/// and its tags).
 #[must_use]
 pub fn is_odd(c: char) -> bool {
     c.is_control()
@@ -23,7 +24,8 @@ pub fn is_odd(c: char) -> bool {
         )
 }
 
-/// A text as it may stand on a terminal whoever wrote it: what is odd is told as what it is, `\u{1b}`. `kept` stays.
+/// A text as it may stand on a terminal whoever wrote it: what is odd is told as what it is,
+/// `\u{1b}`. `kept` stays.
 fn shown<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     let odd = |c: char| is_odd(c) && !kept.contains(&c);
     if !text.contains(odd) {
@@ -49,8 +51,9 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     shown(text, &['\n', '\t'])
 }
 
-/// Writes a line for people, or several, to standard output: everything that is no JSON passes here, and what could steer a terminal
-/// is escaped. A reader that went away (`| head`) ends the command quietly.
+/// Writes a line for people, or several, to standard output: everything that is no JSON passes
+/// here, and what could steer a terminal is escaped. A reader that went away (`| head`) ends the
+/// command quietly.
 ///
 /// # Errors
 /// When standard output cannot be written.
@@ -85,7 +88,10 @@ fn write(text: &str) -> Result<(), Failure> {
 }
 
 /// Tells something that belongs to no answer: on standard error, out of what programs read.
-#[expect(clippy::print_stderr, reason = "what is no answer stays out of the output that programs read")]
+#[expect(
+    clippy::print_stderr,
+    reason = "what is no answer stays out of the output that programs read"
+)]
 pub fn note(text: impl std::fmt::Display) {
     eprintln!("{}", lines(&text.to_string()));
 }
@@ -95,11 +101,13 @@ pub fn note(text: impl std::fmt::Display) {
 /// # Errors
 /// When standard output cannot be written.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string(value).map_err(|error| Failure::Could(format!("JSON: {error}")))?;
+    let text =
+        serde_json::to_string(value).map_err(|error| Failure::Could(format!("JSON: {error}")))?;
     write(&as_json(text))
 }
 
-/// JSON escapes what is below a space; the other odd characters, which only its strings can hold, are escaped here.
+/// JSON escapes what is below a space; the other odd characters, which only its strings can hold,
+/// are escaped here.
 fn as_json(text: String) -> String {
     if !text.contains(is_odd) {
         return text;
@@ -118,13 +126,21 @@ fn as_json(text: String) -> String {
     escaped
 }
 
-/// A table: columns as wide as they need to be, two spaces between them, no trailing space. The first row is the heading.
+/// A table: columns as wide as they need to be, two spaces between them, no trailing space. The
+/// first row is the heading.
 #[must_use]
 pub fn table(rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<Cow<'_, str>>> = rows.iter().map(|row| row.iter().map(|cell| one(cell)).collect()).collect();
+    let rows: Vec<Vec<Cow<'_, str>>> =
+        rows.iter().map(|row| row.iter().map(|cell| one(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
-        .map(|at| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .map(|at| {
+            rows.iter()
+                .filter_map(|row| row.get(at))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let mut text = String::new();
     for row in &rows {
@@ -140,7 +156,8 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Words are written in lines that are no wider than this, in characters; so are tables, where there is no terminal.
+/// Words are written in lines that are no wider than this, in characters; so are tables, where
+/// there is no terminal.
 const WORDS: usize = 80;
 /// On a terminal that is narrower than this, lines are longer than it.
 const NARROWEST: usize = 40;
@@ -158,8 +175,9 @@ pub fn width() -> usize {
     WORDS
 }
 
-/// A table where it fits into the columns that there are; else each row as a paragraph: its first cell, then the others by their
-/// headings. What the first column is called is not said there, so its cells must tell it: a time has its zone.
+/// A table where it fits into the columns that there are; else each row as a paragraph: its first
+/// cell, then the others by their headings. What the first column is called is not said there, so
+/// its cells must tell it: a time has its zone.
 #[must_use]
 pub fn fitted(heading: &[String], rows: &[Vec<String>]) -> String {
     fitted_to(width(), heading, rows)
@@ -168,7 +186,8 @@ pub fn fitted(heading: &[String], rows: &[Vec<String>]) -> String {
 /// As [`fitted`], for so many columns.
 #[must_use]
 pub fn fitted_to(width: usize, heading: &[String], rows: &[Vec<String>]) -> String {
-    let all: Vec<Vec<String>> = std::iter::once(heading.to_vec()).chain(rows.iter().cloned()).collect();
+    let all: Vec<Vec<String>> =
+        std::iter::once(heading.to_vec()).chain(rows.iter().cloned()).collect();
     let whole = table(&all);
     if whole.lines().all(|line| line.chars().count() <= width) {
         return whole;
@@ -176,15 +195,25 @@ pub fn fitted_to(width: usize, heading: &[String], rows: &[Vec<String>]) -> Stri
     let mut text = String::new();
     for row in rows {
         let Some((first, others)) = row.split_first() else { continue };
-        let named = heading.iter().skip(1).zip(others).map(|(name, cell)| format!("{} {cell}", name.to_lowercase()));
-        wrap_to(width, &mut text, &format!("{}: ", one(first)), "  ", &named.collect::<Vec<_>>().join(", "));
+        let named = heading
+            .iter()
+            .skip(1)
+            .zip(others)
+            .map(|(name, cell)| format!("{} {cell}", name.to_lowercase()));
+        wrap_to(
+            width,
+            &mut text,
+            &format!("{}: ", one(first)),
+            "  ",
+            &named.collect::<Vec<_>>().join(", "),
+        );
     }
     text.truncate(text.trim_end_matches('\n').len());
     text
 }
 
-/// Writes a text in lines of at most 80 characters, or as many as the terminal has, where its words allow it; `first` begins the
-/// first, `other` the others.
+/// Writes a text in lines of at most 80 characters, or as many as the terminal has, where its words
+/// allow it; `first` begins the first, `other` the others.
 pub fn wrap(text: &mut String, first: &str, other: &str, words: &str) {
     wrap_to(width(), text, first, other, words);
 }
@@ -212,7 +241,11 @@ pub fn wrap_to(width: usize, text: &mut String, first: &str, other: &str, words:
 /// An instant for people: to the second where it is one, else to the millisecond; in UTC.
 #[must_use]
 pub fn instant(at: Wall) -> String {
-    let step = if at.nanos() % 1_000_000_000 == 0 { Duration::from_secs(1) } else { Duration::from_millis(1) };
+    let step = if at.nanos() % 1_000_000_000 == 0 {
+        Duration::from_secs(1)
+    } else {
+        Duration::from_millis(1)
+    };
     at.floor(step).to_string().replace('T', " ")
 }
 
@@ -233,10 +266,12 @@ pub fn length(of: Duration) -> String {
     }
 }
 
-/// Microseconds for people: `24.0 ms`, `350 µs`, `1.20 s`. The figure must not have been rounded before; a half goes up.
+/// Microseconds for people: `24.0 ms`, `350 µs`, `1.20 s`. The figure must not have been rounded
+/// before; a half goes up.
 #[must_use]
 pub fn micros(us: f64) -> String {
-    // What is shown is rounded as a whole number: to divide by a thousand first would move a half to either side.
+    // What is shown is rounded as a whole number: to divide by a thousand first would move a half
+    // to either side.
     match us {
         us if us >= 1_000_000.0 => format!("{:.2} s", (us / 1e4).round() / 100.0),
         us if us >= 10_000.0 => format!("{:.1} ms", (us / 100.0).round() / 10.0),
@@ -261,7 +296,8 @@ pub fn bytes(count: u64) -> String {
 /// The times of day in a text that do not say that they are in UTC.
 #[cfg(test)]
 pub(super) fn times_without_zone(text: &str) -> Vec<String> {
-    let is_time = |word: &str| word.len() >= 8 && word.bytes().filter(|&byte| byte == b':').count() >= 2;
+    let is_time =
+        |word: &str| word.len() >= 8 && word.bytes().filter(|&byte| byte == b':').count() >= 2;
     let bare = |word: &str| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned();
     text.split_whitespace().map(bare).filter(|word| is_time(word) && !word.ends_with('Z')).collect()
 }
@@ -293,7 +329,11 @@ mod tests {
         for evil in EVIL {
             let row = vec![evil.to_owned(), format!("a{evil}")];
             let wide = vec![evil.to_owned(), format!("{evil}{}", "x".repeat(80))];
-            for text in [table(std::slice::from_ref(&row)), fitted(&heading, &[row]), fitted(&heading, &[wide])] {
+            for text in [
+                table(std::slice::from_ref(&row)),
+                fitted(&heading, &[row]),
+                fitted(&heading, &[wide]),
+            ] {
                 assert!(!text.contains(|c| is_odd(c) && c != '\n'), "{text:?}");
                 assert!(!text.contains("\nleeds-01  approved"), "{text:?}");
             }
@@ -313,10 +353,13 @@ mod tests {
 
     #[test]
     fn a_time_is_rounded_once_and_a_half_goes_up() {
-        let all = [999.4, 1_004.999, 1_005.0, 9_994.999, 24_049.96, 24_050.0, 1_234_999.999, 1_235_000.0].map(micros);
+        let all =
+            [999.4, 1_004.999, 1_005.0, 9_994.999, 24_049.96, 24_050.0, 1_234_999.999, 1_235_000.0]
+                .map(micros);
         assert_eq!(
             all,
-            ["999 µs", "1.00 ms", "1.01 ms", "9.99 ms", "24.0 ms", "24.1 ms", "1.23 s", "1.24 s"].map(str::to_owned)
+            ["999 µs", "1.00 ms", "1.01 ms", "9.99 ms", "24.0 ms", "24.1 ms", "1.23 s", "1.24 s"]
+                .map(str::to_owned)
         );
     }
 
@@ -331,8 +374,8 @@ mod tests {
 
     #[test]
     fn a_long_step_is_wrapped_between_words_and_none_is_lost() {
-        let words =
-            "driver downtime: 13950; tier over 2700 upto 14400: 10% of the monthly charge, 4000.00 GBP = 400.00 GBP";
+        let words = "driver downtime: 13950; tier over 2700 upto 14400: 10% of the monthly \
+            charge, 4000.00 GBP = 400.00 GBP";
         let mut text = String::new();
         wrap(&mut text, "  - ", "    ", words);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
@@ -348,7 +391,12 @@ mod tests {
         assert_eq!(fitted(&heading, &[row(&long)]), format!("{long}: state\n  breached so far"));
         assert_eq!(fitted_to(20, &heading, &[row("a")]), "a: state breached so\n  far");
         // A wide terminal has room for wide tables, and words stay in lines that can be read.
-        assert_eq!(fitted_to(100, &heading, &[row(&long)]).lines().nth(1), Some(&*format!("{long}  breached so far")));
-        assert!(fitted_to(86, &heading, &[row(&long)]).lines().all(|line| line.chars().count() <= 80));
+        assert_eq!(
+            fitted_to(100, &heading, &[row(&long)]).lines().nth(1),
+            Some(&*format!("{long}  breached so far"))
+        );
+        assert!(
+            fitted_to(86, &heading, &[row(&long)]).lines().all(|line| line.chars().count() <= 80)
+        );
     }
 }

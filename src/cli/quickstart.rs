@@ -1,4 +1,5 @@
-//! `wanproof quickstart`: agent, collector and an example contract in one process on loopback, with a scripted outage.
+//! `wanproof quickstart`: agent, collector and an example contract in one process on loopback, with
+//! a scripted outage.
 
 use std::cell::Cell;
 use std::io::IsTerminal;
@@ -54,7 +55,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let dir = match &args.dir {
         Some(dir) => {
             std::fs::create_dir(dir).map_err(|error| {
-                could(&format!("{}: name a directory that is not there yet, which is made", dir.display()), &error)
+                could(
+                    &format!(
+                        "{}: name a directory that is not there yet, which is made",
+                        dir.display()
+                    ),
+                    &error,
+                )
             })?;
             dir.clone()
         }
@@ -78,11 +85,16 @@ struct Script {
 }
 
 async fn measure(args: &Args, length: Duration, dir: &Path) -> Result<(), Failure> {
-    let script = Script { fails: length * 2 / 5, returns: length * 2 / 5 + (length / 5).min(Duration::from_secs(12)) };
-    let central =
-        collector::on_loopback(&dir.join("collector")).await.map_err(|error| could("the collector", &error))?;
-    let provider =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| could("a local server", &error))?;
+    let script = Script {
+        fails: length * 2 / 5,
+        returns: length * 2 / 5 + (length / 5).min(Duration::from_secs(12)),
+    };
+    let central = collector::on_loopback(&dir.join("collector"))
+        .await
+        .map_err(|error| could("the collector", &error))?;
+    let provider = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(|error| could("a local server", &error))?;
     let portal = provider.local_addr().map_err(|error| could("a local server", &error))?;
     let config = write_configuration(args, dir, portal, &central.url, &central.token)?;
 
@@ -123,20 +135,26 @@ fn write_configuration(
     url: &str,
     token: &str,
 ) -> Result<AgentConfig, Failure> {
-    let mut text = AGENT.replace("PORTAL", &portal.to_string()).replace("COLLECTOR", url).replace("TOKEN", token);
+    let mut text = AGENT
+        .replace("PORTAL", &portal.to_string())
+        .replace("COLLECTOR", url)
+        .replace("TOKEN", token);
     for (host, number) in args.target.iter().zip(1..) {
         text.push_str(&format!(
-            "\n[[probe]]\nname = \"target-{number}\"\nkind = \"icmp\"\ntarget = {host:?}\nperiod = \"1s\"\n"
+            "\n[[probe]]\nname = \"target-{number}\"\nkind = \"icmp\"\ntarget = {host:?}\nperiod \
+                = \"1s\"\n"
         ));
     }
     let now = SystemClock.now().wall;
     let contract = CONTRACT.replace("NOW", &Wall::from_secs(now.secs()).to_string());
     let write = |name: &str, text: &str| {
-        std::fs::write(dir.join(name), text).map_err(|error| could(&dir.join(name).display().to_string(), &error))
+        std::fs::write(dir.join(name), text)
+            .map_err(|error| could(&dir.join(name).display().to_string(), &error))
     };
     write("contract.toml", &contract)?;
     write("agent.toml", &text)?;
-    crate::config::agent::load(&dir.join("agent.toml")).map_err(|faults| Failure::Usage(faults.to_string()))
+    crate::config::agent::load(&dir.join("agent.toml"))
+        .map_err(|faults| Failure::Usage(faults.to_string()))
 }
 
 /// The provider's end: a small HTTP server that is gone between two times of the script.
@@ -168,7 +186,12 @@ async fn answer(listener: &TcpListener) {
 }
 
 /// The live table: drawn anew on a terminal, a line now and then elsewhere.
-async fn show(socket: &Path, begun: Instant, length: Duration, script: Script) -> Result<(), Failure> {
+async fn show(
+    socket: &Path,
+    begun: Instant,
+    length: Duration,
+    script: Script,
+) -> Result<(), Failure> {
     let terminal = std::io::stdout().is_terminal();
     let mut drawn = 0;
     let mut tick = tokio::time::interval(Duration::from_secs(if terminal { 1 } else { 5 }));
@@ -188,7 +211,11 @@ async fn show(socket: &Path, begun: Instant, length: Duration, script: Script) -
             elapsed if elapsed < script.returns => "the portal is gone: the scripted outage",
             _ => "the portal is back",
         };
-        let text = format!("{:>3} s  {phase}\n{}", begun.elapsed().as_secs(), status::probes(&snapshot.probes));
+        let text = format!(
+            "{:>3} s  {phase}\n{}",
+            begun.elapsed().as_secs(),
+            status::probes(&snapshot.probes)
+        );
         if terminal && drawn > 0 {
             print::again(drawn, &text)?;
         } else {
@@ -208,8 +235,8 @@ async fn ask(socket: &Path) -> Option<Snapshot> {
 
 /// What was found: outages, verdicts, and the evidence, verified as a third person would.
 fn conclude(dir: &Path) -> Result<Exit, Failure> {
-    let config =
-        crate::config::agent::load(&dir.join("agent.toml")).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    let config = crate::config::agent::load(&dir.join("agent.toml"))
+        .map_err(|faults| Failure::Usage(faults.to_string()))?;
     let store = Store::read(&config.data_dir).map_err(|error| Failure::Could(error.to_string()))?;
     let now = Wall::from_secs(SystemClock.now().wall.secs());
     let found = store
@@ -217,7 +244,11 @@ fn conclude(dir: &Path) -> Result<Exit, Failure> {
         .map_err(|error| Failure::Could(error.to_string()))?;
     let found: Vec<_> = found.into_iter().map(|(_, outage)| outage).collect();
     print::line("\nOutages (wanproof outages)\n")?;
-    print::line(if found.is_empty() { "none".to_owned() } else { outages::shown(&found, &Observed::Now(now)) })?;
+    print::line(if found.is_empty() {
+        "none".to_owned()
+    } else {
+        outages::shown(&found, &Observed::Now(now))
+    })?;
 
     print::line("\nVerdicts (wanproof report)\n")?;
     let terms = Terms::load(&config).map_err(|faults| Failure::Usage(faults.to_string()))?;
@@ -236,7 +267,11 @@ fn conclude(dir: &Path) -> Result<Exit, Failure> {
     let exit = verify::run(&verify::Args::of_agent(config.data_dir, evidence))?;
     let at = dir.display();
     print::line(format_args!("\nask it yourself: wanproof outages --config {at}/agent.toml"))?;
-    print::line(format_args!("                 wanproof histogram hq-icmp --config {at}/agent.toml"))?;
-    print::line(format_args!("                 wanproof verify --config {at}/agent.toml {at}/evidence"))?;
+    print::line(format_args!(
+        "                 wanproof histogram hq-icmp --config {at}/agent.toml"
+    ))?;
+    print::line(format_args!(
+        "                 wanproof verify --config {at}/agent.toml {at}/evidence"
+    ))?;
     Ok(exit)
 }

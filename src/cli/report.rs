@@ -73,9 +73,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         }
     }
     let period: Option<Period> = match &args.period {
-        Some(text) => {
-            Some(text.parse().map_err(|error: crate::sla::calendar::NotAPeriod| Failure::Usage(error.to_string()))?)
-        }
+        Some(text) => Some(text.parse().map_err(|error: crate::sla::calendar::NotAPeriod| {
+            Failure::Usage(error.to_string())
+        })?),
         None => None,
     };
     tell_end(args, &store)?;
@@ -87,7 +87,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         let services: Vec<String> = services.iter().filter(only).cloned().collect();
         let period = period.or(given.period).unwrap_or_else(|| review::month_of(contract, now));
         let judged = Judged { contract: contract.clone(), versions: versions.clone(), services };
-        reports.extend(review::review_all(&store, &judged, period, &given.facts).map_err(|error| failure(&error))?);
+        reports.extend(
+            review::review_all(&store, &judged, period, &given.facts)
+                .map_err(|error| failure(&error))?,
+        );
         contracts.resize(reports.len(), contract);
     }
     match if args.json { Format::Json } else { args.format } {
@@ -124,7 +127,8 @@ fn tell_end(args: &Args, store: &Store) -> Result<(), Failure> {
     {
         let last = print::instant(last);
         print::note(format_args!(
-            "no agent runs here: an outage without an end counts up to {last}, when it was last observed"
+            "no agent runs here: an outage without an end counts up to {last}, when it was last \
+                observed"
         ));
     }
     Ok(())
@@ -139,33 +143,44 @@ struct Given {
 
 fn given(args: &Args, now: Wall) -> Result<Given, Failure> {
     let Some(path) = &args.facts else {
-        return Ok(Given { facts: Facts { as_of: Some(now), ..Facts::default() }, period: None, service: None });
+        return Ok(Given {
+            facts: Facts { as_of: Some(now), ..Facts::default() },
+            period: None,
+            service: None,
+        });
     };
     let name = path.display().to_string();
-    let text =
-        bounded::read_text(path).map_err(|error| Failure::Usage(format!("{name}: it cannot be read: {error}")))?;
-    let case = facts::parse(&text, &name)
-        .map_err(|faults| Failure::Usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+    let text = bounded::read_text(path)
+        .map_err(|error| Failure::Usage(format!("{name}: it cannot be read: {error}")))?;
+    let case = facts::parse(&text, &name).map_err(|faults| {
+        Failure::Usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
     let mut facts = case.facts;
     facts.as_of.get_or_insert(now);
     Ok(Given { facts, period: Some(case.period), service: Some(case.service) })
 }
 
-/// The contracts, and which of their services are measured here: by the configuration where there is one, else as the
-/// database keeps them.
+/// The contracts, and which of their services are measured here: by the configuration where there
+/// is one, else as the database keeps them.
 ///
 /// # Errors
-/// When the database cannot be read, or a contract that is configured here has faults. One that the collector handed out, or that is
-/// kept, is left out then, and said.
-pub fn contracts(store: &Store, config: Option<&AgentConfig>, now: Wall) -> Result<Vec<Judged>, Failure> {
+/// When the database cannot be read, or a contract that is configured here has faults. One that the
+/// collector handed out, or that is kept, is left out then, and said.
+pub fn contracts(
+    store: &Store,
+    config: Option<&AgentConfig>,
+    now: Wall,
+) -> Result<Vec<Judged>, Failure> {
     if let Some(config) = config {
         let kept = store.contract_files().map_err(|error| Failure::Could(error.to_string()))?;
-        let terms = Terms::with_received(config, &kept, now).map_err(|faults| Failure::Usage(faults.to_string()))?;
+        let terms = Terms::with_received(config, &kept, now)
+            .map_err(|faults| Failure::Usage(faults.to_string()))?;
         terms.left_out().for_each(print::note);
         return Ok(terms.judged());
     }
     let mut faults = Vec::new();
-    let judged = review::stored(store, now, &mut faults).map_err(|error| Failure::Could(error.to_string()))?;
+    let judged = review::stored(store, now, &mut faults)
+        .map_err(|error| Failure::Could(error.to_string()))?;
     for fault in faults {
         print::note(format_args!("left out, since it cannot be judged by: {fault}"));
     }
@@ -187,7 +202,8 @@ pub fn due(store: &Store, config: Option<&AgentConfig>, now: Wall) -> Result<Vec
     due_of(store, &contracts(store, config, now)?, now)
 }
 
-/// As [`due`], of some contracts. One that cannot be judged by is left out, and said: it keeps nobody from the others.
+/// As [`due`], of some contracts. One that cannot be judged by is left out, and said: it keeps
+/// nobody from the others.
 ///
 /// # Errors
 /// When the data cannot be read.
@@ -240,9 +256,11 @@ pub fn so_far(all: &[Due], now: Wall) -> Vec<Value> {
 /// The same as a table for people, a period at a time.
 #[must_use]
 pub fn so_far_text(all: &[Value]) -> String {
-    let heading = ["SERVICE", "OBJECTIVE", "SO FAR", "ACTUAL", "TARGET", "COVERAGE", "LEFT"].map(str::to_owned);
+    let heading = ["SERVICE", "OBJECTIVE", "SO FAR", "ACTUAL", "TARGET", "COVERAGE", "LEFT"]
+        .map(str::to_owned);
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let periods: std::collections::BTreeSet<String> = all.iter().map(|verdict| text(&verdict["period"])).collect();
+    let periods: std::collections::BTreeSet<String> =
+        all.iter().map(|verdict| text(&verdict["period"])).collect();
     let mut shown = Vec::new();
     for period in periods {
         let rows: Vec<Vec<String>> = all
@@ -252,10 +270,21 @@ pub fn so_far_text(all: &[Value]) -> String {
                 let result = text(&verdict["result"]).replace('_', " ");
                 let coverage = text(&verdict["coverage"]);
                 // Three decimals are enough for people.
-                let coverage = coverage.get(..coverage.len().saturating_sub(3)).unwrap_or(&coverage).to_owned();
+                let coverage = coverage
+                    .get(..coverage.len().saturating_sub(3))
+                    .unwrap_or(&coverage)
+                    .to_owned();
                 let (actual, target) = (text(&verdict["actual"]), text(&verdict["target"]));
                 let [service, objective] = [&verdict["service"], &verdict["objective"]].map(text);
-                vec![service, objective, result, actual, target, coverage, budget_left(&verdict["budget"])]
+                vec![
+                    service,
+                    objective,
+                    result,
+                    actual,
+                    target,
+                    coverage,
+                    budget_left(&verdict["budget"]),
+                ]
             })
             .collect();
         shown.push(format!("{period}, so far\n{}", print::fitted(&heading, &rows)));
@@ -274,8 +303,10 @@ fn budget_left(budget: &Value) -> String {
 /// What must still be done, the most urgent first.
 #[must_use]
 pub fn deadlines(all: &[Due], now: Wall) -> Vec<(&Due, &Deadline)> {
-    let mut open: Vec<(&Due, &Deadline)> =
-        all.iter().flat_map(|due| due.deadlines(now).map(move |deadline| (due, deadline))).collect();
+    let mut open: Vec<(&Due, &Deadline)> = all
+        .iter()
+        .flat_map(|due| due.deadlines(now).map(move |deadline| (due, deadline)))
+        .collect();
     open.sort_by_key(|(_, deadline)| deadline.ends);
     open
 }
@@ -286,7 +317,12 @@ pub fn deadlines_text(all: &[(&Due, &Deadline)], now: Wall) -> String {
     const SHOWN: usize = 8;
     let mut text = String::from("deadlines\n");
     for (_, deadline) in all.iter().take(SHOWN) {
-        print::wrap(&mut text, "  ", "    ", &format!("{} ({}): {}", deadline.by, deadline.left(now), deadline.what));
+        print::wrap(
+            &mut text,
+            "  ",
+            "    ",
+            &format!("{} ({}): {}", deadline.by, deadline.left(now), deadline.what),
+        );
     }
     if all.len() > SHOWN {
         text.push_str(&format!("  and {} more: wanproof report\n", all.len() - SHOWN));
@@ -306,13 +342,24 @@ mod tests {
         let now = Wall::from_secs(1_780_000_000);
         let (store, _) = Store::open(dir.path(), Wall::from_secs(1)).unwrap();
         let sound = include_str!("../../tests/testdata/contracts/page.toml");
-        for (id, version, toml) in [("ACME-MPLS-2026", 3, sound), ("BROKEN", 1, "[agreement]\nid = \"BROKEN\"\n")] {
+        for (id, version, toml) in
+            [("ACME-MPLS-2026", 3, sound), ("BROKEN", 1, "[agreement]\nid = \"BROKEN\"\n")]
+        {
             let (id, sha256) = (id.to_owned(), format!("{version:064}"));
-            let file = ContractFile { id, version, sha256, toml: toml.to_owned(), source: COLLECTOR.to_owned() };
+            let file = ContractFile {
+                id,
+                version,
+                sha256,
+                toml: toml.to_owned(),
+                source: COLLECTOR.to_owned(),
+            };
             store.receive_contract(&file).unwrap();
         }
         let judged = contracts(&store, None, now).unwrap();
-        assert_eq!(judged.iter().map(|judged| judged.contract.id()).collect::<Vec<_>>(), ["ACME-MPLS-2026"]);
+        assert_eq!(
+            judged.iter().map(|judged| judged.contract.id()).collect::<Vec<_>>(),
+            ["ACME-MPLS-2026"]
+        );
         assert!(due(&store, None, now).is_ok());
     }
 }

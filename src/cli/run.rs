@@ -77,7 +77,9 @@ impl Watchdog {
 
 /// Turns signals into orders.
 fn listen(orders: mpsc::Sender<Order>, path: PathBuf) -> Result<(), Failure> {
-    let on = |kind| signal(kind).map_err(|error| Failure::Could(format!("signals cannot be caught: {error}")));
+    let on = |kind| {
+        signal(kind).map_err(|error| Failure::Could(format!("signals cannot be caught: {error}")))
+    };
     let (mut term, mut int, mut hup) =
         (on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?);
     tokio::task::spawn_local(async move {

@@ -9,7 +9,8 @@ use crate::store::{FILE, Store};
 /// The configurations that are looked for where none is named, in this order.
 const USUAL: [&str; 2] = ["/etc/wanproof/agent.toml", "agent.toml"];
 
-/// The configuration that was named, or else the one in a usual place; the first of these where there is none.
+/// The configuration that was named, or else the one in a usual place; the first of these where
+/// there is none.
 #[must_use]
 pub fn named_or_usual(named: Option<&Path>) -> PathBuf {
     named.map_or_else(|| usual().unwrap_or_else(|| PathBuf::from(USUAL[0])), Path::to_owned)
@@ -51,25 +52,29 @@ impl Source {
         match self.config.clone().or_else(usual) {
             Some(path) => agent::load(&path).map(Some).map_err(|faults| {
                 let hint =
-                    "what holds by what the agent took last is told with --data DIR instead of the configuration";
+                    "what holds by what the agent took last is told with --data DIR instead of \
+                        the configuration";
                 Failure::Usage(format!("{faults}\n{hint}"))
             }),
             None => Ok(None),
         }
     }
 
-    /// Where the agent's data is. A configuration with faults, which a running agent does not go by, keeps nobody from
-    /// reading what was measured: it is told that it has some, and where the data is is taken from it as far as it says so.
+    /// Where the agent's data is. A configuration with faults, which a running agent does not go
+    /// by, keeps nobody from reading what was measured: it is told that it has some, and where the
+    /// data is is taken from it as far as it says so.
     ///
     /// # Errors
-    /// When neither a configuration nor a directory is named or found, or the configuration does not say where.
+    /// When neither a configuration nor a directory is named or found, or the configuration does
+    /// not say where.
     pub fn found(&self) -> Result<Found, Failure> {
         if let Some(dir) = &self.data {
             return Ok(Found { places: Places::beside(dir.clone()), config: None });
         }
         let Some(path) = self.config.clone().or_else(usual) else {
             return Err(Failure::Usage(format!(
-                "where is the agent's data? {} and ./{} are not there: name one with --config FILE, or the directory with \
+                "where is the agent's data? {} and ./{} are not there: name one with --config \
+                    FILE, or the directory with \
                  --data DIR",
                 USUAL[0], USUAL[1]
             )));
@@ -79,11 +84,14 @@ impl Source {
             Err(faults) => {
                 let Some(places) = agent::places(&path) else {
                     return Err(Failure::Usage(format!(
-                        "{faults}\nwhat was measured is there all the same: name its directory with --data DIR"
+                        "{faults}\nwhat was measured is there all the same: name its directory \
+                            with --data DIR"
                     )));
                 };
                 let path = path.display();
-                print::note(format_args!("{path} has faults, see wanproof check; this is what the agent recorded"));
+                print::note(format_args!(
+                    "{path} has faults, see wanproof check; this is what the agent recorded"
+                ));
                 Ok(Found { places, config: None })
             }
         }
@@ -114,8 +122,10 @@ pub fn read(dir: &Path) -> Result<Store, Failure> {
     Store::read(dir).map_err(|error| {
         Failure::Could(match error.is_damage() {
             true => format!(
-                "{} is damaged ({error}): its agent sets it aside at its next start, begins a new one, and keeps what can be \
-                 read of it; a copy that is damaged has to be made again, of agent.db and agent.db-wal together",
+                "{} is damaged ({error}): its agent sets it aside at its next start, begins a new \
+                    one, and keeps what can be \
+                 read of it; a copy that is damaged has to be made again, of agent.db and \
+                    agent.db-wal together",
                 dir.join(FILE).display()
             ),
             false => error.to_string(),

@@ -57,10 +57,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let keep = config.as_ref().map_or_else(Keep::default, |config| config.keep);
     let estimate = store.rates().map_err(could)?.map(|rates| estimate::measured(&keep, rates));
     if args.json {
-        let last_accepted = tally
-            .last_accepted
-            .as_ref()
-            .map(|(chain, seq, received)| json!({"chain": chain, "seq": seq, "received": received}));
+        let last_accepted = tally.last_accepted.as_ref().map(
+            |(chain, seq, received)| json!({"chain": chain, "seq": seq, "received": received}),
+        );
         print::json(&json!({
             "agent": snapshot.agent,
             "site": snapshot.site,
@@ -97,10 +96,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         print::line("the clock is not set yet: what is measured is held, and labelled once it is")?;
     }
     if let Some(fault) = &snapshot.fault {
-        print::line(format_args!("the last reload was refused, the old configuration holds:\n{fault}"))?;
+        print::line(format_args!(
+            "the last reload was refused, the old configuration holds:\n{fault}"
+        ))?;
     }
     print::line(probes(&snapshot.probes))?;
-    let remarks: Vec<String> = snapshot.probes.iter().flat_map(|probe| remarks(probe, now)).collect();
+    let remarks: Vec<String> =
+        snapshot.probes.iter().flat_map(|probe| remarks(probe, now)).collect();
     if !remarks.is_empty() {
         let mut text = String::new();
         remarks.iter().for_each(|remark| print::wrap(&mut text, "", "  ", remark));
@@ -159,7 +161,10 @@ fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
             address: series.address,
             last_rtt_us: None,
             reason: None,
-            outcomes: last.as_ref().map(|interval| interval.outcomes.to_string()).unwrap_or_default(),
+            outcomes: last
+                .as_ref()
+                .map(|interval| interval.outcomes.to_string())
+                .unwrap_or_default(),
             reasons: last.as_ref().map(|interval| interval.reasons.clone()).unwrap_or_default(),
             coverage: last.as_ref().and_then(|interval| coverage(&interval.outcomes)),
             limited: last.as_ref().map_or(0, Interval::limited),
@@ -168,11 +173,21 @@ fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
     }
     let agent = match store.identity().map_err(could)? {
         Some(known) => known.agent.to_string(),
-        None => keyfile::load(&dir.join(keyfile::AGENT)).map(|key| key.kid().to_string()).unwrap_or_default(),
+        None => keyfile::load(&dir.join(keyfile::AGENT))
+            .map(|key| key.kid().to_string())
+            .unwrap_or_default(),
     };
     let site = store.site().map_err(could)?.unwrap_or_default();
     let software = crate::SOFTWARE.to_owned();
-    Ok(Snapshot { agent, site, software, clock: "unknown".to_owned(), clock_unset: false, fault: None, probes })
+    Ok(Snapshot {
+        agent,
+        site,
+        software,
+        clock: "unknown".to_owned(),
+        clock_unset: false,
+        fault: None,
+        probes,
+    })
 }
 
 fn headline(snapshot: &Snapshot, running: bool) -> String {
@@ -186,7 +201,8 @@ fn headline(snapshot: &Snapshot, running: bool) -> String {
 /// The probes as a table for people.
 #[must_use]
 pub fn probes(all: &[LiveProbe]) -> String {
-    let heading = ["PROBE", "KIND", "SERVICE", "STATE", "RTT", "LAST INTERVAL", "COVERAGE"].map(str::to_owned);
+    let heading = ["PROBE", "KIND", "SERVICE", "STATE", "RTT", "LAST INTERVAL", "COVERAGE"]
+        .map(str::to_owned);
     let rows = all.iter().map(|probe| {
         vec![
             probe.name.clone(),
@@ -195,7 +211,10 @@ pub fn probes(all: &[LiveProbe]) -> String {
             probe.state.clone(),
             probe.last_rtt_us.map_or_else(|| "-".to_owned(), print::micros),
             shortened(&probe.outcomes, 16),
-            probe.coverage.as_ref().map_or_else(|| "-".to_owned(), |percent| format!("{percent} %")),
+            probe
+                .coverage
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |percent| format!("{percent} %")),
         ]
     });
     print::fitted(&heading, &rows.collect::<Vec<_>>())
@@ -210,18 +229,30 @@ fn remarks(probe: &LiveProbe, now: Wall) -> Vec<String> {
     all.extend(why(probe).map(|why| format!("{}: {why}", probe.name)));
     if let Some(until) = probe.certificate_until.filter(|&until| until < now + SOON) {
         let left = Duration::from_nanos(u64::try_from(until.nanos_since(now)).unwrap_or(0));
-        let when = if left.is_zero() { "has ended".to_owned() } else { format!("ends in {}", print::length(left)) };
-        all.push(format!("{}: its server's certificate {when} ({})", probe.name, print::instant(until)));
+        let when = if left.is_zero() {
+            "has ended".to_owned()
+        } else {
+            format!("ends in {}", print::length(left))
+        };
+        all.push(format!(
+            "{}: its server's certificate {when} ({})",
+            probe.name,
+            print::instant(until)
+        ));
     }
     if probe.limited > 0 {
         let sends = if probe.limited == 1 { "send" } else { "sends" };
         let what = format!("{} {sends} of its last interval", probe.limited);
-        all.push(format!("{}: {what} tell of this host, which was late, not of the network", probe.name));
+        all.push(format!(
+            "{}: {what} tell of this host, which was late, not of the network",
+            probe.name
+        ));
     }
     all
 }
 
-/// Why sends were not answered: the last one, and those of the last closed interval, the most frequent reason first.
+/// Why sends were not answered: the last one, and those of the last closed interval, the most
+/// frequent reason first.
 fn why(probe: &LiveProbe) -> Option<String> {
     let mut all = Reasons::default();
     for (reason, count) in &probe.reasons {
@@ -230,7 +261,8 @@ fn why(probe: &LiveProbe) -> Option<String> {
             all.count(&reason, u64::from(*count));
         }
     }
-    let counted: Vec<String> = all.ranked().iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let counted: Vec<String> =
+        all.ranked().iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     let last = probe.reason.iter().map(|reason| format!("last send {reason}"));
     let counted = (!counted.is_empty()).then(|| format!("last interval {}", counted.join(", ")));
     let words: Vec<String> = last.chain(counted).collect();
@@ -253,7 +285,9 @@ fn outbox(tally: &Tally, ships: bool) -> String {
         text.push_str(&format!(", the oldest of {}", print::instant(oldest)));
     }
     match &tally.last_accepted {
-        Some((_, seq, received)) => text.push_str(&format!("\n        last accepted: number {seq}, {received}")),
+        Some((_, seq, received)) => {
+            text.push_str(&format!("\n        last accepted: number {seq}, {received}"))
+        }
         None if ships => text.push_str("\n        none accepted yet"),
         None => text.push_str("\n        no collector is configured: they are kept here"),
     }
@@ -296,15 +330,21 @@ mod tests {
     fn why_a_probe_is_not_answered_stands_below_the_table() {
         let mut portal = probe(2, None);
         assert_eq!(why(&portal), None);
-        portal.reasons = [("refused/status-503", 11), ("lost/timeout", 1), ("own/limited", 2), ("rtt/clamped", 1)]
-            .map(|(reason, count)| (reason.to_owned(), count))
-            .into();
+        portal.reasons = [
+            ("refused/status-503", 11),
+            ("lost/timeout", 1),
+            ("own/limited", 2),
+            ("rtt/clamped", 1),
+        ]
+        .map(|(reason, count)| (reason.to_owned(), count))
+        .into();
         assert_eq!(why(&portal).unwrap(), "last interval 11 refused/status-503, 1 lost/timeout");
         portal.reason = Some("refused/certificate-expired".to_owned());
         let told = remarks(&portal, Wall::from_secs(0)).join("\n");
         assert_eq!(
             told.lines().next().unwrap(),
-            "portal: last send refused/certificate-expired; last interval 11 refused/status-503, 1 lost/timeout"
+            "portal: last send refused/certificate-expired; last interval 11 refused/status-503, \
+                1 lost/timeout"
         );
     }
 
@@ -359,7 +399,8 @@ mod tests {
         assert_eq!(
             told(3, Some(1_700_000_000 - 1)),
             "portal: its server's certificate has ended (2023-11-14 22:13:19Z)\n\
-             portal: 3 sends of its last interval tell of this host, which was late, not of the network"
+             portal: 3 sends of its last interval tell of this host, which was late, not of the \
+                network"
         );
     }
 }

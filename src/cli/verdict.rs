@@ -7,7 +7,8 @@ use crate::sla::deadline::DeadlineKind;
 use crate::sla::report::{Report, Verdict};
 use crate::sla::terms::{MeasuredBy, Unit};
 
-/// A report as text: a table of verdicts, then how each came about, then deadlines, rights and duties.
+/// A report as text: a table of verdicts, then how each came about, then deadlines, rights and
+/// duties.
 #[must_use]
 pub fn text(report: &Report) -> String {
     let mut text = String::new();
@@ -16,10 +17,16 @@ pub fn text(report: &Report) -> String {
         party => format!("the {party}"),
     };
     let Report { contract, version, service, period, tzdata, .. } = report;
-    let tzdata = tzdata.as_ref().map_or(String::new(), |tzdata| format!("; local days by tzdata {tzdata}"));
-    let head = format!("{contract} version {version}, service {service}, {period}; the figures of {by} bind{tzdata}");
+    let tzdata =
+        tzdata.as_ref().map_or(String::new(), |tzdata| format!("; local days by tzdata {tzdata}"));
+    let head = format!(
+        "{contract} version {version}, service {service}, {period}; the figures of {by} \
+            bind{tzdata}"
+    );
     wrap(&mut text, "", "", &head);
-    let heading = ["objective", "result", "actual", "target", "coverage", "credit"].map(str::to_owned).to_vec();
+    let heading = ["objective", "result", "actual", "target", "coverage", "credit"]
+        .map(str::to_owned)
+        .to_vec();
     let rows: Vec<Vec<String>> =
         report.objectives.iter().map(|verdict| row(verdict, &report.currency).to_vec()).collect();
     let _ = writeln!(text, "\n{}", print::fitted(&heading, &rows));
@@ -59,7 +66,10 @@ fn row(verdict: &Verdict, currency: &str) -> [String; 6] {
         Unit::Ratio | Unit::Count => "",
     };
     // Three decimals of coverage are enough for people.
-    let coverage = verdict.coverage.get(..verdict.coverage.len().saturating_sub(3)).unwrap_or(&verdict.coverage);
+    let coverage = verdict
+        .coverage
+        .get(..verdict.coverage.len().saturating_sub(3))
+        .unwrap_or(&verdict.coverage);
     [
         verdict.name(),
         format!("{}{running}", verdict.result),
@@ -70,7 +80,8 @@ fn row(verdict: &Verdict, currency: &str) -> [String; 6] {
     ]
 }
 
-/// Reports as comma-separated values (RFC 4180), one line for each verdict; the last line is not ended.
+/// Reports as comma-separated values (RFC 4180), one line for each verdict; the last line is not
+/// ended.
 #[must_use]
 pub fn csv(reports: &[Report]) -> String {
     let mut text = String::from(
@@ -104,13 +115,19 @@ pub fn csv(reports: &[Report]) -> String {
     text
 }
 
-/// A cell, in quotes where it needs them; one that a spreadsheet would take for a formula is told apart by an apostrophe.
+/// A cell, in quotes where it needs them; one that a spreadsheet would take for a formula is told
+/// apart by an apostrophe.
 fn quoted(cell: &str) -> String {
-    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let is_number =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
     let negative = cell.strip_prefix('-').is_some_and(is_number);
     let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && !negative;
     let cell = if formula { format!("'{cell}") } else { cell.to_owned() };
-    if cell.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+    if cell.contains(['"', ',', '\r', '\n']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell
+    }
 }
 
 #[cfg(test)]

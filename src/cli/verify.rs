@@ -18,8 +18,8 @@ use crate::store::keyfile;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Summaries and receipts (.jws), directories of them as `outbox --export` and `collector export` write them, or claim
-    /// bundles (.zip)
+    /// Summaries and receipts (.jws), directories of them as `outbox --export` and `collector
+    /// export` write them, or claim bundles (.zip)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// A public key that is trusted, the agent's or the collector's: a file with its JWK
@@ -51,7 +51,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let mut trusted = Vec::new();
     for path in &args.keys {
         let text = bounded::read_text(path).map_err(|error| unread(path, &error))?;
-        trusted.extend(keys(&text).map_err(|what| Failure::Usage(format!("{}: {what}", path.display())))?);
+        trusted.extend(
+            keys(&text).map_err(|what| Failure::Usage(format!("{}: {what}", path.display())))?,
+        );
     }
     #[cfg(feature = "agent")]
     own_keys(&args.source, &mut trusted)?;
@@ -61,7 +63,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         verifier
     };
     // A bundle stands for itself; everything else is verified together.
-    let (bundles, rest): (Vec<&PathBuf>, Vec<&PathBuf>) = args.files.iter().partition(|path| is_bundle(path));
+    let (bundles, rest): (Vec<&PathBuf>, Vec<&PathBuf>) =
+        args.files.iter().partition(|path| is_bundle(path));
     let mut verdicts = Vec::new();
     for path in bundles {
         let bytes = bounded::read(path, bundle::ARCHIVE).map_err(|error| unread(path, &error))?;
@@ -75,16 +78,22 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let mut verdict = verdicts.into_iter().reduce(Verdict::and).expect("clap demands a file");
     if !verdict.ok && verdict.findings.is_empty() {
         let names: Vec<String> = args.files.iter().map(|path| path.display().to_string()).collect();
-        verdict.find(&names.join(", "), "neither a summary nor a receipt is here, so nothing is proved");
+        verdict.find(
+            &names.join(", "),
+            "neither a summary nor a receipt is here, so nothing is proved",
+        );
     }
     if args.json {
         print::json(&verdict)?;
     } else {
         tell(&verdict)?;
     }
-    if trusted.is_empty() && verdict.findings.iter().any(|finding| finding.what.starts_with("untrusted-key")) {
+    if trusted.is_empty()
+        && verdict.findings.iter().any(|finding| finding.what.starts_with("untrusted-key"))
+    {
         print::note(
-            "no key was given that is trusted: name the agent's and the collector's by --key FILE (`wanproof identity --json` and\n\
+            "no key was given that is trusted: name the agent's and the collector's by --key FILE \
+                (`wanproof identity --json` and\n\
              `wanproof collector key --json` show them), or the agent's data by --config or --data",
         );
     }
@@ -99,7 +108,8 @@ fn is_bundle(path: &Path) -> bool {
             std::io::Read::read_exact(&mut file, &mut four).map(|()| four == *b"PK\x03\x04")
         })
     };
-    path.extension().is_some_and(|extension| extension == "zip") || (path.is_file() && begins().unwrap_or(false))
+    path.extension().is_some_and(|extension| extension == "zip")
+        || (path.is_file() && begins().unwrap_or(false))
 }
 
 fn unread(path: &Path, error: &std::io::Error) -> Failure {
@@ -115,11 +125,14 @@ fn keys(text: &str) -> Result<Vec<PublicKey>, String> {
     let text = unmarked(text);
     match PublicKey::from_jwk(text) {
         Ok(key) => Ok(vec![key]),
-        Err(fault) => serde_json::from_str::<Set>(text).map(|set| set.keys).map_err(|_| fault.to_string()),
+        Err(fault) => {
+            serde_json::from_str::<Set>(text).map(|set| set.keys).map_err(|_| fault.to_string())
+        }
     }
 }
 
-/// The keys of the agent whose data is named: its own, and the collector's that it pinned or was configured with.
+/// The keys of the agent whose data is named: its own, and the collector's that it pinned or was
+/// configured with.
 #[cfg(feature = "agent")]
 fn own_keys(source: &Source, trusted: &mut Vec<PublicKey>) -> Result<(), Failure> {
     if source.config.is_none() && source.data.is_none() {
@@ -151,7 +164,8 @@ fn add(path: &Path, depth: usize, verifier: &mut Verifier) -> Result<(), Failure
         return add_file(path, verifier);
     }
     if depth == 0 {
-        let what = "it lies deeper than evidence does, or a link leads back, so what is in it was not read";
+        let what = "it lies deeper than evidence does, or a link leads back, so what is in it was \
+            not read";
         verifier.find(&path.display().to_string(), what);
         return Ok(());
     }
@@ -202,7 +216,11 @@ fn tell(verdict: &Verdict) -> Result<(), Failure> {
         counted(checked.chains, "chain", "chains")
     ))?;
     for finding in verdict.findings.iter().take(SHOWN) {
-        print::line(format_args!("  wrong       {}: {}", print::one(&finding.file), print::one(&finding.what)))?;
+        print::line(format_args!(
+            "  wrong       {}: {}",
+            print::one(&finding.file),
+            print::one(&finding.what)
+        ))?;
     }
     if let Some(more) = verdict.findings.len().checked_sub(SHOWN).filter(|&more| more > 0) {
         print::line(format_args!("  wrong       and {more} more: --json tells all"))?;

@@ -1,5 +1,6 @@
-//! What agents said of themselves, taken from their summaries: the state of their clocks, the contracts that they judge by, their own
-//! verdicts, whose side their outages lie on; and the intervals, folded by day.
+//! What agents said of themselves, taken from their summaries: the state of their clocks, the
+//! contracts that they judge by, their own verdicts, whose side their outages lie on; and the
+//! intervals, folded by day.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,13 +32,16 @@ pub mod refold;
 const NAMES: usize = 256;
 /// So many summaries of an agent are folded at once, …
 pub const AT_ONCE: u32 = 64;
-/// … and no further one once they have so many bytes: what is read of them takes several times as much memory.
+/// … and no further one once they have so many bytes: what is read of them takes several times as
+/// much memory.
 const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 /// So many are read in one query.
 const PART: u32 = 8;
-/// An agent is believed to have so many probes at most: of one that goes on naming others, the last count.
+/// An agent is believed to have so many probes at most: of one that goes on naming others, the last
+/// count.
 const PROBES: usize = 10_000;
-/// What an agent says of a later time than that at which it was received, and by more than so much, is its clock's fault.
+/// What an agent says of a later time than that at which it was received, and by more than so much,
+/// is its clock's fault.
 pub const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// What an agent said last.
@@ -49,7 +53,8 @@ pub struct AgentState {
     pub software: String,
     /// Until when its last summary goes.
     pub heard: Wall,
-    /// When that was received, and its place; absent where an earlier version of this program wrote it.
+    /// When that was received, and its place; absent where an earlier version of this program wrote
+    /// it.
     #[serde(default)]
     pub place: Option<Placed>,
     /// `synchronised`, `unsynchronised` or `unknown`.
@@ -93,7 +98,11 @@ impl Times {
         if all.len() >= NAMES && !all.contains_key(name) {
             return;
         }
-        let times = all.entry(name.to_owned()).or_insert(Self { from: summary.from, to: summary.to, summaries: 0 });
+        let times = all.entry(name.to_owned()).or_insert(Self {
+            from: summary.from,
+            to: summary.to,
+            summaries: 0,
+        });
         times.from = times.from.min(summary.from);
         times.to = times.to.max(summary.to);
         times.summaries += 1;
@@ -104,12 +113,17 @@ impl Ever {
     /// Adds what a summary says, of an agent that was enrolled so.
     fn add(&mut self, summary: &Summary, enrolled: &Enrolled) {
         let span = Span::new(summary.from, summary.to.max(summary.from.shifted(1)));
-        // What goes over the instant at which it was moved counts in part, and is nothing to tell of.
+        // What goes over the instant at which it was moved counts in part, and is nothing to tell
+        // of.
         if !enrolled.at(&summary.site).touches(span) {
             Times::add(&mut self.elsewhere, &summary.site, summary);
         }
-        let probes = summary.probes.iter().filter_map(|probe| Some((probe.service.as_deref()?, &probe.name)));
-        let mut services: BTreeSet<&str> = summary.outages.iter().filter_map(|each| each.service.as_deref()).collect();
+        let probes = summary
+            .probes
+            .iter()
+            .filter_map(|probe| Some((probe.service.as_deref()?, &probe.name)));
+        let mut services: BTreeSet<&str> =
+            summary.outages.iter().filter_map(|each| each.service.as_deref()).collect();
         for (service, probe) in probes {
             services.insert(service);
             if self.named.len() < NAMES || self.named.contains_key(service) {
@@ -154,18 +168,23 @@ pub struct VerdictSaid {
 }
 
 impl AgentState {
-    /// What every agent said last. What cannot be read is left out: the agent's next summary says it anew.
+    /// What every agent said last. What cannot be read is left out: the agent's next summary says
+    /// it anew.
     ///
     /// # Errors
     /// When the database fails.
     pub fn all(archive: &Archive) -> Result<Vec<(Kid, Self)>, ArchiveError> {
         let all = archive.sound_records::<Self>(Kind::Agent, Page::default())?;
-        Ok(all.into_iter().filter_map(|record| Some((record.id.parse().ok()?, record.body))).collect())
+        Ok(all
+            .into_iter()
+            .filter_map(|record| Some((record.id.parse().ok()?, record.body)))
+            .collect())
     }
 
-    /// Whether a summary says more of how its agent is now than this does: it has a later number in the same chain, or is of a later
-    /// time. Where this says something of a time that had not come when it was received, the agent's clock was wrong, and whatever
-    /// comes then is believed rather than this.
+    /// Whether a summary says more of how its agent is now than this does: it has a later number in
+    /// the same chain, or is of a later time. Where this says something of a time that had not come
+    /// when it was received, the agent's clock was wrong, and whatever comes then is believed
+    /// rather than this.
     fn is_before(&self, read: &Read, now: Wall) -> bool {
         match self.place {
             Some(place) if place.chain == read.summary.chain => read.summary.seq > place.seq,
@@ -187,7 +206,8 @@ impl AgentState {
             ClockState::Unsynchronised => "unsynchronised",
             ClockState::Unknown => "unknown",
         };
-        // A span is split among several summaries where there is much to say: the probes of one are not all there are.
+        // A span is split among several summaries where there is much to say: the probes of one are
+        // not all there are.
         let mut probes = before.as_ref().map(|before| before.probes.clone()).unwrap_or_default();
         let own = || summary.probes.iter().map(|probe| (probe.name.clone(), probe.service.clone()));
         probes.extend(own());
@@ -216,7 +236,11 @@ impl AgentState {
             heard: summary.to,
             place: Some(Placed { chain: summary.chain, seq: summary.seq, received: read.received }),
             clock: state.to_owned(),
-            contracts: summary.contracts.iter().map(|of| (of.id.clone(), of.version, of.sha256.clone())).collect(),
+            contracts: summary
+                .contracts
+                .iter()
+                .map(|of| (of.id.clone(), of.version, of.sha256.clone()))
+                .collect(),
             probes,
             verdicts,
             ever,
@@ -224,11 +248,17 @@ impl AgentState {
     }
 }
 
-/// The outages that an agent told of and that touch a span; of one whose end nobody told, as it stood at `as_of`.
+/// The outages that an agent told of and that touch a span; of one whose end nobody told, as it
+/// stood at `as_of`.
 ///
 /// # Errors
 /// When the database fails.
-pub fn outages_of(archive: &Archive, agent: Kid, span: Span, as_of: Wall) -> Result<Vec<OutageSaid>, ArchiveError> {
+pub fn outages_of(
+    archive: &Archive,
+    agent: Kid,
+    span: Span,
+    as_of: Wall,
+) -> Result<Vec<OutageSaid>, ArchiveError> {
     let all = archive.records::<Vec<OutageSaid>>(Kind::Outages, Page::of(&format!("{agent}/")))?;
     let touches = |said: &OutageSaid| !said.span(as_of).and(span).is_empty();
     Ok(all.into_iter().flat_map(|record| record.body).filter(touches).collect())
@@ -260,14 +290,15 @@ struct Read {
     received: Wall,
 }
 
-/// Reads what is stored, and asks of it what a program that stored it may not have asked: names that can be shown, a time that can
-/// be believed. Of what is not so, why.
+/// Reads what is stored, and asks of it what a program that stored it may not have asked: names
+/// that can be shown, a time that can be believed. Of what is not so, why.
 fn to_fold(stored: ToFold, enrolled: Wall, now: Wall) -> Result<Read, String> {
     let summary = read(&stored.jws?).map_err(|error| error.to_string())?;
     let wrong = |fault: &dyn std::fmt::Display| fault.to_string();
     summary::check_texts(&summary).map_err(|fault| wrong(&fault))?;
     let now = now.max(stored.received);
-    summary::check_window(summary.from, summary.to, enrolled, now).map_err(|fault| wrong(&fault))?;
+    summary::check_window(summary.from, summary.to, enrolled, now)
+        .map_err(|fault| wrong(&fault))?;
     Ok(Read { summary, received: stored.received })
 }
 
@@ -294,7 +325,8 @@ impl KeptCarrier {
 
 /// The payload of a summary that was verified when it was stored.
 pub(super) fn read(jws: &str) -> Result<Summary, ArchiveError> {
-    let damaged = |what: &dyn std::fmt::Display| ArchiveError::Damaged(format!("a summary: {what}"));
+    let damaged =
+        |what: &dyn std::fmt::Display| ArchiveError::Damaged(format!("a summary: {what}"));
     let payload = jws.split('.').nth(1).unwrap_or_default();
     let payload = base64url::decode(payload.as_bytes()).map_err(|fault| damaged(&fault))?;
     serde_json::from_slice(&payload).map_err(|fault| damaged(&fault))
@@ -305,20 +337,31 @@ fn pieces<'a>(summary: &'a Summary, probe: &'a ProbePart) -> impl Iterator<Item 
     let intervals = probe.intervals().filter_map(Result::ok);
     let told = Arc::new(Told { site: summary.site.clone(), service: probe.service.clone() });
     let settings: Arc<str> = probe.settings.as_str().into();
-    intervals.map(move |interval| Segment { settings: Arc::clone(&settings), told: Some(Arc::clone(&told)), interval })
+    intervals.map(move |interval| Segment {
+        settings: Arc::clone(&settings),
+        told: Some(Arc::clone(&told)),
+        interval,
+    })
 }
 
 /// The intervals of a probe that lie within a span, as its agent's summaries hold them.
 ///
 /// # Errors
 /// When the database fails.
-pub fn minutes(archive: &Archive, agent: Kid, probe: &str, span: Span) -> Result<Vec<Segment>, ArchiveError> {
+pub fn minutes(
+    archive: &Archive,
+    agent: Kid,
+    probe: &str,
+    span: Span,
+) -> Result<Vec<Segment>, ArchiveError> {
     let mut all = Vec::new();
     for jws in archive.summaries_at(agent, day_of(span.from), span.from, span.to)? {
         let summary = read(&jws)?;
         let parts = summary.probes.iter().filter(|part| part.name == probe);
         let own = parts.flat_map(|part| pieces(&summary, part));
-        all.extend(own.filter(|piece| piece.interval.from >= span.from && piece.interval.to() <= span.to));
+        all.extend(
+            own.filter(|piece| piece.interval.from >= span.from && piece.interval.to() <= span.to),
+        );
     }
     Ok(all)
 }
@@ -383,7 +426,10 @@ impl News {
 ///
 /// # Errors
 /// When the database fails.
-pub fn first(archive: &Archive, chains: &[Progress]) -> Result<Option<(ChainId, u64)>, ArchiveError> {
+pub fn first(
+    archive: &Archive,
+    chains: &[Progress],
+) -> Result<Option<(ChainId, u64)>, ArchiveError> {
     for chain in chains {
         if let Some(stored) = unfolded(archive, chain, &mut Room::of(1))?.0.first() {
             return Ok(Some((chain.chain, stored.seq)));
@@ -392,8 +438,9 @@ pub fn first(archive: &Archive, chains: &[Progress]) -> Result<Option<(ChainId, 
     Ok(None)
 }
 
-/// Reads and folds what came of an agent: `chains` are all of its chains in which there is something new. What came more than
-/// `late_after` after its span's end is left out, unless something else bounds when it was made.
+/// Reads and folds what came of an agent: `chains` are all of its chains in which there is
+/// something new. What came more than `late_after` after its span's end is left out, unless
+/// something else bounds when it was made.
 ///
 /// # Errors
 /// When the database fails, or something of what came cannot be folded.
@@ -448,7 +495,9 @@ pub fn gather_some(
         moves.push(next);
     }
     let before: Option<AgentState> = archive.sound_record(Kind::Agent, &agent.to_string())?;
-    let Some(mut state) = statement_of(&all, before, now) else { return Ok(Some(nothing(agent, moves))) };
+    let Some(mut state) = statement_of(&all, before, now) else {
+        return Ok(Some(nothing(agent, moves)));
+    };
     let summaries: Vec<&Summary> = all.iter().map(|read| &read.summary).collect();
     for summary in &summaries {
         state.ever.add(summary, &enrolled);
@@ -465,7 +514,11 @@ pub fn gather_some(
     let (carrier, found) = without_carrier(archive, agent, &summaries)?;
     let mut days: BTreeMap<(ChainId, i64), (u64, u64)> = BTreeMap::new();
     for summary in &summaries {
-        let starts = summary.probes.iter().flat_map(|probe| &probe.intervals).map(|interval| day_of(interval.from));
+        let starts = summary
+            .probes
+            .iter()
+            .flat_map(|probe| &probe.intervals)
+            .map(|interval| day_of(interval.from));
         for day in starts.collect::<BTreeSet<_>>() {
             let seqs = days.entry((summary.chain, day)).or_insert((summary.seq, summary.seq));
             *seqs = (seqs.0.min(summary.seq), seqs.1.max(summary.seq));
@@ -491,7 +544,8 @@ impl Room {
         self.summaries == 0 || self.bytes == 0
     }
 
-    /// The first summaries of a chain in a range, both ends included, for which there is room; the last may go beyond it.
+    /// The first summaries of a chain in a range, both ends included, for which there is room; the
+    /// last may go beyond it.
     fn read(
         &mut self,
         archive: &Archive,
@@ -520,9 +574,13 @@ impl Room {
     }
 }
 
-/// What of a chain is to be folded next, and how it stands once that is done: what came late, then what is new. What is left out
-/// already is not among it.
-fn unfolded(archive: &Archive, chain: &Progress, room: &mut Room) -> Result<(Vec<ToFold>, Move), ArchiveError> {
+/// What of a chain is to be folded next, and how it stands once that is done: what came late, then
+/// what is new. What is left out already is not among it.
+fn unfolded(
+    archive: &Archive,
+    chain: &Progress,
+    room: &mut Room,
+) -> Result<(Vec<ToFold>, Move), ArchiveError> {
     let of = (chain.agent, chain.chain);
     let mut stored: BTreeMap<u64, ToFold> = BTreeMap::new();
     let mut missing = Vec::new();
@@ -542,7 +600,8 @@ fn unfolded(archive: &Archive, chain: &Progress, room: &mut Room) -> Result<(Vec
         None => chain.next,
     };
     stored.extend(new.into_iter().map(|each| (each.seq, each)));
-    // Read after what is new: a late one that is among it is done with; one that is not is looked at the next time.
+    // Read after what is new: a late one that is among it is done with; one that is not is looked
+    // at the next time.
     let mut late = match next.checked_sub(1) {
         Some(upto) if upto >= chain.next => archive.late(of, (chain.next, upto), u32::MAX)?,
         _ => Vec::new(),
@@ -553,17 +612,22 @@ fn unfolded(archive: &Archive, chain: &Progress, room: &mut Room) -> Result<(Vec
             if room.is_full() {
                 break;
             }
-            stored.extend(room.read(archive, of, (seq, seq))?.into_iter().map(|each| (each.seq, each)));
+            stored.extend(
+                room.read(archive, of, (seq, seq))?.into_iter().map(|each| (each.seq, each)),
+            );
             late.push(seq);
         }
     }
-    if let (Some(first), Some(last)) = (stored.keys().next().copied(), stored.keys().next_back().copied()) {
+    if let (Some(first), Some(last)) =
+        (stored.keys().next().copied(), stored.keys().next_back().copied())
+    {
         for seq in archive.left_out(of, first, last)? {
             stored.remove(&seq);
         }
     }
     let missing: Vec<(u64, u64)> = missing.into_iter().filter(|(from, to)| from <= to).collect();
-    let missing = missing.iter().map(|(from, to)| format!("{from}-{to}")).collect::<Vec<_>>().join(",");
+    let missing =
+        missing.iter().map(|(from, to)| format!("{from}-{to}")).collect::<Vec<_>>().join(",");
     let stored: Vec<ToFold> = stored.into_values().collect();
     Ok((
         stored,
@@ -633,7 +697,9 @@ fn fold(archive: &Archive, agent: Kid, summaries: &[&Summary]) -> Result<Vec<Fol
     let mut all = Vec::new();
     for ((probe, day), mut pieces) in new {
         for folded in archive.folded_days(agent, probe, (day, day), Depth::Hours)? {
-            pieces.extend(compaction::decode(folded.hours.as_deref().unwrap_or_default()).map_err(damaged)?);
+            pieces.extend(
+                compaction::decode(folded.hours.as_deref().unwrap_or_default()).map_err(damaged)?,
+            );
         }
         all.push(Fold::of(probe, day, pieces)?);
     }
@@ -654,13 +720,15 @@ impl Fold {
     }
 }
 
-/// The months of an agent's outages that some summaries change. A later summary knows more of an outage than an earlier one.
+/// The months of an agent's outages that some summaries change. A later summary knows more of an
+/// outage than an earlier one.
 fn outages(
     archive: &Archive,
     agent: Kid,
     summaries: &[&Summary],
 ) -> Result<Vec<(String, Vec<OutageSaid>)>, ArchiveError> {
-    let mut sorted: Vec<&Summary> = summaries.iter().copied().filter(|summary| !summary.outages.is_empty()).collect();
+    let mut sorted: Vec<&Summary> =
+        summaries.iter().copied().filter(|summary| !summary.outages.is_empty()).collect();
     sorted.sort_by_key(|summary| (summary.to, summary.seq));
     let said: Vec<OutageSaid> = sorted.into_iter().flat_map(OutageSaid::of).collect();
     let months: BTreeSet<String> = said.iter().map(|each| month_of(each.from)).collect();
@@ -677,8 +745,8 @@ fn outages(
     Ok(all)
 }
 
-/// The months, in UTC, in which an agent's links had no carrier, as far as some summaries change them; and the days of which that is
-/// too much.
+/// The months, in UTC, in which an agent's links had no carrier, as far as some summaries change
+/// them; and the days of which that is too much.
 fn without_carrier(
     archive: &Archive,
     agent: Kid,
@@ -694,7 +762,8 @@ fn without_carrier(
         if months.get_mut(&id).is_some_and(|down| down.add(summary)) {
             let day: String = summary.from.to_string().chars().take(10).collect();
             let detail = format!(
-                "agent {agent} tells of more than {STRETCHES} times at which its links had no carrier on {day}: none of them counts"
+                "agent {agent} tells of more than {STRETCHES} times at which its links had no \
+                    carrier on {day}: none of them counts"
             );
             let (kind, subject) = (FindingKind::Quarantined, format!("{agent}/carrier/{day}"));
             found.push(Finding { kind, subject, site: Some(summary.site.clone()), detail });
@@ -703,20 +772,30 @@ fn without_carrier(
     Ok((months.into_iter().filter(|(_, down)| *down != CarrierDown::default()).collect(), found))
 }
 
-/// Writes what was gathered, in one transaction; false when another replica was faster, and then nothing is written.
+/// Writes what was gathered, in one transaction; false when another replica was faster, and then
+/// nothing is written.
 ///
 /// # Errors
 /// When the database fails.
 pub fn write(archive: &Archive, news: &News, now: Wall) -> Result<bool, ArchiveError> {
-    for (at, Move { was, next, missing, late, bad, held, front, released }) in news.moves.iter().enumerate() {
-        // The first of them locks the agent's others out: whoever folds takes all of its chains, in the same order.
+    for (at, Move { was, next, missing, late, bad, held, front, released }) in
+        news.moves.iter().enumerate()
+    {
+        // The first of them locks the agent's others out: whoever folds takes all of its chains, in
+        // the same order.
         match archive.set_folded(was, *next, missing, front)? {
             true => {}
             false if at == 0 => return Ok(false),
-            false => return Err(ArchiveError::Damaged("two replicas fold one agent at once".to_owned())),
+            false => {
+                return Err(ArchiveError::Damaged(
+                    "two replicas fold one agent at once".to_owned(),
+                ));
+            }
         }
         late.iter().try_for_each(|seq| archive.drop_late((was.agent, was.chain), *seq))?;
-        bad.iter().try_for_each(|(seq, why)| archive.quarantine((was.agent, was.chain), *seq, why, now))?;
+        bad.iter().try_for_each(|(seq, why)| {
+            archive.quarantine((was.agent, was.chain), *seq, why, now)
+        })?;
         archive.change_held((was.agent, was.chain), held)?;
         released.iter().try_for_each(|seq| archive.look_at((was.agent, was.chain), *seq))?;
     }

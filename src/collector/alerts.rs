@@ -1,8 +1,10 @@
-//! Alerts: each finding is told once to each who is told, and so is its end. What was told is in the database, so that a restart
-//! tells nothing twice; one that ends before it lasted a while is never told.
+//! Alerts: each finding is told once to each who is told, and so is its end. What was told is in
+//! the database, so that a restart tells nothing twice; one that ends before it lasted a while is
+//! never told.
 //!
-//! Looking and telling are apart: a round writes what began and ended ([`look`]); for each receiver a task of its own reads what is
-//! due to it, tells it and writes that down ([`delivery`]). What is due is in the database alone: it is each receiver's queue.
+//! Looking and telling are apart: a round writes what began and ended ([`look`]); for each receiver
+//! a task of its own reads what is due to it, tells it and writes that down ([`delivery`]). What is
+//! due is in the database alone: it is each receiver's queue.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +57,16 @@ impl Alert {
     #[must_use]
     pub fn begin(finding: &Finding, now: Wall) -> Self {
         let Finding { kind, subject, site, detail } = finding.clone();
-        Self { kind, subject, site, detail, since: now, ended: None, told: Vec::new(), told_end: Vec::new() }
+        Self {
+            kind,
+            subject,
+            site,
+            detail,
+            since: now,
+            ended: None,
+            told: Vec::new(),
+            told_end: Vec::new(),
+        }
     }
 
     /// What it is about: one that is found again after it ended has the same.
@@ -94,7 +105,12 @@ pub fn receiver(archive: &Archive, whom: &str) -> Result<Receiver, ArchiveError>
 ///
 /// # Errors
 /// When the database fails.
-pub fn put_receiver(archive: &Archive, whom: &str, receiver: &Receiver, now: Wall) -> Result<(), ArchiveError> {
+pub fn put_receiver(
+    archive: &Archive,
+    whom: &str,
+    receiver: &Receiver,
+    now: Wall,
+) -> Result<(), ArchiveError> {
     archive.put_record(Kind::Receiver, whom, receiver, now)
 }
 
@@ -129,7 +145,8 @@ pub fn look(archive: &Archive, found: &[Finding], set: &Setting) -> Result<(), A
     keep(archive, &rule::settle(&open(archive, Page::default())?, set), set.now)
 }
 
-/// Writes that one thing began, where it was not looked for others; false where that was written before.
+/// Writes that one thing began, where it was not looked for others; false where that was written
+/// before.
 ///
 /// # Errors
 /// When the database fails.
@@ -137,7 +154,9 @@ pub fn begin(archive: &Archive, finding: &Finding, now: Wall) -> Result<bool, Ar
     archive.lock(LOCK)?;
     let alert = Alert::begin(finding, now);
     let topic = alert.topic();
-    let lasts = open(archive, Page::default())?.iter().any(|open| open.ended.is_none() && open.topic() == topic);
+    let lasts = open(archive, Page::default())?
+        .iter()
+        .any(|open| open.ended.is_none() && open.topic() == topic);
     if !lasts {
         keep(archive, &[Change::Put(alert)], now)?;
     }
@@ -156,13 +175,20 @@ pub fn changes(open: &[Alert], found: &[Finding], set: &Setting) -> bool {
 ///
 /// # Errors
 /// When the database fails.
-pub fn was_told(archive: &Archive, message: &rule::Message, whom: &str, set: &Setting) -> Result<(), ArchiveError> {
+pub fn was_told(
+    archive: &Archive,
+    message: &rule::Message,
+    whom: &str,
+    set: &Setting,
+) -> Result<(), ArchiveError> {
     archive.lock(LOCK)?;
     for alert in &message.alerts {
         // What a round or another receiver wrote meanwhile stays.
         let kept = match archive.record::<Alert>(Kind::Alert, &alert.id())? {
             Some(kept) => Some(kept),
-            None => archive.record(Kind::Alert, &alert.topic())?.filter(|kept: &Alert| kept.since == alert.since),
+            None => archive
+                .record(Kind::Alert, &alert.topic())?
+                .filter(|kept: &Alert| kept.since == alert.since),
         };
         if let Some(alert) = kept {
             keep(archive, &[rule::told(alert, message.event, whom, set)], set.now)?;
@@ -177,9 +203,17 @@ pub fn was_told(archive: &Archive, message: &rule::Message, whom: &str, set: &Se
 /// What keeps a round and those who tell from writing at once, where replicas share a database.
 const LOCK: &[u8] = b"alerts";
 
-fn put_away(archive: &Archive, lost: &BTreeMap<&'static str, u64>, now: Wall) -> Result<(), ArchiveError> {
+fn put_away(
+    archive: &Archive,
+    lost: &BTreeMap<&'static str, u64>,
+    now: Wall,
+) -> Result<(), ArchiveError> {
     for (whom, lost) in lost {
-        tracing::warn!(who = whom, lost, "alerts that have ended are put away untold: too many wait for it");
+        tracing::warn!(
+            who = whom,
+            lost,
+            "alerts that have ended are put away untold: too many wait for it"
+        );
         let before = receiver(archive, whom)?;
         let after = Receiver { dropped: before.dropped.saturating_add(*lost), ..before };
         put_receiver(archive, whom, &after, now)?;

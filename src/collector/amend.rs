@@ -1,5 +1,6 @@
-//! What an operator's hand changes of what an agent may speak for: it was moved, or revoked from an instant on. The change itself
-//! is made at once; what it touches is judged anew by whoever goes round, who finds here what to do.
+//! What an operator's hand changes of what an agent may speak for: it was moved, or revoked from an
+//! instant on. The change itself is made at once; what it touches is judged anew by whoever goes
+//! round, who finds here what to do.
 
 use std::collections::BTreeSet;
 
@@ -47,10 +48,16 @@ pub enum LeavesOut {
 /// # Errors
 /// When the database fails.
 pub fn note(archive: &Archive, amendment: &Amendment, now: Wall) -> Result<(), ArchiveError> {
-    archive.put_record(Kind::Amendment, &key(&[&amendment.agent.to_string(), &now.to_string()]), amendment, now)
+    archive.put_record(
+        Kind::Amendment,
+        &key(&[&amendment.agent.to_string(), &now.to_string()]),
+        amendment,
+        now,
+    )
 }
 
-/// The services and months that a change touches, from the day on of which anything of the agent is here: contract, service, month.
+/// The services and months that a change touches, from the day on of which anything of the agent is
+/// here: contract, service, month.
 ///
 /// # Errors
 /// When the database fails.
@@ -61,29 +68,41 @@ pub fn touched(
     from: Wall,
     now: Wall,
 ) -> Result<BTreeSet<(String, String, String)>, ArchiveError> {
-    let Some(first) = archive.days_of(amendment.agent)?.first().copied() else { return Ok(BTreeSet::new()) };
+    let Some(first) = archive.days_of(amendment.agent)?.first().copied() else {
+        return Ok(BTreeSet::new());
+    };
     let from = from.max(Wall::from_secs(first.saturating_mul(86_400)));
     let sites: BTreeSet<&str> = amendment.sites.iter().map(String::as_str).collect();
     let mut all = BTreeSet::new();
     for contract in book.all.iter().filter_map(|agreed| agreed.contract.as_ref().ok()) {
         let months = scheduler::months(contract, Span::new(from, now.max(from.shifted(1))));
         for service in services_at(contract, &sites) {
-            let case = |month: &Period| (contract.id().to_owned(), service.to_owned(), month.to_string());
+            let case =
+                |month: &Period| (contract.id().to_owned(), service.to_owned(), month.to_string());
             all.extend(months.iter().map(case));
         }
     }
     Ok(all)
 }
 
-/// Keeps that a frozen verdict rests on what does not count any more, where the change is one that it notices: it would be another
-/// now, or it was measured by an agent that nothing is heard of any more.
+/// Keeps that a frozen verdict rests on what does not count any more, where the change is one that
+/// it notices: it would be another now, or it was measured by an agent that nothing is heard of any
+/// more.
 ///
 /// # Errors
 /// When the database fails.
-pub fn undermine(archive: &Archive, id: &str, judged: &Judgement, why: &str, now: Wall) -> Result<(), ArchiveError> {
+pub fn undermine(
+    archive: &Archive,
+    id: &str,
+    judged: &Judgement,
+    why: &str,
+    now: Wall,
+) -> Result<(), ArchiveError> {
     let Some(kept) = archive.record::<Judgement>(Kind::Verdict, id)? else { return Ok(()) };
     // What cannot be judged any more is told of by itself.
-    let (Some(says), Some(would_say)) = (kept.report.as_ref().map(outcome), judged.report.as_ref().map(outcome)) else {
+    let (Some(says), Some(would_say)) =
+        (kept.report.as_ref().map(outcome), judged.report.as_ref().map(outcome))
+    else {
         return Ok(());
     };
     if says == would_say && kept.agents == judged.agents {
@@ -91,11 +110,13 @@ pub fn undermine(archive: &Archive, id: &str, judged: &Judgement, why: &str, now
         return Ok(());
     }
     let Judgement { contract, service, site, period, .. } = kept;
-    let undermined = Undermined { contract, service, site, period, why: why.to_owned(), says, would_say };
+    let undermined =
+        Undermined { contract, service, site, period, why: why.to_owned(), says, would_say };
     archive.put_record(Kind::Undermined, id, &undermined, now)
 }
 
-/// The frozen verdicts that rest on what does not count any more; one that is not frozen any more was judged anew.
+/// The frozen verdicts that rest on what does not count any more; one that is not frozen any more
+/// was judged anew.
 ///
 /// # Errors
 /// When the database fails.

@@ -1,5 +1,6 @@
-//! The operators' API under /v1, and its description. What a request may be and what it is answered stands beside each function, and
-//! the description is made of that; `tests/api.rs` holds the running server against it.
+//! The operators' API under /v1, and its description. What a request may be and what it is answered
+//! stands beside each function, and the description is made of that; `tests/api.rs` holds the
+//! running server against it.
 
 use std::sync::Arc;
 
@@ -42,7 +43,10 @@ pub struct ProblemDocument {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "wanproof collector", description = "Agents, contracts, verdicts and claims of a fleet."),
+    info(
+        title = "wanproof collector",
+        description = "Agents, contracts, verdicts and claims of a fleet."
+    ),
     paths(
         agents::list,
         agents::one,
@@ -114,8 +118,14 @@ pub fn describe() -> String {
     let components = api.components.get_or_insert_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
     let problem = |what: &str| -> RefOr<Described> {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemDocument"))).build();
-        RefOr::T(ResponseBuilder::new().description(what).content("application/problem+json", content).build())
+        let content =
+            ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemDocument"))).build();
+        RefOr::T(
+            ResponseBuilder::new()
+                .description(what)
+                .content("application/problem+json", content)
+                .build(),
+        )
     };
     let problems = [
         ("400", "It cannot be read."),
@@ -132,7 +142,11 @@ pub fn describe() -> String {
         let all = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in all.into_iter().flatten() {
             for (status, what) in problems {
-                operation.responses.responses.entry(status.to_owned()).or_insert_with(|| problem(what));
+                operation
+                    .responses
+                    .responses
+                    .entry(status.to_owned())
+                    .or_insert_with(|| problem(what));
             }
         }
     }

@@ -1,7 +1,8 @@
-//! The collector's database: what was received, from whom, and what is missing. Every SQL string of the collector is in
-//! this room.
+//! The collector's database: what was received, from whom, and what is missing. Every SQL string of
+//! the collector is in this room.
 //!
-//! [`Archive`] is a connection to SQLite or PostgreSQL, used by one thread. Its methods are written once for both:
+//! [`Archive`] is a connection to SQLite or PostgreSQL, used by one thread. Its methods are written
+//! once for both:
 //!
 //! ```ignore
 //! impl Archive {
@@ -11,16 +12,19 @@
 //! }
 //! ```
 //!
-//! - **A query**: `self.db.execute`, `one`, `all` or `each`, with `args![…]`, in the SQL that both share: see [`db`].
-//! - **A table**: a step at the end of `STEPS` in `schema.rs`, in the DDL of each. What grows has the agent first in its key, and on
-//!   PostgreSQL is kept in parts of a month by a time in nanoseconds: name it in `PARTED` as well.
-//! - **A change** is made within [`Archive::write`], by the one writer of a replica. On SQLite that excludes all others; on
-//!   PostgreSQL another replica may be doing the same: what is read, decided upon and then written is read after
-//!   [`Archive::lock`] of what it is about (an agent's identifier, a token's digest), which lasts as long as the transaction.
+//! - **A query**: `self.db.execute`, `one`, `all` or `each`, with `args![…]`, in the SQL that both
+//!   share: see [`db`].
+//! - **A table**: a step at the end of `STEPS` in `schema.rs`, in the DDL of each. What grows has
+//!   the agent first in its key, and on PostgreSQL is kept in parts of a month by a time in
+//!   nanoseconds: name it in `PARTED` as well.
+//! - **A change** is made within [`Archive::write`], by the one writer of a replica. On SQLite that
+//!   excludes all others; on PostgreSQL another replica may be doing the same: what is read,
+//!   decided upon and then written is read after [`Archive::lock`] of what it is about (an agent's
+//!   identifier, a token's digest), which lasts as long as the transaction.
 //! - **A test** of it stands in `tests/archive.rs`, which runs each on both.
 //!
-//! SQLite is in WAL mode: one writer, any number of readers, in this process and in others; the operator's commands work
-//! whether the collector runs or not, on either.
+//! SQLite is in WAL mode: one writer, any number of readers, in this process and in others; the
+//! operator's commands work whether the collector runs or not, on either.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -75,14 +79,18 @@ pub enum ArchiveError {
         source: std::io::Error,
     },
     /// There is no database where one is to be read.
-    #[error("{0}: there is no collector's database here: has `wanproof collector serve` run with this configuration?")]
+    #[error(
+        "{0}: there is no collector's database here: has `wanproof collector serve` run with this \
+            configuration?"
+    )]
     NoDatabase(Database),
     /// A file is where a directory is meant.
     #[error("{0} is a file, and a directory is meant: name the one that it lies in")]
     File(PathBuf),
     /// It was written by a later version of this program.
     #[error(
-        "the collector's database has schema {found}, this program knows {known}: install the version that wrote it, or a later one",
+        "the collector's database has schema {found}, this program knows {known}: install the \
+            version that wrote it, or a later one",
         known = schema::VERSION
     )]
     Later {
@@ -91,8 +99,10 @@ pub enum ArchiveError {
     },
     /// It belongs to another key.
     #[error(
-        "the key file holds {found}, but the receipts in this database are by {expected}: give the collector its own key file \
-         again (a backup of it, or that of another replica); with another key no agent would believe it"
+        "the key file holds {found}, but the receipts in this database are by {expected}: give \
+            the collector its own key file \
+         again (a backup of it, or that of another replica); with another key no agent would \
+            believe it"
     )]
     OtherKey {
         /// The key that the database belongs to.
@@ -102,7 +112,8 @@ pub enum ArchiveError {
     },
     /// Its key is lost.
     #[error(
-        "the receipts in this database are by {expected}, but the key file is missing: put it back from a backup or from another \
+        "the receipts in this database are by {expected}, but the key file is missing: put it \
+            back from a backup or from another \
          replica; a new key is not made, since no agent would believe it"
     )]
     NoKey {
@@ -113,7 +124,8 @@ pub enum ArchiveError {
     #[error("the collector's database is damaged: {0}")]
     Damaged(String),
     /// It is of an earlier version, which only the collector itself brings up to date.
-    #[error("the collector's database has schema {found}, this program knows {known}: start `wanproof collector serve` once, which brings it up to date", known = schema::VERSION)]
+    #[error("the collector's database has schema {found}, this program knows {known}: start \
+        `wanproof collector serve` once, which brings it up to date", known = schema::VERSION)]
     Earlier {
         /// Its schema.
         found: i64,
@@ -126,7 +138,8 @@ pub enum ArchiveError {
     Postgres(PostgresFault),
     /// The server cannot be reached, or lets nobody in.
     #[error(
-        "the collector's database {at} cannot be used: {fault}: is the server there, and may this user use this database?"
+        "the collector's database {at} cannot be used: {fault}: is the server there, and may this \
+            user use this database?"
     )]
     Unreachable {
         /// Which.
@@ -194,15 +207,18 @@ impl ArchiveError {
         }
     }
 
-    /// Whether what went wrong lies with what is stored, or was to be stored, and not with the database as a whole: doing the same
-    /// with other rows may well work.
+    /// Whether what went wrong lies with what is stored, or was to be stored, and not with the
+    /// database as a whole: doing the same with other rows may well work.
     #[must_use]
     pub fn is_of_a_row(&self) -> bool {
         use rusqlite::{Error, ErrorCode};
         match self {
             Self::Damaged(_) => true,
             Self::Sqlite(Error::SqliteFailure(failure, _)) => {
-                matches!(failure.code, ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)
+                matches!(
+                    failure.code,
+                    ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch
+                )
             }
             Self::Sqlite(
                 Error::FromSqlConversionFailure(..)
@@ -239,15 +255,17 @@ pub fn check_address(at: &Database) -> Result<(), ArchiveError> {
 }
 
 impl Archive {
-    /// Opens the database to write, makes its tables if they are missing, and brings them up to date. SQLite's file is made too,
-    /// and its directory, if only that is missing.
+    /// Opens the database to write, makes its tables if they are missing, and brings them up to
+    /// date. SQLite's file is made too, and its directory, if only that is missing.
     ///
     /// # Errors
     /// When it cannot be opened, or is of a later version.
     pub fn open(at: &Database) -> Result<Self, ArchiveError> {
         let db = match at {
             Database::Sqlite(path) => {
-                if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                if let Some(directory) =
+                    path.parent().filter(|parent| !parent.as_os_str().is_empty())
+                {
                     make_directory(directory)?;
                 }
                 let db = Connection::open(path)?;
@@ -265,7 +283,8 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Opens a database that is there, for a command or a reader; it can be written, in short transactions.
+    /// Opens a database that is there, for a command or a reader; it can be written, in short
+    /// transactions.
     ///
     /// # Errors
     /// When there is none, it cannot be opened, or is of another version.
@@ -292,11 +311,15 @@ impl Archive {
         }
     }
 
-    /// Does something in one transaction, which is undone when it fails. A lost connection to PostgreSQL is made again before.
+    /// Does something in one transaction, which is undone when it fails. A lost connection to
+    /// PostgreSQL is made again before.
     ///
     /// # Errors
     /// What `act` returns, or when the transaction cannot be begun or committed.
-    pub fn write<T, E: From<ArchiveError>>(&mut self, act: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
+    pub fn write<T, E: From<ArchiveError>>(
+        &mut self,
+        act: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         self.begin()?;
         let done = act(self).and_then(|value| match self.db.batch("COMMIT") {
             Ok(()) => Ok(value),
@@ -338,7 +361,10 @@ impl Archive {
     ///
     /// # Errors
     /// What `act` returns, or when the database fails.
-    pub fn part<T>(&self, act: impl FnOnce(&Self) -> Result<T, ArchiveError>) -> Result<T, ArchiveError> {
+    pub fn part<T>(
+        &self,
+        act: impl FnOnce(&Self) -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
         self.db.batch("SAVEPOINT part")?;
         let done = act(self);
         let end = if done.is_ok() { "RELEASE part" } else { "ROLLBACK TO part; RELEASE part" };
@@ -346,15 +372,18 @@ impl Archive {
         done
     }
 
-    /// Keeps every other replica from changing what is about this (an agent's identifier, a token's digest) until the transaction
-    /// ends. On SQLite a transaction that writes excludes all others anyway.
+    /// Keeps every other replica from changing what is about this (an agent's identifier, a token's
+    /// digest) until the transaction ends. On SQLite a transaction that writes excludes all others
+    /// anyway.
     ///
     /// # Errors
     /// When the database fails.
     pub fn lock(&self, about: &[u8]) -> Result<(), ArchiveError> {
         match &self.db {
             Db::Sqlite(_) => Ok(()),
-            Db::Postgres(db) => db.execute("SELECT pg_advisory_xact_lock(?1)", args![lock_of(about)]).map(drop),
+            Db::Postgres(db) => {
+                db.execute("SELECT pg_advisory_xact_lock(?1)", args![lock_of(about)]).map(drop)
+            }
         }
     }
 
@@ -383,7 +412,10 @@ impl Archive {
     pub fn collector(&self) -> Result<Option<Kid>, ArchiveError> {
         let sql = "SELECT value FROM meta WHERE key = 'collector'";
         match self.db.one(sql, args![], |row| row.get::<String>(0))? {
-            Some(kid) => kid.parse().map(Some).map_err(|_| ArchiveError::Damaged(format!("its key is {kid:?}"))),
+            Some(kid) => kid
+                .parse()
+                .map(Some)
+                .map_err(|_| ArchiveError::Damaged(format!("its key is {kid:?}"))),
             None => Ok(None),
         }
     }
@@ -431,7 +463,8 @@ impl Archive {
     }
 }
 
-/// The advisory lock of something, out of 2^64: two that share one wait for each other, and that is all.
+/// The advisory lock of something, out of 2^64: two that share one wait for each other, and that is
+/// all.
 fn lock_of(about: &[u8]) -> i64 {
     let digest = Digest::of(about);
     let first: [u8; 8] = std::array::from_fn(|at| digest.bytes()[at]);

@@ -1,7 +1,9 @@
-//! The body of a request: its type, its encoding, its size and its lines, all bounded before work is done on them.
+//! The body of a request: its type, its encoding, its size and its lines, all bounded before work
+//! is done on them.
 //!
-//! A body that says how long it becomes, and is short, is expanded at once. Any other is expanded piece by piece, and given away line
-//! by line, so that a thousand bytes which become millions never lie in memory together.
+//! A body that says how long it becomes, and is short, is expanded at once. Any other is expanded
+//! piece by piece, and given away line by line, so that a thousand bytes which become millions
+//! never lie in memory together.
 
 use std::cell::RefCell;
 use std::io::{BufReader, Read};
@@ -14,7 +16,8 @@ use crate::evidence::summary::LIMIT;
 pub const EXPANDED: usize = 32 * 1024 * 1024;
 /// A body has at most so many lines (docs/wire.md).
 pub const LINES: usize = 256;
-/// A zstd frame may ask for a window of this many bytes, as a power of two: that of the largest body.
+/// A zstd frame may ask for a window of this many bytes, as a power of two: that of the largest
+/// body.
 const WINDOW_LOG: u32 = 25;
 /// A body that says that it becomes no longer than this is given that memory before it is expanded.
 const AT_ONCE: usize = 256 * 1024;
@@ -49,11 +52,15 @@ impl Type {
     /// # Errors
     /// `unsupported` for another, or none.
     pub fn of(header: Option<&[u8]>) -> Result<Self, Problem> {
-        let value = header.map(|value| value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii());
+        let value = header
+            .map(|value| value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii());
         match value {
             Some(value) if value.eq_ignore_ascii_case(b"application/jose") => Ok(Self::Jose),
             Some(value) if value.eq_ignore_ascii_case(b"application/x-ndjson") => Ok(Self::Ndjson),
-            _ => Err(Problem::new(Kind::Unsupported, "Content-Type is application/jose or application/x-ndjson")),
+            _ => Err(Problem::new(
+                Kind::Unsupported,
+                "Content-Type is application/jose or application/x-ndjson",
+            )),
         }
     }
 }
@@ -152,7 +159,8 @@ fn short(body: &[u8], limit: usize) -> Option<usize> {
     (whole && length <= limit.min(AT_ONCE)).then_some(length)
 }
 
-/// Expands one frame that says how long it becomes, which needs no window and no buffers; nothing for any other body.
+/// Expands one frame that says how long it becomes, which needs no window and no buffers; nothing
+/// for any other body.
 fn at_once(body: &[u8], limit: usize) -> Option<Vec<u8>> {
     thread_local! {
         static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
@@ -166,7 +174,8 @@ fn at_once(body: &[u8], limit: usize) -> Option<Vec<u8>> {
     })
 }
 
-/// The widest window that the frames of a body ask for (RFC 8878, 3.1.1.1), at most the widest that is granted.
+/// The widest window that the frames of a body ask for (RFC 8878, 3.1.1.1), at most the widest that
+/// is granted.
 fn window(mut body: &[u8]) -> usize {
     let mut widest = 1 << 10;
     while let Some(own) = frame_window(body) {
@@ -224,7 +233,10 @@ fn empty() -> Problem {
 }
 
 fn too_many() -> Problem {
-    Problem::new(Kind::TooLarge, format_args!("it has more than {LINES} lines: send them in several requests"))
+    Problem::new(
+        Kind::TooLarge,
+        format_args!("it has more than {LINES} lines: send them in several requests"),
+    )
 }
 
 /// A line as it is given away.
@@ -236,8 +248,9 @@ pub enum Line<'a> {
     TooLong(Digest, usize),
 }
 
-/// Expands a body piece by piece, and gives each of its lines to `take`. What is more than [`LINES`] or [`EXPANDED`] is not read: the
-/// whole is refused then, whatever `take` did with the lines before.
+/// Expands a body piece by piece, and gives each of its lines to `take`. What is more than
+/// [`LINES`] or [`EXPANDED`] is not read: the whole is refused then, whatever `take` did with the
+/// lines before.
 ///
 /// # Errors
 /// As [`expand`] and [`lines`]; or what `take` returns.
@@ -303,12 +316,14 @@ fn end_of_line(piece: &[u8], of: Type) -> Option<usize> {
     }
 }
 
-/// The line that is being read: kept as long as it can be a summary, with one newline more; then only its digest goes on.
+/// The line that is being read: kept as long as it can be a summary, with one newline more; then
+/// only its digest goes on.
 #[derive(Default)]
 struct Reading {
     kept: Vec<u8>,
     length: usize,
-    /// Of a line that is too long: of all but the last byte, which may be the newline at the body's end, and that byte.
+    /// Of a line that is too long: of all but the last byte, which may be the newline at the body's
+    /// end, and that byte.
     beyond: Option<(Digester, u8)>,
 }
 
@@ -396,9 +411,10 @@ mod tests {
     #[test]
     fn a_bomb_is_found_while_it_expands() {
         let plain = vec![0; 64 * 1024 * 1024];
-        for (body, encoding) in
-            [(gzip(&plain), Encoding::Gzip), (zstd::stream::encode_all(plain.as_slice(), 3).unwrap(), Encoding::Zstd)]
-        {
+        for (body, encoding) in [
+            (gzip(&plain), Encoding::Gzip),
+            (zstd::stream::encode_all(plain.as_slice(), 3).unwrap(), Encoding::Zstd),
+        ] {
             assert!(body.len() < 100_000);
             let problem = expand(body, encoding, EXPANDED).unwrap_err();
             assert_eq!(problem.kind(), Some(Kind::TooLarge), "{encoding:?}");
@@ -408,10 +424,16 @@ mod tests {
     #[test]
     fn a_body_cut_short_or_followed_by_something_does_not_expand() {
         let plain = b"line one\nline two\n".repeat(1000);
-        for (whole, encoding) in
-            [(gzip(&plain), Encoding::Gzip), (zstd::bulk::compress(&plain, 3).unwrap(), Encoding::Zstd)]
-        {
-            for body in [&whole[..whole.len() - 1], &whole[..10], &[whole.as_slice(), b"tail"].concat(), b"x"] {
+        for (whole, encoding) in [
+            (gzip(&plain), Encoding::Gzip),
+            (zstd::bulk::compress(&plain, 3).unwrap(), Encoding::Zstd),
+        ] {
+            for body in [
+                &whole[..whole.len() - 1],
+                &whole[..10],
+                &[whole.as_slice(), b"tail"].concat(),
+                b"x",
+            ] {
                 let problem = expand(body.to_vec(), encoding, EXPANDED).unwrap_err();
                 assert_eq!(problem.kind(), Some(Kind::Malformed), "{encoding:?} {}", body.len());
             }
@@ -474,10 +496,16 @@ mod tests {
     fn the_257th_line_refuses_the_whole_and_the_rest_is_not_read() {
         let many = |lines: usize| "x\n".repeat(lines);
         assert_eq!(lines(many(LINES).as_bytes(), Type::Ndjson).unwrap().len(), LINES);
-        assert_eq!(by_pieces(many(LINES).as_bytes(), Encoding::None, Type::Ndjson).unwrap().len(), LINES);
+        assert_eq!(
+            by_pieces(many(LINES).as_bytes(), Encoding::None, Type::Ndjson).unwrap().len(),
+            LINES
+        );
         // The last line need not end in a newline.
         for body in [many(LINES + 1), many(LINES) + "x", "\n".repeat(LINES + 1) + "x\n"] {
-            assert_eq!(lines(body.as_bytes(), Type::Ndjson).unwrap_err().kind(), Some(Kind::TooLarge));
+            assert_eq!(
+                lines(body.as_bytes(), Type::Ndjson).unwrap_err().kind(),
+                Some(Kind::TooLarge)
+            );
             let problem = by_pieces(body.as_bytes(), Encoding::None, Type::Ndjson).unwrap_err();
             assert_eq!(problem.kind(), Some(Kind::TooLarge));
         }
@@ -486,7 +514,11 @@ mod tests {
         broken.extend(b"no frame");
         let problem = by_pieces(&broken, Encoding::Zstd, Type::Ndjson).unwrap_err();
         assert_eq!(problem.kind(), Some(Kind::TooLarge));
-        assert_eq!(lines(many(LINES + 1).as_bytes(), Type::Jose).unwrap().len(), 1, "one JWS has no lines");
+        assert_eq!(
+            lines(many(LINES + 1).as_bytes(), Type::Jose).unwrap().len(),
+            1,
+            "one JWS has no lines"
+        );
     }
 
     #[test]
@@ -517,7 +549,11 @@ mod tests {
             to.finish().unwrap()
         };
         for log in [15, 20, 25] {
-            assert_eq!(Plan::of(&wide(log), Encoding::Zstd), Plan::ByPieces(DECODER + (1 << log)), "2^{log}");
+            assert_eq!(
+                Plan::of(&wide(log), Encoding::Zstd),
+                Plan::ByPieces(DECODER + (1 << log)),
+                "2^{log}"
+            );
         }
         // The widest of several frames counts, wherever it is.
         let two = [wide(15), wide(22), wide(12)].concat();

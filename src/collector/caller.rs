@@ -1,4 +1,5 @@
-//! Who asks, as the connection tells it, and the answer that holds what was reserved for it until it is sent.
+//! Who asks, as the connection tells it, and the answer that holds what was reserved for it until
+//! it is sent.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,8 @@ use crate::collector::connections::{Peer, Repute};
 use crate::collector::memory_budget::{Holder, MemoryBudget, Reservation};
 use crate::evidence::problem::{Kind, Problem};
 
-/// What of an answer is given to the connection at a time: while it does not take that, the rest stays reserved.
+/// What of an answer is given to the connection at a time: while it does not take that, the rest
+/// stays reserved.
 const PIECE: usize = 16 * 1024;
 
 /// Who asks.
@@ -78,7 +80,10 @@ impl<T: Unpin> HttpBody for Held<T> {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

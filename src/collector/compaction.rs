@@ -1,6 +1,7 @@
-//! Many intervals as few, without losing what a verdict needs: outcomes stay exact and in order, histograms are merged, sums are
-//! added. What may not be merged (time that nobody saw, another setting, a step) stays apart, so that a contract judges the merged
-//! intervals of a month as it would judge its minutes. Pure: it reads and writes nothing.
+//! Many intervals as few, without losing what a verdict needs: outcomes stay exact and in order,
+//! histograms are merged, sums are added. What may not be merged (time that nobody saw, another
+//! setting, a step) stays apart, so that a contract judges the merged intervals of a month as it
+//! would judge its minutes. Pure: it reads and writes nothing.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -14,14 +15,16 @@ use crate::measure::histogram::{Histogram, Packed};
 use crate::measure::interval::{Interval, Spread};
 use crate::measure::outcome::{Outcome, Outcomes, Reason};
 
-/// A day of one probe is never more, in bytes before it is compressed: a probe each 10 ms with a loss each second makes 500 kB.
+/// A day of one probe is never more, in bytes before it is compressed: a probe each 10 ms with a
+/// loss each second makes 500 kB.
 const MOST: usize = 16 * 1024 * 1024;
 /// An hour.
 pub const HOUR: Duration = Duration::from_secs(3600);
 /// A day, in UTC.
 pub const DAY: Duration = Duration::from_secs(86_400);
 
-/// An interval, with the digest of its probe's settings: what was measured by others is not merged with it.
+/// An interval, with the digest of its probe's settings: what was measured by others is not merged
+/// with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// The digest of the settings; opaque. Pieces share it, and what was told.
@@ -117,7 +120,8 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Segment>, NotPieces> {
         return Err(NotPieces::TooMuch);
     }
     let kept: Vec<Kept> = serde_json::from_slice(&text)?;
-    let spread = |of: Option<(Packed, u64)>| of.map(|(histogram, sum_ns)| Spread { histogram, sum_ns });
+    let spread =
+        |of: Option<(Packed, u64)>| of.map(|(histogram, sum_ns)| Spread { histogram, sum_ns });
     let (mut settings, mut told) = (Arc::from(""), None);
     let piece = |kept: Kept| Segment {
         settings: shared(&mut settings, kept.settings),
@@ -162,14 +166,16 @@ impl Segment {
     pub fn weight(&self) -> usize {
         let Self { interval, .. } = self;
         let spreads = [&interval.rtt, &interval.ipdv].into_iter().flatten();
-        let reasons = interval.reasons.keys().map(|reason| size_of::<(String, u32)>() + reason.len());
+        let reasons =
+            interval.reasons.keys().map(|reason| size_of::<(String, u32)>() + reason.len());
         size_of::<Self>()
             + spreads.map(|spread| spread.histogram.base64_at_most()).sum::<usize>()
             + reasons.sum::<usize>()
     }
 }
 
-/// Merges pieces that follow on each other within the same `cell` of time since the epoch; in order of time.
+/// Merges pieces that follow on each other within the same `cell` of time since the epoch; in order
+/// of time.
 #[must_use]
 pub fn merge(mut pieces: Vec<Segment>, cell: Duration) -> Vec<Segment> {
     pieces.sort_by_key(|piece| piece.interval.from);
@@ -261,10 +267,12 @@ impl Merging {
     }
 }
 
-/// What became of the sends of an interval that did not leave the host: which of them for want of a carrier is told by their
-/// number only, the first of them, so that intervals are merged only where that says the same afterwards.
+/// What became of the sends of an interval that did not leave the host: which of them for want of a
+/// carrier is told by their number only, the first of them, so that intervals are merged only where
+/// that says the same afterwards.
 fn kin(one: &Interval, two: &Interval) -> bool {
-    let carrier = |of: &Interval| of.reasons.get(&Reason::CARRIER.to_string()).copied().map_or(0, u64::from);
+    let carrier =
+        |of: &Interval| of.reasons.get(&Reason::CARRIER.to_string()).copied().map_or(0, u64::from);
     let unsent = |of: &Interval| of.outcomes.count(Outcome::NotSent);
     let all = |of: &Interval| carrier(of) >= unsent(of);
     let none = |of: &Interval| carrier(of) == 0;
@@ -306,8 +314,9 @@ mod tests {
 
     #[test]
     fn minutes_that_follow_on_each_other_become_an_hour_and_nothing_is_lost() {
-        let minutes: Vec<Segment> =
-            (0..120).map(|number| minute(number, "57a2l1a", 1000 + number.unsigned_abs())).collect();
+        let minutes: Vec<Segment> = (0..120)
+            .map(|number| minute(number, "57a2l1a", 1000 + number.unsigned_abs()))
+            .collect();
         let merged = merge(minutes, HOUR);
         assert_eq!(merged.len(), 2);
         let first = &merged[0].interval;
@@ -335,14 +344,22 @@ mod tests {
         assert_eq!(whole(vec![minute(0, "60a", 1), other]), 2);
         let mut moved = minute(1, "60a", 1);
         moved.told = Some(Arc::new(Told { site: "y".to_owned(), service: None }));
-        assert_eq!(whole(vec![minute(0, "60a", 1), moved]), 2, "it says that it is at another site");
+        assert_eq!(
+            whole(vec![minute(0, "60a", 1), moved]),
+            2,
+            "it says that it is at another site"
+        );
         let mut shifted = minute(1, "60a", 1);
         shifted.interval.first_ms = 251;
         assert_eq!(whole(vec![minute(0, "60a", 1), shifted]), 2);
         let mut unsent = minute(1, "60n", 1);
         assert_eq!(whole(vec![minute(0, "60a", 1), unsent.clone()]), 1);
         unsent.interval.reasons.insert(Reason::CARRIER.to_string(), 60);
-        assert_eq!(whole(vec![minute(0, "60n", 1), unsent.clone()]), 2, "one for want of a carrier, one not");
+        assert_eq!(
+            whole(vec![minute(0, "60n", 1), unsent.clone()]),
+            2,
+            "one for want of a carrier, one not"
+        );
         unsent.interval.reasons.insert(Reason::CARRIER.to_string(), 7);
         assert_eq!(whole(vec![minute(0, "60a", 1), unsent]), 2);
     }

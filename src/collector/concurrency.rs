@@ -1,5 +1,6 @@
-//! Who is worked for at the same time. Whoever has shown who he is never waits behind strangers: they have places of their own, and so
-//! can neither use up the processors nor the database's connections. Of either kind's places, what takes long gets a part only.
+//! Who is worked for at the same time. Whoever has shown who he is never waits behind strangers:
+//! they have places of their own, and so can neither use up the processors nor the database's
+//! connections. Of either kind's places, what takes long gets a part only.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -51,13 +52,16 @@ pub struct Place {
 
 impl Kind {
     fn new(all: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(all)), long: Arc::new(Semaphore::new((all / 2).max(1))) }
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            long: Arc::new(Semaphore::new((all / 2).max(1))),
+        }
     }
 }
 
 impl Default for Processors {
-    /// Twice as many as there are processors for those that are known, so that none stands still while the next is handed over, and
-    /// as many as there are for strangers, but two at least.
+    /// Twice as many as there are processors for those that are known, so that none stands still
+    /// while the next is handed over, and as many as there are for strangers, but two at least.
     fn default() -> Self {
         let processors = available_parallelism().map_or(2, NonZero::get);
         Self::new(PATIENCE, Kind::new(2 * processors), Kind::new(processors.max(2)))
@@ -69,7 +73,8 @@ impl Processors {
         Self { patience, known, strangers, changes: Arc::new(Semaphore::new(CHANGES)) }
     }
 
-    /// A stranger's turn to change something, until it is dropped; nothing when that takes too long.
+    /// A stranger's turn to change something, until it is dropped; nothing when that takes too
+    /// long.
     pub async fn change(&self) -> Option<OwnedSemaphorePermit> {
         let turn = Arc::clone(&self.changes).acquire_owned();
         timeout_at(Instant::now() + self.patience, turn).await.ok()?.ok()
@@ -82,7 +87,8 @@ impl Processors {
             Repute::Stranger => &self.strangers,
         };
         let until = Instant::now() + self.patience;
-        let acquire = |semaphore: &Arc<Semaphore>| timeout_at(until, Arc::clone(semaphore).acquire_owned());
+        let acquire =
+            |semaphore: &Arc<Semaphore>| timeout_at(until, Arc::clone(semaphore).acquire_owned());
         // What takes long waits for its turn first, so that it stands in nobody's way meanwhile.
         let long = match work {
             Work::Short => None,

@@ -1,6 +1,7 @@
-//! Who is connected, and for whom a place is made when it grows tight: so many connections in all, so many from one address, and a
-//! share that only those may use who have shown before that they are an agent's or an operator's. On a connection that has no request
-//! under way nobody waits: those are closed first, the longest idle before all others.
+//! Who is connected, and for whom a place is made when it grows tight: so many connections in all,
+//! so many from one address, and a share that only those may use who have shown before that they
+//! are an agent's or an operator's. On a connection that has no request under way nobody waits:
+//! those are closed first, the longest idle before all others.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -22,7 +23,8 @@ const FILES: u64 = 256;
 /// So many addresses are remembered.
 const ADDRESSES: usize = 65_536;
 
-/// Where connections come from: an IPv4 address, or an IPv6 network of 64 bits, of which one host has as many addresses as it likes.
+/// Where connections come from: an IPv4 address, or an IPv6 network of 64 bits, of which one host
+/// has as many addresses as it likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(IpAddr);
 
@@ -52,7 +54,8 @@ impl std::fmt::Display for Source {
 pub enum Repute {
     /// Not yet: anybody at all.
     Stranger,
-    /// A signature of an enrolled agent or a token was verified, on this connection or lately from its address.
+    /// A signature of an enrolled agent or a token was verified, on this connection or lately from
+    /// its address.
     Known,
 }
 
@@ -74,7 +77,8 @@ impl Bounds {
         Self { all, strangers: all - all / 4, each }
     }
 
-    /// As a configuration says, but no more than this process may have files open, with some to spare for the database.
+    /// As a configuration says, but no more than this process may have files open, with some to
+    /// spare for the database.
     #[must_use]
     pub fn of(limits: &Limits) -> Self {
         let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
@@ -82,7 +86,8 @@ impl Bounds {
         let Limits { connections, connections_per_address, .. } = *limits;
         if most < connections {
             tracing::warn!(
-                "this process may have {files} files open, so there are at most {most} connections, not {connections}: \
+                "this process may have {files} files open, so there are at most {most} \
+                    connections, not {connections}: \
                  raise LimitNOFILE= of its unit, or ulimit -n"
             );
         }
@@ -153,7 +158,8 @@ impl Register {
         let own = self.of_source.get(&source).map_or(0, BTreeSet::len);
         if own >= self.bounds.each {
             let own = self.of_source.get(&source).into_iter().flatten();
-            let idlest = own.filter_map(|number| Some(place(*number, self.open.get(number)?))).min();
+            let idlest =
+                own.filter_map(|number| Some(place(*number, self.open.get(number)?))).min();
             self.close_if_idle(idlest, now)?;
         }
         if repute == Repute::Stranger && self.strangers >= self.bounds.strangers {
@@ -169,7 +175,8 @@ impl Register {
         }
         let (number, close) = (self.next, Arc::new(Notify::new()));
         self.next += 1;
-        let open = Open { source, repute, arriving: 0, working: 0, since: now, close: Arc::clone(&close) };
+        let open =
+            Open { source, repute, arriving: 0, working: 0, since: now, close: Arc::clone(&close) };
         self.idle[index(repute)].insert(place(number, &open));
         self.open.insert(number, open);
         self.of_source.entry(source).or_default().insert(number);
@@ -332,7 +339,9 @@ impl Peer {
     /// A request begins: until it is dropped, somebody waits.
     #[must_use]
     pub fn request(self: &Arc<Self>) -> Underway {
-        self.connections.register().change(self.number, SystemClock.now().mono, |open| open.working += 1);
+        self.connections
+            .register()
+            .change(self.number, SystemClock.now().mono, |open| open.working += 1);
         Underway { peer: Arc::clone(self) }
     }
 
@@ -414,7 +423,8 @@ mod tests {
     fn one_address_closes_its_own_idle_connection_and_nobody_elses() {
         let mut all = register(100, 3);
         let (other, _) = all.admit(host(9), at(0)).unwrap();
-        let mine: Vec<u64> = (1..=3).map(|second| all.admit(host(1), at(second)).unwrap().0).collect();
+        let mine: Vec<u64> =
+            (1..=3).map(|second| all.admit(host(1), at(second)).unwrap().0).collect();
         all.change(mine[0], at(4), |open| open.working += 1);
         all.admit(host(1), at(5)).unwrap();
         assert!(all.open.contains_key(&mine[0]), "somebody waits on it");
@@ -450,7 +460,8 @@ mod tests {
     #[test]
     fn a_body_that_arrives_slowly_makes_room_and_a_brisk_one_stays() {
         let mut all = register(4, 4);
-        let numbers: Vec<u64> = (1..=3).map(|number| all.admit(host(number), at(0)).unwrap().0).collect();
+        let numbers: Vec<u64> =
+            (1..=3).map(|number| all.admit(host(number), at(0)).unwrap().0).collect();
         for number in &numbers {
             all.change(*number, at(10), |open| open.arriving = 1);
         }
@@ -496,7 +507,9 @@ mod tests {
                 let strangers = all.open.values().filter(|open| open.repute == Repute::Stranger).count();
                 prop_assert_eq!(all.strangers, strangers);
                 prop_assert!(all.open.len() <= bounds.all && strangers <= bounds.strangers);
-                prop_assert!(all.of_source.values().all(|own| own.len() <= bounds.each && !own.is_empty()));
+                prop_assert!(
+                    all.of_source.values().all(|own| own.len() <= bounds.each && !own.is_empty())
+                );
                 let idle = all.open.values().filter(|open| open.at() != At::Work).count();
                 prop_assert_eq!(all.idle[0].len() + all.idle[1].len(), idle);
             }

@@ -52,8 +52,8 @@ impl From<Refused> for Problem {
     }
 }
 
-/// The tokens of a file, as [`tokens::enrolment`] reads them. What cannot be read, or is exposed, lets nobody in, and is told in
-/// the log.
+/// The tokens of a file, as [`tokens::enrolment`] reads them. What cannot be read, or is exposed,
+/// lets nobody in, and is told in the log.
 fn tokens_of(path: &Path) -> Vec<Token> {
     let text = secret::read(path).unwrap_or_else(|why| {
         tracing::error!("no token lets anybody in: {why}");
@@ -71,8 +71,8 @@ fn is_settled(known: &KnownKey) -> bool {
 }
 
 impl Collector {
-    /// Lets an agent in or not. Whoever brings wrong tokens, or makes up agents that wait, has to wait; an agent that is known
-    /// is answered at once.
+    /// Lets an agent in or not. Whoever brings wrong tokens, or makes up agents that wait, has to
+    /// wait; an agent that is known is answered at once.
     pub(super) async fn enrol(
         self: &Arc<Self>,
         body: Vec<u8>,
@@ -115,21 +115,30 @@ impl Collector {
         let waiting = config.waiting;
         let turn = match caller.repute() {
             Repute::Known => None,
-            Repute::Stranger => {
-                Some(self.processors.change().await.ok_or_else(|| Fault::busy("too many ask to be enrolled at once"))?)
-            }
+            Repute::Stranger => Some(
+                self.processors
+                    .change()
+                    .await
+                    .ok_or_else(|| Fault::busy("too many ask to be enrolled at once"))?,
+            ),
         };
         let answered = self
             .writer()?
             .write(move |archive| {
                 let mode = &config.enrolment;
-                enrol(archive, &said, &Asking { mode, tokens: &tokens, waiting, from, now: now.wall })
+                enrol(
+                    archive,
+                    &said,
+                    &Asking { mode, tokens: &tokens, waiting, from, now: now.wall },
+                )
             })
             .await?;
         drop(turn);
         match (&answered, limited) {
             (Err(Refused::Guess(_)), _) => {
-                tracing::warn!(%from, agent = %kid, site, "an agent asked to enrol with an unknown token");
+                tracing::warn!(
+                    %from, agent = %kid, site, "an agent asked to enrol with an unknown token"
+                );
             }
             // One more that waits counts as that.
             (Ok(State::Pending), _) | (_, None) => {}
@@ -141,11 +150,16 @@ impl Collector {
     }
 }
 
-/// Lets an agent in or not. The same agent gets the same answer again, whatever token it brings then.
+/// Lets an agent in or not. The same agent gets the same answer again, whatever token it brings
+/// then.
 ///
 /// # Errors
 /// When the database fails.
-pub fn enrol(archive: &Archive, said: &Enrolment, asking: &Asking<'_>) -> Result<Result<State, Refused>, ArchiveError> {
+pub fn enrol(
+    archive: &Archive,
+    said: &Enrolment,
+    asking: &Asking<'_>,
+) -> Result<Result<State, Refused>, ArchiveError> {
     let kid = said.jwk.kid();
     archive.lock(kid.bytes())?;
     let known = archive.key(kid)?;
@@ -184,7 +198,11 @@ pub fn enrol(archive: &Archive, said: &Enrolment, asking: &Asking<'_>) -> Result
 }
 
 /// Whether the token that an agent brings lets it in; then it is used.
-fn by_token(archive: &Archive, said: &Enrolment, asking: &Asking<'_>) -> Result<Result<(), Refused>, ArchiveError> {
+fn by_token(
+    archive: &Archive,
+    said: &Enrolment,
+    asking: &Asking<'_>,
+) -> Result<Result<(), Refused>, ArchiveError> {
     let kid = said.jwk.kid();
     let bad = |detail: &str| Ok(Err(Refused::Other(Problem::new(Kind::BadToken, detail))));
     let Some(token) = &said.token else { return bad("a token is needed here") };
@@ -207,8 +225,8 @@ fn by_token(archive: &Archive, said: &Enrolment, asking: &Asking<'_>) -> Result<
     Ok(Ok(()))
 }
 
-/// Lets go those who wait and did not ask for long, and then whoever asked longest ago, of that network and of all, until one
-/// more may wait.
+/// Lets go those who wait and did not ask for long, and then whoever asked longest ago, of that
+/// network and of all, until one more may wait.
 fn make_room(archive: &Archive, asking: &Asking<'_>) -> Result<(), ArchiveError> {
     let Waiting { all, from_one, long } = asking.waiting;
     let mut gone = 0u64;
@@ -243,7 +261,8 @@ mod tests {
     use crate::evidence::key::SecretKey;
 
     fn said(seed: u8, site: &str, token: Option<&str>) -> Enrolment {
-        enrol::verify(enrol::sign(site, token, &SecretKey::from_seed(&[seed; 32])).as_bytes()).unwrap()
+        enrol::verify(enrol::sign(site, token, &SecretKey::from_seed(&[seed; 32])).as_bytes())
+            .unwrap()
     }
 
     struct Desk {
@@ -256,17 +275,28 @@ mod tests {
     impl Desk {
         fn new(mode: Mode) -> Self {
             let at = tempfile::tempdir().unwrap();
-            let text = "# lines\n\n first  leeds-01\nsecond # anybody\nthird site=york until=2026-11-30";
+            let text =
+                "# lines\n\n first  leeds-01\nsecond # anybody\nthird site=york until=2026-11-30";
             let (tokens, faults) = tokens::enrolment(text);
             assert_eq!((tokens.len(), faults.len()), (3, 0));
-            Self { archive: Archive::open(&Database::Sqlite(at.path().join("c.db"))).unwrap(), mode, tokens, _at: at }
+            Self {
+                archive: Archive::open(&Database::Sqlite(at.path().join("c.db"))).unwrap(),
+                mode,
+                tokens,
+                _at: at,
+            }
         }
 
         fn enrol(&self, said: &Enrolment) -> Result<State, Option<Kind>> {
             self.enrol_at(said, "192.0.2.1", 1)
         }
 
-        fn enrol_at(&self, said: &Enrolment, from: &str, second: i64) -> Result<State, Option<Kind>> {
+        fn enrol_at(
+            &self,
+            said: &Enrolment,
+            from: &str,
+            second: i64,
+        ) -> Result<State, Option<Kind>> {
             let asking = Asking {
                 mode: &self.mode,
                 tokens: &self.tokens,
@@ -279,7 +309,9 @@ mod tests {
         }
 
         fn waiting(&self) -> Vec<u8> {
-            let of = |kid| (0..=255).find(|seed| SecretKey::from_seed(&[*seed; 32]).kid() == kid).unwrap();
+            let of = |kid| {
+                (0..=255).find(|seed| SecretKey::from_seed(&[*seed; 32]).kid() == kid).unwrap()
+            };
             self.archive.waiting().unwrap().into_iter().map(|each| of(each.agent)).collect()
         }
     }
@@ -289,12 +321,24 @@ mod tests {
         let desk = Desk::new(Mode::Token("tokens".into()));
         assert_eq!(desk.enrol(&said(1, "x", None)), Err(Some(Kind::BadToken)));
         assert_eq!(desk.enrol(&said(1, "x", Some("nope"))), Err(Some(Kind::BadToken)));
-        assert_eq!(desk.enrol(&said(1, "x", Some("first"))), Err(Some(Kind::BadToken)), "for another site");
+        assert_eq!(
+            desk.enrol(&said(1, "x", Some("first"))),
+            Err(Some(Kind::BadToken)),
+            "for another site"
+        );
         assert_eq!(desk.enrol(&said(1, "x", Some("second"))), Ok(State::Approved));
         for token in [Some("second"), None, Some("nope")] {
-            assert_eq!(desk.enrol(&said(1, "x", token)), Ok(State::Approved), "the same agent again");
+            assert_eq!(
+                desk.enrol(&said(1, "x", token)),
+                Ok(State::Approved),
+                "the same agent again"
+            );
         }
-        assert_eq!(desk.enrol(&said(2, "x", Some("second"))), Err(Some(Kind::BadToken)), "it was used");
+        assert_eq!(
+            desk.enrol(&said(2, "x", Some("second"))),
+            Err(Some(Kind::BadToken)),
+            "it was used"
+        );
         assert_eq!(desk.enrol(&said(2, "leeds-01", Some("first"))), Ok(State::Approved));
     }
 
@@ -311,8 +355,13 @@ mod tests {
             desk.mode = mode;
             assert_eq!(desk.enrol(&said(1, "x", Some("second"))), Err(Some(Kind::Revoked)));
         }
-        assert!(!desk.archive.set_standing(agent, Standing::Approved).unwrap(), "revoked is for good");
-        assert!(!desk.archive.set_standing(said(9, "x", None).jwk.kid(), Standing::Approved).unwrap());
+        assert!(
+            !desk.archive.set_standing(agent, Standing::Approved).unwrap(),
+            "revoked is for good"
+        );
+        assert!(
+            !desk.archive.set_standing(said(9, "x", None).jwk.kid(), Standing::Approved).unwrap()
+        );
     }
 
     #[test]
@@ -322,17 +371,33 @@ mod tests {
             let second = time.parse::<Wall>().unwrap().secs();
             desk.enrol_at(&said(seed, site, Some("third")), "192.0.2.1", second)
         };
-        assert_eq!(ask(1, "leeds", "2026-11-01T00:00:00Z"), Err(Some(Kind::BadToken)), "another site");
-        assert_eq!(ask(1, "york", "2026-12-01T00:00:00Z"), Err(Some(Kind::BadToken)), "its last day is over");
+        assert_eq!(
+            ask(1, "leeds", "2026-11-01T00:00:00Z"),
+            Err(Some(Kind::BadToken)),
+            "another site"
+        );
+        assert_eq!(
+            ask(1, "york", "2026-12-01T00:00:00Z"),
+            Err(Some(Kind::BadToken)),
+            "its last day is over"
+        );
         assert_eq!(ask(1, "york", "2026-11-30T23:59:59Z"), Ok(State::Approved));
-        assert_eq!(ask(1, "york", "2027-12-01T00:00:00Z"), Ok(State::Approved), "the same agent again");
+        assert_eq!(
+            ask(1, "york", "2027-12-01T00:00:00Z"),
+            Ok(State::Approved),
+            "the same agent again"
+        );
     }
 
     #[test]
     fn so_many_wait_for_each_address_and_in_all_and_the_oldest_goes() {
         let desk = Desk::new(Mode::Operator);
         let ask = |seed: u8, from: &str, second| {
-            assert_eq!(desk.enrol_at(&said(seed, "x", None), from, second), Ok(State::Pending), "{seed}");
+            assert_eq!(
+                desk.enrol_at(&said(seed, "x", None), from, second),
+                Ok(State::Pending),
+                "{seed}"
+            );
         };
         for seed in 1..=3 {
             ask(seed, "2001:db8::1", i64::from(seed));
@@ -356,7 +421,11 @@ mod tests {
             ask(seed, "2001:db8::1", 1010 + i64::from(seed));
         }
         assert_eq!(desk.archive.key(agent).unwrap().unwrap().standing, Standing::Approved);
-        assert_eq!(desk.waiting(), [8, 27, 28, 29], "of one network, and none that it pushed out of another");
+        assert_eq!(
+            desk.waiting(),
+            [8, 27, 28, 29],
+            "of one network, and none that it pushed out of another"
+        );
     }
 
     #[test]

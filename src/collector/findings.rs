@@ -1,5 +1,6 @@
-//! What is missing or wrong, by name: agents that fell silent, numbers that did not come, what did not fit into its chain, clocks that
-//! nobody keeps, contracts that are outdated, verdicts that differ, deadlines that come near. Pure: it looks at what was read.
+//! What is missing or wrong, by name: agents that fell silent, numbers that did not come, what did
+//! not fit into its chain, clocks that nobody keeps, contracts that are outdated, verdicts that
+//! differ, deadlines that come near. Pure: it looks at what was read.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,9 @@ use crate::evidence::key::Kid;
 mod foreign;
 
 /// What kind of thing was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
     /// An agent missed summaries.
@@ -57,7 +60,8 @@ pub enum FindingKind {
     ForeignSite,
     /// An agent measures for a service that no contract has at its site.
     ForeignService,
-    /// Another agent that measures the same comes to another result than the one whose figures bind.
+    /// Another agent that measures the same comes to another result than the one whose figures
+    /// bind.
     WitnessDiffers,
     /// A frozen verdict rests on what does not count any more.
     FrozenVerdict,
@@ -65,7 +69,8 @@ pub enum FindingKind {
     Quarantined,
     /// A clock was ahead of what another says.
     ClockAhead,
-    /// The collector's own clock is behind what it received, and rounds wait; or it was, and what it left out counts again.
+    /// The collector's own clock is behind what it received, and rounds wait; or it was, and what
+    /// it left out counts again.
     ClockBehind,
 }
 
@@ -105,7 +110,8 @@ impl FindingKind {
 pub struct Finding {
     /// What kind of thing.
     pub kind: FindingKind,
-    /// What it is about: an agent, a chain, a service, a claim. The same finding has the same subject for as long as it lasts.
+    /// What it is about: an agent, a chain, a service, a claim. The same finding has the same
+    /// subject for as long as it lasts.
     pub subject: String,
     /// The site, where it is about one.
     pub site: Option<String>,
@@ -199,7 +205,8 @@ pub fn find(look: &Look<'_>) -> Vec<Finding> {
     for agent in look.agents.iter().filter(|agent| agent.state == "approved") {
         of_agent(look, agent, (&sites, &served), &mut all);
     }
-    let put: BTreeMap<Kid, &str> = look.agents.iter().map(|each| (each.agent, each.site.as_str())).collect();
+    let put: BTreeMap<Kid, &str> =
+        look.agents.iter().map(|each| (each.agent, each.site.as_str())).collect();
     all.extend(look.late.iter().map(|late| of_late(put.get(&late.agent).copied(), late)));
     for of in look.verdicts {
         let subject = format!("{}/{}/{}", of.contract, of.service, of.period);
@@ -216,14 +223,21 @@ pub fn find(look: &Look<'_>) -> Vec<Finding> {
             });
         }
         for differs in &of.witnesses {
-            let binding = of.agents.first().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+            let binding =
+                of.agents.first().map_or_else(|| "nobody".to_owned(), ToString::to_string);
             all.push(Finding {
                 kind: FindingKind::WitnessDiffers,
                 subject: format!("{subject}/{}/{}", differs.objective, differs.agent),
                 site: site.clone(),
                 detail: format!(
-                    "agent {} measured {} too, and by its figures {} of {} is {}; by those of agent {binding}, which bind, it is {}",
-                    differs.agent, of.service, differs.objective, of.period, differs.agent_says, differs.we_say
+                    "agent {} measured {} too, and by its figures {} of {} is {}; by those of \
+                        agent {binding}, which bind, it is {}",
+                    differs.agent,
+                    of.service,
+                    differs.objective,
+                    of.period,
+                    differs.agent_says,
+                    differs.we_say
                 ),
             });
         }
@@ -242,7 +256,10 @@ pub fn find(look: &Look<'_>) -> Vec<Finding> {
                 kind: FindingKind::ClaimDeadline,
                 subject: claim.id.clone(),
                 site: Some(claim.site.clone()),
-                detail: format!("{credit} {currency} for {service} in {} must be claimed by {by}", claim.period),
+                detail: format!(
+                    "{credit} {currency} for {service} in {} must be claimed by {by}",
+                    claim.period
+                ),
             });
         }
     }
@@ -297,8 +314,10 @@ fn of_late(site: Option<&str>, late: &LateView) -> Finding {
         subject: format!("{agent}/{chain}/{from_seq}"),
         site: site.map(str::to_owned),
         detail: format!(
-            "numbers {from_seq} to {to_seq} of chain {chain} of agent {agent}, which tell of {from} to {to}, came at {received} and do \
-             not count ({why}): `wanproof collector accept {agent} {chain} {from_seq}-{to_seq} --why …` where something speaks for them"
+            "numbers {from_seq} to {to_seq} of chain {chain} of agent {agent}, which tell of \
+                {from} to {to}, came at {received} and do \
+             not count ({why}): `wanproof collector accept {agent} {chain} {from_seq}-{to_seq} \
+                --why …` where something speaks for them"
         ),
     }
 }
@@ -314,11 +333,15 @@ fn of_agent(
         all.push(Finding { kind, subject, site: Some(agent.site.clone()), detail });
     };
     if agent.silent {
-        let last = agent
-            .last
-            .as_ref()
-            .map_or_else(|| "nothing came yet".to_owned(), |last| format!("last heard of at {}", last.received));
-        found(FindingKind::Silent, name.clone(), format!("agent {name} at {} is silent: {last}", agent.site));
+        let last = agent.last.as_ref().map_or_else(
+            || "nothing came yet".to_owned(),
+            |last| format!("last heard of at {}", last.received),
+        );
+        found(
+            FindingKind::Silent,
+            name.clone(),
+            format!("agent {name} at {} is silent: {last}", agent.site),
+        );
     }
     for gap in &agent.gaps {
         let kind = if gap.dropped { FindingKind::Dropped } else { FindingKind::Gap };
@@ -330,7 +353,11 @@ fn of_agent(
         };
         // A gap that is filled in part goes on under its last number.
         let subject = format!("{name}/{}/{}", gap.chain, gap.to_seq);
-        found(kind, subject, format!("{numbers} of chain {} of agent {name} at {} {why}", gap.chain, agent.site));
+        found(
+            kind,
+            subject,
+            format!("{numbers} of chain {} of agent {name} at {} {why}", gap.chain, agent.site),
+        );
     }
     if agent.gap_count > agent.gaps.len() as u64 {
         let detail = format!(
@@ -343,7 +370,8 @@ fn of_agent(
     }
     if agent.conflicts > 0 {
         let detail = format!(
-            "{} summaries of agent {name} at {} did not fit into their chain: a copied or restored database, or a key that two hosts have",
+            "{} summaries of agent {name} at {} did not fit into their chain: a copied or \
+                restored database, or a key that two hosts have",
             agent.conflicts, agent.site
         );
         found(FindingKind::ChainConflict, name.clone(), detail);
@@ -351,16 +379,23 @@ fn of_agent(
     let Some(said) = look.fleet.get(agent.agent) else { return };
     if said.clock == "unsynchronised" {
         let detail = format!(
-            "the clock of agent {name} at {} is not synchronised: its times bound nothing but themselves",
+            "the clock of agent {name} at {} is not synchronised: its times bound nothing but \
+                themselves",
             agent.site
         );
         found(FindingKind::ClockUnsynchronised, name.clone(), detail);
     }
-    for Difference { contract, version, reported, what } in served.differences(&agent.site, &said.contracts) {
-        let due = version.map_or_else(|| "no version".to_owned(), |version| format!("version {version}"));
-        let has = reported.map_or_else(|| "none".to_owned(), |reported| format!("version {reported}"));
-        let detail =
-            format!("agent {name} at {} judges by {has} of {contract}, {due} is in force ({what})", agent.site);
+    for Difference { contract, version, reported, what } in
+        served.differences(&agent.site, &said.contracts)
+    {
+        let due =
+            version.map_or_else(|| "no version".to_owned(), |version| format!("version {version}"));
+        let has =
+            reported.map_or_else(|| "none".to_owned(), |reported| format!("version {reported}"));
+        let detail = format!(
+            "agent {name} at {} judges by {has} of {contract}, {due} is in force ({what})",
+            agent.site
+        );
         found(FindingKind::ContractOutdated, format!("{name}/{contract}"), detail);
     }
     foreign::find(look, sites, agent, said, all);

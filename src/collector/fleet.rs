@@ -36,7 +36,8 @@ pub struct AgentView {
     /// When it first asked to be enrolled.
     #[schema(value_type = String, format = DateTime)]
     pub enrolled: Wall,
-    /// Where it last asked to be enrolled from: an address of IPv4, or a network of IPv6 (`2001:db8::/64`).
+    /// Where it last asked to be enrolled from: an address of IPv4, or a network of IPv6
+    /// (`2001:db8::/64`).
     pub asked_from: Option<String>,
     /// The last summary that was received.
     pub last: Option<LastView>,
@@ -62,7 +63,8 @@ pub struct AgentView {
 pub struct StayView {
     /// The site.
     pub site: String,
-    /// Since when; null at the first one, which counts for what was measured before the enrolment too.
+    /// Since when; null at the first one, which counts for what was measured before the enrolment
+    /// too.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub from: Option<Wall>,
     /// Until when; null where it is now.
@@ -121,14 +123,23 @@ pub fn view(row: AgentRow, silent_after: u32, now: Wall) -> AgentView {
         state: row.standing.word(),
         enrolled: row.enrolled,
         asked_from: row.asked_from,
-        last: row.last.map(|last| LastView { chain: last.chain, seq: last.seq, received: last.received }),
+        last: row.last.map(|last| LastView {
+            chain: last.chain,
+            seq: last.seq,
+            received: last.received,
+        }),
         gap_count: row.missing.gaps,
         missing: row.missing.numbers,
         gaps: row
             .missing
             .first
             .into_iter()
-            .map(|(chain, gap, dropped)| GapView { chain, from_seq: gap.from_seq, to_seq: gap.to_seq, dropped })
+            .map(|(chain, gap, dropped)| GapView {
+                chain,
+                from_seq: gap.from_seq,
+                to_seq: gap.to_seq,
+                dropped,
+            })
             .collect(),
         conflicts: row.conflicts,
         silent,
@@ -141,7 +152,12 @@ pub fn view(row: AgentRow, silent_after: u32, now: Wall) -> AgentView {
 ///
 /// # Errors
 /// When the database fails.
-pub fn one(archive: &Archive, agent: Kid, silent_after: u32, now: Wall) -> Result<Option<AgentView>, ArchiveError> {
+pub fn one(
+    archive: &Archive,
+    agent: Kid,
+    silent_after: u32,
+    now: Wall,
+) -> Result<Option<AgentView>, ArchiveError> {
     let Some(row) = archive.agent(agent)? else { return Ok(None) };
     let labels = sites::labels(archive, agent)?;
     Ok(Some(placed(view(row, silent_after, now), labels, archive.enrolled(agent)?.as_ref())))
@@ -151,7 +167,11 @@ pub fn one(archive: &Archive, agent: Kid, silent_after: u32, now: Wall) -> Resul
 ///
 /// # Errors
 /// When the database fails.
-pub fn all(archive: &Archive, silent_after: u32, now: Wall) -> Result<Vec<AgentView>, ArchiveError> {
+pub fn all(
+    archive: &Archive,
+    silent_after: u32,
+    now: Wall,
+) -> Result<Vec<AgentView>, ArchiveError> {
     views(archive, archive.agents()?, silent_after, now)
 }
 
@@ -168,7 +188,12 @@ pub fn some(
     views(archive, archive.some_agents(after, at_most)?, silent_after, now)
 }
 
-fn views(archive: &Archive, rows: Vec<AgentRow>, silent_after: u32, now: Wall) -> Result<Vec<AgentView>, ArchiveError> {
+fn views(
+    archive: &Archive,
+    rows: Vec<AgentRow>,
+    silent_after: u32,
+    now: Wall,
+) -> Result<Vec<AgentView>, ArchiveError> {
     let (mut labels, register) = (sites::all_labels(archive)?, archive.register()?);
     let views = rows.into_iter().map(|row| {
         let labels = labels.remove(&row.agent.to_string()).unwrap_or_default();

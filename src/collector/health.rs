@@ -1,4 +1,5 @@
-//! The collector's own health: whether its database can be read and written, and whether it is damaged.
+//! The collector's own health: whether its database can be read and written, and whether it is
+//! damaged.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +34,11 @@ pub struct Health {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { last: Mutex::default(), suspected: Notify::new(), damaged: watch::Sender::new(false) }
+        Self {
+            last: Mutex::default(),
+            suspected: Notify::new(),
+            damaged: watch::Sender::new(false),
+        }
     }
 }
 
@@ -47,7 +52,8 @@ impl Health {
 }
 
 impl Collector {
-    /// Waits until the database turns out to be damaged: then nothing but a new start helps, which salvages it.
+    /// Waits until the database turns out to be damaged: then nothing but a new start helps, which
+    /// salvages it.
     pub async fn damaged(&self) {
         let mut damaged = self.health.damaged.subscribe();
         if damaged.wait_for(|&damaged| damaged).await.is_err() {
@@ -55,7 +61,8 @@ impl Collector {
         }
     }
 
-    /// Whether it can work: the database answers, was not found to be damaged, can be written, and there is room for more.
+    /// Whether it can work: the database answers, was not found to be damaged, can be written, and
+    /// there is room for more.
     pub(super) async fn ready(self: &Arc<Self>) -> Result<(), Fault> {
         let mut last = self.health.last.lock().await;
         let said = match &*last {
@@ -82,14 +89,17 @@ impl Collector {
     }
 }
 
-/// Whether the disk of a file has no room. A small write may yet find some where a large one does not.
+/// Whether the disk of a file has no room. A small write may yet find some where a large one does
+/// not.
 fn is_full(path: &Path) -> bool {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     nix::sys::statvfs::statvfs(parent)
         .is_ok_and(|disk| disk.blocks_available().saturating_mul(disk.fragment_size()) < ROOM)
 }
 
-/// Reads SQLite's database as a whole every week, and when somebody was told that it is damaged, until the collector stops or it is.
+/// Reads SQLite's database as a whole every week, and when somebody was told that it is damaged,
+/// until the collector stops or it is.
 pub(super) async fn watch(collector: Arc<Collector>, mut stop: watch::Receiver<bool>) {
     let Database::Sqlite(path) = collector.database.clone() else { return };
     let mut pause = Duration::ZERO;
@@ -113,7 +123,8 @@ pub(super) async fn watch(collector: Arc<Collector>, mut stop: watch::Receiver<b
             }
             Ok(Err(error)) => tracing::warn!("the database cannot be checked: {error}"),
             Err(error) => tracing::error!(
-                "the check of the database failed by a fault of this program, which is worth a report: {error}"
+                "the check of the database failed by a fault of this program, which is worth a \
+                    report: {error}"
             ),
         }
     }

@@ -9,7 +9,8 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
-    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
@@ -49,7 +50,9 @@ pub fn router(collector: Arc<Collector>) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .fallback(async || Fault::from(Problem::new(Kind::NotFound, "there is nothing of this name here")))
+        .fallback(async || {
+            Fault::from(Problem::new(Kind::NotFound, "there is nothing of this name here"))
+        })
         .method_not_allowed_fallback(async || {
             Fault::from(Problem::new(Kind::NotAllowed, "this address takes another method"))
         })
@@ -58,9 +61,14 @@ pub fn router(collector: Arc<Collector>) -> Router {
 }
 
 /// Counts a request, keeps memory for it, and answers one whose address holds what no name does.
-async fn counted(State(collector): State<Arc<Collector>>, request: Request, next: Next) -> Response {
+async fn counted(
+    State(collector): State<Arc<Collector>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let began = Instant::now();
-    let address = request.extensions().get::<MatchedPath>().map_or("other", |path| known(path.as_str()));
+    let address =
+        request.extensions().get::<MatchedPath>().map_or("other", |path| known(path.as_str()));
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let response = if uri.path_and_query().is_some_and(|all| all.as_str().contains("%00")) {
         Fault::from(Problem::new(Kind::Malformed, "an address holds no zero bytes")).into_response()
@@ -72,13 +80,19 @@ async fn counted(State(collector): State<Arc<Collector>>, request: Request, next
     };
     let (status, took) = (response.status().as_u16(), began.elapsed());
     collector.metrics.request(address, status, took);
-    tracing::debug!(%method, path = uri.path(), status, took_ms = took.as_millis(), "a request was answered");
+    tracing::debug!(
+        %method, path = uri.path(), status, took_ms = took.as_millis(), "a request was answered"
+    );
     response
 }
 
 /// Somebody waits from now on, and what the request's head takes is reserved, until it is answered.
 /// Where memory is short it waits for it a little, so that those who stall make room.
-async fn begin(collector: &Collector, head: usize, caller: Result<Caller, Fault>) -> Result<(Underway, Caller), Fault> {
+async fn begin(
+    collector: &Collector,
+    head: usize,
+    caller: Result<Caller, Fault>,
+) -> Result<(Underway, Caller), Fault> {
     let caller = caller?;
     let underway = caller.peer.request();
     let mut reservation = caller.reservation(&collector.memory);
@@ -89,12 +103,14 @@ async fn begin(collector: &Collector, head: usize, caller: Result<Caller, Fault>
     Ok((underway, caller))
 }
 
-/// What a request's head takes, in bytes. Whether the collector lives can be asked however short memory is.
+/// What a request's head takes, in bytes. Whether the collector lives can be asked however short
+/// memory is.
 fn head_of(request: &Request) -> usize {
     if request.uri().path() == "/healthz" {
         return 0;
     }
-    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+    let fields =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
     fields.sum::<usize>() + request.uri().path().len() + REQUEST
 }
 
@@ -112,18 +128,25 @@ fn known(address: &str) -> &'static str {
     }
 }
 
-async fn summaries(State(collector): State<Arc<Collector>>, request: Request) -> Result<Response, Fault> {
+async fn summaries(
+    State(collector): State<Arc<Collector>>,
+    request: Request,
+) -> Result<Response, Fault> {
     let (parts, body) = request.into_parts();
     let caller = Caller::of(&parts.extensions)?;
     let of = Type::of(only(&parts.headers, &CONTENT_TYPE)?.map(HeaderValue::as_bytes))?;
     let encoding = encoding(&parts.headers)?;
     let mut memory = caller.reservation(&collector.memory);
-    let body = read(body, &parts.headers, collector.config().limits.body, &caller, &mut memory).await?;
+    let body =
+        read(body, &parts.headers, collector.config().limits.body, &caller, &mut memory).await?;
     let (answer, memory) = collector.take(body, of, encoding, &caller, memory).await?;
     Ok(answered("application/x-ndjson", Body::new(Answer::new(answer, memory))))
 }
 
-async fn enrol_agent(State(collector): State<Arc<Collector>>, request: Request) -> Result<Response, Fault> {
+async fn enrol_agent(
+    State(collector): State<Arc<Collector>>,
+    request: Request,
+) -> Result<Response, Fault> {
     let (parts, body) = request.into_parts();
     let caller = Caller::of(&parts.extensions)?;
     let encoding = encoding(&parts.headers)?;
@@ -137,10 +160,15 @@ async fn keys(State(collector): State<Arc<Collector>>) -> Response {
     answered("application/jose", collector.keys())
 }
 
-async fn contracts(State(collector): State<Arc<Collector>>, request: Request) -> Result<Response, Fault> {
+async fn contracts(
+    State(collector): State<Arc<Collector>>,
+    request: Request,
+) -> Result<Response, Fault> {
     let caller = Caller::of(request.extensions())?;
     let bearer = bearer(request.headers())?.to_owned();
-    let answer = collector.contracts(bearer, request.method().as_str(), request.uri().path(), &caller).await?;
+    let answer = collector
+        .contracts(bearer, request.method().as_str(), request.uri().path(), &caller)
+        .await?;
     Ok(answered("application/jose", answer))
 }
 
@@ -149,7 +177,11 @@ async fn ready(State(collector): State<Arc<Collector>>) -> Result<&'static str, 
     Ok("ready\n")
 }
 
-async fn metrics(State(collector): State<Arc<Collector>>, _: Reader, headers: HeaderMap) -> Result<Response, Fault> {
+async fn metrics(
+    State(collector): State<Arc<Collector>>,
+    _: Reader,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let form = Form::wanted(accept);
     Ok(answered(form.content_type(), collector.metrics_page(form).await?))
@@ -161,7 +193,8 @@ pub(super) fn text(value: &impl serde::Serialize) -> String {
 }
 
 pub(super) fn answered(of: &'static str, body: impl Into<Body>) -> Response {
-    let headers: [(HeaderName, &'static str); 2] = [(CONTENT_TYPE, of), (CACHE_CONTROL, "no-store")];
+    let headers: [(HeaderName, &'static str); 2] =
+        [(CONTENT_TYPE, of), (CACHE_CONTROL, "no-store")];
     (headers, body.into()).into_response()
 }
 
@@ -173,13 +206,19 @@ fn length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The value of a field that is there once at most: of two, whoever stands between could have looked at the other.
-pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Problem> {
+/// The value of a field that is there once at most: of two, whoever stands between could have
+/// looked at the other.
+pub(super) fn only<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, Problem> {
     let mut all = headers.get_all(name).iter();
     let first = all.next();
     match all.next() {
         None => Ok(first),
-        Some(_) => Err(Problem::new(Kind::Malformed, format_args!("there is more than one {name} header"))),
+        Some(_) => {
+            Err(Problem::new(Kind::Malformed, format_args!("there is more than one {name} header")))
+        }
     }
 }
 
@@ -193,7 +232,8 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     token.ok_or_else(|| Problem::new(Kind::Unauthorized, "an Authorization: Bearer is needed"))
 }
 
-/// Reads a body into memory that is reserved for it, as long as it is within its limit and comes in time.
+/// Reads a body into memory that is reserved for it, as long as it is within its limit and comes in
+/// time.
 pub(super) async fn read(
     mut body: Body,
     headers: &HeaderMap,
@@ -201,7 +241,9 @@ pub(super) async fn read(
     caller: &Caller,
     memory: &mut Reservation,
 ) -> Result<Vec<u8>, Fault> {
-    let large = || Fault::from(Problem::new(Kind::TooLarge, format_args!("a body is at most {limit} bytes")));
+    let large = || {
+        Fault::from(Problem::new(Kind::TooLarge, format_args!("a body is at most {limit} bytes")))
+    };
     let slow = || Fault::busy("the body came too slowly");
     let expected = length(headers).unwrap_or(0);
     if expected > limit {
@@ -219,7 +261,10 @@ pub(super) async fn read(
         };
         let Some(frame) = next else { break };
         let frame = frame.map_err(|error| {
-            Fault::from(Problem::new(Kind::Malformed, format_args!("the body could not be read: {error}")))
+            Fault::from(Problem::new(
+                Kind::Malformed,
+                format_args!("the body could not be read: {error}"),
+            ))
         })?;
         if let Ok(data) = frame.into_data() {
             if bytes.len() + data.len() > limit {
@@ -235,9 +280,11 @@ pub(super) async fn read(
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.problem.status())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self.problem).unwrap_or_default();
-        let mut response = (status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let mut response =
+            (status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
         if let Some(wait) = self.retry_after {
             // Rounded up: whoever waits so long is not too early.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

@@ -1,5 +1,5 @@
-//! What is done with a summary before it is stored: its form, its key, its signature, its figures, in this order, the
-//! cheap and the unforgeable before the dear.
+//! What is done with a summary before it is stored: its form, its key, its signature, its figures,
+//! in this order, the cheap and the unforgeable before the dear.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,7 +21,8 @@ use crate::evidence::receipt::Subject;
 use crate::evidence::rotation;
 use crate::evidence::summary::{self, LIMIT, NotASummary};
 
-/// A byte of a summary becomes at most so many while it is read: names in a set that may just have grown are the worst.
+/// A byte of a summary becomes at most so many while it is read: names in a set that may just have
+/// grown are the worst.
 pub const PARSED: usize = 12;
 /// What a line's answer takes, receipt or problem, twice: by itself, and in the body.
 pub const ANSWER: usize = 2 * 1024;
@@ -97,8 +98,9 @@ fn too_large(length: usize) -> Problem {
     Problem::new(Kind::TooLarge, format_args!("a summary is {length} bytes, of at most {LIMIT}"))
 }
 
-/// The keys of approved agents that were looked up before. What a key's agent may do is asked again when its summary is stored, so
-/// that one that was revoked meanwhile costs a verification and gets nothing.
+/// The keys of approved agents that were looked up before. What a key's agent may do is asked again
+/// when its summary is stored, so that one that was revoked meanwhile costs a verification and gets
+/// nothing.
 #[derive(Debug, Default)]
 pub struct KeyCache(RwLock<HashMap<Kid, KnownKey>>);
 
@@ -126,8 +128,9 @@ impl KeyCache {
     }
 }
 
-/// The keys that a request's summaries are verified by: those of the database, and those that an earlier one of the same
-/// request names as next. The latter are looked up again when they are stored, and are not there if that was refused.
+/// The keys that a request's summaries are verified by: those of the database, and those that an
+/// earlier one of the same request names as next. The latter are looked up again when they are
+/// stored, and are not there if that was refused.
 #[derive(Debug)]
 struct Keys<'a> {
     archive: &'a Archive,
@@ -160,7 +163,8 @@ impl Keys<'_> {
 }
 
 impl Collector {
-    /// Reads the summaries of a body and verifies them, in memory that is reserved before; only what is kept of them stays reserved.
+    /// Reads the summaries of a body and verifies them, in memory that is reserved before; only
+    /// what is kept of them stays reserved.
     pub(super) async fn examine(
         self: &Arc<Self>,
         body: Vec<u8>,
@@ -195,7 +199,9 @@ impl Collector {
             match plan {
                 Plan::AtOnce(length) => {
                     let plain = body::expand(body, encoding, length)?;
-                    body::lines(&plain, of)?.into_iter().try_for_each(|line| take(Line::Whole(line)))?;
+                    body::lines(&plain, of)?
+                        .into_iter()
+                        .try_for_each(|line| take(Line::Whole(line)))?;
                 }
                 Plan::ByPieces(_) => body::each_line(&body, encoding, of, take)?,
             }
@@ -218,21 +224,32 @@ fn examine_one(line: &[u8], keys: &mut Keys<'_>, now: Wall) -> Result<Examined, 
     };
     let kid = jws.kid();
     let known = match keys.get(kid)? {
-        None => return Ok(refused(Problem::new(Kind::UnknownAgent, format_args!("no agent has the key {kid}")))),
+        None => {
+            return Ok(refused(Problem::new(
+                Kind::UnknownAgent,
+                format_args!("no agent has the key {kid}"),
+            )));
+        }
         Some(known) => known.clone(),
     };
     match known.standing {
         Standing::Approved => {}
         Standing::Pending => {
-            return Ok(refused(Problem::new(Kind::Pending, "an operator has to approve this agent first")));
+            return Ok(refused(Problem::new(
+                Kind::Pending,
+                "an operator has to approve this agent first",
+            )));
         }
-        Standing::Revoked => return Ok(refused(Problem::new(Kind::Revoked, "this agent was revoked"))),
+        Standing::Revoked => {
+            return Ok(refused(Problem::new(Kind::Revoked, "this agent was revoked")));
+        }
     }
     let payload = match jws.verify(&known.key) {
         Ok(payload) => payload,
         Err(fault) => return Ok(refused(Problem::new(Kind::BadSignature, fault))),
     };
-    let (summary, refused) = match read(&payload, line, digest, kid, &known).and_then(|read| in_time(read, &known, now))
+    let (summary, refused) = match read(&payload, line, digest, kid, &known)
+        .and_then(|read| in_time(read, &known, now))
     {
         Ok(summary) => (Some(summary), None),
         Err(problem) => (None, Some(problem)),
@@ -243,7 +260,8 @@ fn examine_one(line: &[u8], keys: &mut Keys<'_>, now: Wall) -> Result<Examined, 
     Ok(Examined { digest, kid: Some(kid), counts: Some(known.agent), refused, summary })
 }
 
-/// A summary whose span can be believed at all: what is dated otherwise would be folded, and its months judged, for nothing.
+/// A summary whose span can be believed at all: what is dated otherwise would be folded, and its
+/// months judged, for nothing.
 fn in_time(read: Verified, known: &KnownKey, now: Wall) -> Result<Verified, Problem> {
     match summary::check_window(read.from, read.to, known.enrolled, now) {
         Ok(()) => Ok(read),
@@ -252,18 +270,28 @@ fn in_time(read: Verified, known: &KnownKey, now: Wall) -> Result<Verified, Prob
 }
 
 /// Reads a payload whose signature was verified.
-fn read(payload: &[u8], line: &[u8], digest: Digest, kid: Kid, known: &KnownKey) -> Result<Verified, Problem> {
+fn read(
+    payload: &[u8],
+    line: &[u8],
+    digest: Digest,
+    kid: Kid,
+    known: &KnownKey,
+) -> Result<Verified, Problem> {
     let summary = summary::read(payload).map_err(|fault| match fault {
         NotASummary::Version(_) => Problem::new(Kind::Unsupported, fault),
         NotASummary::Malformed(fault) => Problem::new(Kind::Malformed, fault),
     })?;
     if summary.agent != known.agent {
-        return Err(Problem::new(Kind::BadSignature, "its agent is not the one whose key signed it"));
+        return Err(Problem::new(
+            Kind::BadSignature,
+            "its agent is not the one whose key signed it",
+        ));
     }
     let malformed = |fault: &dyn std::fmt::Display| Problem::new(Kind::Malformed, fault);
     let next_key = match &summary.next_key {
         Some(consent) => Some(
-            rotation::verify(consent, summary.agent, summary.chain, summary.seq).map_err(|fault| malformed(&fault))?,
+            rotation::verify(consent, summary.agent, summary.chain, summary.seq)
+                .map_err(|fault| malformed(&fault))?,
         ),
         None => None,
     };

@@ -1,4 +1,5 @@
-//! Reads what came of a chain, and sorts out what came too late to count, by [`crate::evidence::late`].
+//! Reads what came of a chain, and sorts out what came too late to count, by
+//! [`crate::evidence::late`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -47,10 +48,17 @@ pub fn acceptances(archive: &Archive, of: (Kid, ChainId)) -> Result<Vec<Acceptan
 pub fn accepted(archive: &Archive, among: &[Numbers]) -> Result<Vec<Accepted>, ArchiveError> {
     let mut all = Vec::new();
     for numbers in among {
-        for Acceptance { from_seq, to_seq, who, why, at } in acceptances(archive, (numbers.agent, numbers.chain))? {
+        for Acceptance { from_seq, to_seq, who, why, at } in
+            acceptances(archive, (numbers.agent, numbers.chain))?
+        {
             let (from_seq, to_seq) = (from_seq.max(numbers.from_seq), to_seq.min(numbers.to_seq));
             if from_seq <= to_seq {
-                all.push(Accepted { numbers: Numbers { from_seq, to_seq, ..*numbers }, who, why, at });
+                all.push(Accepted {
+                    numbers: Numbers { from_seq, to_seq, ..*numbers },
+                    who,
+                    why,
+                    at,
+                });
             }
         }
     }
@@ -63,8 +71,9 @@ pub fn id_of(of: (Kid, ChainId)) -> String {
     key(&[&of.0.to_string(), &of.1.to_string()])
 }
 
-/// So many summaries of an agent that do not count are looked at again when something of it comes that may show when they were made:
-/// more than a month's, one a minute. What comes beyond is left out for good.
+/// So many summaries of an agent that do not count are looked at again when something of it comes
+/// that may show when they were made: more than a month's, one a minute. What comes beyond is left
+/// out for good.
 const HELD: usize = 50_000;
 /// So many other chains of an agent are asked when it was heard of; where there are more, it was.
 const CHAINS: u32 = 1_000;
@@ -95,8 +104,8 @@ pub struct Sorted {
     pub front: Front,
 }
 
-/// Sorts what was read of a chain, in the order of its numbers. `stored` are the numbers that were read, those that are no summaries
-/// included.
+/// Sorts what was read of a chain, in the order of its numbers. `stored` are the numbers that were
+/// read, those that are no summaries included.
 ///
 /// # Errors
 /// When the database fails.
@@ -112,15 +121,23 @@ pub fn sort(
     let accepted = if read.iter().any(in_doubt) { acceptances(archive, of)? } else { Vec::new() };
     let accepted = |own: &Arrived| {
         let mut all = accepted.iter();
-        all.any(|each| each.from_seq <= own.seq && own.seq <= each.to_seq && own.received <= each.at)
+        all.any(|each| {
+            each.from_seq <= own.seq && own.seq <= each.to_seq && own.received <= each.at
+        })
     };
     let front = match &chain.front {
         Some(front) => front.clone(),
         None => beginning(archive, chain)?,
     };
-    let mut sorted =
-        Sorted { counts: Vec::new(), change: Change::default(), released: Vec::new(), bad: Vec::new(), front };
-    let (in_order, others): (Vec<Read>, Vec<Read>) = read.into_iter().partition(|each| !each.out_of_order);
+    let mut sorted = Sorted {
+        counts: Vec::new(),
+        change: Change::default(),
+        released: Vec::new(),
+        bad: Vec::new(),
+        front,
+    };
+    let (in_order, others): (Vec<Read>, Vec<Read>) =
+        read.into_iter().partition(|each| !each.out_of_order);
     let mut beside = Beside { archive, of, chains: None };
     let mut late: Vec<(Arrived, Why)> = Vec::new();
     let mut next = chain.next;
@@ -129,7 +146,9 @@ pub fn sort(
         let is_hole = !own.in_time(after) && is_hole(archive, of, stored, (next, own.seq))?;
         let link = if is_hole { Link::Hole } else { Link::Next };
         next = own.seq.saturating_add(1);
-        let class = sorted.front.class(&own, (link, after), accepted(&own), |since, upto| beside.heard(since, upto))?;
+        let class = sorted
+            .front
+            .class(&own, (link, after), accepted(&own), |since, upto| beside.heard(since, upto))?;
         match class {
             Class::Late(why) => late.push((own, why)),
             _ => sorted.counts.push((received, summary)),
@@ -152,8 +171,8 @@ pub fn sort(
     Ok(sorted)
 }
 
-/// Sorts what came after later numbers of its chain, with those beside it that do not count: a number in time that they lead to shows
-/// when they were made.
+/// Sorts what came after later numbers of its chain, with those beside it that do not count: a
+/// number in time that they lead to shows when they were made.
 fn fill(
     archive: &Archive,
     of: (Kid, ChainId),
@@ -162,7 +181,8 @@ fn fill(
     (sorted, late): (&mut Sorted, &mut Vec<(Arrived, Why)>),
 ) -> Result<(), ArchiveError> {
     let known = |Held { arrived, .. }: Held| (arrived.seq, (arrived, None));
-    let mut all: BTreeMap<u64, (Arrived, Option<Read>)> = archive.held(of)?.into_iter().map(known).collect();
+    let mut all: BTreeMap<u64, (Arrived, Option<Read>)> =
+        archive.held(of)?.into_iter().map(known).collect();
     let new: BTreeSet<u64> = read.iter().map(|read| read.summary.seq).collect();
     for read in read {
         let arrived = arrived(read.received, &read.summary);
@@ -201,10 +221,17 @@ fn too_many() -> String {
 }
 
 fn arrived(received: Wall, summary: &Summary) -> Arrived {
-    Arrived { seq: summary.seq, from: summary.from, to: summary.to, received, boot: summary.boot.clone() }
+    Arrived {
+        seq: summary.seq,
+        from: summary.from,
+        to: summary.to,
+        received,
+        boot: summary.boot.clone(),
+    }
 }
 
-/// How far a chain has told before its first number: an agent's first chain goes on from when it asked to be let in.
+/// How far a chain has told before its first number: an agent's first chain goes on from when it
+/// asked to be let in.
 fn beginning(archive: &Archive, chain: &Progress) -> Result<Front, ArchiveError> {
     if chain.next > 0 {
         return Ok(Front::new_chain());
@@ -215,7 +242,8 @@ fn beginning(archive: &Archive, chain: &Progress) -> Result<Front, ArchiveError>
     })
 }
 
-/// Whether numbers from one on and before another did not come, and the agent does not say that its outbox had no room for them.
+/// Whether numbers from one on and before another did not come, and the agent does not say that its
+/// outbox had no room for them.
 fn is_hole(
     archive: &Archive,
     of: (Kid, ChainId),
@@ -235,12 +263,14 @@ fn is_hole(
 struct Beside<'a> {
     archive: &'a Archive,
     of: (Kid, ChainId),
-    /// When each was heard of first and last, once it was asked for; nothing where there are too many.
+    /// When each was heard of first and last, once it was asked for; nothing where there are too
+    /// many.
     chains: Option<Option<Vec<(Wall, Wall)>>>,
 }
 
 impl Beside<'_> {
-    /// Whether another chain may have been heard of after an instant and up to another: it began before that, and went on after this.
+    /// Whether another chain may have been heard of after an instant and up to another: it began
+    /// before that, and went on after this.
     fn heard(&mut self, since: Wall, upto: Wall) -> Result<bool, ArchiveError> {
         let chains = match &self.chains {
             Some(chains) => chains,
@@ -249,6 +279,8 @@ impl Beside<'_> {
                 self.chains.insert(Some(all).filter(|all| all.len() < CHAINS as usize))
             }
         };
-        Ok(chains.as_ref().is_none_or(|all| all.iter().any(|(first, last)| *first <= upto && *last > since)))
+        Ok(chains
+            .as_ref()
+            .is_none_or(|all| all.iter().any(|(first, last)| *first <= upto && *last > since)))
     }
 }

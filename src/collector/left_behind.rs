@@ -1,5 +1,6 @@
-//! Agents that a change of the collector's key went on without: they had not been heard of for so long that nobody waits for them.
-//! Should one come back, it believes nobody until the new key is given to it; that is found, and said, until it is heard of.
+//! Agents that a change of the collector's key went on without: they had not been heard of for so
+//! long that nobody waits for them. Should one come back, it believes nobody until the new key is
+//! given to it; that is found, and said, until it is heard of.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +34,8 @@ impl LeftBehind {
             subject: agent.to_string(),
             site: Some(site.clone()),
             detail: format!(
-                "agent {agent} at {site} has not heard that the collector's key changed to {key} at {changed}: should it come back, \
+                "agent {agent} at {site} has not heard that the collector's key changed to {key} \
+                    at {changed}: should it come back, \
                  give it that key by `[collector] key`, or revoke it"
             ),
         }
@@ -64,8 +66,11 @@ pub fn note<'a>(
 pub fn all(archive: &Archive, agents: &[AgentView]) -> Result<Vec<LeftBehind>, ArchiveError> {
     let records = archive.records::<LeftBehind>(Kind::LeftBehind, Page::default())?;
     let waits = |left: &LeftBehind| {
-        let agent = agents.iter().find(|agent| agent.agent == left.agent && agent.state == "approved");
-        agent.is_some_and(|agent| agent.last.as_ref().is_none_or(|last| last.received < left.changed))
+        let agent =
+            agents.iter().find(|agent| agent.agent == left.agent && agent.state == "approved");
+        agent.is_some_and(|agent| {
+            agent.last.as_ref().is_none_or(|last| last.received < left.changed)
+        })
     };
     Ok(records.into_iter().map(|record| record.body).filter(waits).collect())
 }

@@ -1,6 +1,7 @@
-//! What one agent may ask for in a while. A request counts only once a signature in it was verified, so that nobody can use
-//! up another's share; and one that brings nothing but what is stored already counts by itself, since whoever holds copies
-//! of summaries, as the other party of a contract does, could send those.
+//! What one agent may ask for in a while. A request counts only once a signature in it was
+//! verified, so that nobody can use up another's share; and one that brings nothing but what is
+//! stored already counts by itself, since whoever holds copies of summaries, as the other party of
+//! a contract does, could send those.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -38,11 +39,18 @@ impl Limiter {
     ///
     /// # Errors
     /// When they are too many: how long to wait until they are not.
-    pub fn count(&self, agent: Kid, (many, what): (u32, Counted), rate: Rate, now: Mono) -> Result<(), Duration> {
+    pub fn count(
+        &self,
+        agent: Kid,
+        (many, what): (u32, Counted),
+        rate: Rate,
+        now: Mono,
+    ) -> Result<(), Duration> {
         let mut all = self.full.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let full = all.entry((agent, what)).or_insert(now);
         let was = (*full).max(now);
-        // The share is `per` long, and each takes its part of it for as long. What is more than a whole share waits for a whole one.
+        // The share is `per` long, and each takes its part of it for as long. What is more than a
+        // whole share waits for a whole one.
         let would = was + (each(rate) * many).min(rate.per);
         let over = would.since(now + rate.per);
         if over.is_zero() {
@@ -77,13 +85,20 @@ mod tests {
     fn a_share_is_used_up_at_once_and_comes_back_over_its_time() {
         let limiter = Limiter::default();
         let rate = Rate { count: 3, per: Duration::from_secs(60) };
-        let (one, two) = (SecretKey::from_seed(&[1; 32]).kid(), SecretKey::from_seed(&[2; 32]).kid());
+        let (one, two) =
+            (SecretKey::from_seed(&[1; 32]).kid(), SecretKey::from_seed(&[2; 32]).kid());
         let at = |secs: u64| Mono::from_nanos(secs * 1_000_000_000);
         for _ in 0..3 {
             limiter.count(one, (1, Counted::New), rate, at(100)).unwrap();
         }
-        assert_eq!(limiter.count(one, (1, Counted::New), rate, at(100)), Err(Duration::from_secs(20)));
-        assert_eq!(limiter.count(one, (1, Counted::New), rate, at(119)), Err(Duration::from_secs(1)));
+        assert_eq!(
+            limiter.count(one, (1, Counted::New), rate, at(100)),
+            Err(Duration::from_secs(20))
+        );
+        assert_eq!(
+            limiter.count(one, (1, Counted::New), rate, at(119)),
+            Err(Duration::from_secs(1))
+        );
         limiter.count(one, (1, Counted::Stored), rate, at(100)).unwrap();
         limiter.count(two, (1, Counted::New), rate, at(100)).unwrap();
         limiter.give_back(two, (1, Counted::New), rate);
@@ -110,7 +125,10 @@ mod tests {
         limiter.count(agent, half, day, at(100)).unwrap();
         limiter.count(agent, half, day, at(100)).unwrap();
         let wait = limiter.count(agent, half, day, at(100)).unwrap_err();
-        assert!(wait > Duration::from_secs(43_000) && wait <= Duration::from_secs(43_200), "half a day: {wait:?}");
+        assert!(
+            wait > Duration::from_secs(43_000) && wait <= Duration::from_secs(43_200),
+            "half a day: {wait:?}"
+        );
         limiter.count(agent, (1, Counted::New), day, at(100)).unwrap();
         limiter.give_back(agent, half, day);
         limiter.count(agent, half, day, at(100)).unwrap();

@@ -1,5 +1,6 @@
-//! The listener: accepts connections, speaks TLS where it is configured, serves HTTP within bounds, and closes connections that stall. A slow
-//! client costs a connection, which is closed when others need its place (`connections.rs`), and nothing else.
+//! The listener: accepts connections, speaks TLS where it is configured, serves HTTP within bounds,
+//! and closes connections that stall. A slow client costs a connection, which is closed when others
+//! need its place (`connections.rs`), and nothing else.
 
 use std::future::Future;
 use std::io;
@@ -35,7 +36,8 @@ use crate::config::collector::Tls;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A connection on which nothing came for so long is closed.
 const IDLE: Duration = Duration::from_secs(75);
-/// A request's head is at most so long; of a connection by HTTP/1.1 nothing more lies in memory unread.
+/// A request's head is at most so long; of a connection by HTTP/1.1 nothing more lies in memory
+/// unread.
 const HEAD: u32 = 16 * 1024;
 /// So many requests of one HTTP/2 connection at once, …
 const STREAMS: u32 = 32;
@@ -63,16 +65,21 @@ pub enum TlsFault {
 /// # Errors
 /// When a file cannot be read or they do not go together.
 pub fn tls(files: &Tls) -> Result<Arc<ServerConfig>, TlsFault> {
-    let fault = |path: &Path, what: String| TlsFault::File { path: path.display().to_string(), what };
+    let fault =
+        |path: &Path, what: String| TlsFault::File { path: path.display().to_string(), what };
     let cert = |error: rustls::pki_types::pem::Error| fault(&files.cert, error.to_string());
-    let chain =
-        CertificateDer::pem_file_iter(&files.cert).map_err(cert)?.collect::<Result<Vec<_>, _>>().map_err(cert)?;
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .map_err(cert)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(cert)?;
     if chain.is_empty() {
         return Err(fault(&files.cert, "there is no PEM certificate in it".to_owned()));
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| fault(&files.key, error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|error| fault(&files.key, error.to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = builder.with_no_client_auth().with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
@@ -105,7 +112,8 @@ impl Listener {
                     },
                     Err(error) => {
                         // No descriptors left, for one: those that are open will end.
-                        tracing::warn!("no connection can be accepted, and it is tried again: {error}");
+                        tracing::warn!("no connection can be accepted, and it is tried again: \
+                            {error}");
                         tokio::time::sleep(Duration::from_millis(200)).await;
                     }
                 },
@@ -140,7 +148,11 @@ impl Listener {
 }
 
 /// A connection after its handshake.
-async fn opened(stream: TcpStream, from: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Option<Stream> {
+async fn opened(
+    stream: TcpStream,
+    from: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+) -> Option<Stream> {
     let Some(config) = tls else { return Some(Stream::Plain(stream)) };
     match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
         Ok(Ok(stream)) => Some(Stream::Tls(Box::new(stream))),
@@ -153,14 +165,20 @@ async fn opened(stream: TcpStream, from: SocketAddr, tls: Option<Arc<ServerConfi
 }
 
 /// Answers the requests of a connection.
-async fn converse(stream: Stream, router: Router, peer: &Arc<Peer>, mut stopped: watch::Receiver<bool>) {
+async fn converse(
+    stream: Stream,
+    router: Router,
+    peer: &Arc<Peer>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let service = TowerToHyperService::new(router);
     let answer = service_fn(|mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Caller::new(Arc::clone(peer)));
         service.call(request)
     });
     let mut http = auto::Builder::new(TokioExecutor::new());
-    // A head that is not whole after that is never waited for; it begins with the end of the answer before.
+    // A head that is not whole after that is never waited for; it begins with the end of the answer
+    // before.
     http.http1().timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(HEAD as usize);
     http.http2()
         .max_header_list_size(HEAD)
@@ -168,7 +186,8 @@ async fn converse(stream: Stream, router: Router, peer: &Arc<Peer>, mut stopped:
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_send_buf_size(WINDOW as usize);
-    let mut conversation = std::pin::pin!(http.serve_connection(TokioIo::new(Connection::new(stream)), answer));
+    let mut conversation =
+        std::pin::pin!(http.serve_connection(TokioIo::new(Connection::new(stream)), answer));
     let ended = tokio::select! {
         ended = conversation.as_mut() => ended,
         () = async { stopped.wait_for(|&stopped| stopped).await.map_or((), drop) } => {
@@ -210,7 +229,11 @@ impl Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let read = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, to),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, to),
@@ -224,7 +247,11 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),

@@ -14,7 +14,9 @@ use tokio::task::JoinHandle;
 
 use crate::collector::archive::{self, ArchiveError};
 use crate::collector::{Collector, StartError, serve};
-use crate::config::collector::{Alerts, CollectorConfig, Database, Enrolment, Evidence, Limits, Rate, Waiting};
+use crate::config::collector::{
+    Alerts, CollectorConfig, Database, Enrolment, Evidence, Limits, Rate, Waiting,
+};
 use crate::evidence::base64url;
 
 /// A collector that runs until [`Central::stop`].
@@ -30,7 +32,8 @@ pub struct Central {
     serving: JoinHandle<std::io::Result<()>>,
 }
 
-/// Begins a collector on a free port of 127.0.0.1, with its files in a directory, which is made if only it is missing.
+/// Begins a collector on a free port of 127.0.0.1, with its files in a directory, which is made if
+/// only it is missing.
 ///
 /// # Errors
 /// When a file or the socket cannot be made or read.
@@ -82,7 +85,8 @@ fn one_token(dir: &Path) -> Result<(std::path::PathBuf, String), StartError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
     let token = base64url::encode(&bytes);
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+    let file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
     let written = file.and_then(|mut file| file.write_all(token.as_bytes()));
     written.map_err(|source| ArchiveError::Directory { path: path.clone(), source })?;
     Ok((path, token))

@@ -1,7 +1,8 @@
-//! Memory for requests: one budget for all that those under way hold, their headers, their bodies as they come and expanded, their
-//! lines, what is read out of them, and the answers. It is reserved before the work is done. One address, and all strangers together,
-//! may only have a part of it. Where it runs short, those bodies that have been arriving longest make room, so that a slow or stalled
-//! client costs a connection and nothing else.
+//! Memory for requests: one budget for all that those under way hold, their headers, their bodies
+//! as they come and expanded, their lines, what is read out of them, and the answers. It is
+//! reserved before the work is done. One address, and all strangers together, may only have a part
+//! of it. Where it runs short, those bodies that have been arriving longest make room, so that a
+//! slow or stalled client costs a connection and nothing else.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,7 +92,8 @@ impl State {
     fn short(&self, shares: Shares, holder: Holder, bytes: usize) -> Option<Short> {
         if self.of_source(holder.source) + bytes > shares.each {
             Some(Short::Source(holder.source))
-        } else if holder.repute == Repute::Stranger && self.by_strangers + bytes > shares.strangers {
+        } else if holder.repute == Repute::Stranger && self.by_strangers + bytes > shares.strangers
+        {
             Some(Short::Strangers)
         } else if self.used + bytes > shares.all {
             Some(Short::Anybody)
@@ -140,7 +142,13 @@ impl MemoryBudget {
     }
 
     fn of(shares: Shares, brisk: Duration, patience: Duration) -> Arc<Self> {
-        Arc::new(Self { shares, brisk, patience, state: Mutex::default(), freed: Default::default() })
+        Arc::new(Self {
+            shares,
+            brisk,
+            patience,
+            state: Mutex::default(),
+            freed: Default::default(),
+        })
     }
 
     fn freed_for(&self, repute: Repute) -> &Notify {
@@ -166,10 +174,17 @@ impl MemoryBudget {
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
-        Reservation { budget: Arc::clone(self), holder, number, bytes: 0, leave: Arc::new(Notify::new()) }
+        Reservation {
+            budget: Arc::clone(self),
+            holder,
+            number,
+            bytes: 0,
+            leave: Arc::new(Notify::new()),
+        }
     }
 
-    /// Takes bytes if there are so many; else asks the slowest of those that stand in the way to leave.
+    /// Takes bytes if there are so many; else asks the slowest of those that stand in the way to
+    /// leave.
     fn try_take(&self, holder: Holder, number: u64, bytes: usize) -> Result<(), Full> {
         let mut state = self.state();
         let Some(short) = state.short(self.shares, holder, bytes) else {
@@ -182,7 +197,10 @@ impl MemoryBudget {
             Short::Source(source) => other.holder.source == source,
         };
         // They lie in the order in which they came: where the first is brisk, all are.
-        let oldest = state.arriving.iter().find(|(other, arriving)| **other != number && in_the_way(arriving));
+        let oldest = state
+            .arriving
+            .iter()
+            .find(|(other, arriving)| **other != number && in_the_way(arriving));
         let slowest = oldest.filter(|(_, arriving)| arriving.since.elapsed() >= self.brisk);
         if let Some(slowest) = slowest.map(|(other, _)| *other)
             && let Some(arriving) = state.arriving.remove(&slowest)
@@ -194,7 +212,8 @@ impl MemoryBudget {
 }
 
 impl Reservation {
-    /// Reserves more bytes; waits a little where there are none, for those that are slower to leave.
+    /// Reserves more bytes; waits a little where there are none, for those that are slower to
+    /// leave.
     ///
     /// # Errors
     /// When there are none.
@@ -247,7 +266,8 @@ impl Reservation {
 
     /// The body begins to arrive: where memory is short and it is slow, it may be asked to leave.
     pub fn arrives(&mut self) {
-        let arriving = Arriving { holder: self.holder, since: Instant::now(), leave: Arc::clone(&self.leave) };
+        let arriving =
+            Arriving { holder: self.holder, since: Instant::now(), leave: Arc::clone(&self.leave) };
         self.budget.state().arriving.insert(self.number, arriving);
     }
 

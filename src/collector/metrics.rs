@@ -34,7 +34,8 @@ impl Metrics {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request was answered; `address` is as the URL map writes it, so that there are only so many.
+    /// A request was answered; `address` is as the URL map writes it, so that there are only so
+    /// many.
     pub fn request(&self, address: &'static str, status: u16, took: Duration) {
         let mut counts = self.counts();
         *counts.requests.entry((address, status)).or_default() += 1;
@@ -76,32 +77,67 @@ impl Metrics {
         let mut page = Page::new(form);
         page.family(Kind::Info, "wanproof_build", "The program.");
         page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-        page.family(Kind::Counter, "wanproof_collector_requests", "Requests by address and status.");
+        page.family(
+            Kind::Counter,
+            "wanproof_collector_requests",
+            "Requests by address and status.",
+        );
         for ((address, status), count) in &counts.requests {
             page.sample(&[("address", address), ("status", &status.to_string())], count);
         }
-        page.family(Kind::Histogram, "wanproof_collector_request_seconds", "From a request's head to its answer.");
+        page.family(
+            Kind::Histogram,
+            "wanproof_collector_request_seconds",
+            "From a request's head to its answer.",
+        );
         for (address, spread) in &counts.seconds {
             page.histogram(&[("address", address)], spread);
         }
-        page.family(Kind::Counter, "wanproof_collector_summaries", "Summaries by what came of them.");
+        page.family(
+            Kind::Counter,
+            "wanproof_collector_summaries",
+            "Summaries by what came of them.",
+        );
         for (result, count) in &counts.summaries {
             page.sample(&[("result", result)], count);
         }
         page.family(Kind::Gauge, "wanproof_collector_agents", "Agents by their state.");
         for state in ["pending", "approved", "revoked"] {
-            page.sample(&[("state", state)], agents.iter().filter(|agent| agent.state == state).count());
+            page.sample(
+                &[("state", state)],
+                agents.iter().filter(|agent| agent.state == state).count(),
+            );
         }
-        page.family(Kind::Gauge, "wanproof_collector_silent_agents", "Agents that should have been heard of.");
+        page.family(
+            Kind::Gauge,
+            "wanproof_collector_silent_agents",
+            "Agents that should have been heard of.",
+        );
         page.sample(&[], agents.iter().filter(|agent| agent.silent).count());
-        page.family(Kind::Gauge, "wanproof_collector_missing_summaries", "Numbers that did not come.");
+        page.family(
+            Kind::Gauge,
+            "wanproof_collector_missing_summaries",
+            "Numbers that did not come.",
+        );
         let missing = agents.iter().map(|agent| agent.missing).fold(0, u64::saturating_add);
         page.sample(&[], missing);
-        page.family(Kind::Gauge, "wanproof_collector_unfolded_chains", "Chains in which something waits to be judged.");
+        page.family(
+            Kind::Gauge,
+            "wanproof_collector_unfolded_chains",
+            "Chains in which something waits to be judged.",
+        );
         page.sample(&[], unfolded);
-        page.family(Kind::Counter, "wanproof_collector_folded_summaries", "Summaries folded by this replica.");
+        page.family(
+            Kind::Counter,
+            "wanproof_collector_folded_summaries",
+            "Summaries folded by this replica.",
+        );
         page.sample(&[], counts.folded);
-        page.family(Kind::Counter, "wanproof_collector_judged_services", "Services judged by this replica.");
+        page.family(
+            Kind::Counter,
+            "wanproof_collector_judged_services",
+            "Services judged by this replica.",
+        );
         page.sample(&[], counts.judged);
         if let Some(round) = counts.round {
             page.family(

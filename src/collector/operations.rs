@@ -1,5 +1,5 @@
-//! What operators do: contracts, facts, claims, labels. The commands and the API do the same by the same functions; who may, they
-//! have found out before.
+//! What operators do: contracts, facts, claims, labels. The commands and the API do the same by the
+//! same functions; who may, they have found out before.
 
 use serde_json::{Map, Value};
 
@@ -35,7 +35,8 @@ pub enum DeskError {
 }
 
 impl DeskError {
-    /// What is not done for another reason than the database's, as a problem; the database's faults stay what they are.
+    /// What is not done for another reason than the database's, as a problem; the database's faults
+    /// stay what they are.
     ///
     /// # Errors
     /// The database's.
@@ -49,7 +50,8 @@ impl DeskError {
     }
 }
 
-/// Who does something, by which way, and when: by the collector's own knowledge, not by what is asked.
+/// Who does something, by which way, and when: by the collector's own knowledge, not by what is
+/// asked.
 #[derive(Clone, Debug)]
 pub struct Actor {
     /// Who: the token's name, or the user of the command.
@@ -61,13 +63,26 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Writes down what it does, in the transaction that does it, and tells it in the log. `detail` is a JSON object, or null where
-    /// there is no more to say.
+    /// Writes down what it does, in the transaction that does it, and tells it in the log. `detail`
+    /// is a JSON object, or null where there is no more to say.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn did(&self, archive: &Archive, action: &str, subject: &str, detail: Value) -> Result<(), ArchiveError> {
-        tracing::info!(action, subject, who = self.who, via = self.via.word(), %detail, "an operator did something");
+    pub fn did(
+        &self,
+        archive: &Archive,
+        action: &str,
+        subject: &str,
+        detail: Value,
+    ) -> Result<(), ArchiveError> {
+        tracing::info!(
+            action,
+            subject,
+            who = self.who,
+            via = self.via.word(),
+            %detail,
+            "an operator did something"
+        );
         let detail = match detail {
             Value::Object(detail) => detail,
             Value::Null => Map::new(),
@@ -85,7 +100,8 @@ impl Actor {
     }
 }
 
-/// Whether texts are no longer than they may be, in characters, and hold no control characters; what is not, is a fault.
+/// Whether texts are no longer than they may be, in characters, and hold no control characters;
+/// what is not, is a fault.
 ///
 /// # Errors
 /// All that are not.
@@ -93,16 +109,23 @@ pub fn check_texts(all: &[(&str, Option<&str>, usize)]) -> Result<(), DeskError>
     let wrong = |(name, text, most): &(&str, Option<&str>, usize)| {
         let text = text.as_ref()?;
         let sound = text.chars().count() <= *most && !text.chars().any(char::is_control);
-        (!sound).then(|| format!("{name}: expected at most {most} characters, none of them a control character"))
+        (!sound).then(|| {
+            format!("{name}: expected at most {most} characters, none of them a control character")
+        })
     };
     let faults: Vec<String> = all.iter().filter_map(wrong).collect();
     if faults.is_empty() { Ok(()) } else { Err(DeskError::Invalid(faults)) }
 }
 
-/// An identifier made of parts: a `/` within one is written otherwise, so that the parts stay apart.
+/// An identifier made of parts: a `/` within one is written otherwise, so that the parts stay
+/// apart.
 #[must_use]
 pub fn key(parts: &[&str]) -> String {
-    parts.iter().map(|part| part.replace('%', "%25").replace('/', "%2F")).collect::<Vec<_>>().join("/")
+    parts
+        .iter()
+        .map(|part| part.replace('%', "%25").replace('/', "%2F"))
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What the collector does for operators beside the API's own work: tokens, the page of metrics, certificates that were renewed.
+//! What the collector does for operators beside the API's own work: tokens, the page of metrics,
+//! certificates that were renewed.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -42,7 +43,8 @@ impl Collector {
         done
     }
 
-    /// As [`Self::change`]; of what lies with a row, and not with the database, the reason is given.
+    /// As [`Self::change`]; of what lies with a row, and not with the database, the reason is
+    /// given.
     pub(super) async fn try_change<T: Send + 'static>(
         &self,
         act: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,
@@ -54,8 +56,9 @@ impl Collector {
         }
     }
 
-    /// Does something of the rounds with a reading connection, on a thread where it may take its time and takes nobody's place who
-    /// asks. Of what lies with a row, and of a bug, the reason is given.
+    /// Does something of the rounds with a reading connection, on a thread where it may take its
+    /// time and takes nobody's place who asks. Of what lies with a row, and of a bug, the reason is
+    /// given.
     pub(super) async fn try_read<T: Send + 'static>(
         self: &Arc<Self>,
         act: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,
@@ -66,13 +69,16 @@ impl Collector {
             Ok(Ok(value)) => Ok(Ok(value)),
             Ok(Err(error)) if error.is_of_a_row() => Ok(Err(error.to_string())),
             Ok(Err(error)) => Err(error.into()),
-            Err(error) => Ok(Err(format!("it failed by a fault of this program, which is worth a report: {error}"))),
+            Err(error) => Ok(Err(format!(
+                "it failed by a fault of this program, which is worth a report: {error}"
+            ))),
         }
     }
 
-    /// Whose a token is, if it is good for what is asked: one of the operator's file, which is good for everything, or one that was
-    /// made. Whoever brings wrong ones has to wait; a token that was good from there lately is let through all the same, so that
-    /// nobody is kept out by a neighbour who guesses.
+    /// Whose a token is, if it is good for what is asked: one of the operator's file, which is good
+    /// for everything, or one that was made. Whoever brings wrong ones has to wait; a token that
+    /// was good from there lately is let through all the same, so that nobody is kept out by a
+    /// neighbour who guesses.
     pub(super) async fn admit_token(
         self: &Arc<Self>,
         token: &str,
@@ -137,10 +143,12 @@ impl Collector {
     }
 }
 
-/// What an agent is told from whose address too many wrong tokens came, or too many agents that wait.
+/// What an agent is told from whose address too many wrong tokens came, or too many agents that
+/// wait.
 pub(super) fn too_many_guesses(wait: Duration) -> Fault {
     let problem =
-        Problem::new(Kind::Busy, "too many agents that are not known came from this address: wait").with_status(429);
+        Problem::new(Kind::Busy, "too many agents that are not known came from this address: wait")
+            .with_status(429);
     Fault { retry_after: Some(wait), ..problem.into() }
 }
 
@@ -155,7 +163,8 @@ fn holder(
         match secret::read(file) {
             Ok(text) => {
                 let mut own = admin(&text).0.into_iter();
-                if own.any(|own| own.digest == *given && own.until.is_none_or(|until| now < until)) {
+                if own.any(|own| own.digest == *given && own.until.is_none_or(|until| now < until))
+                {
                     return Ok(Some(("operator".to_owned(), Scope::Admin)));
                 }
             }
@@ -171,8 +180,9 @@ fn stamp(path: &Path) -> Option<(u64, u64, i64, i64)> {
     Some((about.ino(), about.len(), about.mtime(), about.mtime_nsec()))
 }
 
-/// Reads the certificate and its key again when either changed. A pair that does not go together, as while only one of them was
-/// replaced yet, changes nothing; it is told once, and tried again when something changes.
+/// Reads the certificate and its key again when either changed. A pair that does not go together,
+/// as while only one of them was replaced yet, changes nothing; it is told once, and tried again
+/// when something changes.
 pub(super) async fn renew_certificates(collector: Arc<Collector>, mut stop: watch::Receiver<bool>) {
     let look = |files: &Tls| (stamp(&files.cert), stamp(&files.key));
     let mut known = collector.tls_files().map(|files| (look(&files), files));
@@ -194,7 +204,9 @@ pub(super) async fn renew_certificates(collector: Arc<Collector>, mut stop: watc
                 collector.tls.send_replace(Some(tls));
                 tracing::info!(cert = %files.cert.display(), "the certificate was renewed");
             }
-            Err(fault) => tracing::warn!("the certificate changed, and the old one is kept: {fault}"),
+            Err(fault) => {
+                tracing::warn!("the certificate changed, and the old one is kept: {fault}")
+            }
         }
         known = Some(now);
     }

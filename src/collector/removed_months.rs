@@ -1,4 +1,5 @@
-//! Months whose summaries were let go: what was judged of them stays as it was, and says so; nothing is judged anew without them.
+//! Months whose summaries were let go: what was judged of them stays as it was, and says so;
+//! nothing is judged anew without them.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,8 @@ use crate::evidence::bundle::Numbers;
 use crate::evidence::key::Kid;
 use crate::sla::calendar::{Every, Period, Stretch, Zone};
 
-/// A month is let go no earlier: until then an agent that was offline may still bring what it measured in it.
+/// A month is let go no earlier: until then an agent that was offline may still bring what it
+/// measured in it.
 const DAYS: i64 = 35;
 
 /// How many of some numbers are not stored any more.
@@ -29,11 +31,16 @@ pub fn missing(archive: &Archive, numbers: &[Numbers]) -> Result<u64, ArchiveErr
     Ok(missing)
 }
 
-/// How many summaries of some agents that were folded into some UTC days, both included, are not stored any more.
+/// How many summaries of some agents that were folded into some UTC days, both included, are not
+/// stored any more.
 ///
 /// # Errors
 /// When the database fails.
-pub fn missing_of(archive: &Archive, agents: &[Kid], days: (i64, i64)) -> Result<u64, ArchiveError> {
+pub fn missing_of(
+    archive: &Archive,
+    agents: &[Kid],
+    days: (i64, i64),
+) -> Result<u64, ArchiveError> {
     let mut all = 0u64;
     for agent in agents {
         all = all.saturating_add(missing(archive, &archive.folded_numbers(*agent, days)?)?);
@@ -45,16 +52,24 @@ pub fn missing_of(archive: &Archive, agents: &[Kid], days: (i64, i64)) -> Result
 #[must_use]
 pub fn words(missing: u64) -> String {
     format!(
-        "{missing} of the summaries that it rests on were let go: what was judged stays as it was, and nothing is judged anew without \
+        "{missing} of the summaries that it rests on were let go: what was judged stays as it \
+            was, and nothing is judged anew without \
          them"
     )
 }
 
-/// Writes down that a verdict stays as it was, since what it rests on is gone. Where there was none, why there is none.
+/// Writes down that a verdict stays as it was, since what it rests on is gone. Where there was
+/// none, why there is none.
 ///
 /// # Errors
 /// When the database fails.
-pub fn keep(archive: &Archive, id: &str, judged: &Judgement, why: &str, now: Wall) -> Result<(), ArchiveError> {
+pub fn keep(
+    archive: &Archive,
+    id: &str,
+    judged: &Judgement,
+    why: &str,
+    now: Wall,
+) -> Result<(), ArchiveError> {
     let kept: Option<Judgement> = archive.record(Kind::Verdict, id)?;
     let stays = match kept.filter(|kept| kept.report.is_some()) {
         Some(kept) if kept.gone.is_some() => return Ok(()),
@@ -65,18 +80,23 @@ pub fn keep(archive: &Archive, id: &str, judged: &Judgement, why: &str, now: Wal
     archive.put_record(Kind::Verdict, id, &stays, now)
 }
 
-/// Lets the summaries of a month (in UTC) go, and says how many there were. What rests on them is looked at in the next round, and says so.
+/// Lets the summaries of a month (in UTC) go, and says how many there were. What rests on them is
+/// looked at in the next round, and says so.
 ///
 /// # Errors
 /// When it is no month, or did not end long enough ago.
 pub fn let_go(archive: &Archive, month: Period, actor: &Actor) -> Result<u64, DeskError> {
-    let utc = Zone::get("UTC").ok_or_else(|| DeskError::Invalid(vec!["there are no time zones".to_owned()]))?;
+    let utc = Zone::get("UTC")
+        .ok_or_else(|| DeskError::Invalid(vec!["there are no time zones".to_owned()]))?;
     if month.every(1) != Every::Month {
-        return Err(DeskError::Invalid(vec![format!("{month}: expected a month, such as 2024-11")]));
+        return Err(DeskError::Invalid(vec![format!(
+            "{month}: expected a month, such as 2024-11"
+        )]));
     }
     if month.last().plus(DAYS) >= utc.day(actor.now) {
         return Err(DeskError::Conflict(format!(
-            "{month} ended less than {DAYS} days ago: agents that were offline may still bring what they measured in it"
+            "{month} ended less than {DAYS} days ago: agents that were offline may still bring \
+                what they measured in it"
         )));
     }
     let span = Stretch::holding(Every::Month, month.last(), &utc).span;
@@ -86,7 +106,8 @@ pub fn let_go(archive: &Archive, month: Period, actor: &Actor) -> Result<u64, De
     Ok(count)
 }
 
-/// Marks whatever was judged of a month in UTC, or of one beside it, which may reach into it by its zone.
+/// Marks whatever was judged of a month in UTC, or of one beside it, which may reach into it by its
+/// zone.
 fn mark(archive: &Archive, month: Period, now: Wall) -> Result<(), ArchiveError> {
     for near in [month.before(1), month, Every::Month.holding(month.last().plus(1))] {
         for record in archive.records::<Judgement>(Kind::Verdict, Page::of(&format!("{near}/")))? {
@@ -99,7 +120,8 @@ fn mark(archive: &Archive, month: Period, now: Wall) -> Result<(), ArchiveError>
     Ok(())
 }
 
-/// Looks whether somebody took a month's part away by hand since it was looked last, and marks what rests on it.
+/// Looks whether somebody took a month's part away by hand since it was looked last, and marks what
+/// rests on it.
 ///
 /// # Errors
 /// When the database fails.

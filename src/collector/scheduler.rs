@@ -1,6 +1,7 @@
-//! The collector's rounds: what came is folded, what it touches is judged anew, claims and rights are followed, what is missing is
-//! looked for, and who listens is told. One replica at a time goes round; the others take over when it stops. A round that is
-//! broken off loses nothing: each step is a transaction, and the next round goes on from what is written.
+//! The collector's rounds: what came is folded, what it touches is judged anew, claims and rights
+//! are followed, what is missing is looked for, and who listens is told. One replica at a time goes
+//! round; the others take over when it stops. A round that is broken off loses nothing: each step
+//! is a transaction, and the next round goes on from what is written.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use crate::collector::operations::{claims, key, late};
 use crate::collector::scheduler::lease::LEASE;
 use crate::collector::verdicts::{Evaluator, Fleet, Judgement, SETTLED, id_of, outcome};
 use crate::collector::{
-    Collector, Fault, agent_state, alerts, amend, findings, fleet, last_orders, left_behind, removed_months, troubles,
+    Collector, Fault, agent_state, alerts, amend, findings, fleet, last_orders, left_behind,
+    removed_months, troubles,
 };
 use crate::config::collector::{CollectorConfig, Database};
 use crate::evidence::base64url;
@@ -53,7 +55,8 @@ const LONGEST_YIELD: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(5);
 /// And no more of the time is spent on that than one part in so many.
 const LOOKING: u32 = 50;
-/// How often it is looked for what the clock alone changes: periods that ended, services of which nothing came.
+/// How often it is looked for what the clock alone changes: periods that ended, services of which
+/// nothing came.
 const SWEEP: Duration = Duration::from_secs(300);
 
 mod changes;
@@ -70,8 +73,8 @@ struct Case {
     /// What was done that makes it judged again although it may be frozen; then that is told of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     why: Option<String>,
-    /// Whether somebody asked for a new revision of it. Left out where nobody did: so an earlier version of this program wrote it,
-    /// and what is done with is found by how it is written.
+    /// Whether somebody asked for a new revision of it. Left out where nobody did: so an earlier
+    /// version of this program wrote it, and what is done with is found by how it is written.
     #[serde(default, skip_serializing_if = "Asked::is_nothing")]
     asked: Asked,
 }
@@ -97,11 +100,18 @@ impl Asked {
 ///
 /// # Errors
 /// When the database fails.
-pub fn mark(archive: &Archive, contract: &str, service: &str, period: &str, now: Wall) -> Result<(), ArchiveError> {
+pub fn mark(
+    archive: &Archive,
+    contract: &str,
+    service: &str,
+    period: &str,
+    now: Wall,
+) -> Result<(), ArchiveError> {
     let id = key(&[contract, service, period]);
     // Why it was said before is not forgotten.
-    let (why, asked) =
-        archive.record::<Case>(Kind::Dirty, &id)?.map_or((None, Asked::Nothing), |case| (case.why, case.asked));
+    let (why, asked) = archive
+        .record::<Case>(Kind::Dirty, &id)?
+        .map_or((None, Asked::Nothing), |case| (case.why, case.asked));
     put_case(archive, (contract, service, period), (why, asked), now)
 }
 
@@ -109,15 +119,27 @@ pub fn mark(archive: &Archive, contract: &str, service: &str, period: &str, now:
 ///
 /// # Errors
 /// When the database fails.
-pub fn mark_because(archive: &Archive, of: (&str, &str, &str), why: &str, now: Wall) -> Result<(), ArchiveError> {
+pub fn mark_because(
+    archive: &Archive,
+    of: (&str, &str, &str),
+    why: &str,
+    now: Wall,
+) -> Result<(), ArchiveError> {
     put_case(archive, of, (Some(why.to_owned()), Asked::Nothing), now)
 }
 
-/// Says that a service in a period is to be judged again although its verdict is frozen: a new revision.
+/// Says that a service in a period is to be judged again although its verdict is frozen: a new
+/// revision.
 ///
 /// # Errors
 /// When the database fails.
-pub fn revise(archive: &Archive, contract: &str, service: &str, period: &str, now: Wall) -> Result<(), ArchiveError> {
+pub fn revise(
+    archive: &Archive,
+    contract: &str,
+    service: &str,
+    period: &str,
+    now: Wall,
+) -> Result<(), ArchiveError> {
     put_case(archive, (contract, service, period), (None, Asked::Revision), now)
 }
 
@@ -130,19 +152,34 @@ fn put_case(
     let (contract, service, period) = of;
     let id = key(&[contract, service, period]);
     let of = |part: &str| part.to_owned();
-    let case = Case { contract: of(contract), service: of(service), period: of(period), marked: now, why, asked };
+    let case = Case {
+        contract: of(contract),
+        service: of(service),
+        period: of(period),
+        marked: now,
+        why,
+        asked,
+    };
     archive.put_record(Kind::Dirty, &id, &case, now)
 }
 
-/// Says that a service has to be judged again in every month of the last thirteen that it was judged in, and in this one.
+/// Says that a service has to be judged again in every month of the last thirteen that it was
+/// judged in, and in this one.
 ///
 /// # Errors
 /// When the database fails.
-pub fn mark_all(archive: &Archive, contract: &str, service: &str, now: Wall) -> Result<(), ArchiveError> {
+pub fn mark_all(
+    archive: &Archive,
+    contract: &str,
+    service: &str,
+    now: Wall,
+) -> Result<(), ArchiveError> {
     let Some(utc) = crate::sla::calendar::Zone::get("UTC") else { return Ok(()) };
     let mut month = Every::Month.holding(utc.day(now + Duration::from_secs(86_400)));
     for number in 0..14 {
-        let judged = archive.record::<serde_json::Value>(Kind::Verdict, &id_of(month, contract, service))?.is_some();
+        let judged = archive
+            .record::<serde_json::Value>(Kind::Verdict, &id_of(month, contract, service))?
+            .is_some();
         if number < 2 || judged {
             mark(archive, contract, service, &month.to_string(), now)?;
         }
@@ -189,7 +226,8 @@ impl Default for Rounds {
 /// A name by which a replica holds a lease.
 pub(super) fn holder() -> String {
     let mut bytes = [0; 12];
-    // Where the system gives no random numbers there is nothing to tell replicas apart by but the process.
+    // Where the system gives no random numbers there is nothing to tell replicas apart by but the
+    // process.
     if getrandom::fill(&mut bytes).is_err() {
         bytes[..4].copy_from_slice(&std::process::id().to_be_bytes());
     }
@@ -207,8 +245,8 @@ pub struct Did {
     pub more: bool,
 }
 
-/// Goes round until the collector stops; the round that is under way then ends at its next step, or is broken off: what it has not
-/// written yet, the next one works out again.
+/// Goes round until the collector stops; the round that is under way then ends at its next step, or
+/// is broken off: what it has not written yet, the next one works out again.
 pub async fn run(collector: Arc<Collector>, mut stop: watch::Receiver<bool>) {
     let mut rounds = Rounds::default();
     while !*stop.borrow() {
@@ -243,7 +281,8 @@ pub(super) async fn release(collector: &Collector, name: &str, holder: &str) {
     }
 }
 
-/// Takes or holds a lease; from a holder who does not renew it, it is taken over, and where a clock was wrong, that is said.
+/// Takes or holds a lease; from a holder who does not renew it, it is taken over, and where a clock
+/// was wrong, that is said.
 pub(super) async fn hold(
     collector: &Collector,
     name: &str,
@@ -265,7 +304,8 @@ pub(super) async fn hold(
     }
     collector
         .change(move |archive| {
-            let taken = archive.take_lease(&name, &holder, wall + LEASE, (&held.holder, held.until))?;
+            let taken =
+                archive.take_lease(&name, &holder, wall + LEASE, (&held.holder, held.until))?;
             if let Some(ahead) = lease::was_ahead(&held, wall).filter(|_| taken) {
                 repair::told_of_clock(archive, ahead, wall)?;
             }
@@ -317,7 +357,9 @@ impl Rounds {
         if !self.lease(collector).await? {
             return Ok(did);
         }
-        let due = |last: Option<Wall>, every: Duration| last.is_none_or(|last| now >= last + every || now < last);
+        let due = |last: Option<Wall>, every: Duration| {
+            last.is_none_or(|last| now >= last + every || now < last)
+        };
         self.amend(collector, now, &mut did).await?;
         if due(self.swept, SWEEP) {
             self.sweep(collector, now).await?;
@@ -347,7 +389,8 @@ impl Rounds {
 
     /// Takes or holds the lease: only one replica goes round.
     async fn lease(&mut self, collector: &Arc<Collector>) -> Result<bool, Fault> {
-        let leased = hold(collector, "rounds", &self.holder, &mut self.lease, self.clock.now()).await?;
+        let leased =
+            hold(collector, "rounds", &self.holder, &mut self.lease, self.clock.now()).await?;
         self.held = leased.then(Instant::now);
         if !leased {
             // Whoever goes round now changes what is known here.
@@ -368,10 +411,14 @@ impl Rounds {
     /// Holds the lease while something takes long.
     async fn lease_on(&self, collector: &Arc<Collector>) -> Result<(), Fault> {
         let (holder, now) = (self.holder.clone(), self.clock.now().wall);
-        collector.change(move |archive| archive.lease("rounds", &holder, now + LEASE, now)).await.map(drop)
+        collector
+            .change(move |archive| archive.lease("rounds", &holder, now + LEASE, now))
+            .await
+            .map(drop)
     }
 
-    /// What every agent said last; at first, what a clock or a summary that is not taken any more left behind is put right.
+    /// What every agent said last; at first, what a clock or a summary that is not taken any more
+    /// left behind is put right.
     async fn know(&mut self, collector: &Arc<Collector>, now: Wall) -> Result<Arc<Fleet>, Fault> {
         if let Some(fleet) = &self.fleet {
             return Ok(Arc::clone(fleet));
@@ -387,7 +434,9 @@ impl Rounds {
 
     /// Whether the clock is behind what was received: then nothing is done by it but to say so.
     async fn is_behind(&mut self, collector: &Arc<Collector>, now: Wall) -> Result<bool, Fault> {
-        let Some(found) = collector.read(move |archive| Ok(repair::clock_is_behind(archive, now)?)).await? else {
+        let Some(found) =
+            collector.read(move |archive| Ok(repair::clock_is_behind(archive, now)?)).await?
+        else {
             return Ok(false);
         };
         // What is known is asked for anew when the clock is right; another replica's may be.
@@ -405,10 +454,12 @@ impl Rounds {
         Ok(true)
     }
 
-    /// Folds what came, and marks in the same transaction what has to be judged for it: of each agent some, in turn.
+    /// Folds what came, and marks in the same transaction what has to be judged for it: of each
+    /// agent some, in turn.
     async fn fold(&mut self, collector: &Arc<Collector>, did: &mut Did) -> Result<(), Fault> {
         let after = self.after;
-        let agents = collector.read(move |archive| Ok(archive.unfolded_agents(after, AGENTS)?)).await?;
+        let agents =
+            collector.read(move |archive| Ok(archive.unfolded_agents(after, AGENTS)?)).await?;
         self.after = agents.last().copied().filter(|_| agents.len() >= AGENTS as usize);
         did.more = self.after.is_some() || (after.is_some() && !agents.is_empty());
         if agents.is_empty() {
@@ -435,8 +486,14 @@ impl Rounds {
         Ok(())
     }
 
-    /// Folds what came of an agent. Where something of it cannot be folded, it is folded one by one, and that is left out.
-    async fn fold_agent(&mut self, collector: &Arc<Collector>, book: &Arc<Book>, agent: Kid) -> Result<Folded, Fault> {
+    /// Folds what came of an agent. Where something of it cannot be folded, it is folded one by
+    /// one, and that is left out.
+    async fn fold_agent(
+        &mut self,
+        collector: &Arc<Collector>,
+        book: &Arc<Book>,
+        agent: Kid,
+    ) -> Result<Folded, Fault> {
         let now = self.clock.now().wall;
         for at_most in [agent_state::AT_ONCE, 1] {
             match self.fold_some(collector, book, agent, at_most).await? {
@@ -447,16 +504,27 @@ impl Rounds {
         let why = "it cannot be folded into what was measured";
         let left_out = move |archive: &Archive| {
             let chains = archive.unfolded_of(agent, CHAINS)?;
-            let Some((chain, seq)) = agent_state::first(archive, &chains)? else { return Ok(false) };
+            let Some((chain, seq)) = agent_state::first(archive, &chains)? else {
+                return Ok(false);
+            };
             archive.quarantine((agent, chain), seq, why, now)?;
             Ok(true)
         };
         if collector.try_change(left_out).await? == Ok(true) {
             return Ok(Folded { count: 0, goes_on: true });
         }
-        let detail = format!("nothing of what agent {agent} measured can be taken in; it is tried again every hour");
-        let finding = Finding { kind: FindingKind::Quarantined, subject: agent.to_string(), site: None, detail };
-        collector.change(move |archive| troubles::put(archive, &troubles::of_agent(agent), finding, now)).await?;
+        let detail = format!(
+            "nothing of what agent {agent} measured can be taken in; it is tried again every hour"
+        );
+        let finding = Finding {
+            kind: FindingKind::Quarantined,
+            subject: agent.to_string(),
+            site: None,
+            detail,
+        };
+        collector
+            .change(move |archive| troubles::put(archive, &troubles::of_agent(agent), finding, now))
+            .await?;
         Ok(Folded::default())
     }
 
@@ -470,11 +538,14 @@ impl Rounds {
         let now = self.clock.now().wall;
         // The only one that knows it: it is changed where it is, and comes back.
         drop(self.know(collector, now).await?);
-        let (Some(mut fleet), book) = (self.fleet.take(), Arc::clone(book)) else { return Ok(Ok(Folded::default())) };
+        let (Some(mut fleet), book) = (self.fleet.take(), Arc::clone(book)) else {
+            return Ok(Ok(Folded::default()));
+        };
         let late_after = collector.config().evidence.late_after;
         let read = move |archive: &Archive| {
             let chains = archive.unfolded_of(agent, CHAINS)?;
-            let news = match agent_state::gather_some(archive, &chains, at_most, (now, late_after)) {
+            let news = match agent_state::gather_some(archive, &chains, at_most, (now, late_after))
+            {
                 Ok(news) => news,
                 Err(error) if error.is_of_a_row() => return Ok((fleet, Err(error.to_string()))),
                 Err(error) => return Err(error),
@@ -508,7 +579,9 @@ impl Rounds {
         let write = move |archive: &Archive| {
             if agent_state::write(archive, &news, now)? {
                 let mut all = touched.iter();
-                all.try_for_each(|(contract, service, month)| mark(archive, contract, service, month, now))?;
+                all.try_for_each(|(contract, service, month)| {
+                    mark(archive, contract, service, month, now)
+                })?;
                 troubles::clear(archive, &troubles::of_agent(agent))?;
             }
             Ok(())
@@ -523,7 +596,8 @@ impl Rounds {
         })
     }
 
-    /// What the clock alone changes: periods that ended since they were judged, services that nothing was judged of yet.
+    /// What the clock alone changes: periods that ended since they were judged, services that
+    /// nothing was judged of yet.
     async fn sweep(&self, collector: &Arc<Collector>, now: Wall) -> Result<(), Fault> {
         let book = collector.book().await?;
         let cases = collector
@@ -532,7 +606,12 @@ impl Rounds {
                 for (agreed, contract) in book.in_force(now) {
                     let this = Every::Month.holding(contract.agreement.timezone.day(now));
                     for month in [this.before(1), this] {
-                        let span = Stretch::holding(Every::Month, month.last(), &contract.agreement.timezone).span;
+                        let span = Stretch::holding(
+                            Every::Month,
+                            month.last(),
+                            &contract.agreement.timezone,
+                        )
+                        .span;
                         for service in &contract.services {
                             let id = id_of(month, &agreed.kept.id, &service.id);
                             let kept = archive.sound_record::<Ended>(Kind::Verdict, &id)?;
@@ -542,11 +621,13 @@ impl Rounds {
                                     service.in_service_from < span.to
                                         && agreed.holds(span.from.max(agreed_from(agreed)))
                                 }
-                                // One of an earlier version of this program does not say what it rests on.
+                                // One of an earlier version of this program does not say what it
+                                // rests on.
                                 Some(kept) => (over && !kept.ended) || !rests(archive, &id)?,
                             };
                             if stale {
-                                let (contract, service) = (agreed.kept.id.clone(), service.id.clone());
+                                let (contract, service) =
+                                    (agreed.kept.id.clone(), service.id.clone());
                                 cases.insert((contract, service, month.to_string()));
                             }
                         }
@@ -557,15 +638,23 @@ impl Rounds {
             .await?;
         let write = move |archive: &Archive| {
             let mut all = cases.iter();
-            all.try_for_each(|(contract, service, month)| mark(archive, contract, service, month, now))?;
+            all.try_for_each(|(contract, service, month)| {
+                mark(archive, contract, service, month, now)
+            })?;
             removed_months::look(archive, now)?;
             claims::lapse(archive, now)
         };
         collector.change(write).await
     }
 
-    /// Judges, and follows claims and rights. What cannot be judged, or not in time, is said, stays marked, and is tried again later.
-    async fn judge(&mut self, collector: &Arc<Collector>, now: Wall, did: &mut Did) -> Result<(), Fault> {
+    /// Judges, and follows claims and rights. What cannot be judged, or not in time, is said, stays
+    /// marked, and is tried again later.
+    async fn judge(
+        &mut self,
+        collector: &Arc<Collector>,
+        now: Wall,
+        did: &mut Did,
+    ) -> Result<(), Fault> {
         let (marked, more) = collector.read(move |archive| Ok(due(archive, now)?)).await?;
         did.more |= more;
         if marked.is_empty() {
@@ -582,7 +671,8 @@ impl Rounds {
         Ok(())
     }
 
-    /// Looks for what is missing, and writes down what began and ended; who listens is told apart from this.
+    /// Looks for what is missing, and writes down what began and ended; who listens is told apart
+    /// from this.
     async fn look(&self, collector: &Arc<Collector>, now: Wall) -> Result<(), Fault> {
         let (found, config) = (collector.findings(now).await?, collector.config());
         collector.metrics.found(&found);
@@ -603,8 +693,9 @@ struct Folded {
     goes_on: bool,
 }
 
-/// What is to be judged now, and whether there is more: what nothing kept from being judged comes first, and of what something did,
-/// one, if its time has come. What is marked for no month that can be judged is left out.
+/// What is to be judged now, and whether there is more: what nothing kept from being judged comes
+/// first, and of what something did, one, if its time has come. What is marked for no month that
+/// can be judged is left out.
 fn due(archive: &Archive, now: Wall) -> Result<(Vec<Record<Case>>, bool), ArchiveError> {
     let troubles = troubles::all(archive)?;
     let (mut fresh, mut tried): (Vec<Record<Case>>, Option<Record<Case>>) = (Vec::new(), None);
@@ -614,7 +705,8 @@ fn due(archive: &Archive, now: Wall) -> Result<(Vec<Record<Case>>, bool), Archiv
         let all = archive.sound_records::<Case>(Kind::Dirty, page)?;
         let Some(last) = all.last().map(|record| record.id.clone()) else { break };
         for Record { id, body } in all {
-            let trouble = troubles.get(&troubles::of_service(&body.contract, &body.service, &body.period));
+            let trouble =
+                troubles.get(&troubles::of_service(&body.contract, &body.service, &body.period));
             let record = Record { id, body };
             match trouble {
                 None => fresh.push(record),
@@ -637,7 +729,8 @@ enum Judged {
     TooLong,
 }
 
-/// Judges one service in one period, in the time that it may take; true when there is a new verdict.
+/// Judges one service in one period, in the time that it may take; true when there is a new
+/// verdict.
 async fn judge_one(
     collector: &Arc<Collector>,
     book: &Arc<Book>,
@@ -649,7 +742,9 @@ async fn judge_one(
     let (ending, case, terms) = (Arc::clone(collector), record.body.clone(), Arc::clone(book));
     let judged = collector
         .try_read(move |archive| {
-            let Some(month) = case.period.parse::<Period>().ok().filter(|month| has_begun(*month, now)) else {
+            let Some(month) =
+                case.period.parse::<Period>().ok().filter(|month| has_begun(*month, now))
+            else {
                 return Ok(Judged::Done(None));
             };
             let id = id_of(month, &case.contract, &case.service);
@@ -661,12 +756,15 @@ async fn judge_one(
             let is_enough = || began.elapsed() >= limit || ending.is_stopping();
             let effort = Effort::until(&is_enough);
             let evaluator = Evaluator { archive, book: &terms, fleet: &fleet };
-            let judged = evaluator.judge_within(&case.contract, &case.service, month, now, &effort)?;
+            let judged =
+                evaluator.judge_within(&case.contract, &case.service, month, now, &effort)?;
             // What is not judged to its end is nothing.
             Ok(if effort.is_spent() {
                 Judged::TooLong
             } else {
-                Judged::Done(judged.map(|judged| Box::new((id, judged, case.why.filter(|_| frozen)))))
+                Judged::Done(
+                    judged.map(|judged| Box::new((id, judged, case.why.filter(|_| frozen)))),
+                )
             })
         })
         .await?;
@@ -680,7 +778,9 @@ async fn judge_one(
             let (book, id, is_new) = (Arc::clone(book), trouble.clone(), judged.is_some());
             let write = move |archive: &Archive| {
                 match judged.as_deref() {
-                    Some((id, judged, Some(why))) => amend::undermine(archive, id, judged, why, now)?,
+                    Some((id, judged, Some(why))) => {
+                        amend::undermine(archive, id, judged, why, now)?
+                    }
                     Some((id, judged, None)) => write_judged(archive, &book, id, judged, now)?,
                     None => {}
                 }
@@ -694,7 +794,8 @@ async fn judge_one(
             }
         }
         Ok(Judged::TooLong) => format!(
-            "it took longer than {}, and was given up: what agents measured of it is more than can be, or its facts and \
+            "it took longer than {}, and was given up: what agents measured of it is more than \
+                can be, or its facts and \
              exclusions are; [limits] judging says how long it may take",
             format_duration(limit)
         ),
@@ -702,14 +803,16 @@ async fn judge_one(
     };
     let subject = format!("{contract}/{service}/{period}");
     let detail = format!(
-        "{service} cannot be judged in {period}: {why}; its last verdict stands, and it is tried again every hour"
+        "{service} cannot be judged in {period}: {why}; its last verdict stands, and it is tried \
+            again every hour"
     );
     let finding = Finding { kind: FindingKind::NotJudged, subject, site: None, detail };
     collector.change(move |archive| troubles::put(archive, &trouble, finding, now)).await?;
     Ok(false)
 }
 
-/// Whether a month has begun somewhere on earth, or is about to: what is marked for a later one was marked by a clock that was wrong.
+/// Whether a month has begun somewhere on earth, or is about to: what is marked for a later one was
+/// marked by a clock that was wrong.
 fn has_begun(month: Period, now: Wall) -> bool {
     let utc = crate::sla::calendar::Zone::get("UTC");
     utc.is_some_and(|utc| month.first(1) <= utc.day(now).plus(3))
@@ -731,7 +834,10 @@ fn touched(book: &Book, fleet: &Fleet, news: &agent_state::News) -> Vec<(String,
         let Some(whole) = all_spans else { return Vec::new() };
         for service in fleet.services_of(news.agent, contract, whole) {
             let months = months.iter();
-            all.extend(months.map(|month| (contract.id().to_owned(), service.to_owned(), month.to_string())));
+            all.extend(
+                months
+                    .map(|month| (contract.id().to_owned(), service.to_owned(), month.to_string())),
+            );
         }
     }
     all.sort_unstable();
@@ -743,12 +849,15 @@ fn agreed_from(agreed: &crate::collector::operations::agreements::Agreed) -> Wal
     agreed.in_force.map_or(Wall::default(), |(from, _)| from)
 }
 
-/// The months of a contract that what was measured in a span says something of: those that it touches, and the one that ended so
-/// shortly before that an outage over its end is still told of; none after the calendar's end.
+/// The months of a contract that what was measured in a span says something of: those that it
+/// touches, and the one that ended so shortly before that an outage over its end is still told of;
+/// none after the calendar's end.
 pub(super) fn months(contract: &crate::sla::Contract, span: Span) -> BTreeSet<Period> {
     let zone = &contract.agreement.timezone;
-    let (mut month, last) =
-        (Every::Month.holding(zone.day(span.from - AROUND)), Every::Month.holding(zone.day(span.to.shifted(-1))));
+    let (mut month, last) = (
+        Every::Month.holding(zone.day(span.from - AROUND)),
+        Every::Month.holding(zone.day(span.to.shifted(-1))),
+    );
     let mut all: BTreeSet<Period> = [month].into();
     while month.last() < last.last() {
         month = Every::Month.holding(month.last().plus(1));
@@ -762,7 +871,9 @@ pub(super) fn months(contract: &crate::sla::Contract, span: Span) -> BTreeSet<Pe
 /// The same of some spans, each no longer than an hour.
 fn months_in(contract: &crate::sla::Contract, spans: &BTreeSet<Span>) -> BTreeSet<Period> {
     let zone = &contract.agreement.timezone;
-    let ends = spans.iter().flat_map(|span| [span.from - AROUND, span.from, span.to.shifted(-1).max(span.from)]);
+    let ends = spans
+        .iter()
+        .flat_map(|span| [span.from - AROUND, span.from, span.to.shifted(-1).max(span.from)]);
     ends.map(|at| Every::Month.holding(zone.day(at))).collect()
 }
 
@@ -780,14 +891,23 @@ pub(super) fn is_frozen(archive: &Archive, id: &str) -> Result<bool, ArchiveErro
 /// When the database fails.
 pub fn period_log(archive: &Archive, id: &str) -> Result<Log<ObjectivePeriod>, ArchiveError> {
     let entries: Vec<Entry> = archive.log(Kind::Period, id)?;
-    Log::replay(entries).map_err(|refused| ArchiveError::Damaged(format!("the log of {id}: {refused}")))
+    Log::replay(entries)
+        .map_err(|refused| ArchiveError::Damaged(format!("the log of {id}: {refused}")))
 }
 
-fn write_judged(archive: &Archive, book: &Book, id: &str, judged: &Judgement, now: Wall) -> Result<(), ArchiveError> {
+fn write_judged(
+    archive: &Archive,
+    book: &Book,
+    id: &str,
+    judged: &Judgement,
+    now: Wall,
+) -> Result<(), ArchiveError> {
     if let Some(why) = &judged.gone {
         return removed_months::keep(archive, id, judged, why, now);
     }
-    let before = archive.sound_record::<Judgement>(Kind::Verdict, id)?.map(|kept| kept.report.as_ref().map(outcome));
+    let before = archive
+        .sound_record::<Judgement>(Kind::Verdict, id)?
+        .map(|kept| kept.report.as_ref().map(outcome));
     archive.put_record(Kind::Verdict, id, judged, now)?;
     archive.put_record(Kind::Grounds, id, &judged.grounds, now)?;
     if before.is_some_and(|before| before != judged.report.as_ref().map(outcome)) {
@@ -812,7 +932,8 @@ fn write_judged(archive: &Archive, book: &Book, id: &str, judged: &Judgement, no
     }
 }
 
-/// What a month's verdict says may change those of the months after it: caps, rising credits and rights look back.
+/// What a month's verdict says may change those of the months after it: caps, rising credits and
+/// rights look back.
 fn mark_later(archive: &Archive, judged: &Judgement, now: Wall) -> Result<(), ArchiveError> {
     let Ok(mut month) = judged.period.parse::<Period>() else { return Ok(()) };
     for _ in 0..LATER {
@@ -848,7 +969,11 @@ impl Collector {
 ///
 /// # Errors
 /// When the database fails.
-pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Result<Vec<Finding>, ArchiveError> {
+pub fn findings(
+    archive: &Archive,
+    config: &CollectorConfig,
+    now: Wall,
+) -> Result<Vec<Finding>, ArchiveError> {
     let book = Book::load(archive, config.contracts_dir.as_deref())?;
     let agents = fleet::all(archive, config.alerts.silent_after, now)?;
     let fleet = Fleet::load(archive)?;
@@ -858,7 +983,9 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
     let duties = claims::duties(&verdicts, now);
     let salvaged = match &config.database {
         // It is over once the damaged file was moved away.
-        Database::Sqlite(path) => salvage::last(archive)?.filter(|last| salvage::file_of(last, path).is_some()),
+        Database::Sqlite(path) => {
+            salvage::last(archive)?.filter(|last| salvage::file_of(last, path).is_some())
+        }
         Database::Postgres(_) => None,
     };
     let listening = alerts::delivery::listening(&config.alerts).into_iter();
@@ -888,7 +1015,8 @@ pub fn findings(archive: &Archive, config: &CollectorConfig, now: Wall) -> Resul
     Ok(found)
 }
 
-/// The verdicts of this month and the one before, in UTC, and of the one after where it has begun somewhere.
+/// The verdicts of this month and the one before, in UTC, and of the one after where it has begun
+/// somewhere.
 fn recent(archive: &Archive, now: Wall) -> Result<Vec<Judgement>, ArchiveError> {
     let Some(utc) = crate::sla::calendar::Zone::get("UTC") else { return Ok(Vec::new()) };
     let this = Every::Month.holding(utc.day(now));
@@ -949,7 +1077,13 @@ mod tests {
         let mut write = |judged: &Judgement| -> Vec<String> {
             let marked = archive.write(|archive| {
                 let id = id_of(judged.period.parse().unwrap(), "T", "s");
-                write_judged(archive, &Book::default(), &id, judged, Wall::from_secs(1_800_000_000))?;
+                write_judged(
+                    archive,
+                    &Book::default(),
+                    &id,
+                    judged,
+                    Wall::from_secs(1_800_000_000),
+                )?;
                 let marked = archive.records::<Case>(Kind::Dirty, Page::default())?;
                 for record in &marked {
                     archive.drop_record_as(Kind::Dirty, &record.id, &record.body)?;
@@ -960,9 +1094,17 @@ mod tests {
         };
         // Nobody ever judged December.
         for month in ["2026-09", "2026-11", "2027-01", "2027-11", "2026-10"] {
-            assert_eq!(write(&judged(month, "met", "0.00", "one")), [""; 0], "{month} is judged for the first time");
+            assert_eq!(
+                write(&judged(month, "met", "0.00", "one")),
+                [""; 0],
+                "{month} is judged for the first time"
+            );
         }
-        assert_eq!(write(&judged("2026-10", "met", "0.00", "another")), [""; 0], "no later month needs its arithmetic");
+        assert_eq!(
+            write(&judged("2026-10", "met", "0.00", "another")),
+            [""; 0],
+            "no later month needs its arithmetic"
+        );
         assert_eq!(write(&judged("2026-10", "breached", "0.00", "one")), ["2026-11", "2027-01"]);
         assert_eq!(write(&judged("2026-10", "breached", "5.00", "one")), ["2026-11", "2027-01"]);
         assert_eq!(write(&judged("2026-10", "breached", "5.00", "one")), [""; 0]);

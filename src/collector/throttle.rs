@@ -1,5 +1,6 @@
-//! Who tries what may be tried only so often: tokens that are wrong, for one. What counts is the network that asks, of which there are
-//! as many as an attacker has addresses; so what is remembered is bounded, and where there are too many they share one place.
+//! Who tries what may be tried only so often: tokens that are wrong, for one. What counts is the
+//! network that asks, of which there are as many as an attacker has addresses; so what is
+//! remembered is bounded, and where there are too many they share one place.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -55,7 +56,11 @@ impl All {
 
     /// Whether a network's token was good lately. Whether it still is, is looked up all the same.
     pub fn was_good(&self, token: &(Source, Digest), now: Mono) -> bool {
-        self.good.lock().unwrap_or_else(PoisonError::into_inner).get(token).is_some_and(|until| *until > now)
+        self.good
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(token)
+            .is_some_and(|until| *until > now)
     }
 }
 
@@ -79,7 +84,8 @@ impl Guesses {
         Self { rate, all: Mutex::default() }
     }
 
-    /// Counts a try, before it is looked at: any number at once are not more than may be. One that was right is given back.
+    /// Counts a try, before it is looked at: any number at once are not more than may be. One that
+    /// was right is given back.
     ///
     /// # Errors
     /// How long to wait until one may try again; then nothing is counted.
@@ -101,7 +107,9 @@ impl Guesses {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let place = if all.whole.contains_key(&Some(from)) { Some(from) } else { None };
         if let Some(whole) = all.whole.get_mut(&place) {
-            *whole = Mono::from_nanos(whole.nanos().saturating_sub(u64::try_from(each.as_nanos()).unwrap_or(u64::MAX)));
+            *whole = Mono::from_nanos(
+                whole.nanos().saturating_sub(u64::try_from(each.as_nanos()).unwrap_or(u64::MAX)),
+            );
             if *whole <= now {
                 all.whole.remove(&place);
             }
@@ -162,7 +170,8 @@ mod tests {
     #[test]
     fn any_number_of_networks_takes_the_memory_of_so_many() {
         let guesses = Guesses::new(Rate { count: 3, per: Duration::from_secs(60) });
-        let taken = (0..40_000).filter(|&number| guesses.count(source(number), at(100)).is_ok()).count();
+        let taken =
+            (0..40_000).filter(|&number| guesses.count(source(number), at(100)).is_ok()).count();
         assert!(guesses.all.lock().unwrap().whole.len() <= NETWORKS + 1);
         assert_eq!(taken, NETWORKS + 3, "those without a place of their own share one");
         guesses.count(source(5), at(100)).unwrap();

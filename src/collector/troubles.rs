@@ -1,6 +1,6 @@
-//! What the rounds could not do, and go on without: a service that takes too long to judge, an agent of which nothing can be folded,
-//! a summary that is left out, a clock that was wrong. Each is a finding of its own and stops nothing else; what was not done is
-//! tried again later.
+//! What the rounds could not do, and go on without: a service that takes too long to judge, an
+//! agent of which nothing can be folded, a summary that is left out, a clock that was wrong. Each
+//! is a finding of its own and stops nothing else; what was not done is tried again later.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +31,8 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// Whether it is too early to try again. A time that has not come was written by a clock that was wrong, and holds nobody up.
+    /// Whether it is too early to try again. A time that has not come was written by a clock that
+    /// was wrong, and holds nobody up.
     #[must_use]
     pub fn waits(&self, now: Wall) -> bool {
         self.at <= now && now < self.at + AGAIN
@@ -99,7 +100,8 @@ pub fn findings(
     fleet: &Fleet,
     now: Wall,
 ) -> Result<Vec<Finding>, ArchiveError> {
-    let site = |agent: Kid| agents.iter().find(|view| view.agent == agent).map(|view| view.site.clone());
+    let site =
+        |agent: Kid| agents.iter().find(|view| view.agent == agent).map(|view| view.site.clone());
     let mut found: Vec<Finding> = Vec::new();
     for (id, Trouble { finding, at }) in all(archive)? {
         let is_past = id.starts_with("past/");
@@ -108,26 +110,39 @@ pub fn findings(
         }
     }
     for (count, first) in archive.quarantined()? {
-        let summaries = if count == 1 { "summary is".to_owned() } else { "summaries are".to_owned() };
+        let summaries =
+            if count == 1 { "summary is".to_owned() } else { "summaries are".to_owned() };
         let detail = format!(
-            "{count} {summaries} left out of what agent {} measured, the first number {} of chain {}: {}; stored and receipted \
+            "{count} {summaries} left out of what agent {} measured, the first number {} of chain \
+                {}: {}; stored and receipted \
              as they are, they count for nothing",
             first.agent, first.seq, first.chain, first.why
         );
         let subject = first.agent.to_string();
-        found.push(Finding { kind: FindingKind::Quarantined, subject, site: site(first.agent), detail });
+        found.push(Finding {
+            kind: FindingKind::Quarantined,
+            subject,
+            site: site(first.agent),
+            detail,
+        });
     }
     for (agent, said) in fleet.iter().filter(|(_, said)| said.is_ahead(now)) {
         let received = said.place.map_or(now, |place| place.received);
         let by = Duration::from_nanos(u64::try_from(said.heard.nanos_since(received)).unwrap_or(0));
         let detail = format!(
-            "the clock of agent {agent} is {} ahead of the collector's: it shipped what it says it measured until {} at {received}; \
+            "the clock of agent {agent} is {} ahead of the collector's: it shipped what it says \
+                it measured until {} at {received}; \
              set the one that is wrong",
             format_duration(Duration::from_secs(by.as_secs())),
             said.heard
         );
         let (kind, subject) = (FindingKind::ClockAhead, agent.to_string());
-        found.push(Finding { kind, subject, site: site(agent).or(Some(said.site.clone())), detail });
+        found.push(Finding {
+            kind,
+            subject,
+            site: site(agent).or(Some(said.site.clone())),
+            detail,
+        });
     }
     Ok(found)
 }

@@ -1,6 +1,7 @@
-//! The fleet's verdicts, from raw outcomes by the same rules as anywhere else; never from what agents say of themselves, which is
-//! only laid beside them. A verdict is worked out when something new came for its service and kept, so that a report of the fleet
-//! reads as many rows as there are services.
+//! The fleet's verdicts, from raw outcomes by the same rules as anywhere else; never from what
+//! agents say of themselves, which is only laid beside them. A verdict is worked out when something
+//! new came for its service and kept, so that a report of the fleet reads as many rows as there are
+//! services.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,7 +113,8 @@ pub struct Judgement {
     /// The agents that measured, the one whose figures bind first.
     #[schema(value_type = Vec<String>)]
     pub agents: Vec<Kid>,
-    /// Objectives on which another agent that measured the same comes to another result than by the figures that bind.
+    /// Objectives on which another agent that measured the same comes to another result than by the
+    /// figures that bind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witnesses: Vec<Differs>,
     /// Objectives on which an agent's own verdict is not this.
@@ -155,7 +157,8 @@ impl ByProvider {
     }
 }
 
-/// What a verdict rests on: with it, and the contracts' texts and the summaries that it names, anyone comes to the same.
+/// What a verdict rests on: with it, and the contracts' texts and the summaries that it names,
+/// anyone comes to the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grounds {
     /// Versions and summaries.
@@ -223,17 +226,21 @@ impl Fleet {
         self.agents.iter().map(|(agent, state)| (*agent, state))
     }
 
-    /// The probes by which agents that are or were at a service's site may measure it: the contract names them, or they ever named
-    /// the service.
+    /// The probes by which agents that are or were at a service's site may measure it: the contract
+    /// names them, or they ever named the service.
     fn probes_of<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = (Kid, &'a str)> + 'a {
         self.register.ever_at(&service.site).flat_map(move |agent| {
             let state = self.agents.get(&agent);
             let by_contract = service.probes.iter().map(String::as_str);
-            let own = by_contract.filter(move |name| state.is_some_and(|said| said.probes.contains_key(*name)));
-            let named = state.and_then(|said| said.ever.named.get(&service.id)).into_iter().flatten();
+            let own = by_contract
+                .filter(move |name| state.is_some_and(|said| said.probes.contains_key(*name)));
+            let named =
+                state.and_then(|said| said.ever.named.get(&service.id)).into_iter().flatten();
             // What was taken before that was kept.
             let last = state.into_iter().flat_map(|said| &said.probes);
-            let last = last.filter(|(_, of)| of.as_deref() == Some(service.id.as_str())).map(|(name, _)| name);
+            let last = last
+                .filter(|(_, of)| of.as_deref() == Some(service.id.as_str()))
+                .map(|(name, _)| name);
             own.chain(named.chain(last).map(String::as_str)).map(move |name| (agent, name))
         })
     }
@@ -245,22 +252,27 @@ impl Fleet {
         contract: &'a Contract,
         span: Span,
     ) -> impl Iterator<Item = &'a str> + use<'a> {
-        let sites: BTreeSet<&str> = self.register.get(agent).map(|enrolled| enrolled.sites()).unwrap_or_default();
+        let sites: BTreeSet<&str> =
+            self.register.get(agent).map(|enrolled| enrolled.sites()).unwrap_or_default();
         let here = |site: &&str| self.register.was_at(agent, site, span);
         services_at(contract, &sites.into_iter().filter(here).collect())
     }
 }
 
 /// The services of a contract at some sites, and those that have them as members.
-pub fn services_at<'a>(contract: &'a Contract, sites: &BTreeSet<&str>) -> impl Iterator<Item = &'a str> + use<'a> {
+pub fn services_at<'a>(
+    contract: &'a Contract,
+    sites: &BTreeSet<&str>,
+) -> impl Iterator<Item = &'a str> + use<'a> {
     let touched = |service: &&'a Service| sites.contains(service.site.as_str());
-    let own: BTreeSet<&str> = contract.services.iter().filter(touched).map(|service| service.id.as_str()).collect();
+    let own: BTreeSet<&str> =
+        contract.services.iter().filter(touched).map(|service| service.id.as_str()).collect();
     // What has it as a member is touched too.
     let above = move |service: &&'a Service| {
         own.contains(service.id.as_str())
-            || contract
-                .members_of(&service.id)
-                .is_some_and(|members| members.iter().any(|member| own.contains(member.id.as_str())))
+            || contract.members_of(&service.id).is_some_and(|members| {
+                members.iter().any(|member| own.contains(member.id.as_str()))
+            })
     };
     contract.services.iter().filter(above).map(|service| service.id.as_str())
 }
@@ -277,15 +289,23 @@ pub struct Evaluator<'a> {
 }
 
 impl Evaluator<'_> {
-    /// Judges a service in a period, at an instant, by the versions of the contract that are in force in it. Absent where none is.
+    /// Judges a service in a period, at an instant, by the versions of the contract that are in
+    /// force in it. Absent where none is.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn judge(&self, id: &str, service: &str, month: Period, now: Wall) -> Result<Option<Judgement>, ArchiveError> {
+    pub fn judge(
+        &self,
+        id: &str,
+        service: &str,
+        month: Period,
+        now: Wall,
+    ) -> Result<Option<Judgement>, ArchiveError> {
         self.judge_within(id, service, month, now, &Effort::unlimited())
     }
 
-    /// As [`Self::judge`], as long as it may take. Once the effort is spent, what this gives is not to be believed.
+    /// As [`Self::judge`], as long as it may take. Once the effort is spent, what this gives is not
+    /// to be believed.
     ///
     /// # Errors
     /// When the database fails.
@@ -311,12 +331,16 @@ impl Evaluator<'_> {
     ) -> Result<Option<Judgement>, ArchiveError> {
         let effort = known.effort;
         let mut versions = self.versions(id, service, month);
-        // As the contract has it: the probes that name services themselves are added to what is judged by.
+        // As the contract has it: the probes that name services themselves are added to what is
+        // judged by.
         let agreed = versions.clone();
-        let Some(contract) = agreed.last().map(|version| &version.contract) else { return Ok(None) };
+        let Some(contract) = agreed.last().map(|version| &version.contract) else {
+            return Ok(None);
+        };
         let Some(terms) = contract.service(service) else { return Ok(None) };
         let stretch = Stretch::holding(month.every(1), month.last(), &contract.agreement.timezone);
-        // Outages that are told already may have more looked at; until then, what is looked at in any case.
+        // Outages that are told already may have more looked at; until then, what is looked at in
+        // any case.
         let base = told::reach(&agreed, month, &[]);
         let mut days = told::days(base);
         let mut sources = Sources::read(self, &agreed, service, days, effort)?;
@@ -358,7 +382,8 @@ impl Evaluator<'_> {
             grounds: Grounds::default(),
         };
         // What of the period itself was let go cannot be judged anew, by whatever is left of it.
-        let missing = removed_months::missing_of(self.archive, &judgement.agents, told::days(stretch.span))?;
+        let missing =
+            removed_months::missing_of(self.archive, &judgement.agents, told::days(stretch.span))?;
         if missing > 0 {
             return Ok(Some(Judgement { gone: Some(removed_months::words(missing)), ..judgement }));
         }
@@ -372,33 +397,43 @@ impl Evaluator<'_> {
         judgement.grounds.register = Some(register::Written::of(&part));
         judgement.grounds.texts = self.texts(&agreed);
         let mut observed = sources.observed(sides);
-        let surveyed = match survey_within(&versions, service, month, &observed, &case.facts, effort) {
-            Ok(surveyed) => surveyed,
-            Err(faults) => {
-                judgement.faults = faults.iter().map(ToString::to_string).collect();
-                return Ok(Some(judgement));
-            }
-        };
+        let surveyed =
+            match survey_within(&versions, service, month, &observed, &case.facts, effort) {
+                Ok(surveyed) => surveyed,
+                Err(faults) => {
+                    judgement.faults = faults.iter().map(ToString::to_string).collect();
+                    return Ok(Some(judgement));
+                }
+            };
         if sources.refine(self.archive, &surveyed.boundaries)? {
             observed = sources.observed(observed.sides);
         }
         if sources.gone > 0 {
-            return Ok(Some(Judgement { gone: Some(removed_months::words(sources.gone)), ..judgement }));
+            return Ok(Some(Judgement {
+                gone: Some(removed_months::words(sources.gone)),
+                ..judgement
+            }));
         }
-        let report = match judge_within(&versions, service, month, Some(&observed), &case.facts, effort) {
-            Ok(report) => report,
-            Err(faults) => {
-                judgement.faults = faults.iter().map(ToString::to_string).collect();
-                return Ok(Some(judgement));
-            }
-        };
+        let report =
+            match judge_within(&versions, service, month, Some(&observed), &case.facts, effort) {
+                Ok(report) => report,
+                Err(faults) => {
+                    judgement.faults = faults.iter().map(ToString::to_string).collect();
+                    return Ok(Some(judgement));
+                }
+            };
         judgement.outages = surveyed
             .outages
             .iter()
-            .map(|each| OutageView { from: each.span.from, to: each.span.to, side: each.side.to_string() })
+            .map(|each| OutageView {
+                from: each.span.from,
+                to: each.span.to,
+                side: each.side.to_string(),
+            })
             .collect();
         judgement.differs = self.differs(&judgement.agents, &report);
-        judgement.witnesses = self.witnesses(&versions, service, month, &case.facts, &mut sources, &report)?;
+        judgement.witnesses =
+            self.witnesses(&versions, service, month, &case.facts, &mut sources, &report)?;
         judgement.histograms = histograms(&observed, stretch.span);
         let theirs = facts::kept(self.archive, id, service, Source::Provider)?;
         if theirs.imported.is_some() {
@@ -407,13 +442,17 @@ impl Evaluator<'_> {
             judgement.grounds.provider = Some(log);
         }
         judgement.letter = letter::claim(contract, &report, &case.facts).ok().map(|draft| {
-            format!("To: {}\nFrom: {}\nSubject: {}\n\n{}", draft.to, draft.from, draft.subject, draft.text)
+            format!(
+                "To: {}\nFrom: {}\nSubject: {}\n\n{}",
+                draft.to, draft.from, draft.subject, draft.text
+            )
         });
         judgement.report = Some(Printed::from(&report));
         Ok(Some(judgement))
     }
 
-    /// The versions that judge a period, the first in force first, with the probes that name their services themselves.
+    /// The versions that judge a period, the first in force first, with the probes that name their
+    /// services themselves.
     fn versions(&self, id: &str, service: &str, month: Period) -> Vec<InForce> {
         let own = self.book.all.iter().filter(|agreed| agreed.kept.id == id);
         let of_service = own.filter_map(|agreed| {
@@ -434,7 +473,8 @@ impl Evaluator<'_> {
         judging(&all, month).cloned().collect()
     }
 
-    /// What the agents said of whose side their outages of a service lie on, as far as they may speak for it.
+    /// What the agents said of whose side their outages of a service lie on, as far as they may
+    /// speak for it.
     fn sides(
         &self,
         sources: &Sources<'_>,
@@ -445,7 +485,9 @@ impl Evaluator<'_> {
     ) -> Result<Vec<(Span, Side)>, ArchiveError> {
         let mut sides = Vec::new();
         let agents = sources.agents().into_iter();
-        for agent in agents.filter(|agent| matches!(heard, Heard::Binding) || heard == Heard::Only(*agent)) {
+        for agent in
+            agents.filter(|agent| matches!(heard, Heard::Binding) || heard == Heard::Only(*agent))
+        {
             for said in agent_state::outages_of(self.archive, agent, span, as_of)? {
                 if said.service.as_deref() != Some(service) {
                     continue;
@@ -461,8 +503,14 @@ impl Evaluator<'_> {
     }
 
     /// What a verdict rests on that was read from some days.
-    fn basis(&self, versions: &[InForce], agents: &[Kid], days: (i64, i64)) -> Result<Basis, ArchiveError> {
-        let mut basis = Basis { versions: versions.iter().map(Reigned::of).collect(), ..Basis::default() };
+    fn basis(
+        &self,
+        versions: &[InForce],
+        agents: &[Kid],
+        days: (i64, i64),
+    ) -> Result<Basis, ArchiveError> {
+        let mut basis =
+            Basis { versions: versions.iter().map(Reigned::of).collect(), ..Basis::default() };
         for agent in agents {
             basis.summaries.extend(self.archive.folded_numbers(*agent, days)?);
             basis.left_out.extend(self.archive.held_within(*agent, told::span_of(days))?);
@@ -474,11 +522,13 @@ impl Evaluator<'_> {
     /// The digests of the files of some versions.
     fn texts(&self, versions: &[InForce]) -> BTreeMap<u32, String> {
         let agreements = versions.iter().map(|version| &version.contract.agreement);
-        let found = agreements.filter_map(|agreement| self.book.version(&agreement.id, agreement.version));
+        let found =
+            agreements.filter_map(|agreement| self.book.version(&agreement.id, agreement.version));
         found.map(|agreed| (agreed.kept.version, agreed.kept.sha256.clone())).collect()
     }
 
-    /// Where another witness than the one that binds comes to another result, by all that it measured and by nothing else.
+    /// Where another witness than the one that binds comes to another result, by all that it
+    /// measured and by nothing else.
     fn witnesses(
         &self,
         versions: &[InForce],
@@ -497,15 +547,23 @@ impl Evaluator<'_> {
             let as_of = facts.as_of.unwrap_or(span.to);
             let sides = self.sides(sources, service, span, as_of, Heard::Only(agent))?;
             let alone = sources.alone(agent, sides.clone());
-            let Ok(surveyed) = survey_within(versions, service, month, &alone, facts, effort) else { continue };
+            let Ok(surveyed) = survey_within(versions, service, month, &alone, facts, effort)
+            else {
+                continue;
+            };
             sources.refine(self.archive, &surveyed.boundaries)?;
             let alone = sources.alone(agent, sides);
-            let Ok(theirs) = judge_within(versions, service, month, Some(&alone), facts, effort) else { continue };
+            let Ok(theirs) = judge_within(versions, service, month, Some(&alone), facts, effort)
+            else {
+                continue;
+            };
             for own in &ours.objectives {
                 let same = |each: &&crate::sla::report::Verdict| {
                     (&each.id, each.version, each.period) == (&own.id, own.version, own.period)
                 };
-                let Some(says) = theirs.objectives.iter().find(same).map(|each| each.result.to_string()) else {
+                let Some(says) =
+                    theirs.objectives.iter().find(same).map(|each| each.result.to_string())
+                else {
                     continue;
                 };
                 let (objective, we_say) = (own.id.clone(), own.result.to_string());
@@ -517,8 +575,8 @@ impl Evaluator<'_> {
         Ok(all)
     }
 
-    /// Earlier periods of a service as facts of a later one, as far as its terms look at any: as they were judged, or judged here
-    /// from what is stored where that was not done.
+    /// Earlier periods of a service as facts of a later one, as far as its terms look at any: as
+    /// they were judged, or judged here from what is stored where that was not done.
     fn previous(
         &self,
         versions: &[InForce],
@@ -532,21 +590,29 @@ impl Evaluator<'_> {
             let earlier = reach::earlier(&version.contract, service, month);
             wanted.extend(earlier.into_iter().map(|period| (period.last(), period)));
         }
-        let Some(contract) = versions.last().map(|version| &version.contract).filter(|_| !wanted.is_empty()) else {
+        let Some(contract) =
+            versions.last().map(|version| &version.contract).filter(|_| !wanted.is_empty())
+        else {
             return Ok(Vec::new());
         };
-        let (Some(begun), Some(utc)) = (sources::begun(self, versions, service)?, Zone::get("UTC")) else {
+        let (Some(begun), Some(utc)) = (sources::begun(self, versions, service)?, Zone::get("UTC"))
+        else {
             return Ok(Vec::new());
         };
-        let begun = utc.day(Wall::from_secs(begun.saturating_mul(86_400))).plus(-1).max(month.last().plus(-LOOK_BACK));
+        let begun = utc
+            .day(Wall::from_secs(begun.saturating_mul(86_400)))
+            .plus(-1)
+            .max(month.last().plus(-LOOK_BACK));
         let mut all = Vec::new();
         for (_, earlier) in wanted.into_iter().filter(|(last, _)| *last >= begun) {
             if known.effort.is_spent() {
                 break;
             }
             if !known.earlier.contains_key(&earlier) {
-                let kept =
-                    self.archive.sound_record::<Judgement>(Kind::Verdict, &id_of(earlier, contract.id(), service))?;
+                let kept = self.archive.sound_record::<Judgement>(
+                    Kind::Verdict,
+                    &id_of(earlier, contract.id(), service),
+                )?;
                 let judged = match kept {
                     Some(kept) => Some(kept),
                     None => self.judge_knowing(contract.id(), service, earlier, now, known)?,
@@ -563,14 +629,18 @@ impl Evaluator<'_> {
     /// Where the agents' own verdicts are not ours.
     fn differs(&self, agents: &[Kid], ours: &Report) -> Vec<Differs> {
         // Of what is left out, nothing is laid beside.
-        let heard = |agent: &&Kid| self.fleet.register.get(**agent).is_some_and(|enrolled| enrolled.until.is_none());
+        let heard = |agent: &&Kid| {
+            self.fleet.register.get(**agent).is_some_and(|enrolled| enrolled.until.is_none())
+        };
         let said = agents.iter().filter(heard).flat_map(|agent| {
             let state = self.fleet.get(*agent);
             state.into_iter().flat_map(|state| &state.verdicts).map(|said| (*agent, said))
         });
         said.filter_map(|(agent, said)| {
             let VerdictSaid { contract, version, service, objective, period, result } = said;
-            let by = |own: &crate::sla::report::Verdict| u64::from(own.version.unwrap_or(ours.version)) == *version;
+            let by = |own: &crate::sla::report::Verdict| {
+                u64::from(own.version.unwrap_or(ours.version)) == *version
+            };
             let own = ours.objectives.iter().find(|each| each.id == *objective && by(each))?;
             let asked = own.period.unwrap_or(ours.period).to_string();
             let same = *contract == ours.contract && *service == ours.service && *period == asked;
@@ -599,7 +669,8 @@ enum Heard {
 fn add_named(versions: &mut [InForce], service: &str, sources: &Sources<'_>) {
     for version in versions {
         let members = version.contract.members_of(service).unwrap_or_default();
-        let own: BTreeSet<String> = members.iter().map(|each| each.id.clone()).chain([service.to_owned()]).collect();
+        let own: BTreeSet<String> =
+            members.iter().map(|each| each.id.clone()).chain([service.to_owned()]).collect();
         version.contract.each_service(|each| {
             if !own.contains(&each.id) {
                 return;
@@ -613,8 +684,8 @@ fn add_named(versions: &mut [InForce], service: &str, sources: &Sources<'_>) {
     }
 }
 
-/// Whether an agent's own verdict is a finding: it is certain of what we are not. One that is not certain knows less, or a minute
-/// less, and contradicts nobody.
+/// Whether an agent's own verdict is a finding: it is certain of what we are not. One that is not
+/// certain knows less, or a minute less, and contradicts nobody.
 fn contradicts(agent_says: &str, we_say: &str) -> bool {
     agent_says != we_say && agent_says != "not_determined"
 }
@@ -660,17 +731,22 @@ impl Earlier {
     }
 
     fn fact(&self, versions: &[InForce], own: Period, asked: Period) -> Value {
-        let has = |id: &&String| versions.iter().any(|version| version.contract.objective(id).is_some());
+        let has =
+            |id: &&String| versions.iter().any(|version| version.contract.objective(id).is_some());
         let breached: Vec<&String> = self.breached.iter().filter(has).collect();
-        // What was paid for a period of another length is paid in those of this length already, and their outages are told there.
-        let alike = std::mem::discriminant(&own.every(1)) == std::mem::discriminant(&asked.every(1));
-        let events: Vec<Value> = self.outages.iter().filter(|_| alike).map(|each| json!(each)).collect();
+        // What was paid for a period of another length is paid in those of this length already, and
+        // their outages are told there.
+        let alike =
+            std::mem::discriminant(&own.every(1)) == std::mem::discriminant(&asked.every(1));
+        let events: Vec<Value> =
+            self.outages.iter().filter(|_| alike).map(|each| json!(each)).collect();
         let credit = if alike { self.credit.as_str() } else { "0" };
         json!({"period": own.to_string(), "breached": breached, "credit": credit, "events": events})
     }
 }
 
-/// What of its own period a verdict says that later ones may need: the objectives that were breached, and what is paid.
+/// What of its own period a verdict says that later ones may need: the objectives that were
+/// breached, and what is paid.
 #[must_use]
 pub fn outcome(report: &Printed) -> (Vec<String>, String) {
     let own = report.objectives.iter().filter(|each| each.period.is_none() && !each.provisional);
@@ -683,7 +759,9 @@ pub fn outcome(report: &Printed) -> (Vec<String>, String) {
 fn histograms(observed: &Observed, span: Span) -> BTreeMap<String, String> {
     let merged = |seen: &Seen| -> Option<Packed> {
         let mut all: Option<Histogram> = None;
-        for interval in seen.intervals.iter().filter(|each| span.holds(each.from) && each.to() <= span.to) {
+        for interval in
+            seen.intervals.iter().filter(|each| span.holds(each.from) && each.to() <= span.to)
+        {
             if let Some(read) = interval.rtt.as_ref().and_then(|rtt| rtt.histogram.unpack().ok()) {
                 match &mut all {
                     Some(all) => all.merge(&read),
@@ -693,7 +771,11 @@ fn histograms(observed: &Observed, span: Span) -> BTreeMap<String, String> {
         }
         all?.pack()
     };
-    observed.probes.iter().filter_map(|(name, seen)| Some((name.clone(), merged(seen)?.to_base64()))).collect()
+    observed
+        .probes
+        .iter()
+        .filter_map(|(name, seen)| Some((name.clone(), merged(seen)?.to_base64())))
+        .collect()
 }
 
 #[cfg(test)]

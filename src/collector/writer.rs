@@ -1,5 +1,6 @@
-//! The one writer: a thread that takes what waits and does it in one transaction, so that hundreds of summaries cost one wait for
-//! the disk. Whoever asked is answered after the commit, when what was done is durable.
+//! The one writer: a thread that takes what waits and does it in one transaction, so that hundreds
+//! of summaries cost one wait for the disk. Whoever asked is answered after the commit, when what
+//! was done is durable.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -31,7 +32,8 @@ pub enum NotWritten {
     Undone(String, Ill),
 }
 
-/// What to do in a transaction, unless none could be begun; it gives what is to be told once that is over, and whether it holds.
+/// What to do in a transaction, unless none could be begun; it gives what is to be told once that
+/// is over, and whether it holds.
 type Act = Box<dyn FnOnce(Option<&Archive>) -> Told + Send>;
 type Told = Box<dyn FnOnce(Result<(), (String, Ill)>) + Send>;
 
@@ -59,11 +61,14 @@ impl Writer {
     /// When the system gives no thread.
     pub fn start(archive: Archive) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (jobs, queue) = sync_channel(QUEUE);
-        let thread = std::thread::Builder::new().name("archive".to_owned()).spawn(move || work(archive, &queue))?;
+        let thread = std::thread::Builder::new()
+            .name("archive".to_owned())
+            .spawn(move || work(archive, &queue))?;
         Ok((Self { jobs }, thread))
     }
 
-    /// Stores summaries in a transaction, shared with others, and returns when they are durable: what came of each.
+    /// Stores summaries in a transaction, shared with others, and returns when they are durable:
+    /// what came of each.
     ///
     /// # Errors
     /// When the database fails; [`NotWritten::Busy`] at once when too many wait.
@@ -86,7 +91,9 @@ impl Writer {
             // A bug in one of them ends that one, and not the only thread that writes.
             let act = |archive: &Archive| {
                 let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| act(archive)));
-                done.unwrap_or_else(|_| Err(ArchiveError::Damaged("what was to be written ended in a bug".to_owned())))
+                done.unwrap_or_else(|_| {
+                    Err(ArchiveError::Damaged("what was to be written ended in a bug".to_owned()))
+                })
             };
             let done = archive.map(|archive| archive.part(act));
             Box::new(move |committed| {
@@ -117,7 +124,8 @@ fn work(mut archive: Archive, queue: &Receiver<Job>) {
         while let Some(job) = next {
             match job {
                 Job::Store(batch) => {
-                    bytes += batch.arrivals.iter().map(|each| each.summary.packed.len()).sum::<usize>();
+                    bytes +=
+                        batch.arrivals.iter().map(|each| each.summary.packed.len()).sum::<usize>();
                     batches.push(batch);
                 }
                 Job::Act(act) => acts.push(act),
@@ -128,7 +136,8 @@ fn work(mut archive: Archive, queue: &Receiver<Job>) {
         if !batches.is_empty() {
             store(&mut archive, batches);
         }
-        // Between replicas each is alone in its transaction: several would hold their locks in any order.
+        // Between replicas each is alone in its transaction: several would hold their locks in any
+        // order.
         let together = if archive.is_shared() { 1 } else { GROUP };
         let mut acts = acts.into_iter();
         while acts.len() > 0 {
@@ -137,10 +146,11 @@ fn work(mut archive: Archive, queue: &Receiver<Job>) {
     }
 }
 
-/// Stores the summaries of several requests in one transaction. If that fails, each request gets one of its own, so that none
-/// fails for another's sake.
+/// Stores the summaries of several requests in one transaction. If that fails, each request gets
+/// one of its own, so that none fails for another's sake.
 fn store(archive: &mut Archive, batches: Vec<Batch>) {
-    let (batches, answers): (Vec<_>, Vec<_>) = batches.into_iter().map(|batch| (batch.arrivals, batch.answer)).unzip();
+    let (batches, answers): (Vec<_>, Vec<_>) =
+        batches.into_iter().map(|batch| (batch.arrivals, batch.answer)).unzip();
     let lengths: Vec<usize> = batches.iter().map(Vec::len).collect();
     let arrivals: Vec<Arrival> = batches.into_iter().flatten().collect();
     // Without its month's part a row lies with the rest, and is moved when that is made.
@@ -158,7 +168,10 @@ fn store(archive: &mut Archive, batches: Vec<Batch>) {
             }
         }
         Err(error) => {
-            tracing::error!("{} summaries were not stored, and their agents send them again: {error}", arrivals.len());
+            tracing::error!(
+                "{} summaries were not stored, and their agents send them again: {error}",
+                arrivals.len()
+            );
             let mut rest = arrivals.as_slice();
             for (answer, length) in answers.into_iter().zip(lengths) {
                 let (own, others) = rest.split_at(length);
@@ -182,7 +195,9 @@ fn act(archive: &mut Archive, acts: Vec<Act>) {
         Ok::<(), ArchiveError>(())
     });
     let committed = committed.map_err(|error| {
-        tracing::error!("the database cannot be written, so what was asked for is not done: {error}");
+        tracing::error!(
+            "the database cannot be written, so what was asked for is not done: {error}"
+        );
         (error.to_string(), error.ill())
     });
     told.extend(acts.into_iter().flatten().map(|act| act(None)));
@@ -202,7 +217,8 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         let database = Database::Sqlite(at.path().join("c.db"));
         let (writer, thread) = Writer::start(Archive::open(&database).unwrap()).unwrap();
-        let (one, two) = (SecretKey::from_seed(&[1; 32]).kid(), SecretKey::from_seed(&[2; 32]).kid());
+        let (one, two) =
+            (SecretKey::from_seed(&[1; 32]).kid(), SecretKey::from_seed(&[2; 32]).kid());
         let first = writer.write(move |archive| archive.belong_to(one));
         let second = writer.write(move |archive| archive.belong_to(two));
         let third = writer.write(|archive| archive.collector());

@@ -122,10 +122,16 @@ pub fn load(path: &Path) -> Result<AgentConfig, Faults> {
     let file = path.display().to_string();
     let text = bounded::read_text(path).map_err(|error| {
         Faults(vec![match error.kind() {
-            ErrorKind::NotFound => format!("{file}: it is not there; `wanproof init` writes one to begin with"),
-            ErrorKind::PermissionDenied => format!("{file}: this user may not read it; try again with sudo"),
+            ErrorKind::NotFound => {
+                format!("{file}: it is not there; `wanproof init` writes one to begin with")
+            }
+            ErrorKind::PermissionDenied => {
+                format!("{file}: this user may not read it; try again with sudo")
+            }
             // What is no text says so itself.
-            ErrorKind::InvalidData | ErrorKind::IsADirectory | ErrorKind::FileTooLarge => format!("{file}: {error}"),
+            ErrorKind::InvalidData | ErrorKind::IsADirectory | ErrorKind::FileTooLarge => {
+                format!("{file}: {error}")
+            }
             _ => format!("{file}: it cannot be read: {error}"),
         }])
     })?;
@@ -158,7 +164,8 @@ impl AgentConfig {
     }
 }
 
-/// Where the agent's data is, by a configuration that may have any other fault; [`None`] where it does not say so.
+/// Where the agent's data is, by a configuration that may have any other fault; [`None`] where it
+/// does not say so.
 #[must_use]
 pub fn places(path: &Path) -> Option<Places> {
     let table: toml::Table = std::fs::read_to_string(path).ok()?.parse().ok()?;
@@ -184,13 +191,16 @@ fn agent(root: &Section<'_>, beside: &Path) -> Option<AgentConfig> {
         root.fault("site: expected 1 to 64 letters, digits, dots, hyphens or underscores");
     }
     let data_dir = root.needed_text("data_dir").map(|dir| beside.join(dir));
-    let contracts = root.texts("contracts").unwrap_or_default().iter().map(|path| beside.join(path)).collect();
+    let contracts =
+        root.texts("contracts").unwrap_or_default().iter().map(|path| beside.join(path)).collect();
     let socket = root.text("status_socket").map(|path| beside.join(path));
     let collector = root.section("collector").and_then(|section| collector(&section, beside));
     let keep = root.section("store").map_or_else(Keep::default, |section| keep(&section));
     let metrics = root.section("metrics").and_then(|section| {
         let listen =
-            section.parsed("listen", "an address and port such as \"127.0.0.1:9464\"", |text| text.parse().ok());
+            section.parsed("listen", "an address and port such as \"127.0.0.1:9464\"", |text| {
+                text.parse().ok()
+            });
         if !section.has("listen") {
             section.fault("listen is missing");
         }
@@ -211,7 +221,8 @@ fn agent(root: &Section<'_>, beside: &Path) -> Option<AgentConfig> {
         if let Some(name) = section.needed_text("name") {
             section.call(format!("probe {name:?}"));
             if !is_name(&name) {
-                section.fault("name: expected 1 to 64 letters, digits, dots, hyphens or underscores");
+                section
+                    .fault("name: expected 1 to 64 letters, digits, dots, hyphens or underscores");
             }
             if !names.insert(name.clone()) {
                 section.fault("another probe has this name");
@@ -239,7 +250,8 @@ fn agent(root: &Section<'_>, beside: &Path) -> Option<AgentConfig> {
 
 /// A name that is safe in files, tables and URLs.
 fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    (1..=64).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 fn collector(section: &Section<'_>, beside: &Path) -> Option<Collector> {
@@ -253,7 +265,8 @@ fn collector(section: &Section<'_>, beside: &Path) -> Option<Collector> {
         Ok(parts) if parts.secure || insecure || parts.is_loopback() => true,
         Ok(_) => {
             section.fault(format_args!(
-                "url {url:?} is not encrypted: use https://, or say insecure = true if the way there is trusted"
+                "url {url:?} is not encrypted: use https://, or say insecure = true if the way \
+                    there is trusted"
             ));
             false
         }
@@ -262,7 +275,8 @@ fn collector(section: &Section<'_>, beside: &Path) -> Option<Collector> {
             false
         }
     });
-    let every = section.duration("every", Duration::from_secs(1)..=60 * MINUTE).unwrap_or(5 * MINUTE);
+    let every =
+        section.duration("every", Duration::from_secs(1)..=60 * MINUTE).unwrap_or(5 * MINUTE);
     let seconds = every.as_secs();
     if every.subsec_nanos() != 0 || seconds == 0 || (60 % seconds != 0 && 3600 % seconds != 0) {
         section.fault("every must divide a minute or an hour, such as 10s, 30s, 1m, 5m, 15m or 1h");
@@ -274,9 +288,8 @@ fn collector(section: &Section<'_>, beside: &Path) -> Option<Collector> {
             None
         }
         (Some(token), None) => Some(token),
-        (None, Some(path)) => {
-            secret::text_of(section, "token_file", &beside.join(path)).map(|text| text.trim().to_owned())
-        }
+        (None, Some(path)) => secret::text_of(section, "token_file", &beside.join(path))
+            .map(|text| text.trim().to_owned()),
         (None, None) => None,
     };
     let ca = section.text("ca").and_then(|path| read_beside(section, "ca", &path, beside));
@@ -290,11 +303,16 @@ fn keep(section: &Section<'_>) -> Keep {
         let expected = "a duration of a day or more, such as \"90d\", or \"forever\"";
         section.parsed(key, expected, |text| match text {
             "forever" => Some(Term::Forever),
-            text => crate::base::time::parse_duration(text).ok().filter(|length| *length >= DAY).map(Term::For),
+            text => crate::base::time::parse_duration(text)
+                .ok()
+                .filter(|length| *length >= DAY)
+                .map(Term::For),
         })
     };
     let keep = Keep {
-        commit: section.duration("commit", Duration::from_secs(1)..=60 * MINUTE).unwrap_or(usual.commit),
+        commit: section
+            .duration("commit", Duration::from_secs(1)..=60 * MINUTE)
+            .unwrap_or(usual.commit),
         max_bytes: section.bytes("max_bytes").unwrap_or(usual.max_bytes),
         outbox_bytes: section.bytes("outbox_bytes").unwrap_or(usual.outbox_bytes),
         minutes: term("keep_minutes").unwrap_or(usual.minutes),
@@ -344,18 +362,23 @@ mod tests {
     #[test]
     fn a_probe_takes_what_it_does_not_say_from_the_defaults() {
         let text = format!(
-            "{HEAD}[defaults]\ntimeout = \"3s\"\ndscp = \"af41\"\n[[probe]]\nname = \"a\"\nkind = \"icmp\"\ntarget = \"::1\"\ncutoff = \"1s\"\n"
+            "{HEAD}[defaults]\ntimeout = \"3s\"\ndscp = \"af41\"\n[[probe]]\nname = \"a\"\nkind \
+                = \"icmp\"\ntarget = \"::1\"\ncutoff = \"1s\"\n"
         );
         let config = parse(&text, "agent.toml", Path::new("/etc/wanproof")).unwrap();
         let probe = &config.probes[0];
-        assert_eq!((probe.timeout, probe.cutoff, probe.circuit.dscp), (3 * MS * 1000, 1000 * MS, Some(34)));
+        assert_eq!(
+            (probe.timeout, probe.cutoff, probe.circuit.dscp),
+            (3 * MS * 1000, 1000 * MS, Some(34))
+        );
         assert_eq!(config.data_dir, Path::new("/etc/wanproof/data"));
         assert_eq!(config.status_socket, Path::new("/etc/wanproof/data/agent.sock"));
     }
 
     #[test]
     fn urls_are_taken_apart() {
-        let text = |url| format!("{HEAD}[[probe]]\nname = \"a\"\nkind = \"http\"\nurl = \"{url}\"\n");
+        let text =
+            |url| format!("{HEAD}[[probe]]\nname = \"a\"\nkind = \"http\"\nurl = \"{url}\"\n");
         for (url, host, port) in [
             ("http://a.example/x?y:80", "a.example", 80),
             ("https://a.example:8443", "a.example", 8443),
@@ -366,7 +389,9 @@ mod tests {
             let Test::Http(http) = &config.probes[0].test else { panic!() };
             assert_eq!((http.host.as_str(), http.port), (host, port));
         }
-        for url in ["ftp://a", "http://", "http://a:0/", "http://a:x/", "http://u@a/", "http://a b/"] {
+        for url in
+            ["ftp://a", "http://", "http://a:0/", "http://a:x/", "http://u@a/", "http://a b/"]
+        {
             assert_eq!(faults(&text(url)).len(), 1, "{url}");
         }
     }
@@ -374,9 +399,13 @@ mod tests {
     #[test]
     fn a_cutoff_beyond_the_timeout_is_a_fault_with_its_place() {
         let text = format!(
-            "{HEAD}[[probe]]\nname = \"hq-icmp\"\nkind = \"icmp\"\ntarget = \"::1\"\ncutoff = \"3s\"\ntimeout = \"2s\"\n"
+            "{HEAD}[[probe]]\nname = \"hq-icmp\"\nkind = \"icmp\"\ntarget = \"::1\"\ncutoff \
+                = \"3s\"\ntimeout = \"2s\"\n"
         );
-        assert_eq!(faults(&text), ["agent.toml: probe \"hq-icmp\": cutoff 3s is longer than timeout 2s"]);
+        assert_eq!(
+            faults(&text),
+            ["agent.toml: probe \"hq-icmp\": cutoff 3s is longer than timeout 2s"]
+        );
     }
 
     #[test]

@@ -76,8 +76,9 @@ pub enum Enrolment {
     Open,
 }
 
-/// How many agents may wait for an operator, and for how long. Where there would be more, the one that asked longest ago goes, as if
-/// it had never asked; an agent goes on asking, so it comes again.
+/// How many agents may wait for an operator, and for how long. Where there would be more, the one
+/// that asked longest ago goes, as if it had never asked; an agent goes on asking, so it comes
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// In all.
@@ -151,7 +152,8 @@ pub struct Alerts {
     pub webhook: Option<String>,
     /// Who is told by e-mail.
     pub mail: Option<Mail>,
-    /// So many messages each of them is told in so long; what is more waits, and what is of one kind becomes one message.
+    /// So many messages each of them is told in so long; what is more waits, and what is of one
+    /// kind becomes one message.
     pub rate: Rate,
     /// What is asked at regular intervals for as long as all is well.
     pub heartbeat: Option<String>,
@@ -219,9 +221,15 @@ impl CollectorConfig {
             let file = path.display();
             Faults(vec![match error.kind() {
                 ErrorKind::NotFound => {
-                    format!("{file}: it is not there; name the collector's configuration with --config FILE")
+                    format!(
+                        "{file}: it is not there; name the collector's configuration with \
+                        --config FILE"
+                    )
                 }
-                ErrorKind::PermissionDenied => format!("{file}: this user may not read it; try again with sudo"),
+                ErrorKind::PermissionDenied => format!(
+                    "{file}: this user may not read it; try \
+                    again with sudo"
+                ),
                 // What is no text says so itself.
                 ErrorKind::InvalidData | ErrorKind::IsADirectory | ErrorKind::FileTooLarge => {
                     format!("{file}: {error}")
@@ -247,17 +255,23 @@ impl CollectorConfig {
 }
 
 fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
-    let listen = root.parsed("listen", "an address and a port, such as \"0.0.0.0:8443\"", |text| text.parse().ok());
+    let listen = root.parsed("listen", "an address and a port, such as \"0.0.0.0:8443\"", |text| {
+        text.parse().ok()
+    });
     if !root.has("listen") {
         root.fault("listen is missing");
     }
-    let database = root.needed_text("database").and_then(|written| database::read(root, &written, beside));
+    let database =
+        root.needed_text("database").and_then(|written| database::read(root, &written, beside));
     let path = |key| root.text(key).map(|path| beside.join(path));
     let data_dir = path("data_dir").or_else(|| match database.as_ref()? {
         // A file that is named alone lies in the working directory, whose parent is no name.
         Database::Sqlite(path) => path.parent().map(|parent| Path::new(".").join(parent)),
         Database::Postgres(_) => {
-            root.fault("data_dir is missing: where the database is a server, the collector's key still lies here");
+            root.fault(
+                "data_dir is missing: where the database is a server, the collector's key \
+                still lies here",
+            );
             None
         }
     });
@@ -268,7 +282,8 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
         let listen: SocketAddr = listen;
         if !listen.ip().is_loopback() {
             root.fault(format_args!(
-                "listen {listen} can be reached from elsewhere, and without [tls] everything would be sent in the clear: \
+                "listen {listen} can be reached from elsewhere, and without [tls] everything \
+                    would be sent in the clear: \
                  give [tls] a cert and a key, or listen on 127.0.0.1"
             ));
         }
@@ -277,7 +292,9 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
         Some(section) => (enrolment(&section, beside), waiting(&section)),
         None => (Some(Enrolment::Operator), Waiting::default()),
     };
-    let admin_token = root.section("admin").map(|section| tokens_in(&section, beside, |text| tokens::admin(text).1));
+    let admin_token = root
+        .section("admin")
+        .map(|section| tokens_in(&section, beside, |text| tokens::admin(text).1));
     let limits = match root.section("limits") {
         Some(section) => limits(&section),
         None => Limits::default(),
@@ -321,9 +338,14 @@ fn readable<'a>(section: &Section<'a>, key: &'a str, beside: &Path) -> Option<Pa
 }
 
 /// A file of tokens, each line of which must be one.
-fn tokens_in(section: &Section<'_>, beside: &Path, faults: impl Fn(&str) -> Vec<String>) -> Option<PathBuf> {
+fn tokens_in(
+    section: &Section<'_>,
+    beside: &Path,
+    faults: impl Fn(&str) -> Vec<String>,
+) -> Option<PathBuf> {
     let path = secret::named(section, "token_file", beside)?;
-    let text = secret::read(&path).map_err(|why| section.fault(format_args!("token_file: {why}"))).ok()?;
+    let text =
+        secret::read(&path).map_err(|why| section.fault(format_args!("token_file: {why}"))).ok()?;
     let faults = faults(&text);
     for what in &faults {
         section.fault(format_args!("token_file: {}: {what}", path.display()));
@@ -360,16 +382,24 @@ fn enrolment(section: &Section<'_>, beside: &Path) -> Option<Enrolment> {
         section.fault("mode is missing: token, operator or open");
     }
     match mode? {
-        Mode::Token => tokens_in(section, beside, |text| tokens::enrolment(text).1).map(Enrolment::Token),
+        Mode::Token => {
+            tokens_in(section, beside, |text| tokens::enrolment(text).1).map(Enrolment::Token)
+        }
         // A token file may stay in the file while another mode is tried.
-        Mode::Operator => section.text("token_file").map_or(Some(Enrolment::Operator), |_| Some(Enrolment::Operator)),
-        Mode::Open => section.text("token_file").map_or(Some(Enrolment::Open), |_| Some(Enrolment::Open)),
+        Mode::Operator => section
+            .text("token_file")
+            .map_or(Some(Enrolment::Operator), |_| Some(Enrolment::Operator)),
+        Mode::Open => {
+            section.text("token_file").map_or(Some(Enrolment::Open), |_| Some(Enrolment::Open))
+        }
     }
 }
 
 fn limits(section: &Section<'_>) -> Limits {
     let body = section.parsed("body", "a size from \"1KiB\" to \"4MiB\"", |text| {
-        parse_bytes(text).and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| (1024..=BODY).contains(bytes))
+        parse_bytes(text)
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .filter(|bytes| (1024..=BODY).contains(bytes))
     });
     let per_agent = section.parsed("per_agent", RATE, rate);
     let stored = section.parsed("bytes_per_agent", "a size from \"1MiB\" to \"3GiB\"", |text| {
@@ -377,7 +407,8 @@ fn limits(section: &Section<'_>) -> Limits {
             .and_then(|bytes| u32::try_from(bytes).ok())
             .filter(|bytes| (1 << 20..=3 << 30).contains(bytes))
     });
-    let many = |key| number(section, key, 16..=65_536).and_then(|number| usize::try_from(number).ok());
+    let many =
+        |key| number(section, key, 16..=65_536).and_then(|number| usize::try_from(number).ok());
     let (connections, each) = (many("connections"), many("connections_per_address"));
     let judging = section.duration("judging", Duration::from_secs(1)..=Duration::from_secs(600));
     let standard = Limits::default();
@@ -413,7 +444,8 @@ fn rate(text: &str) -> Option<Rate> {
     Some(Rate { count, per: Duration::from_secs(per) })
 }
 
-/// The shortest time is longer than an agent's longest span, and the longest shorter than a claim waits.
+/// The shortest time is longer than an agent's longest span, and the longest shorter than a claim
+/// waits.
 fn evidence(section: &Section<'_>) -> Evidence {
     let within = Duration::from_secs(2 * 3600)..=Duration::from_secs(14 * 86_400);
     let late_after = section.duration("late_after", within);
@@ -424,7 +456,9 @@ fn alerts(section: &Section<'_>, beside: &Path) -> Option<Alerts> {
     let standard = Alerts::default();
     let silent_after = number(section, "silent_after", 1..=1000).unwrap_or(standard.silent_after);
     let claim_days = number(section, "claim_days", 0..=366).unwrap_or(standard.claim_days);
-    let hold = section.duration("hold", Duration::ZERO..=Duration::from_secs(86_400)).unwrap_or(standard.hold);
+    let hold = section
+        .duration("hold", Duration::ZERO..=Duration::from_secs(86_400))
+        .unwrap_or(standard.hold);
     let url = |key| {
         section.parsed(key, "an address that begins with https:// or http://", |text| {
             (text.starts_with("https://") || text.starts_with("http://")).then(|| text.to_owned())
@@ -446,8 +480,13 @@ fn alerts(section: &Section<'_>, beside: &Path) -> Option<Alerts> {
 }
 
 /// A whole number, written as one or in quotes.
-fn number<'a>(section: &Section<'a>, key: &'a str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
-    let expected = format!("a whole number from {} to {}, such as \"3\"", range.start(), range.end());
+fn number<'a>(
+    section: &Section<'a>,
+    key: &'a str,
+    range: std::ops::RangeInclusive<u32>,
+) -> Option<u32> {
+    let expected =
+        format!("a whole number from {} to {}, such as \"3\"", range.start(), range.end());
     section.word_or_number(key, &expected, |written| {
         let number = match written {
             Ok(text) => text.parse().ok()?,
@@ -458,20 +497,34 @@ fn number<'a>(section: &Section<'a>, key: &'a str, range: std::ops::RangeInclusi
 }
 
 fn mail(section: &Section<'_>, beside: &Path) -> Option<Mail> {
-    let kinds = [("tls", MailSecurity::Tls), ("starttls", MailSecurity::StartTls), ("none", MailSecurity::None)];
-    let security =
-        section.one_of("security", &kinds).or_else(|| (!section.has("security")).then_some(MailSecurity::Tls));
+    let kinds = [
+        ("tls", MailSecurity::Tls),
+        ("starttls", MailSecurity::StartTls),
+        ("none", MailSecurity::None),
+    ];
+    let security = section
+        .one_of("security", &kinds)
+        .or_else(|| (!section.has("security")).then_some(MailSecurity::Tls));
     let server = section.needed_text("server").and_then(|server| {
-        let read = server.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse::<u16>().ok()?)));
+        let read = server
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host.to_owned(), port.parse::<u16>().ok()?)));
         if read.is_none() {
-            section.fault(format_args!("server = {server:?} is not right: expected \"smtp.example.net:465\""));
+            section.fault(format_args!(
+                "server = {server:?} is not right: expected \"smtp.example.net:465\""
+            ));
         }
         read
     });
     if let (Some((host, _)), Some(MailSecurity::None)) = (&server, security) {
         let here = host.trim_matches(['[', ']']);
-        if here != "localhost" && !here.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()) {
-            section.fault("security = \"none\" sends everything in the clear: it is only for a server on this host; use tls or starttls");
+        if here != "localhost"
+            && !here.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        {
+            section.fault(
+                "security = \"none\" sends everything in the clear: it is only for a \
+                server on this host; use tls or starttls",
+            );
         }
     }
     let ca = section.has("ca").then(|| readable(section, "ca", beside));
@@ -480,7 +533,9 @@ fn mail(section: &Section<'_>, beside: &Path) -> Option<Mail> {
         section.fault("password_file is there without user");
     }
     let login = user.map(|user| Some((user, secret::named(section, "password_file", beside)?)));
-    let address = |text: &str| text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+    let address = |text: &str| {
+        text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+    };
     let from = section.needed_text("from").filter(|from| {
         let sound = address(from);
         if !sound {
@@ -499,7 +554,16 @@ fn mail(section: &Section<'_>, beside: &Path) -> Option<Mail> {
     if !whole(ca.clone()) || login.as_ref().is_some_and(Option::is_none) {
         return None;
     }
-    Some(Mail { host, port, security: security?, ca: ca.flatten(), login: login.flatten(), from: from?, to, rate })
+    Some(Mail {
+        host,
+        port,
+        security: security?,
+        ca: ca.flatten(),
+        login: login.flatten(),
+        from: from?,
+        to,
+        rate,
+    })
 }
 
 #[cfg(test)]
@@ -517,7 +581,8 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         for name in ["tokens", "admin-token", "cert.pem", "key.pem"] {
             std::fs::write(at.path().join(name), "sixteen characters").unwrap();
-            std::fs::set_permissions(at.path().join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+            std::fs::set_permissions(at.path().join(name), std::fs::Permissions::from_mode(0o600))
+                .unwrap();
         }
         let text = r#"
             listen = "0.0.0.0:8443"
@@ -537,13 +602,17 @@ mod tests {
         assert_eq!(config.enrolment, Enrolment::Token(at.path().join("tokens")));
         assert_eq!(config.limits.body, 2 << 20);
         assert_eq!(config.limits.per_agent, Rate { count: 10, per: Duration::from_secs(1) });
-        assert_eq!(config.limits.bytes_per_agent, Rate { count: 16 << 20, per: Duration::from_secs(86_400) });
+        assert_eq!(
+            config.limits.bytes_per_agent,
+            Rate { count: 16 << 20, per: Duration::from_secs(86_400) }
+        );
         assert_eq!(config.alerts.silent_after, 5);
     }
 
     #[test]
     fn a_database_beside_a_configuration_in_the_working_directory_lies_there_too() {
-        let config = parse("listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"", Path::new("")).unwrap();
+        let config =
+            parse("listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"", Path::new("")).unwrap();
         assert_eq!(
             (config.data_dir.as_path(), config.key_file.as_path()),
             (Path::new("."), Path::new("./collector.key"))
@@ -552,8 +621,13 @@ mod tests {
 
     #[test]
     fn a_short_file_gets_safe_defaults() {
-        let config = parse("listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:/x/c.db\"", Path::new("/etc")).unwrap();
-        assert_eq!((config.data_dir.as_path(), config.enrolment), (Path::new("/x"), Enrolment::Operator));
+        let config =
+            parse("listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:/x/c.db\"", Path::new("/etc"))
+                .unwrap();
+        assert_eq!(
+            (config.data_dir.as_path(), config.enrolment),
+            (Path::new("/x"), Enrolment::Operator)
+        );
         assert_eq!(config.key_file, Path::new("/x/collector.key"));
         assert_eq!(config.limits.per_agent, Rate { count: 60, per: Duration::from_secs(60) });
     }
@@ -582,7 +656,11 @@ mod tests {
             "[alerts]: webhook = \"example.net\"",
             "typo is no key that is known here",
         ] {
-            assert_eq!(faults.iter().filter(|fault| fault.contains(part)).count(), 1, "{part}: {faults:#?}");
+            assert_eq!(
+                faults.iter().filter(|fault| fault.contains(part)).count(),
+                1,
+                "{part}: {faults:#?}"
+            );
         }
         assert_eq!(faults.len(), 10, "{faults:#?}");
     }

@@ -1,4 +1,5 @@
-//! Contracts' files: a contract's parents are looked for by id among the files that are named, then beside it.
+//! Contracts' files: a contract's parents are looked for by id among the files that are named, then
+//! beside it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::base::bounded;
 use crate::sla::contract::Written;
 
-/// The parents of a contract, and theirs, that are not among the known but lie in its file's directory, each with its
-/// text. What is no contract there is left alone.
+/// The parents of a contract, and theirs, that are not among the known but lie in its file's
+/// directory, each with its text. What is no contract there is left alone.
 #[must_use]
 pub fn parents_beside(path: &Path, own: &Written, known: &[Written]) -> Vec<(Written, String)> {
     let mut met = BTreeSet::new();
@@ -43,7 +44,9 @@ fn directory_of(path: &Path) -> Vec<(Written, String)> {
     };
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|found| found.extension().is_some_and(|extension| extension == "toml") && found != path);
+    paths.retain(|found| {
+        found.extension().is_some_and(|extension| extension == "toml") && found != path
+    });
     // What is no file, a pipe say, could keep whoever reads it waiting.
     paths.retain(|found| found.metadata().is_ok_and(|found| found.is_file()));
     paths.sort();

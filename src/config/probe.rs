@@ -8,7 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::config::written::Section;
 use crate::measure::address_kind::AddressKind;
-use crate::measure::probe::{Circuit, Dns, Family, Fragment, Http, Probe, Role, Test, Tls, Version};
+use crate::measure::probe::{
+    Circuit, Dns, Family, Fragment, Http, Probe, Role, Test, Tls, Version,
+};
 use crate::measure::target::{self, Host, is_link_local, without_scope};
 
 const MS: Duration = Duration::from_millis(1);
@@ -20,7 +22,12 @@ const LEAST_SIZE: i64 = 24;
 const LARGEST_SIZE: i64 = 65_000;
 
 /// Reads a file that is named by a key; its path is relative to the configuration's.
-pub(in crate::config) fn read_beside(section: &Section<'_>, key: &str, path: &str, beside: &Path) -> Option<String> {
+pub(in crate::config) fn read_beside(
+    section: &Section<'_>,
+    key: &str,
+    path: &str,
+    beside: &Path,
+) -> Option<String> {
     let path = beside.join(path);
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),
@@ -72,38 +79,59 @@ impl Written {
             service: section.name("service"),
             role: section.one_of("role", &[("path", Role::Path), ("reference", Role::Reference)]),
             target: section.name("target"),
-            family: section.one_of("family", &[("any", Family::Any), ("v4", Family::V4), ("v6", Family::V6)]),
+            family: section
+                .one_of("family", &[("any", Family::Any), ("v4", Family::V4), ("v6", Family::V6)]),
             period: section.duration("period", 10 * MS..=DAY),
             timeout: section.duration("timeout", MS..=MINUTE),
             cutoff: section.duration("cutoff", MS..=MINUTE),
-            size: section.number("size", LEAST_SIZE..=LARGEST_SIZE).and_then(|size| u16::try_from(size).ok()),
-            dscp: section.word_or_number("dscp", "a name such as \"ef\" or \"af41\", or a number from 0 to 63", dscp),
-            interface: section.parsed("interface", "an interface's name of 1 to 15 characters", |text| {
-                let sound = (1..=15).contains(&text.len()) && !text.contains(['/', ' ']);
-                sound.then(|| text.to_owned())
-            }),
+            size: section
+                .number("size", LEAST_SIZE..=LARGEST_SIZE)
+                .and_then(|size| u16::try_from(size).ok()),
+            dscp: section.word_or_number(
+                "dscp",
+                "a name such as \"ef\" or \"af41\", or a number from 0 to 63",
+                dscp,
+            ),
+            interface: section.parsed(
+                "interface",
+                "an interface's name of 1 to 15 characters",
+                |text| {
+                    let sound = (1..=15).contains(&text.len()) && !text.contains(['/', ' ']);
+                    sound.then(|| text.to_owned())
+                },
+            ),
             source: section.parsed("source", "an IP address", |text| text.parse().ok()),
-            mark: section.number("mark", 1..=i64::from(u32::MAX)).and_then(|mark| u32::try_from(mark).ok()),
+            mark: section
+                .number("mark", 1..=i64::from(u32::MAX))
+                .and_then(|mark| u32::try_from(mark).ok()),
             ttl: section.number("ttl", 1..=255).and_then(small),
             dont_fragment: section.truth("dont_fragment"),
             url: section.text("url"),
             method: section.parsed("method", "GET, HEAD, POST, PUT or OPTIONS", |text| {
                 ["GET", "HEAD", "POST", "PUT", "OPTIONS"].contains(&text).then(|| text.to_owned())
             }),
-            expect_status: section
-                .numbers("expect_status", 100..=599)
-                .map(|all| all.into_iter().filter_map(|status| u16::try_from(status).ok()).collect()),
+            expect_status: section.numbers("expect_status", 100..=599).map(|all| {
+                all.into_iter().filter_map(|status| u16::try_from(status).ok()).collect()
+            }),
             expect_body: section.text("expect_body"),
             max_body: section.bytes("max_body"),
             follow_redirects: section.number("follow_redirects", 0..=10).and_then(small),
             ca: section.text("ca").and_then(|path| read_beside(section, "ca", &path, beside)),
             insecure_tls: section.truth("insecure_tls"),
-            http_version: section
-                .one_of("http_version", &[("any", Version::Any), ("1.1", Version::Http1), ("2", Version::Http2)]),
+            http_version: section.one_of(
+                "http_version",
+                &[("any", Version::Any), ("1.1", Version::Http1), ("2", Version::Http2)],
+            ),
             query: section.text("query"),
-            record: section.parsed("record", "A, AAAA, CNAME, MX, NS, PTR, SOA, SRV or TXT", |text| {
-                ["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"].contains(&text).then(|| text.to_owned())
-            }),
+            record: section.parsed(
+                "record",
+                "A, AAAA, CNAME, MX, NS, PTR, SOA, SRV or TXT",
+                |text| {
+                    ["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"]
+                        .contains(&text)
+                        .then(|| text.to_owned())
+                },
+            ),
         }
     }
 
@@ -163,7 +191,11 @@ pub(in crate::config) fn probe(
     let cutoff = written.cutoff.unwrap_or(timeout);
     if cutoff > timeout {
         let shown = crate::base::time::format_duration;
-        section.fault(format_args!("cutoff {} is longer than timeout {}", shown(cutoff), shown(timeout)));
+        section.fault(format_args!(
+            "cutoff {} is longer than timeout {}",
+            shown(cutoff),
+            shown(timeout)
+        ));
     }
     let family = written.family.unwrap_or_default();
     if let Some(source) = written.source
@@ -193,7 +225,9 @@ pub(in crate::config) fn probe(
         "dns" => {
             let server = target(section, &written).and_then(|target| name_server(section, &target));
             match &written.query {
-                None if !section.has("query") => section.fault("query is missing: the name to ask for"),
+                None if !section.has("query") => {
+                    section.fault("query is missing: the name to ask for")
+                }
                 None => {}
                 Some(query) => {
                     if let Err(fault) = target::name(query) {
@@ -213,18 +247,24 @@ pub(in crate::config) fn probe(
     };
     if let Some(address) = literal(&test) {
         // Loopback is asked for by who writes it.
-        if let place @ (AddressKind::Unspecified | AddressKind::Multicast | AddressKind::Broadcast) =
+        if let place
+        @ (AddressKind::Unspecified | AddressKind::Multicast | AddressKind::Broadcast) =
             AddressKind::of(address)
         {
-            section.fault(format_args!("the target {address} is {place}: name one host that answers for itself"));
+            section.fault(format_args!(
+                "the target {address} is {place}: name one host that answers for itself"
+            ));
         }
         if !family.takes(address) {
-            section.fault(format_args!("the target {address} is not of the family that is asked for"));
+            section
+                .fault(format_args!("the target {address} is not of the family that is asked for"));
         }
         if let Some(source) = written.source
             && source.is_ipv4() != address.is_ipv4()
         {
-            section.fault(format_args!("source {source} and target {address} are of different families"));
+            section.fault(format_args!(
+                "source {source} and target {address} are of different families"
+            ));
         }
     }
     let interface = interface(section, &test, scope, written.interface);
@@ -234,10 +274,24 @@ pub(in crate::config) fn probe(
         mark: written.mark,
         dscp: written.dscp,
         ttl: written.ttl,
-        fragment: if written.dont_fragment == Some(true) { Fragment::Never } else { Fragment::Allowed },
+        fragment: if written.dont_fragment == Some(true) {
+            Fragment::Never
+        } else {
+            Fragment::Allowed
+        },
     };
     let role = written.role.unwrap_or(Role::Path);
-    Some(Probe { name, service: written.service, role, test, family, period, timeout, cutoff, circuit })
+    Some(Probe {
+        name,
+        service: written.service,
+        role,
+        test,
+        family,
+        period,
+        timeout,
+        cutoff,
+        circuit,
+    })
 }
 
 /// Keys that mean something to other kinds only.
@@ -260,7 +314,10 @@ fn misplaced(section: &Section<'_>, kind: &str, own: &Written) {
     ];
     for (key, written, kinds) in keys {
         if written && !kinds.contains(&kind) {
-            section.fault(format_args!("{key} means nothing to kind {kind}: it belongs to {}", kinds.join(", ")));
+            section.fault(format_args!(
+                "{key} means nothing to kind {kind}: it belongs to {}",
+                kinds.join(", ")
+            ));
         }
     }
 }
@@ -307,10 +364,15 @@ fn http(section: &Section<'_>, written: &Written) -> Option<Http> {
     })
 }
 
-/// The interface that the packets leave by: that of the circuit, or the one that a link-local target
-/// names. Such an address means nothing without one: which of several links has it nobody could tell,
-/// and a link that is added later would change what is measured.
-fn interface(section: &Section<'_>, test: &Test, scope: Option<String>, own: Option<String>) -> Option<String> {
+/// The interface that the packets leave by: that of the circuit, or the one that a link-local
+/// target names. Such an address means nothing without one: which of several links has it nobody
+/// could tell, and a link that is added later would change what is measured.
+fn interface(
+    section: &Section<'_>,
+    test: &Test,
+    scope: Option<String>,
+    own: Option<String>,
+) -> Option<String> {
     let named = match test {
         Test::Icmp { target, .. } => target::scope(target).map(str::to_owned),
         Test::Http(http) => target::scope(&http.host).map(str::to_owned),
@@ -319,7 +381,9 @@ fn interface(section: &Section<'_>, test: &Test, scope: Option<String>, own: Opt
     };
     match (named, own) {
         (Some(named), Some(own)) if named != own => {
-            section.fault(format_args!("the target is on interface {named}, but interface is {own:?}"));
+            section.fault(format_args!(
+                "the target is on interface {named}, but interface is {own:?}"
+            ));
             Some(own)
         }
         (named, own) => {
@@ -328,7 +392,8 @@ fn interface(section: &Section<'_>, test: &Test, scope: Option<String>, own: Opt
                 && let Some(address) = literal(test).filter(|&address| is_link_local(address))
             {
                 section.fault(format_args!(
-                    "the target {address} is link-local, and each link may have one: say which link, \
+                    "the target {address} is link-local, and each link may have one: say which \
+                        link, \
                      such as {address}%wan0, or interface = \"wan0\""
                 ));
             }
@@ -338,7 +403,10 @@ fn interface(section: &Section<'_>, test: &Test, scope: Option<String>, own: Opt
 }
 
 /// A name server's address and port, and the interface that it names.
-fn name_server(section: &Section<'_>, target: &str) -> Option<(std::net::SocketAddr, Option<String>)> {
+fn name_server(
+    section: &Section<'_>,
+    target: &str,
+) -> Option<(std::net::SocketAddr, Option<String>)> {
     let read = host_port(target).ok().and_then(|(host, port)| match target::host(&host) {
         Ok(Host::Address(address)) => Some(((address, port).into(), None)),
         Ok(Host::Scoped(address, link)) => Some(((address, port).into(), Some(link.to_owned()))),
@@ -378,7 +446,8 @@ impl UrlParts {
 
     /// Whether it never leaves this host.
     pub(in crate::config) fn is_loopback(&self) -> bool {
-        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        self.host == "localhost"
+            || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 }
 
@@ -438,13 +507,16 @@ fn host_port(text: &str) -> Result<(String, u16), String> {
         Host::Name(_) => false,
     };
     match (is_v6, in_brackets) {
-        (true, false) => Err(format!("an IPv6 address with a port stands in brackets: [{inner}]:{port}")),
+        (true, false) => {
+            Err(format!("an IPv6 address with a port stands in brackets: [{inner}]:{port}"))
+        }
         (false, true) => Err("only an IPv6 address stands in brackets".to_owned()),
         _ => Ok((inner.to_owned(), port)),
     }
 }
 
-/// A DSCP by its name (RFC 2474, 2597, 3246, 5865, 8622) or its number; [`None`] for what is neither.
+/// A DSCP by its name (RFC 2474, 2597, 3246, 5865, 8622) or its number; [`None`] for what is
+/// neither.
 #[must_use]
 pub fn dscp(written: Result<&str, i64>) -> Option<u8> {
     let name = match written {
@@ -455,8 +527,11 @@ pub fn dscp(written: Result<&str, i64>) -> Option<u8> {
     if let Some((_, code)) = names.iter().find(|(known, _)| *known == name) {
         return Some(*code);
     }
-    let digits: Vec<u8> =
-        name.chars().skip(2).filter_map(|c| c.to_digit(10).and_then(|digit| u8::try_from(digit).ok())).collect();
+    let digits: Vec<u8> = name
+        .chars()
+        .skip(2)
+        .filter_map(|c| c.to_digit(10).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
     match (name.get(..2)?, digits.as_slice()) {
         ("cs", [class @ 0..=7]) if name.len() == 3 => Some(class * 8),
         ("af", [class @ 1..=4, drop @ 1..=3]) if name.len() == 4 => Some(class * 8 + drop * 2),
@@ -477,7 +552,10 @@ mod tests {
 
     #[test]
     fn dscp_names_are_the_registered_ones() {
-        assert_eq!(["ef", "EF", "cs6", "af43", "be"].map(|name| dscp(Ok(name))), [46, 46, 48, 38, 0].map(Some));
+        assert_eq!(
+            ["ef", "EF", "cs6", "af43", "be"].map(|name| dscp(Ok(name))),
+            [46, 46, 48, 38, 0].map(Some)
+        );
         assert_eq!(["af44", "cs8", "af5", "", "é", "efx"].map(|name| dscp(Ok(name))), [None; 6]);
         assert_eq!((dscp(Err(63)), dscp(Err(64)), dscp(Err(-1))), (Some(63), None, None));
     }

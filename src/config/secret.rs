@@ -1,5 +1,6 @@
-//! Files that hold a secret: a token, a password, a private key. One that everybody on the host can read, or that others than its
-//! owner can change, is no secret, and is refused. Its group may read it: that is how root gives it to a service's user.
+//! Files that hold a secret: a token, a password, a private key. One that everybody on the host can
+//! read, or that others than its owner can change, is no secret, and is refused. Its group may read
+//! it: that is how root gives it to a service's user.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
@@ -29,8 +30,10 @@ pub enum NoSecret {
     NotAFile(PathBuf),
     /// Others have access.
     #[error(
-        "{path}: everybody on this host can read it, or others can change it (mode {mode:04o}), so it may be no secret any more: \
-         `chmod 640` it, with the group of whoever runs this, or 600; replace what is in it if somebody had access",
+        "{path}: everybody on this host can read it, or others can change it (mode {mode:04o}), \
+            so it may be no secret any more: \
+         `chmod 640` it, with the group of whoever runs this, or 600; replace what is in it if \
+            somebody had access",
         path = .path.display()
     )]
     Exposed {
@@ -44,7 +47,11 @@ pub enum NoSecret {
 fn open(path: &Path) -> Result<File, NoSecret> {
     let unreadable = |source| NoSecret::Unreadable { path: path.to_owned(), source };
     // A FIFO would block here, were it opened to wait.
-    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path).map_err(unreadable)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(path)
+        .map_err(unreadable)?;
     // Of the opened file, not of the path: it cannot be exchanged in between.
     let about = file.metadata().map_err(unreadable)?;
     if !about.is_file() {
@@ -92,7 +99,8 @@ pub(super) fn text_of(section: &Section<'_>, key: &str, path: &Path) -> Option<S
     }
 }
 
-/// Tells in words what is too open about a file that holds a secret among other things, such as a configuration.
+/// Tells in words what is too open about a file that holds a secret among other things, such as a
+/// configuration.
 #[cfg(feature = "collector")]
 pub(super) fn exposed(path: &Path) -> Option<NoSecret> {
     open(path).err().filter(|why| matches!(why, NoSecret::Exposed { .. }))

@@ -1,5 +1,5 @@
-//! A TOML file as it was written: each value is asked for by its key and checked where it is read, faults are gathered, and
-//! what nobody asked for is an unknown key.
+//! A TOML file as it was written: each value is asked for by its key and checked where it is read,
+//! faults are gathered, and what nobody asked for is an unknown key.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,7 +12,8 @@ use toml::{Table, Value};
 use crate::base::text;
 use crate::base::time::parse_duration;
 
-/// What is wrong with a configuration, a line each: `agent.toml: probe "hq-icmp": cutoff 3s is longer than timeout 2s`.
+/// What is wrong with a configuration, a line each: `agent.toml: probe "hq-icmp": cutoff 3s is
+/// longer than timeout 2s`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(pub Vec<String>);
 
@@ -46,17 +47,27 @@ struct Desk {
     faults: RefCell<Vec<String>>,
 }
 
-/// Reads a file's text: `read` asks for what it needs and says what is wrong; unknown keys are found afterwards.
+/// Reads a file's text: `read` asks for what it needs and says what is wrong; unknown keys are
+/// found afterwards.
 ///
 /// # Errors
 /// All faults together; a file that is not TOML has one, with its line.
-pub fn read<T>(text: &str, file: &str, read: impl FnOnce(&Section<'_>) -> Option<T>) -> Result<T, Faults> {
+pub fn read<T>(
+    text: &str,
+    file: &str,
+    read: impl FnOnce(&Section<'_>) -> Option<T>,
+) -> Result<T, Faults> {
     let table: Table = match text.parse() {
         Ok(table) => table,
         Err(error) => return Err(Faults(vec![format!("{file}: {}", not_toml(text, &error))])),
     };
     let desk = Rc::new(Desk { file: file.to_owned(), faults: RefCell::default() });
-    let root = Section { table: &table, place: String::new(), asked: RefCell::default(), faults: Rc::clone(&desk) };
+    let root = Section {
+        table: &table,
+        place: String::new(),
+        asked: RefCell::default(),
+        faults: Rc::clone(&desk),
+    };
     let value = read(&root);
     drop(root);
     let faults = desk.faults.take();
@@ -67,7 +78,8 @@ pub fn read<T>(text: &str, file: &str, read: impl FnOnce(&Section<'_>) -> Option
 }
 
 fn not_toml(text: &str, error: &toml::de::Error) -> String {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let line =
+        error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
     let message = error.message().replace('\n', ", ");
     match line {
         Some(line) => format!("line {line}: {message}"),
@@ -99,7 +111,12 @@ impl<'a> Section<'a> {
         self.get(key).is_some()
     }
 
-    fn typed<T>(&self, key: &'a str, expected: &str, take: impl FnOnce(&'a Value) -> Option<T>) -> Option<T> {
+    fn typed<T>(
+        &self,
+        key: &'a str,
+        expected: &str,
+        take: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Option<T> {
         let value = self.get(key)?;
         let taken = take(value);
         if taken.is_none() {
@@ -139,15 +156,25 @@ impl<'a> Section<'a> {
     /// A whole number within a range.
     pub fn number(&self, key: &'a str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        self.typed(key, &expected, |value| value.as_integer().filter(|number| range.contains(number)))
+        self.typed(key, &expected, |value| {
+            value.as_integer().filter(|number| range.contains(number))
+        })
     }
 
     /// A duration within a range, written as `30s`.
-    pub fn duration(&self, key: &'a str, range: std::ops::RangeInclusive<Duration>) -> Option<Duration> {
-        let (low, high) =
-            (crate::base::time::format_duration(*range.start()), crate::base::time::format_duration(*range.end()));
+    pub fn duration(
+        &self,
+        key: &'a str,
+        range: std::ops::RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let (low, high) = (
+            crate::base::time::format_duration(*range.start()),
+            crate::base::time::format_duration(*range.end()),
+        );
         let expected = format!("a duration from {low} to {high}, such as \"30s\"");
-        self.typed(key, &expected, |value| parse_duration(value.as_str()?).ok().filter(|length| range.contains(length)))
+        self.typed(key, &expected, |value| {
+            parse_duration(value.as_str()?).ok().filter(|length| range.contains(length))
+        })
     }
 
     /// A size in bytes, written as `64MiB`.
@@ -165,7 +192,12 @@ impl<'a> Section<'a> {
     }
 
     /// What `parse` makes of a text.
-    pub fn parsed<T>(&self, key: &'a str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    pub fn parsed<T>(
+        &self,
+        key: &'a str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
         self.typed(key, expected, |value| parse(value.as_str()?))
     }
 
@@ -194,18 +226,27 @@ impl<'a> Section<'a> {
     pub fn numbers(&self, key: &'a str, range: std::ops::RangeInclusive<i64>) -> Option<Vec<i64>> {
         let expected = format!("a list of whole numbers from {} to {}", range.start(), range.end());
         self.typed(key, &expected, |value| {
-            value.as_array()?.iter().map(|each| each.as_integer().filter(|number| range.contains(number))).collect()
+            value
+                .as_array()?
+                .iter()
+                .map(|each| each.as_integer().filter(|number| range.contains(number)))
+                .collect()
         })
     }
 
     /// A table within this one; its unknown keys are found when it is dropped.
     pub fn section(&self, key: &'a str) -> Option<Section<'a>> {
         let table = self.typed(key, "a table", Value::as_table)?;
-        let place = if self.place.is_empty() { format!("[{key}]") } else { format!("{}: {key}", self.place) };
+        let place = if self.place.is_empty() {
+            format!("[{key}]")
+        } else {
+            format!("{}: {key}", self.place)
+        };
         Some(Section { table, place, asked: RefCell::default(), faults: Rc::clone(&self.faults) })
     }
 
-    /// The tables of an array of tables, `[[key]]`; each is called by its number from 1 until it is given a name.
+    /// The tables of an array of tables, `[[key]]`; each is called by its number from 1 until it is
+    /// given a name.
     pub fn sections(&self, key: &'a str) -> Vec<Section<'a>> {
         let tables = self.typed(key, &format!("tables, each begun by [[{key}]]"), |value| {
             value.as_array()?.iter().map(Value::as_table).collect::<Option<Vec<_>>>()
@@ -233,7 +274,11 @@ impl Drop for Section<'_> {
 
 fn shown(value: &Value) -> String {
     let text = value.to_string();
-    if text.chars().count() > 60 { format!("{}…", text.chars().take(60).collect::<String>()) } else { text }
+    if text.chars().count() > 60 {
+        format!("{}…", text.chars().take(60).collect::<String>())
+    } else {
+        text
+    }
 }
 
 /// Reads a size: `4096`, `64KiB`, `256MiB`, `2GiB`; also `kB`, `MB`, `GB` for powers of ten.
@@ -260,8 +305,8 @@ mod tests {
 
     #[test]
     fn all_faults_are_told_together_with_their_place() {
-        let text =
-            "a = 5\nextra = 1\n[store]\nlimit = \"64MB\"\nodd = true\n[[probe]]\nname = \"p\"\nperiod = \"0s\"\n";
+        let text = "a = 5\nextra = 1\n[store]\nlimit = \"64MB\"\nodd = true\n[[probe]]\nname \
+            = \"p\"\nperiod = \"0s\"\n";
         let faults = read(text, "x.toml", |file| {
             file.text("a");
             file.needed_text("b");
@@ -279,7 +324,8 @@ mod tests {
             [
                 "x.toml: a = 5 is not right: expected a text in quotes",
                 "x.toml: b is missing",
-                "x.toml: probe \"p\": period = \"0s\" is not right: expected a duration from 10ms to 1m, such as \"30s\"",
+                "x.toml: probe \"p\": period = \"0s\" is not right: expected a duration from 10ms \
+                    to 1m, such as \"30s\"",
                 "x.toml: [store]: odd is no key that is known here",
                 "x.toml: extra is no key that is known here",
             ]

@@ -1,4 +1,5 @@
-//! What a collector signs for those who read from it: its keys, and the contracts of an agent's site.
+//! What a collector signs for those who read from it: its keys, and the contracts of an agent's
+//! site.
 
 use serde::{Deserialize, Serialize};
 
@@ -66,13 +67,18 @@ pub fn sign_contracts(contracts: Vec<ContractText>, key: &SecretKey) -> String {
 /// Verifies the contracts of a site.
 ///
 /// # Errors
-/// When they are not by this key, or not of the page; when the digest of one is not that of its text.
+/// When they are not by this key, or not of the page; when the digest of one is not that of its
+/// text.
 pub fn verify_contracts(answer: &[u8], collector: &PublicKey) -> Result<Contracts, NotAnAnswer> {
     let payload = jws::parse(answer, Typ::Contracts)?.verify(collector)?;
-    let said: Contracts = json::read(&payload).map_err(|fault| NotAnAnswer::Form(fault.to_string()))?;
+    let said: Contracts =
+        json::read(&payload).map_err(|fault| NotAnAnswer::Form(fault.to_string()))?;
     for contract in &said.contracts {
         if crate::evidence::digest::Digest::of(contract.toml.as_bytes()).hex() != contract.sha256 {
-            return Err(NotAnAnswer::Form(format!("the digest of {} is not that of its text", contract.id)));
+            return Err(NotAnAnswer::Form(format!(
+                "the digest of {} is not that of its text",
+                contract.id
+            )));
         }
     }
     Ok(said)
@@ -108,12 +114,22 @@ mod tests {
     fn contracts_and_keys_are_believed_only_by_the_collectors_key() {
         let (key, other) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
         let toml = "schema = \"x\"".to_owned();
-        let contract = ContractText { id: "A".into(), version: 1, sha256: Digest::of(toml.as_bytes()).hex(), toml };
+        let contract = ContractText {
+            id: "A".into(),
+            version: 1,
+            sha256: Digest::of(toml.as_bytes()).hex(),
+            toml,
+        };
         let jws = sign_contracts(vec![contract.clone()], &key);
-        assert_eq!(verify_contracts(jws.as_bytes(), key.public()).unwrap().contracts, std::slice::from_ref(&contract));
+        assert_eq!(
+            verify_contracts(jws.as_bytes(), key.public()).unwrap().contracts,
+            std::slice::from_ref(&contract)
+        );
         assert!(verify_contracts(jws.as_bytes(), other.public()).is_err());
         let altered = ContractText { toml: "schema = \"y\"".into(), ..contract };
-        assert!(verify_contracts(sign_contracts(vec![altered], &key).as_bytes(), key.public()).is_err());
+        assert!(
+            verify_contracts(sign_contracts(vec![altered], &key).as_bytes(), key.public()).is_err()
+        );
         let keys = sign_keys(Some(*other.public()), &key);
         assert_eq!(verify_keys(keys.as_bytes(), key.public()).unwrap().next, Some(*other.public()));
         assert!(verify_keys(keys.as_bytes(), other.public()).is_err());

@@ -1,4 +1,5 @@
-//! A claim bundle: all that a third person needs to check a verdict, in one file, the same bytes from the same inputs.
+//! A claim bundle: all that a third person needs to check a verdict, in one file, the same bytes
+//! from the same inputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +50,8 @@ const BY_PROVIDER: &str = "provider-verdict.json";
 /// What a bundle is made of.
 #[derive(Clone, Debug, Default)]
 pub struct Material {
-    /// The contracts' files: the one that is claimed by, and those that it names as parents, perhaps others.
+    /// The contracts' files: the one that is claimed by, and those that it names as parents,
+    /// perhaps others.
     pub contracts: Vec<String>,
     /// The facts' file: the period, the service, and what does not come from measurement.
     pub facts: String,
@@ -114,7 +116,8 @@ pub struct Which {
     pub version: u64,
 }
 
-/// Where the last span of some material ends, as far as it verifies: when a question about it is asked.
+/// Where the last span of some material ends, as far as it verifies: when a question about it is
+/// asked.
 #[must_use]
 pub fn last(material: &Material) -> Option<Wall> {
     verified(material, None, None).1.iter().map(|(_, summary)| summary.to).max()
@@ -125,19 +128,24 @@ fn versions_of(id: &str, texts: &[String]) -> Vec<InForce> {
     let read = |text: &String| Written::read(text, id).ok();
     let all: Vec<Written> = texts.iter().filter_map(read).collect();
     let own = all.iter().filter(|written| written.id() == Some(id));
-    InForce::by_their_terms(own.filter_map(|written| contract::resolve(written, &all).ok()).collect())
+    InForce::by_their_terms(
+        own.filter_map(|written| contract::resolve(written, &all).ok()).collect(),
+    )
 }
 
 /// The version of a contract that judges a period, or the last part of it, among some files.
 #[must_use]
 pub fn judging_version(id: &str, period: Period, texts: &[String]) -> Option<u64> {
-    judging(&versions_of(id, texts), period).last().map(|version| u64::from(version.contract.agreement.version))
+    judging(&versions_of(id, texts), period)
+        .last()
+        .map(|version| u64::from(version.contract.agreement.version))
 }
 
 /// Makes a bundle.
 ///
 /// # Errors
-/// When the contract or the facts have faults, or the summaries and receipts do not verify by the keys given.
+/// When the contract or the facts have faults, or the summaries and receipts do not verify by the
+/// keys given.
 pub fn make(which: &Which, material: &Material) -> Result<Vec<u8>, BundleFault> {
     make_by(which, material, None)
 }
@@ -151,12 +159,16 @@ pub struct Made {
     pub report: Report,
 }
 
-/// Makes a bundle of what came to a collector: its register says what counts, and goes with it. Agents that never were at a site of
-/// the service have no part in it.
+/// Makes a bundle of what came to a collector: its register says what counts, and goes with it.
+/// Agents that never were at a site of the service have no part in it.
 ///
 /// # Errors
 /// As [`make`].
-pub fn make_by(which: &Which, material: &Material, register: Option<&Register>) -> Result<Vec<u8>, BundleFault> {
+pub fn make_by(
+    which: &Which,
+    material: &Material,
+    register: Option<&Register>,
+) -> Result<Vec<u8>, BundleFault> {
     make_with_report(which, material, register).map(|made| made.bytes)
 }
 
@@ -164,10 +176,15 @@ pub fn make_by(which: &Which, material: &Material, register: Option<&Register>) 
 ///
 /// # Errors
 /// As [`make`].
-pub fn make_with_report(which: &Which, material: &Material, register: Option<&Register>) -> Result<Made, BundleFault> {
+pub fn make_with_report(
+    which: &Which,
+    material: &Material,
+    register: Option<&Register>,
+) -> Result<Made, BundleFault> {
     let case = facts::parse(&material.facts, FACTS).map_err(BundleFault::Faults)?;
     let basis = material.basis.as_ref();
-    let Resolved { contract, versions, files } = resolve(which, case.period, &material.contracts, basis)?;
+    let Resolved { contract, versions, files } =
+        resolve(which, case.period, &material.contracts, basis)?;
     let mut members: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for (written, text) in files {
         members.insert(contract_name(&written), text.as_bytes().to_vec());
@@ -180,7 +197,8 @@ pub fn make_with_report(which: &Which, material: &Material, register: Option<&Re
     let (verdict, summaries) = verified(material, Some(begin(&versions, &case)), register.as_ref());
     if !verdict.ok {
         // What is wrong with a summary says more than that its receipt is for none.
-        let of_summary = verdict.findings.iter().find(|finding| finding.file.starts_with("summary"));
+        let of_summary =
+            verdict.findings.iter().find(|finding| finding.file.starts_with("summary"));
         let first = of_summary.or(verdict.findings.first()).map_or_else(
             || "there is not one summary".to_owned(),
             |finding| format!("{}: {}", finding.file, finding.what),
@@ -202,7 +220,8 @@ pub fn make_with_report(which: &Which, material: &Material, register: Option<&Re
     Ok(Made { bytes: zip::write(&members)?, report })
 }
 
-/// Enters the summaries that matter with their receipts and keys; gives what counts of those that are judged.
+/// Enters the summaries that matter with their receipts and keys; gives what counts of those that
+/// are judged.
 fn choose(
     members: &mut BTreeMap<String, Vec<u8>>,
     summaries: Vec<(String, Summary)>,
@@ -244,7 +263,8 @@ fn choose(
         }
     }
     // Where a collector's register says who has to do with it, the keys of others are not in it.
-    for key in material.keys.iter().filter(|key| register.is_none() || signers.contains(&key.kid())) {
+    for key in material.keys.iter().filter(|key| register.is_none() || signers.contains(&key.kid()))
+    {
         members.insert(format!("keys/{}.jwk", key.kid()), key_text(key));
     }
     chosen
@@ -304,7 +324,8 @@ fn verdict_text(report: &Report) -> Vec<u8> {
 
 fn page_text(contract: &Contract, case: &Case, report: &Report, summaries: &[Summary]) -> Vec<u8> {
     let seen = Seen::of(contract, report, summaries);
-    report_page::of_bundle(&Shown { contract, facts: &case.facts, report, seen: &seen }).into_bytes()
+    report_page::of_bundle(&Shown { contract, facts: &case.facts, report, seen: &seen })
+        .into_bytes()
 }
 
 fn key_text(key: &PublicKey) -> Vec<u8> {
@@ -337,23 +358,29 @@ fn counted(
     received: &spoken::Received,
     summaries: &[(String, Summary)],
 ) -> Vec<Summary> {
-    let Some(register) = register else { return summaries.iter().map(|(_, summary)| summary.clone()).collect() };
+    let Some(register) = register else {
+        return summaries.iter().map(|(_, summary)| summary.clone()).collect();
+    };
     let all = summaries.iter().map(|(jws, summary)| (Digest::of(jws.as_bytes()), summary.clone()));
     spoken::spoken(register, versions, &case.service, received, all.collect())
 }
 
-/// Verifies what a bundle would be made of, of the agents in a register where there is one; what matters begins at `since`.
+/// Verifies what a bundle would be made of, of the agents in a register where there is one; what
+/// matters begins at `since`.
 fn verified(
     material: &Material,
     since: Option<Wall>,
     register: Option<&Register>,
 ) -> (Verdict, Vec<(String, Summary)>) {
     let own = |jws: &&String| {
-        register.is_none_or(|register| spoken::author(jws).is_some_and(|(agent, _)| register.get(agent).is_some()))
+        register.is_none_or(|register| {
+            spoken::author(jws).is_some_and(|(agent, _)| register.get(agent).is_some())
+        })
     };
     let summaries: Vec<&String> = material.summaries.iter().filter(own).collect();
     let digest = |jws: &String| Digest::of(jws.trim_end_matches('\n').as_bytes());
-    let theirs: Option<BTreeSet<Digest>> = register.map(|_| summaries.iter().map(|jws| digest(jws)).collect());
+    let theirs: Option<BTreeSet<Digest>> =
+        register.map(|_| summaries.iter().map(|jws| digest(jws)).collect());
     let of_them = |receipt: &&String| {
         let named = || receipt::named(receipt.trim_end_matches('\n'));
         theirs.as_ref().is_none_or(|theirs| named().is_some_and(|digest| theirs.contains(&digest)))
@@ -370,11 +397,14 @@ fn verified(
     for (at, jws) in receipts.into_iter().enumerate() {
         verifier.add(&format!("receipt {at}"), jws.as_bytes());
     }
-    let by_digest: BTreeMap<Digest, &String> = summaries.into_iter().map(|jws| (digest(jws), jws)).collect();
+    let by_digest: BTreeMap<Digest, &String> =
+        summaries.into_iter().map(|jws| (digest(jws), jws)).collect();
     let (verdict, summaries) = verifier.verdict_and_summaries();
     let mut all: Vec<(String, Summary)> = summaries
         .into_iter()
-        .filter_map(|(digest, summary)| Some((by_digest.get(&digest)?.trim_end_matches('\n').to_owned(), summary)))
+        .filter_map(|(digest, summary)| {
+            Some((by_digest.get(&digest)?.trim_end_matches('\n').to_owned(), summary))
+        })
         .collect();
     all.sort_by_key(|(_, summary)| (summary.agent, summary.chain, summary.seq));
     (verdict, all)
@@ -389,7 +419,8 @@ struct Resolved<'a> {
     files: Vec<(Written, &'a String)>,
 }
 
-/// The contract that is judged by, among some files, with the earlier versions that were in force in some of the period.
+/// The contract that is judged by, among some files, with the earlier versions that were in force
+/// in some of the period.
 fn resolve<'a>(
     which: &Which,
     period: Period,
@@ -398,12 +429,14 @@ fn resolve<'a>(
 ) -> Result<Resolved<'a>, BundleFault> {
     let mut all = Vec::new();
     for (at, text) in texts.iter().enumerate() {
-        let written = Written::read(text, &format!("contract {at}")).map_err(BundleFault::Faults)?;
+        let written =
+            Written::read(text, &format!("contract {at}")).map_err(BundleFault::Faults)?;
         all.push((written, text));
     }
     let version = |at: &usize| all[*at].0.version().and_then(|version| u64::try_from(version).ok());
     let of_it = (0..all.len()).filter(|&at| all[at].0.id() == Some(which.id.as_str()));
-    let mut own: Vec<usize> = of_it.filter(|at| version(at).is_some_and(|version| version <= which.version)).collect();
+    let mut own: Vec<usize> =
+        of_it.filter(|at| version(at).is_some_and(|version| version <= which.version)).collect();
     own.sort_by_key(version);
     own.dedup_by_key(|at| version(at));
     if own.last().and_then(version) != Some(which.version) {
@@ -416,7 +449,9 @@ fn resolve<'a>(
         let parents: Vec<Written> = line[1..].iter().map(|&at| all[at].0.clone()).collect();
         match contract::resolve(&all[at].0, &parents) {
             Ok(contract) => contracts.push((contract, line)),
-            Err(faults) if version(&at) == Some(which.version) => return Err(BundleFault::Faults(faults)),
+            Err(faults) if version(&at) == Some(which.version) => {
+                return Err(BundleFault::Faults(faults));
+            }
             // What cannot be read by itself judges nothing.
             Err(_) => {}
         }
@@ -429,16 +464,22 @@ fn resolve<'a>(
         }
     };
     let asked = |contract: &Contract| u64::from(contract.agreement.version) == which.version;
-    let (contract, _) = contracts.iter().find(|(contract, _)| asked(contract)).cloned().expect("it was resolved");
+    let (contract, _) =
+        contracts.iter().find(|(contract, _)| asked(contract)).cloned().expect("it was resolved");
     // Whoever asks for a version that was not in force then wants it judged by that all the same.
     if !chosen.iter().any(|version| asked(&version.contract)) {
         chosen = vec![InForce::alone(contract.clone())];
     }
     let judges = |contract: &Contract| {
-        chosen.iter().any(|version| version.contract.agreement.version == contract.agreement.version)
+        chosen
+            .iter()
+            .any(|version| version.contract.agreement.version == contract.agreement.version)
     };
     let mut met: BTreeSet<usize> = BTreeSet::new();
-    let lines = contracts.iter().filter(|(contract, _)| judges(contract)).flat_map(|(_, line)| line.iter().copied());
+    let lines = contracts
+        .iter()
+        .filter(|(contract, _)| judges(contract))
+        .flat_map(|(_, line)| line.iter().copied());
     let places: Vec<usize> = lines.filter(|at| met.insert(*at)).collect();
     let mut files: Vec<Option<(Written, &String)>> = all.into_iter().map(Some).collect();
     let files = places.into_iter().filter_map(|at| files[at].take()).collect();
@@ -452,8 +493,12 @@ fn reigned<'a>(
     contracts: impl Iterator<Item = &'a Contract> + Clone,
 ) -> Result<Vec<InForce>, BundleFault> {
     let with_terms = |version: &Reigned| {
-        let found = contracts.clone().find(|contract| contract.agreement.version == version.version);
-        let missing = || BundleFault::NoContract { id: which.id.clone(), version: u64::from(version.version) };
+        let found =
+            contracts.clone().find(|contract| contract.agreement.version == version.version);
+        let missing = || BundleFault::NoContract {
+            id: which.id.clone(),
+            version: u64::from(version.version),
+        };
         Ok(version.with(found.ok_or_else(missing)?.clone()))
     };
     basis.versions.iter().map(with_terms).collect()
@@ -472,16 +517,23 @@ fn begin(versions: &[InForce], case: &Case) -> Wall {
 }
 
 /// All the time that judging a case looks at, by what the summaries tell of outages.
-fn reach<'a>(versions: &[InForce], case: &Case, summaries: impl Iterator<Item = &'a Summary> + Clone) -> Span {
+fn reach<'a>(
+    versions: &[InForce],
+    case: &Case,
+    summaries: impl Iterator<Item = &'a Summary> + Clone,
+) -> Span {
     let end = summaries.clone().map(|summary| summary.to).max().unwrap_or_default();
     let all = summaries.flat_map(|summary| &summary.outages);
     let own = all.filter(|outage| outage.service.as_deref() == Some(case.service.as_str()));
-    let outages: Vec<Span> = own.map(|outage| Span::new(outage.from, outage.to.unwrap_or(end))).collect();
+    let outages: Vec<Span> =
+        own.map(|outage| Span::new(outage.from, outage.to.unwrap_or(end))).collect();
     looked_at(versions, case, &outages)
 }
 
 fn looked_at(versions: &[InForce], case: &Case, outages: &[Span]) -> Span {
-    let all = versions.iter().map(|version| needed(&version.contract, case.period, outages.iter().copied()));
+    let all = versions
+        .iter()
+        .map(|version| needed(&version.contract, case.period, outages.iter().copied()));
     let all = all.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)));
     all.expect("there is always a version")
 }

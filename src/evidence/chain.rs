@@ -1,4 +1,5 @@
-//! The chain of an agent's summaries: their numbers, what each says of the one before, and what is missing.
+//! The chain of an agent's summaries: their numbers, what each says of the one before, and what is
+//! missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -181,7 +182,9 @@ impl Told {
     pub fn ranges(&self) -> impl Iterator<Item = Dropped> + '_ {
         let of = |(chain, own): (&ChainId, &Vec<(u64, u64)>)| (*chain, own.clone());
         let all = self.0.iter().map(of);
-        all.flat_map(|(chain, own)| own.into_iter().map(move |(from_seq, to_seq)| Dropped { chain, from_seq, to_seq }))
+        all.flat_map(|(chain, own)| {
+            own.into_iter().map(move |(from_seq, to_seq)| Dropped { chain, from_seq, to_seq })
+        })
     }
 
     /// Whether all of a gap of a chain is among it.
@@ -217,7 +220,8 @@ pub struct Examined {
     pub gaps: Vec<Gap>,
 }
 
-/// Examines the summaries of one chain that are at hand, in any order; the same one may be there several times.
+/// Examines the summaries of one chain that are at hand, in any order; the same one may be there
+/// several times.
 #[must_use]
 pub fn examine(links: &[Link]) -> Examined {
     let mut links = links.to_vec();
@@ -268,7 +272,9 @@ mod tests {
         let text = "0d8f6a0c6e0b4c0f9b0f2f6f0a6d1c77";
         assert_eq!(text.parse::<ChainId>().unwrap().to_string(), text);
         let upper = text.to_uppercase();
-        for other in ["", "0d8f", &upper, &format!("{text}0"), &text.replace('0', "g"), &"é".repeat(16)] {
+        for other in
+            ["", "0d8f", &upper, &format!("{text}0"), &text.replace('0', "g"), &"é".repeat(16)]
+        {
             assert_eq!(other.parse::<ChainId>(), Err(NotAChain), "{other}");
         }
     }
@@ -279,10 +285,17 @@ mod tests {
         assert_eq!(found.breaks, []);
         assert_eq!(
             found.gaps,
-            [Gap { from_seq: 0, to_seq: 1 }, Gap { from_seq: 4, to_seq: 4 }, Gap { from_seq: 6, to_seq: 8 }]
+            [
+                Gap { from_seq: 0, to_seq: 1 },
+                Gap { from_seq: 4, to_seq: 4 },
+                Gap { from_seq: 6, to_seq: 8 }
+            ]
         );
         assert_eq!(examine(&[]), Examined::default());
-        assert_eq!(examine(&[link(u64::MAX), link(0)]).gaps, [Gap { from_seq: 1, to_seq: u64::MAX - 1 }]);
+        assert_eq!(
+            examine(&[link(u64::MAX), link(0)]).gaps,
+            [Gap { from_seq: 1, to_seq: u64::MAX - 1 }]
+        );
     }
 
     #[test]
@@ -298,16 +311,23 @@ mod tests {
         assert!(!Told::from_iter([Dropped { chain, from_seq: 4, to_seq: 9 }]).has(other, gap));
     }
 
-    /// Each gap beside each range, or each of one number beside each of the one before, would be some ten thousand million.
+    /// Each gap beside each range, or each of one number beside each of the one before, would be
+    /// some ten thousand million.
     #[test]
     fn hundreds_of_thousands_of_gaps_ranges_and_summaries_of_one_number_are_examined() {
         const MANY: u64 = 200_000;
         let chain = ChainId::from_bytes([1; 16]);
-        let told: Told = (0..MANY).map(|n| Dropped { chain, from_seq: 4 * n + 1, to_seq: 4 * n + 2 }).collect();
+        let told: Told =
+            (0..MANY).map(|n| Dropped { chain, from_seq: 4 * n + 1, to_seq: 4 * n + 2 }).collect();
         let gaps = (0..MANY).map(|n| Gap { from_seq: 4 * n + 1, to_seq: 4 * n + 2 + n % 2 });
         assert_eq!(gaps.filter(|gap| told.has(chain, *gap)).count() as u64, MANY / 2);
-        let of =
-            |seq: u64| (0..MANY / 2).map(move |n| Link { seq, digest: digest(seq * MANY + n), prev: Some(digest(n)) });
+        let of = |seq: u64| {
+            (0..MANY / 2).map(move |n| Link {
+                seq,
+                digest: digest(seq * MANY + n),
+                prev: Some(digest(n)),
+            })
+        };
         let links: Vec<Link> = of(4).chain(of(5)).collect();
         let breaks = [Break::Twice { seq: 4 }, Break::Twice { seq: 5 }, Break::Prev { seq: 5 }];
         assert_eq!(examine(&links).breaks, breaks);

@@ -1,9 +1,11 @@
-//! A version of a contract that both parties hold, provably: each party's signature over the digests of the files that it
-//! consists of. The second signature, the countersignature, names the first by its digest.
+//! A version of a contract that both parties hold, provably: each party's signature over the
+//! digests of the files that it consists of. The second signature, the countersignature, names the
+//! first by its digest.
 //!
 //! A signature is a compact JWS, `typ` `wanproof-contract-signature+jws`:
-//! `{"v":1,"contract":"ACME-MPLS-2026","version":3,"sha256":"hex of the file's bytes","parents":[{"id","version","sha256"}],
-//! "party":"customer","name":"ACME Ltd","at":"…","countersigns":"base64url(SHA-256(the first JWS)), null in the first"}`.
+//! `{"v":1,"contract":"ACME-MPLS-2026","version":3,"sha256":"hex of the file's
+//! bytes","parents":[{"id","version","sha256"}], "party":"customer","name":"ACME
+//! Ltd","at":"…","countersigns":"base64url(SHA-256(the first JWS)), null in the first"}`.
 
 use serde::{Deserialize, Serialize};
 
@@ -114,8 +116,14 @@ pub fn sign(
 /// Verifies one signature of a version by the key that is its party's.
 ///
 /// # Errors
-/// When it is not by that key, is of another version, or of a party that the contract names otherwise.
-pub fn verify(jws: &str, files: &Files, contract: &Contract, key: &PublicKey) -> Result<Signature, NotSigned> {
+/// When it is not by that key, is of another version, or of a party that the contract names
+/// otherwise.
+pub fn verify(
+    jws: &str,
+    files: &Files,
+    contract: &Contract,
+    key: &PublicKey,
+) -> Result<Signature, NotSigned> {
     let fault = |what: &dyn std::fmt::Display| NotSigned::Jws(what.to_string());
     let read = jws::parse(jws.as_bytes(), Typ::ContractSignature).map_err(|error| fault(&error))?;
     let payload = read.verify(key).map_err(|error| fault(&error))?;
@@ -141,7 +149,8 @@ pub fn verify(jws: &str, files: &Files, contract: &Contract, key: &PublicKey) ->
 /// Verifies that both parties signed one version: each signature with its party's key.
 ///
 /// # Errors
-/// When either is no signature of it, both are one party's or one key's, or neither answers the other.
+/// When either is no signature of it, both are one party's or one key's, or neither answers the
+/// other.
 pub fn agreed(
     signed: [(&str, &PublicKey); 2],
     files: &Files,
@@ -155,7 +164,9 @@ pub fn agreed(
     if one == other {
         return Err(NotSigned::OneKey);
     }
-    let answers = |signature: &Signature, jws: &str| signature.countersigns == Some(Digest::of(jws.as_bytes()));
+    let answers = |signature: &Signature, jws: &str| {
+        signature.countersigns == Some(Digest::of(jws.as_bytes()))
+    };
     match (answers(&b, first), answers(&a, second)) {
         (true, _) => Ok([a, b]),
         (false, true) => Ok([b, a]),
@@ -171,7 +182,9 @@ fn name_of(contract: &Contract, party: Party) -> &str {
 }
 
 fn told(files: &Files) -> String {
-    let one = |file: &ContractRef| format!("{} version {} (sha256 {})", file.id, file.version, file.sha256);
+    let one = |file: &ContractRef| {
+        format!("{} version {} (sha256 {})", file.id, file.version, file.sha256)
+    };
     let under = files.parents.iter().map(|parent| format!(" under {}", one(parent)));
     std::iter::once(one(&files.own)).chain(under).collect()
 }
@@ -193,7 +206,10 @@ mod tests {
             version,
             sha256: Digest::of(text.as_bytes()).hex(),
         };
-        Files { own: reference("ACME-MPLS-2026", 3, bytes), parents: vec![reference("ACME-MSA", 1, "parent")] }
+        Files {
+            own: reference("ACME-MPLS-2026", 3, bytes),
+            parents: vec![reference("ACME-MSA", 1, "parent")],
+        }
     }
 
     fn keys() -> [SecretKey; 2] {
@@ -224,7 +240,10 @@ mod tests {
         let mut moved = files_here.clone();
         moved.parents[0].version = 2;
         let signed = sign(&moved, &contract, Party::Customer, AT, None, &customer);
-        assert!(matches!(verify(&signed, &files_here, &contract, customer.public()), Err(NotSigned::Another { .. })));
+        assert!(matches!(
+            verify(&signed, &files_here, &contract, customer.public()),
+            Err(NotSigned::Another { .. })
+        ));
     }
 
     #[test]

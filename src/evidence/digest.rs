@@ -1,4 +1,5 @@
-//! SHA-256 digests, as everything here is named by: of a summary's compact JWS, of a contract's bytes.
+//! SHA-256 digests, as everything here is named by: of a summary's compact JWS, of a contract's
+//! bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,7 +38,8 @@ impl Digest {
         let digits = Some(text.as_bytes()).filter(|digits| digits.len() == 64)?;
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let (high, low) = (char::from(pair[0]).to_digit(16)?, char::from(pair[1]).to_digit(16)?);
+            let (high, low) =
+                (char::from(pair[0]).to_digit(16)?, char::from(pair[1]).to_digit(16)?);
             *byte = u8::try_from(high * 16 + low).ok()?;
         }
         Some(Self(bytes))
@@ -95,6 +97,7 @@ impl Serialize for Digest {
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
-        text.parse().map_err(|_| serde::de::Error::custom("a digest is 32 bytes in strict base64url"))
+        text.parse()
+            .map_err(|_| serde::de::Error::custom("a digest is 32 bytes in strict base64url"))
     }
 }

@@ -30,7 +30,11 @@ pub struct Enrolment {
 impl std::fmt::Debug for Enrolment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let token = self.token.as_ref().map(|_| "…");
-        f.debug_struct("Enrolment").field("jwk", &self.jwk).field("site", &self.site).field("token", &token).finish()
+        f.debug_struct("Enrolment")
+            .field("jwk", &self.jwk)
+            .field("site", &self.site)
+            .field("token", &token)
+            .finish()
     }
 }
 
@@ -56,7 +60,12 @@ pub enum State {
 /// Signs an enrolment.
 #[must_use]
 pub fn sign(site: &str, token: Option<&str>, key: &SecretKey) -> String {
-    let said = Enrolment { v: 1, jwk: *key.public(), site: site.to_owned(), token: token.map(str::to_owned) };
+    let said = Enrolment {
+        v: 1,
+        jwk: *key.public(),
+        site: site.to_owned(),
+        token: token.map(str::to_owned),
+    };
     jws::sign(Typ::Enrol, &serde_json::to_vec(&said).expect("an enrolment can be written"), key)
 }
 
@@ -71,11 +80,16 @@ pub fn verify(enrolment: &[u8]) -> Result<Enrolment, Problem> {
     }
     let malformed = |fault: &dyn std::fmt::Display| Problem::new(Kind::Malformed, fault);
     let jws = jws::parse(enrolment, Typ::Enrol).map_err(|fault| malformed(&fault))?;
-    let version: Version = json::read(jws.unverified_payload()).map_err(|fault| malformed(&fault))?;
+    let version: Version =
+        json::read(jws.unverified_payload()).map_err(|fault| malformed(&fault))?;
     if version.v != 1 {
-        return Err(Problem::new(Kind::Unsupported, format_args!("version {} of an enrolment; 1 is known", version.v)));
+        return Err(Problem::new(
+            Kind::Unsupported,
+            format_args!("version {} of an enrolment; 1 is known", version.v),
+        ));
     }
-    let said: Enrolment = json::read(jws.unverified_payload()).map_err(|fault| malformed(&fault))?;
+    let said: Enrolment =
+        json::read(jws.unverified_payload()).map_err(|fault| malformed(&fault))?;
     text::name(&said.site).map_err(|fault| malformed(&format_args!("site: {fault}")))?;
     if said.token.as_ref().is_some_and(|token| token.len() > TEXT_LIMIT) {
         return Err(malformed(&format_args!("a token is at most {TEXT_LIMIT} bytes")));
@@ -95,14 +109,19 @@ mod tests {
     fn an_enrolment_shows_that_its_sender_has_the_key() {
         let key = SecretKey::from_seed(&[1; 32]);
         let said = verify(sign("leeds-01", Some("once"), &key).as_bytes()).unwrap();
-        assert_eq!((said.jwk, said.site.as_str(), said.token.as_deref()), (*key.public(), "leeds-01", Some("once")));
+        assert_eq!(
+            (said.jwk, said.site.as_str(), said.token.as_deref()),
+            (*key.public(), "leeds-01", Some("once"))
+        );
         assert!(!format!("{said:?}").contains("once"));
     }
 
     #[test]
     fn a_site_is_a_name_that_can_be_shown() {
         let key = SecretKey::from_seed(&[1; 32]);
-        let refused = |site: &str| verify(sign(site, None, &key).as_bytes()).map_err(|problem| problem.kind());
+        let refused = |site: &str| {
+            verify(sign(site, None, &key).as_bytes()).map_err(|problem| problem.kind())
+        };
         for site in ["", "a\0b", "a\nb", "\u{1b}[2J", "a\u{202e}b", &"x".repeat(201)] {
             assert_eq!(refused(site).err(), Some(Some(Kind::Malformed)), "{site:?}");
         }
@@ -118,7 +137,9 @@ mod tests {
         let later = Enrolment { v: 2, jwk: *key.public(), site: "x".to_owned(), token: None };
         let later = jws::sign(Typ::Enrol, &serde_json::to_vec(&later).unwrap(), &key);
         assert_eq!(verify(later.as_bytes()).unwrap_err().kind(), Some(Kind::Unsupported));
-        for bytes in [&b""[..], b"x", b"a.b.c", jws::sign(Typ::Enrol, b"{\"v\":1}", &key).as_bytes()] {
+        for bytes in
+            [&b""[..], b"x", b"a.b.c", jws::sign(Typ::Enrol, b"{\"v\":1}", &key).as_bytes()]
+        {
             assert_eq!(verify(bytes).unwrap_err().kind(), Some(Kind::Malformed));
         }
     }

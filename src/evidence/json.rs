@@ -9,7 +9,8 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Error, MapAccess, SeqAccess, 
 
 /// How deep objects and arrays may lie in each other; a summary needs six.
 pub const DEPTH: u8 = 32;
-/// How many values, lists and objects there may be in all; a summary of the greatest length has fewer than a third of it.
+/// How many values, lists and objects there may be in all; a summary of the greatest length has
+/// fewer than a third of it.
 pub const VALUES: usize = 250_000;
 
 /// Why bytes are not what was to be read.
@@ -26,7 +27,8 @@ pub enum NotRead {
     Form(String),
 }
 
-/// Reads a value of a known form; members that the form does not know are ignored, but must be strict JSON as well.
+/// Reads a value of a known form; members that the form does not know are ignored, but must be
+/// strict JSON as well.
 ///
 /// # Errors
 /// When the bytes are not strict JSON, or not of that form.
@@ -34,8 +36,8 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotRead> {
     serde_json::from_str(strict(bytes)?).map_err(|error| NotRead::Form(error.to_string()))
 }
 
-/// Checks that bytes are one JSON value in UTF-8 without doubled members, nested at most [`DEPTH`] deep, of at most [`VALUES`]
-/// values.
+/// Checks that bytes are one JSON value in UTF-8 without doubled members, nested at most [`DEPTH`]
+/// deep, of at most [`VALUES`] values.
 ///
 /// # Errors
 /// When they are not.
@@ -58,7 +60,9 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn deeper<E: Error>(&self) -> Result<u8, E> {
-        self.left.checked_sub(1).ok_or_else(|| E::custom(format_args!("nested deeper than {DEPTH}")))
+        self.left
+            .checked_sub(1)
+            .ok_or_else(|| E::custom(format_args!("nested deeper than {DEPTH}")))
     }
 }
 
@@ -66,7 +70,8 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = ();
     fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
         let left = self.values.get().checked_sub(1);
-        self.values.set(left.ok_or_else(|| D::Error::custom(format_args!("more than {VALUES} values")))?);
+        self.values
+            .set(left.ok_or_else(|| D::Error::custom(format_args!("more than {VALUES} values")))?);
         from.deserialize_any(self)
     }
 }
@@ -186,7 +191,8 @@ mod tests {
 
     #[test]
     fn a_member_twice_is_refused_however_it_is_written_and_how_many_there_are() {
-        for text in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":1}"#, r#"[{"b":{"a":1,"c":2,"a":3}}]"#] {
+        for text in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":1}"#, r#"[{"b":{"a":1,"c":2,"a":3}}]"#]
+        {
             assert!(strict(text.as_bytes()).unwrap_err().to_string().contains("twice"), "{text}");
         }
         let many: Vec<String> = (0..100).map(|n| format!("\"m{n}\":0")).collect();

@@ -1,6 +1,7 @@
 //! JWS in its compact form (RFC 7515), strictly, and only with Ed25519 (RFC 8037, RFC 9864).
 //!
-//! The key is always found by `kid` among those that the reader trusts; whatever keys a header carries are not looked at.
+//! The key is always found by `kid` among those that the reader trusts; whatever keys a header
+//! carries are not looked at.
 
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +117,11 @@ pub fn sign(typ: Typ, payload: &[u8], key: &SecretKey) -> String {
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub fn sign_json(typ: Typ, payload: &impl Serialize, key: &SecretKey) -> serde_json::Result<String> {
+pub fn sign_json(
+    typ: Typ,
+    payload: &impl Serialize,
+    key: &SecretKey,
+) -> serde_json::Result<String> {
     let mut compact = begun(typ, key);
     base64url::append_written(&mut compact, |to| serde_json::to_writer(to, payload))?;
     Ok(signed(compact, key))
@@ -153,7 +158,8 @@ pub fn typ(compact: &[u8]) -> Option<Typ> {
     struct OnlyTyp {
         typ: String,
     }
-    let header = compact.split(|&byte| byte == b'.').next().filter(|header| header.len() <= HEADER_LIMIT)?;
+    let header =
+        compact.split(|&byte| byte == b'.').next().filter(|header| header.len() <= HEADER_LIMIT)?;
     let header: OnlyTyp = json::read(&base64url::decode(header).ok()?).ok()?;
     Typ::ALL.into_iter().find(|typ| typ.word() == header.typ)
 }
@@ -161,11 +167,13 @@ pub fn typ(compact: &[u8]) -> Option<Typ> {
 /// Reads a JWS of one `typ`, without verifying its signature.
 ///
 /// # Errors
-/// When it is not three parts of strict base64url; when the header is not strict JSON, is of another `alg` or `typ`, has
-/// no thumbprint as `kid`, or has `crit`, of which nothing is known here.
+/// When it is not three parts of strict base64url; when the header is not strict JSON, is of
+/// another `alg` or `typ`, has no thumbprint as `kid`, or has `crit`, of which nothing is known
+/// here.
 pub fn parse(compact: &[u8], typ: Typ) -> Result<Unverified<'_>, NotAJws> {
     let mut parts = compact.split(|&byte| byte == b'.');
-    let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(header), Some(payload), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(NotAJws::Parts);
     };
@@ -174,12 +182,20 @@ pub fn parse(compact: &[u8], typ: Typ) -> Result<Unverified<'_>, NotAJws> {
     }
     let signed = &compact[..header.len() + 1 + payload.len()];
     let header = base64url::decode(header).map_err(|_| NotAJws::Base64("header"))?;
-    let header: ReadHeader = json::read(&header).map_err(|fault| NotAJws::Header(fault.to_string()))?;
+    let header: ReadHeader =
+        json::read(&header).map_err(|fault| NotAJws::Header(fault.to_string()))?;
     if !matches!(header.alg.as_str(), "EdDSA" | "Ed25519") {
-        return Err(NotAJws::Header(format!("alg is {:?}; EdDSA and Ed25519 are taken", short(&header.alg))));
+        return Err(NotAJws::Header(format!(
+            "alg is {:?}; EdDSA and Ed25519 are taken",
+            short(&header.alg)
+        )));
     }
     if header.typ != typ.word() {
-        return Err(NotAJws::Header(format!("typ is {:?}; here it is {:?}", short(&header.typ), typ.word())));
+        return Err(NotAJws::Header(format!(
+            "typ is {:?}; here it is {:?}",
+            short(&header.typ),
+            typ.word()
+        )));
     }
     if header.crit.is_some() {
         return Err(NotAJws::Header("it has crit, of which nothing is known here".to_owned()));
@@ -202,7 +218,8 @@ impl Unverified<'_> {
         self.kid
     }
 
-    /// What it says, before anybody has shown that the key's owner said it: only for a payload that brings its own key.
+    /// What it says, before anybody has shown that the key's owner said it: only for a payload that
+    /// brings its own key.
     #[must_use]
     pub fn unverified_payload(&self) -> &[u8] {
         &self.payload
@@ -232,7 +249,8 @@ mod tests {
 
     /// A JWS with a header of one's own, properly signed over it.
     fn with_header(header: &str, payload: &[u8]) -> String {
-        let input = format!("{}.{}", base64url::encode(header.as_bytes()), base64url::encode(payload));
+        let input =
+            format!("{}.{}", base64url::encode(header.as_bytes()), base64url::encode(payload));
         let signature = base64url::encode(&key().sign(input.as_bytes()));
         format!("{input}.{signature}")
     }
@@ -257,7 +275,9 @@ mod tests {
     #[test]
     fn ed25519_is_taken_as_algorithm_and_unknown_members_are_ignored() {
         let kid = key().kid();
-        let header = format!(r#"{{"typ":"wanproof-summary+jws","kid":"{kid}","alg":"Ed25519","cty":"json"}}"#);
+        let header = format!(
+            r#"{{"typ":"wanproof-summary+jws","kid":"{kid}","alg":"Ed25519","cty":"json"}}"#
+        );
         assert_eq!(read(&with_header(&header, b"x")).unwrap(), b"x");
     }
 
@@ -277,13 +297,25 @@ mod tests {
             (format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#), "typ"),
             (format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"wanproof-receipt+jws"}}"#), "typ"),
             (format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"JWT"}}"#), "typ"),
-            (format!(r#"{{"alg":"EdDSA","kid":"{kid}",{typ},"crit":["b64"],"b64":false}}"#), "crit"),
+            (
+                format!(r#"{{"alg":"EdDSA","kid":"{kid}",{typ},"crit":["b64"],"b64":false}}"#),
+                "crit",
+            ),
             (format!(r#"{{"alg":"EdDSA","kid":"{kid}",{typ},"crit":[]}}"#), "crit"),
             (format!(r#"{{"alg":"EdDSA","kid":"{kid}",{typ},"crit":null}}"#), "crit"),
             (format!(r#"{{"alg":"none","alg":"EdDSA","kid":"{kid}",{typ}}}"#), "twice"),
             (format!(r#"{{"alg":"EdDSA","kid":"{kid}",{typ}}} "#) + "x", "header"),
-            (format!(r#"{{"alg":"EdDSA","kid":"{kid}",{typ},"x":{}}}"#, "[".repeat(900) + &"]".repeat(900)), "nested"),
-            (format!(r#"{{"alg":"EdDSA","kid":"{kid}",{typ},"x":"{}"}}"#, "x".repeat(9000)), "longer"),
+            (
+                format!(
+                    r#"{{"alg":"EdDSA","kid":"{kid}",{typ},"x":{}}}"#,
+                    "[".repeat(900) + &"]".repeat(900)
+                ),
+                "nested",
+            ),
+            (
+                format!(r#"{{"alg":"EdDSA","kid":"{kid}",{typ},"x":"{}"}}"#, "x".repeat(9000)),
+                "longer",
+            ),
         ] {
             let error = read(&with_header(&header, b"x")).unwrap_err();
             assert!(error.contains(part), "{header}: {error}");

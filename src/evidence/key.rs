@@ -1,4 +1,5 @@
-//! Ed25519 keys (RFC 8032): the JWK that they travel as (RFC 8037), and the names that they are known by.
+//! Ed25519 keys (RFC 8032): the JWK that they travel as (RFC 8037), and the names that they are
+//! known by.
 //!
 //! A key's identifier is its RFC 7638 thumbprint. Nothing here knows where a private key is kept.
 
@@ -29,8 +30,8 @@ impl Kid {
         self.0.bytes()
     }
 
-    /// A fingerprint to read over the telephone: the first 160 bits in RFC 4648's base32, in groups of four. It has
-    /// neither 0 nor 1, and case does not matter.
+    /// A fingerprint to read over the telephone: the first 160 bits in RFC 4648's base32, in groups
+    /// of four. It has neither 0 nor 1, and case does not matter.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -129,13 +130,15 @@ impl PublicKey {
     /// From its 32 bytes.
     ///
     /// # Errors
-    /// When they are no point of the curve, or one of small order, with which anything could be signed.
+    /// When they are no point of the curve, or one of small order, with which anything could be
+    /// signed.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, NotAKey> {
         let key = VerifyingKey::from_bytes(&bytes).map_err(|_| NotAKey::Weak)?;
         if key.is_weak() {
             return Err(NotAKey::Weak);
         }
-        // RFC 7638, section 3.2, and RFC 8037, section 2: the required members in the order of their names.
+        // RFC 7638, section 3.2, and RFC 8037, section 2: the required members in the order of
+        // their names.
         let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url::encode(&bytes));
         Ok(Self { key, kid: Kid(Digest::of(jwk.as_bytes())) })
     }
@@ -157,7 +160,8 @@ impl PublicKey {
     /// # Errors
     /// When it is no JWK of an Ed25519 key.
     pub fn from_jwk(text: &str) -> Result<Self, NotAKey> {
-        let written: Written = serde_json::from_str(text).map_err(|error| NotAKey::NotAJwk(error.to_string()))?;
+        let written: Written =
+            serde_json::from_str(text).map_err(|error| NotAKey::NotAJwk(error.to_string()))?;
         written.public()
     }
 
@@ -167,7 +171,8 @@ impl PublicKey {
         serde_json::to_string(self).expect("a JWK can be written")
     }
 
-    /// Checks a signature by RFC 8032, strictly: one signature has one form, and no weak key is taken.
+    /// Checks a signature by RFC 8032, strictly: one signature has one form, and no weak key is
+    /// taken.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         self.key.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
@@ -206,8 +211,8 @@ impl SecretKey {
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let key = SigningKey::from_bytes(seed);
-        let public =
-            PublicKey::from_bytes(key.verifying_key().to_bytes()).expect("a derived key is not of small order");
+        let public = PublicKey::from_bytes(key.verifying_key().to_bytes())
+            .expect("a derived key is not of small order");
         Self { key, public }
     }
 
@@ -229,11 +234,13 @@ impl SecretKey {
     /// When it is no JWK of a private Ed25519 key, or its halves do not belong together.
     pub fn from_jwk(text: &str) -> Result<Self, NotAKey> {
         // serde_json's messages can quote the text; a private key is not quoted.
-        let written: Written = serde_json::from_str(text)
-            .map_err(|error| NotAKey::NotAJwk(format!("line {}, column {}", error.line(), error.column())))?;
+        let written: Written = serde_json::from_str(text).map_err(|error| {
+            NotAKey::NotAJwk(format!("line {}, column {}", error.line(), error.column()))
+        })?;
         let public = written.public()?;
         let seed = written.d.as_deref().ok_or(NotAKey::NotPrivate)?;
-        let key = Self::from_seed(&base64url::decode_array(seed).map_err(|_| NotAKey::Member("d"))?);
+        let key =
+            Self::from_seed(&base64url::decode_array(seed).map_err(|_| NotAKey::Member("d"))?);
         if key.public == public { Ok(key) } else { Err(NotAKey::OtherHalf) }
     }
 
@@ -308,7 +315,8 @@ mod tests {
             (format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}"}}"#), "only OKP"),
             (format!(r#"{{"kty":"OKP","crv":"X25519","x":"{x}"}}"#), "only OKP"),
             (format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}="}}"#), "\"x\""),
-            // The neutral point, with which any message verifies where small orders are not refused.
+            // The neutral point, with which any message verifies where small orders are not
+            // refused.
             (format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"AQ{}"}}"#, "A".repeat(41)), "usable"),
         ] {
             let error = PublicKey::from_jwk(&text).unwrap_err().to_string();

@@ -1,5 +1,6 @@
-//! Whether a summary that came long after its span's end counts all the same. A receipt bounds when a summary can have been made; where it
-//! comes late, what bounds it is what came before: of the chain, its numbers and links, and of what else was heard of the agent.
+//! Whether a summary that came long after its span's end counts all the same. A receipt bounds when
+//! a summary can have been made; where it comes late, what bounds it is what came before: of the
+//! chain, its numbers and links, and of what else was heard of the agent.
 //!
 //! | the summary | counts | because |
 //! |---|---|---|
@@ -18,7 +19,8 @@ use crate::base::time::Wall;
 pub const AFTER: Duration = Duration::from_secs(48 * 3600);
 /// An outbox that was silent for longer is looked at by somebody.
 pub const SILENCE: Duration = Duration::from_secs(35 * 86_400);
-/// So much of what was told already a late summary may tell again, since a clock may have been set back.
+/// So much of what was told already a late summary may tell again, since a clock may have been set
+/// back.
 const SET_BACK: Duration = Duration::from_secs(60);
 /// A span is no longer than this.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -81,8 +83,8 @@ impl Front {
         Self { told: None, since: None, by_late: false, boots: Vec::new() }
     }
 
-    /// Classes the next number that came in the order of the chain. `heard` says whether anything of the agent was received in another
-    /// chain after one instant and up to another.
+    /// Classes the next number that came in the order of the chain. `heard` says whether anything
+    /// of the agent was received in another chain after one instant and up to another.
     pub fn class<E>(
         &mut self,
         own: &Arrived,
@@ -130,7 +132,11 @@ impl Front {
             return Ok(Some(Why::Hole));
         }
         let Some(since) = self.since else {
-            return Ok(Some(if self.told.is_none() && own.seq == 0 { Why::NewChain } else { Why::AfterLate }));
+            return Ok(Some(if self.told.is_none() && own.seq == 0 {
+                Why::NewChain
+            } else {
+                Why::AfterLate
+            }));
         };
         // A span may be split among several summaries, which came together.
         let is_part = self.by_late && self.told == Some(own.to) && own.from + LONGEST >= own.to;
@@ -147,8 +153,9 @@ impl Front {
     }
 }
 
-/// Which of some numbers, that follow on each other without a hole, were there in time, as those after them show. `by` is the earliest
-/// receipt of the numbers that follow on the last without a hole.
+/// Which of some numbers, that follow on each other without a hole, were there in time, as those
+/// after them show. `by` is the earliest receipt of the numbers that follow on the last without a
+/// hole.
 #[must_use]
 pub fn named(run: &[Arrived], by: Option<Wall>, after: Duration) -> Vec<bool> {
     let mut bound = by;
@@ -193,7 +200,9 @@ impl Why {
             Self::Heard => "the agent was heard of meanwhile, in another chain",
             Self::TooLong => "it came after more than 35 days",
             Self::Boot => "it names a boot that had ended",
-            Self::OutOfOrder => "later numbers of its chain came before it, and none of them in time names it",
+            Self::OutOfOrder => {
+                "later numbers of its chain came before it, and none of them in time names it"
+            }
         }
     }
 
@@ -261,22 +270,39 @@ mod tests {
     /// A summary of five minutes, the number of which says when it was: number 0 on day 0.
     fn of(seq: u64, received: i64) -> Arrived {
         let from = i64::try_from(seq).unwrap() * 300;
-        Arrived { seq, from: wall(from), to: wall(from + 300), received: wall(received), boot: "b".to_owned() }
+        Arrived {
+            seq,
+            from: wall(from),
+            to: wall(from + 300),
+            received: wall(received),
+            boot: "b".to_owned(),
+        }
     }
 
     /// After all numbers before this one came in time.
     fn after_in_time(next: i64) -> Front {
-        Front { told: Some(wall(next * 300)), since: Some(wall(next * 300 + 2)), by_late: false, boots: Vec::new() }
+        Front {
+            told: Some(wall(next * 300)),
+            since: Some(wall(next * 300 + 2)),
+            by_late: false,
+            boots: Vec::new(),
+        }
     }
 
-    /// Classes each, the next of the one before; of other chains something was received at some instants.
+    /// Classes each, the next of the one before; of other chains something was received at some
+    /// instants.
     fn classes(front: &mut Front, run: &[Arrived], heard: &[i64]) -> Vec<Class> {
         let mut before: Option<u64> = None;
         let mut class = |own: &Arrived| {
-            let link = if before.is_none_or(|before| before + 1 == own.seq) { Link::Next } else { Link::Hole };
+            let link = if before.is_none_or(|before| before + 1 == own.seq) {
+                Link::Next
+            } else {
+                Link::Hole
+            };
             before = Some(own.seq);
-            let heard =
-                |since: Wall, upto: Wall| Ok::<_, ()>(heard.iter().any(|at| since < wall(*at) && wall(*at) <= upto));
+            let heard = |since: Wall, upto: Wall| {
+                Ok::<_, ()>(heard.iter().any(|at| since < wall(*at) && wall(*at) <= upto))
+            };
             front.class(own, (link, AFTER), own.seq == 7777, heard).unwrap()
         };
         run.iter().map(&mut class).collect()
@@ -291,7 +317,12 @@ mod tests {
         let back = 31 * DAY;
         // It comes in requests of 256, some of which are broken off and go on the next day.
         let run: Vec<Arrived> = (288..31 * 288u64)
-            .map(|seq| of(seq, back + i64::try_from(seq / 256).unwrap() * 2 + if seq > 5000 { DAY } else { 0 }))
+            .map(|seq| {
+                of(
+                    seq,
+                    back + i64::try_from(seq / 256).unwrap() * 2 + if seq > 5000 { DAY } else { 0 },
+                )
+            })
             .collect();
         let all = classes(&mut after_in_time(288), &run, &[]);
         assert_eq!(count(&all), run.len(), "{:?}", all.iter().find(|class| !class.counts()));
@@ -303,13 +334,17 @@ mod tests {
         let back = 31 * DAY;
         let run: Vec<Arrived> = (0..288u64).map(|seq| of(seq, back)).collect();
         let new = classes(&mut Front::new_chain(), &run, &[]);
-        assert_eq!((count(&new), new[0], new[1]), (0, Class::Late(Why::NewChain), Class::Late(Why::AfterLate)));
+        assert_eq!(
+            (count(&new), new[0], new[1]),
+            (0, Class::Late(Why::NewChain), Class::Late(Why::AfterLate))
+        );
         let later: Vec<Arrived> = (288..600u64).map(|seq| of(seq, back)).collect();
         // It was heard of in another chain on the tenth day.
         let heard = classes(&mut after_in_time(288), &later, &[10 * DAY]);
         assert_eq!((count(&heard), heard[0]), (0, Class::Late(Why::Heard)));
         // It tells of time that was told already.
-        let told = classes(&mut Front { told: Some(wall(20 * DAY)), ..after_in_time(288) }, &later, &[]);
+        let told =
+            classes(&mut Front { told: Some(wall(20 * DAY)), ..after_in_time(288) }, &later, &[]);
         assert_eq!((count(&told), told[0]), (0, Class::Late(Why::ToldAlready)));
         // Its numbers were never announced.
         let hole = [of(288, 288 * 300 + 302), of(300, back), of(301, back)];
@@ -320,13 +355,15 @@ mod tests {
     #[test]
     fn no_number_of_small_steps_back_leads_into_the_past() {
         // In time, but nearly two days old; then a minute back with each.
-        let old = Arrived { from: wall(10 * DAY - 300), to: wall(10 * DAY), ..of(1, 12 * DAY - 60) };
+        let old =
+            Arrived { from: wall(10 * DAY - 300), to: wall(10 * DAY), ..of(1, 12 * DAY - 60) };
         let back = (2..3000u64).map(|seq| {
             let from = 10 * DAY - 300 - i64::try_from(seq).unwrap() * 60;
             Arrived { seq, from: wall(from), to: wall(from), ..of(seq, 12 * DAY) }
         });
         let run: Vec<Arrived> = [of(0, 12 * DAY)].into_iter().chain([old]).chain(back).collect();
-        let mut front = Front { told: Some(wall(12 * DAY)), since: Some(wall(12 * DAY)), ..Front::new_chain() };
+        let mut front =
+            Front { told: Some(wall(12 * DAY)), since: Some(wall(12 * DAY)), ..Front::new_chain() };
         let all = classes(&mut front, &run[1..], &[]);
         assert_eq!(count(&all), 1, "the one that came in time");
         assert_eq!(front.told, Some(wall(12 * DAY)));
@@ -347,7 +384,10 @@ mod tests {
     fn a_span_that_is_split_counts_whole() {
         let part = |seq| Arrived { seq, ..of(288, 10 * DAY) };
         let mut front = after_in_time(288);
-        assert_eq!(classes(&mut front, &[part(288), part(289), part(290)], &[]), [Class::Silence; 3]);
+        assert_eq!(
+            classes(&mut front, &[part(288), part(289), part(290)], &[]),
+            [Class::Silence; 3]
+        );
         // Not one that begins in time and goes on after days.
         let mut front = after_in_time(288);
         let late = Arrived { seq: 288, ..of(287, 10 * DAY) };

@@ -1,4 +1,5 @@
-//! Problem documents (RFC 9457): what a collector says when it does not do what was asked, and what that means for an agent.
+//! Problem documents (RFC 9457): what a collector says when it does not do what was asked, and what
+//! that means for an agent.
 
 use std::fmt;
 
@@ -94,7 +95,12 @@ impl Problem {
     /// A problem of a kind.
     #[must_use]
     pub fn new(kind: Kind, detail: impl fmt::Display) -> Self {
-        Self { word: kind.word().to_owned(), kind: Some(kind), status: kind.status(), detail: detail.to_string() }
+        Self {
+            word: kind.word().to_owned(),
+            kind: Some(kind),
+            status: kind.status(),
+            detail: detail.to_string(),
+        }
     }
 
     /// The same problem with another status: `busy` is 429 or 503.
@@ -136,7 +142,11 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.detail.is_empty() { f.write_str(&self.word) } else { write!(f, "{}: {}", self.word, self.detail) }
+        if self.detail.is_empty() {
+            f.write_str(&self.word)
+        } else {
+            write!(f, "{}: {}", self.word, self.detail)
+        }
     }
 }
 
@@ -192,7 +202,8 @@ mod tests {
 
     #[test]
     fn a_problem_of_a_later_version_is_kept_as_it_is() {
-        let problem: Problem = serde_json::from_str(r#"{"type":"urn:wanproof:eclipse","title":"dark"}"#).unwrap();
+        let problem: Problem =
+            serde_json::from_str(r#"{"type":"urn:wanproof:eclipse","title":"dark"}"#).unwrap();
         assert_eq!((problem.kind(), problem.to_string()), (None, "eclipse: dark".to_owned()));
     }
 }

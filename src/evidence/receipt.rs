@@ -90,7 +90,8 @@ pub fn signer(receipt: &[u8]) -> Result<Kid, NotAReceipt> {
     Ok(jws::parse(receipt, Typ::Receipt)?.kid())
 }
 
-/// Which summary a receipt says that it is for, by its digest: to sort receipts, before they are verified.
+/// Which summary a receipt says that it is for, by its digest: to sort receipts, before they are
+/// verified.
 #[must_use]
 pub fn named(receipt: &str) -> Option<Digest> {
     #[derive(Deserialize)]
@@ -101,7 +102,8 @@ pub fn named(receipt: &str) -> Option<Digest> {
     json::read(jws.unverified_payload()).ok().map(|Only { digest }| digest)
 }
 
-/// Which summary a receipt says that it is for, by its digest, and when that arrived; before it is verified, or after.
+/// Which summary a receipt says that it is for, by its digest, and when that arrived; before it is
+/// verified, or after.
 #[must_use]
 pub fn arrived(receipt: &str) -> Option<(Digest, Wall)> {
     #[derive(Deserialize)]
@@ -123,7 +125,8 @@ pub fn verify(receipt: &[u8], collector: &PublicKey) -> Result<Receipt, NotARece
         return Err(NotAReceipt::OtherKey(jws.kid()));
     }
     let payload = jws.verify(collector).map_err(|_| NotAReceipt::Signature)?;
-    let said: Receipt = json::read(&payload).map_err(|fault| NotAReceipt::Form(fault.to_string()))?;
+    let said: Receipt =
+        json::read(&payload).map_err(|fault| NotAReceipt::Form(fault.to_string()))?;
     if said.v != 1 {
         return Err(NotAReceipt::Form(format!("it is of version {}", said.v)));
     }
@@ -139,8 +142,13 @@ impl Receipt {
     /// # Errors
     /// When it is for another.
     pub fn is_for(&self, of: &Subject) -> Result<(), NotAReceipt> {
-        let said = Subject { agent: self.agent, chain: self.chain, seq: self.seq, digest: self.digest };
-        if said == *of { Ok(()) } else { Err(NotAReceipt::OtherSummary { chain: self.chain, seq: self.seq }) }
+        let said =
+            Subject { agent: self.agent, chain: self.chain, seq: self.seq, digest: self.digest };
+        if said == *of {
+            Ok(())
+        } else {
+            Err(NotAReceipt::OtherSummary { chain: self.chain, seq: self.seq })
+        }
     }
 }
 
@@ -150,7 +158,12 @@ mod tests {
 
     fn subject() -> Subject {
         let agent = SecretKey::from_seed(&[1; 32]).kid();
-        Subject { agent, chain: ChainId::from_bytes([3; 16]), seq: 7, digest: Digest::of(b"summary") }
+        Subject {
+            agent,
+            chain: ChainId::from_bytes([3; 16]),
+            seq: 7,
+            digest: Digest::of(b"summary"),
+        }
     }
 
     #[test]
@@ -169,15 +182,29 @@ mod tests {
         ] {
             assert!(receipt.is_for(&wrong).is_err());
         }
-        assert_eq!(verify(jws.as_bytes(), other.public()), Err(NotAReceipt::OtherKey(collector.kid())));
+        assert_eq!(
+            verify(jws.as_bytes(), other.public()),
+            Err(NotAReceipt::OtherKey(collector.kid()))
+        );
     }
 
     #[test]
     fn a_receipt_that_names_another_collector_than_signed_it_is_refused() {
         let (collector, other) = (SecretKey::from_seed(&[2; 32]), SecretKey::from_seed(&[4; 32]));
         let Subject { agent, chain, seq, digest } = subject();
-        let said = Receipt { v: 1, collector: other.kid(), agent, chain, seq, digest, received: Wall::from_secs(0) };
+        let said = Receipt {
+            v: 1,
+            collector: other.kid(),
+            agent,
+            chain,
+            seq,
+            digest,
+            received: Wall::from_secs(0),
+        };
         let jws = jws::sign(Typ::Receipt, &serde_json::to_vec(&said).unwrap(), &collector);
-        assert!(matches!(verify(jws.as_bytes(), collector.public()), Err(NotAReceipt::OtherCollector { .. })));
+        assert!(matches!(
+            verify(jws.as_bytes(), collector.public()),
+            Err(NotAReceipt::OtherCollector { .. })
+        ));
     }
 }

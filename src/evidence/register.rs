@@ -1,9 +1,11 @@
-//! What an agent may speak for, and when: the site that it was put to by the collector's register, at that time, and the services
-//! that a contract has there. What a summary says of another site or service counts for nothing.
+//! What an agent may speak for, and when: the site that it was put to by the collector's register,
+//! at that time, and the services that a contract has there. What a summary says of another site or
+//! service counts for nothing.
 //!
-//! Where several agents measure a service by a probe of one name, each is a witness of its own, and one of them binds: the one
-//! that the contract's service names as `witness`, else the one that was put to that site first. It never depends on the order in
-//! which anything came, nor on that of keys.
+//! Where several agents measure a service by a probe of one name, each is a witness of its own, and
+//! one of them binds: the one that the contract's service names as `witness`, else the one that was
+//! put to that site first. It never depends on the order in which anything came, nor on that of
+//! keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,8 +63,9 @@ impl Stay {
 }
 
 impl Enrolled {
-    /// From what was recorded, in that order: what is recorded later holds from its instant on, whatever was recorded before. The
-    /// first one holds for what was measured before it too: an agent measures before anybody lets it in.
+    /// From what was recorded, in that order: what is recorded later holds from its instant on,
+    /// whatever was recorded before. The first one holds for what was measured before it too: an
+    /// agent measures before anybody lets it in.
     #[must_use]
     pub fn new(place: u64, assignments: &[Assignment], until: Option<Wall>) -> Self {
         let from = |at: usize| if at == 0 { ALWAYS.from } else { assignments[at].from };
@@ -81,7 +84,11 @@ impl Enrolled {
             let Assignment { site, recorded, .. } = &assignments[latest];
             match stays.last_mut() {
                 Some(last) if last.site == *site => last.span.to = to,
-                _ => stays.push(Stay { site: site.clone(), span: Span::new(from(at), to), recorded: *recorded }),
+                _ => stays.push(Stay {
+                    site: site.clone(),
+                    span: Span::new(from(at), to),
+                    recorded: *recorded,
+                }),
             }
         }
         Self { place, stays, until }
@@ -91,7 +98,11 @@ impl Enrolled {
     #[must_use]
     pub fn at(&self, site: &str) -> Spans {
         let heard = Span::new(ALWAYS.from, self.until.unwrap_or(ALWAYS.to));
-        self.stays.iter().filter(|stay| stay.site == site).map(|stay| stay.span.and(heard)).collect()
+        self.stays
+            .iter()
+            .filter(|stay| stay.site == site)
+            .map(|stay| stay.span.and(heard))
+            .collect()
     }
 
     /// Where it is at an instant.
@@ -113,11 +124,13 @@ impl Enrolled {
 pub struct Place<'a> {
     /// The service, with its site and the probes that the contract names.
     pub service: &'a Service,
-    /// When that version judges: the first one what was before it too, the last one all that follows.
+    /// When that version judges: the first one what was before it too, the last one all that
+    /// follows.
     pub span: Span,
 }
 
-/// Where a service and its members are, by each of the versions that judge; they come in the order of time.
+/// Where a service and its members are, by each of the versions that judge; they come in the order
+/// of time.
 #[must_use]
 pub fn places<'a>(versions: &'a [InForce], service: &str) -> Vec<Place<'a>> {
     let mut all = Vec::new();
@@ -193,13 +206,16 @@ impl Register {
         self.agents.get(&agent).is_some_and(|enrolled| enrolled.at(site).touches(span))
     }
 
-    /// When what an agent says counts for the service of any of these places: it is at that place's site, says so itself, and the
-    /// contract names the probe, or the probe the service.
+    /// When what an agent says counts for the service of any of these places: it is at that place's
+    /// site, says so itself, and the contract names the probe, or the probe the service.
     #[must_use]
     pub fn counts(&self, places: &[Place<'_>], told: Told<'_>) -> Spans {
         let Some(enrolled) = self.agents.get(&told.agent) else { return Spans::none() };
         let own = places.iter().filter(|place| is_meant(place, told));
-        own.flat_map(|place| enrolled.at(&place.service.site).within(place.span).iter().collect::<Vec<_>>()).collect()
+        own.flat_map(|place| {
+            enrolled.at(&place.service.site).within(place.span).iter().collect::<Vec<_>>()
+        })
+        .collect()
     }
 
     /// How an agent ranks among those that measure these places by one probe.
@@ -229,8 +245,8 @@ impl Register {
     }
 }
 
-/// What counts by a register for some places, so prepared that each question costs a search, however many agents, sites and places
-/// there are: what it is asked comes from a foreign archive.
+/// What counts by a register for some places, so prepared that each question costs a search,
+/// however many agents, sites and places there are: what it is asked comes from a foreign archive.
 #[derive(Debug)]
 pub struct Counting<'a> {
     register: &'a Register,
@@ -252,7 +268,9 @@ impl<'a> Counting<'a> {
         for Place { service, span } in places {
             let site = service.site.as_str();
             let named = service.probes.iter().map(String::as_str).collect::<BTreeSet<_>>();
-            named.into_iter().for_each(|probe| probes.entry((probe, site)).or_insert_with(Vec::new).push(*span));
+            named
+                .into_iter()
+                .for_each(|probe| probes.entry((probe, site)).or_insert_with(Vec::new).push(*span));
             services.entry((service.id.as_str(), site)).or_insert_with(Vec::new).push(*span);
             witnesses.entry(site).or_default().extend(service.witness.as_deref());
         }
@@ -265,9 +283,21 @@ impl<'a> Counting<'a> {
             for stay in &enrolled.stays {
                 sites.entry(&stay.site).or_default().push(stay.span.and(heard));
             }
-            (*agent, sites.into_iter().map(|(site, spans)| (site, spans.into_iter().collect())).collect())
+            (
+                *agent,
+                sites
+                    .into_iter()
+                    .map(|(site, spans)| (site, spans.into_iter().collect()))
+                    .collect(),
+            )
         });
-        Self { register, probes: joined(probes), services: joined(services), witnesses, at: at.collect() }
+        Self {
+            register,
+            probes: joined(probes),
+            services: joined(services),
+            witnesses,
+            at: at.collect(),
+        }
     }
 
     /// As [`Register::rank`] for all places.
@@ -277,7 +307,10 @@ impl<'a> Counting<'a> {
         let kid = agent.to_string();
         let mut since: BTreeMap<&str, Wall> = BTreeMap::new();
         for stay in &enrolled.stays {
-            since.entry(&stay.site).and_modify(|first| *first = stay.recorded.min(*first)).or_insert(stay.recorded);
+            since
+                .entry(&stay.site)
+                .and_modify(|first| *first = stay.recorded.min(*first))
+                .or_insert(stay.recorded);
         }
         let of = |(site, since): (&str, Wall)| {
             let unnamed = !self.witnesses.get(site)?.contains(kid.as_str());
@@ -286,8 +319,15 @@ impl<'a> Counting<'a> {
         since.into_iter().filter_map(of).min()
     }
 
-    /// When an agent may speak for a site, and when a contract has what it tells of there: what counts is what lies in both.
-    fn both(&self, agent: Kid, site: &str, probe: Option<&str>, service: Option<&str>) -> (&Spans, Spans) {
+    /// When an agent may speak for a site, and when a contract has what it tells of there: what
+    /// counts is what lies in both.
+    fn both(
+        &self,
+        agent: Kid,
+        site: &str,
+        probe: Option<&str>,
+        service: Option<&str>,
+    ) -> (&Spans, Spans) {
         static NEVER: Spans = Spans::none();
         let own = self.at.get(&agent).and_then(|sites| sites.get(site)).unwrap_or(&NEVER);
         let named = probe.and_then(|probe| self.probes.get(&(probe, site)));
@@ -295,9 +335,16 @@ impl<'a> Counting<'a> {
         (own, named.unwrap_or(&NEVER).or(meant.unwrap_or(&NEVER)))
     }
 
-    /// Whether all of a stretch that an agent tells of at a site counts; of an empty one, its instant.
+    /// Whether all of a stretch that an agent tells of at a site counts; of an empty one, its
+    /// instant.
     #[must_use]
-    pub fn covers(&self, agent: Kid, site: &str, (probe, service): (&str, Option<&str>), span: Span) -> bool {
+    pub fn covers(
+        &self,
+        agent: Kid,
+        site: &str,
+        (probe, service): (&str, Option<&str>),
+        span: Span,
+    ) -> bool {
         let (own, meant) = self.both(agent, site, Some(probe), service);
         if span.is_empty() {
             own.holds(span.from) && meant.holds(span.from)
@@ -306,7 +353,8 @@ impl<'a> Counting<'a> {
         }
     }
 
-    /// From the first instant to the last of a stretch for which an agent may speak of a service at a site.
+    /// From the first instant to the last of a stretch for which an agent may speak of a service at
+    /// a site.
     #[must_use]
     pub fn hull(&self, agent: Kid, site: &str, service: &str, span: Span) -> Option<Span> {
         let (own, meant) = self.both(agent, site, None, Some(service));
@@ -372,7 +420,8 @@ impl Written {
         Self { v: 1, agents: (0..).zip(agents).map(agent).collect() }
     }
 
-    /// The register that is written; absent where it is of another version, names an agent twice, or has it at two sites at once.
+    /// The register that is written; absent where it is of another version, names an agent twice,
+    /// or has it at two sites at once.
     #[must_use]
     pub fn read(self) -> Option<Register> {
         if self.v != 1 {
@@ -381,11 +430,18 @@ impl Written {
         let mut register = Register::default();
         for WrittenAgent { agent, place, sites, left_out_from } in self.agents {
             let stay = |written: WrittenStay| {
-                let (from, to) = (written.from.unwrap_or(ALWAYS.from), written.to.unwrap_or(ALWAYS.to));
-                (from < to).then_some(Stay { site: written.site, span: Span { from, to }, recorded: written.recorded })
+                let (from, to) =
+                    (written.from.unwrap_or(ALWAYS.from), written.to.unwrap_or(ALWAYS.to));
+                (from < to).then_some(Stay {
+                    site: written.site,
+                    span: Span { from, to },
+                    recorded: written.recorded,
+                })
             };
             let stays: Vec<Stay> = sites.into_iter().map(stay).collect::<Option<_>>()?;
-            if register.get(agent).is_some() || stays.windows(2).any(|two| two[0].span.to > two[1].span.from) {
+            if register.get(agent).is_some()
+                || stays.windows(2).any(|two| two[0].span.to > two[1].span.from)
+            {
                 return None;
             }
             register.put(agent, Enrolled { place, stays, until: left_out_from });
@@ -420,25 +476,42 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_was_moved_speaks_for_its_old_site_until_then_and_for_the_new_one_from_then_on() {
+    fn a_device_that_was_moved_speaks_for_its_old_site_until_then_and_for_the_new_one_from_then_on()
+    {
         let moved = Enrolled::new(0, &[put("leeds", 100, 100), put("york", 500, 600)], None);
         assert_eq!(stays(&moved), [("leeds", None, Some(500)), ("york", Some(500), None)]);
         assert_eq!((moved.site_at(at(499)), moved.site_at(at(500))), (Some("leeds"), Some("york")));
-        assert!(moved.at("leeds").holds(at(1)), "what it measured before it was let in counts where it was let in for");
+        assert!(
+            moved.at("leeds").holds(at(1)),
+            "what it measured before it was let in counts where it was let in for"
+        );
         assert!(moved.at("leeds").holds(at(499)) && !moved.at("leeds").holds(at(500)));
         // An earlier instant, recorded later, takes the place of what was recorded before.
-        let mended = Enrolled::new(0, &[put("leeds", 100, 100), put("york", 500, 600), put("hull", 300, 700)], None);
+        let mended = Enrolled::new(
+            0,
+            &[put("leeds", 100, 100), put("york", 500, 600), put("hull", 300, 700)],
+            None,
+        );
         assert_eq!(stays(&mended), [("leeds", None, Some(300)), ("hull", Some(300), None)]);
-        let back = Enrolled::new(0, &[put("leeds", 100, 100), put("york", 500, 600), put("leeds", 700, 700)], None);
+        let back = Enrolled::new(
+            0,
+            &[put("leeds", 100, 100), put("york", 500, 600), put("leeds", 700, 700)],
+            None,
+        );
         assert_eq!(
             stays(&back),
-            [("leeds", None, Some(500)), ("york", Some(500), Some(700)), ("leeds", Some(700), None)]
+            [
+                ("leeds", None, Some(500)),
+                ("york", Some(500), Some(700)),
+                ("leeds", Some(700), None)
+            ]
         );
     }
 
     #[test]
     fn one_that_was_revoked_from_an_instant_on_speaks_for_nothing_after_it() {
-        let revoked = Enrolled::new(0, &[put("leeds", 100, 100), put("york", 500, 600)], Some(at(400)));
+        let revoked =
+            Enrolled::new(0, &[put("leeds", 100, 100), put("york", 500, 600)], Some(at(400)));
         assert!(revoked.at("leeds").holds(at(399)) && !revoked.at("leeds").holds(at(400)));
         assert!(revoked.at("york").is_empty());
     }
@@ -447,7 +520,10 @@ mod tests {
     fn a_register_that_was_written_is_read_as_it_was() {
         let agent = |seed: u8| SecretKey::from_seed(&[seed; 32]).kid();
         let mut register = Register::default();
-        register.put(agent(1), Enrolled::new(1, &[put("leeds", 100, 100), put("york", 500, 600)], Some(at(900))));
+        register.put(
+            agent(1),
+            Enrolled::new(1, &[put("leeds", 100, 100), put("york", 500, 600)], Some(at(900))),
+        );
         register.put(agent(2), Enrolled::new(0, &[put("hull", 1, 1)], None));
         let text = serde_json::to_string(&Written::of(&register)).unwrap();
         assert_eq!(serde_json::from_str::<Written>(&text).unwrap().read(), Some(register.clone()));
@@ -528,12 +604,15 @@ mod tests {
             (0..MANY).map(|n| put(["leeds", "york"][usize::from(n % 2 == 1)], n, n)).collect();
         let mut register = Register::default();
         register.put(own, Enrolled::new(0, &assignments, None));
-        let services: Vec<Service> = (0..MANY).map(|n| service(&n.to_string(), "leeds", &["a"], None)).collect();
-        let places: Vec<Place<'_>> = services.iter().map(|service| Place { service, span: ALWAYS }).collect();
+        let services: Vec<Service> =
+            (0..MANY).map(|n| service(&n.to_string(), "leeds", &["a"], None)).collect();
+        let places: Vec<Place<'_>> =
+            services.iter().map(|service| Place { service, span: ALWAYS }).collect();
         let counting = Counting::new(&register, &places);
         let counts = |n: &i64| {
             let (span, service) = (Span::new(at(*n), at(n + 1)), n.to_string());
-            let is_there = register.get(own).and_then(|own| own.site_at(span.from)) == Some("leeds");
+            let is_there =
+                register.get(own).and_then(|own| own.site_at(span.from)) == Some("leeds");
             let covers = counting.covers(own, "leeds", ("b", Some(&service)), span);
             assert_eq!(counting.hull(own, "leeds", &service, span).is_some(), covers);
             is_there && covers

@@ -1,5 +1,6 @@
-//! Verdicts as one self-contained page for people who do not read JSON: `report.html` of a claim bundle, and what `wanproof report
-//! --format html` prints. It says what the verdicts rest on, and needs nothing from elsewhere.
+//! Verdicts as one self-contained page for people who do not read JSON: `report.html` of a claim
+//! bundle, and what `wanproof report --format html` prints. It says what the verdicts rest on, and
+//! needs nothing from elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -22,7 +23,8 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:62em;marg
 table{border-collapse:collapse;width:100%;margin:1em 0}td,th{border-bottom:1px solid #ccc;padding:.3em .6em;text-align:left;\
 vertical-align:top}small{overflow-wrap:anywhere}th{border-color:#888}.n{text-align:right;font-variant-numeric:tabular-nums}\
 .met{color:#060}.breached{color:#a00}.lead{font-size:1.1em}.bar{background:#57a;height:.8em;display:inline-block}small{color:#555}\
-dt{font-weight:bold}h2{margin-top:2em}@media print{body{margin:0;max-width:none}h2,h3,tr{break-inside:avoid}}";
+dt{font-weight:bold}h2{margin-top:2em}@media \
+    print{body{margin:0;max-width:none}h2,h3,tr{break-inside:avoid}}";
 
 /// What a page shows of one service in one period.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +44,8 @@ pub struct Shown<'a> {
 pub struct Seen {
     /// Its outages.
     pub outages: Vec<OutagePart>,
-    /// How many summaries there are, and of how many the clock was known to be synchronised; absent where nobody counted.
+    /// How many summaries there are, and of how many the clock was known to be synchronised; absent
+    /// where nobody counted.
     pub clocks: Option<(usize, usize)>,
     /// When the clock was set, and by how much.
     pub steps: Vec<(Wall, String)>,
@@ -61,18 +64,28 @@ impl Seen {
     /// What summaries say of a service in the time that a report is about.
     #[must_use]
     pub fn of(contract: &Contract, report: &Report, summaries: &[Summary]) -> Self {
-        let wrong = summaries.iter().filter(|summary| summary.clock.state != ClockState::Synchronised).count();
+        let wrong = summaries
+            .iter()
+            .filter(|summary| summary.clock.state != ClockState::Synchronised)
+            .count();
         let steps = summaries.iter().flat_map(|summary| &summary.clock.steps);
         let own = |outage: &&OutagePart| outage.service.as_deref() == Some(report.service.as_str());
         let mut seen = Self {
-            outages: summaries.iter().flat_map(|summary| &summary.outages).filter(own).cloned().collect(),
+            outages: summaries
+                .iter()
+                .flat_map(|summary| &summary.outages)
+                .filter(own)
+                .cloned()
+                .collect(),
             clocks: Some((summaries.len(), summaries.len() - wrong)),
             steps: steps.map(|step| (step.at, format!("by {} µs", step.by_us))).collect(),
             probes: BTreeMap::new(),
         };
         let (names, span) = (probes_of(contract, &report.service), span(contract, report.period));
         for probe in summaries.iter().flat_map(|summary| &summary.probes) {
-            if !names.contains(probe.name.as_str()) && probe.service.as_deref() != Some(report.service.as_str()) {
+            if !names.contains(probe.name.as_str())
+                && probe.service.as_deref() != Some(report.service.as_str())
+            {
                 continue;
             }
             let sum = seen.probes.entry(probe.name.clone()).or_default();
@@ -86,7 +99,11 @@ impl Seen {
     /// Adds what a probe measured in an interval.
     pub fn add(&mut self, probe: &str, interval: &Interval) {
         let rtt = interval.rtt.as_ref().map(|rtt| &rtt.histogram);
-        self.probes.entry(probe.to_owned()).or_default().add(interval.millis, &interval.outcomes, rtt);
+        self.probes.entry(probe.to_owned()).or_default().add(
+            interval.millis,
+            &interval.outcomes,
+            rtt,
+        );
     }
 }
 
@@ -113,11 +130,17 @@ pub fn probes_of<'a>(contract: &'a Contract, service: &str) -> BTreeSet<&'a str>
 /// The time that a page about a period tells of.
 #[must_use]
 pub fn span(contract: &Contract, period: Period) -> Span {
-    let rolling = contract.objectives.iter().filter_map(|objective| match objective.aggregate.every {
-        Every::Rolling(days) => Some(days),
-        _ => None,
-    });
-    Stretch::holding(period.every(rolling.max().unwrap_or(1)), period.last(), &contract.agreement.timezone).span
+    let rolling =
+        contract.objectives.iter().filter_map(|objective| match objective.aggregate.every {
+            Every::Rolling(days) => Some(days),
+            _ => None,
+        });
+    Stretch::holding(
+        period.every(rolling.max().unwrap_or(1)),
+        period.last(),
+        &contract.agreement.timezone,
+    )
+    .span
 }
 
 /// The page that goes into a claim bundle.
@@ -128,8 +151,10 @@ pub fn of_bundle(shown: &Shown<'_>) -> String {
     section(&mut to, shown);
     to.push_str(WORDS);
     to.push_str(
-        "<h2>How to check this</h2>\n<p>This page is for people. What it says follows from the signed summaries beside it \
-         in the bundle: <code>wanproof verify --key AGENT.jwk --key COLLECTOR.jwk BUNDLE.zip</code> recomputes all of it, \
+        "<h2>How to check this</h2>\n<p>This page is for people. What it says follows from the \
+            signed summaries beside it \
+         in the bundle: <code>wanproof verify --key AGENT.jwk --key COLLECTOR.jwk \
+            BUNDLE.zip</code> recomputes all of it, \
          this page too, and says what it could not prove.</p>\n",
     );
     let _ = writeln!(to, "{}</body></html>", written_by(SOFTWARE));
@@ -139,8 +164,10 @@ pub fn of_bundle(shown: &Shown<'_>) -> String {
 /// A page of several reports, an overview first where there is more than one.
 #[must_use]
 pub fn of_reports(all: &[Shown<'_>]) -> String {
-    let periods: BTreeSet<String> = all.iter().map(|shown| shown.report.period.to_string()).collect();
-    let mut to = head(&format!("Service levels, {}", periods.into_iter().collect::<Vec<_>>().join(", ")));
+    let periods: BTreeSet<String> =
+        all.iter().map(|shown| shown.report.period.to_string()).collect();
+    let mut to =
+        head(&format!("Service levels, {}", periods.into_iter().collect::<Vec<_>>().join(", ")));
     if all.is_empty() {
         to.push_str("<p>No contract judges what is measured here.</p>\n");
     }
@@ -154,8 +181,10 @@ pub fn of_reports(all: &[Shown<'_>]) -> String {
     }
     to.push_str(WORDS);
     to.push_str(
-        "<h2>How this came about</h2>\n<p>It was worked out from what the measuring device has stored, and is a report, not \
-         evidence: <code>wanproof claim bundle</code> makes what the other party can check by itself.</p>\n",
+        "<h2>How this came about</h2>\n<p>It was worked out from what the measuring device has \
+            stored, and is a report, not \
+         evidence: <code>wanproof claim bundle</code> makes what the other party can check by \
+            itself.</p>\n",
     );
     let _ = writeln!(to, "{}</body></html>", written_by(SOFTWARE));
     to
@@ -163,7 +192,8 @@ pub fn of_reports(all: &[Shown<'_>]) -> String {
 
 fn head(title: &str) -> String {
     format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+            content=\"width=device-width\">\
          <title>{}</title><style>{STYLE}</style></head><body>\n",
         esc(title)
     )
@@ -171,7 +201,8 @@ fn head(title: &str) -> String {
 
 fn overview(to: &mut String, all: &[Shown<'_>]) {
     to.push_str(
-        "<h1>All services</h1>\n<table><tr><th>Service<th>Period<th>Contract<th>Missed<th>Not determined\
+        "<h1>All services</h1>\n<table><tr><th>Service<th>Period<th>Contract<th>Missed<th>Not \
+            determined\
          <th class=\"n\">Credit<th>Claim by</tr>\n",
     );
     for (number, Shown { report, .. }) in (1..).zip(all) {
@@ -179,7 +210,8 @@ fn overview(to: &mut String, all: &[Shown<'_>]) {
         let class = if missed.is_empty() { "" } else { " class=\"breached\"" };
         let _ = writeln!(
             to,
-            "<tr><td><a href=\"#r{number}\">{}</a><td>{}<td>{} version {}<td{class}>{missed}<td>{}<td class=\"n\">{} {}<td>{}</tr>",
+            "<tr><td><a href=\"#r{number}\">{}</a><td>{}<td>{} version \
+                {}<td{class}>{missed}<td>{}<td class=\"n\">{} {}<td>{}</tr>",
             esc(&report.service),
             report.period,
             esc(&report.contract),
@@ -200,8 +232,10 @@ fn section(to: &mut String, shown: &Shown<'_>) {
     let _ = write!(
         to,
         "<h1>Service {} in {}</h1>\n\
-         <p class=\"lead\">How this service stood by the contract <strong>{} version {}</strong> between {} (provider) and {} \
-         (customer). {}</p>\n<p>Times are in UTC. Periods, days and deadlines are local to {}, as the contract says; by it \
+         <p class=\"lead\">How this service stood by the contract <strong>{} version {}</strong> \
+            between {} (provider) and {} \
+         (customer). {}</p>\n<p>Times are in UTC. Periods, days and deadlines are local to {}, as \
+            the contract says; by it \
          {}.</p>\n",
         esc(&report.service),
         report.period,
@@ -213,7 +247,8 @@ fn section(to: &mut String, shown: &Shown<'_>) {
         esc(agreement.timezone.name()),
         match report.measured_by {
             MeasuredBy::Provider =>
-                "the provider's figures bind, and these are the customer's own measurements beside them",
+                "the provider's figures bind, and these are the customer's own measurements \
+                    beside them",
             MeasuredBy::Customer => "the customer's figures bind",
             MeasuredBy::Joint => "those figures bind that both parties hold",
         },
@@ -231,7 +266,9 @@ fn deadlines(to: &mut String, report: &Report) {
     if report.deadlines.is_empty() {
         return;
     }
-    to.push_str("<h2>What is due, and by when</h2>\n<table><tr><th>By<th>What<th>How it stands</tr>\n");
+    to.push_str(
+        "<h2>What is due, and by when</h2>\n<table><tr><th>By<th>What<th>How it stands</tr>\n",
+    );
     for deadline in &report.deadlines {
         let kind = match deadline.kind {
             DeadlineKind::Ticket | DeadlineKind::Claim => String::new(),
@@ -284,13 +321,16 @@ fn conclusion(report: &Report) -> String {
 /// What the words of the tables mean.
 const WORDS: &str = "<h2>Words</h2>\n<dl>\
 <dt>answered</dt><dd>the answer came in time</dd>\
-<dt>late</dt><dd>it came after the cut-off, while it was still waited for; the contract says what that counts as</dd>\
+<dt>late</dt><dd>it came after the cut-off, while it was still waited for; the contract says what \
+    that counts as</dd>\
 <dt>lost</dt><dd>nothing came in the whole waiting time</dd>\
 <dt>refused</dt><dd>the network or the service said no: unreachable, reset, an error</dd>\
-<dt>not sent</dt><dd>the measuring device had no way to send it: no route, no carrier, no name; never counted as the network's loss</dd>\
+<dt>not sent</dt><dd>the measuring device had no way to send it: no route, no carrier, no name; \
+    never counted as the network's loss</dd>\
 <dt>not observed</dt><dd>nobody was measuring; unknown, and never counted as good</dd>\
 <dt>observed</dt><dd>the part of the time judged of which something is known</dd>\
-<dt>side</dt><dd>whose side the measuring device takes an outage to lie on, by what it saw at that time</dd></dl>\n";
+<dt>side</dt><dd>whose side the measuring device takes an outage to lie on, by what it saw at \
+    that time</dd></dl>\n";
 
 /// An instant for people.
 fn instant(at: Wall) -> String {
@@ -315,7 +355,8 @@ fn esc(text: &str) -> String {
 
 fn verdicts(to: &mut String, report: &Report) {
     to.push_str(
-        "<h2>Verdicts</h2>\n<table><tr><th>Objective<th>Result<th class=\"n\">Actual<th class=\"n\">Promised\
+        "<h2>Verdicts</h2>\n<table><tr><th>Objective<th>Result<th class=\"n\">Actual<th \
+            class=\"n\">Promised\
          <th class=\"n\">Observed<th class=\"n\">Earns</tr>\n",
     );
     for verdict in &report.objectives {
@@ -338,12 +379,16 @@ fn verdicts(to: &mut String, report: &Report) {
         };
         let _ = writeln!(
             to,
-            "<tr><td>{}<td class=\"{class}\">{}{}<td class=\"n\">{}<td class=\"n\">{promised} {}{unit}\
+            "<tr><td>{}<td class=\"{class}\">{}{}<td class=\"n\">{}<td class=\"n\">{promised} \
+                {}{unit}\
              <td class=\"n\">{} %<td class=\"n\">{} {}</tr>",
             esc(&verdict.name()),
             class.replace("open", "not determined").replace("breached", "missed"),
             if verdict.provisional { " so far" } else { "" },
-            verdict.actual.as_ref().map_or_else(|| "–".to_owned(), |actual| format!("{}{unit}", esc(actual))),
+            verdict
+                .actual
+                .as_ref()
+                .map_or_else(|| "–".to_owned(), |actual| format!("{}{unit}", esc(actual))),
             esc(&verdict.target),
             esc(&verdict.coverage),
             esc(&verdict.credit),
@@ -373,7 +418,8 @@ fn outages(to: &mut String, seen: &Seen) {
         return;
     }
     to.push_str(
-        "<table><tr><th>From<th>To<th class=\"n\">Lasted<th>By the definition<th>Shown by<th>Side<th>What was seen</tr>\n",
+        "<table><tr><th>From<th>To<th class=\"n\">Lasted<th>By the definition<th>Shown \
+            by<th>Side<th>What was seen</tr>\n",
     );
     for outage in all.values() {
         let side = match outage.side {
@@ -400,7 +446,11 @@ fn around(evidence: &serde_json::Map<String, serde_json::Value>) -> String {
     use serde_json::Value;
     let plain = |value: &Value| match value {
         Value::String(text) => esc(text),
-        other => esc(&other.to_string().replace(['{', '}', '"'], "").replace(',', ", ").replace('_', " ")),
+        other => esc(&other
+            .to_string()
+            .replace(['{', '}', '"'], "")
+            .replace(',', ", ")
+            .replace('_', " ")),
     };
     let line = |(name, value): (&String, &Value)| {
         let what = match value {
@@ -414,7 +464,10 @@ fn around(evidence: &serde_json::Map<String, serde_json::Value>) -> String {
 
 fn measured(to: &mut String, seen: &Seen) {
     let sums = &seen.probes;
-    to.push_str("<h2>What was measured in the period</h2>\n<table><tr><th>Probe<th class=\"n\">Measured for");
+    to.push_str(
+        "<h2>What was measured in the period</h2>\n<table><tr><th>Probe<th \
+        class=\"n\">Measured for",
+    );
     for outcome in Outcome::ALL {
         let _ = write!(to, "<th class=\"n\">{}", outcome.word().replace('-', " "));
     }
@@ -427,7 +480,11 @@ fn measured(to: &mut String, seen: &Seen) {
             format_duration(Duration::from_secs(sum.millis / 1000))
         );
         for outcome in Outcome::ALL {
-            let _ = write!(to, "<td class=\"n\">{}", sum.counts.get(&outcome.letter()).copied().unwrap_or(0));
+            let _ = write!(
+                to,
+                "<td class=\"n\">{}",
+                sum.counts.get(&outcome.letter()).copied().unwrap_or(0)
+            );
         }
         to.push_str("</tr>\n");
     }
@@ -435,17 +492,24 @@ fn measured(to: &mut String, seen: &Seen) {
     for (name, sum) in sums.iter().filter(|(_, sum)| sum.rtt.count() > 0) {
         let _ = write!(
             to,
-            "<h3>Round-trip times of {}</h3>\n<table><tr><th class=\"n\">Of all answers<th class=\"n\">took at most<th></tr>\n",
+            "<h3>Round-trip times of {}</h3>\n<table><tr><th class=\"n\">Of all answers<th \
+                class=\"n\">took at most<th></tr>\n",
             esc(name)
         );
         let highest = sum.rtt.value_at_us(1, 1).max(1);
-        for (part, of, label) in
-            [(1, 2, "50%"), (9, 10, "90%"), (95, 100, "95%"), (99, 100, "99%"), (999, 1000, "99.9%"), (1, 1, "100%")]
-        {
+        for (part, of, label) in [
+            (1, 2, "50%"),
+            (9, 10, "90%"),
+            (95, 100, "95%"),
+            (99, 100, "99%"),
+            (999, 1000, "99.9%"),
+            (1, 1, "100%"),
+        ] {
             let value = sum.rtt.value_at_us(part, of);
             let _ = writeln!(
                 to,
-                "<tr><td class=\"n\">{label}<td class=\"n\">{}.{:03} ms<td style=\"width:60%\"><span class=\"bar\" style=\"width:{}%\"></span></tr>",
+                "<tr><td class=\"n\">{label}<td class=\"n\">{}.{:03} ms<td \
+                    style=\"width:60%\"><span class=\"bar\" style=\"width:{}%\"></span></tr>",
                 value / 1000,
                 value % 1000,
                 (value * 100).div_ceil(highest),
@@ -463,13 +527,21 @@ fn clock(to: &mut String, seen: &Seen) {
     if let Some((all, right)) = seen.clocks {
         let _ = writeln!(
             to,
-            "<p>The measuring device's clock was known to be synchronised in {right} of {all} summaries.{}</p>",
-            if right < all { " For the others only the collector's receipts bound the time." } else { "" },
+            "<p>The measuring device's clock was known to be synchronised in {right} of {all} \
+                summaries.{}</p>",
+            if right < all {
+                " For the others only the collector's receipts bound the time."
+            } else {
+                ""
+            },
         );
     }
     if !seen.steps.is_empty() {
-        let steps: Vec<String> =
-            seen.steps.iter().map(|(at, by)| format!("<li>at {} {}</li>", instant(*at), esc(by))).collect();
+        let steps: Vec<String> = seen
+            .steps
+            .iter()
+            .map(|(at, by)| format!("<li>at {} {}</li>", instant(*at), esc(by)))
+            .collect();
         let _ = write!(to, "<p>It was set:</p>\n<ul>{}</ul>\n", steps.join("\n"));
     }
 }
@@ -479,7 +551,10 @@ fn excluded(to: &mut String, facts: &Facts) {
     if facts.excluded.is_empty() {
         to.push_str("<p>No exclusion is claimed.</p>\n");
     } else {
-        to.push_str("<p>Claimed, and taken on trust; the arithmetic above says what each removed.</p>\n<ul>\n");
+        to.push_str(
+            "<p>Claimed, and taken on trust; the arithmetic above says what each \
+            removed.</p>\n<ul>\n",
+        );
         for one in &facts.excluded {
             let (from, until) = (instant(one.span.from), instant(one.span.to));
             let _ = writeln!(
@@ -499,11 +574,20 @@ fn excluded(to: &mut String, facts: &Facts) {
                 format!("; ticket{name}, opened {}", instant(ticket.opened))
             });
             let until = event.to.map_or_else(|| "lasting".to_owned(), instant);
-            let _ = writeln!(to, "<li>{} to {until}{}</li>", instant(event.from), ticket.unwrap_or_default());
+            let _ = writeln!(
+                to,
+                "<li>{} to {until}{}</li>",
+                instant(event.from),
+                ticket.unwrap_or_default()
+            );
         }
         to.push_str("</ul>\n");
     }
     if !facts.previous.is_empty() {
-        let _ = writeln!(to, "<p>Earlier periods that are taken on trust: {}.</p>", facts.previous.len());
+        let _ = writeln!(
+            to,
+            "<p>Earlier periods that are taken on trust: {}.</p>",
+            facts.previous.len()
+        );
     }
 }

@@ -60,7 +60,10 @@ pub enum NotGranted {
     #[error("it is for another collector, method or path")]
     Other,
     /// It is not good now, or too long.
-    #[error("it is good from its iat to its exp, at most {LONGEST} s; by the collector's clock that is not now")]
+    #[error(
+        "it is good from its iat to its exp, at most {LONGEST} s; by the collector's clock that \
+            is not now"
+    )]
     Time,
 }
 
@@ -88,17 +91,26 @@ pub fn signer(request: &[u8]) -> Result<Kid, NotGranted> {
     Ok(jws::parse(request, Typ::Request)?.kid())
 }
 
-/// Verifies a request by the key of its `kid`. Whose key that is, and whether the `jti` was used before, is for the caller.
+/// Verifies a request by the key of its `kid`. Whose key that is, and whether the `jti` was used
+/// before, is for the caller.
 ///
 /// # Errors
 /// When it is no strict JWS by this key, for something else, or not good now.
-pub fn verify(request: &[u8], key: &PublicKey, asked: Asked<'_>, now: Wall) -> Result<Request, NotGranted> {
+pub fn verify(
+    request: &[u8],
+    key: &PublicKey,
+    asked: Asked<'_>,
+    now: Wall,
+) -> Result<Request, NotGranted> {
     let payload = jws::parse(request, Typ::Request)?.verify(key)?;
-    let said: Request = json::read(&payload).map_err(|fault| NotGranted::Form(fault.to_string()))?;
+    let said: Request =
+        json::read(&payload).map_err(|fault| NotGranted::Form(fault.to_string()))?;
     if said.v != 1 || said.jti.is_empty() || said.jti.len() > 256 {
         return Err(NotGranted::Form("v is 1 and jti a text of 1 to 256 bytes".to_owned()));
     }
-    if (said.aud, said.method.as_str(), said.path.as_str()) != (asked.collector, asked.method, asked.path) {
+    if (said.aud, said.method.as_str(), said.path.as_str())
+        != (asked.collector, asked.method, asked.path)
+    {
         return Err(NotGranted::Other);
     }
     let now = now.secs();
@@ -115,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_request_is_granted_once_here_and_now() {
-        let (key, collector) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]).kid());
+        let (key, collector) =
+            (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]).kid());
         let asked = Asked { collector, method: "GET", path: "/v1/contracts" };
         let now = Wall::from_secs(1_000_000);
         let jws = sign(key.kid(), asked, now, "x", &key);
@@ -136,10 +149,13 @@ mod tests {
 
     #[test]
     fn a_request_that_is_good_for_longer_is_refused() {
-        let (key, collector) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]).kid());
+        let (key, collector) =
+            (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]).kid());
         let asked = Asked { collector, method: "GET", path: "/v1/contracts" };
         let now = Wall::from_secs(1_000_000);
-        for (iat, exp) in [(1_000_000, 1_000_061), (1_000_000, 999_999), (i64::MIN, i64::MAX), (0, i64::MAX)] {
+        for (iat, exp) in
+            [(1_000_000, 1_000_061), (1_000_000, 999_999), (i64::MIN, i64::MAX), (0, i64::MAX)]
+        {
             let request = Request {
                 v: 1,
                 agent: key.kid(),
@@ -151,7 +167,11 @@ mod tests {
                 jti: "x".into(),
             };
             let jws = jws::sign(Typ::Request, &serde_json::to_vec(&request).unwrap(), &key);
-            assert_eq!(verify(jws.as_bytes(), key.public(), asked, now), Err(NotGranted::Time), "{iat} {exp}");
+            assert_eq!(
+                verify(jws.as_bytes(), key.public(), asked, now),
+                Err(NotGranted::Time),
+                "{iat} {exp}"
+            );
         }
     }
 }

@@ -1,14 +1,18 @@
-//! Whose side an outage lies on: a rule over what was seen around its beginning, and the record of that.
+//! Whose side an outage lies on: a rule over what was seen around its beginning, and the record of
+//! that.
 //!
-//! A *reference* is a probe of something on the customer's side of the line (`role = "reference"`: the gateway, the CPE),
-//! measured by the same host at the same time. [`TABLE`] is the rule: the first row that applies decides. It stands in
-//! docs/operations.md too, and a test holds the two equal.
+//! A *reference* is a probe of something on the customer's side of the line (`role = "reference"`:
+//! the gateway, the CPE), measured by the same host at the same time. [`TABLE`] is the rule: the
+//! first row that applies decides. It stands in docs/operations.md too, and a test holds the two
+//! equal.
 //!
-//! What the table cannot know is whose the target is. Where the target itself has answered, the path is not what failed, and the
-//! side is unknown: a contract says whether that counts (`sides`), and an event or a ticket may say `third_party`.
+//! What the table cannot know is whose the target is. Where the target itself has answered, the
+//! path is not what failed, and the side is unknown: a contract says whether that counts (`sides`),
+//! and an event or a ticket may say `third_party`.
 //!
-//! Public is what is neither private (RFC 1918, RFC 4193), link-local nor loopback; the shared space of RFC 6598 belongs to
-//! carriers, and counts as public. Being busy does not excuse what the references show: the same busy host measured them.
+//! Public is what is neither private (RFC 1918, RFC 4193), link-local nor loopback; the shared
+//! space of RFC 6598 belongs to carriers, and counts as public. Being busy does not excuse what the
+//! references show: the same busy host measured them.
 
 use std::net::IpAddr;
 
@@ -33,7 +37,8 @@ pub struct Seen {
     pub silent_hop: Option<NextHop>,
     /// The references, by name, with what became of their sends since the outage began.
     pub references: Vec<(String, Tally)>,
-    /// Other probes of the same address by the same circuit, by name, with what became of their sends since the outage began.
+    /// Other probes of the same address by the same circuit, by name, with what became of their
+    /// sends since the outage began.
     pub same_target: Vec<(String, Tally)>,
     /// How busy this host's processors were, of 100.
     pub cpu_percent: Option<f64>,
@@ -63,7 +68,8 @@ pub enum Asked {
     Service,
 }
 
-/// What an interface carried over some seconds. The rule does not ask for it; it tells people whether the line was full.
+/// What an interface carried over some seconds. The rule does not ask for it; it tells people
+/// whether the line was full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Traffic {
     /// The interface.
@@ -127,34 +133,46 @@ pub const TABLE: [Row; 12] = [
         applies: |seen| seen.sends.not_sent > 0 && seen.sends.answered + seen.sends.failed == 0,
     },
     Row {
-        seen: "the target itself refused some of them: a status, a certificate, a body, a reset, a DNS code, its own ICMP error",
+        seen: "the target itself refused some of them: a status, a certificate, a body, a reset, \
+            a DNS code, its own ICMP error",
         side: Side::Unknown,
-        why: "the target itself answered and refused: packets went there and back, and the service failed",
+        why: "the target itself answered and refused: packets went there and back, and the \
+            service failed",
         applies: |seen| seen.sends.by_target > 0,
     },
     Row {
-        seen: "another probe of the same address, by the same circuit, was answered throughout (a refusal by the target itself is an answer)",
+        seen: "another probe of the same address, by the same circuit, was answered throughout (a \
+            refusal by the target itself is an answer)",
         side: Side::Unknown,
         why: "another probe of the same target was answered meanwhile: the path carried",
-        applies: |seen| seen.same_target.iter().any(|(_, tally)| tally.reference() == Reference::Answered),
+        applies: |seen| {
+            seen.same_target.iter().any(|(_, tally)| tally.reference() == Reference::Answered)
+        },
     },
     Row {
-        seen: "the next hop (the gateway, or a target on the link itself) never said its hardware address",
+        seen: "the next hop (the gateway, or a target on the link itself) never said its hardware \
+            address",
         side: Side::Customer,
         why: "the next hop did not say its hardware address: nothing came further than this link",
         applies: |seen| seen.silent_hop.is_some(),
     },
     Row {
-        seen: "a reference (`role = \"reference\"`: the gateway, the CPE) did not answer at all, not even by a refusal of its own",
+        seen: "a reference (`role = \"reference\"`: the gateway, the CPE) did not answer at all, \
+            not even by a refusal of its own",
         side: Side::Customer,
         why: "a reference did not answer either: the fault is at it or before it",
         applies: |seen| seen.references() == Reference::Silent,
     },
     Row {
-        seen: "all references answered; a service was asked (HTTP, TCP, DNS), and its host answered the trace",
+        seen: "all references answered; a service was asked (HTTP, TCP, DNS), and its host \
+            answered the trace",
         side: Side::Unknown,
         why: "the target answered a trace: the path carried, and the service failed",
-        applies: |seen| seen.references() == Reference::Answered && seen.asked == Asked::Service && seen.reached(),
+        applies: |seen| {
+            seen.references() == Reference::Answered
+                && seen.asked == Asked::Service
+                && seen.reached()
+        },
     },
     Row {
         seen: "all references answered",
@@ -175,7 +193,8 @@ pub const TABLE: [Row; 12] = [
         applies: Seen::reached,
     },
     Row {
-        seen: "the same, and a router with a public address answered the trace, and the target did not",
+        seen: "the same, and a router with a public address answered the trace, and the target \
+            did not",
         side: Side::Provider,
         why: "a router with a public address answered a trace, and the target did not",
         applies: |seen| seen.routers().any(is_public),
@@ -183,7 +202,8 @@ pub const TABLE: [Row; 12] = [
     Row {
         seen: "anything else",
         side: Side::Unknown,
-        why: "no reference probe is configured that could tell, and no trace came beyond private addresses",
+        why: "no reference probe is configured that could tell, and no trace came beyond private \
+            addresses",
         applies: |_| true,
     },
 ];
@@ -208,7 +228,8 @@ impl Tally {
         }
     }
 
-    /// What a reference, or another probe of the target, proves of the way to it: a refusal of its own is an answer, too.
+    /// What a reference, or another probe of the target, proves of the way to it: a refusal of its
+    /// own is an answer, too.
     const fn reference(self) -> Reference {
         match (self.answered + self.by_target, self.failed - self.by_target) {
             (0, 0) => Reference::Unclear,
@@ -234,15 +255,18 @@ impl Seen {
         TABLE.iter().find(|row| (row.applies)(self)).expect("the last row always applies")
     }
 
-    /// Whether what was seen of the target up to an outage's end overturns that it was the path: the target itself answered at
-    /// least half of what failed, or another probe of it was answered throughout, and more than once. A single answer at the very
-    /// end, when the path may carry again, does not.
+    /// Whether what was seen of the target up to an outage's end overturns that it was the path:
+    /// the target itself answered at least half of what failed, or another probe of it was answered
+    /// throughout, and more than once. A single answer at the very end, when the path may carry
+    /// again, does not.
     #[must_use]
     pub fn is_target_s_word(&self) -> bool {
         let Tally { failed, by_target, .. } = self.sends;
         let heard = |tally: &Tally| tally.answered + tally.by_target;
-        let throughout = |tally: &Tally| tally.reference() == Reference::Answered && heard(tally) > 1;
-        by_target > 0 && by_target >= failed - by_target || self.same_target.iter().any(|(_, tally)| throughout(tally))
+        let throughout =
+            |tally: &Tally| tally.reference() == Reference::Answered && heard(tally) > 1;
+        by_target > 0 && by_target >= failed - by_target
+            || self.same_target.iter().any(|(_, tally)| throughout(tally))
     }
 
     fn reached(&self) -> bool {
@@ -289,7 +313,10 @@ impl Seen {
         all.insert("carrier".to_owned(), json!(self.carrier));
         all.insert("sends".to_owned(), tally(&self.sends));
         if let Some(NextHop { address, interface }) = &self.silent_hop {
-            all.insert("silent_next_hop".to_owned(), json!({"address": address, "interface": interface}));
+            all.insert(
+                "silent_next_hop".to_owned(),
+                json!({"address": address, "interface": interface}),
+            );
         }
         if !self.same_target.is_empty() {
             let each = self.same_target.iter().map(|(name, of)| (name.clone(), tally(of)));
@@ -303,7 +330,9 @@ impl Seen {
         if let Some(percent) = self.cpu_percent {
             all.insert("cpu_percent".to_owned(), json!(percent));
         }
-        if let Some(Traffic { interface, millis, bytes: [rx, tx], lost: [rx_lost, tx_lost] }) = &self.traffic {
+        if let Some(Traffic { interface, millis, bytes: [rx, tx], lost: [rx_lost, tx_lost] }) =
+            &self.traffic
+        {
             let bits = |bytes: &u64| u128::from(*bytes) * 8 * 1000 / u128::from(*millis).max(1);
             let told = json!({
                 "interface": interface, "milliseconds": millis,
@@ -327,9 +356,14 @@ impl Seen {
 /// Neither private, link-local nor loopback.
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(v4) => !(v4.is_private() || v4.is_link_local() || v4.is_loopback() || v4.is_unspecified()),
+        IpAddr::V4(v4) => {
+            !(v4.is_private() || v4.is_link_local() || v4.is_loopback() || v4.is_unspecified())
+        }
         IpAddr::V6(v6) => {
-            !(v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback() || v6.is_unspecified())
+            !(v6.is_unique_local()
+                || v6.is_unicast_link_local()
+                || v6.is_loopback()
+                || v6.is_unspecified())
         }
     }
 }
@@ -364,7 +398,8 @@ mod tests {
     }
 
     fn with(references: &[Tally]) -> Seen {
-        let named = references.iter().enumerate().map(|(at, &tally)| (format!("gateway-{at}"), tally));
+        let named =
+            references.iter().enumerate().map(|(at, &tally)| (format!("gateway-{at}"), tally));
         Seen { references: named.collect(), ..lost() }
     }
 
@@ -393,11 +428,16 @@ mod tests {
     #[test]
     fn the_manual_has_the_table_row_by_row() {
         let manual = include_str!("../../docs/operations.md");
-        let (_, after) =
-            manual.split_once("| # | seen while the probe failed | side | why |\n|---|---|---|---|\n").unwrap();
+        let (_, after) = manual
+            .split_once("| # | seen while the probe failed | side | why |\n|---|---|---|---|\n")
+            .unwrap();
         let rows: Vec<&str> = after.lines().take_while(|line| line.starts_with('|')).collect();
         let expected = as_written();
-        assert_eq!(rows, expected.lines().collect::<Vec<_>>(), "the manual should have:\n{expected}");
+        assert_eq!(
+            rows,
+            expected.lines().collect::<Vec<_>>(),
+            "the manual should have:\n{expected}"
+        );
     }
 
     /// Which row decides, from 1 on.
@@ -406,13 +446,19 @@ mod tests {
         TABLE.iter().position(|row| row.why == why).unwrap() + 1
     }
 
-    /// What may be seen besides and changes nothing in the rows from this one on: all that later rows ask for.
+    /// What may be seen besides and changes nothing in the rows from this one on: all that later
+    /// rows ask for.
     fn besides(row: usize, seen: &Seen) -> Vec<Seen> {
-        let named = |tallies: &[Tally]| tallies.iter().map(|tally| ("r".to_owned(), *tally)).collect();
+        let named =
+            |tallies: &[Tally]| tallies.iter().map(|tally| ("r".to_owned(), *tally)).collect();
         let mut all = vec![seen.clone()];
-        let hop = || Some(NextHop { address: IpAddr::from([10, 0, 0, 1]), interface: "wan0".to_owned() });
+        let hop =
+            || Some(NextHop { address: IpAddr::from([10, 0, 0, 1]), interface: "wan0".to_owned() });
         if row < 3 {
-            all.push(Seen { sends: Tally { by_target: seen.sends.failed, ..seen.sends }, ..seen.clone() });
+            all.push(Seen {
+                sends: Tally { by_target: seen.sends.failed, ..seen.sends },
+                ..seen.clone()
+            });
         }
         if row < 4 {
             all.push(Seen { same_target: named(&[GOOD]), ..seen.clone() });
@@ -429,7 +475,11 @@ mod tests {
             all.push(Seen { cpu_percent: Some(100.0), ..seen.clone() });
         }
         if row < 7 {
-            all.push(Seen { asked: Asked::Service, traced: traced(true, &["192.0.2.1"]), ..seen.clone() });
+            all.push(Seen {
+                asked: Asked::Service,
+                traced: traced(true, &["192.0.2.1"]),
+                ..seen.clone()
+            });
             all.push(Seen { traced: traced(false, &["192.0.2.1"]), ..seen.clone() });
         }
         all
@@ -445,13 +495,21 @@ mod tests {
     #[test]
     fn row_1_without_a_carrier_nothing_else_is_asked() {
         decides(1, Side::Unknown, &Seen { carrier: Carrier::Down, ..lost() });
-        decides(1, Side::Unknown, &Seen { carrier: Carrier::Down, sends: tally(0, 0, 3), ..lost() });
+        decides(
+            1,
+            Side::Unknown,
+            &Seen { carrier: Carrier::Down, sends: tally(0, 0, 3), ..lost() },
+        );
     }
 
     #[test]
     fn row_2_what_never_left_this_host_is_the_customer_s() {
         decides(2, Side::Customer, &Seen { sends: tally(0, 0, 3), ..lost() });
-        decides(2, Side::Customer, &Seen { sends: tally(0, 0, 3), carrier: Carrier::Unknown, ..lost() });
+        decides(
+            2,
+            Side::Customer,
+            &Seen { sends: tally(0, 0, 3), carrier: Carrier::Unknown, ..lost() },
+        );
         assert_ne!(row(&Seen { sends: tally(0, 1, 3), ..with(&[GOOD]) }), 2, "some of it left");
     }
 
@@ -475,13 +533,18 @@ mod tests {
         decides(4, Side::Unknown, &by(&[DEAD, GOOD]));
         decides(4, Side::Unknown, &by(&[Tally { by_target: 3, ..DEAD }]));
         for other in [DEAD, MIXED, NONE, tally(0, 0, 3)] {
-            assert_eq!((row(&by(&[other])), side(&by(&[other]))), (8, Side::Provider), "{other:?} proves nothing");
+            assert_eq!(
+                (row(&by(&[other])), side(&by(&[other]))),
+                (8, Side::Provider),
+                "{other:?} proves nothing"
+            );
         }
     }
 
     #[test]
     fn row_5_what_came_no_further_than_the_link_is_the_customer_s() {
-        let silent_hop = Some(NextHop { address: IpAddr::from([10, 0, 0, 1]), interface: "wan0".to_owned() });
+        let silent_hop =
+            Some(NextHop { address: IpAddr::from([10, 0, 0, 1]), interface: "wan0".to_owned() });
         decides(5, Side::Customer, &Seen { silent_hop, ..lost() });
     }
 
@@ -489,14 +552,22 @@ mod tests {
     fn row_6_one_silent_reference_is_the_customer_s_whatever_a_trace_says() {
         decides(6, Side::Customer, &with(&[DEAD]));
         decides(6, Side::Customer, &with(&[GOOD, DEAD]));
-        assert_eq!(row(&with(&[Tally { by_target: 3, ..DEAD }])), 8, "a reference that refuses is reached");
+        assert_eq!(
+            row(&with(&[Tally { by_target: 3, ..DEAD }])),
+            8,
+            "a reference that refuses is reached"
+        );
     }
 
     #[test]
     fn row_7_a_service_whose_host_answers_the_trace_failed_by_itself() {
         let reached = Seen { traced: traced(true, &[]), ..with(&[GOOD]) };
         decides(7, Side::Unknown, &Seen { asked: Asked::Service, ..reached.clone() });
-        assert_eq!(row(&reached), 8, "an echo that was lost is the path's, though it carries again");
+        assert_eq!(
+            row(&reached),
+            8,
+            "an echo that was lost is the path's, though it carries again"
+        );
     }
 
     #[test]
@@ -508,25 +579,37 @@ mod tests {
 
     #[test]
     fn rows_9_to_12_without_a_clear_reference_only_a_public_router_tells() {
-        for references in [&[][..], &[MIXED], &[GOOD, MIXED], &[tally(0, 0, 3)], &[Tally::default()]] {
+        for references in
+            [&[][..], &[MIXED], &[GOOD, MIXED], &[tally(0, 0, 3)], &[Tally::default()]]
+        {
             let seen = with(references);
             decides(12, Side::Unknown, &seen);
             let public = Seen { traced: traced(false, &["10.0.0.1", "192.0.2.1"]), ..seen };
             decides(11, Side::Provider, &public);
             decides(9, Side::Unknown, &Seen { cpu_percent: Some(95.0), ..public.clone() });
             decides(11, Side::Provider, &Seen { cpu_percent: Some(94.9), ..public.clone() });
-            decides(10, Side::Unknown, &Seen { traced: traced(true, &["192.0.2.1"]), ..public.clone() });
-            let private = ["10.0.0.1", "172.16.9.1", "192.168.1.1", "169.254.0.1", "fd00::1", "fe80::1"];
+            decides(
+                10,
+                Side::Unknown,
+                &Seen { traced: traced(true, &["192.0.2.1"]), ..public.clone() },
+            );
+            let private =
+                ["10.0.0.1", "172.16.9.1", "192.168.1.1", "169.254.0.1", "fd00::1", "fe80::1"];
             decides(12, Side::Unknown, &Seen { traced: traced(false, &private), ..public.clone() });
             for carrier in ["100.64.0.1", "2001:db8::1"] {
-                decides(11, Side::Provider, &Seen { traced: traced(false, &[carrier]), ..public.clone() });
+                decides(
+                    11,
+                    Side::Provider,
+                    &Seen { traced: traced(false, &[carrier]), ..public.clone() },
+                );
             }
         }
     }
 
     #[test]
     fn only_what_the_target_says_of_most_sends_overturns_what_was_thought_of_the_path() {
-        let sends = |failed, by_target| Seen { sends: Tally { failed, by_target, ..NONE }, ..lost() };
+        let sends =
+            |failed, by_target| Seen { sends: Tally { failed, by_target, ..NONE }, ..lost() };
         assert!(sends(3, 3).is_target_s_word() && sends(4, 2).is_target_s_word());
         assert!(!sends(3600, 1).is_target_s_word(), "one refusal while the path comes back");
         assert!(!lost().is_target_s_word());
@@ -537,7 +620,12 @@ mod tests {
 
     #[test]
     fn the_evidence_says_what_was_seen_and_leaves_out_what_was_not() {
-        let traffic = Traffic { interface: "wan0".to_owned(), millis: 8000, bytes: [1_000_000, 3_000], lost: [0, 7] };
+        let traffic = Traffic {
+            interface: "wan0".to_owned(),
+            millis: 8000,
+            bytes: [1_000_000, 3_000],
+            lost: [0, 7],
+        };
         let seen = Seen {
             traced: traced(false, &["10.0.0.1"]),
             cpu_percent: Some(12.5),

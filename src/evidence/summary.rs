@@ -1,7 +1,8 @@
 //! The summary: what an agent signs and ships of one span, as docs/wire.md writes it down.
 //!
-//! The types have the page's form; [`read`] takes foreign bytes and gives back only what adds up, and [`Head::sign`]
-//! signs only what [`check`] lets through, so that nobody is sent what has to be refused.
+//! The types have the page's form; [`read`] takes foreign bytes and gives back only what adds up,
+//! and [`Head::sign`] signs only what [`check`] lets through, so that nobody is sent what has to be
+//! refused.
 
 use std::collections::BTreeMap;
 
@@ -362,7 +363,8 @@ pub fn read(payload: &[u8]) -> Result<Summary, NotASummary> {
         v: u64,
     }
     let text = json::strict(payload).map_err(Malformed::from)?;
-    // A later version may be of another form, so its number is looked for before the form is blamed.
+    // A later version may be of another form, so its number is looked for before the form is
+    // blamed.
     let summary: Summary = match serde_json::from_str(text) {
         Ok(summary) => summary,
         Err(error) => {
@@ -381,7 +383,8 @@ pub fn read(payload: &[u8]) -> Result<Summary, NotASummary> {
     Ok(summary)
 }
 
-/// Whose a summary says that it is, before anything of it is verified: for one that was signed here.
+/// Whose a summary says that it is, before anything of it is verified: for one that was signed
+/// here.
 #[must_use]
 pub fn agent(jws: &str) -> Option<Kid> {
     #[derive(Deserialize)]
@@ -406,8 +409,8 @@ pub struct Signed {
 }
 
 impl Head {
-    /// Gives a summary the next number, says in it what it comes after, signs it, and moves on. What it said itself of
-    /// `v`, `chain`, `seq`, `prev` and `follows` is replaced.
+    /// Gives a summary the next number, says in it what it comes after, signs it, and moves on.
+    /// What it said itself of `v`, `chain`, `seq`, `prev` and `follows` is replaced.
     ///
     /// # Errors
     /// When the summary does not add up or is too long; then the number is not used.
@@ -415,7 +418,8 @@ impl Head {
         self.sign_naming(summary, key, None)
     }
 
-    /// As [`Self::sign`], and names the key that signs from the next summary on; both sign this one.
+    /// As [`Self::sign`], and names the key that signs from the next summary on; both sign this
+    /// one.
     ///
     /// # Errors
     /// As [`Self::sign`].
@@ -437,13 +441,19 @@ impl Head {
         summary.v = VERSION;
         (summary.chain, summary.seq, summary.prev) = (self.chain, self.next, self.prev);
         summary.follows = if self.next == 0 { self.follows } else { None };
-        summary.next_key = next.map(|next| rotation::sign(summary.agent, self.chain, self.next, next));
+        summary.next_key =
+            next.map(|next| rotation::sign(summary.agent, self.chain, self.next, next));
         check(&summary)?;
-        let jws = jws::sign_json(Typ::Summary, &summary, key).map_err(|error| Malformed::form(&error))?;
+        let jws =
+            jws::sign_json(Typ::Summary, &summary, key).map_err(|error| Malformed::form(&error))?;
         if jws.len() > LIMIT {
-            return Err(Malformed::new("", format!("it is {} bytes when signed, of at most {LIMIT}", jws.len())));
+            return Err(Malformed::new(
+                "",
+                format!("it is {} bytes when signed, of at most {LIMIT}", jws.len()),
+            ));
         }
-        let signed = Signed { chain: self.chain, seq: self.next, digest: Digest::of(jws.as_bytes()), jws };
+        let signed =
+            Signed { chain: self.chain, seq: self.next, digest: Digest::of(jws.as_bytes()), jws };
         (self.next, self.prev) = (self.next + 1, Some(signed.digest));
         Ok(signed)
     }

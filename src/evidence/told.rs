@@ -1,5 +1,6 @@
-//! What summaries tell of outages, put together, and how far judging by it has to look: the same for a collector, which keeps it by
-//! agent, and for a bundle, which has the summaries themselves. In which order they come changes nothing.
+//! What summaries tell of outages, put together, and how far judging by it has to look: the same
+//! for a collector, which keeps it by agent, and for a bundle, which has the summaries themselves.
+//! In which order they come changes nothing.
 
 use std::collections::HashMap;
 
@@ -15,7 +16,8 @@ use crate::sla::terms::Side;
 
 /// So many outages of an agent are kept of a month.
 pub const OUTAGES: usize = 20_000;
-/// So many stretches without a carrier are kept of a UTC day: one each 17 seconds. Of a day of which an agent tells more, none counts.
+/// So many stretches without a carrier are kept of a UTC day: one each 17 seconds. Of a day of
+/// which an agent tells more, none counts.
 pub const STRETCHES: usize = 5_000;
 /// A day, in nanoseconds.
 const DAY_NS: i64 = 86_400 * 1_000_000_000;
@@ -74,13 +76,16 @@ impl OutageSaid {
         }
     }
 
-    /// Enters it among those that were told before, of which `places` says where they are; there are [`OUTAGES`] at most. A later
-    /// summary knows more than an earlier one, but an end that was told is not taken back.
+    /// Enters it among those that were told before, of which `places` says where they are; there
+    /// are [`OUTAGES`] at most. A later summary knows more than an earlier one, but an end that was
+    /// told is not taken back.
     pub fn enter(self, known: &mut Vec<Self>, places: &mut Places) {
         let of = places.0.entry(Places::key(&self)).or_default();
         let same = |at: &&usize| known[**at].site.is_none() || known[**at].site == self.site;
         match of.iter().find(same).copied() {
-            Some(at) if self.told >= known[at].told => known[at] = Self { to: self.to.or(known[at].to), ..self },
+            Some(at) if self.told >= known[at].told => {
+                known[at] = Self { to: self.to.or(known[at].to), ..self }
+            }
             Some(at) => known[at].to = known[at].to.or(self.to),
             None if known.len() >= OUTAGES => {}
             None => {
@@ -122,8 +127,8 @@ pub struct CarrierDown {
 struct CarrierDay {
     /// Which, counted from 1970-01-01.
     day: i64,
-    /// How many stretches were told that begin or end within their summary: counted, not looked at, so that nothing depends on the
-    /// order in which they come.
+    /// How many stretches were told that begin or end within their summary: counted, not looked at,
+    /// so that nothing depends on the order in which they come.
     told: usize,
     /// When there was none, in order; nothing of a day of which too much was told.
     stretches: Vec<(Wall, Wall)>,
@@ -146,7 +151,8 @@ impl CarrierDown {
         down
     }
 
-    /// Adds what a summary says, once; it is within one day, as every span is. True when by that it became too much for that day.
+    /// Adds what a summary says, once; it is within one day, as every span is. True when by that it
+    /// became too much for that day.
     pub fn add(&mut self, summary: &Summary) -> bool {
         let (new, span) = (summary.carrier_down(), Span::new(summary.from, summary.to));
         if new.is_empty() {
@@ -156,7 +162,8 @@ impl CarrierDown {
         let was = day.is_too_much();
         day.told = day.told.saturating_add(new.iter().filter(|stretch| *stretch != span).count());
         if !day.is_too_much() {
-            let known: Spans = day.stretches.iter().map(|&(from, to)| Span::new(from, to)).collect();
+            let known: Spans =
+                day.stretches.iter().map(|&(from, to)| Span::new(from, to)).collect();
             day.stretches = known.or(&new).iter().map(|span| (span.from, span.to)).collect();
             if day.stretches.len() > STRETCHES {
                 day.told = usize::MAX;
@@ -171,7 +178,11 @@ impl CarrierDown {
     /// The stretches that count.
     #[must_use]
     pub fn spans(&self) -> Spans {
-        self.days.iter().flat_map(|day| &day.stretches).map(|&(from, to)| Span::new(from, to)).collect()
+        self.days
+            .iter()
+            .flat_map(|day| &day.stretches)
+            .map(|&(from, to)| Span::new(from, to))
+            .collect()
     }
 
     fn day(&mut self, day: i64) -> &mut CarrierDay {
@@ -183,8 +194,8 @@ impl CarrierDown {
     }
 }
 
-/// Stretches with their sides in an order that is always the same: of two that have as much in common with what was measured,
-/// always the same one counts.
+/// Stretches with their sides in an order that is always the same: of two that have as much in
+/// common with what was measured, always the same one counts.
 #[must_use]
 pub fn in_order(mut sides: Vec<(Span, Side)>) -> Vec<(Span, Side)> {
     sides.sort_unstable();
@@ -192,7 +203,8 @@ pub fn in_order(mut sides: Vec<(Span, Side)>) -> Vec<(Span, Side)> {
     sides
 }
 
-/// All the time that judging a period looks at, by the versions that judge it, and by what was told of outages.
+/// All the time that judging a period looks at, by the versions that judge it, and by what was told
+/// of outages.
 #[must_use]
 pub fn reach(versions: &[InForce], period: Period, outages: &[(Span, Side)]) -> Span {
     let told = || outages.iter().map(|(span, _)| *span);
@@ -207,7 +219,8 @@ pub fn day_of(at: Wall) -> i64 {
     at.nanos().div_euclid(DAY_NS)
 }
 
-/// The UTC days that a span touches, both included: what was measured is taken by whole days, wherever it is judged.
+/// The UTC days that a span touches, both included: what was measured is taken by whole days,
+/// wherever it is judged.
 #[must_use]
 pub fn days(span: Span) -> (i64, i64) {
     (day_of(span.from), day_of(span.to))
@@ -244,10 +257,17 @@ mod tests {
         let (mut known, mut places) = (Vec::new(), Places::default());
         said(10, Some(50), SummarySide::Unknown, 60).enter(&mut known, &mut places);
         said(10, None, SummarySide::Customer, 30).enter(&mut known, &mut places);
-        assert_eq!(known, [said(10, Some(50), SummarySide::Unknown, 60)], "an earlier one came late");
+        assert_eq!(
+            known,
+            [said(10, Some(50), SummarySide::Unknown, 60)],
+            "an earlier one came late"
+        );
         said(10, None, SummarySide::Provider, 90).enter(&mut known, &mut places);
         assert_eq!(known, [said(10, Some(50), SummarySide::Provider, 90)]);
-        assert_eq!(known[0].span(Wall::from_secs(99)), Span::new(Wall::from_secs(10), Wall::from_secs(50)));
+        assert_eq!(
+            known[0].span(Wall::from_secs(99)),
+            Span::new(Wall::from_secs(10), Wall::from_secs(50))
+        );
     }
 
     /// A summary of a minute, in which there was no carrier so many times.
@@ -269,7 +289,8 @@ mod tests {
 
     #[test]
     fn stretches_that_an_earlier_version_kept_go_on_counting() {
-        let kept: Vec<(Wall, Wall)> = flapping(3, 5).carrier_down().iter().map(|span| (span.from, span.to)).collect();
+        let kept: Vec<(Wall, Wall)> =
+            flapping(3, 5).carrier_down().iter().map(|span| (span.from, span.to)).collect();
         let mut down = CarrierDown::of_stretches(kept);
         assert_eq!(down.spans(), flapping(3, 5).carrier_down());
         assert!(!down.add(&flapping(4, 5)));

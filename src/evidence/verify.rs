@@ -1,5 +1,6 @@
-//! Verification offline: summaries and receipts from whatever files somebody was handed, by keys that he trusts. It says
-//! what they prove and what they do not, and passes over nothing in silence.
+//! Verification offline: summaries and receipts from whatever files somebody was handed, by keys
+//! that he trusts. It says what they prove and what they do not, and passes over nothing in
+//! silence.
 //!
 //! Files are read elsewhere; here come their names and bytes.
 
@@ -171,8 +172,8 @@ impl Verifier {
         self.keys.entry(key.kid()).or_insert(Known { key, trust: Trust::Brought });
     }
 
-    /// Where the time that matters begins. A summary that ends before it is here for the key that it names: what is missing
-    /// right after it is not proved, and no fault.
+    /// Where the time that matters begins. A summary that ends before it is here for the key that
+    /// it names: what is missing right after it is not proved, and no fault.
     pub fn since(&mut self, at: Wall) {
         self.since = Some(at);
     }
@@ -182,7 +183,8 @@ impl Verifier {
         self.findings.insert(Finding { file: file.to_owned(), what: what.to_string() });
     }
 
-    /// Takes a compact JWS: a summary or a receipt. One newline may follow it, as editors and shells leave it.
+    /// Takes a compact JWS: a summary or a receipt. One newline may follow it, as editors and
+    /// shells leave it.
     pub fn add(&mut self, file: &str, bytes: &[u8]) {
         self.take(file.to_owned(), bytes.to_vec());
     }
@@ -194,7 +196,10 @@ impl Verifier {
         }
         match jws::typ(&bytes) {
             Some(Typ::Summary | Typ::Receipt) => self.waiting.push((file, bytes)),
-            Some(other) => self.find(&file, format_args!("it is a {}, neither a summary nor a receipt", other.word())),
+            Some(other) => self.find(
+                &file,
+                format_args!("it is a {}, neither a summary nor a receipt", other.word()),
+            ),
             None => self.find(&file, "it is not a JWS of a summary or of a receipt"),
         }
     }
@@ -205,7 +210,8 @@ impl Verifier {
         self.verdict_and_summaries().0
     }
 
-    /// Verifies all of it, and gives the summaries that were verified, with the digests of their JWS.
+    /// Verifies all of it, and gives the summaries that were verified, with the digests of their
+    /// JWS.
     #[must_use]
     pub fn verdict_and_summaries(mut self) -> (Verdict, Vec<(Digest, Summary)>) {
         self.verify_all();
@@ -214,8 +220,12 @@ impl Verifier {
         let (chains, gaps) = self.check_chains();
         self.check_receipts();
         self.check_trust();
-        let checked =
-            Checked { summaries: self.summaries.len() as u64, receipts: self.receipts.len() as u64, chains, gaps };
+        let checked = Checked {
+            summaries: self.summaries.len() as u64,
+            receipts: self.receipts.len() as u64,
+            chains,
+            gaps,
+        };
         let (proved, mut not_proved) = self.words(&checked);
         not_proved.append(&mut self.not_proved);
         let verdict = Verdict {
@@ -228,8 +238,8 @@ impl Verifier {
         (verdict, self.summaries.into_iter().map(|one| (one.digest, one.summary)).collect())
     }
 
-    /// Verifies each by the keys that are known, in rounds as long as summaries name further keys: each is looked at once, in the
-    /// first round that has its key.
+    /// Verifies each by the keys that are known, in rounds as long as summaries name further keys:
+    /// each is looked at once, in the first round that has its key.
     fn verify_all(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting);
         let mut unknown: BTreeMap<Kid, Vec<usize>> = BTreeMap::new();
@@ -255,7 +265,9 @@ impl Verifier {
         }
         for (kid, places) in unknown {
             for at in places {
-                let what = format_args!("untrusted-key: it is signed with {kid}, which is none of the keys given");
+                let what = format_args!(
+                    "untrusted-key: it is signed with {kid}, which is none of the keys given"
+                );
                 self.find(&waiting[at].0, what);
             }
         }
@@ -292,13 +304,20 @@ impl Verifier {
         Ok(named)
     }
 
-    /// A summary's agent is the owner of the key that signed it, and a key that was replaced signs nothing more.
+    /// A summary's agent is the owner of the key that signed it, and a key that was replaced signs
+    /// nothing more.
     fn whose_keys(&mut self) {
         let mut found = Vec::new();
         for Verified { file, kid, summary, .. } in &self.summaries {
             let agent = summary.agent;
             if *kid != agent && self.successors.get(kid) != Some(&agent) {
-                found.push((file.clone(), format!("its agent is {agent}, but it is signed with {kid}, and no summary here names that key as the agent's next")));
+                found.push((
+                    file.clone(),
+                    format!(
+                        "its agent is {agent}, but it is signed with \
+                    {kid}, and no summary here names that key as the agent's next"
+                    ),
+                ));
             }
             // In another chain the numbers tell nothing; then the agent's own times do.
             let later = |chain: ChainId, seq: u64, to: Wall| {
@@ -309,7 +328,9 @@ impl Verifier {
             {
                 found.push((
                     file.clone(),
-                    format!("it is signed with {kid}, which number {seq} of chain {chain} replaced"),
+                    format!(
+                        "it is signed with {kid}, which number {seq} of chain {chain} replaced"
+                    ),
                 ));
             }
         }
@@ -321,8 +342,10 @@ impl Verifier {
     /// A file that is named by a number holds the summary of that number, or its receipt.
     fn check_names(&mut self) {
         let mut found = Vec::new();
-        let summaries = self.summaries.iter().map(|one| (&one.file, one.summary.chain, one.summary.seq));
-        let receipts = self.receipts.iter().map(|(file, receipt)| (file, receipt.chain, receipt.seq));
+        let summaries =
+            self.summaries.iter().map(|one| (&one.file, one.summary.chain, one.summary.seq));
+        let receipts =
+            self.receipts.iter().map(|(file, receipt)| (file, receipt.chain, receipt.seq));
         for (file, chain, seq) in summaries.chain(receipts) {
             let mut parts = file.rsplit('/');
             let name = parts.next().unwrap_or_default();
@@ -330,12 +353,18 @@ impl Verifier {
             if let Some(said) = number.and_then(|number| number.parse::<u64>().ok())
                 && said != seq
             {
-                found.push((file.clone(), format!("it is named as number {said}, but holds number {seq}")));
+                found.push((
+                    file.clone(),
+                    format!("it is named as number {said}, but holds number {seq}"),
+                ));
             }
             if let Some(said) = parts.next().and_then(|chain| chain.parse::<ChainId>().ok())
                 && said != chain
             {
-                found.push((file.clone(), format!("it lies with chain {said}, but belongs to {chain}")));
+                found.push((
+                    file.clone(),
+                    format!("it lies with chain {said}, but belongs to {chain}"),
+                ));
             }
         }
         for (file, what) in found {
@@ -351,50 +380,70 @@ impl Verifier {
             chains.entry((one.summary.agent, one.summary.chain)).or_default().push(one);
             dropped.entry(one.summary.agent).or_default().extend(&one.summary.dropped);
         }
-        let told: BTreeMap<Kid, Told> =
-            dropped.into_iter().map(|(agent, dropped)| (agent, dropped.into_iter().collect())).collect();
+        let told: BTreeMap<Kid, Told> = dropped
+            .into_iter()
+            .map(|(agent, dropped)| (agent, dropped.into_iter().collect()))
+            .collect();
         let mut gaps = Vec::new();
         let mut found = Vec::new();
         for (&(agent, chain), members) in &chains {
             let links: Vec<Link> = members.iter().map(|one| link(one)).collect();
             let first = links.iter().map(|link| link.seq).min().unwrap_or(0);
             let examined = chain::examine(&links);
-            // Of several of one number, the last names the file, and the first says where its span ends.
-            let numbered: BTreeMap<u64, &Verified> = members.iter().map(|one| (one.summary.seq, *one)).collect();
-            let firsts: BTreeMap<u64, &Verified> = members.iter().rev().map(|one| (one.summary.seq, *one)).collect();
+            // Of several of one number, the last names the file, and the first says where its span
+            // ends.
+            let numbered: BTreeMap<u64, &Verified> =
+                members.iter().map(|one| (one.summary.seq, *one)).collect();
+            let firsts: BTreeMap<u64, &Verified> =
+                members.iter().rev().map(|one| (one.summary.seq, *one)).collect();
             let file = |seq: u64| numbered.get(&seq).map(|one| one.file.clone());
             for fault in examined.breaks {
                 let (seq, what) = match fault {
-                    Break::Twice { seq } => (seq, format!("number {seq} of chain {chain} is there twice, and differs")),
-                    Break::Prev { seq } => {
-                        (seq, format!("number {seq} of chain {chain} does not name the digest of the one before it"))
+                    Break::Twice { seq } => {
+                        (seq, format!("number {seq} of chain {chain} is there twice, and differs"))
                     }
+                    Break::Prev { seq } => (
+                        seq,
+                        format!(
+                            "number {seq} of chain {chain} does not name the digest of the one \
+                                before it"
+                        ),
+                    ),
                 };
                 found.push((file(seq).unwrap_or_default(), what));
             }
             let mut seen = BTreeMap::new();
             for one in members {
                 if let Some(other) = seen.insert(one.digest, &one.file) {
-                    found.push((one.file.clone(), format!("the same summary is there twice, also as {other}")));
+                    found.push((
+                        one.file.clone(),
+                        format!("the same summary is there twice, also as {other}"),
+                    ));
                 }
             }
             if first > 0 {
-                self.not_proved.push(format!("what came before number {first} of chain {chain}: it is not here"));
+                self.not_proved.push(format!(
+                    "what came before number {first} of chain {chain}: it is not here"
+                ));
             }
             for gap in examined.gaps.iter().filter(|gap| gap.from_seq >= first) {
                 let before = gap.from_seq.checked_sub(1).and_then(|seq| firsts.get(&seq));
-                if before.is_some_and(|one| self.since.is_some_and(|since| one.summary.to < since)) {
+                if before.is_some_and(|one| self.since.is_some_and(|since| one.summary.to < since))
+                {
                     self.not_proved.push(format!(
-                        "what numbers {} to {} of chain {chain} said: they lie before what this is about",
+                        "what numbers {} to {} of chain {chain} said: they lie before what this \
+                            is about",
                         gap.from_seq, gap.to_seq
                     ));
                     continue;
                 }
                 let all_told = told.get(&agent).is_some_and(|told| told.has(chain, *gap));
-                let numbers = format!("numbers {} to {} of chain {chain}", gap.from_seq, gap.to_seq);
+                let numbers =
+                    format!("numbers {} to {} of chain {chain}", gap.from_seq, gap.to_seq);
                 if all_told {
-                    self.not_proved
-                        .push(format!("what {numbers} said: the agent's outbox had to drop them, as it says"));
+                    self.not_proved.push(format!(
+                        "what {numbers} said: the agent's outbox had to drop them, as it says"
+                    ));
                 } else {
                     found.push((
                         file(gap.to_seq + 1).unwrap_or_default(),
@@ -414,7 +463,8 @@ impl Verifier {
 
     /// Each receipt is by a collector and for a summary that is here.
     fn check_receipts(&mut self) {
-        let mut agents: BTreeSet<Kid> = self.summaries.iter().flat_map(|one| [one.kid, one.summary.agent]).collect();
+        let mut agents: BTreeSet<Kid> =
+            self.summaries.iter().flat_map(|one| [one.kid, one.summary.agent]).collect();
         // An agent's next key is its own too, though it signed no summary yet.
         agents.extend(self.successors.keys());
         let mut found = Vec::new();
@@ -427,10 +477,16 @@ impl Verifier {
         }
         for (file, receipt) in &self.receipts {
             if agents.contains(&receipt.collector) || receipt.collector == receipt.agent {
-                found.push((file.clone(), "it is signed with an agent's own key, so it proves nothing".to_owned()));
+                found.push((
+                    file.clone(),
+                    "it is signed with an agent's own key, so it proves nothing".to_owned(),
+                ));
             }
             if let Some(other) = seen.insert(receipt.digest, file) {
-                found.push((file.clone(), format!("there is a second receipt for the same summary: {other}")));
+                found.push((
+                    file.clone(),
+                    format!("there is a second receipt for the same summary: {other}"),
+                ));
             }
             let Receipt { agent, chain, seq, digest, .. } = *receipt;
             let here = numbered.contains(&(agent, chain, seq));
@@ -440,7 +496,10 @@ impl Verifier {
                     format!("the summary that it is for is missing: number {seq} of chain {chain}"),
                 ));
             } else if here && !exact.contains(&(agent, chain, seq, digest)) {
-                found.push((file.clone(), format!("it is for another summary of number {seq} than is here")));
+                found.push((
+                    file.clone(),
+                    format!("it is for another summary of number {seq} than is here"),
+                ));
             }
         }
         for (file, what) in found {
@@ -451,12 +510,17 @@ impl Verifier {
     /// Keys that only came with the files prove nothing of whose they are.
     fn check_trust(&mut self) {
         self.hand_on_trust();
-        let brought: Vec<Kid> =
-            self.used.iter().copied().filter(|kid| self.keys[kid].trust == Trust::Brought).collect();
+        let brought: Vec<Kid> = self
+            .used
+            .iter()
+            .copied()
+            .filter(|kid| self.keys[kid].trust == Trust::Brought)
+            .collect();
         for kid in brought {
             self.find(
                 &format!("keys/{kid}.jwk"),
-                "untrusted-key: this key only came with the files, so they are shown to be consistent, not whose they are; \
+                "untrusted-key: this key only came with the files, so they are shown to be \
+                    consistent, not whose they are; \
                  confirm it with --key",
             );
         }
@@ -466,9 +530,12 @@ impl Verifier {
     fn words(&self, checked: &Checked) -> (Vec<String>, Vec<String>) {
         let (mut proved, mut not) = (Vec::new(), Vec::new());
         let spans = self.summaries.iter().map(|one| (one.summary.from, one.summary.to));
-        if let (Some(from), Some(to)) = (spans.clone().map(|span| span.0).min(), spans.map(|span| span.1).max()) {
+        if let (Some(from), Some(to)) =
+            (spans.clone().map(|span| span.0).min(), spans.map(|span| span.1).max())
+        {
             proved.push(format!(
-                "{} from {from} to {to} are as they were signed, and their outcomes and histograms add up",
+                "{} from {from} to {to} are as they were signed, and their outcomes and \
+                    histograms add up",
                 counted(checked.summaries, "summary", "summaries")
             ));
         }
@@ -494,7 +561,8 @@ impl Verifier {
             let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
             let delay = format_duration(std::time::Duration::from_nanos(nanos / step * step));
             proved.push(format!(
-                "each of those with a receipt was made before the collector received it; the latest, for the span that \
+                "each of those with a receipt was made before the collector received it; the \
+                    latest, for the span that \
                  ended at {to}, {delay} after its end"
             ));
         }
@@ -511,17 +579,22 @@ impl Verifier {
                 counted(without, "summary was", "summaries were")
             ));
         }
-        let unsynchronised =
-            self.summaries.iter().filter(|one| one.summary.clock.state != ClockState::Synchronised).count() as u64;
+        let unsynchronised = self
+            .summaries
+            .iter()
+            .filter(|one| one.summary.clock.state != ClockState::Synchronised)
+            .count() as u64;
         if unsynchronised > 0 {
             not.push(format!(
-                "that the times in {} are right: the agent's clock was not known to be synchronised",
+                "that the times in {} are right: the agent's clock was not known to be \
+                    synchronised",
                 counted(unsynchronised, "summary", "summaries")
             ));
         }
         if !self.summaries.is_empty() {
             not.push(
-                "that the agent measured what it says: whoever holds its key could have made it up before the receipt"
+                "that the agent measured what it says: whoever holds its key could have made it \
+                    up before the receipt"
                     .to_owned(),
             );
         }
@@ -541,22 +614,33 @@ struct LateRun {
 }
 
 impl Verifier {
-    /// What came long after its span's end: whether a later number in time names it, or nothing does.
-    fn late_words(&self, received: &BTreeMap<Digest, Wall>, proved: &mut Vec<String>, not: &mut Vec<String>) {
+    /// What came long after its span's end: whether a later number in time names it, or nothing
+    /// does.
+    fn late_words(
+        &self,
+        received: &BTreeMap<Digest, Wall>,
+        proved: &mut Vec<String>,
+        not: &mut Vec<String>,
+    ) {
         for run in self.late(received) {
             let (from, to) = run.numbers;
             let (begins, ends) = run.span;
-            let what = format!("numbers {from} to {to} of chain {}, which tell of {begins} to {ends}", run.chain);
+            let what = format!(
+                "numbers {from} to {to} of chain {}, which tell of {begins} to {ends}",
+                run.chain
+            );
             let after = format_duration(late::AFTER);
             if run.named {
                 proved.push(format!(
-                    "{what}, were made by {} at the latest: their own receipts are later, but numbers after them that were received \
+                    "{what}, were made by {} at the latest: their own receipts are later, but \
+                        numbers after them that were received \
                      by then name them",
                     run.by
                 ));
             } else {
                 not.push(format!(
-                    "that {what}, were made when they say: they are late, received more than {after} after, and by {} at the latest; \
+                    "that {what}, were made when they say: they are late, received more than \
+                        {after} after, and by {} at the latest; \
                      whoever holds the agent's key could have made them up until then",
                     run.by
                 ));
@@ -637,7 +721,8 @@ mod tests {
         SecretKey::from_seed(&seed)
     }
 
-    /// Verified in rounds over all that is left, as many as there are keys, it would be some ten million.
+    /// Verified in rounds over all that is left, as many as there are keys, it would be some ten
+    /// million.
     #[test]
     fn thousands_of_keys_that_name_each_other_backwards_are_each_verified_once() {
         const KEYS: u32 = 3000;
@@ -646,7 +731,8 @@ mod tests {
         let at = |n: u32| Wall::from_secs(1_800_000_000 + 300 * i64::from(n));
         let signed: Vec<String> = (0..KEYS)
             .map(|n| {
-                let summary = Summary { from: at(n), to: at(n + 1), ..summary::tests::empty(agent) };
+                let summary =
+                    Summary { from: at(n), to: at(n + 1), ..summary::tests::empty(agent) };
                 head.sign_with_next_key(summary, &key(n), &key(n + 1)).unwrap().jws
             })
             .collect();
@@ -663,7 +749,8 @@ mod tests {
             }
             let verdict = verifier.verdict();
             assert_eq!((verdict.checked.summaries, verdict.checked.chains), (u64::from(KEYS), 1));
-            // What only came with the files proves nothing of whose keys they are, and of each of them that is said.
+            // What only came with the files proves nothing of whose keys they are, and of each of
+            // them that is said.
             assert_eq!(
                 verdict.findings.len(),
                 if trusted { 0 } else { KEYS as usize },

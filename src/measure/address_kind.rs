@@ -32,15 +32,19 @@ impl AddressKind {
             Self::Multicast
         } else if matches!(address, IpAddr::V4(v4) if v4.is_broadcast()) {
             Self::Broadcast
-        } else if address.is_unspecified() || matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 0) {
-            // 0.0.0.0/8 is "this host on this network" (RFC 1122 section 3.2.1.3), never a destination.
+        } else if address.is_unspecified()
+            || matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 0)
+        {
+            // 0.0.0.0/8 is "this host on this network" (RFC 1122 section 3.2.1.3), never a
+            // destination.
             Self::Unspecified
         } else {
             Self::Elsewhere
         }
     }
 
-    /// Why a probe that was led there by a name, a redirect or a changed address is not sent; [`None`] where it may be.
+    /// Why a probe that was led there by a name, a redirect or a changed address is not sent;
+    /// [`None`] where it may be.
     #[must_use]
     pub const fn reason(self) -> Option<Reason> {
         let kind = match self {

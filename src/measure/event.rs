@@ -39,12 +39,14 @@ impl Stamp {
     }
 }
 
-/// One probe, settled: what became of the send with this number. It happens exactly once for each send that was due.
+/// One probe, settled: what became of the send with this number. It happens exactly once for each
+/// send that was due.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settled {
     /// Which probe.
     pub probe: ProbeId,
-    /// The running number of the send, from 0 at the probe's start; it was due at its start + number · period.
+    /// The running number of the send, from 0 at the probe's start; it was due at its start +
+    /// number · period.
     pub send: u64,
     /// What became of it.
     pub outcome: Outcome,
@@ -67,11 +69,13 @@ pub struct Settled {
 }
 
 impl Settled {
-    /// Whether the target itself refused it, which has this address: by what only a target says, or by an ICMP error of its own.
+    /// Whether the target itself refused it, which has this address: by what only a target says, or
+    /// by an ICMP error of its own.
     #[must_use]
     pub fn is_by(&self, target: Option<IpAddr>) -> bool {
         self.reason.as_ref().is_some_and(|reason| {
-            reason.is_by_target() || reason.is_by_icmp() && self.from.is_some() && self.from == target
+            reason.is_by_target()
+                || reason.is_by_icmp() && self.from.is_some() && self.from == target
         })
     }
 }
@@ -79,7 +83,8 @@ impl Settled {
 /// What happened to a probe.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A send is due now. For each probe these come in order, without a hole, each before it is settled.
+    /// A send is due now. For each probe these come in order, without a hole, each before it is
+    /// settled.
     Due {
         /// Which probe.
         probe: ProbeId,
@@ -111,7 +116,8 @@ pub enum Event {
         /// The send that was answered.
         send: u64,
     },
-    /// Replies to a probe now come with another TTL (hop limit) than before: the way back has another length.
+    /// Replies to a probe now come with another TTL (hop limit) than before: the way back has
+    /// another length.
     Hops {
         /// Which probe.
         probe: ProbeId,
@@ -120,14 +126,16 @@ pub enum Event {
         /// The TTL of this one.
         now: u8,
     },
-    /// The certificate that a server shows is valid until then; told the first time and whenever it is another instant.
+    /// The certificate that a server shows is valid until then; told the first time and whenever it
+    /// is another instant.
     Certificate {
         /// Which probe.
         probe: ProbeId,
         /// Until when; of several, after redirects, the one that ends first.
         until: Wall,
     },
-    /// The address behind a target is now this one; the first time too. [`None`] when the name does not resolve.
+    /// The address behind a target is now this one; the first time too. [`None`] when the name does
+    /// not resolve.
     Address {
         /// Which probe.
         probe: ProbeId,
@@ -136,10 +144,11 @@ pub enum Event {
     },
     /// How late the prober itself was in this pass; it comes with whatever else a pass tells.
     Lag {
-        /// How long after it was to wake its last send was handed to the kernel, or, without one, it woke.
+        /// How long after it was to wake its last send was handed to the kernel, or, without one,
+        /// it woke.
         send: Duration,
-        /// How long after the kernel had it the oldest reply was read; [`None`] when there was none with a stamp. It is
-        /// read in batches, so that some of it is meant.
+        /// How long after the kernel had it the oldest reply was read; [`None`] when there was none
+        /// with a stamp. It is read in batches, so that some of it is meant.
         receive: Option<Duration>,
     },
 }

@@ -1,8 +1,9 @@
 //! The probes in the air, and what became of each: every send is settled exactly once.
 //!
-//! What settles a send is the RTT that was measured, not the moment at which the program got round to reading the
-//! reply: a reply that was in the socket's queue in time is in time. Hence a send is given up only when everything that
-//! had arrived by its deadline has been read ([`Flight::expire`]).
+//! What settles a send is the RTT that was measured, not the moment at which the program got round
+//! to reading the reply: a reply that was in the socket's queue in time is in time. Hence a send is
+//! given up only when everything that had arrived by its deadline has been read
+//! ([`Flight::expire`]).
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -85,7 +86,8 @@ struct Lane {
     sends: VecDeque<Send>,
     /// What was answered has lower numbers.
     furthest: u64,
-    /// Whether sends that have left `sends` were answered: bit *i* is for send `recent_end` − 1 − *i*.
+    /// Whether sends that have left `sends` were answered: bit *i* is for send `recent_end` − 1 −
+    /// *i*.
     recent: u64,
     recent_end: u64,
 }
@@ -146,7 +148,13 @@ impl Flight {
         if self.lanes.len() <= index {
             self.lanes.resize_with(index + 1, || None);
         }
-        let lane = Lane { patience, sends: VecDeque::with_capacity(1), furthest: 0, recent: 0, recent_end: 0 };
+        let lane = Lane {
+            patience,
+            sends: VecDeque::with_capacity(1),
+            furthest: 0,
+            recent: 0,
+            recent_end: 0,
+        };
         if let Some(old) = self.lanes[index].replace(lane) {
             self.open -= old.sends.iter().filter(|send| send.state == State::Open).count();
         }
@@ -154,7 +162,9 @@ impl Flight {
 
     /// Lets a probe go; what it has in the air is settled as not observed.
     pub fn remove(&mut self, probe: ProbeId, reason: &Reason, events: &mut Vec<Event>) {
-        let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::take) else { return };
+        let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::take) else {
+            return;
+        };
         for send in lane.sends.iter().filter(|send| send.state == State::Open) {
             self.open -= 1;
             events.push(Event::Settled(send.closed(probe, reason.clone(), None)));
@@ -188,14 +198,21 @@ impl Flight {
         lane.sends.iter().rev().find(|send| send.seq == seq).map(|send| send.number)
     }
 
-    /// The full number of a send of which only the low 32 bits are known: the one nearest to what is in the air.
+    /// The full number of a send of which only the low 32 bits are known: the one nearest to what
+    /// is in the air.
     #[must_use]
     pub fn widen(&self, probe: ProbeId, low: u32) -> Option<u64> {
         self.lanes.get(probe.0 as usize)?.as_ref()?.widen(low)
     }
 
     /// A reply came.
-    pub fn answer(&mut self, probe: ProbeId, number: u64, answer: &Answer, events: &mut Vec<Event>) {
+    pub fn answer(
+        &mut self,
+        probe: ProbeId,
+        number: u64,
+        answer: &Answer,
+        events: &mut Vec<Event>,
+    ) {
         let Some(lane) = lane_of(&mut self.lanes, probe) else { return };
         let patience = lane.patience;
         let overtaken = number.saturating_add(1) < lane.furthest;
@@ -214,7 +231,9 @@ impl Flight {
         }
         let Rtt { ns, stamp } = match answer.time {
             Time::Stamps { rx, seen } => send.wait(rx, seen).rtt(),
-            Time::Measured(rtt) => Rtt { ns: rtt.as_nanos().try_into().unwrap_or(u64::MAX), stamp: Stamp::User },
+            Time::Measured(rtt) => {
+                Rtt { ns: rtt.as_nanos().try_into().unwrap_or(u64::MAX), stamp: Stamp::User }
+            }
         };
         let took = Duration::from_nanos(ns);
         self.open -= 1;
@@ -263,7 +282,13 @@ impl Flight {
     }
 
     /// A request of a connection-oriented probe has ended.
-    pub fn attempted(&mut self, probe: ProbeId, number: u64, attempt: Attempt, events: &mut Vec<Event>) {
+    pub fn attempted(
+        &mut self,
+        probe: ProbeId,
+        number: u64,
+        attempt: Attempt,
+        events: &mut Vec<Event>,
+    ) {
         let Some(lane) = lane_of(&mut self.lanes, probe) else { return };
         let Some(send) = lane.find(number).filter(|send| send.state == State::Open) else { return };
         let answered = attempt.outcome.has_rtt();
@@ -308,8 +333,9 @@ impl Flight {
         }
     }
 
-    /// Gives up what was waited for long enough. `heard` is a moment by which everything that had arrived was read; `excuse`
-    /// may know another reason for the silence than the path, told what is known of the send.
+    /// Gives up what was waited for long enough. `heard` is a moment by which everything that had
+    /// arrived was read; `excuse` may know another reason for the silence than the path, told what
+    /// is known of the send.
     pub fn expire(
         &mut self,
         heard: Mono,
@@ -319,7 +345,9 @@ impl Flight {
         for (timeout, queue) in &mut self.deadlines {
             while let Some(&(deadline, probe, low)) = queue.front() {
                 // The place may be another probe's by now; its sends have other deadlines.
-                let open = |send: &&mut Send| send.state == State::Open && send.sent + *timeout == deadline;
+                let open = |send: &&mut Send| {
+                    send.state == State::Open && send.sent + *timeout == deadline
+                };
                 let lane = lane_of(&mut self.lanes, probe);
                 let Some((lane, send)) = lane.and_then(|lane| {
                     let index = lane.index(lane.widen(low)?)?;
@@ -368,7 +396,11 @@ impl Flight {
     /// When the next send has to be given up, should nothing come.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
-        self.deadlines.iter().filter_map(|(_, queue)| queue.front()).map(|&(at, _, _)| at + QUEUED).min()
+        self.deadlines
+            .iter()
+            .filter_map(|(_, queue)| queue.front())
+            .map(|&(at, _, _)| at + QUEUED)
+            .min()
     }
 
     /// How many sends are in the air.
@@ -402,7 +434,8 @@ impl Send {
     /// The wait for an answer that was received at `rx` and read at `seen`.
     fn wait(&self, rx: Option<Moment>, seen: Moment) -> Wait {
         let sent = Moment { at: self.sent, era: self.sent_era };
-        let tx = (self.departure == Departure::Seen).then_some(Moment { at: self.tx, era: self.tx_era });
+        let tx =
+            (self.departure == Departure::Seen).then_some(Moment { at: self.tx, era: self.tx_era });
         Wait { sent, tx, rx, seen }
     }
 
@@ -446,11 +479,15 @@ impl Lane {
         behind.is_some_and(|behind| behind < 64 && self.recent >> behind & 1 == 1)
     }
 
-    /// Lets go of what is settled at the front; of that, only whether it was answered is remembered for a while.
+    /// Lets go of what is settled at the front; of that, only whether it was answered is remembered
+    /// for a while.
     fn tidy(&mut self) {
         while let Some(send) = self.sends.front().filter(|send| send.state != State::Open) {
             let ahead = send.number + 1 - self.recent_end.min(send.number + 1);
-            self.recent = u32::try_from(ahead).ok().and_then(|ahead| self.recent.checked_shl(ahead)).unwrap_or(0);
+            self.recent = u32::try_from(ahead)
+                .ok()
+                .and_then(|ahead| self.recent.checked_shl(ahead))
+                .unwrap_or(0);
             self.recent |= u64::from(send.state == State::Answered);
             self.recent_end = send.number + 1;
             self.sends.pop_front();
@@ -532,7 +569,10 @@ mod tests {
         desk.answer(0, 1500);
         let [Event::Settled(settled)] = &desk.events[..] else { panic!("{:?}", desk.events) };
         assert_eq!((settled.rtt_ns, settled.stamp), (Some(900_000_000), Some(Stamp::Kernel)));
-        assert_eq!((settled.outcome, settled.ttl, settled.seq), (Outcome::Answered, Some(57), Some(0)));
+        assert_eq!(
+            (settled.outcome, settled.ttl, settled.seq),
+            (Outcome::Answered, Some(57), Some(0))
+        );
     }
 
     #[test]
@@ -556,7 +596,9 @@ mod tests {
         desk.sent(0, 0);
         desk.sent(1, 0);
         desk.flight.departed(PROBE, 1, at(1));
-        let excuse = |_, silence: Silence| (silence.departure == Departure::Unseen).then_some(Reason::CARRIER);
+        let excuse = |_, silence: Silence| {
+            (silence.departure == Departure::Unseen).then_some(Reason::CARRIER)
+        };
         desk.flight.expire(at(9000).at, excuse, &mut desk.events);
         assert_eq!(desk.told(), "n0 l1");
     }
@@ -609,7 +651,9 @@ mod tests {
         desk.sent(2, 0);
         desk.answer(1, 30);
         desk.flight.expire(at(3000).at, |_, _| None, &mut desk.events);
-        let [Event::Settled(_), Event::Settled(gap), _] = &desk.events[..] else { panic!("{:?}", desk.events) };
+        let [Event::Settled(_), Event::Settled(gap), _] = &desk.events[..] else {
+            panic!("{:?}", desk.events)
+        };
         assert_eq!(gap.reason.as_ref().unwrap().to_string(), "not-observed/gap");
         assert_eq!(desk.told(), "a1 x0 l2");
     }
@@ -651,8 +695,8 @@ mod tests {
     }
 
     proptest! {
-        /// However replies are shuffled, repeated, late or invented: each send is settled once, and what is counted as
-        /// answered was answered.
+        /// However replies are shuffled, repeated, late or invented: each send is settled once, and
+        /// what is counted as answered was answered.
         #[test]
         fn every_send_is_settled_exactly_once(
             script in prop::collection::vec((0u8..6, 0u64..40, 0u64..3000), 0..300)

@@ -1,8 +1,8 @@
 //! Histograms of microseconds, and their portable form: HdrHistogram V2, compressed.
 //!
-//! All have the same shape (1 to 60,000,000 µs, 3 significant digits), so any two can be merged without loss. A
-//! percentile is HdrHistogram's highest equivalent value; a mean is never read from a histogram where the exact sum is
-//! at hand.
+//! All have the same shape (1 to 60,000,000 µs, 3 significant digits), so any two can be merged
+//! without loss. A percentile is HdrHistogram's highest equivalent value; a mean is never read from
+//! a histogram where the exact sum is at hand.
 
 use std::borrow::Cow;
 
@@ -17,11 +17,13 @@ mod zlib;
 
 pub use values::Values;
 
-/// The largest value kept exactly, in microseconds; what is above is recorded as this and counted as clamped.
+/// The largest value kept exactly, in microseconds; what is above is recorded as this and counted
+/// as clamped.
 pub const HIGHEST_US: u64 = 60_000_000;
 /// Significant decimal digits kept of each value.
 pub const DIGITS: u8 = 3;
-/// An expanded histogram of this shape is never larger: 17 rows of 1,024 counts, each at most 9 bytes, and the header.
+/// An expanded histogram of this shape is never larger: 17 rows of 1,024 counts, each at most 9
+/// bytes, and the header.
 const EXPANDED_LIMIT: usize = 40 + 20_480 * 9;
 /// A compressed histogram that is larger than this is refused unread.
 const PACKED_LIMIT: usize = 200 * 1024;
@@ -49,7 +51,10 @@ impl Histogram {
     /// An empty histogram.
     #[must_use]
     pub fn new() -> Self {
-        Self(hdrhistogram::Histogram::new_with_bounds(1, HIGHEST_US, DIGITS).expect("these bounds are valid"))
+        Self(
+            hdrhistogram::Histogram::new_with_bounds(1, HIGHEST_US, DIGITS)
+                .expect("these bounds are valid"),
+        )
     }
 
     /// Records a value given in nanoseconds, rounded to the nearest microsecond.
@@ -86,17 +91,21 @@ impl Histogram {
         self.0.max()
     }
 
-    /// The value at a percentile from 0 to 100, in microseconds: HdrHistogram's highest equivalent value.
+    /// The value at a percentile from 0 to 100, in microseconds: HdrHistogram's highest equivalent
+    /// value.
     #[must_use]
     pub fn percentile_us(&self, percentile: f64) -> u64 {
         self.0.value_at_percentile(percentile)
     }
 
-    /// The value at the smallest rank that is at least `numerator / denominator` of the count, in microseconds: the same
-    /// as [`Self::percentile_us`] without a float on the way. Zero when it is empty.
+    /// The value at the smallest rank that is at least `numerator / denominator` of the count, in
+    /// microseconds: the same as [`Self::percentile_us`] without a float on the way. Zero when it
+    /// is empty.
     #[must_use]
     pub fn value_at_us(&self, numerator: u64, denominator: u64) -> u64 {
-        let wanted = (u128::from(self.count()) * u128::from(numerator)).div_ceil(u128::from(denominator.max(1))).max(1);
+        let wanted = (u128::from(self.count()) * u128::from(numerator))
+            .div_ceil(u128::from(denominator.max(1)))
+            .max(1);
         let mut seen = 0u128;
         for value in self.0.iter_recorded() {
             seen += u128::from(value.count_at_value());
@@ -107,7 +116,8 @@ impl Histogram {
         0
     }
 
-    /// How many values are above `micros`, by the histogram's buckets: those whose lowest equivalent value is above it.
+    /// How many values are above `micros`, by the histogram's buckets: those whose lowest
+    /// equivalent value is above it.
     #[must_use]
     pub fn count_above_us(&self, micros: u64) -> u64 {
         self.0
@@ -117,11 +127,12 @@ impl Histogram {
             .sum()
     }
 
-    /// The recorded values in rising order: the highest equivalent value in microseconds, and how many.
+    /// The recorded values in rising order: the highest equivalent value in microseconds, and how
+    /// many.
     pub fn recorded(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.0
-            .iter_recorded()
-            .map(|value| (self.0.highest_equivalent(value.value_iterated_to()), value.count_at_value()))
+        self.0.iter_recorded().map(|value| {
+            (self.0.highest_equivalent(value.value_iterated_to()), value.count_at_value())
+        })
     }
 
     /// The portable form; absent when it is empty.
@@ -131,7 +142,9 @@ impl Histogram {
             return None;
         }
         let mut plain = Vec::new();
-        V2Serializer::new().serialize(&self.0, &mut plain).expect("writing to memory does not fail");
+        V2Serializer::new()
+            .serialize(&self.0, &mut plain)
+            .expect("writing to memory does not fail");
         Some(Packed(Form::Counts(plain[HEADER..].into(), None)))
     }
 }
@@ -141,7 +154,8 @@ const SLOTS: u64 = 17 * 1024;
 /// Bytes of the uncompressed form before its counts.
 const HEADER: usize = 40;
 
-/// What a histogram holds: how many values, and between what their exact sum lies when each was somewhere in its bucket.
+/// What a histogram holds: how many values, and between what their exact sum lies when each was
+/// somewhere in its bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// How many values.
@@ -175,9 +189,13 @@ impl Figures {
     }
 
     fn add(&mut self, index: u64, count: u64) -> Result<(), NotAHistogram> {
-        self.count =
-            self.count.checked_add(count).filter(|&all| all <= u64::from(u32::MAX)).ok_or(NotAHistogram::TooLarge)?;
-        // The first two rows count single microseconds; each row after them twice as many in a slot as the one before.
+        self.count = self
+            .count
+            .checked_add(count)
+            .filter(|&all| all <= u64::from(u32::MAX))
+            .ok_or(NotAHistogram::TooLarge)?;
+        // The first two rows count single microseconds; each row after them twice as many in a slot
+        // as the one before.
         let row = (index >> 10).saturating_sub(1);
         let lowest = (index - (row << 10)) << row;
         self.lowest_us += u128::from(count) * u128::from(lowest);
@@ -186,8 +204,8 @@ impl Figures {
     }
 }
 
-/// The next number in HdrHistogram's LEB128 (at most nine bytes, the ninth whole), zigzag; nothing at the end, and no number
-/// where it is cut short.
+/// The next number in HdrHistogram's LEB128 (at most nine bytes, the ninth whole), zigzag; nothing
+/// at the end, and no number where it is cut short.
 fn zigzag(bytes: &mut &[u8]) -> Option<Option<i64>> {
     if bytes.is_empty() {
         return None;
@@ -208,8 +226,8 @@ fn zigzag(bytes: &mut &[u8]) -> Option<Option<i64>> {
     Some(Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed()))
 }
 
-/// A histogram as it is kept and shipped: HdrHistogram V2, compressed. Its text form is base64 (`HISTFAAA…`). What was
-/// recorded here is compressed only where somebody wants the bytes.
+/// A histogram as it is kept and shipped: HdrHistogram V2, compressed. Its text form is base64
+/// (`HISTFAAA…`). What was recorded here is compressed only where somebody wants the bytes.
 #[derive(Clone)]
 pub struct Packed(Form);
 
@@ -218,8 +236,8 @@ pub struct Packed(Form);
 enum Form {
     /// The whole compressed form, as it came; nothing of it was checked.
     Compressed(Box<[u8]>),
-    /// The counts alone, as the uncompressed form has them after its header, which all histograms of this shape share; and the
-    /// compressed form, where it will be wanted more than once.
+    /// The counts alone, as the uncompressed form has them after its header, which all histograms
+    /// of this shape share; and the compressed form, where it will be wanted more than once.
     Counts(Box<[u8]>, Option<Box<[u8]>>),
 }
 
@@ -229,7 +247,8 @@ pub enum NotAHistogram {
     /// The text is not base64.
     #[error("a histogram is not base64")]
     Base64,
-    /// The bytes are not an HdrHistogram in V2 compressed form, or are cut short or followed by others.
+    /// The bytes are not an HdrHistogram in V2 compressed form, or are cut short or followed by
+    /// others.
     #[error("a histogram is not HdrHistogram V2, compressed: {0}")]
     Form(&'static str),
     /// It has other bounds or precision than every histogram here.
@@ -247,8 +266,8 @@ impl Packed {
         Self(Form::Compressed(bytes.into()))
     }
 
-    /// The compressed form. The same values give the same bytes in every version of this program: summaries at rest are
-    /// put together again from counts, and their digests must hold.
+    /// The compressed form. The same values give the same bytes in every version of this program:
+    /// summaries at rest are put together again from counts, and their digests must hold.
     #[must_use]
     pub fn bytes(&self) -> Cow<'_, [u8]> {
         match &self.0 {
@@ -291,7 +310,8 @@ impl Packed {
         STANDARD.encode(self.bytes())
     }
 
-    /// What the histogram holds, read without building it: what a reader of many needs to check them.
+    /// What the histogram holds, read without building it: what a reader of many needs to check
+    /// them.
     ///
     /// # Errors
     /// As [`Self::unpack`].
@@ -330,23 +350,32 @@ impl Packed {
         if plain.len() < 40 || plain.len() - 40 != counts as usize {
             return Err(NotAHistogram::Form("its counts are not as long as it says"));
         }
-        // Bytes 8..12 are the normalising offset, which is zero; 32..40 the ratio to integers, which is one.
-        let shape = (word(&plain, 8), word(&plain, 12), long(&plain, 16), long(&plain, 24), long(&plain, 32));
-        let ours = (Some(0), Some(u32::from(DIGITS)), Some(1), Some(HIGHEST_US), Some(1f64.to_bits()));
+        // Bytes 8..12 are the normalising offset, which is zero; 32..40 the ratio to integers,
+        // which is one.
+        let shape = (
+            word(&plain, 8),
+            word(&plain, 12),
+            long(&plain, 16),
+            long(&plain, 24),
+            long(&plain, 32),
+        );
+        let ours =
+            (Some(0), Some(u32::from(DIGITS)), Some(1), Some(HIGHEST_US), Some(1f64.to_bits()));
         if shape != ours {
             return Err(NotAHistogram::Shape);
         }
         Ok(plain)
     }
 
-    /// Reads the histogram. The header is checked before anything is allocated by what it says, and the expanded form
-    /// is bounded, so foreign bytes cost no more than a histogram of ours.
+    /// Reads the histogram. The header is checked before anything is allocated by what it says, and
+    /// the expanded form is bounded, so foreign bytes cost no more than a histogram of ours.
     ///
     /// # Errors
     /// When the bytes are of another form or shape, cut short, or followed by others.
     pub fn unpack(&self) -> Result<Histogram, NotAHistogram> {
         let plain = self.plain()?;
-        // The library is given only what can be read, so that nothing foreign reaches an overflow in it.
+        // The library is given only what can be read, so that nothing foreign reaches an overflow
+        // in it.
         Figures::of(&plain)?;
         let read: hdrhistogram::Histogram<u64> = Deserializer::new()
             .deserialize(&mut plain.as_slice())
@@ -390,7 +419,8 @@ fn compressed(plain: &[u8]) -> Vec<u8> {
 impl PartialEq for Packed {
     fn eq(&self, other: &Self) -> bool {
         let known = match (&self.0, &other.0) {
-            (Form::Counts(a, _), Form::Counts(b, _)) | (Form::Compressed(a), Form::Compressed(b)) => a == b,
+            (Form::Counts(a, _), Form::Counts(b, _))
+            | (Form::Compressed(a), Form::Compressed(b)) => a == b,
             _ => false,
         };
         known || matches!((self.plain(), other.plain()), (Ok(a), Ok(b)) if a == b)
@@ -438,8 +468,9 @@ mod tests {
         assert_eq!(Packed::from_base64(&text).unwrap().unpack().unwrap(), of(&[24_012]));
     }
 
-    /// Stored summaries hold their histograms' counts only: with other bytes here their digests would not hold any more. If
-    /// this fails after an update of a dependency, that update must not be taken.
+    /// Stored summaries hold their histograms' counts only: with other bytes here their digests
+    /// would not hold any more. If this fails after an update of a dependency, that update must not
+    /// be taken.
     #[test]
     fn the_same_values_are_the_same_bytes_in_every_version() {
         let spread = (0..60).map(|n| 24_000 + n * n * 37 % 4_001).collect();
@@ -452,7 +483,10 @@ mod tests {
             let bytes = all.pack().unwrap().bytes().into_owned();
             assert_eq!(bytes, library, "they are the library's own");
             use sha2::Digest as _;
-            sha2::Sha256::digest(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            sha2::Sha256::digest(&bytes)[..8]
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
         });
         assert_eq!(found, ["82795e67402b81ee", "f10318af307df5fc", "33066ac605f27cf0"]);
     }
@@ -475,7 +509,9 @@ mod tests {
         let mut other = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 1_000, 2).unwrap();
         other.record(7).unwrap();
         let mut bytes = Vec::new();
-        hdrhistogram::serialization::V2DeflateSerializer::new().serialize(&other, &mut bytes).unwrap();
+        hdrhistogram::serialization::V2DeflateSerializer::new()
+            .serialize(&other, &mut bytes)
+            .unwrap();
         assert_eq!(Packed::from_bytes(bytes).unpack(), Err(NotAHistogram::Shape));
         let mut longer = of(&[5]).pack().unwrap().bytes().into_owned();
         longer.push(0);
@@ -504,8 +540,12 @@ mod tests {
                             histogram.0.iter_recorded().map(|value| u128::from(value.count_at_value()) * u128::from(of(&histogram.0, value.value_iterated_to()))).sum()
                         };
                         prop_assert_eq!(figures.count, histogram.count());
-                        prop_assert_eq!(figures.lowest_us, sum(hdrhistogram::Histogram::lowest_equivalent));
-                        prop_assert_eq!(figures.highest_us, sum(hdrhistogram::Histogram::highest_equivalent));
+                        prop_assert_eq!(
+                            figures.lowest_us, sum(hdrhistogram::Histogram::lowest_equivalent)
+                        );
+                        prop_assert_eq!(
+                            figures.highest_us, sum(hdrhistogram::Histogram::highest_equivalent)
+                        );
                     }
                     (Err(_), Err(_)) => {}
                     (unpacked, figures) => prop_assert!(false, "{:?} {:?}", unpacked.map(|one| one.count()), figures),
@@ -518,7 +558,8 @@ mod tests {
             let all = of(&values);
             let float = all.percentile_us(f64::from(tenths) / 10.0);
             let exact = all.value_at_us(u64::from(tenths), 1000);
-            // The library's rank comes from a float; where the exact rank is a whole number it may round up by one.
+            // The library's rank comes from a float; where the exact rank is a whole number it may
+            // round up by one.
             let next = all.value_at_us(u64::from(tenths) * 1_000_000 + 1, 1_000_000_000);
             prop_assert!(exact == float || next == float, "{exact} {next} {float}");
         }

@@ -1,4 +1,5 @@
-//! One probe's outcomes, histograms and counts over one UTC minute: the unit of storage and of evidence.
+//! One probe's outcomes, histograms and counts over one UTC minute: the unit of storage and of
+//! evidence.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,7 +36,8 @@ pub struct Interval {
     pub rtt: Option<Spread>,
     /// Absolute differences of neighbouring RTTs (RFC 5481 IPDV); absent when there is none.
     pub ipdv: Option<Spread>,
-    /// The highest interarrival jitter of RFC 3550, section 6.4.1, in nanoseconds, begun at zero with the interval.
+    /// The highest interarrival jitter of RFC 3550, section 6.4.1, in nanoseconds, begun at zero
+    /// with the interval.
     pub rfc3550_max_ns: Option<u64>,
     /// The parts of an HTTP exchange.
     pub phases: BTreeMap<Phase, Packed>,
@@ -68,7 +70,8 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order in which they happen.
-    pub const ALL: [Self; 5] = [Self::Resolve, Self::Connect, Self::Tls, Self::FirstByte, Self::Body];
+    pub const ALL: [Self; 5] =
+        [Self::Resolve, Self::Connect, Self::Tls, Self::FirstByte, Self::Body];
 
     /// Its name on the wire.
     #[must_use]
@@ -96,8 +99,8 @@ impl Interval {
         self.from + Duration::from_millis(u64::from(self.millis))
     }
 
-    /// How many of its sends say as much of this host as of the network: it was too late for them, lost what came, or
-    /// stamped them itself while it was late ([`crate::measure::lag`]).
+    /// How many of its sends say as much of this host as of the network: it was too late for them,
+    /// lost what came, or stamped them itself while it was late ([`crate::measure::lag`]).
     #[must_use]
     pub fn limited(&self) -> u32 {
         self.reasons.get(LIMITED).copied().unwrap_or(0)
@@ -106,7 +109,8 @@ impl Interval {
     /// When send number `index` was due.
     #[must_use]
     pub fn due(&self, index: u64) -> Wall {
-        let ms = u64::from(self.first_ms).saturating_add(index.saturating_mul(u64::from(self.period_ms)));
+        let ms = u64::from(self.first_ms)
+            .saturating_add(index.saturating_mul(u64::from(self.period_ms)));
         self.from + Duration::from_millis(ms)
     }
 

@@ -1,11 +1,13 @@
 //! The minute's book: takes what the prober says and makes intervals of it, in whole minutes.
 //!
-//! All probes share the same cuts: the ends of the UTC minutes, and the instants at which the wall clock was stepped. The
-//! intervals between two cuts are siblings, and are given out together once every send that was due in them is settled, so that
-//! they can be stored in one transaction and summarised in order.
+//! All probes share the same cuts: the ends of the UTC minutes, and the instants at which the wall
+//! clock was stepped. The intervals between two cuts are siblings, and are given out together once
+//! every send that was due in them is settled, so that they can be stored in one transaction and
+//! summarised in order.
 //!
-//! Lengths come from the monotonic clock; the wall clock only labels where an interval begins. While nobody knows what time it
-//! is the labels are provisional, and with each interval goes what can be [labelled later](Unlabelled).
+//! Lengths come from the monotonic clock; the wall clock only labels where an interval begins.
+//! While nobody knows what time it is the labels are provisional, and with each interval goes what
+//! can be [labelled later](Unlabelled).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -20,8 +22,9 @@ use crate::measure::lag;
 use crate::measure::outcome::{Outcome, Outcomes, Reason};
 use crate::measure::provisional::{Provisional, Trace};
 
-/// The wall clock has been stepped when it is this far from where the monotonic clock says that it should be. An NTP
-/// daemon that slews by 500 ppm, the kernel's limit, moves it by 30 ms within a minute.
+/// The wall clock has been stepped when it is this far from where the monotonic clock says that it
+/// should be. An NTP daemon that slews by 500 ppm, the kernel's limit, moves it by 30 ms within a
+/// minute.
 pub const STEP: Duration = Duration::from_millis(100);
 /// How long after a minute's end a due send of it may still be announced.
 const GRACE: Duration = Duration::from_secs(1);
@@ -43,7 +46,8 @@ pub struct Ledger {
     span: Span,
     /// Finished intervals whose siblings are not all finished yet.
     finished: BTreeMap<u64, Vec<Closed>>,
-    /// Whether an interval may have been finished since the last look: to look at all of them costs more than to keep them.
+    /// Whether an interval may have been finished since the last look: to look at all of them costs
+    /// more than to keep them.
     ripe: bool,
     /// Up to when all were given out at the last look.
     complete: Wall,
@@ -81,9 +85,11 @@ struct Sheet {
     period: Duration,
     /// Where it is sent to now.
     address: Option<IpAddr>,
-    /// The interval that is being filled; none once the probe was removed, and its last ones wait for their siblings.
+    /// The interval that is being filled; none once the probe was removed, and its last ones wait
+    /// for their siblings.
     filling: Option<Open>,
-    /// Those before it that were not taken out yet, oldest first. Mostly there are none: then it holds no memory.
+    /// Those before it that were not taken out yet, oldest first. Mostly there are none: then it
+    /// holds no memory.
     ended: Vec<Ended>,
     /// Which sends have been told in order: all below this number.
     told: u64,
@@ -116,7 +122,8 @@ struct Extra {
 }
 
 impl Extra {
-    /// Counts one more send that was not answered for this reason; gives the place of the reason, which stays.
+    /// Counts one more send that was not answered for this reason; gives the place of the reason,
+    /// which stays.
     fn count(&mut self, reason: &Reason) -> usize {
         let known = self.reasons.iter().position(|(known, _)| known == reason);
         let place = known.unwrap_or_else(|| {
@@ -136,9 +143,10 @@ struct Ended {
     address: Option<IpAddr>,
 }
 
-/// A send: unsettled, or its outcome and RTT in nanoseconds. It takes five bytes, since there is one for every send of a
-/// minute: the outcome's place plus one in the top three bits, the RTT below them, which is a minute at most. A send without an RTT
-/// has a mark in the lowest bit (for one that was not sent, whether the carrier was missing; for one that was refused, whether the
+/// A send: unsettled, or its outcome and RTT in nanoseconds. It takes five bytes, since there is
+/// one for every send of a minute: the outcome's place plus one in the top three bits, the RTT
+/// below them, which is a minute at most. A send without an RTT has a mark in the lowest bit (for
+/// one that was not sent, whether the carrier was missing; for one that was refused, whether the
 /// target itself did), and above it the place of its reason among those of the interval, plus one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Slot([u8; 5]);
@@ -150,8 +158,13 @@ impl Slot {
 
     /// `reason` is the place of its reason among those of the interval, if it has one.
     fn settled(settled: &Settled, target: Option<IpAddr>, reason: Option<usize>) -> Self {
-        let place = Outcome::ALL.iter().position(|&each| each == settled.outcome).expect("ALL has every outcome");
-        let marked = |mark: bool| u64::from(mark) | reason.map_or(0, |place| (place as u64 + 1) << 1) & Self::LOW;
+        let place = Outcome::ALL
+            .iter()
+            .position(|&each| each == settled.outcome)
+            .expect("ALL has every outcome");
+        let marked = |mark: bool| {
+            u64::from(mark) | reason.map_or(0, |place| (place as u64 + 1) << 1) & Self::LOW
+        };
         let low = match settled.outcome {
             Outcome::Answered | Outcome::Late => settled.rtt_ns.unwrap_or(0).min(Self::LOW),
             Outcome::NotSent => marked(settled.reason.as_ref() == Some(&Reason::CARRIER)),
@@ -184,7 +197,8 @@ impl Slot {
     }
 
     fn outcome(self) -> Option<Outcome> {
-        let place = usize::try_from(self.bits() >> Self::SHIFT).expect("three bits").checked_sub(1)?;
+        let place =
+            usize::try_from(self.bits() >> Self::SHIFT).expect("three bits").checked_sub(1)?;
         Some(Outcome::ALL[place])
     }
 
@@ -264,8 +278,8 @@ pub struct Step {
 }
 
 impl Ledger {
-    /// A book whose first interval begins now. It is cut at the ends of UTC minutes, or, where `every` is shorter and divides
-    /// a minute, at the multiples of that.
+    /// A book whose first interval begins now. It is cut at the ends of UTC minutes, or, where
+    /// `every` is shorter and divides a minute, at the multiples of that.
     #[must_use]
     pub fn new(periods: impl IntoIterator<Item = Duration>, every: Duration, now: Now) -> Self {
         let every = every.min(MINUTE);
@@ -284,7 +298,8 @@ impl Ledger {
         }
     }
 
-    /// Labels are provisional from here on, until [`Self::label_by`]; to be called before anything is due.
+    /// Labels are provisional from here on, until [`Self::label_by`]; to be called before anything
+    /// is due.
     pub fn hold(&mut self) {
         self.span.labels = Labels::Provisional;
         for open in self.sheets.iter_mut().flatten().flat_map(Sheet::all_mut) {
@@ -292,8 +307,8 @@ impl Ledger {
         }
     }
 
-    /// The wall clock can be relied on from now on: provisional intervals end here, and what is told of their last sends
-    /// from now on is by this clock.
+    /// The wall clock can be relied on from now on: provisional intervals end here, and what is
+    /// told of their last sends from now on is by this clock.
     pub fn label_by(&mut self, now: Now) {
         let by_ns = now.wall.nanos_since(self.anchor.wall_of(now.mono));
         self.turn_to(now.mono);
@@ -306,8 +321,8 @@ impl Ledger {
         }
     }
 
-    /// Takes a probe in, at a place that [is free](Self::holds); its first interval begins now, within the present one of the
-    /// others.
+    /// Takes a probe in, at a place that [is free](Self::holds); its first interval begins now,
+    /// within the present one of the others.
     pub fn add(&mut self, probe: ProbeId, period: Duration, now: Now) {
         let place = probe.0 as usize;
         if self.sheets.len() <= place {
@@ -329,13 +344,15 @@ impl Ledger {
         }
     }
 
-    /// Whether a place is still in use: by a probe, or by the last intervals of one that was removed.
+    /// Whether a place is still in use: by a probe, or by the last intervals of one that was
+    /// removed.
     #[must_use]
     pub fn holds(&self, probe: ProbeId) -> bool {
         self.sheets.get(probe.0 as usize).is_some_and(Option::is_some)
     }
 
-    /// Cuts at the multiples of another length, as in [`Self::new`], once the present interval has ended.
+    /// Cuts at the multiples of another length, as in [`Self::new`], once the present interval has
+    /// ended.
     pub fn cut_every(&mut self, every: Duration) {
         self.every = every.min(MINUTE);
     }
@@ -378,8 +395,8 @@ impl Ledger {
         }
     }
 
-    /// Turns the page where a minute has ended or the clock was stepped. To be called after the events up to `now` were
-    /// applied.
+    /// Turns the page where a minute has ended or the clock was stepped. To be called after the
+    /// events up to `now` were applied.
     pub fn advance(&mut self, now: Now) -> Option<Step> {
         let by_ns = now.wall.nanos_since(self.anchor.wall_of(now.mono));
         if by_ns.unsigned_abs() >= nanos_of(STEP).unsigned_abs() {
@@ -388,9 +405,12 @@ impl Ledger {
             return Some(Step { at: now.wall, by_ns });
         }
         if now.mono >= self.span.ends + GRACE {
-            self.turn_to(Mono::from_nanos(now.mono.nanos().saturating_sub(nanos_of(GRACE).unsigned_abs())));
+            self.turn_to(Mono::from_nanos(
+                now.mono.nanos().saturating_sub(nanos_of(GRACE).unsigned_abs()),
+            ));
         }
-        // The clock is followed once a minute's page is turned; a slew within the minute stays below a step.
+        // The clock is followed once a minute's page is turned; a slew within the minute stays
+        // below a step.
         if now.mono < self.span.begun + self.span.every / 2 {
             self.anchor = now;
             self.span.ends = now.mono_of(self.span.due_end());
@@ -405,7 +425,8 @@ impl Ledger {
         self.cut(now.mono, now);
     }
 
-    /// Takes out the intervals whose siblings are all finished, oldest first. Each element is a whole set of siblings.
+    /// Takes out the intervals whose siblings are all finished, oldest first. Each element is a
+    /// whole set of siblings.
     pub fn finished(&mut self) -> Vec<Vec<Closed>> {
         if !std::mem::take(&mut self.ripe) {
             return Vec::new();
@@ -421,14 +442,20 @@ impl Ledger {
                 if open.slots.is_empty() && *at == open.begun {
                     continue;
                 }
-                let late = late.iter().find(|(span, _)| *span == open.span).map_or(Duration::ZERO, |(_, worst)| *worst);
+                let late = late
+                    .iter()
+                    .find(|(span, _)| *span == open.span)
+                    .map_or(Duration::ZERO, |(_, worst)| *worst);
                 let closed = Closed {
                     probe,
                     address: *address,
                     interval: ended.finish(sheet.period, late, scratch),
                     unlabelled: ended.unlabelled(sheet.period, late),
                 };
-                finished.entry(open.span).or_insert_with(|| Vec::with_capacity(siblings)).push(closed);
+                finished
+                    .entry(open.span)
+                    .or_insert_with(|| Vec::with_capacity(siblings))
+                    .push(closed);
             }
         }
         let waits_for = self.fronts().map(|open| open.span).min();
@@ -449,7 +476,8 @@ impl Ledger {
     fn clear(&mut self) {
         for (place, sheet) in self.sheets.iter_mut().enumerate() {
             let leaves = |sheet: &Sheet| sheet.filling.is_none() && sheet.ended.is_empty();
-            let waits = || self.finished.values().flatten().any(|closed| closed.probe.0 as usize == place);
+            let waits =
+                || self.finished.values().flatten().any(|closed| closed.probe.0 as usize == place);
             if sheet.as_ref().is_some_and(leaves) && !waits() {
                 *sheet = None;
             }
@@ -478,7 +506,8 @@ impl Ledger {
     }
 
     fn count(&mut self, probe: ProbeId, send: u64, what: Again) {
-        // An answer that comes after its interval was given out is beyond counting; it never reopens one.
+        // An answer that comes after its interval was given out is beyond counting; it never
+        // reopens one.
         if let Some((open, index)) = self.sheet(probe).and_then(|sheet| sheet.find(send)) {
             let extra = open.extra();
             let count = match what {
@@ -559,7 +588,8 @@ impl Sheet {
     fn moved(&mut self, span: Span, now: Now, address: Option<IpAddr>) {
         if let Some(filling) = self.filling.as_ref().filter(|filling| !filling.slots.is_empty()) {
             // It begins with the next send, which is due after the last one that was announced.
-            let at = filling.first_due + self.period * u32::try_from(filling.slots.len()).unwrap_or(u32::MAX);
+            let at = filling.first_due
+                + self.period * u32::try_from(filling.slots.len()).unwrap_or(u32::MAX);
             let at = at.min(span.ends).max(filling.begun);
             let from = now.wall_of(at).floor(Duration::from_millis(1));
             self.begin(span, from, at);
@@ -580,7 +610,8 @@ impl Sheet {
             open.first_send = send;
             open.first_due = at;
             let more = ends.since(at).as_nanos() / self.period.as_nanos().max(1);
-            open.slots.reserve_exact(usize::try_from(more).unwrap_or(ROOM).saturating_add(1).min(ROOM));
+            open.slots
+                .reserve_exact(usize::try_from(more).unwrap_or(ROOM).saturating_add(1).min(ROOM));
         }
         open.slots.push(Slot::OPEN);
         open.unsettled += 1;
@@ -629,16 +660,29 @@ impl Sheet {
     fn tell(&mut self, probe: ProbeId, told: &mut Vec<SettledSend>) {
         let mut next = self.told;
         'all: for open in self.all().filter(|open| !open.slots.is_empty()) {
-            let Some(skip) = next.checked_sub(open.first_send).and_then(|skip| usize::try_from(skip).ok()) else {
+            let Some(skip) =
+                next.checked_sub(open.first_send).and_then(|skip| usize::try_from(skip).ok())
+            else {
                 break;
             };
             for (index, slot) in open.slots.iter().enumerate().skip(skip) {
                 let Some(outcome) = slot.outcome() else { break 'all };
                 let offset = self.period * u32::try_from(index).unwrap_or(u32::MAX);
                 // As the interval will say it: to the millisecond.
-                let due = open.from + Duration::from_millis(round_ms(open.first_due - open.begun)) + offset;
-                let reason = slot.reason().and_then(|place| Some(open.extra.as_ref()?.reasons.get(place)?.0.clone()));
-                told.push(SettledSend { probe, due, outcome, carrier: slot.carrier(), word: slot.word(), reason });
+                let due = open.from
+                    + Duration::from_millis(round_ms(open.first_due - open.begun))
+                    + offset;
+                let reason = slot
+                    .reason()
+                    .and_then(|place| Some(open.extra.as_ref()?.reasons.get(place)?.0.clone()));
+                told.push(SettledSend {
+                    probe,
+                    due,
+                    outcome,
+                    carrier: slot.carrier(),
+                    word: slot.word(),
+                    reason,
+                });
                 next += 1;
             }
         }
@@ -673,10 +717,12 @@ impl Open {
         self.extra.as_mut()?.trace.as_mut()
     }
 
-    /// How many sends say as much of this host as of the network, `late` being how late this program was.
+    /// How many sends say as much of this host as of the network, `late` being how late this
+    /// program was.
     fn limited(&self, late: Duration) -> u32 {
         let reasons = self.extra.iter().flat_map(|extra| &extra.reasons);
-        let missed: u32 = reasons.filter(|(reason, _)| lag::is_own(reason)).map(|(_, count)| count).sum();
+        let missed: u32 =
+            reasons.filter(|(reason, _)| lag::is_own(reason)).map(|(_, count)| count).sum();
         let rtts = self.slots.iter().filter(|slot| slot.rtt_ns().is_some()).count();
         let own = u32::try_from(rtts).unwrap_or(u32::MAX).saturating_sub(self.kernel_stamped);
         missed + if late >= lag::LIMIT { own } else { 0 }
@@ -688,8 +734,9 @@ impl Ended {
     fn unlabelled(&self, period: Duration, late: Duration) -> Option<Box<Provisional>> {
         let open = &self.open;
         let trace = open.extra.as_ref()?.trace.as_ref()?;
-        let sent =
-            |(index, slot): (usize, &Slot)| trace.sent(index, slot.outcome().expect("all are settled"), slot.rtt_ns());
+        let sent = |(index, slot): (usize, &Slot)| {
+            trace.sent(index, slot.outcome().expect("all are settled"), slot.rtt_ns())
+        };
         Some(Box::new(Provisional {
             begun: open.begun,
             ended: self.at,
@@ -708,14 +755,18 @@ impl Ended {
         let mut clamped = 0;
         let rtts = || open.slots.iter().filter_map(|slot| slot.rtt_ns());
         let rtt = spread(rtts(), scratch, &mut clamped);
-        let neighbours =
-            || open.slots.windows(2).filter_map(|pair| Some(pair[0].rtt_ns()?.abs_diff(pair[1].rtt_ns()?)));
+        let neighbours = || {
+            open.slots
+                .windows(2)
+                .filter_map(|pair| Some(pair[0].rtt_ns()?.abs_diff(pair[1].rtt_ns()?)))
+        };
         let ipdv = spread(neighbours(), scratch, &mut clamped);
         let mut jitter = Jitter::default();
         let rfc3550_max_ns = neighbours().map(|difference| jitter.add(difference)).max();
         let mut phases = BTreeMap::new();
         for phase in Phase::ALL {
-            let values = extra.phases.iter().filter(|&&(of, _)| of == phase).map(|&(_, nanos)| nanos);
+            let values =
+                extra.phases.iter().filter(|&&(of, _)| of == phase).map(|&(_, nanos)| nanos);
             if let Some(all) = spread(values, scratch, &mut clamped) {
                 phases.insert(phase, all.histogram);
             }
@@ -729,14 +780,22 @@ impl Ended {
         if limited > 0 {
             reasons.insert(lag::LIMITED.to_owned(), limited);
         }
-        // By the wall clock's label an interval ends with its minute at the latest, even when the clock was slewed.
-        let room = u64::try_from((open.from.floor(MINUTE) + MINUTE).nanos_since(open.from) / 1_000_000).unwrap_or(0);
+        // By the wall clock's label an interval ends with its minute at the latest, even when the
+        // clock was slewed.
+        let room =
+            u64::try_from((open.from.floor(MINUTE) + MINUTE).nanos_since(open.from) / 1_000_000)
+                .unwrap_or(0);
         Interval {
             from: open.from,
-            millis: u32::try_from(round_ms(self.at - open.begun).min(room)).expect("at most a minute"),
+            millis: u32::try_from(round_ms(self.at - open.begun).min(room))
+                .expect("at most a minute"),
             first_ms: u32::try_from(round_ms(open.first_due - open.begun)).unwrap_or(0),
             period_ms: u32::try_from(period.as_millis()).unwrap_or(u32::MAX),
-            outcomes: open.slots.iter().map(|slot| slot.outcome().expect("all are settled")).collect::<Outcomes>(),
+            outcomes: open
+                .slots
+                .iter()
+                .map(|slot| slot.outcome().expect("all are settled"))
+                .collect::<Outcomes>(),
             reasons,
             duplicates: extra.duplicates,
             reordered: extra.reordered,
@@ -753,7 +812,11 @@ fn round_ms(length: Duration) -> u64 {
     u64::try_from((length.as_nanos() + 500_000) / 1_000_000).unwrap_or(u64::MAX)
 }
 
-fn spread(values: impl Iterator<Item = u64>, scratch: &mut Values, clamped: &mut u32) -> Option<Spread> {
+fn spread(
+    values: impl Iterator<Item = u64>,
+    scratch: &mut Values,
+    clamped: &mut u32,
+) -> Option<Spread> {
     let mut sum_ns = 0u64;
     for value in values {
         sum_ns = sum_ns.saturating_add(value);
@@ -770,7 +833,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A book of probes with a period of a second, begun at the second `from` of an hour; the monotonic clock is at 1000 s.
+    /// A book of probes with a period of a second, begun at the second `from` of an hour; the
+    /// monotonic clock is at 1000 s.
     struct Desk {
         ledger: Ledger,
         start: Now,
@@ -779,8 +843,15 @@ mod tests {
 
     impl Desk {
         fn new(probes: usize, from: i64) -> Self {
-            let start = Now { wall: Wall::from_secs(360_000 + from), mono: Mono::from_nanos(1_000_000_000_000) };
-            Self { ledger: Ledger::new(vec![SECOND; probes], MINUTE, start), start, told: Vec::new() }
+            let start = Now {
+                wall: Wall::from_secs(360_000 + from),
+                mono: Mono::from_nanos(1_000_000_000_000),
+            };
+            Self {
+                ledger: Ledger::new(vec![SECOND; probes], MINUTE, start),
+                start,
+                told: Vec::new(),
+            }
         }
 
         fn mono(&self, ms: u64) -> Mono {
@@ -842,7 +913,10 @@ mod tests {
         assert_eq!(given.len(), 1);
         assert_eq!(desk.ledger.complete_until(), Wall::from_secs(360_060));
         let [first, second] = &given[0][..] else { panic!("{given:?}") };
-        assert_eq!((first.interval.millis, first.interval.first_ms, first.interval.kernel_stamped), (2000, 200, 2));
+        assert_eq!(
+            (first.interval.millis, first.interval.first_ms, first.interval.kernel_stamped),
+            (2000, 200, 2)
+        );
         assert_eq!(first.interval.outcomes.to_string(), "2a");
         assert_eq!(first.interval.rtt.as_ref().unwrap().sum_ns, 24_000_000);
         assert_eq!(first.interval.ipdv.as_ref().unwrap().sum_ns, 4_000_000);
@@ -860,7 +934,10 @@ mod tests {
         desk.settle(0, 2, Outcome::Late, Some(1));
         assert_eq!(desk.told(), "");
         desk.settle(0, 0, Outcome::Lost, None);
-        assert_eq!(desk.told.iter().map(|told| told.due.millis() - 360_058_000).collect::<Vec<_>>(), [500, 1500, 2500]);
+        assert_eq!(
+            desk.told.iter().map(|told| told.due.millis() - 360_058_000).collect::<Vec<_>>(),
+            [500, 1500, 2500]
+        );
         assert_eq!(
             desk.told.iter().map(|told| told.reason.clone()).collect::<Vec<_>>(),
             [Some(Reason::TIMEOUT), None, None]
@@ -868,13 +945,18 @@ mod tests {
         assert_eq!(desk.told(), "lat");
         desk.settle(0, 3, Outcome::Answered, Some(1));
         assert_eq!(desk.told(), "a");
-        assert_eq!(desk.ledger.finished().len(), 1, "the first minute; the second is still being filled");
+        assert_eq!(
+            desk.ledger.finished().len(),
+            1,
+            "the first minute; the second is still being filled"
+        );
     }
 
     #[test]
     fn each_send_is_told_with_its_own_reason_and_mark_in_whatever_order_they_are_settled() {
         let target = IpAddr::from([192, 0, 2, 1]);
-        let status = |code: u16| Reason { outcome: Outcome::Refused, kind: format!("status-{code}").into() };
+        let status =
+            |code: u16| Reason { outcome: Outcome::Refused, kind: format!("status-{code}").into() };
         let reasons = [
             status(503),
             Reason::TIMEOUT,
@@ -895,11 +977,15 @@ mod tests {
             settled.reason = Some(reason);
             desk.ledger.apply(&Event::Settled(settled), &mut desk.told);
         }
-        assert_eq!(desk.told.iter().map(|told| told.reason.clone().unwrap()).collect::<Vec<_>>(), reasons);
+        assert_eq!(
+            desk.told.iter().map(|told| told.reason.clone().unwrap()).collect::<Vec<_>>(),
+            reasons
+        );
         let (given, none) = (TargetWord::Given, TargetWord::None);
         let words: Vec<_> = desk.told.iter().map(|told| told.word).collect();
         assert_eq!(words, [given, none, none, none, none, given, given, none]);
-        let carriers: Vec<_> = desk.told.iter().map(|told| told.carrier == CarrierLoss::Yes).collect();
+        let carriers: Vec<_> =
+            desk.told.iter().map(|told| told.carrier == CarrierLoss::Yes).collect();
         assert_eq!(carriers, [false, false, false, true, false, false, false, false]);
     }
 
@@ -912,7 +998,9 @@ mod tests {
         let mono = desk.mono(2500);
         desk.ledger.close(desk.start.at(mono));
         let given = desk.ledger.finished();
-        let spans = given.iter().map(|set| (set[0].interval.from.millis() - 360_000_000, set[0].interval.millis));
+        let spans = given
+            .iter()
+            .map(|set| (set[0].interval.from.millis() - 360_000_000, set[0].interval.millis));
         assert_eq!(spans.collect::<Vec<_>>(), [(58_000, 2000), (60_000, 500)]);
     }
 
@@ -936,7 +1024,10 @@ mod tests {
         let start = Now { wall: Wall::from_secs(360_000), mono: Mono::from_nanos(0) };
         let mut ledger = Ledger::new([Duration::from_secs(150)], MINUTE, start);
         let mut told = Vec::new();
-        ledger.apply(&Event::Due { probe: ProbeId(0), send: 0, at: Mono::from_nanos(5_000_000_000) }, &mut told);
+        ledger.apply(
+            &Event::Due { probe: ProbeId(0), send: 0, at: Mono::from_nanos(5_000_000_000) },
+            &mut told,
+        );
         let settled = Settled {
             probe: ProbeId(0),
             send: 0,
@@ -954,8 +1045,12 @@ mod tests {
         assert_eq!(told[0].carrier, CarrierLoss::Yes);
         let mono = Mono::from_nanos(130_000_000_000);
         ledger.advance(start.at(mono));
-        let outcomes: Vec<_> =
-            ledger.finished().into_iter().flatten().map(|each| each.interval.outcomes.to_string()).collect();
+        let outcomes: Vec<_> = ledger
+            .finished()
+            .into_iter()
+            .flatten()
+            .map(|each| each.interval.outcomes.to_string())
+            .collect();
         assert_eq!(outcomes, ["1n", ""]);
     }
 
@@ -986,7 +1081,10 @@ mod tests {
     fn a_slewed_clock_is_followed_without_a_cut() {
         let mut desk = Desk::new(1, 0);
         let mono = desk.mono(20_000);
-        assert_eq!(desk.ledger.advance(Now { wall: desk.start.wall_of(mono).shifted(9_000_000), mono }), None);
+        assert_eq!(
+            desk.ledger.advance(Now { wall: desk.start.wall_of(mono).shifted(9_000_000), mono }),
+            None
+        );
         desk.due(0, 0, 60_000);
         desk.settle(0, 0, Outcome::Answered, Some(3));
         let given = desk.ledger.finished();
@@ -1039,7 +1137,10 @@ mod tests {
         desk.ledger.close(desk.start.at(mono));
         let given: Vec<_> = desk.ledger.finished().into_iter().flatten().collect();
         assert_eq!(given[0].interval.limited(), 2, "one stamped by this program, one missed");
-        assert_eq!((given[1].interval.limited(), &given[1].interval.reasons), (0, &BTreeMap::new()));
+        assert_eq!(
+            (given[1].interval.limited(), &given[1].interval.reasons),
+            (0, &BTreeMap::new())
+        );
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub enum Outcome {
     Answered,
     /// `t`: answered after the cut-off, while still waited for.
     Late,
-    /// `l`: nothing came in the whole waiting time (RFC 7680's loss, with the waiting time as its threshold).
+    /// `l`: nothing came in the whole waiting time (RFC 7680's loss, with the waiting time as its
+    /// threshold).
     Lost,
     /// `u`: an answer that refuses: an ICMP error, a reset, a TLS or HTTP failure.
     Refused,
@@ -75,7 +76,8 @@ impl Outcome {
     }
 }
 
-/// Why a probe was settled as it was: `lost/timeout`, `refused/host-unreachable`, `not-sent/no-route`, … .
+/// Why a probe was settled as it was: `lost/timeout`, `refused/host-unreachable`,
+/// `not-sent/no-route`, … .
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reason {
     /// The outcome that it explains.
@@ -93,13 +95,15 @@ impl Reason {
 
     /// Nothing came in the whole waiting time.
     pub const TIMEOUT: Self = Self::new(Outcome::Lost, "timeout");
-    /// The next hop on the link never said its hardware address: the packet came no further than this host.
+    /// The next hop on the link never said its hardware address: the packet came no further than
+    /// this host.
     pub const NEXT_HOP: Self = Self::new(Outcome::Lost, "next-hop");
     /// The interface has no carrier.
     pub const CARRIER: Self = Self::new(Outcome::NotSent, "carrier");
     /// The name did not resolve.
     pub const NAME: Self = Self::new(Outcome::NotSent, "name");
-    /// It was answered after the cut-off. A late answer is settled without a reason; this one is of outages to which it counts.
+    /// It was answered after the cut-off. A late answer is settled without a reason; this one is of
+    /// outages to which it counts.
     pub const CUTOFF: Self = Self::new(Outcome::Late, "cutoff");
 
     /// Whether it is the word of an ICMP error, which any router on the way may have sent.
@@ -108,14 +112,15 @@ impl Reason {
         self.outcome == Outcome::Refused && ICMP_KINDS.contains(&&*self.kind)
     }
 
-    /// Whether it is what only the target says, or who answers in its place: a status, a certificate, a reset, a DNS code.
+    /// Whether it is what only the target says, or who answers in its place: a status, a
+    /// certificate, a reset, a DNS code.
     #[must_use]
     pub fn is_by_target(&self) -> bool {
         self.outcome == Outcome::Refused && !self.is_by_icmp() && self.kind != "connection-error"
     }
 
-    /// Whether this is how a link without a carrier may look: nothing was sent, since the route, the interface, its address
-    /// or the name servers were not there.
+    /// Whether this is how a link without a carrier may look: nothing was sent, since the route,
+    /// the interface, its address or the name servers were not there.
     #[must_use]
     pub fn may_be_carrier(&self) -> bool {
         self.outcome == Outcome::NotSent
@@ -153,7 +158,10 @@ impl FromStr for Reason {
     fn from_str(text: &str) -> Result<Self, NotAReason> {
         let (word, kind) = text.split_once('/').ok_or_else(|| NotAReason(text.to_owned()))?;
         let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.word() == word);
-        Ok(Self { outcome: outcome.ok_or_else(|| NotAReason(text.to_owned()))?, kind: kind.to_owned().into() })
+        Ok(Self {
+            outcome: outcome.ok_or_else(|| NotAReason(text.to_owned()))?,
+            kind: kind.to_owned().into(),
+        })
     }
 }
 
@@ -222,7 +230,11 @@ impl Outcomes {
     /// How many there are of one kind.
     #[must_use]
     pub fn count(&self, of: Outcome) -> u64 {
-        self.runs.iter().filter(|&&(_, outcome)| outcome == of).map(|&(count, _)| u64::from(count)).sum()
+        self.runs
+            .iter()
+            .filter(|&&(_, outcome)| outcome == of)
+            .map(|&(count, _)| u64::from(count))
+            .sum()
     }
 
     /// How many are answered or late; each has a value in the RTT histogram.
@@ -262,7 +274,8 @@ impl fmt::Debug for Outcomes {
 impl FromStr for Outcomes {
     type Err = NotOutcomes;
 
-    /// Accepts counts from 1 without leading zeros, and the six letters; neighbouring runs of one letter are joined.
+    /// Accepts counts from 1 without leading zeros, and the six letters; neighbouring runs of one
+    /// letter are joined.
     fn from_str(text: &str) -> Result<Self, NotOutcomes> {
         let fault = |what| NotOutcomes { text: text.chars().take(40).collect(), what };
         let mut all = Self::default();
@@ -270,12 +283,14 @@ impl FromStr for Outcomes {
         let mut rest = text;
         while !rest.is_empty() {
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let letter = rest[digits..].chars().next().ok_or_else(|| fault("it ends in a number"))?;
+            let letter =
+                rest[digits..].chars().next().ok_or_else(|| fault("it ends in a number"))?;
             if digits == 0 || rest.starts_with('0') {
                 return Err(fault("each run is a count from 1 and a letter"));
             }
             let count: u32 = rest[..digits].parse().map_err(|_| fault("a count is too large"))?;
-            let outcome = Outcome::from_letter(letter).ok_or_else(|| fault("the letters are a t l u n x"))?;
+            let outcome =
+                Outcome::from_letter(letter).ok_or_else(|| fault("the letters are a t l u n x"))?;
             total += u64::from(count);
             if total > u64::from(u32::MAX) {
                 return Err(fault("a count is too large"));
@@ -315,7 +330,19 @@ mod tests {
 
     #[test]
     fn what_is_no_run_of_outcomes_is_refused() {
-        for text in ["a", "0a", "01a", "5", "5z", "5a3", "4294967295a1l", "99999999999a", "3 a", "-1a", "1é"] {
+        for text in [
+            "a",
+            "0a",
+            "01a",
+            "5",
+            "5z",
+            "5a3",
+            "4294967295a1l",
+            "99999999999a",
+            "3 a",
+            "-1a",
+            "1é",
+        ] {
             assert!(text.parse::<Outcomes>().is_err(), "{text}");
         }
     }

@@ -41,7 +41,8 @@ pub enum Role {
     Reference,
 }
 
-/// Which addresses of a name are used; a family that is asked for is never silently replaced by the other.
+/// Which addresses of a name are used; a family that is asked for is never silently replaced by the
+/// other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Family {
     /// Whatever the name has.
@@ -65,8 +66,8 @@ impl Family {
     }
 }
 
-/// The way out of this host that a circuit is known by; the same for every kind of probe. Probes of equal circuits may
-/// share a socket.
+/// The way out of this host that a circuit is known by; the same for every kind of probe. Probes of
+/// equal circuits may share a socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Circuit {
     /// The interface to leave by (`SO_BINDTODEVICE`).
@@ -137,9 +138,13 @@ pub enum Test {
 impl fmt::Debug for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Icmp { target, size } => f.debug_struct("Icmp").field("target", target).field("size", size).finish(),
+            Self::Icmp { target, size } => {
+                f.debug_struct("Icmp").field("target", target).field("size", size).finish()
+            }
             Self::Http(http) => f.debug_tuple("Http").field(http).finish(),
-            Self::Tcp { host, port } => f.debug_struct("Tcp").field("host", host).field("port", port).finish(),
+            Self::Tcp { host, port } => {
+                f.debug_struct("Tcp").field("host", host).field("port", port).finish()
+            }
             Self::Dns(dns) => dns.fmt(f),
         }
     }
@@ -248,14 +253,16 @@ impl Probe {
             Test::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
             Test::Tcp { host, port } => format!("{host}:{port}"),
             Test::Dns(dns) => match (&self.circuit.interface, dns.server.ip()) {
-                (Some(link), ip) if is_link_local(ip) => format!("[{ip}%{link}]:{}", dns.server.port()),
+                (Some(link), ip) if is_link_local(ip) => {
+                    format!("[{ip}%{link}]:{}", dns.server.port())
+                }
                 _ => dns.server.to_string(),
             },
         }
     }
 
-    /// The name or address that has to be resolved before a packet can be sent; without the interface
-    /// behind a link-local one, by which the circuit leaves.
+    /// The name or address that has to be resolved before a packet can be sent; without the
+    /// interface behind a link-local one, by which the circuit leaves.
     #[must_use]
     pub fn host(&self) -> String {
         match &self.test {
@@ -290,7 +297,8 @@ impl fmt::Display for Probe {
 pub struct Attempt {
     /// What became of it.
     pub outcome: Outcome,
-    /// From the beginning of the connection to the last byte, in nanoseconds; for an answered or late one.
+    /// From the beginning of the connection to the last byte, in nanoseconds; for an answered or
+    /// late one.
     pub rtt_ns: Option<u64>,
     /// Why it is not answered; or [`None`].
     pub reason: Option<Reason>,

@@ -1,5 +1,6 @@
-//! What a probe saw before the wall clock was set: each send by itself, on the monotonic clock alone, so that it can be cut at
-//! the true minutes once they are known. An interval could not: its histogram does not say which send a value is of.
+//! What a probe saw before the wall clock was set: each send by itself, on the monotonic clock
+//! alone, so that it can be cut at the true minutes once they are known. An interval could not: its
+//! histogram does not say which send a value is of.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,11 +52,20 @@ impl Sent {
     #[must_use]
     pub const fn new(outcome: Outcome, rtt_ns: Option<u64>) -> Self {
         let phases = Vec::new();
-        Self { outcome, rtt_ns, stamp: Stamp::User, reason: None, phases, duplicates: 0, reordered: 0 }
+        Self {
+            outcome,
+            rtt_ns,
+            stamp: Stamp::User,
+            reason: None,
+            phases,
+            duplicates: 0,
+            reordered: 0,
+        }
     }
 }
 
-/// What an interval that is being filled remembers of single sends, by their places in it, while no label is known.
+/// What an interval that is being filled remembers of single sends, by their places in it, while no
+/// label is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Trace {
     sends: BTreeMap<usize, Marks>,
@@ -105,8 +115,9 @@ impl Trace {
 }
 
 impl Provisional {
-    /// The intervals that it would have been, had the wall clock been right: `anchor` is a reading of both clocks when it
-    /// is. They are cut at the ends of UTC minutes, or at the multiples of `every` where that is shorter.
+    /// The intervals that it would have been, had the wall clock been right: `anchor` is a reading
+    /// of both clocks when it is. They are cut at the ends of UTC minutes, or at the multiples of
+    /// `every` where that is shorter.
     #[must_use]
     pub fn label(&self, anchor: Now, every: Duration) -> Vec<Interval> {
         const PROBE: ProbeId = ProbeId(0);
@@ -129,11 +140,14 @@ impl Provisional {
                 phases: sent.phases.clone(),
             };
             let lag = Event::Lag { send: self.late, receive: None };
-            for event in [Event::Due { probe: PROBE, send, at: due }, lag, Event::Settled(settled)] {
+            for event in [Event::Due { probe: PROBE, send, at: due }, lag, Event::Settled(settled)]
+            {
                 ledger.apply(&event, &mut told);
             }
-            (0..sent.duplicates).for_each(|_| ledger.apply(&Event::Duplicate { probe: PROBE, send }, &mut told));
-            (0..sent.reordered).for_each(|_| ledger.apply(&Event::Reordered { probe: PROBE, send }, &mut told));
+            (0..sent.duplicates)
+                .for_each(|_| ledger.apply(&Event::Duplicate { probe: PROBE, send }, &mut told));
+            (0..sent.reordered)
+                .for_each(|_| ledger.apply(&Event::Reordered { probe: PROBE, send }, &mut told));
             told.clear();
             due = due + self.period;
         }
@@ -158,7 +172,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// What a book says of these sends, one a second, that begins at `start`; with or without labels.
+    /// What a book says of these sends, one a second, that begins at `start`; with or without
+    /// labels.
     fn book(start: Now, sends: &[Sent], held: bool) -> Vec<Closed> {
         let mut ledger = Ledger::new([SECOND], MINUTE, start);
         if held {
@@ -193,8 +208,8 @@ mod tests {
     }
 
     fn sends() -> impl Strategy<Value = Vec<Sent>> {
-        let one =
-            ("[atlunx]", 1u64..3_000_000_000, any::<bool>(), 0u32..3).prop_map(|(letter, rtt, kernel, duplicates)| {
+        let one = ("[atlunx]", 1u64..3_000_000_000, any::<bool>(), 0u32..3).prop_map(
+            |(letter, rtt, kernel, duplicates)| {
                 let outcome = letter.chars().next().and_then(Outcome::from_letter).unwrap();
                 let mut sent = Sent::new(outcome, outcome.has_rtt().then_some(rtt));
                 if kernel && outcome.has_rtt() {
@@ -208,12 +223,14 @@ mod tests {
                     sent.duplicates = duplicates;
                 }
                 sent
-            });
+            },
+        );
         prop::collection::vec(one, 1..150)
     }
 
     proptest! {
-        /// The wrong clock's minutes lie anywhere in the true ones; what was measured does not depend on where.
+        /// The wrong clock's minutes lie anywhere in the true ones; what was measured does not
+        /// depend on where.
         #[test]
         fn what_is_labelled_later_is_what_a_right_clock_would_have_given(sends in sends(), wrong in 0i64..60_000, true_ms in 0i64..60_000) {
             let mono = Mono::from_nanos(77_000_000_000);
@@ -228,9 +245,12 @@ mod tests {
                 prop_assert_eq!(pair[0].to(), pair[1].from);
             }
             for interval in &labelled {
-                prop_assert!(interval.from.floor(MINUTE) + MINUTE >= interval.to(), "{:?}", interval);
+                prop_assert!(
+                    interval.from.floor(MINUTE) + MINUTE >= interval.to(), "{:?}", interval
+                );
             }
-            // Every send is due when it would have been, with the same end, and every figure but those of neighbours adds up.
+            // Every send is due when it would have been, with the same end, and every figure but
+            // those of neighbours adds up.
             let sends = |all: &[Interval]| all.iter().flat_map(|one| one.sends().collect::<Vec<_>>()).collect::<Vec<_>>();
             prop_assert_eq!(sends(&labelled), sends(&expected));
             let count = |all: &[Interval]| {

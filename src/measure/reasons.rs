@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::measure::outcome::Reason;
 
-/// So many reasons are told apart; the sends of all others are counted together. A server chooses the status that it answers with, and
-/// must not be able to choose how much of this is kept.
+/// So many reasons are told apart; the sends of all others are counted together. A server chooses
+/// the status that it answers with, and must not be able to choose how much of this is kept.
 pub const MOST: usize = 16;
 /// What all others together are called.
 pub const OTHER: &str = "other";
@@ -41,7 +41,8 @@ impl Reasons {
         self.known.is_empty() && self.other == 0
     }
 
-    /// Each reason with its sends, the most frequent first, of several as frequent the first by name; [`OTHER`] comes last.
+    /// Each reason with its sends, the most frequent first, of several as frequent the first by
+    /// name; [`OTHER`] comes last.
     #[must_use]
     pub fn ranked(&self) -> Vec<(String, u64)> {
         let mut all: Vec<(String, u64)> =
@@ -72,7 +73,12 @@ impl Reasons {
     /// As a JSON object: the sends by reason.
     #[must_use]
     pub fn json(&self) -> Value {
-        Value::Object(self.ranked().into_iter().map(|(reason, count)| (reason, count.into())).collect::<Map<_, _>>())
+        Value::Object(
+            self.ranked()
+                .into_iter()
+                .map(|(reason, count)| (reason, count.into()))
+                .collect::<Map<_, _>>(),
+        )
     }
 
     /// Reads what [`Self::json`] wrote; of anything else nothing is known.
@@ -97,8 +103,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn reason() -> impl Strategy<Value = Reason> {
-        (0..Outcome::ALL.len(), "[a-z][a-z0-9-]{0,3}")
-            .prop_map(|(outcome, kind)| Reason { outcome: Outcome::ALL[outcome], kind: kind.into() })
+        (0..Outcome::ALL.len(), "[a-z][a-z0-9-]{0,3}").prop_map(|(outcome, kind)| Reason {
+            outcome: Outcome::ALL[outcome],
+            kind: kind.into(),
+        })
     }
 
     #[test]
@@ -111,10 +119,17 @@ mod tests {
             all.add(reason);
             words.extend(all.words());
         }
-        let both = ["lost/timeout", "lost/timeout and refused/status-503", "refused/status-503 and lost/timeout"];
+        let both = [
+            "lost/timeout",
+            "lost/timeout and refused/status-503",
+            "refused/status-503 and lost/timeout",
+        ];
         assert_eq!(words[..3], both.map(str::to_owned));
         assert_eq!(words[3], "refused/status-503, lost/next-hop and 1 more");
-        assert_eq!(all.json(), serde_json::json!({"refused/status-503": 2, "lost/next-hop": 1, "lost/timeout": 1}));
+        assert_eq!(
+            all.json(),
+            serde_json::json!({"refused/status-503": 2, "lost/next-hop": 1, "lost/timeout": 1})
+        );
     }
 
     proptest! {
@@ -128,7 +143,9 @@ mod tests {
             prop_assert_eq!(ranked.iter().map(|(_, count)| count).sum::<u64>(), sends.len() as u64);
             prop_assert!(ranked.len() <= MOST + 1, "{:?}", ranked);
             for (reason, count) in ranked.iter().filter(|(reason, _)| reason != OTHER) {
-                prop_assert_eq!(sends.iter().filter(|one| one.to_string() == *reason).count() as u64, *count);
+                prop_assert_eq!(
+                    sends.iter().filter(|one| one.to_string() == *reason).count() as u64, *count
+                );
             }
             // Its JSON holds all of it, whatever order an object has.
             let back = Reasons::of_json(&all.json());

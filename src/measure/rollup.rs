@@ -1,4 +1,5 @@
-//! Minutes joined to longer intervals: outcomes stay exact, in order and in time; histograms are merged; sums add up.
+//! Minutes joined to longer intervals: outcomes stay exact, in order and in time; histograms are
+//! merged; sums add up.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,12 +9,14 @@ use crate::measure::histogram::{Histogram, NotAHistogram, Packed};
 use crate::measure::interval::{Interval, Phase, Spread};
 use crate::measure::outcome::{Outcome, Outcomes, Reason};
 
-/// By how much a send may have been due beside where the one before lets it be expected, to go on in the same run: a clock
-/// that is slewed moves the labels by some milliseconds a minute. An outage's edges move by no more.
+/// By how much a send may have been due beside where the one before lets it be expected, to go on
+/// in the same run: a clock that is slewed moves the labels by some milliseconds a minute. An
+/// outage's edges move by no more.
 const AMISS: Duration = Duration::from_millis(10);
 
-/// Joins the intervals of one probe with one set of settings, which must be in the order of time, wherever one goes on where
-/// the one before ends and both may go `together`. Where it does not, another begins: time that nobody observed stays apart.
+/// Joins the intervals of one probe with one set of settings, which must be in the order of time,
+/// wherever one goes on where the one before ends and both may go `together`. Where it does not,
+/// another begins: time that nobody observed stays apart.
 ///
 /// # Errors
 /// When a histogram cannot be read.
@@ -35,8 +38,9 @@ pub fn join(
     Ok(joined)
 }
 
-/// Cuts an interval at the multiples of `length` in UTC. A histogram cannot be cut, so the parts have outcomes alone, and what
-/// tells loss of carrier; an interval that lies between two such instants stays whole.
+/// Cuts an interval at the multiples of `length` in UTC. A histogram cannot be cut, so the parts
+/// have outcomes alone, and what tells loss of carrier; an interval that lies between two such
+/// instants stays whole.
 #[must_use]
 pub fn cut(interval: Interval, length: Duration) -> Vec<Interval> {
     let end = interval.to();
@@ -53,7 +57,8 @@ pub fn cut(interval: Interval, length: Duration) -> Vec<Interval> {
         // The first send that is due at `to` or later belongs to the next part.
         let into = to.nanos_since(interval.due(0)).max(0).unsigned_abs();
         let before = into.div_ceil(u64::from(interval.period_ms.max(1)) * 1_000_000);
-        let upto = if to == end { interval.outcomes.len() } else { before.min(interval.outcomes.len()) };
+        let upto =
+            if to == end { interval.outcomes.len() } else { before.min(interval.outcomes.len()) };
         let mut part = Interval {
             from: begin,
             millis: u32::try_from(to.nanos_since(begin) / 1_000_000).unwrap_or(0),
@@ -81,7 +86,8 @@ pub fn cut(interval: Interval, length: Duration) -> Vec<Interval> {
             sends += u64::from(taken);
             rest = (count > taken).then(|| (count - taken, outcome));
         }
-        let unsent = u32::try_from(part.outcomes.count(Outcome::NotSent)).unwrap_or(u32::MAX).min(lost);
+        let unsent =
+            u32::try_from(part.outcomes.count(Outcome::NotSent)).unwrap_or(u32::MAX).min(lost);
         if unsent > 0 {
             lost -= unsent;
             part.reasons.insert(carrier.clone(), unsent);
@@ -108,7 +114,8 @@ fn goes_on(last: &Interval, next: &Interval) -> bool {
         && carriers(last).go_together(carriers(next))
 }
 
-/// Which of an interval's unsent ones are owed to the carrier. That is counted, and not told of each.
+/// Which of an interval's unsent ones are owed to the carrier. That is counted, and not told of
+/// each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Carriers {
     Unasked,
@@ -200,7 +207,11 @@ impl Open {
 }
 
 /// Adds a spread; the first one stays as it is until there is another.
-fn merge(merged: &mut Option<Merged>, first: &mut Option<Spread>, next: Option<Spread>) -> Result<(), NotAHistogram> {
+fn merge(
+    merged: &mut Option<Merged>,
+    first: &mut Option<Spread>,
+    next: Option<Spread>,
+) -> Result<(), NotAHistogram> {
     let Some(next) = next else { return Ok(()) };
     if merged.is_none() {
         let Some(first) = first.take() else {
@@ -258,7 +269,10 @@ mod tests {
     fn minutes_that_go_on_are_one_with_every_outcome_and_every_value() {
         let joined = all_of((0..60).map(|number| minute(number, "aaalatuaaa"))).unwrap();
         let [hour] = joined.as_slice() else { panic!("{joined:?}") };
-        assert_eq!((hour.from, hour.millis, hour.first_ms), (Wall::from_millis(START), 3_600_000, 412));
+        assert_eq!(
+            (hour.from, hour.millis, hour.first_ms),
+            (Wall::from_millis(START), 3_600_000, 412)
+        );
         assert_eq!(hour.outcomes.to_string(), format!("3a1l1a1t1u{}3a", "6a1l1a1t1u".repeat(59)));
         let rtt = hour.rtt.as_ref().unwrap();
         assert_eq!((rtt.histogram.unpack().unwrap().count(), rtt.sum_ns), (480, 480 * 20_000_000));
@@ -283,7 +297,11 @@ mod tests {
     fn carriers_that_are_counted_are_not_mixed() {
         let with = |number, lost| {
             let mut one = minute(number, "nnaa");
-            one.reasons = if lost == 0 { BTreeMap::new() } else { [(Reason::CARRIER.to_string(), lost)].into() };
+            one.reasons = if lost == 0 {
+                BTreeMap::new()
+            } else {
+                [(Reason::CARRIER.to_string(), lost)].into()
+            };
             one
         };
         assert_eq!(all_of([with(0, 2), with(1, 2)]).unwrap().len(), 1);
@@ -301,9 +319,12 @@ mod tests {
             (one.period_ms, one.first_ms) = (120_000, first_ms);
             one
         };
-        let joined = all_of([rare(0, "", 0), rare(1, "a", 5_000), rare(2, "", 0), rare(3, "l", 5_000)]).unwrap();
+        let joined =
+            all_of([rare(0, "", 0), rare(1, "a", 5_000), rare(2, "", 0), rare(3, "l", 5_000)])
+                .unwrap();
         let [all] = joined.as_slice() else { panic!("{joined:?}") };
-        let due: Vec<_> = all.sends().map(|(due, outcome)| (due.millis() - START, outcome)).collect();
+        let due: Vec<_> =
+            all.sends().map(|(due, outcome)| (due.millis() - START, outcome)).collect();
         assert_eq!(due, [(65_000, Outcome::Answered), (185_000, Outcome::Lost)]);
     }
 
@@ -312,17 +333,29 @@ mod tests {
         let tenth = |number: i64| if number % 7 == 0 { "nnaalaaaan" } else { "aaaalaaaat" };
         let hours = all_of((0..150).map(|number| {
             let mut one = minute(number, tenth(number));
-            one.reasons = if number % 7 == 0 { [(Reason::CARRIER.to_string(), 3)].into() } else { BTreeMap::new() };
+            one.reasons = if number % 7 == 0 {
+                [(Reason::CARRIER.to_string(), 3)].into()
+            } else {
+                BTreeMap::new()
+            };
             one
         }))
         .unwrap();
         let [whole] = hours.as_slice() else { panic!("{hours:?}") };
         let hour = Duration::from_secs(3600);
         let parts = cut(whole.clone(), hour);
-        assert!(parts.len() > 2 && parts.iter().all(|part| part.from.floor(hour) + hour >= part.to()), "{parts:?}");
-        let sends: Vec<_> = parts.iter().flat_map(|part| part.sends().collect::<Vec<_>>()).collect();
+        assert!(
+            parts.len() > 2 && parts.iter().all(|part| part.from.floor(hour) + hour >= part.to()),
+            "{parts:?}"
+        );
+        let sends: Vec<_> =
+            parts.iter().flat_map(|part| part.sends().collect::<Vec<_>>()).collect();
         assert_eq!(sends, whole.sends().collect::<Vec<_>>());
-        assert!(parts.iter().all(|part| part.sends().all(|(due, _)| due >= part.from && due < part.to())));
+        assert!(
+            parts
+                .iter()
+                .all(|part| part.sends().all(|(due, _)| due >= part.from && due < part.to()))
+        );
         for part in &parts {
             let lost = part.reasons.get(&Reason::CARRIER.to_string()).copied().map_or(0, u64::from);
             assert_eq!(lost, part.outcomes.count(Outcome::NotSent));

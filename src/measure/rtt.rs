@@ -1,20 +1,23 @@
-//! What a round-trip time is: the difference of two kernel stamps where they can be believed, else the monotonic
-//! figure.
+//! What a round-trip time is: the difference of two kernel stamps where they can be believed, else
+//! the monotonic figure.
 //!
-//! The kernel stamps packets by the wall clock, which may be stepped at any moment. Every pass of the prober therefore
-//! reads both clocks ([`Timeline::observe`]): as long as wall minus monotonic stays the same, a stamp has one place on
-//! the monotonic clock ([`Timeline::address_kind`]); across a step it has at most one that is possible. Both clocks of Linux
-//! are slewed together, so that difference changes by steps only.
+//! The kernel stamps packets by the wall clock, which may be stepped at any moment. Every pass of
+//! the prober therefore reads both clocks ([`Timeline::observe`]): as long as wall minus monotonic
+//! stays the same, a stamp has one place on the monotonic clock ([`Timeline::address_kind`]);
+//! across a step it has at most one that is possible. Both clocks of Linux are slewed together, so
+//! that difference changes by steps only.
 
 use std::time::Duration;
 
 use crate::base::time::{Clock, Mono, Now, Wall};
 use crate::measure::event::Stamp;
 
-/// Two offsets that differ by no more than this, beside what their readings leave open, are the same. It is more than
-/// two readings of an undisturbed clock differ by, and less than the error that anyone would see in an RTT.
+/// Two offsets that differ by no more than this, beside what their readings leave open, are the
+/// same. It is more than two readings of an undisturbed clock differ by, and less than the error
+/// that anyone would see in an RTT.
 const TOLERANCE_NS: i128 = 2_000;
-/// A stamp may lie this much outside the readings around it: they were taken by two calls, not by one.
+/// A stamp may lie this much outside the readings around it: they were taken by two calls, not by
+/// one.
 const SLACK: Duration = Duration::from_micros(20);
 /// Readings of both clocks that took no longer than this are not taken again.
 const TIGHT: Duration = Duration::from_micros(5);
@@ -88,10 +91,17 @@ impl Timeline {
     /// Begins to watch.
     #[must_use]
     pub fn new(first: Reading) -> Self {
-        Self { last: first.now.mono, offset: first.offset(), width: first.width, era: 0, before: None }
+        Self {
+            last: first.now.mono,
+            offset: first.offset(),
+            width: first.width,
+            era: 0,
+            before: None,
+        }
     }
 
-    /// Takes one more reading; gives the step that it shows, if any. Readings come in the order in which they were taken.
+    /// Takes one more reading; gives the step that it shows, if any. Readings come in the order in
+    /// which they were taken.
     pub fn observe(&mut self, reading: Reading) -> Option<Step> {
         let (offset, earlier) = (reading.offset(), self.last);
         self.last = reading.now.mono;
@@ -106,7 +116,8 @@ impl Timeline {
         self.before = Some((self.offset, earlier, self.last));
         (self.offset, self.width) = (offset, reading.width);
         self.era = self.era.wrapping_add(1);
-        let by_ns = i64::try_from(by.clamp(i128::from(i64::MIN), i128::from(i64::MAX))).expect("clamped to the range");
+        let by_ns = i64::try_from(by.clamp(i128::from(i64::MIN), i128::from(i64::MAX)))
+            .expect("clamped to the range");
         Some(Step { at: self.last, by_ns })
     }
 
@@ -122,17 +133,24 @@ impl Timeline {
         Now { wall: wall_at(self.offset, self.last), mono: self.last }
     }
 
-    /// Where a kernel stamp lies that was made after `since` (a moment at which everything older had been read) and
-    /// before the latest reading. [`None`] when it lies nowhere in between, or when a step leaves two places open.
+    /// Where a kernel stamp lies that was made after `since` (a moment at which everything older
+    /// had been read) and before the latest reading. [`None`] when it lies nowhere in between, or
+    /// when a step leaves two places open.
     #[must_use]
     pub fn place(&self, stamp: Wall, since: Mono) -> Option<Moment> {
-        let at = |offset: i128| u64::try_from(i128::from(stamp.nanos()) - offset).ok().map(Mono::from_nanos);
+        let at = |offset: i128| {
+            u64::try_from(i128::from(stamp.nanos()) - offset).ok().map(Mono::from_nanos)
+        };
         let within = |at: Mono, from: Mono, to: Mono| at + SLACK >= from && at <= to + SLACK;
         let step = self.before.filter(|&(_, _, after)| after >= since);
         let from = step.map_or(since, |(_, before, _)| before.max(since));
-        let here = at(self.offset).filter(|&at| within(at, from, self.last)).map(|at| Moment { at, era: self.era });
+        let here = at(self.offset)
+            .filter(|&at| within(at, from, self.last))
+            .map(|at| Moment { at, era: self.era });
         let there = step.and_then(|(offset, _, after)| {
-            at(offset).filter(|&at| within(at, since, after)).map(|at| Moment { at, era: self.era.wrapping_sub(1) })
+            at(offset)
+                .filter(|&at| within(at, since, after))
+                .map(|at| Moment { at, era: self.era.wrapping_sub(1) })
         });
         match (here, there) {
             (Some(moment), None) | (None, Some(moment)) => Some(moment),
@@ -169,8 +187,9 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// The round-trip time. Kernel stamps are believed when no step of the clock was seen over the whole wait and
-    /// `sent ≤ tx ≤ rx ≤ seen`; else it is monotonic, from the latest certain beginning to the earliest certain end.
+    /// The round-trip time. Kernel stamps are believed when no step of the clock was seen over the
+    /// whole wait and `sent ≤ tx ≤ rx ≤ seen`; else it is monotonic, from the latest certain
+    /// beginning to the earliest certain end.
     #[must_use]
     pub fn rtt(&self) -> Rtt {
         let in_order = |earlier: Mono, later: Mono| earlier <= later + SLACK;
@@ -184,7 +203,12 @@ impl Wait {
         }
         let certain = |at: &Mono| *at >= self.sent.at && *at <= self.seen.at;
         let begin = self.tx.map(|tx| tx.at).filter(certain).unwrap_or(self.sent.at);
-        let end = self.rx.map(|rx| rx.at).filter(certain).filter(|&rx| rx >= begin).unwrap_or(self.seen.at);
+        let end = self
+            .rx
+            .map(|rx| rx.at)
+            .filter(certain)
+            .filter(|&rx| rx >= begin)
+            .unwrap_or(self.seen.at);
         Rtt { ns: nanos(begin, end), stamp: Stamp::User }
     }
 }
@@ -219,7 +243,10 @@ mod tests {
         assert_eq!(line.observe(reading(BOOT + 30_000_000, OFFSET)), None);
         let tx = line.place(stamp(BOOT + 7_000, OFFSET), sent.at);
         let rx = line.place(stamp(BOOT + 24_019_400, OFFSET), sent.at);
-        assert_eq!(Wait { sent, tx, rx, seen: line.seen() }.rtt(), Rtt { ns: 24_012_400, stamp: Stamp::Kernel });
+        assert_eq!(
+            Wait { sent, tx, rx, seen: line.seen() }.rtt(),
+            Rtt { ns: 24_012_400, stamp: Stamp::Kernel }
+        );
     }
 
     #[test]
@@ -228,7 +255,10 @@ mod tests {
         let sent = line.seen();
         line.observe(reading(BOOT + 90_000_000, OFFSET));
         let rx = line.place(stamp(BOOT + 24_000_000, OFFSET), sent.at);
-        assert_eq!(Wait { sent, tx: None, rx, seen: line.seen() }.rtt(), Rtt { ns: 24_000_000, stamp: Stamp::User });
+        assert_eq!(
+            Wait { sent, tx: None, rx, seen: line.seen() }.rtt(),
+            Rtt { ns: 24_000_000, stamp: Stamp::User }
+        );
         let bare = Wait { sent, tx: None, rx: None, seen: line.seen() };
         assert_eq!(bare.rtt(), Rtt { ns: 90_000_000, stamp: Stamp::User });
     }
@@ -236,8 +266,14 @@ mod tests {
     #[test]
     fn stamps_out_of_order_are_not_believed() {
         let line = Timeline::new(reading(BOOT, OFFSET));
-        let moment = |ms: u64| Moment { at: Mono::from_nanos(BOOT + ms * 1_000_000), era: line.era };
-        let wait = |tx, rx| Wait { sent: moment(10), tx: Some(moment(tx)), rx: Some(moment(rx)), seen: moment(50) };
+        let moment =
+            |ms: u64| Moment { at: Mono::from_nanos(BOOT + ms * 1_000_000), era: line.era };
+        let wait = |tx, rx| Wait {
+            sent: moment(10),
+            tx: Some(moment(tx)),
+            rx: Some(moment(rx)),
+            seen: moment(50),
+        };
         assert_eq!(wait(11, 40).rtt(), Rtt { ns: 29_000_000, stamp: Stamp::Kernel });
         assert_eq!(wait(5, 40).rtt(), Rtt { ns: 30_000_000, stamp: Stamp::User });
         assert_eq!(wait(40, 11).rtt(), Rtt { ns: 10_000_000, stamp: Stamp::User });
@@ -248,8 +284,14 @@ mod tests {
     fn a_step_that_came_and_went_during_the_wait_is_remembered() {
         let mut line = Timeline::new(reading(BOOT, OFFSET));
         let sent = line.seen();
-        assert_eq!(line.observe(reading(BOOT + 10_000_000, OFFSET + HOUR)).map(|step| step.by_ns), Some(HOUR));
-        assert_eq!(line.observe(reading(BOOT + 20_000_000, OFFSET)).map(|step| step.by_ns), Some(-HOUR));
+        assert_eq!(
+            line.observe(reading(BOOT + 10_000_000, OFFSET + HOUR)).map(|step| step.by_ns),
+            Some(HOUR)
+        );
+        assert_eq!(
+            line.observe(reading(BOOT + 20_000_000, OFFSET)).map(|step| step.by_ns),
+            Some(-HOUR)
+        );
         line.observe(reading(BOOT + 30_000_000, OFFSET));
         let rx = line.place(stamp(BOOT + 25_000_000, OFFSET), Mono::from_nanos(BOOT + 20_000_000));
         let wait = Wait { sent, tx: None, rx, seen: line.seen() };
@@ -259,7 +301,10 @@ mod tests {
     #[test]
     fn a_reading_that_was_interrupted_is_no_step() {
         let mut line = Timeline::new(reading(BOOT, OFFSET));
-        let late = Reading { width: Duration::from_millis(3), ..reading(BOOT + 1_000_000, OFFSET + 2_900_000) };
+        let late = Reading {
+            width: Duration::from_millis(3),
+            ..reading(BOOT + 1_000_000, OFFSET + 2_900_000)
+        };
         assert_eq!(line.observe(late), None);
         assert_eq!(line.observe(reading(BOOT + 5_000_000, OFFSET)), None);
     }

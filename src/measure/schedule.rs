@@ -1,11 +1,12 @@
-//! When each probe is due. Targets are spread over their period by a hash of the probe's name, the same from start to
-//! start, so that they are not fired together.
+//! When each probe is due. Targets are spread over their period by a hash of the probe's name, the
+//! same from start to start, so that they are not fired together.
 //!
 //! # What was missed
 //!
-//! A send is made up for when it is late by at most half a second and by at most its period (but always by up to 100 ms,
-//! which is how long a busy host may keep a process from its core). Whatever is later than that was not observed; so is
-//! everything that was due while the process stood still, so that after a suspend nothing is sent in a burst.
+//! A send is made up for when it is late by at most half a second and by at most its period (but
+//! always by up to 100 ms, which is how long a busy host may keep a process from its core).
+//! Whatever is later than that was not observed; so is everything that was due while the process
+//! stood still, so that after a suspend nothing is sent in a burst.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -61,7 +62,8 @@ pub enum Chance {
     Missed,
 }
 
-/// The offset of a probe within its period, in whole milliseconds: FNV-1a over its name, finished by splitmix64.
+/// The offset of a probe within its period, in whole milliseconds: FNV-1a over its name, finished
+/// by splitmix64.
 #[must_use]
 pub fn phase(name: &str, period: Duration) -> Duration {
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
@@ -82,8 +84,8 @@ pub fn patience(period: Duration) -> Duration {
 }
 
 impl Schedule {
-    /// Takes a probe in. Its first send is due at the first instant after `now` at which the wall clock is its phase
-    /// after a multiple of its period; from there on the monotonic clock counts.
+    /// Takes a probe in. Its first send is due at the first instant after `now` at which the wall
+    /// clock is its phase after a multiple of its period; from there on the monotonic clock counts.
     pub fn add(&mut self, probe: ProbeId, name: &str, period: Duration, now: Now) {
         let period = period.max(Duration::from_millis(1));
         let into = now.wall.nanos().rem_euclid(nanos_of(period));
@@ -128,8 +130,8 @@ impl Schedule {
         if self.rate == 0 { None } else { self.queue.peek().map(|Reverse((at, _, _))| *at) }
     }
 
-    /// The earliest send that is due at `now`, all probes in the order of time; what was due up to `unobserved` was
-    /// missed.
+    /// The earliest send that is due at `now`, all probes in the order of time; what was due up to
+    /// `unobserved` was missed.
     pub fn take(&mut self, now: Mono, unobserved: Option<Mono>) -> Option<Turn> {
         while let Some(mut top) = self.queue.peek_mut() {
             let Reverse((at, id, generation)) = *top;
@@ -148,7 +150,8 @@ impl Schedule {
                 self.rate -= rate(slot.period);
             }
             *top = Reverse((at + slot.period, id, generation));
-            let missed = now.since(at) > patience(slot.period) || unobserved.is_some_and(|until| at <= until);
+            let missed = now.since(at) > patience(slot.period)
+                || unobserved.is_some_and(|until| at <= until);
             let chance = if missed { Chance::Missed } else { Chance::Punctual };
             return Some(Turn { probe: ProbeId(id), send, at, chance });
         }
@@ -178,7 +181,11 @@ mod tests {
         Mono::from_nanos(ms * 1_000_000)
     }
 
-    fn drain(schedule: &mut Schedule, now: Mono, unobserved: Option<Mono>) -> Vec<(u32, u64, Chance)> {
+    fn drain(
+        schedule: &mut Schedule,
+        now: Mono,
+        unobserved: Option<Mono>,
+    ) -> Vec<(u32, u64, Chance)> {
         std::iter::from_fn(|| schedule.take(now, unobserved))
             .map(|turn| (turn.probe.0, turn.send, turn.chance))
             .collect()
@@ -237,7 +244,10 @@ mod tests {
         assert_eq!(turns[5].2, Chance::Punctual);
         schedule.add_at(ProbeId(1), Duration::from_millis(20), mono(6010));
         let turns = drain(&mut schedule, mono(6200), None);
-        assert_eq!(turns.iter().filter(|turn| turn.0 == 1 && turn.2 == Chance::Punctual).count(), 5);
+        assert_eq!(
+            turns.iter().filter(|turn| turn.0 == 1 && turn.2 == Chance::Punctual).count(),
+            5
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! What may stand where a host is named: an address, an IPv6 address with a link's name behind it, or
-//! a host name. What can only be a mistake is told as what it probably is. No name is looked up here.
+//! What may stand where a host is named: an address, an IPv6 address with a link's name behind it,
+//! or a host name. What can only be a mistake is told as what it probably is. No name is looked up
+//! here.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -63,8 +64,8 @@ pub enum NotAHost {
     Long,
 }
 
-/// Reads a host. Underscores are taken in names, as resolvers do, and a slash where RFC 2317 puts it:
-/// in a label of two numbers, such as `0/25.2.0.192.in-addr.arpa`.
+/// Reads a host. Underscores are taken in names, as resolvers do, and a slash where RFC 2317 puts
+/// it: in a label of two numbers, such as `0/25.2.0.192.in-addr.arpa`.
 ///
 /// # Errors
 /// When it can be none; the error says what it looks like.
@@ -102,8 +103,8 @@ pub fn host(text: &str) -> Result<Host<'_>, NotAHost> {
     Ok(Host::Name(text))
 }
 
-/// Checks a name that DNS is asked for: any printable characters, in labels of at most 63 bytes. The
-/// root is `.`.
+/// Checks a name that DNS is asked for: any printable characters, in labels of at most 63 bytes.
+/// The root is `.`.
 ///
 /// # Errors
 /// When DNS cannot carry it.
@@ -194,7 +195,10 @@ mod tests {
     fn addresses_names_and_links_are_told_apart() {
         assert_eq!(host("192.0.2.1"), Ok(Host::Address([192, 0, 2, 1].into())));
         assert_eq!(host("fe80::1%br-lan"), Ok(Host::Scoped("fe80::1".parse().unwrap(), "br-lan")));
-        assert_eq!(host("fe80::1%eth0.100"), Ok(Host::Scoped("fe80::1".parse().unwrap(), "eth0.100")));
+        assert_eq!(
+            host("fe80::1%eth0.100"),
+            Ok(Host::Scoped("fe80::1".parse().unwrap(), "eth0.100"))
+        );
         let names = [
             "hq.example.net",
             "hq.example.net.",
@@ -244,12 +248,19 @@ mod tests {
 
     #[test]
     fn a_question_to_a_name_server_may_hold_what_no_host_name_holds() {
-        for sound in
-            [".", "_dmarc.example.net", "0/25.2.0.192.in-addr.arpa", "a b".split(' ').next().unwrap(), "*.x", "12"]
-        {
+        for sound in [
+            ".",
+            "_dmarc.example.net",
+            "0/25.2.0.192.in-addr.arpa",
+            "a b".split(' ').next().unwrap(),
+            "*.x",
+            "12",
+        ] {
             assert_eq!(name(sound), Ok(()), "{sound}");
         }
-        for (text, fault) in [("", NotAHost::Empty), ("..", NotAHost::EmptyLabel), ("a b", NotAHost::Character)] {
+        for (text, fault) in
+            [("", NotAHost::Empty), ("..", NotAHost::EmptyLabel), ("a b", NotAHost::Character)]
+        {
             assert_eq!(name(text), Err(fault), "{text}");
         }
     }

@@ -1,5 +1,6 @@
-//! A wake-up at an instant of the monotonic clock, one for each that was asked for: tokio's own timers, made for many
-//! timeouts of which few run out, wake a process twice when they are longer than 64 ms, and know no suspend.
+//! A wake-up at an instant of the monotonic clock, one for each that was asked for: tokio's own
+//! timers, made for many timeouts of which few run out, wake a process twice when they are longer
+//! than 64 ms, and know no suspend.
 
 use crate::base::time::Mono;
 
@@ -50,7 +51,8 @@ mod linux {
     use std::time::Duration;
 
     use rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
     };
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
@@ -64,11 +66,15 @@ mod linux {
     impl Timer {
         /// [`None`] where the system has none to give.
         pub(super) fn new() -> Option<Self> {
-            let timer =
-                timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC).ok()?;
+            let timer = timerfd_create(
+                TimerfdClockId::Boottime,
+                TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+            )
+            .ok()?;
             #[expect(
                 deprecated,
-                reason = "its successor is unsafe; an OwnedFd keeps one descriptor open, as that demands"
+                reason = "its successor is unsafe; an OwnedFd keeps one descriptor open, as that \
+                    demands"
             )]
             let timer = AsyncFd::with_interest(timer, Interest::READABLE).ok()?;
             Some(Self(timer))
@@ -86,7 +92,9 @@ mod linux {
             while let Ok(mut ready) = self.0.readable().await {
                 let mut count = [0; 8];
                 // An earlier setting's readiness is cleared by an attempt to read.
-                match ready.try_io(|timer| rustix::io::read(timer.get_ref(), &mut count).map_err(Into::into)) {
+                match ready.try_io(|timer| {
+                    rustix::io::read(timer.get_ref(), &mut count).map_err(Into::into)
+                }) {
                     Ok(Ok(_)) => return true,
                     Ok(Err(_)) => return false,
                     Err(_would_block) => {}
@@ -108,8 +116,10 @@ mod tests {
     async fn an_alarm_rings_at_its_instant_and_not_before_however_often_it_is_set() {
         let alarm = Alarm::new();
         let begun = SystemClock.now().mono;
-        let dropped =
-            tokio::time::timeout(Duration::from_millis(1), alarm.ring(begun + Duration::from_secs(600), begun));
+        let dropped = tokio::time::timeout(
+            Duration::from_millis(1),
+            alarm.ring(begun + Duration::from_secs(600), begun),
+        );
         assert!(dropped.await.is_err());
         for wait in [3, 0, 70] {
             let now = SystemClock.now().mono;

@@ -1,4 +1,5 @@
-//! What the kernel says of its own clock: whether something keeps it true, and how far off it may be.
+//! What the kernel says of its own clock: whether something keeps it true, and how far off it may
+//! be.
 
 use rtime_clock::adjtime::{Timex, adjtimex};
 
@@ -35,7 +36,10 @@ pub fn health() -> ClockHealth {
         Ok(state) if state == TIME_ERROR || timex.0.status & STA_UNSYNC != 0 => {
             ClockHealth { kept: Kept::Unsynchronised, max_error_us: None }
         }
-        Ok(_) => ClockHealth { kept: Kept::Synchronised, max_error_us: u64::try_from(timex.0.maxerror).ok() },
+        Ok(_) => ClockHealth {
+            kept: Kept::Synchronised,
+            max_error_us: u64::try_from(timex.0.maxerror).ok(),
+        },
     }
 }
 

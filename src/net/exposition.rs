@@ -1,5 +1,5 @@
-//! A page of metrics, in each form that Prometheus reads: its protobuf, which alone has room for native histograms, OpenMetrics
-//! 1.0, or its own text format 0.0.4 for whoever asks for neither.
+//! A page of metrics, in each form that Prometheus reads: its protobuf, which alone has room for
+//! native histograms, OpenMetrics 1.0, or its own text format 0.0.4 for whoever asks for neither.
 
 use std::fmt::{Display, Write};
 
@@ -65,8 +65,8 @@ impl<T: Figure> Figure for &T {
 }
 
 impl Form {
-    /// The form for an `Accept` header (RFC 9110, section 12.5.1): of those that are here, the one that is wanted most, and of
-    /// several the first.
+    /// The form for an `Accept` header (RFC 9110, section 12.5.1): of those that are here, the one
+    /// that is wanted most, and of several the first.
     #[must_use]
     pub fn wanted(accept: &str) -> Self {
         let offer = |range: &str| {
@@ -74,14 +74,16 @@ impl Form {
             let form = match parts.next().unwrap_or_default() {
                 "application/vnd.google.protobuf" => {
                     let is = |wanted: &str| range.split(';').any(|part| part.trim() == wanted);
-                    let known = is("proto=io.prometheus.client.MetricFamily") && is("encoding=delimited");
+                    let known =
+                        is("proto=io.prometheus.client.MetricFamily") && is("encoding=delimited");
                     known.then_some(Self::Protobuf)?
                 }
                 "application/openmetrics-text" => Self::OpenMetrics,
                 "text/plain" | "text/*" | "*/*" => Self::Text,
                 _ => return None,
             };
-            let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Ok(1.0), str::parse::<f64>);
+            let weight =
+                parts.find_map(|part| part.strip_prefix("q=")).map_or(Ok(1.0), str::parse::<f64>);
             Some((form, weight.unwrap_or(0.0)))
         };
         let mut best = (Self::Text, 0.0);
@@ -100,7 +102,8 @@ impl Form {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::Protobuf => {
-                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+                    encoding=delimited"
             }
         }
     }
@@ -110,7 +113,13 @@ impl Page {
     /// An empty page.
     #[must_use]
     pub fn new(form: Form) -> Self {
-        Self { form, text: String::new(), wire: wire::Sheet::default(), family: String::new(), kind: Kind::Gauge }
+        Self {
+            form,
+            text: String::new(),
+            wire: wire::Sheet::default(),
+            family: String::new(),
+            kind: Kind::Gauge,
+        }
     }
 
     /// Begins a family; all its samples follow. A unit ends its name.
@@ -130,7 +139,8 @@ impl Page {
             return self.wire.family(&shown, help, kind);
         }
         self.line(format_args!("# TYPE {shown} {word}"));
-        let unit = ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(&format!("_{unit}")));
+        let unit =
+            ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(&format!("_{unit}")));
         if let (Form::OpenMetrics, Some(unit)) = (self.form, unit) {
             self.line(format_args!("# UNIT {shown} {unit}"));
         }
@@ -169,18 +179,33 @@ impl Page {
         self.line_of("_count", labels, None, spread.count());
     }
 
-    fn write(&mut self, suffix: &str, labels: Labels<'_>, more: Option<(&str, &str)>, value: impl Figure) {
+    fn write(
+        &mut self,
+        suffix: &str,
+        labels: Labels<'_>,
+        more: Option<(&str, &str)>,
+        value: impl Figure,
+    ) {
         if self.form == Form::Protobuf {
             return self.wire.sample(labels, more, self.kind, value.as_double());
         }
         self.line_of(suffix, labels, more, value);
     }
 
-    fn line_of(&mut self, suffix: &str, labels: Labels<'_>, more: Option<(&str, &str)>, value: impl Display) {
-        let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    fn line_of(
+        &mut self,
+        suffix: &str,
+        labels: Labels<'_>,
+        more: Option<(&str, &str)>,
+        value: impl Display,
+    ) {
+        let escaped =
+            |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let labels = labels.iter().copied().chain(more);
-        let labels: Vec<String> = labels.map(|(name, of)| format!("{name}=\"{}\"", escaped(of))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let labels: Vec<String> =
+            labels.map(|(name, of)| format!("{name}=\"{}\"", escaped(of))).collect();
+        let labels =
+            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         let family = std::mem::take(&mut self.family);
         self.line(format_args!("{family}{suffix}{labels} {value}"));
         self.family = family;
@@ -231,11 +256,23 @@ mod tests {
             ("", Form::Text),
             ("*/*", Form::Text),
             ("application/json", Form::Text),
-            ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", Form::OpenMetrics),
+            (
+                "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                Form::OpenMetrics,
+            ),
             ("application/openmetrics-text;version=1.0.0;q=0.5, text/plain;q=0.7", Form::Text),
-            (&format!("{protobuf},application/openmetrics-text;version=1.0.0;q=0.8,*/*;q=0.1"), Form::Protobuf),
-            (&format!("{protobuf};q=0.3,application/openmetrics-text;version=1.0.0;q=0.8"), Form::OpenMetrics),
-            ("application/vnd.google.protobuf;proto=another;encoding=text,text/plain;q=0.1", Form::Text),
+            (
+                &format!("{protobuf},application/openmetrics-text;version=1.0.0;q=0.8,*/*;q=0.1"),
+                Form::Protobuf,
+            ),
+            (
+                &format!("{protobuf};q=0.3,application/openmetrics-text;version=1.0.0;q=0.8"),
+                Form::OpenMetrics,
+            ),
+            (
+                "application/vnd.google.protobuf;proto=another;encoding=text,text/plain;q=0.1",
+                Form::Text,
+            ),
         ] {
             assert_eq!(Form::wanted(accept), form, "{accept}");
         }
@@ -243,20 +280,29 @@ mod tests {
 
     #[test]
     fn openmetrics_and_the_text_format_differ_where_their_pages_say_so() {
-        let openmetrics = "# TYPE sends counter\n# HELP sends Sends.\nsends_total{probe=\"a\\\"b\"} 7\n\
+        let openmetrics = "# TYPE sends counter\n# HELP sends \
+            Sends.\nsends_total{probe=\"a\\\"b\"} 7\n\
             # TYPE state stateset\n# HELP state State.\nstate{probe=\"a\",state=\"up\"} 0\n\
             state{probe=\"a\",state=\"down\"} 1\n\
-            # TYPE store_bytes gauge\n# UNIT store_bytes bytes\n# HELP store_bytes Bytes.\nstore_bytes 12\n# EOF\n";
+            # TYPE store_bytes gauge\n# UNIT store_bytes bytes\n# HELP store_bytes \
+            Bytes.\nstore_bytes 12\n# EOF\n";
         assert_eq!(page(Form::OpenMetrics), openmetrics);
-        let text = openmetrics.replace("TYPE sends", "TYPE sends_total").replace("HELP sends", "HELP sends_total");
-        let text = text.replace("stateset", "gauge").replace("# UNIT store_bytes bytes\n", "").replace("# EOF\n", "");
+        let text = openmetrics
+            .replace("TYPE sends", "TYPE sends_total")
+            .replace("HELP sends", "HELP sends_total");
+        let text = text
+            .replace("stateset", "gauge")
+            .replace("# UNIT store_bytes bytes\n", "")
+            .replace("# EOF\n", "");
         assert_eq!(page(Form::Text), text);
     }
 
     #[test]
     fn a_bucket_holds_all_up_to_its_bound_and_those_of_the_buckets_before() {
         let mut spread = Spread::default();
-        [0, 500_000, 500_001, 1_000_000_000, 60_000_000_000].into_iter().for_each(|nanos| spread.record_ns(nanos));
+        [0, 500_000, 500_001, 1_000_000_000, 60_000_000_000]
+            .into_iter()
+            .for_each(|nanos| spread.record_ns(nanos));
         let mut page = Page::new(Form::OpenMetrics);
         page.family(Kind::Histogram, "rtt_seconds", "RTT.");
         page.histogram(&[], &spread);

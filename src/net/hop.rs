@@ -1,8 +1,10 @@
-//! What this host itself does with a packet before the network has it: whether a route leads anywhere, and whether the next
-//! hop on the link has said its hardware address. A packet that is stopped here is no loss of the path's.
+//! What this host itself does with a packet before the network has it: whether a route leads
+//! anywhere, and whether the next hop on the link has said its hardware address. A packet that is
+//! stopped here is no loss of the path's.
 //!
-//! The kernel is asked by the same options as the socket has, so that rules by mark, source, interface, class and protocol
-//! count. Where it cannot be asked nothing is known, and nothing is excused.
+//! The kernel is asked by the same options as the socket has, so that rules by mark, source,
+//! interface, class and protocol count. Where it cannot be asked nothing is known, and nothing is
+//! excused.
 
 use std::net::IpAddr;
 
@@ -88,7 +90,14 @@ mod system {
 
     pub fn place(address: IpAddr, link: Option<&str>) -> AddressKind {
         let interface = link.and_then(|link| if_nametoindex(link).ok());
-        let wanted = Wanted { target: address, interface, source: None, mark: None, class: 0, protocol: None };
+        let wanted = Wanted {
+            target: address,
+            interface,
+            source: None,
+            mark: None,
+            class: 0,
+            protocol: None,
+        };
         match netlink::route(&wanted).map(|route| route.kind) {
             Ok(Kind::Local) => AddressKind::Own,
             Ok(Kind::Broadcast) => AddressKind::Broadcast,
@@ -112,16 +121,22 @@ mod system {
             Ok(route) => route,
             // A source that is none of this host's is an invalid argument, as a blackhole is.
             Err(Errno::EINVAL) if source.is_some() => return FirstHop::Unknown,
-            Err(errno @ (Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EACCES | Errno::EINVAL)) => {
+            Err(
+                errno @ (Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EACCES | Errno::EINVAL),
+            ) => {
                 return FirstHop::Closed(at_once(errno));
             }
             Err(_) => return FirstHop::Unknown,
         };
         match route.kind {
             Kind::Unicast => {}
-            Kind::Blackhole | Kind::Unreachable => return FirstHop::Closed(Fault::NoRoute.reason()),
+            Kind::Blackhole | Kind::Unreachable => {
+                return FirstHop::Closed(Fault::NoRoute.reason());
+            }
             Kind::Prohibit => return FirstHop::Closed(Fault::Forbidden.reason()),
-            Kind::Local | Kind::Broadcast | Kind::Multicast | Kind::Other => return FirstHop::Unknown,
+            Kind::Local | Kind::Broadcast | Kind::Multicast | Kind::Other => {
+                return FirstHop::Unknown;
+            }
         }
         let Some(index) = route.interface else { return FirstHop::Unknown };
         // Of a socket that is bound to another interface this says nothing.
@@ -138,10 +153,12 @@ mod system {
             // Where no route leads there, the kernel asks the link for the target itself.
             Ok(_) if !routed => FirstHop::Closed(Fault::NoRoute.reason()),
             Ok(Neighbour::Absent) => FirstHop::Unknown,
-            Ok(Neighbour::Silent) => match if_indextoname(index).map(std::ffi::CString::into_string) {
-                Ok(Ok(interface)) => FirstHop::Silent(NextHop { address: hop, interface }),
-                Ok(Err(_)) | Err(_) => FirstHop::Unknown,
-            },
+            Ok(Neighbour::Silent) => {
+                match if_indextoname(index).map(std::ffi::CString::into_string) {
+                    Ok(Ok(interface)) => FirstHop::Silent(NextHop { address: hop, interface }),
+                    Ok(Err(_)) | Err(_) => FirstHop::Unknown,
+                }
+            }
         }
     }
 
@@ -151,7 +168,9 @@ mod system {
     }
 
     fn resolves(interface: u32) -> bool {
-        let without = InterfaceFlags::IFF_NOARP | InterfaceFlags::IFF_POINTOPOINT | InterfaceFlags::IFF_LOOPBACK;
+        let without = InterfaceFlags::IFF_NOARP
+            | InterfaceFlags::IFF_POINTOPOINT
+            | InterfaceFlags::IFF_LOOPBACK;
         let flags = netlink::flags(interface).ok().and_then(|flags| i32::try_from(flags).ok());
         flags.is_some_and(|flags| !InterfaceFlags::from_bits_truncate(flags).intersects(without))
     }

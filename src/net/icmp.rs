@@ -1,9 +1,9 @@
-//! ICMP echo, by one of two engines behind the same interface: [`kernel`] (Linux, stamped by the kernel at both ends of
-//! the wait) and [`portable`] (surge-ping, stamped by this program).
+//! ICMP echo, by one of two engines behind the same interface: [`kernel`] (Linux, stamped by the
+//! kernel at both ends of the wait) and [`portable`] (surge-ping, stamped by this program).
 //!
-//! A [`Port`] is a way out of this host: one family, one circuit. All probes of that circuit share it. It never blocks:
-//! requests are handed over in batches, and what came in is read in batches, when the caller chooses to. It knows nothing
-//! of timeouts or loss.
+//! A [`Port`] is a way out of this host: one family, one circuit. All probes of that circuit share
+//! it. It never blocks: requests are handed over in batches, and what came in is read in batches,
+//! when the caller chooses to. It knows nothing of timeouts or loss.
 
 use std::io;
 use std::net::IpAddr;
@@ -106,7 +106,8 @@ pub enum Arrival {
         /// Why.
         why: Unsent,
     },
-    /// The receive queue has overflowed since the last reading: replies may have been dropped unseen.
+    /// The receive queue has overflowed since the last reading: replies may have been dropped
+    /// unseen.
     Overflow,
 }
 
@@ -119,7 +120,8 @@ pub enum Heard {
     After(Duration),
 }
 
-/// Whom an ICMP error concerns. Routers need quote no more than the first eight bytes of what they refuse (RFC 792).
+/// Whom an ICMP error concerns. Routers need quote no more than the first eight bytes of what they
+/// refuse (RFC 792).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     /// The payload was quoted, too.
@@ -143,8 +145,8 @@ pub enum Unsent {
     TooBig,
     /// The source address is none of this host's any more.
     Source,
-    /// It was taken, and had not come to the device when nobody waited for it any more: this host's packet filter or a queue
-    /// dropped it, or holds it.
+    /// It was taken, and had not come to the device when nobody waited for it any more: this host's
+    /// packet filter or a queue dropped it, or holds it.
     Held,
     /// The engine cannot send what the circuit asks for.
     Unsupported,
@@ -170,8 +172,9 @@ impl Unsent {
         Reason::new(Outcome::NotSent, kind)
     }
 
-    /// What an ICMP error means that this very host sent about a packet of its own; [`None`] when it means that the next hop
-    /// did not say its hardware address, which is silence and no refusal (RFC 1122 section 2.3.2.2).
+    /// What an ICMP error means that this very host sent about a packet of its own; [`None`] when
+    /// it means that the next hop did not say its hardware address, which is silence and no refusal
+    /// (RFC 1122 section 2.3.2.2).
     #[must_use]
     pub fn said_by_this_host(kind: &str) -> Option<Self> {
         match kind {
@@ -210,8 +213,8 @@ pub struct Means {
 /// The kind of an ICMP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `SOCK_DGRAM`: an ordinary user may have it where `net.ipv4.ping_group_range` allows; the kernel keeps the
-    /// identifier.
+    /// `SOCK_DGRAM`: an ordinary user may have it where `net.ipv4.ping_group_range` allows; the
+    /// kernel keeps the identifier.
     Datagram,
     /// `SOCK_RAW`: needs CAP_NET_RAW.
     Raw,
@@ -251,10 +254,12 @@ pub enum Drained {
 
 /// One way out of this host: one family, one circuit.
 pub trait Port: std::fmt::Debug {
-    /// Hands requests to the system. Those that it did not take are told in `faults`, by their place in the batch.
+    /// Hands requests to the system. Those that it did not take are told in `faults`, by their
+    /// place in the batch.
     fn send(&mut self, batch: &[Echo], faults: &mut Vec<(usize, Unsent)>);
 
-    /// Reads what has come, a bounded amount at a time: the departures of requests before their replies.
+    /// Reads what has come, a bounded amount at a time: the departures of requests before their
+    /// replies.
     fn drain(&mut self, arrivals: &mut Vec<Arrival>) -> Drained;
 
     /// The TTL (hop limit) of what is sent from now on, whatever the circuit says.
@@ -271,7 +276,8 @@ pub trait Port: std::fmt::Debug {
     /// How many replies the system holds for it until they are read, at least.
     fn room(&self) -> usize;
 
-    /// Whether the system's side has changed so that the port must be opened anew: its interface came back as another.
+    /// Whether the system's side has changed so that the port must be opened anew: its interface
+    /// came back as another.
     fn is_stale(&self) -> bool;
 }
 
@@ -280,8 +286,14 @@ pub trait Engine {
     /// A port of this family and circuit, for payloads of up to `largest` bytes.
     ///
     /// # Errors
-    /// When the system has no such socket, or an option of the circuit cannot be set; it is then to be tried again later.
-    fn open(&self, family: Family, circuit: &Circuit, largest: u16) -> Result<Box<dyn Port>, OpenError>;
+    /// When the system has no such socket, or an option of the circuit cannot be set; it is then to
+    /// be tried again later.
+    fn open(
+        &self,
+        family: Family,
+        circuit: &Circuit,
+        largest: u16,
+    ) -> Result<Box<dyn Port>, OpenError>;
 }
 
 /// Why a port could not be opened.
@@ -294,7 +306,10 @@ pub enum OpenError {
     #[error(transparent)]
     Circuit(#[from] Fault),
     /// The engine has no means for an option of the circuit.
-    #[error("the portable engine cannot set {0}: use a system with kernel stamps, or take the option away")]
+    #[error(
+        "the portable engine cannot set {0}: use a system with kernel stamps, or take the option \
+            away"
+    )]
     Unsupported(&'static str),
     /// The kernel has no stamps to give.
     #[error("the kernel refuses to stamp packets: {0}")]
@@ -320,11 +335,13 @@ impl OpenError {
 /// The two remedies for a user who may open no ICMP socket, ready to be typed.
 fn remedies() -> String {
     let group = nix::unistd::getegid();
-    let program = std::env::current_exe().map_or_else(|_| "wanproof".to_owned(), |path| path.display().to_string());
+    let program = std::env::current_exe()
+        .map_or_else(|_| "wanproof".to_owned(), |path| path.display().to_string());
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ping_group_range").unwrap_or_default();
     let range = range.split_whitespace().collect::<Vec<_>>().join(" ");
     format!(
-        "this user may not send ICMP echo requests: the process has no CAP_NET_RAW, and its group {group} is not within \
+        "this user may not send ICMP echo requests: the process has no CAP_NET_RAW, and its group \
+            {group} is not within \
          net.ipv4.ping_group_range ({}). Do one of the two, as root:\n  \
          sysctl -w net.ipv4.ping_group_range=\"{group} {group}\"\n  \
          setcap cap_net_raw+ep {program}\n\
@@ -333,7 +350,8 @@ fn remedies() -> String {
     )
 }
 
-/// The best engine of this system: kernel stamps where the kernel gives them, else the portable one.
+/// The best engine of this system: kernel stamps where the kernel gives them, else the portable
+/// one.
 #[derive(Clone, Debug, Default)]
 pub struct Best {
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -342,11 +360,17 @@ pub struct Best {
 }
 
 impl Engine for Best {
-    fn open(&self, family: Family, circuit: &Circuit, largest: u16) -> Result<Box<dyn Port>, OpenError> {
+    fn open(
+        &self,
+        family: Family,
+        circuit: &Circuit,
+        largest: u16,
+    ) -> Result<Box<dyn Port>, OpenError> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         match self.kernel.open(family, circuit, largest) {
             Err(OpenError::Unstamped(error)) => {
-                tracing::warn!(%error, "the kernel refuses to stamp packets; stamping in user space instead");
+                tracing::warn!(%error, "the kernel refuses to stamp packets; stamping in user \
+                    space instead");
             }
             result => return result,
         }

@@ -1,6 +1,6 @@
-//! What this host says of its links and itself: carrier and counters of interfaces, which of them leads to a target, how
-//! busy the processors are. Everything is asked by netlink and read from `/proc`, without privilege; where that is
-//! missing, nothing is known.
+//! What this host says of its links and itself: carrier and counters of interfaces, which of them
+//! leads to a target, how busy the processors are. Everything is asked by netlink and read from
+//! `/proc`, without privilege; where that is missing, nothing is known.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,13 +24,15 @@ mod routes;
 
 use routes::Route;
 
-/// What the kernel tells of this thread's network namespace; `/proc/net` would be that of the process's first thread.
+/// What the kernel tells of this thread's network namespace; `/proc/net` would be that of the
+/// process's first thread.
 const NET: &str = "/proc/thread-self/net";
 /// How long it is relied on which interface leads to a target.
 const WAY_HOLDS: Duration = Duration::from_secs(10);
 
-/// Whether an interface has a carrier. One that was here since this process began and is gone has lost it (that is how
-/// the end of a PPP or USB link looks); of one that was never here nothing is known.
+/// Whether an interface has a carrier. One that was here since this process began and is gone has
+/// lost it (that is how the end of a PPP or USB link looks); of one that was never here nothing is
+/// known.
 #[must_use]
 pub fn carrier(interface: &str) -> Carrier {
     static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
@@ -53,14 +55,15 @@ const HAS_CARRIER: InterfaceFlags = InterfaceFlags::IFF_UP.union(InterfaceFlags:
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const HAS_CARRIER: InterfaceFlags = InterfaceFlags::IFF_UP.union(InterfaceFlags::IFF_RUNNING);
 
-/// The flags of an interface of this thread's network namespace; [`None`] when there is no such interface. (`/sys` shows
-/// the namespace in which it was mounted, which need not be ours.)
+/// The flags of an interface of this thread's network namespace; [`None`] when there is no such
+/// interface. (`/sys` shows the namespace in which it was mounted, which need not be ours.)
 fn flags(interface: &str) -> Result<Option<InterfaceFlags>, Errno> {
     Ok(getifaddrs()?.find(|each| each.interface_name == interface).map(|each| each.flags))
 }
 
-/// The interface that packets of a circuit leave by on their way to a target: its own; else the one that has the source
-/// address that the kernel chooses, rules by mark included; else that of the route in the tables.
+/// The interface that packets of a circuit leave by on their way to a target: its own; else the one
+/// that has the source address that the kernel chooses, rules by mark included; else that of the
+/// route in the tables.
 #[must_use]
 pub fn interface_towards(circuit: &Circuit, target: IpAddr) -> Option<String> {
     Addresses::default().interface_towards(circuit, target)
@@ -80,7 +83,9 @@ impl Addresses {
     }
 
     fn interface_with(&self, address: IpAddr) -> Option<String> {
-        let all = self.0.get_or_init(|| getifaddrs().map_or_else(|_| Vec::new(), |all| all.filter_map(own).collect()));
+        let all = self.0.get_or_init(|| {
+            getifaddrs().map_or_else(|_| Vec::new(), |all| all.filter_map(own).collect())
+        });
         all.iter().find(|(own, _)| *own == address).map(|(_, interface)| interface.clone())
     }
 }
@@ -95,7 +100,8 @@ fn own(each: InterfaceAddress) -> Option<(IpAddr, String)> {
     Some((address, each.interface_name))
 }
 
-/// The next hop of a circuit on the way to a target; [`None`] when it is on the link itself, or no route leads to it.
+/// The next hop of a circuit on the way to a target; [`None`] when it is on the link itself, or no
+/// route leads to it.
 #[must_use]
 pub fn gateway_towards(circuit: &Circuit, target: IpAddr) -> Option<IpAddr> {
     let interface = interface_towards(circuit, target)?;
@@ -130,8 +136,8 @@ impl Way {
         Self { circuit: circuit.clone(), found: Mutex::new(None) }
     }
 
-    /// What a target is to this host, and the carrier of the interface that leads there now. While it is down, nothing that is
-    /// handed to the kernel is sent, although the kernel may take it.
+    /// What a target is to this host, and the carrier of the interface that leads there now. While
+    /// it is down, nothing that is handed to the kernel is sent, although the kernel may take it.
     #[must_use]
     pub fn look(&self, target: IpAddr) -> (AddressKind, Carrier) {
         let now = SystemClock.now().mono;
@@ -139,9 +145,11 @@ impl Way {
         let known = found.take().filter(|found| found.target == target);
         let fresh = match known {
             Some(known) if now - known.at < WAY_HOLDS => known,
-            // With the carrier its route may be gone: then the interface that is known is the one to go on looking at.
+            // With the carrier its route may be gone: then the interface that is known is the one
+            // to go on looking at.
             known => {
-                let interface = interface_towards(&self.circuit, target).or_else(|| known?.interface);
+                let interface =
+                    interface_towards(&self.circuit, target).or_else(|| known?.interface);
                 Found { at: now, target, interface, place: hop::place_by(&self.circuit, target) }
             }
         };
@@ -166,7 +174,8 @@ struct Kept {
     counters: Option<Counters>,
 }
 
-/// What an interface has counted since it was made. An interface that was made anew counts from zero again.
+/// What an interface has counted since it was made. An interface that was made anew counts from
+/// zero again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Bytes received.
@@ -183,13 +192,18 @@ pub struct Counters {
     pub tx_dropped: u64,
 }
 
-/// More changes of one interface in a span are not told one by one; a flapping link shows by as many.
+/// More changes of one interface in a span are not told one by one; a flapping link shows by as
+/// many.
 const MOST_CHANGES: usize = 100;
 
 impl Links {
-    /// Looks at these interfaces and notes what changed; gives the changes. Interfaces that are not named any more are
-    /// forgotten.
-    pub fn look<'a>(&mut self, interfaces: impl IntoIterator<Item = &'a str>, at: Wall) -> Vec<(String, Carrier)> {
+    /// Looks at these interfaces and notes what changed; gives the changes. Interfaces that are not
+    /// named any more are forgotten.
+    pub fn look<'a>(
+        &mut self,
+        interfaces: impl IntoIterator<Item = &'a str>,
+        at: Wall,
+    ) -> Vec<(String, Carrier)> {
         let wanted: BTreeSet<&str> = interfaces.into_iter().collect();
         self.kept.retain(|name, _| wanted.contains(name.as_str()));
         self.cpu = self.cpu.or_else(Cpu::read);
@@ -242,19 +256,22 @@ impl Links {
 }
 
 impl Counters {
-    /// Reads those of an interface of this thread's network namespace; [`None`] when there is none of that name, or the system
-    /// does not tell.
+    /// Reads those of an interface of this thread's network namespace; [`None`] when there is none
+    /// of that name, or the system does not tell.
     #[must_use]
     pub fn read(interface: &str) -> Option<Self> {
         Self::parse(&fs::read_to_string(format!("{NET}/dev")).ok()?, interface)
     }
 
-    /// From `/proc/net/dev`: two lines of headings; then of each interface eight figures of receiving and eight of sending, the
-    /// first of each being bytes.
+    /// From `/proc/net/dev`: two lines of headings; then of each interface eight figures of
+    /// receiving and eight of sending, the first of each being bytes.
     fn parse(text: &str, interface: &str) -> Option<Self> {
-        let line = text.lines().find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
+        let line = text
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
         // bytes packets errs drop fifo frame compressed multicast, then bytes packets errs drop …
-        let figures: Vec<u64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+        let figures: Vec<u64> =
+            line.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
         let figure = |at: usize| figures.get(at).copied();
         Some(Self {
             rx_bytes: figure(0)?,
@@ -266,7 +283,8 @@ impl Counters {
         })
     }
 
-    /// What was counted since an earlier reading; all of it where there was none, or the interface was made anew.
+    /// What was counted since an earlier reading; all of it where there was none, or the interface
+    /// was made anew.
     #[must_use]
     pub fn since(self, before: Option<Self>) -> Self {
         let Some(before) = before else { return self };
@@ -299,13 +317,14 @@ impl Cpu {
     fn parse(text: &str) -> Option<Self> {
         let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
         // user nice system idle iowait irq softirq steal; guest time is within user's.
-        let ticks: Vec<u64> = line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
+        let ticks: Vec<u64> =
+            line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
         let idle = ticks.get(3)?.checked_add(ticks.get(4).copied().unwrap_or(0))?;
         Some(Self { total: ticks.iter().try_fold(0u64, |sum, &each| sum.checked_add(each))?, idle })
     }
 
-    /// How busy they were since an earlier reading, of 100, to a tenth; [`None`] when no time passed. What a hypervisor
-    /// took away counts as busy: this host could not use it.
+    /// How busy they were since an earlier reading, of 100, to a tenth; [`None`] when no time
+    /// passed. What a hypervisor took away counts as busy: this host could not use it.
     #[must_use]
     pub fn busy_since(self, before: Self) -> Option<f64> {
         let total = self.total.checked_sub(before.total).filter(|&total| total > 0)?;
@@ -332,7 +351,10 @@ mod tests {
         let mut links = Links::default();
         let at = Wall::from_secs;
         assert_eq!(links.note("wan0", Carrier::Up, at(1)), None);
-        assert_eq!(links.note("wan0", Carrier::Down, at(2)), Some(("wan0".to_owned(), Carrier::Down)));
+        assert_eq!(
+            links.note("wan0", Carrier::Down, at(2)),
+            Some(("wan0".to_owned(), Carrier::Down))
+        );
         assert_eq!(links.note("wan0", Carrier::Down, at(3)), None);
         let told = links.cut().remove(0);
         assert_eq!(told.changes, [CarrierChange { at: at(2), carrier: Carrier::Down }]);
@@ -361,9 +383,16 @@ mod tests {
     #[test]
     fn the_counters_are_those_of_the_interface_of_that_name() {
         let text = "Inter-|   Receive  |  Transmit\n face |bytes packets errs\n\
-            wan0: 7 1 0 0 0 0 0 0 9 2 0 0 0 0 0 0\n  wan:123456 1 2 3 0 0 0 0 654321 2 4 5 0 0 0 0\n cut: 1 2 3\n";
-        let wan =
-            Counters { rx_bytes: 123_456, rx_errors: 2, rx_dropped: 3, tx_bytes: 654_321, tx_errors: 4, tx_dropped: 5 };
+            wan0: 7 1 0 0 0 0 0 0 9 2 0 0 0 0 0 0\n  wan:123456 1 2 3 0 0 0 0 654321 2 4 5 0 0 0 \
+            0\n cut: 1 2 3\n";
+        let wan = Counters {
+            rx_bytes: 123_456,
+            rx_errors: 2,
+            rx_dropped: 3,
+            tx_bytes: 654_321,
+            tx_errors: 4,
+            tx_dropped: 5,
+        };
         assert_eq!(Counters::parse(text, "wan"), Some(wan));
         let wan0 = Counters { rx_bytes: 7, tx_bytes: 9, ..Counters::default() };
         assert_eq!(Counters::parse(text, "wan0"), Some(wan0));

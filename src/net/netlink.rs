@@ -1,16 +1,20 @@
-//! Questions to the kernel's routing and its neighbours by rtnetlink (rtnetlink(7)), packed and read by hand: two questions do
-//! not need a library. Neither needs a privilege.
+//! Questions to the kernel's routing and its neighbours by rtnetlink (rtnetlink(7)), packed and
+//! read by hand: two questions do not need a library. Neither needs a privilege.
 //!
-//! A socket for each question: the kernel answers within the call that asks, and nobody else's messages come in between.
+//! A socket for each question: the kernel answers within the call that asks, and nobody else's
+//! messages come in between.
 
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
+};
 
-/// What is asked of the routes: the same as the kernel asks itself when a socket of these options sends.
+/// What is asked of the routes: the same as the kernel asks itself when a socket of these options
+/// sends.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::net) struct Wanted {
     pub target: IpAddr,
@@ -32,8 +36,8 @@ pub(in crate::net) struct Route {
     pub interface: Option<u32>,
     /// The next hop; [`None`] when the target is on the link itself.
     pub gateway: Option<IpAddr>,
-    /// The table that it stands in. Zero: in none; the kernel takes a target to be on the link that a socket is bound to where
-    /// no route leads to it (`ip_route_output_key_hash_rcu`).
+    /// The table that it stands in. Zero: in none; the kernel takes a target to be on the link that
+    /// a socket is bound to where no route leads to it (`ip_route_output_key_hash_rcu`).
     pub table: u32,
 }
 
@@ -80,8 +84,8 @@ const NDA_DST: u16 = 1;
 /// Which route a packet takes.
 ///
 /// # Errors
-/// What a socket that sent it would be told: `ENETUNREACH`, `EHOSTUNREACH`, `EACCES` for a prohibition, `EINVAL` for a
-/// blackhole; or that the kernel cannot be asked.
+/// What a socket that sent it would be told: `ENETUNREACH`, `EHOSTUNREACH`, `EACCES` for a
+/// prohibition, `EINVAL` for a blackhole; or that the kernel cannot be asked.
 pub(in crate::net) fn route(wanted: &Wanted) -> Result<Route, Errno> {
     let Wanted { target, interface, source, mark, class, protocol } = *wanted;
     let bits = |address: IpAddr| if address.is_ipv4() { 32 } else { 128 };
@@ -137,7 +141,12 @@ pub(in crate::net) fn flags(interface: u32) -> Result<u32, Errno> {
 
 /// Asks, and gives the answer's message without its header, as far as there is room for it.
 fn ask(question: u16, answer: u16, body: &[u8]) -> Result<Vec<u8>, Errno> {
-    let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
+    let socket = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkRoute,
+    )?;
     let mut message = Vec::with_capacity(HEADER + body.len());
     let length = u32::try_from(HEADER + body.len()).expect("a question takes some bytes");
     message.extend(length.to_ne_bytes());
@@ -152,12 +161,16 @@ fn ask(question: u16, answer: u16, body: &[u8]) -> Result<Vec<u8>, Errno> {
 }
 
 fn read_answer(bytes: &[u8], wanted: u16) -> Result<Vec<u8>, Errno> {
-    let length = u32_at(bytes, 0).and_then(|length| usize::try_from(length).ok()).ok_or(Errno::EBADMSG)?;
+    let length =
+        u32_at(bytes, 0).and_then(|length| usize::try_from(length).ok()).ok_or(Errno::EBADMSG)?;
     let body = bytes.get(HEADER..length.min(bytes.len())).ok_or(Errno::EBADMSG)?;
     match u16_at(bytes, 4) {
         Some(kind) if kind == wanted => Ok(body.to_vec()),
         Some(2) => {
-            let errno = body.first_chunk::<4>().map(|bytes| i32::from_ne_bytes(*bytes)).ok_or(Errno::EBADMSG)?;
+            let errno = body
+                .first_chunk::<4>()
+                .map(|bytes| i32::from_ne_bytes(*bytes))
+                .ok_or(Errno::EBADMSG)?;
             Err(Errno::from_raw(errno.saturating_neg()))
         }
         _ => Err(Errno::EBADMSG),

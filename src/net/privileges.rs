@@ -1,7 +1,7 @@
 //! What this process may do beyond an ordinary user (capabilities(7)), and giving it up.
 //!
-//! Capabilities belong to threads; what is given up here is given up for the calling thread and for all that it starts
-//! from then on.
+//! Capabilities belong to threads; what is given up here is given up for the calling thread and for
+//! all that it starts from then on.
 
 /// What is not given up.
 #[cfg(feature = "agent")]
@@ -13,18 +13,22 @@ pub enum Keep {
     Marks,
 }
 
-/// Gives up every capability, for good, root's too: whatever is opened from here on is opened with a file's own rights.
+/// Gives up every capability, for good, root's too: whatever is opened from here on is opened with
+/// a file's own rights.
 #[cfg(all(feature = "collector", any(target_os = "linux", target_os = "android")))]
 pub fn drop_for_good() {
     use rustix::thread::CapabilitySet;
 
-    let had = rustix::thread::capabilities(None).map(|sets| sets.permitted).unwrap_or(CapabilitySet::empty());
+    let had = rustix::thread::capabilities(None)
+        .map(|sets| sets.permitted)
+        .unwrap_or(CapabilitySet::empty());
     if had.is_empty() {
         return;
     }
     match linux::reduce_to(CapabilitySet::empty()) {
         Ok(()) if nix::unistd::geteuid().is_root() => tracing::warn!(
-            "capabilities were given up: from here on root opens only what is its own, so run the collector as the user \
+            "capabilities were given up: from here on root opens only what is its own, so run the \
+                collector as the user \
              whose files these are"
         ),
         Ok(()) => tracing::info!("capabilities were given up"),
@@ -46,9 +50,10 @@ pub fn drop_of_this_thread() {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub fn drop_of_this_thread() {}
 
-/// Gives up every capability, but for what is to be kept, where this host lets an ordinary process open what the agent may
-/// have to open again: a datagram ICMP socket, bound to an interface. Where it does not, CAP_NET_RAW is kept too, since an
-/// interface that comes back as another would else never be measured again; it is logged, with the remedy.
+/// Gives up every capability, but for what is to be kept, where this host lets an ordinary process
+/// open what the agent may have to open again: a datagram ICMP socket, bound to an interface. Where
+/// it does not, CAP_NET_RAW is kept too, since an interface that comes back as another would else
+/// never be measured again; it is logged, with the remedy.
 #[cfg(all(feature = "agent", any(target_os = "linux", target_os = "android")))]
 pub fn drop_all(keep: Keep) {
     use rustix::thread::CapabilitySet;
@@ -57,17 +62,23 @@ pub fn drop_all(keep: Keep) {
         Keep::Nothing => CapabilitySet::empty(),
         Keep::Marks => CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW,
     };
-    let had = rustix::thread::capabilities(None).map(|sets| sets.permitted).unwrap_or(CapabilitySet::empty());
+    let had = rustix::thread::capabilities(None)
+        .map(|sets| sets.permitted)
+        .unwrap_or(CapabilitySet::empty());
     if had.is_empty() {
         return;
     }
     // It is tried by a thread that has nothing any more.
-    let tried = std::thread::spawn(|| linux::reduce_to(CapabilitySet::empty()).is_ok() && linux::can_reopen()).join();
+    let tried = std::thread::spawn(|| {
+        linux::reduce_to(CapabilitySet::empty()).is_ok() && linux::can_reopen()
+    })
+    .join();
     if !tried.unwrap_or(false) && had.contains(CapabilitySet::NET_RAW) {
         kept |= CapabilitySet::NET_RAW;
         let group = nix::unistd::getegid();
         tracing::warn!(
-            "CAP_NET_RAW is kept: without it this host opens no ICMP socket for this user; to do without, run \
+            "CAP_NET_RAW is kept: without it this host opens no ICMP socket for this user; to do \
+                without, run \
              sysctl -w net.ipv4.ping_group_range=\"{group} {group}\" and restart the agent"
         );
     }
@@ -85,17 +96,19 @@ pub fn drop_all(_: Keep) {}
 mod linux {
     use rustix::io;
     use rustix::thread::{
-        CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
-        set_capabilities,
+        CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+        remove_capability_from_bounding_set, set_capabilities,
     };
 
     /// Leaves this thread `kept` and nothing else, and no program that it starts anything at all.
     pub(super) fn reduce_to(kept: CapabilitySet) -> io::Result<()> {
         let now = capabilities(None)?;
         if now.effective.contains(CapabilitySet::SETPCAP) {
-            // A program that root starts has all of the bounding set; what the kernel does not know is no loss.
+            // A program that root starts has all of the bounding set; what the kernel does not know
+            // is no loss.
             for bit in 0..u64::BITS {
-                let _ = remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit));
+                let _ =
+                    remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit));
             }
         }
         // Kernels before 4.3 have none.
@@ -114,7 +127,8 @@ mod linux {
         };
         let v6 = open(Domain::IPV6, Protocol::ICMPV6);
         // A host without IPv6 needs none.
-        let v6 = v6.is_ok() || v6.is_err_and(|error| error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT));
+        let v6 = v6.is_ok()
+            || v6.is_err_and(|error| error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT));
         open(Domain::IPV4, Protocol::ICMPV4).is_ok() && v6
     }
 

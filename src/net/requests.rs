@@ -1,4 +1,5 @@
-//! One request of an http, tcp or dns probe, on a connection of its own that leaves by the probe's circuit.
+//! One request of an http, tcp or dns probe, on a connection of its own that leaves by the probe's
+//! circuit.
 //!
 //! A request is settled once, by what came of it:
 //!
@@ -10,8 +11,8 @@
 //! | `n` | this host did not send it: no address, route, interface, source, permission or carrier |
 //! | `x` | this process was itself stopped or suspended meanwhile |
 //!
-//! The waiting time runs from the beginning of the connection. Before it, the first look-up of a name is waited for, at
-//! most as long again; a name that has an address costs nothing.
+//! The waiting time runs from the beginning of the connection. Before it, the first look-up of a
+//! name is waited for, at most as long again; a name that has an address costs nothing.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,11 +36,13 @@ mod http;
 mod tcp;
 mod tls;
 
-/// When the clock that goes on in a suspend is ahead by more than this of the one that stops, or a timer rings so much
-/// too late, this process did not run meanwhile, and what it saw says nothing of the path.
+/// When the clock that goes on in a suspend is ahead by more than this of the one that stops, or a
+/// timer rings so much too late, this process did not run meanwhile, and what it saw says nothing
+/// of the path.
 const STALLED: Duration = Duration::from_millis(500);
 
-/// One probe's requests, with what is made once for all of them: its name's watch, its TLS settings.
+/// One probe's requests, with what is made once for all of them: its name's watch, its TLS
+/// settings.
 #[derive(Debug)]
 pub struct Requester {
     probe: Arc<Probe>,
@@ -61,7 +64,8 @@ impl Requester {
         if matches!(&probe.test, Test::Http(http) if http.tls != Tls::None)
             && let Err(fault) = tls.ready()
         {
-            tracing::warn!(probe = probe.name, %fault, "a probe has no TLS settings: it is not sent until it has");
+            tracing::warn!(probe = probe.name, %fault, "a probe has no TLS settings: it is not \
+                sent until it has");
         }
         let way = Way::new(&probe.circuit);
         Self { probe, resolver: resolver.clone(), watch, tls, way }
@@ -73,8 +77,9 @@ impl Requester {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes one request and says what became of it: within the probe's timeout, or twice that while its name is looked
-    /// up for the first time. Several may be under way at once. To be cancelled by dropping it.
+    /// Makes one request and says what became of it: within the probe's timeout, or twice that
+    /// while its name is looked up for the first time. Several may be under way at once. To be
+    /// cancelled by dropping it.
     pub async fn attempt(&self) -> Attempt {
         let mut course = Course::default();
         let result = match self.address(&mut course).await {
@@ -90,7 +95,8 @@ impl Requester {
             Resolution::Pending => tokio::time::timeout(self.probe.timeout, watch.settled()).await,
             known => Ok(known),
         };
-        // The histogram of look-ups gets one value for each look-up, whichever request comes after it.
+        // The histogram of look-ups gets one value for each look-up, whichever request comes after
+        // it.
         if let Some(took) = self.watch.lock().unwrap_or_else(PoisonError::into_inner).lookup_ns() {
             course.phases.push((Phase::Resolve, took));
         }
@@ -113,13 +119,14 @@ impl Requester {
         }
         course.begin();
         let deadline = self.probe.timeout;
-        let result =
-            tokio::time::timeout(deadline, self.request(address, course)).await.unwrap_or(Err(Reason::TIMEOUT));
+        let result = tokio::time::timeout(deadline, self.request(address, course))
+            .await
+            .unwrap_or(Err(Reason::TIMEOUT));
         result.map_err(|reason| self.within_this_host(course, reason))
     }
 
-    /// What a request that nobody answered came to, where that was within this host or on its link: the kernel takes what is
-    /// bound to an interface although no route leads there.
+    /// What a request that nobody answered came to, where that was within this host or on its link:
+    /// the kernel takes what is bound to an interface although no route leads there.
     fn within_this_host(&self, course: &Course, reason: Reason) -> Reason {
         let unsaid = reason.is_by_icmp() && course.refused_by.is_none();
         match course.opening {
@@ -140,10 +147,13 @@ impl Requester {
             Test::Tcp { port, .. } => tcp::attempt(circuit, (address, *port).into(), course).await,
             Test::Http(http) => {
                 let family = self.probe.family;
-                let plan = http::Plan { http, circuit, family, tls: &self.tls, resolver: &self.resolver };
+                let plan =
+                    http::Plan { http, circuit, family, tls: &self.tls, resolver: &self.resolver };
                 plan.attempt(address, course).await
             }
-            Test::Dns(dns) => dns::attempt(circuit, dns.server, &dns.query, &dns.record, course).await,
+            Test::Dns(dns) => {
+                dns::attempt(circuit, dns.server, &dns.query, &dns.record, course).await
+            }
             Test::Icmp { .. } => Err(Reason::new(Outcome::NotSent, "unsupported")),
         }
     }
@@ -166,7 +176,8 @@ struct Course {
     opening: Option<(IpAddr, u8)>,
     /// Who sent the ICMP error that ended it.
     refused_by: Option<IpAddr>,
-    /// Time within the request that is not the path's: look-ups of the names that redirects lead to.
+    /// Time within the request that is not the path's: look-ups of the names that redirects lead
+    /// to.
     aside: Duration,
 }
 
@@ -183,14 +194,19 @@ impl Course {
         self.begun = Some(Begun { running: Instant::now(), boot: SystemClock.now().mono });
     }
 
-    /// A connection's first packet is handed to the kernel now: what this host did before the first one of all is none of
-    /// the path's time. A redirect or a second question is no other beginning.
+    /// A connection's first packet is handed to the kernel now: what this host did before the first
+    /// one of all is none of the path's time. A redirect or a second question is no other
+    /// beginning.
     fn departs(&mut self) {
         let first = self.departed.is_none();
         if first {
             self.begin();
         }
-        self.departed = self.begun.map(|begun| begun.running).filter(|_| first).or_else(|| Some(Instant::now()));
+        self.departed = self
+            .begun
+            .map(|begun| begun.running)
+            .filter(|_| first)
+            .or_else(|| Some(Instant::now()));
     }
 
     /// The first packet to a host is handed to the kernel now.
@@ -208,8 +224,8 @@ impl Course {
         self.ended = Some(self.heard.latest().unwrap_or_else(Instant::now));
     }
 
-    /// Adds to a phase what passed since `since`, and gives the instant up to which it was counted. A phase that happens
-    /// again, after a redirect, is added up.
+    /// Adds to a phase what passed since `since`, and gives the instant up to which it was counted.
+    /// A phase that happens again, after a redirect, is added up.
     fn passed(&mut self, phase: Phase, since: Instant) -> Instant {
         let now = Instant::now();
         self.add(phase, now - since);
@@ -236,12 +252,14 @@ impl Course {
         self.certificate_until = self.certificate_until.into_iter().chain(until).min();
     }
 
-    /// Whether this process was suspended or stopped since the beginning, by what the clocks say now.
+    /// Whether this process was suspended or stopped since the beginning, by what the clocks say
+    /// now.
     fn stalled(&self, timeout: Duration) -> bool {
         self.begun.is_some_and(|begun| {
             let running = begun.running.elapsed();
             let boot = SystemClock.now().mono - begun.boot;
-            boot.saturating_sub(running) > STALLED || running.saturating_sub(timeout) > STALLED + self.aside
+            boot.saturating_sub(running) > STALLED
+                || running.saturating_sub(timeout) > STALLED + self.aside
         })
     }
 
@@ -255,14 +273,17 @@ impl Course {
             _ => None,
         };
         let (outcome, reason) = match (result, rtt) {
-            _ if stalled => (Outcome::NotObserved, Some(Reason::new(Outcome::NotObserved, "stalled"))),
+            _ if stalled => {
+                (Outcome::NotObserved, Some(Reason::new(Outcome::NotObserved, "stalled")))
+            }
             (Err(reason), _) => (reason.outcome, Some(reason)),
             (Ok(()), Some(rtt)) if rtt <= probe.cutoff => (Outcome::Answered, None),
             (Ok(()), Some(rtt)) if rtt <= probe.timeout => (Outcome::Late, None),
             // It was complete, but only in the moment in which the timer was to ring.
             (Ok(()), _) => (Outcome::Lost, Some(Reason::TIMEOUT)),
         };
-        let rtt_ns = rtt.filter(|_| outcome.has_rtt()).and_then(|rtt| u64::try_from(nanos_of(rtt)).ok());
+        let rtt_ns =
+            rtt.filter(|_| outcome.has_rtt()).and_then(|rtt| u64::try_from(nanos_of(rtt)).ok());
         Attempt {
             outcome,
             rtt_ns,
@@ -297,7 +318,8 @@ mod tests {
         }
     }
 
-    /// A request that began so long ago by the clock that stops in a suspend, and by the one that goes on.
+    /// A request that began so long ago by the clock that stops in a suspend, and by the one that
+    /// goes on.
     fn begun(running: Duration, boot: Duration) -> Course {
         let now = SystemClock.now().mono;
         let boot = Mono::from_nanos(now.nanos() - u64::try_from(boot.as_nanos()).unwrap());

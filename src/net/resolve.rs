@@ -1,22 +1,27 @@
-//! From names to addresses, off the hot path: each name has a task that looks it up, and again when its TTL has run out.
+//! From names to addresses, off the hot path: each name has a task that looks it up, and again when
+//! its TTL has run out.
 //!
 //! # The rules
 //!
-//! - A literal address needs no look-up. Then `/etc/hosts` is asked, then `localhost` is this host (RFC 6761), then the
-//!   name servers of `/etc/resolv.conf`, with its search list; both files are read again when they change. Without a name
-//!   server there, the one on this host is asked (resolv.conf(5)). Look-ups leave by the system's routes, whatever circuit
-//!   the probe has.
-//! - Of several addresses the present one is kept for as long as it is among the answers. Else it is the first of the wanted
-//!   family in the order of the answer; with any family IPv4 comes before IPv6. An address that no route leads to is passed
-//!   over while another has one, and what was chosen without a route is chosen anew at the next look-up.
-//! - What is no other host is no answer: 0.0.0.0 and `::`, which the kernel takes for this host, multicast and broadcast
-//!   addresses, this host's own, and loopback ones, but for `localhost`. A name that has no other address has none.
-//! - A name is looked up again when its TTL has run out, but not within [`SHORTEST`] and not later than [`LONGEST`]; after a
-//!   failure sooner: after one second, then twice as long each time, up to [`RETRY`].
-//! - While look-ups fail, the last address is kept: for [`STALE`] when no server answers (when the line is down its name
-//!   servers are mostly gone too, and the outage has still to be measured; RFC 8767 suggests one to three days), for
-//!   [`DENIED`] when a server says that there is no such name or address (a CPE that has lost its line may say so).
-//!   Only then the name counts as not resolved, and a probe of it as not sent.
+//! - A literal address needs no look-up. Then `/etc/hosts` is asked, then `localhost` is this host
+//!   (RFC 6761), then the name servers of `/etc/resolv.conf`, with its search list; both files are
+//!   read again when they change. Without a name server there, the one on this host is asked
+//!   (resolv.conf(5)). Look-ups leave by the system's routes, whatever circuit the probe has.
+//! - Of several addresses the present one is kept for as long as it is among the answers. Else it
+//!   is the first of the wanted family in the order of the answer; with any family IPv4 comes
+//!   before IPv6. An address that no route leads to is passed over while another has one, and what
+//!   was chosen without a route is chosen anew at the next look-up.
+//! - What is no other host is no answer: 0.0.0.0 and `::`, which the kernel takes for this host,
+//!   multicast and broadcast addresses, this host's own, and loopback ones, but for `localhost`. A
+//!   name that has no other address has none.
+//! - A name is looked up again when its TTL has run out, but not within [`SHORTEST`] and not later
+//!   than [`LONGEST`]; after a failure sooner: after one second, then twice as long each time, up
+//!   to [`RETRY`].
+//! - While look-ups fail, the last address is kept: for [`STALE`] when no server answers (when the
+//!   line is down its name servers are mostly gone too, and the outage has still to be measured;
+//!   RFC 8767 suggests one to three days), for [`DENIED`] when a server says that there is no such
+//!   name or address (a CPE that has lost its line may say so). Only then the name counts as not
+//!   resolved, and a probe of it as not sent.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -179,15 +184,20 @@ impl Resolver {
         if let Some(resolution) = literal(name, family) {
             return Watch(Sight::Literal(resolution));
         }
-        Watch(Sight::Name { seen: self.entry(name, family, |entry| entry.sender.subscribe()), lookups: 0 })
+        Watch(Sight::Name {
+            seen: self.entry(name, family, |entry| entry.sender.subscribe()),
+            lookups: 0,
+        })
     }
 
-    /// Looks a name up once, without a task that does it again: for a redirect's target, which a foreign server names.
+    /// Looks a name up once, without a task that does it again: for a redirect's target, which a
+    /// foreign server names.
     pub async fn once(&self, name: &str, family: Family) -> Resolution {
         if let Some(known) = literal(name, family) {
             return known;
         }
-        let answer = self.0.source.look_up(name, family).await.of_hosts(|address| led_to(name, address));
+        let answer =
+            self.0.source.look_up(name, family).await.of_hosts(|address| led_to(name, address));
         let mut held = Held::default();
         held.take(answer, SystemClock.now().mono, has_route);
         held.resolution()
@@ -206,7 +216,10 @@ impl Resolver {
             forget_idle(&mut names, now);
             names.entry(name.to_owned()).or_default()[slot] = Some(self.begin(name, family, now));
         }
-        let entry = names.get_mut(name).and_then(|slots| slots[slot].as_mut()).expect("it was put there above");
+        let entry = names
+            .get_mut(name)
+            .and_then(|slots| slots[slot].as_mut())
+            .expect("it was put there above");
         entry.asked = now;
         then(entry)
     }
@@ -214,7 +227,12 @@ impl Resolver {
     fn begin(&self, name: &str, family: Family, now: Mono) -> Entry {
         let state = State { resolution: Resolution::Pending, lookups: 0, took: Duration::ZERO };
         let sender = Arc::new(watch::channel(state).0);
-        let task = keep_looking_up(Arc::clone(&self.0.source), name.to_owned(), family, Arc::clone(&sender));
+        let task = keep_looking_up(
+            Arc::clone(&self.0.source),
+            name.to_owned(),
+            family,
+            Arc::clone(&sender),
+        );
         Entry { sender, asked: now, task: self.0.runtime.spawn(task).abort_handle() }
     }
 }
@@ -252,7 +270,8 @@ impl Watch {
         }
     }
 
-    /// Waits until something else is known of the name than when this was last called, and gives it.
+    /// Waits until something else is known of the name than when this was last called, and gives
+    /// it.
     pub async fn changed(&mut self) -> Resolution {
         if let Sight::Name { seen, .. } = &mut self.0
             && seen.changed().await.is_ok()
@@ -267,10 +286,12 @@ impl Watch {
     pub async fn settled(&mut self) -> Resolution {
         match &mut self.0 {
             Sight::Literal(known) => *known,
-            Sight::Name { seen, .. } => match seen.wait_for(|state| state.resolution != Resolution::Pending).await {
-                Ok(state) => state.resolution,
-                Err(_) => Resolution::Failed(Failure::NoAnswer),
-            },
+            Sight::Name { seen, .. } => {
+                match seen.wait_for(|state| state.resolution != Resolution::Pending).await {
+                    Ok(state) => state.resolution,
+                    Err(_) => Resolution::Failed(Failure::NoAnswer),
+                }
+            }
         }
     }
 
@@ -287,7 +308,12 @@ impl Watch {
 }
 
 /// The task of one name.
-async fn keep_looking_up(source: Arc<Source>, name: String, family: Family, sender: Arc<watch::Sender<State>>) {
+async fn keep_looking_up(
+    source: Arc<Source>,
+    name: String,
+    family: Family,
+    sender: Arc<watch::Sender<State>>,
+) {
     let mut held = Held::default();
     loop {
         let begun = SystemClock.now().mono;
@@ -310,7 +336,9 @@ async fn keep_looking_up(source: Arc<Source>, name: String, family: Family, send
 fn tell(name: &str, resolution: Resolution) {
     match resolution {
         Resolution::Known(address) => tracing::info!(name, %address, "a name has an address"),
-        Resolution::Failed(failure) => tracing::warn!(name, %failure, "a name has no address: its probes are not sent"),
+        Resolution::Failed(failure) => {
+            tracing::warn!(name, %failure, "a name has no address: its probes are not sent")
+        }
         Resolution::Pending => {}
     }
 }
@@ -318,7 +346,10 @@ fn tell(name: &str, resolution: Resolution) {
 fn forget_idle(names: &mut HashMap<String, [Option<Entry>; 3]>, now: Mono) {
     names.retain(|_, slots| {
         for slot in slots.iter_mut() {
-            if slot.as_ref().is_some_and(|entry| now - entry.asked > IDLE && entry.sender.receiver_count() == 0) {
+            if slot
+                .as_ref()
+                .is_some_and(|entry| now - entry.asked > IDLE && entry.sender.receiver_count() == 0)
+            {
                 *slot = None;
             }
         }
@@ -326,7 +357,8 @@ fn forget_idle(names: &mut HashMap<String, [Option<Entry>; 3]>, now: Mono) {
     });
 }
 
-/// What an address is that a name led to: `localhost` is this host, whoever says so (RFC 6761 section 6.3).
+/// What an address is that a name led to: `localhost` is this host, whoever says so (RFC 6761
+/// section 6.3).
 fn led_to(name: &str, address: IpAddr) -> AddressKind {
     match hop::place(address) {
         AddressKind::Loopback if lookup::is_localhost(name) => AddressKind::Elsewhere,
@@ -340,5 +372,9 @@ fn has_route(address: IpAddr) -> bool {
 
 fn literal(name: &str, family: Family) -> Option<Resolution> {
     let address: IpAddr = name.parse().ok()?;
-    Some(if family.takes(address) { Resolution::Known(address) } else { Resolution::Failed(Failure::NoAddress) })
+    Some(if family.takes(address) {
+        Resolution::Known(address)
+    } else {
+        Resolution::Failed(Failure::NoAddress)
+    })
 }

@@ -1,8 +1,9 @@
-//! A circuit, set on a socket: the interface, source, mark, DSCP, TTL and don't-fragment that a packet leaves with.
+//! A circuit, set on a socket: the interface, source, mark, DSCP, TTL and don't-fragment that a
+//! packet leaves with.
 //!
-//! An option that cannot be set is a fault, never left out: a packet that leaves by another way would measure another
-//! circuit. What the kernel promises: an option set before the first packet holds for all of them, a TCP connection's
-//! first included.
+//! An option that cannot be set is a fault, never left out: a packet that leaves by another way
+//! would measure another circuit. What the kernel promises: an option set before the first packet
+//! holds for all of them, a TCP connection's first included.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,8 +14,8 @@ use crate::base::time::{NANOS, Wall};
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::{Circuit, Fragment};
 
-/// Why a circuit's socket could not be had, or a packet not be handed to the network by it. All of these are this host's
-/// fault, not the path's.
+/// Why a circuit's socket could not be had, or a packet not be handed to the network by it. All of
+/// these are this host's fault, not the path's.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// There is no such interface here at present.
@@ -22,7 +23,8 @@ pub enum Fault {
     Interface(String),
     /// The source address is not one of this host's, or not of the target's family.
     #[error(
-        "{0} cannot be the source: it is no address of this host at present, or of another family than the target's"
+        "{0} cannot be the source: it is no address of this host at present, or of another family \
+            than the target's"
     )]
     Source(IpAddr),
     /// The system does not allow an option.
@@ -67,8 +69,9 @@ impl Fault {
         Reason::new(Outcome::NotSent, kind)
     }
 
-    /// The fault behind an error that the kernel gave at once, before anything went out: by `connect`, `sendto` and
-    /// their like. [`None`] when the error is not this host's own: a refused connection over loopback comes at once.
+    /// The fault behind an error that the kernel gave at once, before anything went out: by
+    /// `connect`, `sendto` and their like. [`None`] when the error is not this host's own: a
+    /// refused connection over loopback comes at once.
     #[must_use]
     pub fn at_once(error: &io::Error) -> Option<Self> {
         use nix::errno::Errno;
@@ -84,23 +87,31 @@ impl Fault {
     }
 }
 
-/// A socket of `circuit` for targets of the family of `target`, non-blocking, unbound unless the circuit has a source.
+/// A socket of `circuit` for targets of the family of `target`, non-blocking, unbound unless the
+/// circuit has a source.
 ///
 /// # Errors
 /// When the system has no socket to give, or an option of the circuit cannot be set.
-pub fn open(circuit: &Circuit, target: IpAddr, kind: Type, protocol: Protocol) -> Result<Socket, Fault> {
+pub fn open(
+    circuit: &Circuit,
+    target: IpAddr,
+    kind: Type,
+    protocol: Protocol,
+) -> Result<Socket, Fault> {
     let domain = if target.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, kind, Some(protocol)).map_err(Fault::Other)?;
     socket.set_nonblocking(true).map_err(Fault::Other)?;
     set(&socket, circuit, target)?;
     if let Some(source) = circuit.source {
-        socket.bind(&SocketAddr::new(source, 0).into()).map_err(|error| refused_source(source, error))?;
+        socket
+            .bind(&SocketAddr::new(source, 0).into())
+            .map_err(|error| refused_source(source, error))?;
     }
     Ok(socket)
 }
 
-/// Sets every option of `circuit` but the source, which a socket is bound to by its owner. `target` says only the family,
-/// by which the options' names differ.
+/// Sets every option of `circuit` but the source, which a socket is bound to by its owner. `target`
+/// says only the family, by which the options' names differ.
 ///
 /// # Errors
 /// When an option cannot be set; the socket is then not to be used.
@@ -145,7 +156,11 @@ impl Fault {
 }
 
 fn refused_source(source: IpAddr, error: io::Error) -> Fault {
-    if error.kind() == io::ErrorKind::AddrNotAvailable { Fault::Source(source) } else { Fault::Other(error) }
+    if error.kind() == io::ErrorKind::AddrNotAvailable {
+        Fault::Source(source)
+    } else {
+        Fault::Other(error)
+    }
 }
 
 /// Makes a datagram socket hear of every ICMP error; without it Linux tells only of refused ports.
@@ -162,7 +177,8 @@ pub fn hear_errors(socket: &Socket, target: IpAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets a connection that was made live on whatever routers say: it has means of its own to find out.
+/// Lets a connection that was made live on whatever routers say: it has means of its own to find
+/// out.
 ///
 /// # Errors
 /// When the system has no such option.
@@ -185,7 +201,8 @@ pub struct IcmpError {
     pub from: Option<IpAddr>,
 }
 
-/// The newest ICMP error on a socket's error queue, which is emptied. For TCP it is there since Linux 5.8.
+/// The newest ICMP error on a socket's error queue, which is emptied. For TCP it is there since
+/// Linux 5.8.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[must_use]
 pub fn icmp_error(socket: &impl std::os::fd::AsRawFd) -> Option<IcmpError> {
@@ -196,23 +213,33 @@ pub fn icmp_error(socket: &impl std::os::fd::AsRawFd) -> Option<IcmpError> {
     let mut newest = None;
     // Bounded, however much is there.
     for _ in 0..16 {
-        let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6, nix::sys::socket::Timestamps);
+        let mut control = nix::cmsg_space!(
+            libc::sock_extended_err,
+            libc::sockaddr_in6,
+            nix::sys::socket::Timestamps
+        );
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let mut nothing = [0; 0];
         let mut room = [io::IoSliceMut::new(&mut nothing)];
-        let Ok(message) = recvmsg::<()>(socket.as_raw_fd(), &mut room, Some(&mut control), flags) else { break };
+        let Ok(message) = recvmsg::<()>(socket.as_raw_fd(), &mut room, Some(&mut control), flags)
+        else {
+            break;
+        };
         let Ok(all) = message.cmsgs() else { break };
         for one in all {
             let (family, what, from) = match one {
-                ControlMessageOwned::Ipv4RecvErr(what, who) => {
-                    (Family::V4, what, who.map(|who| IpAddr::from(who.sin_addr.s_addr.to_ne_bytes())))
-                }
+                ControlMessageOwned::Ipv4RecvErr(what, who) => (
+                    Family::V4,
+                    what,
+                    who.map(|who| IpAddr::from(who.sin_addr.s_addr.to_ne_bytes())),
+                ),
                 ControlMessageOwned::Ipv6RecvErr(what, who) => {
                     (Family::V6, what, who.map(|who| IpAddr::from(who.sin6_addr.s6_addr)))
                 }
                 _ => continue,
             };
-            let by_icmp = matches!(what.ee_origin, libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6);
+            let by_icmp =
+                matches!(what.ee_origin, libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6);
             if by_icmp && let Some(kind) = packet::refusal(family, what.ee_type, what.ee_code) {
                 newest = Some(IcmpError { kind, from });
             }
@@ -231,16 +258,20 @@ pub const fn icmp_error<S>(_socket: &S) -> Option<IcmpError> {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn bind_interface(socket: &Socket, interface: &str) -> Result<(), Fault> {
     use nix::errno::Errno;
-    socket.bind_device(Some(interface.as_bytes())).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
-        // EINVAL: a name that is longer than any interface's.
-        Some(Errno::ENODEV | Errno::EINVAL) => Fault::Interface(interface.to_owned()),
-        _ => Fault::of_option("binding to an interface", "CAP_NET_RAW", error),
+    socket.bind_device(Some(interface.as_bytes())).map_err(|error| {
+        match error.raw_os_error().map(Errno::from_raw) {
+            // EINVAL: a name that is longer than any interface's.
+            Some(Errno::ENODEV | Errno::EINVAL) => Fault::Interface(interface.to_owned()),
+            _ => Fault::of_option("binding to an interface", "CAP_NET_RAW", error),
+        }
     })
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn set_mark(socket: &Socket, mark: u32) -> Result<(), Fault> {
-    socket.set_mark(mark).map_err(|error| Fault::of_option("a firewall mark", "CAP_NET_ADMIN", error))
+    socket
+        .set_mark(mark)
+        .map_err(|error| Fault::of_option("a firewall mark", "CAP_NET_ADMIN", error))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -288,18 +319,22 @@ fn never_fragment(_socket: &Socket, _v4: bool) -> io::Result<()> {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(in crate::net) fn wall(stamp: nix::sys::time::TimeSpec) -> Option<Wall> {
     let (seconds, nanos) = wide(stamp);
-    (seconds != 0 || nanos != 0).then(|| Wall::from_nanos(seconds.saturating_mul(NANOS).saturating_add(nanos)))
+    (seconds != 0 || nanos != 0)
+        .then(|| Wall::from_nanos(seconds.saturating_mul(NANOS).saturating_add(nanos)))
 }
 
 /// Seconds and nanoseconds; on 32-bit systems they are narrower than 64 bits.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-#[cfg_attr(target_pointer_width = "64", expect(clippy::useless_conversion, reason = "it is one on 32-bit systems"))]
+#[cfg_attr(
+    target_pointer_width = "64",
+    expect(clippy::useless_conversion, reason = "it is one on 32-bit systems")
+)]
 fn wide(stamp: nix::sys::time::TimeSpec) -> (i64, i64) {
     (i64::from(stamp.tv_sec()), i64::from(stamp.tv_nsec()))
 }
 
-/// The source address that the routes choose for a target; [`None`] when no route leads to it. No packet is sent:
-/// `connect` on a UDP socket only looks at the routes.
+/// The source address that the routes choose for a target; [`None`] when no route leads to it. No
+/// packet is sent: `connect` on a UDP socket only looks at the routes.
 #[must_use]
 pub fn source_towards(target: IpAddr) -> Option<IpAddr> {
     source_by(&Circuit::default(), target)
@@ -338,7 +373,8 @@ mod tests {
 
     #[test]
     fn a_source_of_another_family_or_another_host_is_refused() {
-        let source = |source: &str| Circuit { source: Some(source.parse().unwrap()), ..Circuit::default() };
+        let source =
+            |source: &str| Circuit { source: Some(source.parse().unwrap()), ..Circuit::default() };
         assert_eq!(kind(tcp(&source("::1"), LOOPBACK)), "not-sent/source");
         assert_eq!(kind(tcp(&source("192.0.2.77"), LOOPBACK)), "not-sent/source");
     }

@@ -1,8 +1,9 @@
-//! A bounded traceroute: echo requests whose hop limit ends on the way, so that each router on it says where it is
-//! (RFC 792, RFC 4443). At most [`MOST_PACKETS`] packets, and some ten seconds.
+//! A bounded traceroute: echo requests whose hop limit ends on the way, so that each router on it
+//! says where it is (RFC 792, RFC 4443). At most [`MOST_PACKETS`] packets, and some ten seconds.
 //!
-//! It goes by the same circuit as the pings, through the same engines, and says of each hop who answered, how soon, and
-//! what. RTTs are by this program's clock, to some milliseconds: they tell where, not how fast.
+//! It goes by the same circuit as the pings, through the same engines, and says of each hop who
+//! answered, how soon, and what. RTTs are by this program's clock, to some milliseconds: they tell
+//! where, not how fast.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -11,7 +12,9 @@ use crate::evidence::side::Traced;
 use crate::measure::outcome::Reason;
 use crate::measure::probe::Circuit;
 use crate::net::hop;
-use crate::net::icmp::{Arrival, Best, Drained, Echo, Engine, Family, OpenError, Port, Token, Unsent, Whose, packet};
+use crate::net::icmp::{
+    Arrival, Best, Drained, Echo, Engine, Family, OpenError, Port, Token, Unsent, Whose, packet,
+};
 
 mod survey;
 
@@ -33,7 +36,8 @@ const SIZE: u16 = 32;
 pub struct Trace {
     /// Whom it was for.
     pub to: IpAddr,
-    /// The hops from the nearest on, up to the target, the one that refused, or the last that answered and one more.
+    /// The hops from the nearest on, up to the target, the one that refused, or the last that
+    /// answered and one more.
     pub hops: Vec<Hop>,
     /// Why this host did not send; the hops are then not the whole way.
     pub unsent: Option<Reason>,
@@ -85,8 +89,13 @@ impl Trace {
     /// The same, as what an outage's side is judged by.
     #[must_use]
     pub fn seen(&self) -> Traced {
-        let routers = self.answers().filter(|answer| answer.said != Said::Target && answer.from != self.to);
-        Traced { lines: self.lines(), reached: self.reached(), routers: routers.map(|answer| answer.from).collect() }
+        let routers =
+            self.answers().filter(|answer| answer.said != Said::Target && answer.from != self.to);
+        Traced {
+            lines: self.lines(),
+            reached: self.reached(),
+            routers: routers.map(|answer| answer.from).collect(),
+        }
     }
 
     /// One line a hop: `3 192.0.2.1 12.345 ms`, `4 *`, `5 192.0.2.9 1.000 ms host-unreachable`.
@@ -111,7 +120,8 @@ impl Trace {
 #[derive(Debug)]
 pub struct Tracer {
     port: Box<dyn Port>,
-    /// Numbers the requests; it goes on from trace to trace, so that a late answer to an earlier trace is nobody's.
+    /// Numbers the requests; it goes on from trace to trace, so that a late answer to an earlier
+    /// trace is nobody's.
     seq: u16,
 }
 
@@ -145,7 +155,8 @@ impl Tracer {
             for ttl in window {
                 match self.send(to, ttl, sent.len()) {
                     Ok(()) => sent.push(Sent { ttl, at: Instant::now() }),
-                    // One queue that is full is no news; whatever else keeps one from leaving keeps all.
+                    // One queue that is full is no news; whatever else keeps one from leaving keeps
+                    // all.
                     Err(Unsent::Buffer) => {}
                     Err(why) => unsent = Some(why.reason()),
                 }
@@ -212,7 +223,8 @@ struct Sent {
     at: Instant,
 }
 
-/// Which request of this trace an arrival answers, who sent it, and what it says. `first` is the trace's first number.
+/// Which request of this trace an arrival answers, who sent it, and what it says. `first` is the
+/// trace's first number.
 fn understood(arrival: Arrival, to: IpAddr, first: u16) -> Option<(usize, IpAddr, Said)> {
     let by_token = |token: Token| {
         let place = u16::try_from(token.lane).ok()?;
@@ -243,26 +255,42 @@ mod tests {
 
     #[test]
     fn a_hop_is_a_line_and_what_kept_it_from_leaving_is_one_too() {
-        let answer = |from, micros, said| Some(Answer { from: ip(from), after: Duration::from_micros(micros), said });
+        let answer = |from, micros, said| {
+            Some(Answer { from: ip(from), after: Duration::from_micros(micros), said })
+        };
         let trace = Trace {
             to: ip("192.0.2.9"),
             hops: vec![
                 Hop { ttl: 1, answer: answer("10.0.0.1", 412, Said::Passing) },
                 Hop { ttl: 2, answer: None },
-                Hop { ttl: 3, answer: answer("192.0.2.1", 12_345, Said::Refused("host-unreachable")) },
+                Hop {
+                    ttl: 3,
+                    answer: answer("192.0.2.1", 12_345, Said::Refused("host-unreachable")),
+                },
             ],
             unsent: Some(Unsent::NoRoute.reason()),
         };
         assert!(!trace.reached());
-        let lines = ["1 10.0.0.1 0.412 ms", "2 *", "3 192.0.2.1 12.345 ms host-unreachable", "not-sent/no-route"];
+        let lines = [
+            "1 10.0.0.1 0.412 ms",
+            "2 *",
+            "3 192.0.2.1 12.345 ms host-unreachable",
+            "not-sent/no-route",
+        ];
         assert_eq!(trace.lines(), lines);
     }
 
     #[test]
     fn an_answer_to_an_earlier_trace_or_another_target_is_nobody_s() {
-        let refused = |whose| Arrival::Refused { whose, kind: "ttl-exceeded", from: Some(ip("10.0.0.1")) };
-        let at = |whose| understood(refused(whose), ip("192.0.2.9"), 65_534).map(|(place, ..)| place);
-        assert_eq!(at(Whose::Token(Token { lane: 3, send: 1 })), Some(3), "the numbers begin anew at 65536");
+        let refused =
+            |whose| Arrival::Refused { whose, kind: "ttl-exceeded", from: Some(ip("10.0.0.1")) };
+        let at =
+            |whose| understood(refused(whose), ip("192.0.2.9"), 65_534).map(|(place, ..)| place);
+        assert_eq!(
+            at(Whose::Token(Token { lane: 3, send: 1 })),
+            Some(3),
+            "the numbers begin anew at 65536"
+        );
         assert_eq!(at(Whose::Token(Token { lane: 3, send: 9 })), None);
         assert_eq!(at(Whose::Seq(ip("192.0.2.9"), 65_535)), Some(1));
         assert_eq!(at(Whose::Seq(ip("192.0.2.8"), 65_535)), None);

@@ -1,14 +1,20 @@
-//! Whom this program believes when it speaks TLS, by rustls with ring: how the certificates of servers are checked.
+//! Whom this program believes when it speaks TLS, by rustls with ring: how the certificates of
+//! servers are checked.
 
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WantsClientCert, verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::client::{
+    WantsClientCert, verify_server_cert_signed_by_trust_anchor, verify_server_name,
+};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
+};
 
 use crate::net::validity;
 
@@ -55,26 +61,34 @@ pub fn client(trust: &Trust) -> Result<ClientConfig, NoTrust> {
     Ok(believing(trust)?.with_no_client_auth())
 }
 
-/// As [`client`], for one who shows a certificate of its own: that, those between it and the root, and its private key, in PEM.
+/// As [`client`], for one who shows a certificate of its own: that, those between it and the root,
+/// and its private key, in PEM.
 ///
 /// # Errors
 /// When the authorities, the certificate or the key cannot be used.
 #[cfg(feature = "collector")]
 pub fn client_as(trust: &Trust, cert: &str, key: &str) -> Result<ClientConfig, NoTrust> {
-    let chain = CertificateDer::pem_slice_iter(cert.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(NoTrust::Pem)?;
+    let chain = CertificateDer::pem_slice_iter(cert.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(NoTrust::Pem)?;
     if chain.is_empty() {
         return Err(NoTrust::Empty);
     }
-    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(NoTrust::Key)?;
+    let key =
+        rustls::pki_types::PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(NoTrust::Key)?;
     believing(trust)?.with_client_auth_cert(chain, key).map_err(NoTrust::Pair)
 }
 
 fn believing(trust: &Trust) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, NoTrust> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
-        Trust::System => Arc::new(rustls_platform_verifier::Verifier::new(provider.clone()).map_err(NoTrust::Roots)?),
+        Trust::System => Arc::new(
+            rustls_platform_verifier::Verifier::new(provider.clone()).map_err(NoTrust::Roots)?,
+        ),
         Trust::Authority(pem) => Arc::new(Verifier::new(Some(pem), Name::Checked, &provider)?),
-        Trust::AuthorityForAnyName(pem) => Arc::new(Verifier::new(Some(pem), Name::Any, &provider)?),
+        Trust::AuthorityForAnyName(pem) => {
+            Arc::new(Verifier::new(Some(pem), Name::Any, &provider)?)
+        }
         Trust::Anyone => Arc::new(Verifier::new(None, Name::Any, &provider)?),
     };
     Ok(versions(provider).dangerous().with_custom_certificate_verifier(verifier))
@@ -104,9 +118,10 @@ impl Authorities {
         if all.certificates.is_empty() { Err(NoTrust::Empty) } else { Ok(all) }
     }
 
-    /// A certificate that stands here itself is trusted as it is, whether it may sign others or not,
-    /// while it is valid: a server whose self-signed certificate is the `ca`. That is how OpenSSL, and
-    /// so curl's `--cacert`, takes it; webpki alone refuses an authority's certificate as a server's.
+    /// A certificate that stands here itself is trusted as it is, whether it may sign others or
+    /// not, while it is valid: a server whose self-signed certificate is the `ca`. That is how
+    /// OpenSSL, and so curl's `--cacert`, takes it; webpki alone refuses an authority's certificate
+    /// as a server's.
     fn vouch(
         &self,
         certificate: &CertificateDer<'_>,
@@ -116,8 +131,16 @@ impl Authorities {
     ) -> Result<(), rustls::Error> {
         let algorithms = provider.signature_verification_algorithms.all;
         let parsed = ParsedCertificate::try_from(certificate)?;
-        match verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms) {
-            Err(_) if self.certificates.iter().any(|own| own == certificate) => is_valid(certificate, now),
+        match verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.roots,
+            intermediates,
+            now,
+            algorithms,
+        ) {
+            Err(_) if self.certificates.iter().any(|own| own == certificate) => {
+                is_valid(certificate, now)
+            }
             done => done,
         }
     }
@@ -151,7 +174,11 @@ struct Verifier {
 }
 
 impl Verifier {
-    fn new(pem: Option<&String>, name: Name, provider: &Arc<CryptoProvider>) -> Result<Self, NoTrust> {
+    fn new(
+        pem: Option<&String>,
+        name: Name,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, NoTrust> {
         let authorities = pem.map(|pem| Authorities::read(pem)).transpose()?;
         Ok(Self { authorities, name, provider: Arc::clone(provider) })
     }
@@ -181,7 +208,12 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -190,7 +222,12 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -61,7 +61,8 @@ fn time(bytes: &[u8]) -> Option<(Wall, &[u8])> {
     };
     let text = format!("{century}{}", std::str::from_utf8(digits).ok()?);
     let at = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
-    // RFC 5280, section 4.1.2.5: 99991231235959Z says that there is no end, and is after all instants here.
+    // RFC 5280, section 4.1.2.5: 99991231235959Z says that there is no end, and is after all
+    // instants here.
     let at = TimeZone::UTC.to_timestamp(at).unwrap_or(jiff::Timestamp::MAX);
     Some((Wall::from(at), rest))
 }
@@ -80,9 +81,11 @@ mod tests {
 
     #[test]
     fn both_forms_of_time_are_read() {
-        for (year, at) in
-            [(2031, "2031-02-03T00:00:00Z"), (2051, "2051-02-03T00:00:00Z"), (1999, "1999-02-03T00:00:00Z")]
-        {
+        for (year, at) in [
+            (2031, "2031-02-03T00:00:00Z"),
+            (2051, "2051-02-03T00:00:00Z"),
+            (1999, "1999-02-03T00:00:00Z"),
+        ] {
             let from = "1998-01-01T00:00:00Z".parse().unwrap();
             assert_eq!(of(&certificate(year)), Some((from, at.parse().unwrap())), "{year}");
         }

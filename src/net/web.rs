@@ -9,7 +9,8 @@ use crate::net::trust::{self, NoTrust, Trust};
 
 /// A client for one URL.
 pub fn client(url: &str) -> ClientBuilder {
-    // The only provider that is compiled in; where another part of this process was first, it is the same.
+    // The only provider that is compiled in; where another part of this process was first, it is
+    // the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("wanproof/", env!("CARGO_PKG_VERSION")))

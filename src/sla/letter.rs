@@ -1,5 +1,6 @@
-//! Drafts for people: the trouble ticket for an outage, and the letter that claims a credit. They say what the contract
-//! and the verdict say, with each outage's length by our clock and by the provider's.
+//! Drafts for people: the trouble ticket for an outage, and the letter that claims a credit. They
+//! say what the contract and the verdict say, with each outage's length by our clock and by the
+//! provider's.
 
 use std::fmt::Write as _;
 
@@ -56,15 +57,16 @@ pub enum NoLetter {
     },
 }
 
-/// Drafts the letter that claims a report's credit. `facts` are those that it was judged with: where they tell of an outage
-/// too, its length by the provider's clock stands beside ours.
+/// Drafts the letter that claims a report's credit. `facts` are those that it was judged with:
+/// where they tell of an outage too, its length by the provider's clock stands beside ours.
 ///
 /// # Errors
 /// When no credit is due, or the report is of another contract.
 pub fn claim(contract: &Contract, report: &Report, facts: &Facts) -> Result<Draft, NoLetter> {
     let contract = contract.of(report.period).unwrap_or(contract);
     let parts = parts(contract, report)?;
-    let earning: Vec<&Verdict> = report.objectives.iter().filter(|verdict| verdict.is_credited()).collect();
+    let earning: Vec<&Verdict> =
+        report.objectives.iter().filter(|verdict| verdict.is_credited()).collect();
     if !report.is_credited() {
         let (service, period) = (report.service.clone(), report.period.to_string());
         return Err(NoLetter::NoCredit { service, period });
@@ -74,7 +76,8 @@ pub fn claim(contract: &Contract, report: &Report, facts: &Facts) -> Result<Draf
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "Under agreement {id} version {version}, signed {}, we claim a credit of {credit} {currency} for circuit {service}{} \
+        "Under agreement {id} version {version}, signed {}, we claim a credit of {credit} \
+            {currency} for circuit {service}{} \
          in {period}.",
         agreement.signed, parts.site
     );
@@ -83,18 +86,25 @@ pub fn claim(contract: &Contract, report: &Report, facts: &Facts) -> Result<Draf
         objective(&mut text, contract, verdict, facts);
     }
     if earning.len() > 1 || earning.iter().all(|verdict| verdict.credit != *credit) {
-        let _ = writeln!(text, "\nCombined, capped and rounded as the agreement says, that is {credit} {currency}.");
+        let _ = writeln!(
+            text,
+            "\nCombined, capped and rounded as the agreement says, that is {credit} {currency}."
+        );
     }
     if let Some(terms) = &contract.claim {
         text.push('\n');
         claiming(&mut text, terms, report);
     }
     text.push_str(
-        "\nThe arithmetic, step by step, and the signed measurements behind it are in the evidence bundle, which you can \
-         check offline. Please confirm that you received this claim, and tell us on which invoice the credit will stand.\n",
+        "\nThe arithmetic, step by step, and the signed measurements behind it are in the \
+            evidence bundle, which you can \
+         check offline. Please confirm that you received this claim, and tell us on which invoice \
+            the credit will stand.\n",
     );
-    let subject =
-        format!("Claim of {credit} {currency}: agreement {id} version {version}, circuit {service}, {period}");
+    let subject = format!(
+        "Claim of {credit} {currency}: agreement {id} version {version}, circuit {service}, \
+            {period}"
+    );
     Ok(parts.draft(subject, text))
 }
 
@@ -105,24 +115,39 @@ pub fn claim(contract: &Contract, report: &Report, facts: &Facts) -> Result<Draf
 pub fn ticket(contract: &Contract, report: &Report) -> Result<Draft, NoLetter> {
     let contract = contract.of(report.period).unwrap_or(contract);
     let parts = parts(contract, report)?;
-    let all =
-        || report.objectives.iter().flat_map(|verdict| verdict.outages.iter().map(move |outage| (verdict, outage)));
+    let all = || {
+        report
+            .objectives
+            .iter()
+            .flat_map(|verdict| verdict.outages.iter().map(move |outage| (verdict, outage)))
+    };
     // Nobody opens a ticket for time of which nothing is known.
     let all = || all().filter(|(_, outage)| outage.known.is_some());
-    let open = all().filter(|(_, outage)| outage.tickets.is_empty()).min_by_key(|(_, outage)| outage.event.from);
-    let Some((verdict, outage)) = open.or_else(|| all().max_by_key(|(_, outage)| outage.event.from)) else {
+    let open = all()
+        .filter(|(_, outage)| outage.tickets.is_empty())
+        .min_by_key(|(_, outage)| outage.event.from);
+    let Some((verdict, outage)) =
+        open.or_else(|| all().max_by_key(|(_, outage)| outage.event.from))
+    else {
         let (service, period) = (report.service.clone(), report.period.to_string());
         return Err(NoLetter::NoOutage { service, period });
     };
     let Report { contract: id, version, service, .. } = report;
     let Span { from, to } = outage.known.unwrap_or(outage.event);
     let mut text = String::new();
-    let _ =
-        writeln!(text, "Circuit {service}{} is reported down under agreement {id} version {version}.\n", parts.site);
+    let _ = writeln!(
+        text,
+        "Circuit {service}{} is reported down under agreement {id} version {version}.\n",
+        parts.site
+    );
     let _ = writeln!(text, "Began:   {from}");
     match outage.lasts {
         true => {
-            let _ = writeln!(text, "Ended:   not yet; {} so far by our clock, at {to}", lasted(outage.event));
+            let _ = writeln!(
+                text,
+                "Ended:   not yet; {} so far by our clock, at {to}",
+                lasted(outage.event)
+            );
         }
         false => {
             let _ = writeln!(text, "Ended:   {to}, after {} by our clock", lasted(outage.event));
@@ -144,7 +169,8 @@ pub fn ticket(contract: &Contract, report: &Report) -> Result<Draft, NoLetter> {
         );
     }
     text.push_str(
-        "\nPlease tell us the ticket's number and when it was opened, and keep us informed until it is closed.\n",
+        "\nPlease tell us the ticket's number and when it was opened, and keep us informed until \
+            it is closed.\n",
     );
     let still = if outage.lasts { "down since" } else { "was down from" };
     let subject = format!("Outage of circuit {service}: {still} {from}");
@@ -169,15 +195,19 @@ fn parts(contract: &Contract, report: &Report) -> Result<Parts, NoLetter> {
     let agreement = &contract.agreement;
     if (report.contract.as_str(), report.version) != (contract.id(), contract.version()) {
         let named = |id: &str, version: u32| format!("{id} version {version}");
-        let (report, contract) = (named(&report.contract, report.version), named(contract.id(), contract.version()));
+        let (report, contract) =
+            (named(&report.contract, report.version), named(contract.id(), contract.version()));
         return Err(NoLetter::Another { report, contract });
     }
     let address = |party: &PartyTerms| format!("{} <{}>", display_name(&party.name), party.contact);
-    let site = contract.service(&report.service).map_or(String::new(), |service| format!(" at site {}", service.site));
+    let site = contract
+        .service(&report.service)
+        .map_or(String::new(), |service| format!(" at site {}", service.site));
     Ok(Parts { to: address(&agreement.provider), from: address(&agreement.customer), site })
 }
 
-/// A name before an address (RFC 5322, section 3.2.4): in quotes where something in it would end it, or begin another address.
+/// A name before an address (RFC 5322, section 3.2.4): in quotes where something in it would end
+/// it, or begin another address.
 fn display_name(name: &str) -> String {
     if !name.contains(['(', ')', '<', '>', '[', ']', ':', ';', '@', '\\', ',', '"']) {
         return name.to_owned();
@@ -197,7 +227,13 @@ fn objective(text: &mut String, contract: &Contract, verdict: &Verdict, facts: &
     let _ = writeln!(text, "Clause: {}", clause(terms));
     let _ = writeln!(text, "Promised {op} {target} {unit}, actual {actual} {unit}: {stands}.");
     if let Some(remedy) = &terms.remedy {
-        let _ = writeln!(text, "Remedy: {}; credit {} {}.", grows(remedy), verdict.credit, currency(contract));
+        let _ = writeln!(
+            text,
+            "Remedy: {}; credit {} {}.",
+            grows(remedy),
+            verdict.credit,
+            currency(contract)
+        );
     }
     for (outage, number) in verdict.outages.iter().zip(1..) {
         outage_line(text, outage, number, facts);
@@ -217,13 +253,19 @@ fn outage_line(text: &mut String, outage: &Down, number: usize, facts: &Facts) {
     match outage.event.nanos() == outage.counted {
         true => text.push_str(", which counts whole\n"),
         false => {
-            let _ = writeln!(text, ", of which {} count by the agreement", words::seconds(outage.counted));
+            let _ = writeln!(
+                text,
+                ", of which {} count by the agreement",
+                words::seconds(outage.counted)
+            );
         }
     }
     let told = facts.events.iter().filter(|event| tells_of(event, outage.event));
-    for event in told.filter(|event| Span::new(event.from, event.to.unwrap_or(to)) != outage.event) {
+    for event in told.filter(|event| Span::new(event.from, event.to.unwrap_or(to)) != outage.event)
+    {
         let span = Span::new(event.from, event.to.unwrap_or(to));
-        let _ = writeln!(text, "     by your log from {} to {}: {}", span.from, span.to, lasted(span));
+        let _ =
+            writeln!(text, "     by your log from {} to {}: {}", span.from, span.to, lasted(span));
     }
     for ticket in outage.tickets.iter() {
         let _ = writeln!(text, "     {}", by_ticket(ticket, outage.event));
@@ -238,7 +280,8 @@ fn tells_of(event: &Event, outage: Span) -> bool {
     !span.and(outage).is_empty()
 }
 
-/// A ticket's own time: from its opening to the earlier of restored and closed, less waiting for the customer.
+/// A ticket's own time: from its opening to the earlier of restored and closed, less waiting for
+/// the customer.
 fn by_ticket(ticket: &Ticket, outage: Span) -> String {
     let id = ticket.id.as_deref().unwrap_or("without a number");
     let to = ticket.closed.map_or(outage.to, |closed| closed.min(outage.to));
@@ -261,19 +304,30 @@ fn by_ticket(ticket: &Ticket, outage: Span) -> String {
 /// An objective as a clause: `objective "avail", availability >= 99.9 percent each month`.
 fn clause(objective: &Objective) -> String {
     let Objective { id, metric, op, target, unit, aggregate, .. } = objective;
-    format!("objective {id:?}, {metric} {op} {} {unit} each {}", target.written, aggregate.every.word())
+    format!(
+        "objective {id:?}, {metric} {op} {} {unit} each {}",
+        target.written,
+        aggregate.every.word()
+    )
 }
 
 fn definition(objective: &Objective) -> Option<String> {
     Some(match &objective.outage.as_ref()?.definition {
         Definition::Misses { misses, answers } => {
-            format!("from the first of {misses} failed probes in a row until the first of {answers} answered in a row")
+            format!(
+                "from the first of {misses} failed probes in a row until the first of {answers} \
+                    answered in a row"
+            )
         }
         Definition::LossRatio { interval, threshold } => {
-            format!("an interval of {} with a loss ratio above {threshold}", format_duration(*interval))
+            format!(
+                "an interval of {} with a loss ratio above {threshold}",
+                format_duration(*interval)
+            )
         }
         Definition::Mef { dt, n, threshold } => format!(
-            "from the first of {n} intervals in a row of {} with a loss ratio above {threshold} until the first of {n} \
+            "from the first of {n} intervals in a row of {} with a loss ratio above {threshold} \
+                until the first of {n} \
              that are not (MEF 10.4)",
             format_duration(*dt)
         ),
@@ -290,15 +344,26 @@ fn spoken(word: impl Word) -> String {
 }
 
 fn grows(remedy: &Remedy) -> String {
-    let ticket = if remedy.requires_ticket { ", for outages with a ticket opened in time" } else { "" };
+    let ticket =
+        if remedy.requires_ticket { ", for outages with a ticket opened in time" } else { "" };
     format!("by {}{ticket}", spoken(remedy.driver))
 }
 
 fn claiming(text: &mut String, terms: &Claim, report: &Report) {
     let clock = terms.clock.map_or(String::new(), |clock| {
-        format!(", to be claimed within {} {} of the {}", clock.within, spoken(clock.unit), spoken(clock.counted_from))
+        format!(
+            ", to be claimed within {} {} of the {}",
+            clock.within,
+            spoken(clock.unit),
+            spoken(clock.counted_from)
+        )
     });
-    let _ = write!(text, "The credit is {}{clock}, and settled by {}.", spoken(terms.mode), spoken(terms.settled));
+    let _ = write!(
+        text,
+        "The credit is {}{clock}, and settled by {}.",
+        spoken(terms.mode),
+        spoken(terms.settled)
+    );
     if let Some(by) = report.claim.by {
         let ends = report.deadlines.iter().find(|each| each.kind == deadline::DeadlineKind::Claim);
         let left = ends.map_or(String::new(), |each| counted_down(each.ends, report.as_of));
@@ -321,7 +386,9 @@ fn lasted(span: Span) -> String {
     match minutes {
         0 => exact,
         1..60 => format!("{minutes} min ({exact})"),
-        1440.. => format!("{} d {} h {} min ({exact})", minutes / 1440, minutes % 1440 / 60, minutes % 60),
+        1440.. => {
+            format!("{} d {} h {} min ({exact})", minutes / 1440, minutes % 1440 / 60, minutes % 60)
+        }
         _ => format!("{} h {} min ({exact})", minutes / 60, minutes % 60),
     }
 }
@@ -334,6 +401,9 @@ mod tests {
     fn a_partys_name_ends_no_address_and_begins_no_other() {
         assert_eq!(display_name("Example Carrier"), "Example Carrier");
         assert_eq!(display_name("ACME, Ltd"), "\"ACME, Ltd\"");
-        assert_eq!(display_name("x\" <evil@example.net>, \"y"), "\"x\\\" <evil@example.net>, \\\"y\"");
+        assert_eq!(
+            display_name("x\" <evil@example.net>, \"y"),
+            "\"x\\\" <evil@example.net>, \\\"y\""
+        );
     }
 }

@@ -1,8 +1,10 @@
-//! The life cycles: of a version, an agreement, a service, an objective in a period, a claim, and a right to terminate.
+//! The life cycles: of a version, an agreement, a service, an objective in a period, a claim, and a
+//! right to terminate.
 //!
-//! Each is a small state machine of its own. What happens is an entry of an append-only log, with the time of the event, the
-//! time of recording, who, and the digest of its evidence; replaying the log gives the state. Nothing here stores a log or
-//! reads a clock: [`Log::append`] says whether an entry may follow, and what the state is then.
+//! Each is a small state machine of its own. What happens is an entry of an append-only log, with
+//! the time of the event, the time of recording, who, and the digest of its evidence; replaying the
+//! log gives the state. Nothing here stores a log or reads a clock: [`Log::append`] says whether an
+//! entry may follow, and what the state is then.
 
 use std::fmt;
 
@@ -37,7 +39,10 @@ pub trait Cycle {
     /// Where an action leads; absent where it leads nowhere.
     #[must_use]
     fn next(from: Self::State, by: Self::Action) -> Option<Self::State> {
-        Self::TRANSITIONS.iter().find(|(state, action, _)| *state == from && *action == by).map(|(_, _, to)| *to)
+        Self::TRANSITIONS
+            .iter()
+            .find(|(state, action, _)| *state == from && *action == by)
+            .map(|(_, _, to)| *to)
     }
 }
 
@@ -54,7 +59,8 @@ pub struct Entry {
     pub who: String,
     /// The digest of its evidence, where there is any.
     pub evidence: Option<String>,
-    /// What was said of it by whoever had it recorded, apart from what is recorded by whoever keeps the log.
+    /// What was said of it by whoever had it recorded, apart from what is recorded by whoever keeps
+    /// the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<Said>,
 }
@@ -105,7 +111,8 @@ pub enum Refused {
     },
     /// It was recorded before what is recorded already.
     #[error(
-        "the entry was recorded at {recorded}, which is before {before}, when the last one was: a log is only added to"
+        "the entry was recorded at {recorded}, which is before {before}, when the last one was: a \
+            log is only added to"
     )]
     OutOfOrder {
         /// When it was recorded.
@@ -150,11 +157,12 @@ impl<C: Cycle> Log<C> {
         Ok(log)
     }
 
-    /// An entry as it may be added now: where a clock that was ahead recorded the last one, it is recorded as of then too. Else nothing
-    /// could be added until that time has come.
+    /// An entry as it may be added now: where a clock that was ahead recorded the last one, it is
+    /// recorded as of then too. Else nothing could be added until that time has come.
     #[must_use]
     pub fn in_order(&self, entry: Entry) -> Entry {
-        let recorded = self.entries.last().map_or(entry.recorded, |last| last.recorded.max(entry.recorded));
+        let recorded =
+            self.entries.last().map_or(entry.recorded, |last| last.recorded.max(entry.recorded));
         Entry { recorded, ..entry }
     }
 
@@ -174,17 +182,24 @@ impl<C: Cycle> Log<C> {
     #[must_use]
     pub fn allowed(&self) -> Vec<C::Action> {
         let from_here = C::TRANSITIONS.iter().filter(|(state, _, _)| *state == self.state);
-        from_here.map(|(_, action, _)| *action).filter(|action| !C::CLOCKS_OWN.contains(action)).collect()
+        from_here
+            .map(|(_, action, _)| *action)
+            .filter(|action| !C::CLOCKS_OWN.contains(action))
+            .collect()
     }
 
     /// Adds an entry, and gives the state that it leads to.
     ///
     /// # Errors
-    /// When its action is not known, leads nowhere from here or is the clock's own, when nobody did it, or when it was recorded before
-    /// what is there or before it happened. The log is then as it was.
+    /// When its action is not known, leads nowhere from here or is the clock's own, when nobody did
+    /// it, or when it was recorded before what is there or before it happened. The log is then as
+    /// it was.
     pub fn append(&mut self, entry: Entry) -> Result<C::State, Refused> {
-        let Some(action) = C::Action::ALL.iter().copied().find(|action| action.word() == entry.action) else {
-            let known = C::Action::ALL.iter().map(|action| action.word()).collect::<Vec<_>>().join(", ");
+        let Some(action) =
+            C::Action::ALL.iter().copied().find(|action| action.word() == entry.action)
+        else {
+            let known =
+                C::Action::ALL.iter().map(|action| action.word()).collect::<Vec<_>>().join(", ");
             return Err(Refused::Unknown { cycle: C::NAME, action: entry.action, known });
         };
         if entry.who.trim().is_empty() {
@@ -193,7 +208,9 @@ impl<C: Cycle> Log<C> {
         if entry.recorded < entry.at {
             return Err(Refused::NotYet { action: entry.action, at: entry.at });
         }
-        if let Some(before) = self.entries.last().map(|last| last.recorded).filter(|before| entry.recorded < *before) {
+        if let Some(before) =
+            self.entries.last().map(|last| last.recorded).filter(|before| entry.recorded < *before)
+        {
             return Err(Refused::OutOfOrder { recorded: entry.recorded, before });
         }
         let may = entry.who == CLOCK || !C::CLOCKS_OWN.contains(&action);
@@ -217,7 +234,8 @@ impl<C: Cycle> Log<C> {
         let mut now = C::BEGINS;
         let mut since = None;
         for entry in &self.entries {
-            let action = C::Action::ALL.iter().copied().find(|action| action.word() == entry.action);
+            let action =
+                C::Action::ALL.iter().copied().find(|action| action.word() == entry.action);
             if let Some(next) = action.and_then(|action| C::next(now, action)) {
                 now = next;
                 if now == state {
@@ -262,18 +280,24 @@ pub fn in_force(logs: &[(u32, Log<Version>)]) -> Vec<InForce> {
         .filter_map(|(version, log)| {
             let from = log.since(VersionState::InForce)?;
             let ends = [VersionState::Superseded, VersionState::Ended, VersionState::Void];
-            Some(InForce { version: *version, from, to: ends.into_iter().find_map(|state| log.since(state)) })
+            Some(InForce {
+                version: *version,
+                from,
+                to: ends.into_iter().find_map(|state| log.since(state)),
+            })
         })
         .collect();
     all.sort_by_key(|each| (each.from, each.version));
     all
 }
 
-/// The version that an event belongs to: the one in force when it began. Where a log says that two were, it is the later:
-/// one version is in force at any instant.
+/// The version that an event belongs to: the one in force when it began. Where a log says that two
+/// were, it is the later: one version is in force at any instant.
 #[must_use]
 pub fn version_at(logs: &[(u32, Log<Version>)], began: Wall) -> Option<u32> {
-    let held = in_force(logs).into_iter().filter(|each| each.from <= began && each.to.is_none_or(|to| began < to));
+    let held = in_force(logs)
+        .into_iter()
+        .filter(|each| each.from <= began && each.to.is_none_or(|to| began < to));
     held.map(|each| each.version).max()
 }
 
@@ -284,11 +308,19 @@ mod tests {
 
     fn entry(action: &str, second: i64) -> Entry {
         let at = Wall::from_secs(second);
-        Entry { action: action.to_owned(), at, recorded: at, who: "noc".to_owned(), evidence: None, said: None }
+        Entry {
+            action: action.to_owned(),
+            at,
+            recorded: at,
+            who: "noc".to_owned(),
+            evidence: None,
+            said: None,
+        }
     }
 
     fn come<C: Cycle>(actions: &[&str]) -> Result<C::State, Refused> {
-        Log::<C>::replay(actions.iter().zip(0..).map(|(action, second)| entry(action, second))).map(|log| log.state())
+        Log::<C>::replay(actions.iter().zip(0..).map(|(action, second)| entry(action, second)))
+            .map(|log| log.state())
     }
 
     #[test]
@@ -298,7 +330,10 @@ mod tests {
             Ok(VersionState::Superseded)
         );
         let refused = come::<Version>(&["propose", "sign", "counter"]).unwrap_err();
-        assert_eq!(refused.to_string(), "a version that is signed cannot counter: it can take_effect, supersede, void");
+        assert_eq!(
+            refused.to_string(),
+            "a version that is signed cannot counter: it can take_effect, supersede, void"
+        );
         assert_eq!(
             come::<Version>(&["propose", "reject", "sign"]).unwrap_err().to_string(),
             "a version that is rejected cannot sign: it has come to its end"
@@ -307,8 +342,16 @@ mod tests {
 
     #[test]
     fn a_claim_runs_from_its_detection_to_the_invoice() {
-        let way =
-            ["become_claimable", "submit", "acknowledge", "reject", "dispute", "accept_partly", "credit", "reconcile"];
+        let way = [
+            "become_claimable",
+            "submit",
+            "acknowledge",
+            "reject",
+            "dispute",
+            "accept_partly",
+            "credit",
+            "reconcile",
+        ];
         assert_eq!(come::<Claim>(&way), Ok(ClaimState::Reconciled));
         assert_eq!(come::<Claim>(&["become_claimable", "lapse"]), Ok(ClaimState::Lapsed));
         assert!(matches!(come::<Claim>(&["submit"]), Err(Refused::Nowhere { .. })));
@@ -318,7 +361,15 @@ mod tests {
     #[test]
     fn the_other_cycles_go_their_ways() {
         assert_eq!(
-            come::<Agreement>(&["activate", "suspend", "resume", "hold_over", "give_notice", "terminate", "close"]),
+            come::<Agreement>(&[
+                "activate",
+                "suspend",
+                "resume",
+                "hold_over",
+                "give_notice",
+                "terminate",
+                "close"
+            ]),
             Ok(AgreementState::Closed)
         );
         assert_eq!(
@@ -344,16 +395,24 @@ mod tests {
         assert_eq!(log.append(log.in_order(now)), Ok(ClaimState::Submitted));
         let last = &log.entries()[1];
         assert_eq!((last.at, last.recorded), (Wall::from_secs(10), Wall::from_secs(4_000_000_000)));
-        assert_eq!(Log::<Claim>::replay(log.entries().to_vec()).unwrap().state(), ClaimState::Submitted);
+        assert_eq!(
+            Log::<Claim>::replay(log.entries().to_vec()).unwrap().state(),
+            ClaimState::Submitted
+        );
         // A later one is recorded when it is.
-        assert_eq!(log.in_order(entry("accept", 5_000_000_000)).recorded, Wall::from_secs(5_000_000_000));
+        assert_eq!(
+            log.in_order(entry("accept", 5_000_000_000)).recorded,
+            Wall::from_secs(5_000_000_000)
+        );
     }
 
     #[test]
     fn what_lapsed_by_a_clock_that_was_ahead_is_reinstated_by_the_clock_alone() {
         fn reinstated<C: Cycle>(actions: &[&str]) -> Result<C::State, Refused> {
-            let mut log =
-                Log::<C>::replay(actions.iter().zip(0..).map(|(action, second)| entry(action, second))).unwrap();
+            let mut log = Log::<C>::replay(
+                actions.iter().zip(0..).map(|(action, second)| entry(action, second)),
+            )
+            .unwrap();
             assert!(log.allowed().iter().all(|action| action.word() != "reinstate"));
             let refused = log.append(entry("reinstate", 10)).unwrap_err();
             assert!(!refused.to_string().contains("can reinstate"), "{refused}");
@@ -374,9 +433,15 @@ mod tests {
         assert!(matches!(log.append(early), Err(Refused::NotYet { .. })));
         // What happened long ago may be recorded late.
         let late = Entry { recorded: Wall::from_secs(20), ..entry("submit", 5) };
-        assert!(matches!(log.append(Entry { who: " ".to_owned(), ..late.clone() }), Err(Refused::Nobody { .. })));
+        assert!(matches!(
+            log.append(Entry { who: " ".to_owned(), ..late.clone() }),
+            Err(Refused::Nobody { .. })
+        ));
         assert_eq!(log.append(late), Ok(ClaimState::Submitted));
-        assert_eq!((log.entries().len(), log.since(ClaimState::Submitted)), (2, Some(Wall::from_secs(5))));
+        assert_eq!(
+            (log.entries().len(), log.since(ClaimState::Submitted)),
+            (2, Some(Wall::from_secs(5)))
+        );
     }
 
     #[test]
@@ -396,10 +461,14 @@ mod tests {
     #[test]
     fn an_agreement_is_closed_only_when_every_claim_is_final() {
         let log = |actions: &[&str]| {
-            Log::<Claim>::replay(actions.iter().zip(0..).map(|(action, at)| entry(action, at))).unwrap()
+            Log::<Claim>::replay(actions.iter().zip(0..).map(|(action, at)| entry(action, at)))
+                .unwrap()
         };
         assert!(may_close([&log(&["become_claimable", "lapse"])]));
-        assert!(!may_close([&log(&["become_claimable", "lapse"]), &log(&["become_claimable", "submit"])]));
+        assert!(!may_close([
+            &log(&["become_claimable", "lapse"]),
+            &log(&["become_claimable", "submit"])
+        ]));
     }
 
     proptest! {

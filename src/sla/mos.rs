@@ -1,13 +1,13 @@
 //! Jitter of single samples, and the mean opinion score, exactly.
 //!
-//! The score is the **simplified E-model** that network tools use, from round-trip latency, jitter and loss; it is not
-//! ITU-T G.107.
+//! The score is the **simplified E-model** that network tools use, from round-trip latency, jitter
+//! and loss; it is not ITU-T G.107.
 
 use crate::base::decimal::Exact;
 
-/// The score from latency and jitter in milliseconds and loss in percent: L = latency + 2·jitter + 10; R = 93.2 − L/40
-/// below 160, else 93.2 − (L − 120)/10; R −= 2.5 per percent lost, and counts as 0 below it;
-/// MOS = 1 + 0.035 R + 7·10⁻⁶ R (R − 60)(100 − R), never below 1.
+/// The score from latency and jitter in milliseconds and loss in percent: L = latency + 2·jitter +
+/// 10; R = 93.2 − L/40 below 160, else 93.2 − (L − 120)/10; R −= 2.5 per percent lost, and counts
+/// as 0 below it; MOS = 1 + 0.035 R + 7·10⁻⁶ R (R − 60)(100 − R), never below 1.
 #[must_use]
 pub fn score(latency_ms: &Exact, jitter_ms: &Exact, loss_percent: &Exact) -> Exact {
     let r = rating(latency_ms, jitter_ms, loss_percent);
@@ -30,8 +30,8 @@ pub fn rating(latency_ms: &Exact, jitter_ms: &Exact, loss_percent: &Exact) -> Ex
     r.max(Exact::zero())
 }
 
-/// The interarrival jitter after each sample but the first (RFC 3550, section 6.4.1): J += (|D| − J) / 16, begun at
-/// zero; for equal spacing D is the difference of neighbouring round-trip times.
+/// The interarrival jitter after each sample but the first (RFC 3550, section 6.4.1): J += (|D| −
+/// J) / 16, begun at zero; for equal spacing D is the difference of neighbouring round-trip times.
 #[must_use]
 pub fn rfc3550(rtts: &[Exact]) -> Vec<Exact> {
     let sixteenth = Exact::ratio(1, 16).unwrap_or_default();

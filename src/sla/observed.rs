@@ -1,5 +1,6 @@
-//! What was measured of a service: from each probe's intervals to its known and its down time, and to the figures of an
-//! objective. Runs of equal outcomes are taken whole, histograms are merged, means are exact sums by counts.
+//! What was measured of a service: from each probe's intervals to its known and its down time, and
+//! to the figures of an objective. Runs of equal outcomes are taken whole, histograms are merged,
+//! means are exact sums by counts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +15,9 @@ use crate::measure::rollup::cut;
 use crate::sla::mos;
 use crate::sla::outage::{Carrier, Class, Detector, Edge, Rule, Run};
 use crate::sla::span::{Span, Spans};
-use crate::sla::terms::{CarrierLoss, Contract, Definition, Late, Measure, Metric, Objective, Side, Statistic, Unit};
+use crate::sla::terms::{
+    CarrierLoss, Contract, Definition, Late, Measure, Metric, Objective, Side, Statistic, Unit,
+};
 
 /// What was measured.
 #[derive(Clone, Debug, Default)]
@@ -28,13 +31,14 @@ pub struct Observed {
 /// What was measured by one probe.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// Its intervals, in order. They may be longer than a minute where nothing but outcomes is asked of them.
+    /// Its intervals, in order. They may be longer than a minute where nothing but outcomes is
+    /// asked of them.
     pub intervals: Vec<Interval>,
-    /// When its interface had no carrier. Where this says nothing, an `n` is loss of carrier as far as the interval
-    /// counts `not-sent/carrier`.
+    /// When its interface had no carrier. Where this says nothing, an `n` is loss of carrier as far
+    /// as the interval counts `not-sent/carrier`.
     pub carrier_down: Spans,
-    /// What figures are taken from, where that is not the intervals: the same with minutes merged to hours, say. Of one that
-    /// touches what may be left out, the minutes must be here.
+    /// What figures are taken from, where that is not the intervals: the same with minutes merged
+    /// to hours, say. Of one that touches what may be left out, the minutes must be here.
     pub merged: Option<Vec<Interval>>,
 }
 
@@ -52,7 +56,8 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// Several probes of one service: it is up while any sees it up, and down while one sees it down and none sees it up.
+    /// Several probes of one service: it is up while any sees it up, and down while one sees it
+    /// down and none sees it up.
     fn of_probes(all: &[Self]) -> Self {
         let up: Spans = all.iter().flat_map(|each| each.up.iter()).collect();
         let down: Spans = all.iter().flat_map(|each| each.down.iter()).collect();
@@ -62,7 +67,8 @@ impl Timeline {
     /// Services that back each other up: all of them are down, or one of them is up.
     fn of_members(all: &[Self]) -> Self {
         let up = all.iter().flat_map(|each| each.up.iter()).collect();
-        let down = all.iter().map(|each| each.down.clone()).reduce(|a, b| a.and(&b)).unwrap_or_default();
+        let down =
+            all.iter().map(|each| each.down.clone()).reduce(|a, b| a.and(&b)).unwrap_or_default();
         Self { down, up }
     }
 
@@ -72,7 +78,8 @@ impl Timeline {
     }
 }
 
-/// A service's time by one rule, from the probes named; a service with members is down only while all of them are.
+/// A service's time by one rule, from the probes named; a service with members is down only while
+/// all of them are.
 pub(super) fn timeline(
     observed: &Observed,
     contract: &Contract,
@@ -96,7 +103,8 @@ pub(super) fn timeline(
         let timeline = if each.members.is_empty() {
             own.unwrap_or_default()
         } else {
-            let members = each.members.iter().map(|id| known.get(id.as_str()).cloned().unwrap_or_default());
+            let members =
+                each.members.iter().map(|id| known.get(id.as_str()).cloned().unwrap_or_default());
             Timeline::of_members(&members.chain(own).collect::<Vec<_>>())
         };
         known.insert(&each.id, timeline);
@@ -111,16 +119,19 @@ fn one_probe(seen: &Seen, rule: &Rule, effort: &Effort<'_>) -> Timeline {
     let mut down: Vec<Span> = Vec::new();
     let mut since: Option<Wall> = None;
     let mut last: Option<Run> = None;
-    let mut take = |run: Run, next: Option<Wall>, since: &mut Option<Wall>, down: &mut Vec<Span>| {
-        if run.class != Class::Unknown {
-            // A small hole up to the next outcome is no time that nobody saw; a large one is.
-            let reach = next.filter(|next| next.nanos_since(run.to()) <= run.step / 2).unwrap_or(run.to());
-            known.push(Span::new(run.from, reach.max(run.from)));
-        }
-        for edge in detector.push_run(run) {
-            follow(edge, since, down);
-        }
-    };
+    let mut take =
+        |run: Run, next: Option<Wall>, since: &mut Option<Wall>, down: &mut Vec<Span>| {
+            if run.class != Class::Unknown {
+                // A small hole up to the next outcome is no time that nobody saw; a large one is.
+                let reach = next
+                    .filter(|next| next.nanos_since(run.to()) <= run.step / 2)
+                    .unwrap_or(run.to());
+                known.push(Span::new(run.from, reach.max(run.from)));
+            }
+            for edge in detector.push_run(run) {
+                follow(edge, since, down);
+            }
+        };
     runs(seen, rule, effort, |run| match &mut last {
         Some(open) if open.class == run.class && open.step == run.step && open.to() == run.from => {
             open.count += run.count;
@@ -169,15 +180,25 @@ fn runs(seen: &Seen, rule: &Rule, effort: &Effort<'_>, mut tell: impl FnMut(Run)
             let from = interval.due(index);
             index += u64::from(count);
             if outcome != Outcome::NotSent {
-                tell(Run { from, count: u64::from(count), step, class: rule.class(outcome, Carrier::Up) });
+                tell(Run {
+                    from,
+                    count: u64::from(count),
+                    step,
+                    class: rule.class(outcome, Carrier::Up),
+                });
                 continue;
             }
             // Each one that is not sent is told apart by itself; there are few of them.
-            let counted = || interval.reasons.get(&Reason::CARRIER.to_string()).copied().unwrap_or(0);
+            let counted =
+                || interval.reasons.get(&Reason::CARRIER.to_string()).copied().unwrap_or(0);
             let mut left = carrier_left.unwrap_or_else(counted);
             for number in 0..i64::from(count) {
                 let due = from.shifted(step * number);
-                let carrier = if left > 0 || seen.carrier_down.holds(due) { Carrier::Down } else { Carrier::Up };
+                let carrier = if left > 0 || seen.carrier_down.holds(due) {
+                    Carrier::Down
+                } else {
+                    Carrier::Up
+                };
                 left = left.saturating_sub(1);
                 tell(Run { from: due, count: 1, step, class: rule.class(outcome, carrier) });
             }
@@ -189,7 +210,8 @@ fn runs(seen: &Seen, rule: &Rule, effort: &Effort<'_>, mut tell: impl FnMut(Run)
 /// An interval's length where nothing was rolled up.
 const MINUTE_MS: u32 = 60_000;
 
-/// The figure of an objective other than availability, from the intervals that lie in a stretch of time.
+/// The figure of an objective other than availability, from the intervals that lie in a stretch of
+/// time.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Figure {
     /// In the objective's unit.
@@ -222,9 +244,13 @@ pub(super) fn figure(
                 };
                 if within(interval) {
                     samples.add(interval, measure.late_is, objective.metric);
-                } else if matches!(objective.metric, Metric::Loss | Metric::Delivery) && interval.millis > MINUTE_MS {
-                    // Outcomes are exact at whatever length: of what was rolled up, each minute counts by itself.
-                    let minutes = cut(interval.clone(), Duration::from_millis(u64::from(MINUTE_MS)));
+                } else if matches!(objective.metric, Metric::Loss | Metric::Delivery)
+                    && interval.millis > MINUTE_MS
+                {
+                    // Outcomes are exact at whatever length: of what was rolled up, each minute
+                    // counts by itself.
+                    let minutes =
+                        cut(interval.clone(), Duration::from_millis(u64::from(MINUTE_MS)));
                     minutes.iter().filter(|part| within(part)).for_each(|part| {
                         samples.add(part, measure.late_is, objective.metric);
                     });
@@ -254,8 +280,8 @@ struct Sum {
 }
 
 impl Sum {
-    /// Adds a spread without its `late` highest values, which are the late ones: every late answer took longer than the
-    /// cut-off, and every other one did not.
+    /// Adds a spread without its `late` highest values, which are the late ones: every late answer
+    /// took longer than the cut-off, and every other one did not.
     fn add(&mut self, spread: &Spread, late: u64) {
         let Ok(read) = spread.histogram.unpack() else { return };
         let kept = read.count().saturating_sub(late);
@@ -288,7 +314,10 @@ impl Sum {
     }
 
     fn value_us(&self, thousandths: u64) -> Option<u64> {
-        self.histogram.as_ref().filter(|all| all.count() > 0).map(|all| all.value_at_us(thousandths, 1000))
+        self.histogram
+            .as_ref()
+            .filter(|all| all.count() > 0)
+            .map(|all| all.value_at_us(thousandths, 1000))
     }
 }
 
@@ -302,7 +331,9 @@ impl Samples {
         let late = interval.outcomes.count(Outcome::Late);
         let (late_good, late_failed) = if late_is == Late::Good { (late, 0) } else { (0, late) };
         self.good += interval.outcomes.count(Outcome::Answered) + late_good;
-        self.failed += interval.outcomes.count(Outcome::Lost) + interval.outcomes.count(Outcome::Refused) + late_failed;
+        self.failed += interval.outcomes.count(Outcome::Lost)
+            + interval.outcomes.count(Outcome::Refused)
+            + late_failed;
         if matches!(metric, Metric::Rtt | Metric::Mos | Metric::Jitter)
             && let Some(rtt) = &interval.rtt
         {
@@ -337,21 +368,30 @@ impl Samples {
             (Metric::Loss, _) => Figure { exact: in_unit(self.loss()?), step: lost() },
             (Metric::Delivery, _) => {
                 let delivered = &Exact::hundred() - &self.loss()?;
-                Figure { exact: in_unit(delivered), step: format!("{}; delivery is 100 less loss", lost()) }
+                Figure {
+                    exact: in_unit(delivered),
+                    step: format!("{}; delivery is 100 less loss", lost()),
+                }
             }
             (Metric::Mos, _) => {
                 let (latency, jitter, loss) =
                     (self.rtt.mean_ms()?, self.ipdv.mean_ms().unwrap_or_default(), self.loss()?);
                 let step = format!(
-                    "simplified E-model from a mean RTT of {latency} ms, a mean |IPDV| of {jitter} ms and {loss} % loss"
+                    "simplified E-model from a mean RTT of {latency} ms, a mean |IPDV| of \
+                        {jitter} ms and {loss} % loss"
                 );
                 Figure { exact: mos::score(&latency, &jitter, &loss), step }
             }
             (Metric::Rtt, Some(Statistic::ShareOver)) => {
                 let over = measure.over?;
-                let above = self.rtt.histogram.as_ref()?.count_above_us(u64::try_from(over.as_micros()).ok()?);
+                let above = self
+                    .rtt
+                    .histogram
+                    .as_ref()?
+                    .count_above_us(u64::try_from(over.as_micros()).ok()?);
                 let share = Exact::ratio(i128::from(above) * 100, i128::from(self.rtt.count))?;
-                let step = format!("{above} of {} RTTs are above {} ms", self.rtt.count, over.as_millis());
+                let step =
+                    format!("{above} of {} RTTs are above {} ms", self.rtt.count, over.as_millis());
                 Figure { exact: in_unit(share), step }
             }
             (_, Some(statistic)) => {
@@ -388,7 +428,12 @@ impl Samples {
     }
 }
 
-/// The rule by which a value objective's own time is known: late answers are known, and loss of carrier is not.
+/// The rule by which a value objective's own time is known: late answers are known, and loss of
+/// carrier is not.
 pub(super) fn knowing() -> Rule {
-    Rule { definition: Definition::Ticket, late_is: Late::Good, carrier_loss_is: CarrierLoss::Unknown }
+    Rule {
+        definition: Definition::Ticket,
+        late_is: Late::Good,
+        carrier_loss_is: CarrierLoss::Unknown,
+    }
 }

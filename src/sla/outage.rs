@@ -1,14 +1,15 @@
-//! Outages from outcomes: when a service is down by a contract's definition. The same code tells of an outage as it
-//! happens and judges a year of history.
+//! Outages from outcomes: when a service is down by a contract's definition. The same code tells of
+//! an outage as it happens and judges a year of history.
 //!
-//! A probe's outcomes are good, failed or unknown. Every definition becomes a row of good and bad steps (single probes for
-//! `misses`, intervals for the others), and a service goes down with the first of so many bad steps in a row and up with
-//! the first of so many that are not bad.
+//! A probe's outcomes are good, failed or unknown. Every definition becomes a row of good and bad
+//! steps (single probes for `misses`, intervals for the others), and a service goes down with the
+//! first of so many bad steps in a row and up with the first of so many that are not bad.
 //!
-//! **What is unknown proves nothing.** An unknown outcome (`x`; `n` while the carrier is up; time that no interval covers)
-//! never begins or prolongs an outage, so that nobody is charged for what nobody saw. One that lies within an outage does
-//! not end it either, as long as fewer than the needed answers in a row are unknown: then the outage cannot have ended,
-//! whatever became of those. Whether unknown time counts as downtime all the same is the contract's `unknown_is`.
+//! **What is unknown proves nothing.** An unknown outcome (`x`; `n` while the carrier is up; time
+//! that no interval covers) never begins or prolongs an outage, so that nobody is charged for what
+//! nobody saw. One that lies within an outage does not end it either, as long as fewer than the
+//! needed answers in a row are unknown: then the outage cannot have ended, whatever became of
+//! those. Whether unknown time counts as downtime all the same is the contract's `unknown_is`.
 
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// For probes that no contract judges: three failures and three answers in a row; late is good, and a line without
-    /// carrier is down.
+    /// For probes that no contract judges: three failures and three answers in a row; late is good,
+    /// and a line without carrier is down.
     #[must_use]
     pub fn builtin() -> Self {
         Self {
@@ -54,7 +55,8 @@ impl Rule {
     /// What an outcome is by this rule.
     #[must_use]
     pub fn class(&self, outcome: Outcome, carrier: Carrier) -> Class {
-        Reading { late_is: self.late_is, carrier_loss_is: self.carrier_loss_is }.class(outcome, carrier)
+        Reading { late_is: self.late_is, carrier_loss_is: self.carrier_loss_is }
+            .class(outcome, carrier)
     }
 }
 
@@ -71,7 +73,11 @@ impl Reading {
             Outcome::Answered => Class::Good,
             Outcome::Late if self.late_is == Late::Good => Class::Good,
             Outcome::Late | Outcome::Lost | Outcome::Refused => Class::Failed,
-            Outcome::NotSent if carrier == Carrier::Down && self.carrier_loss_is == CarrierLoss::Down => Class::Failed,
+            Outcome::NotSent
+                if carrier == Carrier::Down && self.carrier_loss_is == CarrierLoss::Down =>
+            {
+                Class::Failed
+            }
             Outcome::NotSent | Outcome::NotObserved => Class::Unknown,
         }
     }
@@ -91,7 +97,8 @@ pub struct Applied {
 /// The rules that a contract applies to a service's outcomes, one for each objective that has one.
 #[must_use]
 pub fn rules(contract: &Contract, service: &str) -> Vec<Applied> {
-    let own = contract.service(service).map(|service| service.probes.as_slice()).unwrap_or_default();
+    let own =
+        contract.service(service).map(|service| service.probes.as_slice()).unwrap_or_default();
     contract
         .objectives_of(service)
         .filter_map(|objective| {
@@ -187,8 +194,9 @@ impl State {
     }
 }
 
-/// Finds one probe's outages by a rule, outcome by outcome or run by run, in the order in which they were due. It is small,
-/// since a router holds one for each probe and touches all of them every second.
+/// Finds one probe's outages by a rule, outcome by outcome or run by run, in the order in which
+/// they were due. It is small, since a router holds one for each probe and touches all of them
+/// every second.
 #[derive(Clone, Debug)]
 pub struct Detector {
     reading: Reading,
@@ -261,7 +269,8 @@ impl Open {
 struct Hysteresis {
     down_after: u32,
     up_after: u32,
-    /// How many steps in a row speak against the state, and when the first of them was, if there is one.
+    /// How many steps in a row speak against the state, and when the first of them was, if there is
+    /// one.
     against: u32,
     since: Wall,
     down: bool,
@@ -299,25 +308,32 @@ impl Detector {
     #[must_use]
     pub fn new(rule: &Rule) -> Self {
         let intervals = |length: Duration, threshold| {
-            Steps::Intervals(Box::new(Intervals { length: nanos_of(length).max(1), threshold, open: None }))
+            Steps::Intervals(Box::new(Intervals {
+                length: nanos_of(length).max(1),
+                threshold,
+                open: None,
+            }))
         };
         let (steps, down_after, up_after) = match &rule.definition {
             Definition::Misses { misses, answers } => (Steps::Outcomes, *misses, *answers),
             Definition::LossRatio { interval, threshold } => {
                 (intervals(*interval, Threshold::Above(threshold.clone())), 1, 1)
             }
-            Definition::Mef { dt, n, threshold } => (intervals(*dt, Threshold::Above(threshold.clone())), *n, *n),
+            Definition::Mef { dt, n, threshold } => {
+                (intervals(*dt, Threshold::Above(threshold.clone())), *n, *n)
+            }
             Definition::TotalLoss { interval } => (intervals(*interval, Threshold::Nothing), 1, 1),
             Definition::Ticket => (Steps::None, 1, 1),
         };
         let (down_after, up_after) = (down_after.max(1), up_after.max(1));
-        let hysteresis = Hysteresis { down_after, up_after, against: 0, since: Wall::default(), down: false };
+        let hysteresis =
+            Hysteresis { down_after, up_after, against: 0, since: Wall::default(), down: false };
         let reading = Reading { late_is: rule.late_is, carrier_loss_is: rule.carrier_loss_is };
         Self { reading, steps, hysteresis, told: (Wall::default(), 0), blind: None }
     }
 
-    /// What is known now. It is unknown before anything was seen, and once as many outcomes in a row as would end an
-    /// outage are unknown, until something is shown.
+    /// What is known now. It is unknown before anything was seen, and once as many outcomes in a
+    /// row as would end an outage are unknown, until something is shown.
     #[must_use]
     pub fn state(&self) -> State {
         if self.hysteresis.down {
@@ -329,9 +345,15 @@ impl Detector {
         }
     }
 
-    /// Takes the next outcome; `period` is the time to the next due one. Outcomes come in the order in which they were due;
-    /// where some are missing in between, that time is unknown.
-    pub fn push(&mut self, due: Wall, outcome: Outcome, carrier: Carrier, period: Duration) -> Vec<Edge> {
+    /// Takes the next outcome; `period` is the time to the next due one. Outcomes come in the order
+    /// in which they were due; where some are missing in between, that time is unknown.
+    pub fn push(
+        &mut self,
+        due: Wall,
+        outcome: Outcome,
+        carrier: Carrier,
+        period: Duration,
+    ) -> Vec<Edge> {
         let class = self.reading.class(outcome, carrier);
         self.push_run(Run { from: due, count: 1, step: nanos_of(period).max(1), class })
     }
@@ -340,7 +362,8 @@ impl Detector {
     pub fn push_run(&mut self, run: Run) -> Vec<Edge> {
         let mut edges = Vec::new();
         let (to, step) = self.told;
-        // A send is due within half a period of where the last one pointed, else those in between are missing.
+        // A send is due within half a period of where the last one pointed, else those in between
+        // are missing.
         let missing = missing_between(to, run.from, step);
         if missing > 0 {
             self.take(Run { from: to, count: missing, step, class: Class::Unknown }, &mut edges);
@@ -357,18 +380,22 @@ impl Detector {
         self.blind = match run.class {
             Class::Unknown => self.blind.map(|blind| added(blind, run.count)),
             // A failure alone does not tell whether it was up before.
-            Class::Failed => self.blind.map(|blind| if blind < self.hysteresis.up_after { 0 } else { blind }),
+            Class::Failed => {
+                self.blind.map(|blind| if blind < self.hysteresis.up_after { 0 } else { blind })
+            }
             Class::Good => Some(0),
         };
         match &mut self.steps {
             Steps::None => {}
-            Steps::Outcomes => edges.extend(self.hysteresis.push(run.from, run.count, run.class == Class::Failed)),
+            Steps::Outcomes => {
+                edges.extend(self.hysteresis.push(run.from, run.count, run.class == Class::Failed))
+            }
             Steps::Intervals(intervals) => intervals.fill(&mut self.hysteresis, run, edges),
         }
     }
 
-    /// The instant that an outage would begin at if the next steps show one; [`None`] while nothing speaks for one, or while one
-    /// lasts.
+    /// The instant that an outage would begin at if the next steps show one; [`None`] while nothing
+    /// speaks for one, or while one lasts.
     #[must_use]
     pub fn failing_since(&self) -> Option<Wall> {
         let Hysteresis { against, since, down, .. } = self.hysteresis;
@@ -387,7 +414,8 @@ impl Detector {
         if let Steps::Intervals(intervals) = &mut self.steps {
             let length = intervals.length;
             if let Some(open) = &mut intervals.open {
-                open.from = open.from.saturating_add(by_ns).div_euclid(length).saturating_mul(length);
+                open.from =
+                    open.from.saturating_add(by_ns).div_euclid(length).saturating_mul(length);
             }
         }
     }
@@ -398,7 +426,11 @@ impl Detector {
         if let Steps::Intervals(intervals) = &mut self.steps
             && let Some(last) = intervals.open.take()
         {
-            edges.extend(self.hysteresis.push(Wall::from_nanos(last.from), 1, intervals.threshold.is_bad(last)));
+            edges.extend(self.hysteresis.push(
+                Wall::from_nanos(last.from),
+                1,
+                intervals.threshold.is_bad(last),
+            ));
         }
         edges
     }
@@ -414,7 +446,8 @@ fn missing_between(to: Wall, from: Wall, step: i64) -> u64 {
 }
 
 impl Threshold {
-    /// Whether an interval is bad, by those of its outcomes that are known; one of which nothing is known is not.
+    /// Whether an interval is bad, by those of its outcomes that are known; one of which nothing is
+    /// known is not.
     fn is_bad(&self, mut open: Open) -> bool {
         if open.good + open.failed + open.unknown == 0 {
             open.add(open.carried, 1);
@@ -436,7 +469,11 @@ impl Intervals {
         let length = *length;
         let floor = |at: Wall| at.nanos().div_euclid(length).saturating_mul(length);
         let mut close = |done: Open, count: u64| {
-            edges.extend(hysteresis.push(Wall::from_nanos(done.from), count, threshold.is_bad(done)));
+            edges.extend(hysteresis.push(
+                Wall::from_nanos(done.from),
+                count,
+                threshold.is_bad(done),
+            ));
         };
         let first = floor(run.from);
         if open.is_some_and(|open| open.from < first)
@@ -447,7 +484,8 @@ impl Intervals {
         // The interval that the run's first outcome lies in, which others may share.
         let mut current = open.take().unwrap_or_else(|| Open::empty(first, run.class));
         current.add(run.class, before(run, first.saturating_add(length)));
-        // The interval up to whose beginning the run speaks; those between are filled by the run alone.
+        // The interval up to whose beginning the run speaks; those between are filled by the run
+        // alone.
         let last = floor(run.to().shifted(-1));
         if last <= first {
             *open = Some(current);

@@ -1,5 +1,6 @@
-//! A report as it is printed and kept, read back: whoever keeps verdicts reads money, results and deadlines from here, by name and
-//! type. What is no such report is refused; nothing in it has a default.
+//! A report as it is printed and kept, read back: whoever keeps verdicts reads money, results and
+//! deadlines from here, by name and type. What is no such report is refused; nothing in it has a
+//! default.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -144,8 +145,11 @@ impl Printed {
         let differs = pairs.filter(|(own, other)| {
             (own.result, &own.actual, &own.credit) != (other.result, &other.actual, &other.credit)
         });
-        let said = |of: &PrintedVerdict| format!("{} {}", of.result, of.actual.as_deref().unwrap_or("-"));
-        differs.map(|(own, other)| format!("{}: {} instead of {}", own.id, said(own), said(other))).next()
+        let said =
+            |of: &PrintedVerdict| format!("{} {}", of.result, of.actual.as_deref().unwrap_or("-"));
+        differs
+            .map(|(own, other)| format!("{}: {} instead of {}", own.id, said(own), said(other)))
+            .next()
     }
 
     fn without_words(&self) -> Self {
@@ -189,11 +193,16 @@ mod text {
     use serde::Deserialize as _;
     use serde::de::Error as _;
 
-    pub(super) fn serialize<T: std::fmt::Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<T: std::fmt::Display, S: Serializer>(
+        value: &T,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         to.collect_str(value)
     }
 
-    pub(super) fn deserialize<'de, T: std::str::FromStr, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    pub(super) fn deserialize<'de, T: std::str::FromStr, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<T, D::Error> {
         let text = String::deserialize(from)?;
         text.parse().map_err(|_| D::Error::custom(format_args!("{text:?} is not understood")))
     }
@@ -205,16 +214,22 @@ mod maybe {
     use serde::Deserialize as _;
     use serde::de::Error as _;
 
-    pub(super) fn serialize<T: std::fmt::Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<T: std::fmt::Display, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => to.collect_str(value),
             None => to.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, T: std::str::FromStr, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-        let read =
-            |text: String| text.parse().map_err(|_| D::Error::custom(format_args!("{text:?} is not understood")));
+    pub(super) fn deserialize<'de, T: std::str::FromStr, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<T>, D::Error> {
+        let read = |text: String| {
+            text.parse().map_err(|_| D::Error::custom(format_args!("{text:?} is not understood")))
+        };
         Option::<String>::deserialize(from)?.map(read).transpose()
     }
 }
@@ -248,12 +263,26 @@ mod tests {
     fn what_was_kept_is_read_as_it_was_written_and_what_is_no_verdict_is_refused() {
         let read: Printed = serde_json::from_str(TEXT).unwrap();
         let again: Value = serde_json::to_value(&read).unwrap();
-        assert_eq!(again, serde_json::from_str::<Value>(TEXT).unwrap(), "nothing is lost, the steps neither");
+        assert_eq!(
+            again,
+            serde_json::from_str::<Value>(TEXT).unwrap(),
+            "nothing is lost, the steps neither"
+        );
         assert!(read.is_breached() && read.money().is_positive());
-        for (what, by) in [("\"5.00\"", "\"five\""), ("\"5.00\"", "5"), ("breached", "broken"), ("2026-11\"", "soon\"")]
-        {
-            assert!(serde_json::from_str::<Printed>(&TEXT.replace(what, by)).is_err(), "{what} as {by}");
+        for (what, by) in [
+            ("\"5.00\"", "\"five\""),
+            ("\"5.00\"", "5"),
+            ("breached", "broken"),
+            ("2026-11\"", "soon\""),
+        ] {
+            assert!(
+                serde_json::from_str::<Printed>(&TEXT.replace(what, by)).is_err(),
+                "{what} as {by}"
+            );
         }
-        assert!(serde_json::from_str::<Printed>(&TEXT.replace("\"credit\"", "\"sum\"")).is_err(), "no credit is not 0");
+        assert!(
+            serde_json::from_str::<Printed>(&TEXT.replace("\"credit\"", "\"sum\"")).is_err(),
+            "no credit is not 0"
+        );
     }
 }

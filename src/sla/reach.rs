@@ -8,20 +8,27 @@ use crate::sla::calendar::{Day, Every, Period, Stretch};
 use crate::sla::span::Span;
 use crate::sla::terms::{Condition, Contract, Form};
 
-/// Around the time judged, so that a detector has its state where it begins, and sees how what began at its end went on: an
-/// outage is known only after as many failures as the contract asks for.
+/// Around the time judged, so that a detector has its state where it begins, and sees how what
+/// began at its end went on: an outage is known only after as many failures as the contract asks
+/// for.
 pub const AROUND: Duration = Duration::from_secs(86_400);
 
-/// All the time that judging a period may look at. `recorded` are outages that are known already: one that reaches over an
-/// end is needed whole, since it belongs whole to the period in which it begins.
+/// All the time that judging a period may look at. `recorded` are outages that are known already:
+/// one that reaches over an end is needed whole, since it belongs whole to the period in which it
+/// begins.
 #[must_use]
-pub fn needed(contract: &Contract, period: Period, recorded: impl IntoIterator<Item = Span>) -> Span {
+pub fn needed(
+    contract: &Contract,
+    period: Period,
+    recorded: impl IntoIterator<Item = Span>,
+) -> Span {
     let contract = contract.of(period).unwrap_or(contract);
     let zone = &contract.agreement.timezone;
-    let rolling = contract.objectives.iter().filter_map(|objective| match objective.aggregate.every {
-        Every::Rolling(days) => Some(days),
-        _ => None,
-    });
+    let rolling =
+        contract.objectives.iter().filter_map(|objective| match objective.aggregate.every {
+            Every::Rolling(days) => Some(days),
+            _ => None,
+        });
     let asked = Stretch::holding(period.every(rolling.max().unwrap_or(1)), period.last(), zone);
     let mut span = asked.span;
     let mut take = |other: Span| span = Span::new(span.from.min(other.from), span.to.max(other.to));
@@ -34,7 +41,11 @@ pub fn needed(contract: &Contract, period: Period, recorded: impl IntoIterator<I
                 take(zone.days(asked.first.plus(1 - i64::from(*within_days)), asked.first));
             }
             Condition::DowntimeOver { period, .. } => {
-                take(Stretch::holding(period.every(), asked.first, zone).span.and(Span::new(BEGIN, asked.span.to)));
+                take(
+                    Stretch::holding(period.every(), asked.first, zone)
+                        .span
+                        .and(Span::new(BEGIN, asked.span.to)),
+                );
             }
             Condition::Consecutive { .. } | Condition::Times { .. } => {}
         }
@@ -49,16 +60,18 @@ pub fn needed(contract: &Contract, period: Period, recorded: impl IntoIterator<I
     reach
 }
 
-/// The earlier periods whose verdicts judging a period looks at, the earliest first: for credits that rise with the breached
-/// periods in a row, for caps, and for rights that accrue over several periods.
+/// The earlier periods whose verdicts judging a period looks at, the earliest first: for credits
+/// that rise with the breached periods in a row, for caps, and for rights that accrue over several
+/// periods.
 #[must_use]
 pub fn earlier(contract: &Contract, service: &str, period: Period) -> Vec<Period> {
     let contract = contract.of(period).unwrap_or(contract);
     let zone = &contract.agreement.timezone;
-    let rolling = contract.objectives_of(service).filter_map(|objective| match objective.aggregate.every {
-        Every::Rolling(days) => Some(days),
-        _ => None,
-    });
+    let rolling =
+        contract.objectives_of(service).filter_map(|objective| match objective.aggregate.every {
+            Every::Rolling(days) => Some(days),
+            _ => None,
+        });
     let asked = period.every(rolling.max().unwrap_or(1));
     let mut all: BTreeSet<(Day, Period)> = BTreeSet::new();
     let mut take = |every: Every, count: usize| {
@@ -69,11 +82,14 @@ pub fn earlier(contract: &Contract, service: &str, period: Period) -> Vec<Period
         } else {
             every.holding(period.last())
         };
-        let before = std::iter::successors(Some(name.before(days)), |earlier| Some(earlier.before(days)));
+        let before =
+            std::iter::successors(Some(name.before(days)), |earlier| Some(earlier.before(days)));
         all.extend(before.take(count.min(MOST)).map(|earlier| (earlier.last(), earlier)));
     };
     for objective in contract.objectives_of(service) {
-        if let Some(Form::Escalation(credits)) = objective.remedy.as_ref().map(|remedy| &remedy.form) {
+        if let Some(Form::Escalation(credits)) =
+            objective.remedy.as_ref().map(|remedy| &remedy.form)
+        {
             take(objective.aggregate.every, credits.len().saturating_sub(1));
         }
         for condition in contract.terminations.iter().flat_map(|termination| &termination.any) {
@@ -89,21 +105,28 @@ pub fn earlier(contract: &Contract, service: &str, period: Period) -> Vec<Period
         }
     }
     for cap in &contract.caps {
-        let (Some(own), Some(of_cap)) = (asked.months(), cap.per.every().months()) else { continue };
+        let (Some(own), Some(of_cap)) = (asked.months(), cap.per.every().months()) else {
+            continue;
+        };
         if of_cap > own {
             let first = Stretch::holding(cap.per.every(), period.last(), zone).first;
-            let before = std::iter::successors(Some(period.before(1)), |earlier| Some(earlier.before(1)));
+            let before =
+                std::iter::successors(Some(period.before(1)), |earlier| Some(earlier.before(1)));
             // At the calendar's beginning the period before is the same again.
             let before = before.take(MOST);
-            all.extend(before.take_while(|earlier| earlier.last() >= first).map(|earlier| (earlier.last(), earlier)));
+            all.extend(
+                before
+                    .take_while(|earlier| earlier.last() >= first)
+                    .map(|earlier| (earlier.last(), earlier)),
+            );
         }
     }
     all.into_iter().map(|(_, earlier)| earlier).collect()
 }
 
-/// The instants strictly inside a span at which time that some figure is taken from may begin or end, as far as the contract
-/// alone says: the bounds of periods, of service hours, and of what is in force. What goes over none of them may stand for the
-/// minutes that it was made of.
+/// The instants strictly inside a span at which time that some figure is taken from may begin or
+/// end, as far as the contract alone says: the bounds of periods, of service hours, and of what is
+/// in force. What goes over none of them may stand for the minutes that it was made of.
 #[must_use]
 pub fn boundaries(contract: &Contract, span: Span) -> BTreeSet<Wall> {
     let mut all: BTreeSet<Wall> = BTreeSet::new();
@@ -116,8 +139,11 @@ pub fn boundaries(contract: &Contract, span: Span) -> BTreeSet<Wall> {
     all.extend(agreement.effective_to);
     let (mut day, last) = (zone.day(span.from), zone.day(span.to));
     while day <= last {
-        for aggregate in
-            contract.objectives.iter().filter(|objective| objective.samples()).map(|objective| &objective.aggregate)
+        for aggregate in contract
+            .objectives
+            .iter()
+            .filter(|objective| objective.samples())
+            .map(|objective| &objective.aggregate)
         {
             let begins = match aggregate.every {
                 Every::Rolling(_) => true,

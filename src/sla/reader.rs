@@ -1,5 +1,6 @@
-//! Walks a table as it was written, TOML or JSON alike, and records every fault with its place instead of stopping at the
-//! first: what is missing, what is of the wrong kind, and what nobody asked for.
+//! Walks a table as it was written, TOML or JSON alike, and records every fault with its place
+//! instead of stopping at the first: what is missing, what is of the wrong kind, and what nobody
+//! asked for.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,9 +43,9 @@ impl From<toml::Value> for Node {
             toml::Value::Boolean(truth) => Self::Truth(truth),
             toml::Value::Datetime(moment) => Self::Moment(moment.to_string()),
             toml::Value::Array(list) => Self::List(list.into_iter().map(Self::from).collect()),
-            toml::Value::Table(table) => {
-                Self::Table(table.into_iter().map(|(key, value)| (key, Self::from(value))).collect())
-            }
+            toml::Value::Table(table) => Self::Table(
+                table.into_iter().map(|(key, value)| (key, Self::from(value))).collect(),
+            ),
         }
     }
 }
@@ -58,10 +59,12 @@ impl From<serde_json::Value> for Node {
                 number.as_i64().map_or_else(|| Self::Real(number.to_string()), Self::Whole)
             }
             serde_json::Value::String(text) => Self::Text(text),
-            serde_json::Value::Array(list) => Self::List(list.into_iter().map(Self::from).collect()),
-            serde_json::Value::Object(table) => {
-                Self::Table(table.into_iter().map(|(key, value)| (key, Self::from(value))).collect())
+            serde_json::Value::Array(list) => {
+                Self::List(list.into_iter().map(Self::from).collect())
             }
+            serde_json::Value::Object(table) => Self::Table(
+                table.into_iter().map(|(key, value)| (key, Self::from(value))).collect(),
+            ),
         }
     }
 }
@@ -80,7 +83,8 @@ impl fmt::Display for Node {
                 write!(f, "[{}]", all.join(", "))
             }
             Self::Table(table) => {
-                let all: Vec<String> = table.iter().map(|(key, node)| format!("{key} = {node}")).collect();
+                let all: Vec<String> =
+                    table.iter().map(|(key, node)| format!("{key} = {node}")).collect();
                 write!(f, "{{ {} }}", all.join(", "))
             }
         }
@@ -157,7 +161,8 @@ pub struct Reader<'a> {
     object: String,
     /// The path within it, such as `outage`.
     path: String,
-    /// The number that an array's first element has in faults: people count from 1, JSON's facts from 0.
+    /// The number that an array's first element has in faults: people count from 1, JSON's facts
+    /// from 0.
     first: usize,
     faults: &'a Faults,
     read: RefCell<BTreeSet<&'a str>>,
@@ -178,8 +183,21 @@ impl<'a> Reader<'a> {
 
     /// A table that is an object of its own, such as `objective "avail"`.
     #[must_use]
-    pub fn object(table: &'a BTreeMap<String, Node>, file: &'a str, object: String, faults: &'a Faults) -> Self {
-        Self { table, file, object, path: String::new(), first: 1, faults, read: RefCell::default() }
+    pub fn object(
+        table: &'a BTreeMap<String, Node>,
+        file: &'a str,
+        object: String,
+        faults: &'a Faults,
+    ) -> Self {
+        Self {
+            table,
+            file,
+            object,
+            path: String::new(),
+            first: 1,
+            faults,
+            read: RefCell::default(),
+        }
     }
 
     /// The place of a key of this table.
@@ -228,13 +246,24 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of a key, read by `read`, whose error says what would be right.
-    pub fn get<T>(&self, key: &'a str, need: Need, read: impl FnOnce(&Node) -> Result<T, String>) -> Option<T> {
+    pub fn get<T>(
+        &self,
+        key: &'a str,
+        need: Need,
+        read: impl FnOnce(&Node) -> Result<T, String>,
+    ) -> Option<T> {
         let node = self.node(key, need)?;
         read(node).map_err(|what| self.fault(key, what)).ok()
     }
 
-    /// An array of a key, each element read by `read`; faults name the element. Absent when any could not be read.
-    pub fn list<T>(&self, key: &'a str, need: Need, read: impl Fn(&Node) -> Result<T, String>) -> Option<Vec<T>> {
+    /// An array of a key, each element read by `read`; faults name the element. Absent when any
+    /// could not be read.
+    pub fn list<T>(
+        &self,
+        key: &'a str,
+        need: Need,
+        read: impl Fn(&Node) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
         let node = self.node(key, need)?;
         let Node::List(list) = node else {
             self.fault(key, format!("expected an array, found {}", node.kind()));
@@ -281,7 +310,8 @@ impl<'a> Reader<'a> {
     }
 
     fn inner(&self, key: &str, table: &'a BTreeMap<String, Node>) -> Reader<'a> {
-        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        let path =
+            if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         let (file, object, faults) = (self.file, self.object.clone(), self.faults);
         Reader { table, file, object, path, first: self.first, faults, read: RefCell::default() }
     }
@@ -297,7 +327,10 @@ impl<'a> Reader<'a> {
     pub fn done(self) {
         let read = self.read.borrow();
         for key in self.table.keys().filter(|key| !read.contains(key.as_str())) {
-            let known = read.iter().filter(|known| !self.has(known)).min_by_key(|known| distance(known, key));
+            let known = read
+                .iter()
+                .filter(|known| !self.has(known))
+                .min_by_key(|known| distance(known, key));
             match known.filter(|known| distance(known, key) <= 2) {
                 Some(known) => self.fault(key, format!("unknown key; did you mean {known:?}?")),
                 None => self.fault(key, "unknown key"),
@@ -366,24 +399,35 @@ pub fn figure(node: &Node) -> Result<Figure, String> {
             Err(fault) => Err(with_unit(written).unwrap_or_else(|| fault.to_string())),
         },
         Node::Whole(whole) => Ok(Figure { written: whole.to_string(), value: Exact::from(*whole) }),
-        Node::Real(real) => Err(format!("{real} is a floating-point number: write it as a text, \"{real}\"")),
-        _ => Err(format!("expected a decimal as a text, such as \"99.9\", or a whole number, found {}", node.kind())),
+        Node::Real(real) => {
+            Err(format!("{real} is a floating-point number: write it as a text, \"{real}\""))
+        }
+        _ => Err(format!(
+            "expected a decimal as a text, such as \"99.9\", or a whole number, found {}",
+            node.kind()
+        )),
     }
 }
 
-/// What to say of a number that is written with a unit, such as `4h` or `30 days`: what it is counted in stands elsewhere.
+/// What to say of a number that is written with a unit, such as `4h` or `30 days`: what it is
+/// counted in stands elsewhere.
 fn with_unit(written: &str) -> Option<String> {
     if let Ok(length) = parse_duration(written) {
         let seconds = Exact::seconds(i128::try_from(length.as_nanos()).ok()?);
         return Some(format!(
-            "{written:?} is a length of time, and here stands a plain number; in seconds it is \"{seconds}\""
+            "{written:?} is a length of time, and here stands a plain number; in seconds it \
+                is \"{seconds}\""
         ));
     }
     let end = written.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = (written[..end].trim(), written[end..].trim());
     let is_unit = !unit.is_empty() && unit.chars().all(char::is_alphabetic);
-    (is_unit && Exact::parse(number).is_ok())
-        .then(|| format!("{written:?} is a number with a unit, and here stands a plain number: write \"{number}\""))
+    (is_unit && Exact::parse(number).is_ok()).then(|| {
+        format!(
+            "{written:?} is a number with a unit, and here stands a plain number: \
+            write \"{number}\""
+        )
+    })
 }
 
 /// A decimal that is not negative.
@@ -392,7 +436,11 @@ fn with_unit(written: &str) -> Option<String> {
 /// When it is anything else.
 pub fn unsigned(node: &Node) -> Result<Figure, String> {
     let figure = figure(node)?;
-    if figure.value.is_negative() { Err(format!("{} is negative", figure.written)) } else { Ok(figure) }
+    if figure.value.is_negative() {
+        Err(format!("{} is negative", figure.written))
+    } else {
+        Ok(figure)
+    }
 }
 
 /// A whole number within bounds.
@@ -452,13 +500,21 @@ pub fn length(node: &Node) -> Result<Duration, String> {
 pub fn instant(node: &Node) -> Result<Wall, String> {
     match node {
         Node::Text(text) => {
-            let at: Wall = text.parse().map_err(|fault: crate::base::time::NotATime| fault.to_string())?;
+            let at: Wall =
+                text.parse().map_err(|fault: crate::base::time::NotATime| fault.to_string())?;
             // From 1900-01-01 to the end of 2200-12-31.
             let years = Wall::from_secs(-2_208_988_800)..Wall::from_secs(7_289_654_400);
-            if years.contains(&at) { Ok(at) } else { Err(format!("{text:?} is not from 1900-01-01 to 2200-12-31")) }
+            if years.contains(&at) {
+                Ok(at)
+            } else {
+                Err(format!("{text:?} is not from 1900-01-01 to 2200-12-31"))
+            }
         }
         Node::Moment(moment) => Err(format!("{moment} has no quotes: write \"{moment}\"")),
-        _ => Err(format!("expected a time as a text, such as \"2026-06-03T01:00:00Z\", found {}", node.kind())),
+        _ => Err(format!(
+            "expected a time as a text, such as \"2026-06-03T01:00:00Z\", found {}",
+            node.kind()
+        )),
     }
 }
 
@@ -468,9 +524,13 @@ pub fn instant(node: &Node) -> Result<Wall, String> {
 /// When it is anything else.
 pub fn day(node: &Node) -> Result<Day, String> {
     match node {
-        Node::Text(text) => text.parse().map_err(|fault: crate::sla::calendar::NotADay| fault.to_string()),
+        Node::Text(text) => {
+            text.parse().map_err(|fault: crate::sla::calendar::NotADay| fault.to_string())
+        }
         Node::Moment(moment) => Err(format!("{moment} has no quotes: write \"{moment}\"")),
-        _ => Err(format!("expected a date as a text, such as \"2026-06-30\", found {}", node.kind())),
+        _ => {
+            Err(format!("expected a date as a text, such as \"2026-06-30\", found {}", node.kind()))
+        }
     }
 }
 

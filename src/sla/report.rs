@@ -1,5 +1,5 @@
-//! What a judgement says: verdicts with their arithmetic, credit, deadlines, rights and duties. Its JSON is the
-//! contract's printed form, key by key.
+//! What a judgement says: verdicts with their arithmetic, credit, deadlines, rights and duties. Its
+//! JSON is the contract's printed form, key by key.
 
 use std::sync::Arc;
 
@@ -39,7 +39,8 @@ pub struct Report {
     pub period: Period,
     /// One verdict for each objective that holds for the service, in the contract's order.
     pub objectives: Vec<Verdict>,
-    /// What is due for the period, after combination, caps and minimum, in the currency's minor unit.
+    /// What is due for the period, after combination, caps and minimum, in the currency's minor
+    /// unit.
     pub credit: String,
     /// The currency.
     pub currency: String,
@@ -49,8 +50,8 @@ pub struct Report {
     pub terminations: Vec<Right>,
     /// What the parties had to do.
     pub duties: Vec<DutyState>,
-    /// The time zone data by which local days, and so the period's bounds, were found; absent in what was judged before it
-    /// was told.
+    /// The time zone data by which local days, and so the period's bounds, were found; absent in
+    /// what was judged before it was told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tzdata: Option<String>,
     /// Whose figures bind.
@@ -62,7 +63,8 @@ pub struct Report {
     /// Where the period asked for ends.
     #[serde(skip)]
     pub ends: Wall,
-    /// The first ticket that must be opened, for what may earn something here or in a later period's verdict.
+    /// The first ticket that must be opened, for what may earn something here or in a later
+    /// period's verdict.
     #[serde(skip)]
     pub ticket: Option<TicketDue>,
     /// Every day and instant by which something must be done, the earliest first.
@@ -75,7 +77,8 @@ pub struct Report {
 pub struct Verdict {
     /// The objective.
     pub id: String,
-    /// The version that judges it, where that is another than the report's: it was replaced within the period.
+    /// The version that judges it, where that is another than the report's: it was replaced within
+    /// the period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
     /// How it stands.
@@ -104,7 +107,8 @@ pub struct Verdict {
     /// How many events are beyond the target; for times to restore and to notify.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// While the period runs: how much downtime the target allows, and what is left of it; for availability.
+    /// While the period runs: how much downtime the target allows, and what is left of it; for
+    /// availability.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
     /// What it earns by itself, before combination, caps and minimum.
@@ -136,7 +140,8 @@ pub struct Budget {
 pub struct Down {
     /// From where it began to where it ended, before anything was taken away.
     pub event: Span,
-    /// The same of events alone; absent where it is made of unknown time that counts as down, which is no event.
+    /// The same of events alone; absent where it is made of unknown time that counts as down, which
+    /// is no event.
     pub known: Option<Span>,
     /// Whether it still lasted when the question was asked.
     pub lasts: bool,
@@ -151,10 +156,12 @@ pub struct Down {
 /// Until when a credit must be claimed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClaimState {
-    /// The last local day on which to claim; absent where no credit is due or none has to be claimed.
+    /// The last local day on which to claim; absent where no credit is due or none has to be
+    /// claimed.
     #[serde(serialize_with = "maybe_shown")]
     pub by: Option<Day>,
-    /// Until when a ticket must be opened for the earliest event; absent where there is no event or no such term.
+    /// Until when a ticket must be opened for the earliest event; absent where there is no event or
+    /// no such term.
     pub ticket_by: Option<Wall>,
     /// Whether the claim is lost.
     pub lapsed: bool,
@@ -222,11 +229,13 @@ impl Report {
 }
 
 impl Verdict {
-    /// The objective, told apart from its other verdicts in the same report: by the version or the period that is its own.
+    /// The objective, told apart from its other verdicts in the same report: by the version or the
+    /// period that is its own.
     #[must_use]
     pub fn name(&self) -> String {
         let version = self.version.map(|version| format!("version {version}"));
-        let own: Vec<String> = version.into_iter().chain(self.period.map(|period| period.to_string())).collect();
+        let own: Vec<String> =
+            version.into_iter().chain(self.period.map(|period| period.to_string())).collect();
         if own.is_empty() { self.id.clone() } else { format!("{} ({})", self.id, own.join(", ")) }
     }
 
@@ -251,7 +260,10 @@ fn shown<T: std::fmt::Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok,
     to.collect_str(value)
 }
 
-fn maybe_shown<T: std::fmt::Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+fn maybe_shown<T: std::fmt::Display, S: Serializer>(
+    value: &Option<T>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => to.collect_str(value),
         None => to.serialize_none(),

@@ -100,7 +100,10 @@ impl Spans {
 
     /// The first of its stretches that does not end before another set begins.
     fn first_after(&self, other: &Self) -> usize {
-        other.0.first().map_or(self.0.len(), |first| self.0.partition_point(|each| each.to <= first.from))
+        other
+            .0
+            .first()
+            .map_or(self.0.len(), |first| self.0.partition_point(|each| each.to <= first.from))
     }
 
     /// What lies in this and in that stretch.
@@ -127,7 +130,8 @@ impl Spans {
     #[must_use]
     pub fn covers(&self, span: Span) -> bool {
         let at = self.0.partition_point(|each| each.to <= span.from);
-        !span.is_empty() && self.0.get(at).is_some_and(|each| each.from <= span.from && span.to <= each.to)
+        !span.is_empty()
+            && self.0.get(at).is_some_and(|each| each.from <= span.from && span.to <= each.to)
     }
 
     /// Whether it has any time in common with a stretch.
@@ -157,7 +161,8 @@ impl Spans {
         self.iter().chain(other.iter()).collect()
     }
 
-    /// What lies in this and not in the other. A few stretches are cut by many without walking through all of them.
+    /// What lies in this and not in the other. A few stretches are cut by many without walking
+    /// through all of them.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
         let mut left = Vec::new();
@@ -211,7 +216,8 @@ impl From<Span> for Spans {
     }
 }
 
-/// A set of instants of which is asked how much of it lies in many stretches: each costs a search, not a walk.
+/// A set of instants of which is asked how much of it lies in many stretches: each costs a search,
+/// not a walk.
 #[derive(Debug)]
 pub struct Measured<'a> {
     spans: &'a [Span],
@@ -268,7 +274,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn of(pairs: &[(i64, i64)]) -> Spans {
-        pairs.iter().map(|&(from, to)| Span::new(Wall::from_nanos(from), Wall::from_nanos(to))).collect()
+        pairs
+            .iter()
+            .map(|&(from, to)| Span::new(Wall::from_nanos(from), Wall::from_nanos(to)))
+            .collect()
     }
 
     fn bits(spans: &Spans) -> Vec<bool> {
@@ -277,7 +286,10 @@ mod tests {
 
     fn any_spans() -> impl Strategy<Value = Spans> {
         prop::collection::vec((0i64..60, 0i64..12), 0..8).prop_map(|all| {
-            of(&all.into_iter().map(|(from, length)| (from, (from + length).min(63))).collect::<Vec<_>>())
+            of(&all
+                .into_iter()
+                .map(|(from, length)| (from, (from + length).min(63)))
+                .collect::<Vec<_>>())
         })
     }
 
@@ -306,7 +318,9 @@ mod tests {
             prop_assert_eq!(a.touches(window), !a.within(window).is_empty());
             prop_assert_eq!(a.first_within(window), a.within(window).iter().next());
             prop_assert_eq!(a.last_within(window), a.within(window).iter().last());
-            prop_assert_eq!(a.covers(window), !window.is_empty() && a.within(window).nanos() == window.nanos());
+            prop_assert_eq!(
+                a.covers(window), !window.is_empty() && a.within(window).nanos() == window.nanos()
+            );
             prop_assert_eq!(a.holds(window.from), bits(&a)[usize::try_from(from).unwrap()]);
         }
     }

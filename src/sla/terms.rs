@@ -35,7 +35,8 @@ pub struct Contract {
     pub terminations: Vec<Termination>,
     /// What a party must do, and by when.
     pub duties: Vec<Duty>,
-    /// What all of this was while earlier versions of its parents were in force, the earliest first.
+    /// What all of this was while earlier versions of its parents were in force, the earliest
+    /// first.
     pub(super) eras: Vec<Era>,
 }
 
@@ -192,7 +193,8 @@ pub struct OutageTerms {
 /// How an outage is recognised.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Definition {
-    /// Down from the first of `misses` failures in a row until the first of `answers` good ones in a row.
+    /// Down from the first of `misses` failures in a row until the first of `answers` good ones in
+    /// a row.
     Misses {
         /// Failures in a row that make it down.
         misses: u32,
@@ -206,7 +208,8 @@ pub enum Definition {
         /// The threshold, from 0 to 1.
         threshold: Exact,
     },
-    /// MEF 10.4: down from the first of `n` consecutive intervals above the threshold, up from the first of `n` not above it.
+    /// MEF 10.4: down from the first of `n` consecutive intervals above the threshold, up from the
+    /// first of `n` not above it.
     Mef {
         /// The interval.
         dt: Duration,
@@ -220,7 +223,8 @@ pub enum Definition {
         /// The interval.
         interval: Duration,
     },
-    /// From ticket opened to the earlier of restored and ticket closed, less the time waiting for the customer.
+    /// From ticket opened to the earlier of restored and ticket closed, less the time waiting for
+    /// the customer.
     Ticket,
 }
 
@@ -288,7 +292,8 @@ pub enum Form {
 /// A step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tier {
-    /// Where it begins, and whether the bound itself belongs to it; absent when it has no lower bound.
+    /// Where it begins, and whether the bound itself belongs to it; absent when it has no lower
+    /// bound.
     pub low: Option<(Exact, Bound)>,
     /// Where it ends; absent when it has no upper bound.
     pub high: Option<(Exact, Bound)>,
@@ -398,7 +403,8 @@ pub struct Termination {
 /// What makes a right to terminate accrue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// So many outages, each strictly longer than this, that begin on local days fewer than so many apart.
+    /// So many outages, each strictly longer than this, that begin on local days fewer than so many
+    /// apart.
     Events {
         /// How many.
         events: u32,
@@ -448,7 +454,8 @@ pub struct Duty {
 }
 
 impl Contract {
-    /// The contract as it judges a period: with the versions of its parents that were in force when the period began.
+    /// The contract as it judges a period: with the versions of its parents that were in force when
+    /// the period began.
     ///
     /// # Errors
     /// When it has faults with those.
@@ -471,12 +478,14 @@ impl Contract {
         }
     }
 
-    /// Where a period begins, in the contract's zone; a rolling one as its longest objective has it.
+    /// Where a period begins, in the contract's zone; a rolling one as its longest objective has
+    /// it.
     pub(super) fn begin(&self, period: Period) -> Wall {
-        let lengths = self.objectives.iter().filter_map(|objective| match objective.aggregate.every {
-            Every::Rolling(days) => Some(days),
-            _ => None,
-        });
+        let lengths =
+            self.objectives.iter().filter_map(|objective| match objective.aggregate.every {
+                Every::Rolling(days) => Some(days),
+                _ => None,
+            });
         self.agreement.timezone.midnight(period.first(lengths.max().unwrap_or(1)))
     }
 
@@ -493,14 +502,18 @@ impl Contract {
         self.services.iter().find(|service| service.id == id)
     }
 
-    /// The service that a probe at a site measures: the contract names the probe, and the site is the service's.
+    /// The service that a probe at a site measures: the contract names the probe, and the site is
+    /// the service's.
     #[must_use]
     pub fn service_of(&self, probe: &str, site: &str) -> Option<&Service> {
-        self.services.iter().find(|service| service.site == site && service.probes.iter().any(|name| name == probe))
+        self.services
+            .iter()
+            .find(|service| service.site == site && service.probes.iter().any(|name| name == probe))
     }
 
-    /// A service and, at all depths, the services that it is down only together with, each once, members before those that
-    /// they are members of; absent when it is a member of itself. Members that are no services here are left out.
+    /// A service and, at all depths, the services that it is down only together with, each once,
+    /// members before those that they are members of; absent when it is a member of itself. Members
+    /// that are no services here are left out.
     #[must_use]
     pub fn members_of(&self, id: &str) -> Option<Vec<&Service>> {
         Members::new(&self.services).of([id])
@@ -513,7 +526,10 @@ impl Contract {
     }
 
     /// The objectives that hold for a service, in order.
-    pub fn objectives_of<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a Objective> + 'a {
+    pub fn objectives_of<'a>(
+        &'a self,
+        service: &'a str,
+    ) -> impl Iterator<Item = &'a Objective> + 'a {
         self.objectives.iter().filter(move |objective| objective.applies_to(service))
     }
 
@@ -540,7 +556,10 @@ impl Objective {
     /// Whether its actual is a figure of samples, for which outcomes alone are not enough.
     #[must_use]
     pub fn samples(&self) -> bool {
-        matches!(self.metric, Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos)
+        matches!(
+            self.metric,
+            Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos
+        )
     }
 
     /// Whether its outages come from probes, not from tickets.

@@ -1,7 +1,8 @@
-//! The body of a block: what all probes saw over one stretch, written together, since together they are a third as large.
+//! The body of a block: what all probes saw over one stretch, written together, since together they
+//! are a third as large.
 //!
-//! It is exact: what is read is what was written, and histograms give back their very bytes. Its form is the database's own
-//! and never leaves it.
+//! It is exact: what is read is what was written, and histograms give back their very bytes. Its
+//! form is the database's own and never leaves it.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,10 @@ pub type Row = (i64, Interval);
 ///
 /// # Errors
 /// When there is no memory to compress it.
-pub fn write<'a>(start_ms: i64, rows: impl IntoIterator<Item = (i64, &'a Interval)>) -> std::io::Result<Vec<u8>> {
+pub fn write<'a>(
+    start_ms: i64,
+    rows: impl IntoIterator<Item = (i64, &'a Interval)>,
+) -> std::io::Result<Vec<u8>> {
     let mut body = Writer::default();
     // Once more, under the checksum: a minute must not be displaced unseen.
     body.signed(start_ms);
@@ -40,7 +44,9 @@ pub fn write<'a>(start_ms: i64, rows: impl IntoIterator<Item = (i64, &'a Interva
 }
 
 fn one(to: &mut Writer, start_ms: i64, interval: &Interval) {
-    let Interval { from, millis, first_ms, period_ms, duplicates, reordered, kernel_stamped, .. } = *interval;
+    let Interval {
+        from, millis, first_ms, period_ms, duplicates, reordered, kernel_stamped, ..
+    } = *interval;
     to.signed(from.millis() - start_ms);
     to.number(millis.into());
     to.number(first_ms.into());
@@ -103,11 +109,16 @@ fn histogram(to: &mut Writer, packed: &Packed) {
     });
 }
 
-/// Reads a block: the intervals of those series that are `wanted`, in the order in which they were written.
+/// Reads a block: the intervals of those series that are `wanted`, in the order in which they were
+/// written.
 ///
 /// # Errors
 /// When it is damaged.
-pub fn read(start_ms: i64, body: &[u8], wanted: impl FnMut(i64) -> bool) -> Result<Vec<Row>, Unreadable> {
+pub fn read(
+    start_ms: i64,
+    body: &[u8],
+    wanted: impl FnMut(i64) -> bool,
+) -> Result<Vec<Row>, Unreadable> {
     let mut rows = Vec::new();
     each(start_ms, body, wanted, |series, interval| rows.push((series, interval)))?;
     Ok(rows)
@@ -153,7 +164,8 @@ fn back(from: &mut Reader<'_>, start_ms: i64) -> Result<Interval, Unreadable> {
     let kernel_stamped = from.narrow()?;
     let flags = from.number()?;
     let has = |flag| flags & flag != 0;
-    let (duplicates, reordered) = if has(COUNTS) { (from.narrow()?, from.narrow()?) } else { (0, 0) };
+    let (duplicates, reordered) =
+        if has(COUNTS) { (from.narrow()?, from.narrow()?) } else { (0, 0) };
     let mut reasons = BTreeMap::new();
     if has(REASONS) {
         for _ in 0..from.number()? {
@@ -167,7 +179,10 @@ fn back(from: &mut Reader<'_>, start_ms: i64) -> Result<Interval, Unreadable> {
     if has(PHASES) {
         for _ in 0..from.number()? {
             let word = from.text()?;
-            let phase = Phase::ALL.into_iter().find(|phase| phase.word() == word).ok_or(Unreadable("phase"))?;
+            let phase = Phase::ALL
+                .into_iter()
+                .find(|phase| phase.word() == word)
+                .ok_or(Unreadable("phase"))?;
             phases.insert(phase, packed(from)?);
         }
     }
@@ -245,23 +260,34 @@ pub mod tests {
         let head = (0i64..4_000_000_000_000, 0u32..60_001, 0u32..100_000, 1u32..100_000);
         let counts = (any::<u32>(), 0u32..3, 0u32..3, proptest::option::of(any::<u64>()));
         let reasons = prop::collection::btree_map("[a-z]{1,9}/[a-z-]{1,9}", any::<u32>(), 0..3);
-        (head, "[atlunx]{0,70}", counts, reasons, (values(), values(), values()), any::<u64>()).prop_map(
-            |((from, millis, first_ms, period_ms), letters, counts, reasons, (rtt, ipdv, body), sum_ns)| Interval {
-                from: Wall::from_millis(from),
-                millis,
-                first_ms,
-                period_ms,
-                outcomes: letters.chars().filter_map(Outcome::from_letter).collect(),
-                reasons,
-                duplicates: counts.1,
-                reordered: counts.2,
-                kernel_stamped: counts.0,
-                rtt: packing(&rtt).map(|histogram| Spread { histogram, sum_ns }),
-                ipdv: packing(&ipdv).map(|histogram| Spread { histogram, sum_ns: sum_ns / 3 }),
-                rfc3550_max_ns: counts.3,
-                phases: packing(&body).map(|packed| (Phase::Body, packed)).into_iter().collect(),
-            },
-        )
+        (head, "[atlunx]{0,70}", counts, reasons, (values(), values(), values()), any::<u64>())
+            .prop_map(
+                |(
+                    (from, millis, first_ms, period_ms),
+                    letters,
+                    counts,
+                    reasons,
+                    (rtt, ipdv, body),
+                    sum_ns,
+                )| Interval {
+                    from: Wall::from_millis(from),
+                    millis,
+                    first_ms,
+                    period_ms,
+                    outcomes: letters.chars().filter_map(Outcome::from_letter).collect(),
+                    reasons,
+                    duplicates: counts.1,
+                    reordered: counts.2,
+                    kernel_stamped: counts.0,
+                    rtt: packing(&rtt).map(|histogram| Spread { histogram, sum_ns }),
+                    ipdv: packing(&ipdv).map(|histogram| Spread { histogram, sum_ns: sum_ns / 3 }),
+                    rfc3550_max_ns: counts.3,
+                    phases: packing(&body)
+                        .map(|packed| (Phase::Body, packed))
+                        .into_iter()
+                        .collect(),
+                },
+            )
     }
 
     proptest! {

@@ -1,7 +1,8 @@
-//! Numbers and texts in few bytes, as the bodies of stored rows have them: LEB128, zigzag for what may be negative.
+//! Numbers and texts in few bytes, as the bodies of stored rows have them: LEB128, zigzag for what
+//! may be negative.
 //!
-//! A body at rest is its version, its length when expanded, and a zstd frame with a checksum, so that a changed bit is found
-//! and never read as a measurement.
+//! A body at rest is its version, its length when expanded, and a zstd frame with a checksum, so
+//! that a changed bit is found and never read as a measurement.
 
 use std::cell::RefCell;
 
@@ -10,16 +11,18 @@ use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
 
 /// A body that is longer than this when expanded was not written here.
 const LONGEST: u64 = 64 << 20;
-/// Small first: a body is written once and read seldom. Higher levels gain nothing on some kilobytes.
+/// Small first: a body is written once and read seldom. Higher levels gain nothing on some
+/// kilobytes.
 const LEVEL: i32 = 12;
-/// Beside a reference nearly all is found in it by long matches, which have a small table of their own: the other finds what
-/// lies near, and may be small too (its entries, as a power of two).
+/// Beside a reference nearly all is found in it by long matches, which have a small table of their
+/// own: the other finds what lies near, and may be small too (its entries, as a power of two).
 const LEVEL_BESIDE: i32 = 1;
 const NEAR: u32 = 12;
-/// A long match is looked for at one of so many places, as a power of two: a line of some hundred bytes has several.
+/// A long match is looked for at one of so many places, as a power of two: a line of some hundred
+/// bytes has several.
 const FAR: u32 = 4;
-/// Above so many bytes the tables of [`LEVEL`] are kept to this many entries, as a power of two: with a thousand probes they would
-/// take five megabytes, and save half of a hundredth.
+/// Above so many bytes the tables of [`LEVEL`] are kept to this many entries, as a power of two:
+/// with a thousand probes they would take five megabytes, and save half of a hundredth.
 const LONG: (usize, u32) = (32 << 10, 14);
 
 /// Why a body cannot be read.
@@ -119,8 +122,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The body of a row: `version`, and what was written, compressed by itself or beside `reference`, which is needed again
-/// to read it.
+/// The body of a row: `version`, and what was written, compressed by itself or beside `reference`,
+/// which is needed again to read it.
 pub fn shut(version: u8, plain: &[u8], reference: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut body = Writer::default();
     body.0.push(version);
@@ -216,7 +219,8 @@ mod tests {
             format!("{{\"number\":{number},\"what\":\"{digest}{digest}\"}},\n")
         };
         let reference: String = (0..8_000).map(line).collect();
-        let plain: String = (0..8_000).map(|number| format!("{}{}", number % 7, line(number))).collect();
+        let plain: String =
+            (0..8_000).map(|number| format!("{}{}", number % 7, line(number))).collect();
         let body = shut(1, plain.as_bytes(), reference.as_bytes()).unwrap();
         assert!(body.len() < plain.len() / 10, "{} of {}", body.len(), plain.len());
         assert_eq!(open(&body, reference.as_bytes()).unwrap(), (1, plain.into_bytes()));
@@ -253,7 +257,9 @@ mod tests {
             writer.bytes(text.as_bytes());
             let bytes = writer.finish();
             let mut reader = Reader::new(&bytes);
-            prop_assert_eq!((reader.number(), reader.signed(), reader.text()), (Ok(a), Ok(b), Ok(text.as_str())));
+            prop_assert_eq!(
+                (reader.number(), reader.signed(), reader.text()), (Ok(a), Ok(b), Ok(text.as_str()))
+            );
             prop_assert!(reader.is_empty());
         }
     }

@@ -42,13 +42,15 @@ impl Store {
     /// When the database fails.
     pub fn keep_contract(&self, file: &ContractFile) -> Result<(), StoreError> {
         self.db.execute(
-            "INSERT INTO contract (id, version, sha256, toml, source) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+            "INSERT INTO contract (id, version, sha256, toml, source) VALUES (?1, ?2, ?3, ?4, ?5) \
+                ON CONFLICT DO NOTHING",
             params![file.id, file.version, file.sha256, file.toml, file.source],
         )?;
         Ok(())
     }
 
-    /// Keeps a contract from the collector, unless another text of its version came from there before.
+    /// Keeps a contract from the collector, unless another text of its version came from there
+    /// before.
     ///
     /// # Errors
     /// When the database fails.
@@ -63,9 +65,11 @@ impl Store {
             Some(kept) if kept == file.sha256 => Ok(Received::Known),
             Some(_) => Ok(Received::Other),
             None => {
-                // The same text may be configured here as well; then it is the collector's too from now on.
+                // The same text may be configured here as well; then it is the collector's too from
+                // now on.
                 self.db.execute(
-                    "INSERT INTO contract (id, version, sha256, toml, source) VALUES (?1, ?2, ?3, ?4, ?5)
+                    "INSERT INTO contract (id, version, sha256, toml, source) VALUES (?1, ?2, ?3, \
+                        ?4, ?5)
                      ON CONFLICT DO UPDATE SET source = excluded.source",
                     params![file.id, file.version, file.sha256, file.toml, COLLECTOR],
                 )?;
@@ -79,9 +83,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn contract_files(&self) -> Result<Vec<ContractFile>, StoreError> {
-        let mut all = self
-            .db
-            .prepare_cached("SELECT id, version, sha256, toml, source FROM contract ORDER BY id, version, sha256")?;
+        let mut all = self.db.prepare_cached(
+            "SELECT id, version, sha256, toml, source FROM contract ORDER BY id, version, sha256",
+        )?;
         let rows = all.query_map([], |row| {
             Ok(ContractFile {
                 id: row.get(0)?,

@@ -1,5 +1,6 @@
-//! What is done with a damaged SQLite database, whosever it is, the agent's or the collector's: it is told that it is damaged, it is
-//! set aside under its date, and what can still be read of it is read, table by table or page by page. Nothing here deletes it.
+//! What is done with a damaged SQLite database, whosever it is, the agent's or the collector's: it
+//! is told that it is damaged, it is set aside under its date, and what can still be read of it is
+//! read, table by table or page by page. Nothing here deletes it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,7 +63,8 @@ pub fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
-/// Reads a whole database, and tells what is wrong with its structure; nothing where it is sound, or not there.
+/// Reads a whole database, and tells what is wrong with its structure; nothing where it is sound,
+/// or not there.
 ///
 /// # Errors
 /// When it cannot be read for another reason than damage.
@@ -89,7 +91,10 @@ pub fn find(path: &Path) -> rusqlite::Result<Option<String>> {
 /// # Errors
 /// When nothing can.
 pub fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let old = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let old = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     old.busy_timeout(Duration::from_secs(5))?;
     // Without it SQLite reads nothing of a file that is shorter than its header says.
     old.execute_batch("PRAGMA writable_schema = ON")?;
@@ -101,10 +106,13 @@ pub fn open(path: &Path) -> rusqlite::Result<Connection> {
 #[must_use]
 pub fn numbers(old: &Connection, table: &str, seen: i64, last: i64) -> (Vec<i64>, bool) {
     let sql = format!(
-        "SELECT rowid FROM {table} NOT INDEXED WHERE rowid > ?1 AND rowid <= ?2 ORDER BY rowid LIMIT {AT_ONCE}"
+        "SELECT rowid FROM {table} NOT INDEXED WHERE rowid > ?1 AND rowid <= ?2 ORDER BY rowid \
+            LIMIT {AT_ONCE}"
     );
     let Ok(mut wanted) = old.prepare(&sql) else { return (Vec::new(), true) };
-    let Ok(rows) = wanted.query_map([seen, last], |row| row.get::<_, i64>(0)) else { return (Vec::new(), true) };
+    let Ok(rows) = wanted.query_map([seen, last], |row| row.get::<_, i64>(0)) else {
+        return (Vec::new(), true);
+    };
     let (mut ids, mut before) = (Vec::new(), seen);
     for row in rows {
         match row {
@@ -122,9 +130,13 @@ pub fn numbers(old: &Connection, table: &str, seen: i64, last: i64) -> (Vec<i64>
 /// The first number beyond `seen` from which on something can be read again.
 #[must_use]
 pub fn beyond(old: &Connection, table: &str, seen: i64, last: i64) -> Option<i64> {
-    let sql = format!("SELECT rowid FROM {table} NOT INDEXED WHERE rowid >= ?1 AND rowid <= ?2 ORDER BY rowid LIMIT 1");
+    let sql = format!(
+        "SELECT rowid FROM {table} NOT INDEXED WHERE rowid >= ?1 AND rowid <= ?2 ORDER BY rowid \
+            LIMIT 1"
+    );
     let mut wanted = old.prepare(&sql).ok()?;
-    let mut at = |from: i64| wanted.query_row([from, last], |row| row.get::<_, i64>(0)).optional().ok();
+    let mut at =
+        |from: i64| wanted.query_row([from, last], |row| row.get::<_, i64>(0)).optional().ok();
     // Wider and wider, then back to where it begins.
     let (mut bad, mut step) = (seen, 1i64);
     let mut good = loop {
@@ -154,9 +166,16 @@ pub enum Read {
     Part,
 }
 
-/// Gives the rows of a table that has row numbers, each as far as it can be read; what cannot be is passed by.
-pub fn by_number(old: &Connection, table: &str, columns: &str, mut take: impl FnMut(Option<Vec<Value>>)) -> Read {
-    let last = old.query_row(&format!("SELECT max(rowid) FROM {table} NOT INDEXED"), [], |row| row.get(0));
+/// Gives the rows of a table that has row numbers, each as far as it can be read; what cannot be is
+/// passed by.
+pub fn by_number(
+    old: &Connection,
+    table: &str,
+    columns: &str,
+    mut take: impl FnMut(Option<Vec<Value>>),
+) -> Read {
+    let last =
+        old.query_row(&format!("SELECT max(rowid) FROM {table} NOT INDEXED"), [], |row| row.get(0));
     let last: i64 = match last {
         Ok(Some(last)) => last,
         Ok(None) => return Read::All,
@@ -170,7 +189,9 @@ pub fn by_number(old: &Connection, table: &str, columns: &str, mut take: impl Fn
     while seen < last {
         let (ids, damage) = numbers(old, table, seen, last);
         for id in &ids {
-            let row = wanted.query_row([id], |row| (0..count).map(|at| row.get(at)).collect::<Result<Vec<Value>, _>>());
+            let row = wanted.query_row([id], |row| {
+                (0..count).map(|at| row.get(at)).collect::<Result<Vec<Value>, _>>()
+            });
             take(row.ok());
         }
         let before = seen;
@@ -190,8 +211,9 @@ pub fn by_number(old: &Connection, table: &str, columns: &str, mut take: impl Fn
     read
 }
 
-/// Gives the rows of a table in the order of its key: up to the first that cannot be read, and from the end back to the last such
-/// one. Some may come twice. With a `first` only those whose key begins so.
+/// Gives the rows of a table in the order of its key: up to the first that cannot be read, and from
+/// the end back to the last such one. Some may come twice. With a `first` only those whose key
+/// begins so.
 pub fn by_key(
     old: &Connection,
     table: &str,
@@ -211,7 +233,8 @@ pub fn by_key(
         let Ok(mut rows) = wanted.query(params_from_iter(first)) else { return Read::Part };
         loop {
             let row = rows.next().and_then(|row| {
-                row.map(|row| (0..count).map(|at| row.get(at)).collect::<Result<Vec<Value>, _>>()).transpose()
+                row.map(|row| (0..count).map(|at| row.get(at)).collect::<Result<Vec<Value>, _>>())
+                    .transpose()
             });
             match row {
                 Ok(Some(row)) => take(row),

@@ -1,10 +1,12 @@
-//! Sheets: the outcomes of an hour that is over, of all probes, exactly as their minutes hold them but without anything
-//! else. Judging a month of outcomes reads some hundred sheets instead of tens of thousands of minutes of each probe.
+//! Sheets: the outcomes of an hour that is over, of all probes, exactly as their minutes hold them
+//! but without anything else. Judging a month of outcomes reads some hundred sheets instead of tens
+//! of thousands of minutes of each probe.
 //!
-//! A sheet is text: `=` and a probe's name, then a line for each stretch of its time that goes on without a boundary:
-//! where it begins and how long it is (milliseconds, the first counted from the hour), the first send, the period, how many
-//! sends were not made for want of a carrier, and the outcomes. Stretches are joined at whole minutes only, so that the
-//! minutes can be told apart again.
+//! A sheet is text: `=` and a probe's name, then a line for each stretch of its time that goes on
+//! without a boundary: where it begins and how long it is (milliseconds, the first counted from the
+//! hour), the first send, the period, how many sends were not made for want of a carrier, and the
+//! outcomes. Stretches are joined at whole minutes only, so that the minutes can be told apart
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -27,7 +29,8 @@ const AFTER: Duration = Duration::from_secs(900);
 const DONE: &str = "sheets";
 
 impl Store {
-    /// Writes the sheets of hours that are over, at most so many; gives how many. Within one transaction.
+    /// Writes the sheets of hours that are over, at most so many; gives how many. Within one
+    /// transaction.
     ///
     /// # Errors
     /// When the database fails.
@@ -47,7 +50,9 @@ impl Store {
             self.set_meta(DONE, &hour.to_string())?;
         }
         // Those that grew stale, when a clock was set back.
-        let mut stale = self.db.prepare_cached("SELECT hour FROM sheet WHERE body IS NULL ORDER BY hour LIMIT ?1")?;
+        let mut stale = self
+            .db
+            .prepare_cached("SELECT hour FROM sheet WHERE body IS NULL ORDER BY hour LIMIT ?1")?;
         let left = i64::try_from(most.saturating_sub(written)).unwrap_or(0);
         let stale = stale.query_map([left], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
         for hour in stale.iter().filter(|hour| **hour < over) {
@@ -68,7 +73,8 @@ impl Store {
             }
         }
         let mut put = self.db.prepare_cached(
-            "INSERT INTO sheet (hour, body) VALUES (?1, ?2) ON CONFLICT (hour) DO UPDATE SET body = excluded.body",
+            "INSERT INTO sheet (hour, body) VALUES (?1, ?2) ON CONFLICT (hour) DO UPDATE SET body \
+                = excluded.body",
         )?;
         put.execute(params![hour, body])?;
         self.write_figures(hour)
@@ -78,10 +84,16 @@ impl Store {
     pub(in crate::store) fn sheet_grows_stale(&self, at: Wall) -> Result<(), StoreError> {
         let hour = at.millis().div_euclid(HOUR_MS);
         self.forget_figures(hour)?;
-        if self.db.prepare_cached("UPDATE sheet SET body = NULL WHERE hour = ?1")?.execute([hour])? == 0
+        if self
+            .db
+            .prepare_cached("UPDATE sheet SET body = NULL WHERE hour = ?1")?
+            .execute([hour])?
+            == 0
             && self.sheets_done()?.is_some_and(|done| hour < done)
         {
-            self.db.prepare_cached("INSERT INTO sheet (hour, body) VALUES (?1, NULL)")?.execute([hour])?;
+            self.db
+                .prepare_cached("INSERT INTO sheet (hour, body) VALUES (?1, NULL)")?
+                .execute([hour])?;
         }
         Ok(())
     }
@@ -91,12 +103,15 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn forget_sheets(&self, before: Wall) -> Result<usize, StoreError> {
-        Ok(self.db.execute("DELETE FROM sheet WHERE hour < ?1", [before.millis().div_euclid(HOUR_MS)])?)
+        Ok(self
+            .db
+            .execute("DELETE FROM sheet WHERE hour < ?1", [before.millis().div_euclid(HOUR_MS)])?)
     }
 
     /// Deletes the sheets of the oldest day that has any; gives where it ends.
     pub(in crate::store) fn forget_oldest_sheets(&self) -> Result<Option<Wall>, StoreError> {
-        let oldest: Option<i64> = self.db.query_row("SELECT min(hour) FROM sheet", [], |row| row.get(0))?;
+        let oldest: Option<i64> =
+            self.db.query_row("SELECT min(hour) FROM sheet", [], |row| row.get(0))?;
         let Some(hour) = oldest else { return Ok(None) };
         let until = Wall::from_millis((hour.div_euclid(24) + 1).saturating_mul(24 * HOUR_MS));
         self.forget_sheets(until)?;
@@ -107,8 +122,9 @@ impl Store {
         Ok(self.meta(DONE)?.and_then(|hour| hour.parse().ok()))
     }
 
-    /// What became of the sends of some probes in `from..to`, in the order of time: intervals that hold the outcomes and
-    /// the loss of carrier alone, and may be as long as an hour. Those at the ends may reach over them.
+    /// What became of the sends of some probes in `from..to`, in the order of time: intervals that
+    /// hold the outcomes and the loss of carrier alone, and may be as long as an hour. Those at the
+    /// ends may reach over them.
     ///
     /// # Errors
     /// When the database fails, or a row cannot be read.
@@ -122,14 +138,19 @@ impl Store {
             probes.iter().map(|probe| ((*probe).to_owned(), Vec::new())).collect();
         if self.has_table("sheet")? {
             let mut next = from;
-            let (first, last) = (from.millis().div_euclid(HOUR_MS), to.millis().div_euclid(HOUR_MS));
-            let mut sheets =
-                self.db.prepare_cached("SELECT hour, body FROM sheet WHERE hour BETWEEN ?1 AND ?2 ORDER BY hour")?;
+            let (first, last) =
+                (from.millis().div_euclid(HOUR_MS), to.millis().div_euclid(HOUR_MS));
+            let mut sheets = self.db.prepare_cached(
+                "SELECT hour, body FROM sheet WHERE hour BETWEEN ?1 AND ?2 ORDER BY hour",
+            )?;
             let mut rows = sheets.query([first, last])?;
             while let Some(row) = rows.next()? {
                 let hour: i64 = row.get(0)?;
                 // One that grew stale is read from the minutes.
-                let Some(body) = row.get_ref(1)?.as_str_or_null().map_err(rusqlite::Error::from)? else { continue };
+                let Some(body) = row.get_ref(1)?.as_str_or_null().map_err(rusqlite::Error::from)?
+                else {
+                    continue;
+                };
                 let begins = Wall::from_millis(hour.saturating_mul(HOUR_MS));
                 self.minutes(probes, next, begins, &mut all)?;
                 read(body, begins, &mut all).ok_or_else(|| damaged(hour))?;
@@ -142,7 +163,8 @@ impl Store {
         Ok(all)
     }
 
-    /// The outcomes of minutes that begin in a stretch without sheets; nothing where all of it was looked at, and is empty.
+    /// The outcomes of minutes that begin in a stretch without sheets; nothing where all of it was
+    /// looked at, and is empty.
     fn minutes(
         &self,
         probes: &BTreeSet<&str>,
@@ -159,7 +181,9 @@ impl Store {
             // One that reaches into the stretch from a sheet's hour is in that sheet.
             let known = into.last().map_or(Wall::from_nanos(i64::MIN), Interval::to);
             let parts = found.into_iter().flat_map(|interval| cut(interval, HOUR));
-            let within = parts.filter(|interval| interval.from >= known && interval.from < to && interval.to() > from);
+            let within = parts.filter(|interval| {
+                interval.from >= known && interval.from < to && interval.to() > from
+            });
             into.extend(joined(within));
         }
         Ok(())
@@ -182,8 +206,8 @@ fn begun_in(all: Vec<Interval>, from: Wall, to: Wall) -> impl Iterator<Item = In
     parts.filter(move |part| part.from >= from && part.from < to)
 }
 
-/// Joins intervals wherever one goes on at a whole minute where the one before ends, its sends in step to the
-/// millisecond; what is no outcome is left out.
+/// Joins intervals wherever one goes on at a whole minute where the one before ends, its sends in
+/// step to the millisecond; what is no outcome is left out.
 fn joined(all: impl IntoIterator<Item = Interval>) -> Vec<Interval> {
     let mut joined: Vec<Interval> = Vec::new();
     for next in all {
@@ -193,7 +217,9 @@ fn joined(all: impl IntoIterator<Item = Interval>) -> Vec<Interval> {
                     last.first_ms = millis(last.from, next.due(0));
                 }
                 last.millis = millis(last.from, next.to());
-                next.outcomes.runs().for_each(|(count, outcome)| last.outcomes.push_run(count, outcome));
+                next.outcomes
+                    .runs()
+                    .for_each(|(count, outcome)| last.outcomes.push_run(count, outcome));
                 if let Some(more) = next.reasons.get(&Reason::CARRIER.to_string()) {
                     *last.reasons.entry(Reason::CARRIER.to_string()).or_default() += more;
                 }
@@ -225,7 +251,9 @@ fn bare(mut interval: Interval) -> Interval {
 }
 
 fn goes_on(last: &Interval, next: &Interval) -> bool {
-    let in_step = last.outcomes.is_empty() || next.outcomes.is_empty() || next.due(0) == last.due(last.outcomes.len());
+    let in_step = last.outcomes.is_empty()
+        || next.outcomes.is_empty()
+        || next.due(0) == last.due(last.outcomes.len());
     next.from == last.to()
         && next.from.millis() % MINUTE_MS == 0
         && last.period_ms == next.period_ms
@@ -234,7 +262,8 @@ fn goes_on(last: &Interval, next: &Interval) -> bool {
         && one_carrier(last, next)
 }
 
-/// Whether the counts of sends that were not made for want of a carrier may be added, and still say the same of each.
+/// Whether the counts of sends that were not made for want of a carrier may be added, and still say
+/// the same of each.
 fn one_carrier(last: &Interval, next: &Interval) -> bool {
     let all_or_none = |interval: &Interval| {
         let unsent = interval.outcomes.count(Outcome::NotSent);
@@ -282,7 +311,11 @@ fn interval(line: &str, hour: Wall) -> Option<Interval> {
     let mut number = || parts.next()?.parse::<u32>().ok();
     let (millis, first_ms, period_ms, carrier) = (number()?, number()?, number()?, number()?);
     let outcomes = parts.next()?.parse().ok()?;
-    let reasons = if carrier > 0 { BTreeMap::from([(Reason::CARRIER.to_string(), carrier)]) } else { BTreeMap::new() };
+    let reasons = if carrier > 0 {
+        BTreeMap::from([(Reason::CARRIER.to_string(), carrier)])
+    } else {
+        BTreeMap::new()
+    };
     let from = hour.shifted(begins.checked_mul(1_000_000)?);
     Some(bare(Interval {
         from,
@@ -324,8 +357,11 @@ mod tests {
     }
 
     fn minute(number: u64, first_ms: u32, outcomes: &str, carrier: u32) -> Interval {
-        let reasons =
-            if carrier > 0 { BTreeMap::from([(Reason::CARRIER.to_string(), carrier)]) } else { BTreeMap::new() };
+        let reasons = if carrier > 0 {
+            BTreeMap::from([(Reason::CARRIER.to_string(), carrier)])
+        } else {
+            BTreeMap::new()
+        };
         bare(Interval {
             from: BEGIN + Duration::from_secs(number * 60),
             millis: 60_000,
@@ -377,8 +413,10 @@ mod tests {
         let after = store.outcomes(&wanted, from, to).unwrap().remove("p").unwrap();
         assert_eq!(sends(&after), sends(&plain));
         assert_eq!(sends(&before), sends(&plain));
-        // A boundary where the sends fell out of step, where the carrier was missing in part, and where a minute is missing.
-        let begins: Vec<i64> = after.iter().map(|each| each.from.nanos_since(BEGIN) / 60_000_000_000).collect();
+        // A boundary where the sends fell out of step, where the carrier was missing in part, and
+        // where a minute is missing.
+        let begins: Vec<i64> =
+            after.iter().map(|each| each.from.nanos_since(BEGIN) / 60_000_000_000).collect();
         assert_eq!(begins, [0, 21, 40, 51, 60, 71, 120]);
         assert_eq!(after[2].reasons.values().sum::<u32>(), 30);
         assert_eq!(after[3].reasons.values().sum::<u32>(), 10);
@@ -412,7 +450,10 @@ mod tests {
             for (probe, sends) in known(&store) {
                 assert_eq!(sends.len(), plain[&probe].len(), "{probe} {from}");
                 for ((due, outcome), (at, of)) in sends.iter().zip(&plain[&probe]) {
-                    assert!(outcome == of && due.nanos_since(*at).abs() <= 10_000_000, "{probe} {from}: {due}, {at}");
+                    assert!(
+                        outcome == of && due.nanos_since(*at).abs() <= 10_000_000,
+                        "{probe} {from}: {due}, {at}"
+                    );
                 }
             }
         };
@@ -443,8 +484,10 @@ mod tests {
         let plain = sends(&store.intervals("p", BEGIN, now).unwrap());
         assert_eq!(sends(&store.outcomes(&wanted, BEGIN, now).unwrap()["p"]), plain);
         store.write_sheets(now, 100).unwrap();
-        let stale: i64 =
-            store.db.query_row("SELECT count(*) FROM sheet WHERE body IS NULL", [], |row| row.get(0)).unwrap();
+        let stale: i64 = store
+            .db
+            .query_row("SELECT count(*) FROM sheet WHERE body IS NULL", [], |row| row.get(0))
+            .unwrap();
         assert_eq!((stale, sends(&store.outcomes(&wanted, BEGIN, now).unwrap()["p"])), (0, plain));
     }
 }

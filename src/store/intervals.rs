@@ -43,7 +43,8 @@ pub struct SeriesId(pub(in crate::store) i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub(in crate::store) i64);
 
-/// No interval is longer than a minute, so a block that touches a span begins at most this long before it.
+/// No interval is longer than a minute, so a block that touches a span begins at most this long
+/// before it.
 const LONGEST_MS: i64 = 60_000;
 /// How far back the last interval of a probe is looked for: about a week of minutes.
 const RECENT: u32 = 10_000;
@@ -61,7 +62,8 @@ impl SeriesId {
 impl Series {
     fn sum(&self, id: i64) -> u32 {
         let address = self.address.map(|address| address.to_string()).unwrap_or_default();
-        let numbers = [self.period_ms, self.timeout_ms, self.cutoff_ms].map(u32::to_le_bytes).concat();
+        let numbers =
+            [self.period_ms, self.timeout_ms, self.cutoff_ms].map(u32::to_le_bytes).concat();
         sum([
             &id.to_le_bytes(),
             self.probe.as_bytes(),
@@ -85,7 +87,8 @@ impl Store {
         let known = self
             .db
             .prepare_cached(
-                "SELECT id FROM series WHERE probe = ?1 AND service IS ?2 AND kind = ?3 AND target = ?4 AND address IS ?5
+                "SELECT id FROM series WHERE probe = ?1 AND service IS ?2 AND kind = ?3 AND \
+                    target = ?4 AND address IS ?5
                  AND period_ms = ?6 AND timeout_ms = ?7 AND cutoff_ms = ?8 AND settings = ?9",
             )?
             .query_row(
@@ -106,12 +109,14 @@ impl Store {
         if let Some(id) = known {
             return Ok(SeriesId(id));
         }
-        // Above all that a damaged database had: its minutes may still name those that could not be read.
+        // Above all that a damaged database had: its minutes may still name those that could not be
+        // read.
         let next = "SELECT max(coalesce(max(id), 0), ?1) + 1 FROM series";
         let id: i64 = self.db.prepare_cached(next)?.query_row([self.base], |row| row.get(0))?;
         self.db
             .prepare_cached(
-                "INSERT INTO series (id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, settings, sum)
+                "INSERT INTO series (id, probe, service, kind, target, address, period_ms, \
+                    timeout_ms, cutoff_ms, settings, sum)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
@@ -131,7 +136,8 @@ impl Store {
         Ok(SeriesId(id))
     }
 
-    /// Writes a series once more, to another page: without it no minute can be told to be of its probe.
+    /// Writes a series once more, to another page: without it no minute can be told to be of its
+    /// probe.
     pub(in crate::store) fn write_series_again(&self, id: i64) -> Result<(), StoreError> {
         let again = "INSERT OR REPLACE INTO series_again SELECT * FROM series WHERE id = ?1";
         self.db.prepare_cached(again)?.execute([id])?;
@@ -143,7 +149,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn append_set(&self, set: &[(SeriesId, &Interval)]) -> Result<(), StoreError> {
-        let Some(start_ms) = set.iter().map(|(_, interval)| interval.from.millis()).min() else { return Ok(()) };
+        let Some(start_ms) = set.iter().map(|(_, interval)| interval.from.millis()).min() else {
+            return Ok(());
+        };
         let rows = set.iter().map(|(series, interval)| (series.0, *interval));
         let body = block::write(start_ms, rows).map_err(StoreError::Unpacked)?;
         self.db
@@ -190,7 +198,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn series_of(&self, wanted: &BTreeSet<SeriesId>) -> Result<BTreeMap<SeriesId, Series>, StoreError> {
+    pub fn series_of(
+        &self,
+        wanted: &BTreeSet<SeriesId>,
+    ) -> Result<BTreeMap<SeriesId, Series>, StoreError> {
         let mut all = BTreeMap::new();
         self.each_series(|id| wanted.contains(&id), |id, series| drop(all.insert(id, series)))?;
         Ok(all)
@@ -206,7 +217,8 @@ impl Store {
         mut take: impl FnMut(SeriesId, Series),
     ) -> Result<(), StoreError> {
         let mut all = self.db.prepare_cached(
-            "SELECT id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, settings, sum FROM series",
+            "SELECT id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, \
+                settings, sum FROM series",
         )?;
         let mut rows = all.query([])?;
         while let Some(row) = rows.next()? {
@@ -235,12 +247,18 @@ impl Store {
         Ok(())
     }
 
-    /// The intervals of a probe that touch `from..to`, in the order of time. Where minutes were rolled up they are as long
-    /// as an hour or a day. What is damaged is left out, and so was not observed.
+    /// The intervals of a probe that touch `from..to`, in the order of time. Where minutes were
+    /// rolled up they are as long as an hour or a day. What is damaged is left out, and so was not
+    /// observed.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn intervals(&self, probe: &str, from: Wall, to: Wall) -> Result<Vec<Interval>, StoreError> {
+    pub fn intervals(
+        &self,
+        probe: &str,
+        from: Wall,
+        to: Wall,
+    ) -> Result<Vec<Interval>, StoreError> {
         Ok(self.intervals_of(&[probe], from, to)?.remove(probe).unwrap_or_default())
     }
 
@@ -261,13 +279,21 @@ impl Store {
             let wanted = |id| probe(id).is_some_and(|probe| probes.contains(&probe));
             match block::read(start_ms, body, wanted) {
                 Ok(rows) => {
-                    for (id, interval) in rows.into_iter().filter(|(_, one)| one.from < to && one.to() > from) {
+                    for (id, interval) in
+                        rows.into_iter().filter(|(_, one)| one.from < to && one.to() > from)
+                    {
                         if let Some(probe) = probe(id) {
                             all.entry(probe.to_owned()).or_default().push(interval);
                         }
                     }
                 }
-                Err(error) => warn!(from = %Wall::from_millis(start_ms), %error, "a block is damaged and left out"),
+                Err(error) => {
+                    warn!(
+                        from = %Wall::from_millis(start_ms),
+                        %error,
+                        "a block is damaged and left out"
+                    )
+                }
             }
         };
         let (from_ms, to_ms) = (from.millis(), to.millis());
@@ -278,11 +304,15 @@ impl Store {
             ))?;
             let mut rows = rolled.query(params![from_ms.div_euclid(length), to_ms])?;
             while let Some(row) = rows.next()? {
-                take(row.get::<_, i64>(0)?.saturating_mul(length), row.get_ref(1)?.as_blob().unwrap_or_default());
+                take(
+                    row.get::<_, i64>(0)?.saturating_mul(length),
+                    row.get_ref(1)?.as_blob().unwrap_or_default(),
+                );
             }
         }
         let mut blocks = self.db.prepare_cached(
-            "SELECT start_ms, body FROM block WHERE start_ms > ?1 AND start_ms < ?2 ORDER BY start_ms, id",
+            "SELECT start_ms, body FROM block WHERE start_ms > ?1 AND start_ms < ?2 ORDER BY \
+                start_ms, id",
         )?;
         let mut rows = blocks.query(params![from_ms.saturating_sub(LONGEST_MS), to_ms])?;
         while let Some(row) = rows.next()? {
@@ -293,18 +323,32 @@ impl Store {
         Ok(all)
     }
 
-    /// The minutes of all series that begin in `from..to`, in the order of time, each with its series' number.
-    pub(in crate::store) fn minutes_begun(&self, from: Wall, to: Wall) -> Result<Vec<block::Row>, StoreError> {
+    /// The minutes of all series that begin in `from..to`, in the order of time, each with its
+    /// series' number.
+    pub(in crate::store) fn minutes_begun(
+        &self,
+        from: Wall,
+        to: Wall,
+    ) -> Result<Vec<block::Row>, StoreError> {
         let mut all = Vec::new();
         let mut blocks = self.db.prepare_cached(
-            "SELECT start_ms, body FROM block WHERE start_ms > ?1 AND start_ms < ?2 ORDER BY start_ms, id",
+            "SELECT start_ms, body FROM block WHERE start_ms > ?1 AND start_ms < ?2 ORDER BY \
+                start_ms, id",
         )?;
-        let mut rows = blocks.query(params![from.millis().saturating_sub(LONGEST_MS), to.millis()])?;
+        let mut rows =
+            blocks.query(params![from.millis().saturating_sub(LONGEST_MS), to.millis()])?;
         while let Some(row) = rows.next()? {
             let start_ms = row.get(0)?;
             match block::read(start_ms, row.get_ref(1)?.as_blob().unwrap_or_default(), |_| true) {
-                Ok(read) => all.extend(read.into_iter().filter(|(_, one)| one.from >= from && one.from < to)),
-                Err(error) => warn!(from = %Wall::from_millis(start_ms), %error, "a block is damaged and left out"),
+                Ok(read) => all
+                    .extend(read.into_iter().filter(|(_, one)| one.from >= from && one.from < to)),
+                Err(error) => {
+                    warn!(
+                        from = %Wall::from_millis(start_ms),
+                        %error,
+                        "a block is damaged and left out"
+                    )
+                }
             }
         }
         all.sort_by_key(|(_, interval)| interval.from);
@@ -318,10 +362,12 @@ impl Store {
     pub fn last_interval(&self, probe: &str) -> Result<Option<Interval>, StoreError> {
         let series = self.all_series()?;
         let wanted = |id| series.get(&SeriesId(id)).is_some_and(|series| series.probe == probe);
-        let mut blocks = self.db.prepare_cached("SELECT start_ms, body FROM block ORDER BY id DESC LIMIT ?1")?;
+        let mut blocks =
+            self.db.prepare_cached("SELECT start_ms, body FROM block ORDER BY id DESC LIMIT ?1")?;
         let mut rows = blocks.query([RECENT])?;
         while let Some(row) = rows.next()? {
-            let read = block::read(row.get(0)?, row.get_ref(1)?.as_blob().unwrap_or_default(), wanted);
+            let read =
+                block::read(row.get(0)?, row.get_ref(1)?.as_blob().unwrap_or_default(), wanted);
             if let Some((_, last)) = read.ok().and_then(|mut all| all.pop()) {
                 return Ok(Some(last));
             }
@@ -345,19 +391,22 @@ impl Store {
         Ok(first.zip(last).map(|(first, last)| (Wall::from_millis(first), Wall::from_millis(last))))
     }
 
-    /// The blocks that no summary holds yet, in the order of writing, each with when its first interval begins.
+    /// The blocks that no summary holds yet, in the order of writing, each with when its first
+    /// interval begins.
     ///
     /// # Errors
     /// When the database fails.
     pub fn unsummarised(&self) -> Result<Vec<(RowId, Wall)>, StoreError> {
-        let mut wanted = self.db.prepare_cached("SELECT id, start_ms FROM block WHERE id > ?1 ORDER BY id")?;
-        let blocks =
-            wanted.query_map([self.summarised()?], |row| Ok((RowId(row.get(0)?), Wall::from_millis(row.get(1)?))))?;
+        let mut wanted =
+            self.db.prepare_cached("SELECT id, start_ms FROM block WHERE id > ?1 ORDER BY id")?;
+        let blocks = wanted.query_map([self.summarised()?], |row| {
+            Ok((RowId(row.get(0)?), Wall::from_millis(row.get(1)?)))
+        })?;
         Ok(blocks.collect::<Result<_, _>>()?)
     }
 
-    /// Gives the intervals that some series have in the blocks `first..=last` to `take`, in the order of writing, so that they
-    /// need not be in memory together.
+    /// Gives the intervals that some series have in the blocks `first..=last` to `take`, in the
+    /// order of writing, so that they need not be in memory together.
     ///
     /// # Errors
     /// When the database fails, or a block cannot be read.
@@ -367,14 +416,19 @@ impl Store {
         mut wanted: impl FnMut(SeriesId) -> bool,
         mut take: impl FnMut(SeriesId, Interval),
     ) -> Result<(), StoreError> {
-        let mut blocks =
-            self.db.prepare_cached("SELECT id, start_ms, body FROM block WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
+        let mut blocks = self.db.prepare_cached(
+            "SELECT id, start_ms, body FROM block WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+        )?;
         let mut rows = blocks.query([first.0, last.0])?;
         while let Some(row) = rows.next()? {
             let (start_ms, body) = (row.get(1)?, row.get_ref(2)?.as_blob().unwrap_or_default());
-            let (wanted, take) = (|id| wanted(SeriesId(id)), |id, interval| take(SeriesId(id), interval));
+            let (wanted, take) =
+                (|id| wanted(SeriesId(id)), |id, interval| take(SeriesId(id), interval));
             if let Err(error) = block::each(start_ms, body, wanted, take) {
-                return Err(StoreError::Damaged(format!("block {}: {error}", row.get::<_, i64>(0)?)));
+                return Err(StoreError::Damaged(format!(
+                    "block {}: {error}",
+                    row.get::<_, i64>(0)?
+                )));
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! What happened to the agent itself, a line each: starts, clock steps, refusals, damage, what had to be dropped.
+//! What happened to the agent itself, a line each: starts, clock steps, refusals, damage, what had
+//! to be dropped.
 
 use rusqlite::params;
 
@@ -10,8 +11,8 @@ const KEPT: i64 = 10_000;
 
 macro_rules! noted {
     ($($what:literal $name:ident $word:literal,)*) => {
-        /// Every kind of line that there is; `docs/operations.md` explains each. There is no other way to write one, so that none
-        /// can be without its explanation.
+        /// Every kind of line that there is; `docs/operations.md` explains each. There is no other
+        /// way to write one, so that none can be without its explanation.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Noted {
             $(#[doc = $what] $name,)*
@@ -94,7 +95,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn journal(&self, most: u32) -> Result<Vec<Entry>, StoreError> {
-        let mut wanted = self.db.prepare_cached("SELECT at_ns, kind, detail FROM event ORDER BY id DESC LIMIT ?1")?;
+        let mut wanted = self
+            .db
+            .prepare_cached("SELECT at_ns, kind, detail FROM event ORDER BY id DESC LIMIT ?1")?;
         let rows = wanted.query_map([most], |row| {
             Ok(Entry { at: Wall::from_nanos(row.get(0)?), kind: row.get(1)?, detail: row.get(2)? })
         })?;

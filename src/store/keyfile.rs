@@ -1,9 +1,9 @@
-//! Private keys on disk: one JSON file, a private JWK (RFC 8037, section 2), that only its owner may read; or a systemd
-//! credential of the same content.
+//! Private keys on disk: one JSON file, a private JWK (RFC 8037, section 2), that only its owner
+//! may read; or a systemd credential of the same content.
 //!
-//! A key is never overwritten, but by the one that succeeds it. It is written whole to a new file of mode 0600 beside its
-//! place, synced, and linked into that place only if nothing is there, so that a crash leaves a key or none, and two starts
-//! at once agree on one.
+//! A key is never overwritten, but by the one that succeeds it. It is written whole to a new file
+//! of mode 0600 beside its place, synced, and linked into that place only if nothing is there, so
+//! that a crash leaves a key or none, and two starts at once agree on one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -35,7 +35,8 @@ pub enum KeyFault {
     },
     /// Others than its owner may read or write it.
     #[error(
-        "{path}: others can read or change this private key (mode {mode:04o}), so it may no longer be only yours: \
+        "{path}: others can read or change this private key (mode {mode:04o}), so it may no \
+            longer be only yours: \
          if nobody had access, `chmod 600` it, else replace it",
         path = .path.display()
     )]
@@ -46,7 +47,8 @@ pub enum KeyFault {
         mode: u32,
     },
     /// It belongs to another user, who could exchange it.
-    #[error("{path}: this private key belongs to user {owner}, not to the one who runs this: `chown` it", path = .path.display())]
+    #[error("{path}: this private key belongs to user {owner}, not to the one who runs this: \
+        `chown` it", path = .path.display())]
     Foreign {
         /// Which file.
         path: PathBuf,
@@ -93,15 +95,18 @@ pub enum Origin {
 /// Reads the key of a file.
 ///
 /// # Errors
-/// When it is missing, when its group or others can read or change it, when it belongs to another user than this one
-/// or root, or when it holds no private key.
+/// When it is missing, when its group or others can read or change it, when it belongs to another
+/// user than this one or root, or when it holds no private key.
 pub fn load(path: &Path) -> Result<SecretKey, KeyFault> {
     // A FIFO would block here, were it opened to wait.
-    let mut file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(KeyFault::Missing(path.to_owned())),
-        Err(error) => return Err(KeyFault::io(path, "opened")(error)),
-    };
+    let mut file =
+        match OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(KeyFault::Missing(path.to_owned()));
+            }
+            Err(error) => return Err(KeyFault::io(path, "opened")(error)),
+        };
     // Of the opened file, not of the path: it cannot be exchanged in between.
     let about = file.metadata().map_err(KeyFault::io(path, "examined"))?;
     if !about.is_file() {
@@ -135,7 +140,8 @@ pub fn load_or_create(path: &Path) -> Result<(SecretKey, Origin), KeyFault> {
     }
 }
 
-/// As [`load_or_create`], for the user of another key where that lies in a file: root may do it for him.
+/// As [`load_or_create`], for the user of another key where that lies in a file: root may do it for
+/// him.
 ///
 /// # Errors
 /// As there.
@@ -176,8 +182,9 @@ pub fn save(path: &Path, key: &SecretKey) -> Result<(), KeyFault> {
     put(path, &key.to_jwk(), Owner::Whoever)
 }
 
-/// Writes the key that is to follow the one in `present`, beside it and for the same user, though root may do it for him. The
-/// file also names the agent, whose identifier is that of its first key, so that key and identity stay together.
+/// Writes the key that is to follow the one in `present`, beside it and for the same user, though
+/// root may do it for him. The file also names the agent, whose identifier is that of its first
+/// key, so that key and identity stay together.
 ///
 /// # Errors
 /// When one waits there already, or it cannot be written.
@@ -187,7 +194,8 @@ pub fn save_next(present: &Path, next: &SecretKey, agent: Kid) -> Result<(), Key
     put(&present.with_file_name(AGENT_NEXT), &jwk.to_string(), Owner::like(present)?)
 }
 
-/// Which agent's key a file says that it holds; [`None`] for an agent's first key, and for what cannot be read.
+/// Which agent's key a file says that it holds; [`None`] for an agent's first key, and for what
+/// cannot be read.
 #[must_use]
 pub fn agent_named(path: &Path) -> Option<Kid> {
     #[derive(serde::Deserialize)]
@@ -227,31 +235,41 @@ fn put(path: &Path, jwk: &str, owner: Owner) -> Result<(), KeyFault> {
     let beside = directory.join(name);
     let written = write(&beside, jwk, owner).and_then(|()| {
         fs::hard_link(&beside, path).map_err(KeyFault::io(path, "made"))?;
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(KeyFault::io(path, "synced"))
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(KeyFault::io(path, "synced"))
     });
     let _ = fs::remove_file(&beside);
     written
 }
 
-/// Puts a key that is already on the disk into the place of the one that it succeeds, which is gone then; both names are in
-/// one directory. A crash leaves either.
+/// Puts a key that is already on the disk into the place of the one that it succeeds, which is gone
+/// then; both names are in one directory. A crash leaves either.
 ///
 /// # Errors
 /// When the file cannot be renamed.
 pub fn succeed(next: &Path, present: &Path) -> Result<(), KeyFault> {
     fs::rename(next, present).map_err(KeyFault::io(present, "replaced"))?;
-    let directory = present.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(KeyFault::io(present, "synced"))
+    let directory =
+        present.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(KeyFault::io(present, "synced"))
 }
 
 fn write(path: &Path, jwk: &str, owner: Owner) -> Result<(), KeyFault> {
     let _ = fs::remove_file(path);
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(MODE).open(path).map_err(KeyFault::io(path, "made"))?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(MODE)
+        .open(path)
+        .map_err(KeyFault::io(path, "made"))?;
     if let Owner::Of { user, group } = owner
         && nix::unistd::geteuid().is_root()
     {
-        std::os::unix::fs::fchown(&file, Some(user), Some(group)).map_err(KeyFault::io(path, "given to its user"))?;
+        std::os::unix::fs::fchown(&file, Some(user), Some(group))
+            .map_err(KeyFault::io(path, "given to its user"))?;
     }
     file.write_all(jwk.as_bytes())
         .and_then(|()| file.write_all(b"\n"))
@@ -260,10 +278,11 @@ fn write(path: &Path, jwk: &str, owner: Owner) -> Result<(), KeyFault> {
 }
 
 /// Reads the key that systemd hands to this service as the credential `name` (`LoadCredential=` or
-/// `LoadCredentialEncrypted=`; systemd.exec(5)); [`None`] when this is no service or it has no such credential.
+/// `LoadCredentialEncrypted=`; systemd.exec(5)); [`None`] when this is no service or it has no such
+/// credential.
 ///
-/// systemd keeps credentials in a directory that only the service's user can enter and nobody can write to, so the modes of
-/// the files in it (0440 for some versions) are not looked at.
+/// systemd keeps credentials in a directory that only the service's user can enter and nobody can
+/// write to, so the modes of the files in it (0440 for some versions) are not looked at.
 ///
 /// # Errors
 /// When it is there but is no private key.
@@ -333,12 +352,19 @@ mod tests {
         let (first, second) = (generate().unwrap(), generate().unwrap());
         save(&path, &first).unwrap();
         assert!(succeed(&next, &path).is_err());
-        assert_eq!(load(&path).unwrap().kid(), first.kid(), "a successor that is not there replaces nothing");
+        assert_eq!(
+            load(&path).unwrap().kid(),
+            first.kid(),
+            "a successor that is not there replaces nothing"
+        );
         save_next(&path, &second, first.kid()).unwrap();
         assert!(save_next(&path, &generate().unwrap(), first.kid()).is_err(), "one waits already");
         assert_eq!((agent_named(&path), agent_named(&next)), (None, Some(first.kid())));
         succeed(&next, &path).unwrap();
-        assert_eq!((load(&path).unwrap().kid(), agent_named(&path)), (second.kid(), Some(first.kid())));
+        assert_eq!(
+            (load(&path).unwrap().kid(), agent_named(&path)),
+            (second.kid(), Some(first.kid()))
+        );
         assert_eq!(fs::read_dir(at.path()).unwrap().count(), 1);
     }
 
@@ -370,11 +396,13 @@ mod tests {
     #[test]
     fn a_key_that_root_makes_beside_anothers_is_that_users() {
         let dir = tempfile::tempdir().unwrap();
-        let (present, next) = (dir.path().join("collector.key"), dir.path().join("collector.key.next"));
+        let (present, next) =
+            (dir.path().join("collector.key"), dir.path().join("collector.key.next"));
         // Where there is none yet, it is whoever's who makes it.
         let own = load_or_create_like(&present, &dir.path().join("none")).unwrap();
         assert_eq!(own.1, Origin::Made);
-        let user = if nix::unistd::geteuid().is_root() { 65_534 } else { nix::unistd::geteuid().as_raw() };
+        let user =
+            if nix::unistd::geteuid().is_root() { 65_534 } else { nix::unistd::geteuid().as_raw() };
         std::os::unix::fs::chown(&present, Some(user), None).unwrap();
         let made = load_or_create_like(&next, &present).unwrap();
         assert_eq!((fs::metadata(&next).unwrap().uid(), made.1), (user, Origin::Made));

@@ -1,5 +1,5 @@
-//! The public keys that an agent signed with: whose the summaries of this database are, and with what the next one is signed. And
-//! those that its collector signs and signed with.
+//! The public keys that an agent signed with: whose the summaries of this database are, and with
+//! what the next one is signed. And those that its collector signs and signed with.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,8 @@ use crate::store::{Store, StoreError};
 pub struct Signer {
     /// The key.
     pub jwk: PublicKey,
-    /// The summary that named it as next, compact; [`None`] for the first one, and where that is not known.
+    /// The summary that named it as next, compact; [`None`] for the first one, and where that is
+    /// not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named_by: Option<String>,
 }
@@ -32,7 +33,8 @@ impl Identity {
         self.keys.last().map(|signer| &signer.jwk)
     }
 
-    /// The summaries that named its keys: they show whose the later ones are, and are kept for good.
+    /// The summaries that named its keys: they show whose the later ones are, and are kept for
+    /// good.
     pub fn namings(&self) -> impl Iterator<Item = &String> {
         self.keys.iter().filter_map(|signer| signer.named_by.as_ref())
     }
@@ -45,7 +47,8 @@ pub struct CollectorKeys {
     pub present: Option<PublicKey>,
     /// The one that it announced by that.
     pub next: Option<PublicKey>,
-    /// Those that were pinned before, of which each announced the one after it: their receipts stay good.
+    /// Those that were pinned before, of which each announced the one after it: their receipts stay
+    /// good.
     pub former: Vec<PublicKey>,
 }
 
@@ -86,8 +89,10 @@ impl Store {
         let damaged = |_| StoreError::Damaged("the collector's keys cannot be read".to_owned());
         let present = self.meta("collector_key")?.map(|jwk| PublicKey::from_jwk(&jwk));
         let present = present.transpose().map_err(|_| damaged(()))?;
-        let others = self.meta("collector_keys")?.map(|text| serde_json::from_str::<OtherKeys>(&text));
-        let OtherKeys { next, former } = others.transpose().map_err(|_| damaged(()))?.unwrap_or_default();
+        let others =
+            self.meta("collector_keys")?.map(|text| serde_json::from_str::<OtherKeys>(&text));
+        let OtherKeys { next, former } =
+            others.transpose().map_err(|_| damaged(()))?.unwrap_or_default();
         Ok(CollectorKeys { present, next, former })
     }
 
@@ -108,8 +113,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn identity(&self) -> Result<Option<Identity>, StoreError> {
-        let (Some(agent), Some(keys)) = (self.meta("agent")?, self.meta("keys")?) else { return Ok(None) };
-        let damaged = |what: &str| StoreError::Damaged(format!("the agent's {what} cannot be read"));
+        let (Some(agent), Some(keys)) = (self.meta("agent")?, self.meta("keys")?) else {
+            return Ok(None);
+        };
+        let damaged =
+            |what: &str| StoreError::Damaged(format!("the agent's {what} cannot be read"));
         let agent = agent.parse().map_err(|_| damaged("identifier"))?;
         let keys = serde_json::from_str(&keys).map_err(|_| damaged("keys"))?;
         Ok(Some(Identity { agent, keys }))
@@ -124,7 +132,8 @@ impl Store {
         self.set_keys(&[Signer { jwk: key, named_by: None }])
     }
 
-    /// The agent's next key signs from now on; within one transaction with the summary that names it.
+    /// The agent's next key signs from now on; within one transaction with the summary that names
+    /// it.
     ///
     /// # Errors
     /// When the database fails.

@@ -42,7 +42,8 @@ impl Store {
             store
                 .db
                 .execute(
-                    "INSERT INTO life (cycle, contract, service, period, item, action, at_ns, recorded_ns, who, evidence,
+                    "INSERT INTO life (cycle, contract, service, period, item, action, at_ns, \
+                        recorded_ns, who, evidence,
                      paper) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                     params![
                         of.cycle.word(),
@@ -72,7 +73,8 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut wanted = self.db.prepare_cached(
-            "SELECT id, cycle, contract, service, period, item, action, at_ns, recorded_ns, who, evidence FROM life
+            "SELECT id, cycle, contract, service, period, item, action, at_ns, recorded_ns, who, \
+                evidence FROM life
              WHERE ?1 IS NULL OR contract = ?1 ORDER BY id",
         )?;
         let mut rows = wanted.query([contract])?;
@@ -80,9 +82,16 @@ impl Store {
         while let Some(row) = rows.next()? {
             let (id, cycle): (i64, String) = (row.get(0)?, row.get(1)?);
             let cycle = CycleWord::ALL.iter().copied().find(|each| each.word() == cycle);
-            let cycle = cycle.ok_or_else(|| StoreError::Damaged(format!("life {id}: there is no such life cycle")))?;
-            let subject =
-                Subject { cycle, contract: row.get(2)?, service: row.get(3)?, period: row.get(4)?, item: row.get(5)? };
+            let cycle = cycle.ok_or_else(|| {
+                StoreError::Damaged(format!("life {id}: there is no such life cycle"))
+            })?;
+            let subject = Subject {
+                cycle,
+                contract: row.get(2)?,
+                service: row.get(3)?,
+                period: row.get(4)?,
+                item: row.get(5)?,
+            };
             let entry = Entry {
                 action: row.get(6)?,
                 at: Wall::from_nanos(row.get(7)?),
@@ -107,8 +116,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn paper(&self, digest: &str) -> Result<Option<String>, StoreError> {
-        let mut wanted =
-            self.db.prepare_cached("SELECT paper FROM life WHERE evidence = ?1 AND paper IS NOT NULL LIMIT 1")?;
+        let mut wanted = self.db.prepare_cached(
+            "SELECT paper FROM life WHERE evidence = ?1 AND paper IS NOT NULL LIMIT 1",
+        )?;
         let mut rows = wanted.query([digest])?;
         Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
     }
@@ -122,8 +132,14 @@ mod tests {
 
     fn step(subject: &Subject, action: &str, second: i64) -> Step {
         let at = Wall::from_secs(NOW.secs() + second);
-        let entry =
-            Entry { action: action.to_owned(), at, recorded: at, who: "noc".to_owned(), evidence: None, said: None };
+        let entry = Entry {
+            action: action.to_owned(),
+            at,
+            recorded: at,
+            who: "noc".to_owned(),
+            evidence: None,
+            said: None,
+        };
         Step { subject: subject.clone(), entry, paper: None }
     }
 
@@ -136,7 +152,10 @@ mod tests {
         let refused = store.record(&step(&claim, "credit_note", 1)).unwrap_err().to_string();
         assert!(refused.starts_with("\"credit_note\" is no action of a claim"), "{refused}");
         let refused = store.record(&step(&claim, "reconcile", 1)).unwrap_err().to_string();
-        assert_eq!(refused, "a claim that is claimable cannot reconcile: it can submit, lapse, waive, credit");
+        assert_eq!(
+            refused,
+            "a claim that is claimable cannot reconcile: it can submit, lapse, waive, credit"
+        );
         assert_eq!(store.record(&step(&claim, "submit", 2)).unwrap().state, "submitted");
         let log = store.life(Some("A")).unwrap();
         assert_eq!(
@@ -158,7 +177,10 @@ mod tests {
             let error = store.db.execute(sql, []).unwrap_err().to_string();
             assert!(error.contains("only added to"), "{error}");
         }
-        assert_eq!((store.paper("d1").unwrap().as_deref(), store.paper("d2").unwrap()), (Some("{}"), None));
+        assert_eq!(
+            (store.paper("d1").unwrap().as_deref(), store.paper("d2").unwrap()),
+            (Some("{}"), None)
+        );
     }
 
     #[test]
@@ -170,6 +192,9 @@ mod tests {
         beside.record(&step(&Subject::agreement("A"), "activate", 0)).unwrap();
         assert_eq!(agent.life(None).unwrap().len(), 1);
         drop((agent, beside));
-        Store::add(dir.path()).unwrap().record(&step(&Subject::agreement("A"), "suspend", 1)).unwrap();
+        Store::add(dir.path())
+            .unwrap()
+            .record(&step(&Subject::agreement("A"), "suspend", 1))
+            .unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! Where minutes may not be joined when they are rolled up, so that a verdict of what was rolled up is that of its minutes: a
-//! histogram is taken whole or left out, and cannot be cut.
+//! Where minutes may not be joined when they are rolled up, so that a verdict of what was rolled up
+//! is that of its minutes: a histogram is taken whole or left out, and cannot be cut.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,8 @@ pub(in crate::store) struct Seams<'a> {
 }
 
 impl Store {
-    /// What keeps the minutes of a stretch apart, by the outages that were recorded and the contracts that are kept.
+    /// What keeps the minutes of a stretch apart, by the outages that were recorded and the
+    /// contracts that are kept.
     pub(in crate::store) fn apart(&self, from: Wall, to: Wall) -> Result<Apart, StoreError> {
         let outages = self.outages(from, to)?.into_iter().map(|(_, outage)| outage).collect();
         let kept = self.contract_files()?;
@@ -35,20 +36,28 @@ impl Store {
         let written: Vec<Written> = read.collect();
         // By what cannot be resolved nothing is judged.
         let contracts = written.iter().filter_map(|own| contract::resolve(own, &written).ok());
-        let boundaries = contracts.flat_map(|contract| reach::boundaries(&contract, Span::new(from, to))).collect();
+        let boundaries = contracts
+            .flat_map(|contract| reach::boundaries(&contract, Span::new(from, to)))
+            .collect();
         Ok(Apart { outages, boundaries, to })
     }
 }
 
 impl Apart {
-    /// What keeps the minutes of a series apart; of one that is not known, nothing but the contracts.
+    /// What keeps the minutes of a series apart; of one that is not known, nothing but the
+    /// contracts.
     pub(in crate::store) fn of(&self, series: Option<&Series>) -> Seams<'_> {
         let own = |outage: &&Outage| {
             series.is_some_and(|series| {
-                outage.probe == series.probe || (outage.service.is_some() && outage.service == series.service)
+                outage.probe == series.probe
+                    || (outage.service.is_some() && outage.service == series.service)
             })
         };
-        let spans = self.outages.iter().filter(own).map(|outage| Span::new(outage.from, outage.to.unwrap_or(self.to)));
+        let spans = self
+            .outages
+            .iter()
+            .filter(own)
+            .map(|outage| Span::new(outage.from, outage.to.unwrap_or(self.to)));
         Seams { down: spans.collect(), all: &self.boundaries }
     }
 }
@@ -57,8 +66,13 @@ impl Seams<'_> {
     /// Whether an interval and the one that goes on after it may become one.
     pub(in crate::store) fn lets_join(&self, last: &Interval, next: &Interval) -> bool {
         use std::ops::Bound::Excluded;
-        let is_down = |interval: &Interval| self.down.touches(Span::new(interval.from, interval.to()));
-        let crossed = || self.all.range((Excluded(last.from), Excluded(next.to().max(last.from.shifted(1))))).next();
+        let is_down =
+            |interval: &Interval| self.down.touches(Span::new(interval.from, interval.to()));
+        let crossed = || {
+            self.all
+                .range((Excluded(last.from), Excluded(next.to().max(last.from.shifted(1)))))
+                .next()
+        };
         !is_down(last) && !is_down(next) && crossed().is_none()
     }
 }

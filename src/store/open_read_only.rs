@@ -1,8 +1,9 @@
-//! Opening a database for reading, wherever it lies: all of it, its log (`agent.db-wal`) included, or not at all.
+//! Opening a database for reading, wherever it lies: all of it, its log (`agent.db-wal`) included,
+//! or not at all.
 //!
-//! SQLite reads a log by shared memory beside it. On a medium that cannot be written there is no room for that, and
-//! `immutable` passes the log over without a word. So such a copy is read from a private copy in the directory for temporary
-//! files, which is gone as soon as it is open.
+//! SQLite reads a log by shared memory beside it. On a medium that cannot be written there is no
+//! room for that, and `immutable` passes the log over without a word. So such a copy is read from a
+//! private copy in the directory for temporary files, which is gone as soon as it is open.
 
 use std::ffi::OsString;
 use std::io;
@@ -32,8 +33,13 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
 
 /// Whether SQLite could make no shared memory beside the database.
 fn is_for_want_of_room(error: &StoreError) -> bool {
-    let StoreError::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) = error else { return false };
-    matches!(failure.code, ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
+    let StoreError::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) = error else {
+        return false;
+    };
+    matches!(
+        failure.code,
+        ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied
+    )
 }
 
 /// The log that SQLite keeps beside a database.
@@ -54,7 +60,10 @@ pub fn has_log(path: &Path) -> bool {
 }
 
 fn in_place(path: &Path) -> Result<Connection, StoreError> {
-    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let db = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     db.busy_timeout(Duration::from_secs(5))?;
     glance(&db)?;
     Ok(db)
@@ -63,15 +72,23 @@ fn in_place(path: &Path) -> Result<Connection, StoreError> {
 fn immutable(path: &Path) -> Result<Connection, StoreError> {
     let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let uri = format!("file:{name}?immutable=1");
-    let db = Connection::open_with_flags(uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)?;
+    let db = Connection::open_with_flags(
+        uri,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+    )?;
     glance(&db)?;
     Ok(db)
 }
 
 fn by_copy(path: &Path) -> Result<Connection, StoreError> {
     let room = std::env::temp_dir();
-    let unread = |source: io::Error| StoreError::Unread { path: path.to_owned(), room: room.clone(), source };
-    let dir = nix::unistd::mkdtemp(&room.join("wanproof-XXXXXX")).map_err(|errno| unread(errno.into()))?;
+    let unread = |source: io::Error| StoreError::Unread {
+        path: path.to_owned(),
+        room: room.clone(),
+        source,
+    };
+    let dir = nix::unistd::mkdtemp(&room.join("wanproof-XXXXXX"))
+        .map_err(|errno| unread(errno.into()))?;
     let copied = dir.join(FILE);
     let opened = copy(path, &copied).map_err(unread).and_then(|()| {
         let db = Connection::open(&copied)?;
@@ -89,7 +106,8 @@ fn by_copy(path: &Path) -> Result<Connection, StoreError> {
 /// Copies a database and its log, as they are at one time.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let stamp = || -> io::Result<_> {
-        let of = |path: &Path| std::fs::metadata(path).and_then(|of| Ok((of.len(), of.modified()?)));
+        let of =
+            |path: &Path| std::fs::metadata(path).and_then(|of| Ok((of.len(), of.modified()?)));
         Ok((of(from)?, of(&log_of(from))?))
     };
     for _ in 0..TRIES {
@@ -105,5 +123,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Reads as little as shows that it can be read, log and all.
 fn glance(db: &Connection) -> Result<(), StoreError> {
-    Ok(db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).map(drop)?)
+    Ok(db
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))
+        .map(drop)?)
 }

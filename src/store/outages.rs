@@ -28,7 +28,8 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// Why its probe's sends were not answered since it began, as far as its evidence says: what is of an earlier version does not.
+    /// Why its probe's sends were not answered since it began, as far as its evidence says: what is
+    /// of an earlier version does not.
     #[must_use]
     pub fn reasons(&self) -> Reasons {
         Reasons::of_json(&self.evidence["reasons"])
@@ -69,7 +70,10 @@ impl<'a> From<&'a Outage> for Shown<'a> {
             probe: &outage.probe,
             from: outage.from,
             to: outage.to,
-            #[expect(clippy::cast_precision_loss, reason = "milliseconds of an outage are far below 2^53")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "milliseconds of an outage are far below 2^53"
+            )]
             seconds: outage.to.map(|to| (to.nanos_since(outage.from) / 1_000_000) as f64 / 1000.0),
             definition: &outage.definition,
             side: &outage.side,
@@ -84,7 +88,8 @@ impl<'a> From<&'a Outage> for Shown<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OutageId(i64);
 
-pub(in crate::store) const COLUMNS: &str = "id, service, probe, definition, from_ns, to_ns, side, evidence, sum";
+pub(in crate::store) const COLUMNS: &str =
+    "id, service, probe, definition, from_ns, to_ns, side, evidence, sum";
 
 /// The checksum of an outage's row.
 fn sum_of(outage: &Outage, evidence: &str) -> u32 {
@@ -135,15 +140,25 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn attribute_outage(&self, id: OutageId, side: &str, evidence: &serde_json::Value) -> Result<(), StoreError> {
+    pub fn attribute_outage(
+        &self,
+        id: OutageId,
+        side: &str,
+        evidence: &serde_json::Value,
+    ) -> Result<(), StoreError> {
         self.change_outage(id, |outage| {
             side.clone_into(&mut outage.side);
             outage.evidence.clone_from(evidence);
         })
     }
 
-    fn change_outage(&self, id: OutageId, change: impl FnOnce(&mut Outage)) -> Result<(), StoreError> {
-        let mut wanted = self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM outage WHERE id = ?1"))?;
+    fn change_outage(
+        &self,
+        id: OutageId,
+        change: impl FnOnce(&mut Outage),
+    ) -> Result<(), StoreError> {
+        let mut wanted =
+            self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM outage WHERE id = ?1"))?;
         let mut rows = wanted.query([id.0])?;
         let Some(row) = rows.next()? else { return Ok(()) };
         let (_, mut outage) = read(row)?;
@@ -151,7 +166,8 @@ impl Store {
         change(&mut outage);
         let evidence = outage.evidence.to_string();
         self.db.execute(
-            "UPDATE outage SET from_ns = ?6, to_ns = ?2, side = ?3, evidence = ?4, sum = ?5 WHERE id = ?1",
+            "UPDATE outage SET from_ns = ?6, to_ns = ?2, side = ?3, evidence = ?4, sum = ?5 WHERE \
+                id = ?1",
             params![
                 id.0,
                 outage.to.map(Wall::nanos),
@@ -164,8 +180,8 @@ impl Store {
         Ok(())
     }
 
-    /// Moves all outages from this number on that began by `until`, and the ends that they had by then; their evidence is
-    /// changed too.
+    /// Moves all outages from this number on that began by `until`, and the ends that they had by
+    /// then; their evidence is changed too.
     pub(in crate::store) fn move_outages(
         &self,
         first: i64,
@@ -173,9 +189,11 @@ impl Store {
         until: Wall,
         change: impl Fn(&mut serde_json::Value),
     ) -> Result<(), StoreError> {
-        let mut wanted = self.db.prepare("SELECT id FROM outage WHERE id >= ?1 AND from_ns <= ?2")?;
-        let all: Vec<i64> =
-            wanted.query_map(params![first, until.nanos()], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let mut wanted =
+            self.db.prepare("SELECT id FROM outage WHERE id >= ?1 AND from_ns <= ?2")?;
+        let all: Vec<i64> = wanted
+            .query_map(params![first, until.nanos()], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
         for id in all {
             self.change_outage(OutageId(id), |outage| {
                 outage.from = outage.from.shifted(by_ns);
@@ -200,7 +218,8 @@ impl Store {
     /// When the database fails, or a row cannot be read.
     pub fn outages(&self, from: Wall, to: Wall) -> Result<Vec<(OutageId, Outage)>, StoreError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM outage WHERE from_ns < ?2 AND (to_ns IS NULL OR to_ns > ?1) ORDER BY from_ns, id"
+            "SELECT {COLUMNS} FROM outage WHERE from_ns < ?2 AND (to_ns IS NULL OR to_ns > ?1) \
+                ORDER BY from_ns, id"
         );
         let mut wanted = self.db.prepare_cached(&sql)?;
         let mut rows = wanted.query(params![from.nanos(), to.nanos()])?;
@@ -211,7 +230,8 @@ impl Store {
         Ok(all)
     }
 
-    /// Up to when a probe was observed: the end of the last interval that is stored of it, or the newest thing that is.
+    /// Up to when a probe was observed: the end of the last interval that is stored of it, or the
+    /// newest thing that is.
     ///
     /// # Errors
     /// When the database fails.
@@ -248,10 +268,12 @@ pub(in crate::store) fn read(row: &Row<'_>) -> Result<(OutageId, Outage), StoreE
         from: Wall::from_nanos(row.get(4)?),
         to: row.get::<_, Option<i64>>(5)?.map(Wall::from_nanos),
         side: row.get(6)?,
-        evidence: serde_json::from_str(&evidence)
-            .map_err(|_| StoreError::Damaged(format!("outage {id}: its evidence cannot be read")))?,
+        evidence: serde_json::from_str(&evidence).map_err(|_| {
+            StoreError::Damaged(format!("outage {id}: its evidence cannot be read"))
+        })?,
     };
-    let damaged = row.get::<_, Option<u32>>(8)?.is_some_and(|sum| sum != sum_of(&outage, &evidence));
+    let damaged =
+        row.get::<_, Option<u32>>(8)?.is_some_and(|sum| sum != sum_of(&outage, &evidence));
     if damaged {
         Err(StoreError::Damaged(format!("outage {id} is not what was written")))
     } else {

@@ -1,4 +1,5 @@
-//! The outbox: signed summaries, those that wait to be shipped and those that were answered, with their receipts.
+//! The outbox: signed summaries, those that wait to be shipped and those that were answered, with
+//! their receipts.
 
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
@@ -94,7 +95,8 @@ impl Entry {
     }
 }
 
-pub(in crate::store) const COLUMNS: &str = "chain, seq, from_ns, to_ns, digest, bytes, state, problem, receipt, received, sum, jws, first_block, \
+pub(in crate::store) const COLUMNS: &str = "chain, seq, from_ns, to_ns, digest, bytes, state, \
+    problem, receipt, received, sum, jws, first_block, \
     last_block";
 /// Where the body stands in these.
 pub(in crate::store) const BODY: usize = 11;
@@ -111,15 +113,25 @@ impl Store {
 
     fn last_head(&self) -> Result<Option<Head>, StoreError> {
         let Some(chain) = self.meta("chain")? else { return Ok(None) };
-        let damaged = |what: &str| StoreError::Damaged(format!("the chain's {what} cannot be read"));
-        let next = self.meta("next_seq")?.and_then(|seq| seq.parse().ok()).ok_or_else(|| damaged("next number"))?;
-        let prev = self.meta("prev")?.map(|text| text.parse()).transpose().map_err(|_| damaged("last digest"))?;
-        let follows = self.meta("follows")?.map(|text| serde_json::from_str::<Follows>(&text)).transpose();
+        let damaged =
+            |what: &str| StoreError::Damaged(format!("the chain's {what} cannot be read"));
+        let next = self
+            .meta("next_seq")?
+            .and_then(|seq| seq.parse().ok())
+            .ok_or_else(|| damaged("next number"))?;
+        let prev = self
+            .meta("prev")?
+            .map(|text| text.parse())
+            .transpose()
+            .map_err(|_| damaged("last digest"))?;
+        let follows =
+            self.meta("follows")?.map(|text| serde_json::from_str::<Follows>(&text)).transpose();
         let follows = follows.map_err(|_| damaged("predecessor"))?;
         Ok(Some(Head { chain: chain.parse().map_err(|_| damaged("name"))?, next, prev, follows }))
     }
 
-    /// Begins a chain: number 0 is next. It follows the present one, where there is one with a summary.
+    /// Begins a chain: number 0 is next. It follows the present one, where there is one with a
+    /// summary.
     ///
     /// # Errors
     /// When the database fails.
@@ -134,12 +146,19 @@ impl Store {
         Ok(Head::new(chain, follows))
     }
 
-    /// Keeps a signed summary of a span, waiting to be shipped, and moves the chain's head; to be called within one
-    /// transaction with what the summary holds. Where it is told what it is `made` of, only what that does not say is written.
+    /// Keeps a signed summary of a span, waiting to be shipped, and moves the chain's head; to be
+    /// called within one transaction with what the summary holds. Where it is told what it is
+    /// `made` of, only what that does not say is written.
     ///
     /// # Errors
     /// When the database fails, or the number is not the next one.
-    pub fn keep_summary(&self, signed: &Signed, from: Wall, to: Wall, made: Option<&Made>) -> Result<(), StoreError> {
+    pub fn keep_summary(
+        &self,
+        signed: &Signed,
+        from: Wall,
+        to: Wall,
+        made: Option<&Made>,
+    ) -> Result<(), StoreError> {
         let head = self.head()?;
         if head.is_none_or(|head| head.chain != signed.chain || head.next != signed.seq) {
             return Err(StoreError::NotNext(signed.seq));
@@ -158,11 +177,15 @@ impl Store {
             received: None,
         };
         let sum = entry.sum(&body);
-        let told = Some(self.dropped_to_tell()?).filter(|told| !told.is_empty()).map(|told| text_of(&told));
+        let told = Some(self.dropped_to_tell()?)
+            .filter(|told| !told.is_empty())
+            .map(|told| text_of(&told));
         self.db
             .prepare_cached(
-                "INSERT INTO summary (id, chain, seq, from_ns, to_ns, digest, bytes, state, jws, first_block, last_block,
-                 weight, sum, told) VALUES (max((SELECT coalesce(max(id), 0) FROM summary), ?12) + 1, ?1, ?2, ?3, ?4, ?5, ?6,
+                "INSERT INTO summary (id, chain, seq, from_ns, to_ns, digest, bytes, state, jws, \
+                    first_block, last_block,
+                 weight, sum, told) VALUES (max((SELECT coalesce(max(id), 0) FROM summary), ?12) \
+                    + 1, ?1, ?2, ?3, ?4, ?5, ?6,
                  'waiting', ?7, ?8, ?9, ?10, ?11, ?13)",
             )?
             .execute(params![
@@ -180,19 +203,22 @@ impl Store {
                 self.base,
                 told
             ])?;
-        self.db.prepare_cached("INSERT INTO waiting (id) VALUES (?1)")?.execute([self.db.last_insert_rowid()])?;
+        self.db
+            .prepare_cached("INSERT INTO waiting (id) VALUES (?1)")?
+            .execute([self.db.last_insert_rowid()])?;
         self.set_meta("next_seq", &(signed.seq + 1).to_string())?;
         self.set_meta("prev", &signed.digest.to_string())
     }
 
-    /// The oldest waiting summaries with their compact JWS: at most `most`, and at most `bytes` of them, but one at
-    /// least where one waits.
+    /// The oldest waiting summaries with their compact JWS: at most `most`, and at most `bytes` of
+    /// them, but one at least where one waits.
     ///
     /// # Errors
     /// When the database fails, or a row cannot be read.
     pub fn waiting(&self, most: usize, bytes: usize) -> Result<Vec<(Entry, String)>, StoreError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM outbox WHERE id IN (SELECT id FROM waiting ORDER BY id LIMIT ?1) ORDER BY id"
+            "SELECT {COLUMNS} FROM outbox WHERE id IN (SELECT id FROM waiting ORDER BY id LIMIT \
+                ?1) ORDER BY id"
         );
         let mut wanted = self.db.prepare_cached(&sql)?;
         let mut rows = wanted.query([number(most as u64)])?;
@@ -223,7 +249,8 @@ impl Store {
         let Some(id) = self.number_of(chain, seq, digest)? else { return Ok(()) };
         self.db
             .prepare_cached(
-                "INSERT OR REPLACE INTO answer (id, state, receipt, received) VALUES (?1, 'accepted', ?2, ?3)",
+                "INSERT OR REPLACE INTO answer (id, state, receipt, received) VALUES (?1, \
+                    'accepted', ?2, ?3)",
             )?
             .execute(params![id, receipt, received])?;
         self.waits_no_more(id).map(drop)
@@ -233,17 +260,28 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn refused(&self, (chain, seq, digest): (ChainId, u64, Digest), problem: &str) -> Result<(), StoreError> {
+    pub fn refused(
+        &self,
+        (chain, seq, digest): (ChainId, u64, Digest),
+        problem: &str,
+    ) -> Result<(), StoreError> {
         let Some(id) = self.number_of(chain, seq, digest)? else { return Ok(()) };
         if self.waits_no_more(id)? {
-            self.db
-                .execute("INSERT INTO answer (id, state, problem) VALUES (?1, 'refused', ?2)", params![id, problem])?;
+            self.db.execute(
+                "INSERT INTO answer (id, state, problem) VALUES (?1, 'refused', ?2)",
+                params![id, problem],
+            )?;
         }
         Ok(())
     }
 
     /// Under which number a summary is kept.
-    fn number_of(&self, chain: ChainId, seq: u64, digest: Digest) -> Result<Option<i64>, StoreError> {
+    fn number_of(
+        &self,
+        chain: ChainId,
+        seq: u64,
+        digest: Digest,
+    ) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT id FROM summary WHERE chain = ?1 AND seq = ?2 AND digest = ?3";
         let of = params![chain.to_string(), number(seq), digest.to_string()];
         Ok(self.db.prepare_cached(sql)?.query_row(of, |row| row.get(0)).optional()?)
@@ -259,7 +297,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn summaries(&self) -> Result<Vec<Entry>, StoreError> {
-        let mut wanted = self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM outbox ORDER BY id"))?;
+        let mut wanted =
+            self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM outbox ORDER BY id"))?;
         let mut rows = wanted.query([])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
@@ -282,9 +321,18 @@ impl Store {
         }
     }
 
-    pub(in crate::store) fn expanded(&self, entry: &Entry, row: &Row<'_>) -> Result<String, StoreError> {
+    pub(in crate::store) fn expanded(
+        &self,
+        entry: &Entry,
+        row: &Row<'_>,
+    ) -> Result<String, StoreError> {
         let blocks = row.get::<_, Option<i64>>(BODY + 1)?.zip(row.get::<_, Option<i64>>(BODY + 2)?);
-        self.unsealed(row.get_ref(BODY)?.as_blob().unwrap_or_default(), blocks, entry.bytes, entry.digest)
+        self.unsealed(
+            row.get_ref(BODY)?.as_blob().unwrap_or_default(),
+            blocks,
+            entry.bytes,
+            entry.digest,
+        )
     }
 
     /// What the outbox holds.
@@ -298,20 +346,32 @@ impl Store {
             [],
             |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?)),
         )?;
-        let refused: i64 =
-            self.db.query_row("SELECT count(*) FROM outbox WHERE state = 'refused'", [], |row| row.get(0))?;
+        let refused: i64 = self.db.query_row(
+            "SELECT count(*) FROM outbox WHERE state = 'refused'",
+            [],
+            |row| row.get(0),
+        )?;
         let last_accepted = self
             .db
             .query_row(
-                "SELECT chain, seq, received FROM outbox WHERE state = 'accepted' ORDER BY id DESC LIMIT 1",
+                "SELECT chain, seq, received FROM outbox WHERE state = 'accepted' ORDER BY id \
+                    DESC LIMIT 1",
                 [],
-                |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?)),
+                |row| {
+                    Ok((
+                        row.get::<_, String>(0)?,
+                        row.get::<_, i64>(1)?,
+                        row.get::<_, Option<String>>(2)?,
+                    ))
+                },
             )
             .optional()?;
         let last_accepted = match last_accepted {
-            Some((chain, seq, received)) => {
-                Some((chain_of(&chain)?, u64::try_from(seq).unwrap_or(0), received.unwrap_or_default()))
-            }
+            Some((chain, seq, received)) => Some((
+                chain_of(&chain)?,
+                u64::try_from(seq).unwrap_or(0),
+                received.unwrap_or_default(),
+            )),
             None => None,
         };
         Ok(Tally {
@@ -323,9 +383,9 @@ impl Store {
         })
     }
 
-    /// Makes the kept summaries fit into `limit` bytes: those that were answered go first, oldest first, then the oldest
-    /// waiting ones. What was dropped before it was accepted is remembered for the next summary to say; it is also given
-    /// back.
+    /// Makes the kept summaries fit into `limit` bytes: those that were answered go first, oldest
+    /// first, then the oldest waiting ones. What was dropped before it was accepted is remembered
+    /// for the next summary to say; it is also given back.
     ///
     /// # Errors
     /// When the database fails.
@@ -336,7 +396,9 @@ impl Store {
             .query_row([], |row| row.get(0))?;
         let mut over = total - i64::try_from(limit).unwrap_or(i64::MAX);
         while over > 0 {
-            match self.forget_oldest("NOT EXISTS (SELECT 1 FROM waiting WHERE waiting.id = outbox.id)")? {
+            match self
+                .forget_oldest("NOT EXISTS (SELECT 1 FROM waiting WHERE waiting.id = outbox.id)")?
+            {
                 Some((_, bytes)) => over -= bytes,
                 None => break,
             }
@@ -350,8 +412,9 @@ impl Store {
         Ok(dropped)
     }
 
-    /// Drops the oldest summary that waits, where the room is needed: the next one made says so, and says again what this one
-    /// said. Gives its number and the bytes that were kept for its sake.
+    /// Drops the oldest summary that waits, where the room is needed: the next one made says so,
+    /// and says again what this one said. Gives its number and the bytes that were kept for its
+    /// sake.
     ///
     /// # Errors
     /// When the database fails.
@@ -361,8 +424,12 @@ impl Store {
             .prepare_cached("SELECT told FROM summary WHERE id = (SELECT min(id) FROM waiting)")?
             .query_row([], |row| row.get(0))
             .optional()?;
-        let Some((dropped, bytes)) = self.forget_oldest("id = (SELECT min(id) FROM waiting)")? else { return Ok(None) };
-        let mut all = told.flatten().and_then(|told| serde_json::from_str(&told).ok()).unwrap_or_default();
+        let Some((dropped, bytes)) = self.forget_oldest("id = (SELECT min(id) FROM waiting)")?
+        else {
+            return Ok(None);
+        };
+        let mut all =
+            told.flatten().and_then(|told| serde_json::from_str(&told).ok()).unwrap_or_default();
         add_dropped(&mut all, dropped);
         self.remember_dropped(&all)?;
         Ok(Some((dropped, bytes)))
@@ -370,12 +437,19 @@ impl Store {
 
     /// Deletes the oldest summary of which something holds; gives its number and its bytes.
     fn forget_oldest(&self, holds: &str) -> Result<Option<(Dropped, i64)>, StoreError> {
-        let sql = format!("SELECT id, chain, seq, {WEIGHT} FROM outbox WHERE {holds} ORDER BY id LIMIT 1");
+        let sql = format!(
+            "SELECT id, chain, seq, {WEIGHT} FROM outbox WHERE {holds} ORDER BY id LIMIT 1"
+        );
         let oldest = self
             .db
             .prepare_cached(&sql)?
             .query_row([], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get::<_, i64>(2)?,
+                    row.get::<_, i64>(3)?,
+                ))
             })
             .optional()?;
         let Some((id, chain, seq, bytes)) = oldest else { return Ok(None) };
@@ -394,7 +468,8 @@ impl Store {
         self.set_meta("dropped", &text_of(&known))
     }
 
-    /// The number of the last block that may go: it is in a summary, and no summary that waits is made of it.
+    /// The number of the last block that may go: it is in a summary, and no summary that waits is
+    /// made of it.
     pub(in crate::store) fn free_up_to(&self) -> Result<i64, StoreError> {
         let held: Option<i64> = self
             .db
@@ -404,9 +479,11 @@ impl Store {
         Ok(held.map_or(summarised, |held| summarised.min(held - 1)))
     }
 
-    /// Deletes the summaries that were answered and are made of blocks up to this one, which are gone.
+    /// Deletes the summaries that were answered and are made of blocks up to this one, which are
+    /// gone.
     pub(in crate::store) fn forget_answered(&self, last: i64) -> Result<(), StoreError> {
-        let mut oldest = self.db.prepare_cached("SELECT id, first_block FROM summary ORDER BY id")?;
+        let mut oldest =
+            self.db.prepare_cached("SELECT id, first_block FROM summary ORDER BY id")?;
         let mut rows = oldest.query([])?;
         let mut gone = Vec::new();
         while let Some(row) = rows.next()? {
@@ -416,7 +493,8 @@ impl Store {
                 _ => break,
             }
         }
-        let mut delete = self.db.prepare_cached("DELETE FROM summary WHERE id = ?1 AND id NOT IN waiting")?;
+        let mut delete =
+            self.db.prepare_cached("DELETE FROM summary WHERE id = ?1 AND id NOT IN waiting")?;
         for id in gone {
             delete.execute([id])?;
         }
@@ -429,7 +507,8 @@ impl Store {
     /// When the database fails.
     pub fn dropped(&self) -> Result<Vec<Dropped>, StoreError> {
         let Some(text) = self.meta("dropped")? else { return Ok(Vec::new()) };
-        serde_json::from_str(&text).map_err(|_| StoreError::Damaged("what was dropped cannot be read".to_owned()))
+        serde_json::from_str(&text)
+            .map_err(|_| StoreError::Damaged("what was dropped cannot be read".to_owned()))
     }
 
     /// As much of [`Self::dropped`] as one summary tells, the oldest first.
@@ -442,7 +521,8 @@ impl Store {
         Ok(all)
     }
 
-    /// Forgets [`Self::dropped_to_tell`], once a summary says it; within one transaction with that summary.
+    /// Forgets [`Self::dropped_to_tell`], once a summary says it; within one transaction with that
+    /// summary.
     ///
     /// # Errors
     /// When the database fails.
@@ -504,7 +584,10 @@ pub(in crate::store) fn read(row: &Row<'_>) -> Result<Entry, StoreError> {
     };
     match row.get::<_, Option<u32>>(10)? {
         Some(sum) if sum != entry.sum(row.get_ref(BODY)?.as_blob().unwrap_or_default()) => {
-            Err(StoreError::Damaged(format!("summary {} of chain {} is not what was written", entry.seq, entry.chain)))
+            Err(StoreError::Damaged(format!(
+                "summary {} of chain {} is not what was written",
+                entry.seq, entry.chain
+            )))
         }
         _ => Ok(entry),
     }
@@ -542,7 +625,10 @@ mod tests {
         let head = store.head().unwrap().unwrap();
         assert_eq!((head.next, head.prev), (3, Some(digest(2))));
         let waiting = store.waiting(2, 1 << 20).unwrap();
-        assert_eq!(waiting.iter().map(|(_, jws)| jws.as_str()).collect::<Vec<_>>(), ["jws 0", "jws 1"]);
+        assert_eq!(
+            waiting.iter().map(|(_, jws)| jws.as_str()).collect::<Vec<_>>(),
+            ["jws 0", "jws 1"]
+        );
         assert_eq!(store.waiting(9, 1).unwrap().len(), 1, "one at least");
         let again = Signed { chain: AA, seq: 1, digest: digest(1), jws: String::new() };
         assert!(store.keep_summary(&again, NOW, NOW, None).is_err());
@@ -562,7 +648,10 @@ mod tests {
 
     /// The bytes of the log after some work that was begun with an empty one.
     fn logged(store: &Store, work: impl FnOnce()) -> u64 {
-        store.db.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        store
+            .db
+            .execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA wal_checkpoint(TRUNCATE)")
+            .unwrap();
         work();
         std::fs::metadata(store.path().with_extension("db-wal")).unwrap().len()
     }
@@ -572,11 +661,18 @@ mod tests {
         let (_dir, store) = with(0);
         // Digests do not compress.
         let jws: String = (0..1500).map(|n| digest(n).to_string()).collect();
-        let keep =
-            || store.keep_summary(&Signed { chain: AA, seq: 0, digest: digest(0), jws }, NOW, NOW, None).unwrap();
+        let keep = || {
+            store
+                .keep_summary(&Signed { chain: AA, seq: 0, digest: digest(0), jws }, NOW, NOW, None)
+                .unwrap()
+        };
         let summary = logged(&store, keep);
-        let receipt = logged(&store, || store.accepted((AA, 0, digest(0)), &"r".repeat(700), "t").unwrap());
-        assert!(receipt * 5 < summary, "{summary} bytes are written for a summary, and {receipt} for its receipt");
+        let receipt =
+            logged(&store, || store.accepted((AA, 0, digest(0)), &"r".repeat(700), "t").unwrap());
+        assert!(
+            receipt * 5 < summary,
+            "{summary} bytes are written for a summary, and {receipt} for its receipt"
+        );
     }
 
     #[test]
@@ -592,10 +688,14 @@ mod tests {
             while store.is_salvaging() {
                 store.salvage().unwrap();
             }
-            let states: Vec<State> = store.summaries().unwrap().iter().map(|entry| entry.state).collect();
+            let states: Vec<State> =
+                store.summaries().unwrap().iter().map(|entry| entry.state).collect();
             let waits = store.waiting(9, 1 << 20).unwrap().len();
             match whole {
-                true => assert_eq!((states, waits), (vec![State::Accepted, State::Refused, State::Waiting], 1)),
+                true => assert_eq!(
+                    (states, waits),
+                    (vec![State::Accepted, State::Refused, State::Waiting], 1)
+                ),
                 false => assert_eq!((states, waits), (vec![State::Waiting; 3], 3)),
             }
         }
@@ -632,7 +732,8 @@ mod tests {
     fn what_is_too_much_for_one_summary_is_told_by_the_next_ones() {
         let (_dir, store) = with(0);
         // Every other number, so that no two of them are one range.
-        let all: Vec<Dropped> = (0..150).map(|n| Dropped { chain: BB, from_seq: 2 * n, to_seq: 2 * n }).collect();
+        let all: Vec<Dropped> =
+            (0..150).map(|n| Dropped { chain: BB, from_seq: 2 * n, to_seq: 2 * n }).collect();
         store.remember_dropped(&all).unwrap();
         let mut told = Vec::new();
         for seq in 0..3 {

@@ -1,5 +1,6 @@
-//! A summary at rest. What it signs is in the blocks already, so its own body holds only what they do not: it is compressed
-//! beside a text that is made of the blocks again when it is read. The very bytes come back, and their digest is checked.
+//! A summary at rest. What it signs is in the blocks already, so its own body holds only what they
+//! do not: it is compressed beside a text that is made of the blocks again when it is read. The
+//! very bytes come back, and their digest is checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -14,7 +15,8 @@ use crate::store::{Store, StoreError};
 
 /// The version of this form.
 const VERSION: u8 = 1;
-/// Beside a longer text than this a summary is not compressed: it would cost more memory than a router has to spare.
+/// Beside a longer text than this a summary is not compressed: it would cost more memory than a
+/// router has to spare.
 const LONGEST: usize = 8 << 20;
 
 /// What a summary is made of.
@@ -50,7 +52,11 @@ pub(in crate::store) struct Sealed {
 
 impl Store {
     /// A summary's body.
-    pub(in crate::store) fn seal(&self, jws: &str, made: Option<&Made>) -> Result<Sealed, StoreError> {
+    pub(in crate::store) fn seal(
+        &self,
+        jws: &str,
+        made: Option<&Made>,
+    ) -> Result<Sealed, StoreError> {
         let failed = StoreError::Unpacked;
         if let (Some(made), Some(plain)) = (made, taken_apart(jws)) {
             let Made { blocks: (first, last), series, of, reference } = made;
@@ -63,7 +69,8 @@ impl Store {
                 let back = bytes::open(&shut, reference).ok().filter(|(_, back)| *back == plain);
                 if back.is_some_and(|(_, back)| put_together(&back).is_ok_and(|back| back == jws)) {
                     body.extend(shut);
-                    let of_blocks = self.block_bytes(first.0, last.0)? * series.len() as u64 / (*of).max(1);
+                    let of_blocks =
+                        self.block_bytes(first.0, last.0)? * series.len() as u64 / (*of).max(1);
                     let weight = body.len() as u64 + of_blocks;
                     return Ok(Sealed { body, blocks: Some((first.0, last.0)), weight });
                 }
@@ -100,7 +107,8 @@ impl Store {
     }
 
     fn unseal(&self, body: &[u8], blocks: Option<(i64, i64)>) -> Result<String, StoreError> {
-        let damaged = |Unreadable(what)| StoreError::Damaged(format!("a summary's {what} cannot be read"));
+        let damaged =
+            |Unreadable(what)| StoreError::Damaged(format!("a summary's {what} cannot be read"));
         let (first, last) = blocks.unwrap_or_default();
         let mut reader = Reader::new(body);
         let mut series = BTreeSet::new();
@@ -120,9 +128,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or a row cannot be read.
-    pub fn gather(&self, blocks: (RowId, RowId), series: BTreeSet<SeriesId>) -> Result<(Gathered, Made), StoreError> {
+    pub fn gather(
+        &self,
+        blocks: (RowId, RowId),
+        series: BTreeSet<SeriesId>,
+    ) -> Result<(Gathered, Made), StoreError> {
         // The signed text and the one beside which it is compressed both have the compressed form.
-        let keep = |interval: &mut Interval| interval.histograms_mut().for_each(Packed::keep_compressed);
+        let keep =
+            |interval: &mut Interval| interval.histograms_mut().for_each(Packed::keep_compressed);
         let (gathered, of) = self.read_gathered(blocks, &series, keep)?;
         let reference = reference(&gathered, &series);
         Ok((gathered, Made { blocks, series, of, reference }))
@@ -153,13 +166,16 @@ impl Store {
     fn block_bytes(&self, first: i64, last: i64) -> Result<u64, StoreError> {
         let bytes: i64 = self
             .db
-            .prepare_cached("SELECT coalesce(sum(length(body)), 0) FROM block WHERE id BETWEEN ?1 AND ?2")?
+            .prepare_cached(
+                "SELECT coalesce(sum(length(body)), 0) FROM block WHERE id BETWEEN ?1 AND ?2",
+            )?
             .query_row([first, last], |row| row.get(0))?;
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 }
 
-/// The three parts of a compact JWS without their base64url; [`None`] where they are not strictly that.
+/// The three parts of a compact JWS without their base64url; [`None`] where they are not strictly
+/// that.
 fn taken_apart(jws: &str) -> Option<Vec<u8>> {
     let mut plain = Writer::with_room(jws.len() / 4 * 3 + 16);
     let mut parts = 0;
@@ -183,9 +199,9 @@ fn put_together(plain: &[u8]) -> Result<String, Unreadable> {
     Ok(jws)
 }
 
-/// What a summary of these blocks says of its probes, as near as that can be told. It must never be changed: summaries at rest
-/// can be read only beside the very text that they were compressed beside. When the wire says more some day, it is simply
-/// compressed less well.
+/// What a summary of these blocks says of its probes, as near as that can be told. It must never be
+/// changed: summaries at rest can be read only beside the very text that they were compressed
+/// beside. When the wire says more some day, it is simply compressed less well.
 fn reference(gathered: &Gathered, wanted: &BTreeSet<SeriesId>) -> Vec<u8> {
     let mut text = String::new();
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
@@ -195,7 +211,14 @@ fn reference(gathered: &Gathered, wanted: &BTreeSet<SeriesId>) -> Vec<u8> {
             if let Some(service) = &series.service {
                 put(&mut text, format_args!(",\"service\":{}", quoted(service)));
             }
-            put(&mut text, format_args!(",\"kind\":{},\"target\":{}", quoted(&series.kind), quoted(&series.target)));
+            put(
+                &mut text,
+                format_args!(
+                    ",\"kind\":{},\"target\":{}",
+                    quoted(&series.kind),
+                    quoted(&series.target)
+                ),
+            );
             if let Some(address) = &series.address {
                 put(&mut text, format_args!(",\"address\":\"{address}\""));
             }

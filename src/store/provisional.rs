@@ -1,8 +1,9 @@
-//! What was measured before the wall clock was set: held by the boot and its monotonic clock until it can be labelled, and then
-//! entered as if it had been all along.
+//! What was measured before the wall clock was set: held by the boot and its monotonic clock until
+//! it can be labelled, and then entered as if it had been all along.
 //!
-//! Outages and the journal's lines are shown at once, so they are entered with provisional labels, which are moved once the clock
-//! is set; minutes are not, since they would lie across the true ones.
+//! Outages and the journal's lines are shown at once, so they are entered with provisional labels,
+//! which are moved once the clock is set; minutes are not, since they would lie across the true
+//! ones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,7 +30,8 @@ const REASON: u64 = 2;
 const PHASES: u64 = 4;
 const AGAIN: u64 = 8;
 
-/// What an outage's evidence says of its times under the name `clock`, before the clock was set and afterwards.
+/// What an outage's evidence says of its times under the name `clock`, before the clock was set and
+/// afterwards.
 pub const NOT_SET: &str = "not set yet";
 /// See [`NOT_SET`].
 pub const SET_LATER: &str = "set later";
@@ -78,8 +80,9 @@ impl Store {
         let Some(text) = self.meta(DOUBT)? else { return Ok(None) };
         let mut words = text.split(' ');
         let read = words.next().zip(words.next().and_then(|ahead| ahead.parse().ok()));
-        let (boot, ahead_ns) =
-            read.ok_or_else(|| StoreError::Damaged("the doubt of the clock cannot be read".to_owned()))?;
+        let (boot, ahead_ns) = read.ok_or_else(|| {
+            StoreError::Damaged("the doubt of the clock cannot be read".to_owned())
+        })?;
         Ok(Some(Doubt { boot: boot.to_owned(), ahead_ns }))
     }
 
@@ -96,15 +99,16 @@ impl Store {
         self.set_meta(DOUBT, &format!("{} {} {outage} {event}", doubt.boot, doubt.ahead_ns))
     }
 
-    /// Labels hold from here on: those of outages and of the journal's lines that were given provisionally, all of them up to
-    /// `until`, are moved.
+    /// Labels hold from here on: those of outages and of the journal's lines that were given
+    /// provisionally, all of them up to `until`, are moved.
     ///
     /// # Errors
     /// When the database fails.
     pub fn end_doubt(&self, by_ns: i64, until: Wall) -> Result<(), StoreError> {
         let Some(text) = self.meta(DOUBT)? else { return Ok(()) };
         let mut words = text.split(' ').skip(2).map(|word| word.parse::<i64>().unwrap_or(i64::MAX));
-        let (first_outage, first_event) = (words.next().unwrap_or(i64::MAX), words.next().unwrap_or(i64::MAX));
+        let (first_outage, first_event) =
+            (words.next().unwrap_or(i64::MAX), words.next().unwrap_or(i64::MAX));
         self.move_outages(first_outage, by_ns, until, |evidence| {
             if let Some(members) = evidence.as_object_mut() {
                 members.insert("clock".to_owned(), json!(SET_LATER));
@@ -129,7 +133,9 @@ impl Store {
             body.part(|part| write(part, one));
         }
         let body = bytes::shut(VERSION, &body.finish(), &[]).map_err(StoreError::Unpacked)?;
-        self.db.prepare_cached("INSERT INTO held (boot, body) VALUES (?1, ?2)")?.execute(params![boot, body])?;
+        self.db
+            .prepare_cached("INSERT INTO held (boot, body) VALUES (?1, ?2)")?
+            .execute(params![boot, body])?;
         Ok(())
     }
 
@@ -148,21 +154,33 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn held_bytes(&self) -> Result<u64, StoreError> {
-        let bytes: i64 = self.db.query_row("SELECT coalesce(sum(length(body)), 0) FROM held", [], |row| row.get(0))?;
+        let bytes: i64 =
+            self.db.query_row("SELECT coalesce(sum(length(body)), 0) FROM held", [], |row| {
+                row.get(0)
+            })?;
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 
-    /// Labels the oldest sets that are held of a boot, at most so many, by a reading of its clocks, and enters them. To be
-    /// called within a transaction.
+    /// Labels the oldest sets that are held of a boot, at most so many, by a reading of its clocks,
+    /// and enters them. To be called within a transaction.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn label_held(&self, boot: &str, anchor: Now, every: Duration, most: u32) -> Result<Labelled, StoreError> {
+    pub fn label_held(
+        &self,
+        boot: &str,
+        anchor: Now,
+        every: Duration,
+        most: u32,
+    ) -> Result<Labelled, StoreError> {
         let mut done = Labelled::default();
-        let mut wanted = self.db.prepare_cached("SELECT id, body FROM held WHERE boot = ?1 ORDER BY id LIMIT ?2")?;
+        let mut wanted = self
+            .db
+            .prepare_cached("SELECT id, body FROM held WHERE boot = ?1 ORDER BY id LIMIT ?2")?;
         let mut delete = self.db.prepare_cached("DELETE FROM held WHERE id = ?1")?;
-        let rows =
-            wanted.query_map(params![boot, most], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+        let rows = wanted.query_map(params![boot, most], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })?;
         let rows: Vec<(i64, Vec<u8>)> = rows.collect::<Result<_, _>>()?;
         for (id, body) in rows {
             match read(&body) {
@@ -178,7 +196,12 @@ impl Store {
     }
 
     /// Enters a set, a block for each true minute that it touches.
-    fn enter(&self, set: &[(SeriesId, Provisional)], anchor: Now, every: Duration) -> Result<(), StoreError> {
+    fn enter(
+        &self,
+        set: &[(SeriesId, Provisional)],
+        anchor: Now,
+        every: Duration,
+    ) -> Result<(), StoreError> {
         let mut blocks: BTreeMap<Wall, Vec<(SeriesId, Interval)>> = BTreeMap::new();
         let cut = every.min(Duration::from_secs(60));
         for (series, one) in set {
@@ -187,14 +210,15 @@ impl Store {
             }
         }
         for block in blocks.values() {
-            let rows: Vec<(SeriesId, &Interval)> = block.iter().map(|(series, interval)| (*series, interval)).collect();
+            let rows: Vec<(SeriesId, &Interval)> =
+                block.iter().map(|(series, interval)| (*series, interval)).collect();
             self.append_set(&rows)?;
         }
         Ok(())
     }
 
-    /// What is held of a boot, labelled by this reading of its clocks, by the names of the probes: those intervals that end
-    /// after `since`. What is damaged is left out.
+    /// What is held of a boot, labelled by this reading of its clocks, by the names of the probes:
+    /// those intervals that end after `since`. What is damaged is left out.
     ///
     /// # Errors
     /// When the database fails.
@@ -207,7 +231,8 @@ impl Store {
         let series = self.all_series()?;
         let since = anchor.mono_of(since);
         let mut all: BTreeMap<String, Vec<Interval>> = BTreeMap::new();
-        let mut wanted = self.db.prepare_cached("SELECT body FROM held WHERE boot = ?1 ORDER BY id")?;
+        let mut wanted =
+            self.db.prepare_cached("SELECT body FROM held WHERE boot = ?1 ORDER BY id")?;
         let mut rows = wanted.query([boot])?;
         while let Some(row) = rows.next()? {
             let set = read(row.get_ref(0)?.as_blob().unwrap_or_default()).unwrap_or_default();
@@ -285,7 +310,10 @@ fn back(from: &mut Reader<'_>) -> Result<Provisional, Unreadable> {
     let (ended, first_due) = (begun + length()?, begun + length()?);
     let (period, late) = (length()?, length()?);
     // What is this far apart was never measured here, and would be labelled a minute at a time.
-    if ended - begun > Duration::from_secs(3600) || first_due - begun > Duration::from_secs(3600) || period.is_zero() {
+    if ended - begun > Duration::from_secs(3600)
+        || first_due - begun > Duration::from_secs(3600)
+        || period.is_zero()
+    {
         return Err(Unreadable("span"));
     }
     let mut sends = Vec::new();
@@ -306,7 +334,10 @@ fn back(from: &mut Reader<'_>) -> Result<Provisional, Unreadable> {
         if head & PHASES != 0 {
             for _ in 0..from.number()? {
                 let word = from.text()?;
-                let phase = Phase::ALL.into_iter().find(|phase| phase.word() == word).ok_or(Unreadable("phase"))?;
+                let phase = Phase::ALL
+                    .into_iter()
+                    .find(|phase| phase.word() == word)
+                    .ok_or(Unreadable("phase"))?;
                 sent.phases.push((phase, from.number()?));
             }
         }
@@ -354,7 +385,14 @@ mod tests {
         };
         let sends: Vec<Sent> = letters.chars().map(sent).collect();
         let ended = at(begun + sends.len() as u64);
-        Provisional { begun: at(begun), ended, first_due: at(begun), period: SECOND, late: SECOND, sends }
+        Provisional {
+            begun: at(begun),
+            ended,
+            first_due: at(begun),
+            period: SECOND,
+            late: SECOND,
+            sends,
+        }
     }
 
     fn series(store: &Store) -> SeriesId {
@@ -379,7 +417,8 @@ mod tests {
         let id = series(&store);
         let one = stretch(7, "aalutnx");
         store.hold("b", &[(id, &one)]).unwrap();
-        let body: Vec<u8> = store.db.query_row("SELECT body FROM held", [], |row| row.get(0)).unwrap();
+        let body: Vec<u8> =
+            store.db.query_row("SELECT body FROM held", [], |row| row.get(0)).unwrap();
         assert_eq!(read(&body).unwrap(), [(id, one.clone())]);
         for place in 1..body.len() {
             let mut changed = body.clone();
@@ -421,14 +460,20 @@ mod tests {
         assert_eq!(store.intervals("p", Wall::default(), Wall::from_nanos(i64::MAX)).unwrap(), []);
 
         let anchor = Now { wall: true_boot + Duration::from_secs(60), mono: at(60) };
-        let recalled = store.held_intervals("b", anchor, true_boot + Duration::from_secs(41)).unwrap();
+        let recalled =
+            store.held_intervals("b", anchor, true_boot + Duration::from_secs(41)).unwrap();
         assert_eq!(recalled["p"].iter().map(|one| one.outcomes.len()).sum::<u64>(), 20);
         store.end_doubt(true_boot.nanos_since(BOOTED), Wall::from_secs(160)).unwrap();
         let done = store.label_held("b", anchor, Duration::from_secs(300), 100).unwrap();
         assert_eq!(done, Labelled { sets: 2, lost: 0 });
-        assert_eq!((store.doubt().unwrap(), store.held_boots().unwrap()), (None, vec!["other".to_owned()]));
+        assert_eq!(
+            (store.doubt().unwrap(), store.held_boots().unwrap()),
+            (None, vec!["other".to_owned()])
+        );
         let all = store.intervals("p", Wall::default(), Wall::from_nanos(i64::MAX)).unwrap();
-        let of = |one: &Interval| (one.from.nanos_since(true_boot) / 1_000_000_000, one.outcomes.to_string());
+        let of = |one: &Interval| {
+            (one.from.nanos_since(true_boot) / 1_000_000_000, one.outcomes.to_string())
+        };
         // 1_780_000_010 is 50 seconds into its minute.
         let expected = [(30, "10a"), (40, "5l15a")].map(|(from, runs)| (from, runs.to_owned()));
         assert_eq!(all.iter().map(of).collect::<Vec<_>>(), expected);
@@ -436,7 +481,9 @@ mod tests {
             .outages(Wall::default(), Wall::from_nanos(i64::MAX))
             .unwrap()
             .into_iter()
-            .map(|(_, one)| (one.from.secs(), one.to.map(Wall::secs), one.evidence["clock"] == SET_LATER))
+            .map(|(_, one)| {
+                (one.from.secs(), one.to.map(Wall::secs), one.evidence["clock"] == SET_LATER)
+            })
             .collect();
         let moved = |second: i64| true_boot.secs() + second - BOOTED.secs();
         assert_eq!(

@@ -1,7 +1,8 @@
-//! What is kept, by age and by bytes: detail goes before summaries that wait, the oldest first, and what went is told.
+//! What is kept, by age and by bytes: detail goes before summaries that wait, the oldest first, and
+//! what went is told.
 //!
-//! Every step is one short transaction. Pages that become free are used again, so a database at its limit stays at it; it is
-//! never vacuumed as a whole.
+//! Every step is one short transaction. Pages that become free are used again, so a database at its
+//! limit stays at it; it is never vacuumed as a whole.
 
 use crate::base::time::Wall;
 use crate::evidence::chain::Dropped;
@@ -37,7 +38,8 @@ pub enum Step {
     Hours(Wall, Why),
     /// Days up to this instant are gone.
     Days(Wall, Why),
-    /// Sheets of hours up to this instant are gone; what they say is in hours and days too, which are slower to judge from.
+    /// Sheets of hours up to this instant are gone; what they say is in hours and days too, which
+    /// are slower to judge from.
     Sheets(Wall),
     /// A summary was dropped before it was shipped, so that its minutes may go.
     Summary(Dropped),
@@ -88,8 +90,9 @@ impl Store {
         Ok(None)
     }
 
-    /// Lets the log grow as long as a limit has room for, and no longer: the longer it is, the more of what is written again and
-    /// again is taken to its place once. One transaction may come on top of it, which is a third of it at most.
+    /// Lets the log grow as long as a limit has room for, and no longer: the longer it is, the more
+    /// of what is written again and again is taken to its place once. One transaction may come on
+    /// top of it, which is a third of it at most.
     ///
     /// # Errors
     /// When the database fails.
@@ -147,8 +150,8 @@ impl Store {
     }
 }
 
-/// Of a limit, what is left for the log beside the database, which is part of what was allowed: it is taken to its place
-/// before it is so long.
+/// Of a limit, what is left for the log beside the database, which is part of what was allowed: it
+/// is taken to its place before it is so long.
 #[must_use]
 pub fn log_room(limit: u64) -> u64 {
     (limit / 4).min(4 << 20)
@@ -173,7 +176,8 @@ pub struct Rates {
 }
 
 impl Store {
-    /// What the last day of measuring took in the database; [`None`] before there was an hour of it.
+    /// What the last day of measuring took in the database; [`None`] before there was an hour of
+    /// it.
     ///
     /// # Errors
     /// When the database fails.
@@ -190,12 +194,15 @@ impl Store {
         }
         let (summaries, own): (i64, i64) = self.db.query_row(
             "SELECT count(*), coalesce(sum(length(jws) + coalesce(length(receipt), 0)), 0) FROM
-             (SELECT jws, receipt FROM outbox WHERE from_ns >= ?1 * 1000000 ORDER BY id DESC LIMIT 1440)",
+             (SELECT jws, receipt FROM outbox WHERE from_ns >= ?1 * 1000000 ORDER BY id DESC \
+                LIMIT 1440)",
             [first],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         let average = |table: &str| -> Result<Option<u64>, StoreError> {
-            let sql = format!("SELECT avg(length(body)) FROM (SELECT body FROM {table} ORDER BY id DESC LIMIT 48)");
+            let sql = format!(
+                "SELECT avg(length(body)) FROM (SELECT body FROM {table} ORDER BY id DESC LIMIT 48)"
+            );
             let bytes: Option<f64> = self.db.query_row(&sql, [], |row| row.get(0))?;
             #[expect(
                 clippy::cast_possible_truncation,
@@ -205,7 +212,9 @@ impl Store {
             Ok(bytes.map(|bytes| bytes as u64 + PAGES))
         };
         let whole = bytes + own + (count + summaries) * i64::try_from(PAGES).unwrap_or(0);
-        let a_day = i128::from(whole) * 86_400_000 * i128::from(count - 1) / i128::from(count) / i128::from(millis);
+        let a_day = i128::from(whole) * 86_400_000 * i128::from(count - 1)
+            / i128::from(count)
+            / i128::from(millis);
         Ok(Some(Rates {
             minutes: u64::try_from(a_day).unwrap_or(0),
             hours: average("hour")?.map(|hour| hour * 24),
@@ -214,5 +223,6 @@ impl Store {
     }
 }
 
-/// What a row costs in pages beyond its body: half a page that is not full, and its place in the tree.
+/// What a row costs in pages beyond its body: half a page that is not full, and its place in the
+/// tree.
 const PAGES: u64 = 600;

@@ -1,4 +1,5 @@
-//! Old minutes are rolled up to hours, and old hours to days; the oldest first, one at a time, so that no transaction is long.
+//! Old minutes are rolled up to hours, and old hours to days; the oldest first, one at a time, so
+//! that no transaction is long.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -44,8 +45,9 @@ impl Tier {
 }
 
 impl Store {
-    /// Rolls the oldest hour of minutes up, when it ended by `before` and no summary that waits to be shipped is made of it;
-    /// summaries that were answered go with the minutes that they sign. Gives the hour's end, or nothing when there is none.
+    /// Rolls the oldest hour of minutes up, when it ended by `before` and no summary that waits to
+    /// be shipped is made of it; summaries that were answered go with the minutes that they sign.
+    /// Gives the hour's end, or nothing when there is none.
     ///
     /// # Errors
     /// When the database fails, or a block is damaged.
@@ -57,9 +59,10 @@ impl Store {
             .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
             .optional()?;
         let length = Tier::Hours.millis();
-        let Some((hour, _)) = oldest
-            .map(|(start_ms, id)| (start_ms.div_euclid(length), id))
-            .filter(|&(hour, id)| id <= free && (hour + 1).saturating_mul(length) <= before.millis())
+        let Some((hour, _)) =
+            oldest.map(|(start_ms, id)| (start_ms.div_euclid(length), id)).filter(|&(hour, id)| {
+                id <= free && (hour + 1).saturating_mul(length) <= before.millis()
+            })
         else {
             return Ok(None);
         };
@@ -67,13 +70,15 @@ impl Store {
         let mut rows = Vec::new();
         let mut ids = Vec::new();
         let mut blocks = self.db.prepare_cached(
-            "SELECT id, start_ms, body FROM block WHERE start_ms >= ?1 AND start_ms < ?2 AND id <= ?3
+            "SELECT id, start_ms, body FROM block WHERE start_ms >= ?1 AND start_ms < ?2 AND id \
+                <= ?3
              ORDER BY start_ms, id",
         )?;
         let mut found = blocks.query(params![from, to, free])?;
         while let Some(row) = found.next()? {
             let (id, start_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let read = block::read(start_ms, row.get_ref(2)?.as_blob().unwrap_or_default(), |_| true);
+            let read =
+                block::read(start_ms, row.get_ref(2)?.as_blob().unwrap_or_default(), |_| true);
             rows.extend(read.map_err(|error| StoreError::Damaged(format!("block {id}: {error}")))?);
             ids.push(id);
         }
@@ -90,20 +95,24 @@ impl Store {
         Ok(Some(Wall::from_millis(to)))
     }
 
-    /// Rolls the oldest day of hours up, when it ended by `before` and no minutes of it are left. Gives the day's end.
+    /// Rolls the oldest day of hours up, when it ended by `before` and no minutes of it are left.
+    /// Gives the day's end.
     ///
     /// # Errors
     /// When the database fails, or an hour is damaged.
     pub fn roll_up_hours(&self, before: Wall) -> Result<Option<Wall>, StoreError> {
-        let oldest: Option<i64> = self.db.query_row("SELECT min(id) FROM hour", [], |row| row.get(0))?;
+        let oldest: Option<i64> =
+            self.db.query_row("SELECT min(id) FROM hour", [], |row| row.get(0))?;
         let Some(day) = oldest.map(|hour| hour.div_euclid(24)) else { return Ok(None) };
         let to = (day + 1).saturating_mul(Tier::Days.millis());
-        let minutes: Option<i64> = self.db.query_row("SELECT min(start_ms) FROM block", [], |row| row.get(0))?;
+        let minutes: Option<i64> =
+            self.db.query_row("SELECT min(start_ms) FROM block", [], |row| row.get(0))?;
         if to > before.millis() || minutes.is_some_and(|minutes| minutes < to) {
             return Ok(None);
         }
         let mut rows = Vec::new();
-        let mut hours = self.db.prepare_cached("SELECT id, body FROM hour WHERE id < ?1 ORDER BY id")?;
+        let mut hours =
+            self.db.prepare_cached("SELECT id, body FROM hour WHERE id < ?1 ORDER BY id")?;
         let mut found = hours.query([(day + 1) * 24])?;
         while let Some(row) = found.next()? {
             let id: i64 = row.get(0)?;
@@ -120,18 +129,22 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn forget_day(&self, before: Wall) -> Result<Option<Wall>, StoreError> {
-        let oldest: Option<i64> = self.db.query_row("SELECT min(id) FROM day", [], |row| row.get(0))?;
+        let oldest: Option<i64> =
+            self.db.query_row("SELECT min(id) FROM day", [], |row| row.get(0))?;
         let end = |day: i64| (day + 1).saturating_mul(Tier::Days.millis());
         let Some(day) = oldest.filter(|&day| end(day) <= before.millis()) else { return Ok(None) };
         self.db.execute("DELETE FROM day WHERE id = ?1", [day])?;
         Ok(Some(Wall::from_millis(end(day))))
     }
 
-    /// Joins intervals with those that are there of that hour or day: after a clock that was set back there may be some.
+    /// Joins intervals with those that are there of that hour or day: after a clock that was set
+    /// back there may be some.
     fn add_rolled(&self, tier: Tier, id: i64, rows: Vec<block::Row>) -> Result<(), StoreError> {
         let table = tier.table();
-        let known: Option<Vec<u8>> =
-            self.db.query_row(&format!("SELECT body FROM {table} WHERE id = ?1"), [id], |row| row.get(0)).optional()?;
+        let known: Option<Vec<u8>> = self
+            .db
+            .query_row(&format!("SELECT body FROM {table} WHERE id = ?1"), [id], |row| row.get(0))
+            .optional()?;
         let mut all: BTreeMap<i64, Vec<Interval>> = BTreeMap::new();
         let known = known.map(|body| rolled(tier, id, &body)).transpose()?.unwrap_or_default();
         for (series, interval) in known.into_iter().chain(rows) {
@@ -148,9 +161,13 @@ impl Store {
             joined.extend(one.into_iter().map(|interval| (series, interval)));
         }
         let start_ms = id.saturating_mul(tier.millis());
-        let body = block::write(start_ms, joined.iter().map(|(series, interval)| (*series, interval)))
-            .map_err(StoreError::Unpacked)?;
-        self.db.execute(&format!("INSERT OR REPLACE INTO {table} (id, body) VALUES (?1, ?2)"), params![id, body])?;
+        let body =
+            block::write(start_ms, joined.iter().map(|(series, interval)| (*series, interval)))
+                .map_err(StoreError::Unpacked)?;
+        self.db.execute(
+            &format!("INSERT OR REPLACE INTO {table} (id, body) VALUES (?1, ?2)"),
+            params![id, body],
+        )?;
         Ok(())
     }
 }
@@ -185,7 +202,8 @@ mod tests {
             settings: String::new(),
         };
         let id = store.series(&series).unwrap();
-        let mut one = block::tests::intervals().new_tree(&mut TestRunner::deterministic()).unwrap().current();
+        let mut one =
+            block::tests::intervals().new_tree(&mut TestRunner::deterministic()).unwrap().current();
         for minute in 0..3 {
             one.from = begin + Duration::from_secs(60 * minute);
             store.append(id, &one).unwrap();

@@ -1,5 +1,6 @@
-//! The agent's damaged database is set aside under its date, and what can be read of it is brought over to the new one: what is small
-//! at once, minutes and summaries by and by. Every row is checked before it is believed.
+//! The agent's damaged database is set aside under its date, and what can be read of it is brought
+//! over to the new one: what is small at once, minutes and summaries by and by. Every row is
+//! checked before it is believed.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,8 @@ use crate::store::{FILE, Store, StoreError, block, bytes, outages, provisional};
 
 mod carving;
 
-/// Of the databases that were set aside, so many are kept: a failing disk must not be filled by them.
+/// Of the databases that were set aside, so many are kept: a failing disk must not be filled by
+/// them.
 const KEPT: usize = 2;
 /// What is remembered of the old database besides its rows.
 const REMEMBERED: [&str; 12] = [
@@ -105,7 +107,9 @@ pub(in crate::store) fn set_aside(path: &Path, now: Wall) -> Result<PathBuf, Sto
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with(&format!("{FILE}{}", damaged::ASIDE)) && !name.ends_with("-wal") && !name.ends_with("-shm")
+            name.starts_with(&format!("{FILE}{}", damaged::ASIDE))
+                && !name.ends_with("-wal")
+                && !name.ends_with("-shm")
         })
         .collect();
     old.sort_by_key(|path| path.metadata().and_then(|meta| meta.modified()).ok());
@@ -123,17 +127,27 @@ pub(in crate::store) fn set_aside(path: &Path, now: Wall) -> Result<PathBuf, Sto
 }
 
 /// Brings over what is small, and gives what is left to do.
-pub(in crate::store) fn begin(store: &mut Store, aside: &Path, now: Wall) -> Result<Box<Salvage>, StoreError> {
-    // Room for the numbers of all old rows, even where they cannot be told: far more than one a second.
+pub(in crate::store) fn begin(
+    store: &mut Store,
+    aside: &Path,
+    now: Wall,
+) -> Result<Box<Salvage>, StoreError> {
+    // Room for the numbers of all old rows, even where they cannot be told: far more than one a
+    // second.
     let base = now.secs().max(0).saturating_mul(256);
     let old = match damaged::open(aside) {
         Ok(old) => old,
         Err(error) => {
-            warn!(%error, "the damaged database cannot be opened any more; its pages are looked at one by one");
+            warn!(%error, "the damaged database cannot be opened any more; its pages are looked \
+                at one by one");
             Connection::open_in_memory()?
         }
     };
-    let known = [Rows::Blocks, Rows::Summaries].into_iter().filter_map(|rows| last(&old, rows)).max().unwrap_or(0);
+    let known = [Rows::Blocks, Rows::Summaries]
+        .into_iter()
+        .filter_map(|rows| last(&old, rows))
+        .max()
+        .unwrap_or(0);
     store.base = base.max(known);
     let mut salvage = Box::new(Salvage::of(old, aside, store.base));
     store.together(|store| {
@@ -154,9 +168,12 @@ pub(in crate::store) fn begin(store: &mut Store, aside: &Path, now: Wall) -> Res
     Ok(salvage)
 }
 
-/// Goes on with what a run before this one did not come to the end of; what it brought over is passed by.
+/// Goes on with what a run before this one did not come to the end of; what it brought over is
+/// passed by.
 pub(in crate::store) fn resume(store: &Store) -> Result<Option<Box<Salvage>>, StoreError> {
-    let Some(aside) = store.meta(UNDER_WAY)?.map(|name| store.path.with_file_name(name)) else { return Ok(None) };
+    let Some(aside) = store.meta(UNDER_WAY)?.map(|name| store.path.with_file_name(name)) else {
+        return Ok(None);
+    };
     let old = match damaged::open(&aside) {
         Ok(old) => old,
         Err(_) => Connection::open_in_memory()?,
@@ -180,7 +197,8 @@ impl Store {
         self.salvage.is_some()
     }
 
-    /// Brings over some more of the damaged database, in one short transaction; tells when it was the last.
+    /// Brings over some more of the damaged database, in one short transaction; tells when it was
+    /// the last.
     ///
     /// # Errors
     /// When the new database cannot be written.
@@ -217,18 +235,31 @@ impl Salvage {
         if let Err(error) = old.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             info!(%error, "the damaged database's log cannot be taken to its place");
         }
-        let carving = Carver::open(aside, PAGE).inspect_err(|error| warn!(%error, "its pages cannot be read")).ok();
+        let carving = Carver::open(aside, PAGE)
+            .inspect_err(|error| warn!(%error, "its pages cannot be read"))
+            .ok();
         let carving = carving.map(Carving::new);
-        Self { old, aside: aside.to_owned(), stages: stages.into(), carving, kept: 0, lost: 0, dropped: Vec::new() }
+        Self {
+            old,
+            aside: aside.to_owned(),
+            stages: stages.into(),
+            carving,
+            kept: 0,
+            lost: 0,
+            dropped: Vec::new(),
+        }
     }
 
-    /// What is small: what the agent knows of itself, its probes, its contracts, outages and journal.
+    /// What is small: what the agent knows of itself, its probes, its contracts, outages and
+    /// journal.
     fn small(&mut self, store: &Store) -> Result<(), StoreError> {
         let old = Reading(&self.old);
         for key in REMEMBERED {
             let known: Option<(String, Option<u32>)> = self
                 .old
-                .query_row("SELECT value, sum FROM meta WHERE key = ?1", [key], |row| Ok((row.get(0)?, row.get(1)?)))
+                .query_row("SELECT value, sum FROM meta WHERE key = ?1", [key], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
                 .optional()
                 .ok()
                 .flatten();
@@ -239,8 +270,10 @@ impl Salvage {
             }
         }
         store.set_meta(ENDED, "1")?;
-        // The rows are taken as they are; each is checked again where it is read, so those that do not hold stay behind.
-        let columns = "id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms, settings, sum";
+        // The rows are taken as they are; each is checked again where it is read, so those that do
+        // not hold stay behind.
+        let columns = "id, probe, service, kind, target, address, period_ms, timeout_ms, \
+            cutoff_ms, settings, sum";
         for row in ["series", "series_again"].iter().flat_map(|table| old.all(table, columns)) {
             store.salvage_series(row)?;
         }
@@ -251,10 +284,11 @@ impl Salvage {
             );
             store.db.execute(&sql, params_from_iter(row))?;
             let id = store.db.last_insert_rowid();
-            let sound =
-                store.db.query_row(&format!("SELECT {} FROM outage WHERE id = ?1", outages::COLUMNS), [id], |row| {
-                    Ok(outages::read(row).is_ok())
-                })?;
+            let sound = store.db.query_row(
+                &format!("SELECT {} FROM outage WHERE id = ?1", outages::COLUMNS),
+                [id],
+                |row| Ok(outages::read(row).is_ok()),
+            )?;
             if !sound {
                 store.db.execute("DELETE FROM outage WHERE id = ?1", [id])?;
             }
@@ -265,11 +299,13 @@ impl Salvage {
                 params_from_iter(row),
             )?;
         }
-        let life = "id, cycle, contract, service, period, item, action, at_ns, recorded_ns, who, evidence, paper";
+        let life = "id, cycle, contract, service, period, item, action, at_ns, recorded_ns, who, \
+            evidence, paper";
         for row in old.all("life", life) {
             store.db.execute(
                 &format!(
-                    "INSERT OR IGNORE INTO life ({life}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+                    "INSERT OR IGNORE INTO life ({life}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, \
+                        ?9, ?10, ?11, ?12)"
                 ),
                 params_from_iter(row),
             )?;
@@ -286,8 +322,8 @@ impl Salvage {
         Ok(())
     }
 
-    /// The number of the last block that is in a summary. Where the old database does not tell it any more, nothing that may have
-    /// been signed is signed again.
+    /// The number of the last block that is in a summary. Where the old database does not tell it
+    /// any more, nothing that may have been signed is signed again.
     fn summarised(&self, store: &Store) -> Result<i64, StoreError> {
         let known = store.summarised()?;
         if known > 0 {
@@ -309,7 +345,8 @@ impl Salvage {
     fn step(&mut self, store: &Store) -> Result<bool, StoreError> {
         let Some(scan) = self.stages.last() else {
             let found = match &mut self.carving {
-                // A free page may hold what was deleted, so it is looked at only where something is missing.
+                // A free page may hold what was deleted, so it is looked at only where something is
+                // missing.
                 Some(carving) if self.lost > 0 || carving.has_begun() => carving.step(store)?,
                 _ => None,
             };
@@ -355,7 +392,9 @@ impl Salvage {
     fn block(&mut self, store: &Store, id: i64) -> Result<(), StoreError> {
         let row: Option<(i64, Vec<u8>)> = self
             .old
-            .query_row("SELECT start_ms, body FROM block WHERE id = ?1", [id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row("SELECT start_ms, body FROM block WHERE id = ?1", [id], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .ok();
         match row {
             Some((start_ms, body)) if block::read(start_ms, &body, |_| true).is_ok() => {
@@ -372,10 +411,14 @@ impl Salvage {
 
     fn rolled(&mut self, store: &Store, tier: Tier, id: i64) -> Result<(), StoreError> {
         let table = tier.table();
-        let body: Option<Vec<u8>> =
-            self.old.query_row(&format!("SELECT body FROM {table} WHERE id = ?1"), [id], |row| row.get(0)).ok();
+        let body: Option<Vec<u8>> = self
+            .old
+            .query_row(&format!("SELECT body FROM {table} WHERE id = ?1"), [id], |row| row.get(0))
+            .ok();
         match body {
-            Some(body) if block::read(id.saturating_mul(tier.millis()), &body, |_| true).is_ok() => {
+            Some(body)
+                if block::read(id.saturating_mul(tier.millis()), &body, |_| true).is_ok() =>
+            {
                 let sql = format!("INSERT OR IGNORE INTO {table} (id, body) VALUES (?1, ?2)");
                 store.db.execute(&sql, params![id, body])?;
                 self.kept += 1;
@@ -391,7 +434,9 @@ impl Salvage {
             let sql = format!("SELECT {COLUMNS}, weight, told FROM {from} WHERE id = ?1");
             let mut wanted = self.old.prepare_cached(&sql)?;
             let mut rows = wanted.query([id])?;
-            let Some(row) = rows.next()? else { return Err(StoreError::Damaged("a row is gone".to_owned())) };
+            let Some(row) = rows.next()? else {
+                return Err(StoreError::Damaged("a row is gone".to_owned()));
+            };
             let columns = (0..16).map(|at| row.get(at)).collect::<Result<Vec<Value>, _>>()?;
             Ok((outbox::read(row)?, columns))
         };
@@ -404,7 +449,10 @@ impl Salvage {
             "INSERT OR IGNORE INTO summary ({COLUMNS}, weight, told, id)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
         );
-        let is_new = store.db.execute(&sql, params_from_iter(columns.into_iter().chain([Value::from(id)])))? > 0;
+        let is_new = store
+            .db
+            .execute(&sql, params_from_iter(columns.into_iter().chain([Value::from(id)])))?
+            > 0;
         if is_new && entry.state == State::Waiting {
             store.db.execute("INSERT OR IGNORE INTO waiting (id) VALUES (?1)", [id])?;
         }
@@ -415,7 +463,11 @@ impl Salvage {
         store.db.execute("DELETE FROM summary WHERE id = ?1", [id])?;
         self.lost += 1;
         if entry.state == State::Waiting {
-            self.dropped.push(Dropped { chain: entry.chain, from_seq: entry.seq, to_seq: entry.seq });
+            self.dropped.push(Dropped {
+                chain: entry.chain,
+                from_seq: entry.seq,
+                to_seq: entry.seq,
+            });
         }
         Ok(())
     }
@@ -425,14 +477,17 @@ impl Salvage {
 struct Reading<'a>(&'a Connection);
 
 impl Reading<'_> {
-    /// The rows of a small table: up to the first that cannot be read, and from the end back to the last such one.
+    /// The rows of a small table: up to the first that cannot be read, and from the end back to the
+    /// last such one.
     fn all(&self, table: &str, columns: &str) -> Vec<Vec<Value>> {
         let mut all: Vec<Vec<Value>> = Vec::new();
         for order in ["ASC", "DESC"] {
             let sql = format!("SELECT {columns} FROM {table} ORDER BY id {order}");
             let Ok(mut wanted) = self.0.prepare(&sql) else { continue };
             let count = wanted.column_count();
-            let read = wanted.query_map([], |row| (0..count).map(|at| row.get(at)).collect::<Result<Vec<Value>, _>>());
+            let read = wanted.query_map([], |row| {
+                (0..count).map(|at| row.get(at)).collect::<Result<Vec<Value>, _>>()
+            });
             let Ok(rows) = read else { continue };
             let mut whole = true;
             for row in rows {
@@ -456,7 +511,8 @@ impl Reading<'_> {
         let mut all = Vec::new();
         for order in ["ASC", "DESC"] {
             let sql = format!(
-                "SELECT id, version, sha256, toml, source FROM contract ORDER BY id {order}, version {order}, sha256 {order}"
+                "SELECT id, version, sha256, toml, source FROM contract ORDER BY id {order}, \
+                    version {order}, sha256 {order}"
             );
             let Ok(mut wanted) = self.0.prepare(&sql) else { continue };
             let read = wanted.query_map([], |row| {
@@ -503,7 +559,8 @@ pub fn scrub(dir: &Path) -> Result<(), StoreError> {
     store.outages(Wall::from_nanos(i64::MIN), Wall::from_nanos(i64::MAX))?;
     store.summaries()?;
     let check = |table: &str, start: &str| -> Result<(), StoreError> {
-        let mut wanted = store.db.prepare(&format!("SELECT id, {start}, body FROM {table} ORDER BY id"))?;
+        let mut wanted =
+            store.db.prepare(&format!("SELECT id, {start}, body FROM {table} ORDER BY id"))?;
         let mut rows = wanted.query([])?;
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;

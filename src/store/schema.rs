@@ -1,7 +1,7 @@
 //! The schema and its migrations.
 //!
-//! What all probes saw over one stretch is one row, only ever appended, so that a commit touches few pages: on flash, every
-//! page counts.
+//! What all probes saw over one stretch is one row, only ever appended, so that a commit touches
+//! few pages: on flash, every page counts.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -9,7 +9,8 @@ use crate::store::StoreError;
 
 mod convert;
 
-/// Each element brings the database from its place to the next; they are never changed, only added to.
+/// Each element brings the database from its place to the next; they are never changed, only added
+/// to.
 const MIGRATIONS: [&str; 8] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -104,8 +105,8 @@ const MIGRATIONS: [&str; 8] = [
     ANSWERS,
 ];
 
-/// The logs of the life cycles. What does not apply to a subject is empty; `paper` is the evidence itself where it is
-/// small and ours, such as a verdict.
+/// The logs of the life cycles. What does not apply to a subject is empty; `paper` is the evidence
+/// itself where it is small and ours, such as a verdict.
 const LIFE: &str = "
     CREATE TABLE life (
         id          INTEGER PRIMARY KEY,
@@ -132,7 +133,8 @@ const LIFE: &str = "
 const SHEETS: &str = "CREATE TABLE sheet (hour INTEGER PRIMARY KEY, body TEXT)";
 /// Intervals in blocks, and what was added with them.
 const BLOCKS: &str = "
-    -- What all probes saw over one stretch, at most a minute; numbered in the order of writing. `body` is of block.rs.
+    -- What all probes saw over one stretch, at most a minute; numbered in the order of writing. \
+    `body` is of block.rs.
     CREATE TABLE block (
         id       INTEGER PRIMARY KEY,
         start_ms INTEGER NOT NULL,
@@ -181,11 +183,13 @@ const AGAIN: &str = "
 const FIGURES: &str = "CREATE TABLE figure (hour INTEGER PRIMARY KEY, body BLOB NOT NULL)";
 
 /// What was measured before the clock was set, by the boot; `body` is of held.rs.
-const HELD: &str = "CREATE TABLE held (id INTEGER PRIMARY KEY, boot TEXT NOT NULL, body BLOB NOT NULL)";
+const HELD: &str =
+    "CREATE TABLE held (id INTEGER PRIMARY KEY, boot TEXT NOT NULL, body BLOB NOT NULL)";
 
 /// What became of each summary, beside it.
 const ANSWERS: &str = "
-    -- A row of its own, so that what was signed is not written again when its receipt comes. Of what was answered before there was
+    -- A row of its own, so that what was signed is not written again when its receipt comes. Of \
+    what was answered before there was
     -- this table, the answer stands in the summary's own row.
     CREATE TABLE answer (
         id       INTEGER PRIMARY KEY,
@@ -203,7 +207,8 @@ const ANSWERS: &str = "
     END;
     -- Summaries as they stand.
     CREATE VIEW outbox AS SELECT
-        summary.id, chain, seq, from_ns, to_ns, digest, bytes, sum, jws, first_block, last_block, weight, told,
+        summary.id, chain, seq, from_ns, to_ns, digest, bytes, sum, jws, first_block, last_block, \
+    weight, told,
         iif(answer.id IS NULL, summary.state, answer.state) AS state,
         iif(answer.id IS NULL, summary.problem, answer.problem) AS problem,
         iif(answer.id IS NULL, summary.receipt, answer.receipt) AS receipt,
@@ -211,10 +216,11 @@ const ANSWERS: &str = "
         FROM summary LEFT JOIN answer ON answer.id = summary.id;
 ";
 
-/// The bytes of a page. Small ones suit what is written here: a minute's commit touches a few, and each that it touches is
-/// written twice, to the log and to its place.
+/// The bytes of a page. Small ones suit what is written here: a minute's commit touches a few, and
+/// each that it touches is written twice, to the log and to its place.
 pub const PAGE: u32 = 1024;
-/// Pages in the log before they are taken to their places, until a limit is known that has room for more.
+/// Pages in the log before they are taken to their places, until a limit is known that has room for
+/// more.
 const CHECKPOINT: u32 = 700;
 
 /// Sets the connection up for the one writer, and migrates.
@@ -223,14 +229,17 @@ pub fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     db.pragma_update(None, "page_size", PAGE)?;
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     db.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL: a commit is on the disk when it returns, so that a receipt or a signed number never outlives its row.
+    // FULL: a commit is on the disk when it returns, so that a receipt or a signed number never
+    // outlives its row.
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "foreign_keys", "ON")?;
     db.pragma_update(None, "cache_size", -2048)?;
     db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
     db.pragma_update(None, "journal_size_limit", 1_048_576)?;
     let found = check(db)?;
-    for (number, migration) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
+    for (number, migration) in
+        MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0))
+    {
         let work = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         work.execute_batch(migration)?;
         if number == 3 {
@@ -282,9 +291,17 @@ mod tests {
             (2, "waiting", None, None::<&str>),
         ] {
             db.execute(
-                "INSERT INTO summary (chain, seq, from_ns, to_ns, digest, bytes, state, jws, problem, receipt, received)
+                "INSERT INTO summary (chain, seq, from_ns, to_ns, digest, bytes, state, jws, \
+                    problem, receipt, received)
                  VALUES (?1, ?2, 5, 6, ?3, 3, ?4, 'jws', ?5, ?6, ?6)",
-                rusqlite::params![chain.to_string(), seq, digest.to_string(), state, problem, receipt],
+                rusqlite::params![
+                    chain.to_string(),
+                    seq,
+                    digest.to_string(),
+                    state,
+                    problem,
+                    receipt
+                ],
             )
             .unwrap();
         }
@@ -292,11 +309,17 @@ mod tests {
         let (store, _) = Store::open(dir.path(), Wall::from_secs(1_700_000_000)).unwrap();
         let told = || {
             let all = store.summaries().unwrap();
-            all.into_iter().map(|entry| (entry.state, entry.problem, entry.receipt)).collect::<Vec<_>>()
+            all.into_iter()
+                .map(|entry| (entry.state, entry.problem, entry.receipt))
+                .collect::<Vec<_>>()
         };
         let text = |text: &str| Some(text.to_owned());
-        let (accepted, waiting) = ((State::Accepted, None, text("receipt")), (State::Waiting, None, None));
-        assert_eq!(told(), [accepted.clone(), (State::Refused, text("malformed: so"), None), waiting.clone()]);
+        let (accepted, waiting) =
+            ((State::Accepted, None, text("receipt")), (State::Waiting, None, None));
+        assert_eq!(
+            told(),
+            [accepted.clone(), (State::Refused, text("malformed: so"), None), waiting.clone()]
+        );
         let tally = store.tally().unwrap();
         assert_eq!((tally.waiting, tally.refused), (1, 1));
         assert_eq!(tally.last_accepted, Some((chain, 0, "receipt".to_owned())));
@@ -306,7 +329,10 @@ mod tests {
         // The answers go with what was answered.
         store.fit_outbox(0).unwrap();
         let left = |table: &str| {
-            store.db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap()
+            store
+                .db
+                .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0))
+                .unwrap()
         };
         assert_eq!(["summary", "answer", "waiting"].map(left), [0, 0, 0]);
     }

@@ -53,7 +53,10 @@ async fn quick() -> (String, mpsc::UnboundedReceiver<Value>) {
 }
 
 async fn next<T>(all: &mut mpsc::UnboundedReceiver<T>, what: &str) -> T {
-    tokio::time::timeout(PATIENCE, all.recv()).await.unwrap_or_else(|_| panic!("nobody was told of {what}")).unwrap()
+    tokio::time::timeout(PATIENCE, all.recv())
+        .await
+        .unwrap_or_else(|_| panic!("nobody was told of {what}"))
+        .unwrap()
 }
 
 /// A summary of an agent whose clock is in a state.
@@ -70,7 +73,10 @@ async fn unsynchronised(desk: &Desk, count: usize) {
         desk.ship(&with_clock(&agent, "unsynchronised")).await;
     }
     let is = |alert: &&Value| alert["kind"] == "clock-unsynchronised";
-    desk.wait("/v1/alerts?limit=1000", |answer| answer.as_array().unwrap().iter().filter(is).count() == count).await;
+    desk.wait("/v1/alerts?limit=1000", |answer| {
+        answer.as_array().unwrap().iter().filter(is).count() == count
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -78,7 +84,8 @@ async fn a_receiver_that_never_answers_delays_neither_another_one_nor_the_rounds
     let (slow, hook) = Slow::begin().await;
     let post = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let more = format!(
-        "[alerts]\nhold = \"0s\"\nwebhook = \"{hook}\"\n[alerts.mail]\nserver = \"{}\"\nsecurity = \"none\"\n\
+        "[alerts]\nhold = \"0s\"\nwebhook = \"{hook}\"\n[alerts.mail]\nserver = \"{}\"\nsecurity \
+            = \"none\"\n\
          from = \"wanproof@example.net\"\nto = [\"noc@example.net\"]\n",
         post.local_addr().unwrap()
     );
@@ -89,14 +96,17 @@ async fn a_receiver_that_never_answers_delays_neither_another_one_nor_the_rounds
     desk.ship(&with_clock(&agent, "unsynchronised")).await;
     let began = next(&mut by_mail, "what began").await.taken;
     assert!(began.contains("clock-unsynchronised at leeds-01 began"), "{began}");
-    // While the webhook has the first message and does not answer, rounds find what is new, and the mail tells it.
+    // While the webhook has the first message and does not answer, rounds find what is new, and the
+    // mail tells it.
     let another = desk.enrol().await;
     desk.ship(&with_clock(&another, "unsynchronised")).await;
     let began = next(&mut by_mail, "what began later").await.taken;
     assert!(began.contains(&another.kid), "{began}");
     assert_eq!(slow.counts(), (1, 0), "the webhook was asked once, and is still waited for");
     // And it is tried again, and said that it fails.
-    let failing = |answer: &Value| answer.as_array().unwrap().iter().any(|of| of["kind"] == "receiver-failing");
+    let failing = |answer: &Value| {
+        answer.as_array().unwrap().iter().any(|of| of["kind"] == "receiver-failing")
+    };
     desk.wait("/v1/findings", failing).await;
     let failing = next(&mut by_mail, "the failing receiver").await.taken;
     assert!(failing.contains("alerts cannot be told to webhook since"), "{failing}");
@@ -115,8 +125,14 @@ async fn many_of_one_kind_are_one_message_and_a_restart_loses_none_of_it_and_tel
     let desk = Desk::open_at(&at, "sqlite:c.db", &more).await;
     let message = next(&mut told, "all of it").await;
     let first = &message["findings"][0];
-    assert_eq!((&message["event"], &message["kind"]), (&json!("began"), &json!("clock-unsynchronised")));
-    assert_eq!((&message["count"], message["findings"].as_array().unwrap().len()), (&json!(12), 10));
+    assert_eq!(
+        (&message["event"], &message["kind"]),
+        (&json!("began"), &json!("clock-unsynchronised"))
+    );
+    assert_eq!(
+        (&message["count"], message["findings"].as_array().unwrap().len()),
+        (&json!(12), 10)
+    );
     assert_eq!((&message["subject"], &message["site"]), (&first["subject"], &json!("leeds-01")));
     assert!(message["detail"].as_str().unwrap().ends_with("; and 11 more"), "{message}");
     desk.wait("/v1/alerts", |answer| {
@@ -139,7 +155,8 @@ async fn of_two_replicas_one_tells() {
     let (url, mut told) = quick().await;
     let more = format!("[alerts]\nhold = \"0s\"\nwebhook = \"{url}\"\n");
     let at = Arc::new(tempfile::tempdir().unwrap());
-    let (one, two) = (Desk::open_at(&at, &database, &more).await, Desk::open_at(&at, &database, &more).await);
+    let (one, two) =
+        (Desk::open_at(&at, &database, &more).await, Desk::open_at(&at, &database, &more).await);
     let mut kids = Vec::new();
     for _ in 0..3 {
         let agent = one.enrol().await;
@@ -150,7 +167,9 @@ async fn of_two_replicas_one_tells() {
     while subjects.len() < 3 {
         subjects.push(next(&mut told, "each").await["subject"].clone());
     }
-    let all_told = |answer: &Value| answer.as_array().unwrap().iter().all(|of| of["told"] == json!(["webhook"]));
+    let all_told = |answer: &Value| {
+        answer.as_array().unwrap().iter().all(|of| of["told"] == json!(["webhook"]))
+    };
     one.wait("/v1/alerts", all_told).await;
     // The one who told goes; the other goes on with what is new, and with nothing else.
     one.close().await;
@@ -176,10 +195,13 @@ async fn the_heartbeat_comes_for_as_long_as_rounds_go_on_and_the_database_can_be
             let mut line = String::new();
             let _ = stream.read_line(&mut line).await;
             let _ = beat.send(line);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                .await;
         }
     });
-    let desk = Desk::open(&format!("[alerts]\nheartbeat = \"{url}\"\nheartbeat_every = \"1s\"\n")).await;
+    let desk =
+        Desk::open(&format!("[alerts]\nheartbeat = \"{url}\"\nheartbeat_every = \"1s\"\n")).await;
     assert_eq!(next(&mut beats, "the first").await, "GET /ping/secret HTTP/1.1\r\n");
     next(&mut beats, "the next").await;
     // Somebody keeps the database from being written.

@@ -1,4 +1,5 @@
-//! Whether the collector says of itself what is true: its disk is full, its database damaged, locked, only to be read, or away.
+//! Whether the collector says of itself what is true: its disk is full, its database damaged,
+//! locked, only to be read, or away.
 
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
@@ -23,8 +24,14 @@ async fn ready(desk: &Desk, status: u16) -> String {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    let said = tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| panic!("/readyz is never {status}"));
-    assert_eq!(desk.ask(Method::GET, "/healthz", "", None).await.status(), 200, "the process lives");
+    let said = tokio::time::timeout(PATIENCE, answer)
+        .await
+        .unwrap_or_else(|_| panic!("/readyz is never {status}"));
+    assert_eq!(
+        desk.ask(Method::GET, "/healthz", "", None).await.status(),
+        200,
+        "the process lives"
+    );
     assert!(!said.contains("c.db") && !said.contains("/tmp"), "no path: {said}");
     said
 }
@@ -40,7 +47,8 @@ async fn shipped(desk: &Desk, count: u64) {
     }
 }
 
-/// Destroys pages of a database that nobody has open, from the last one on, until it is found to be damaged.
+/// Destroys pages of a database that nobody has open, from the last one on, until it is found to be
+/// damaged.
 fn destroy(path: &Path) -> Vec<u8> {
     let mut bytes = std::fs::read(path).unwrap();
     for page in (4..bytes.len() / 4096).rev() {
@@ -54,7 +62,8 @@ fn destroy(path: &Path) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_database_that_was_damaged_is_salvaged_at_the_start_and_that_is_a_finding_until_the_file_is_gone() {
+async fn a_database_that_was_damaged_is_salvaged_at_the_start_and_that_is_a_finding_until_the_file_is_gone()
+ {
     let desk = Desk::open("").await;
     shipped(&desk, 12).await;
     let at = Arc::clone(&desk.at);
@@ -62,11 +71,16 @@ async fn a_database_that_was_damaged_is_salvaged_at_the_start_and_that_is_a_find
     let bytes = destroy(&at.path().join("c.db"));
     let desk = Desk::open_at(&at, "sqlite:c.db", "").await;
     ready(&desk, 200).await;
-    let of = |all: &Value| all.as_array().unwrap().iter().find(|of| of["kind"] == "database-salvaged").cloned();
+    let of = |all: &Value| {
+        all.as_array().unwrap().iter().find(|of| of["kind"] == "database-salvaged").cloned()
+    };
     let finding = of(&desk.get("/v1/findings").await).unwrap();
     let aside = at.path().join(finding["subject"].as_str().unwrap());
     assert_eq!(std::fs::read(&aside).unwrap(), bytes, "it is as it was");
-    assert!(finding["detail"].as_str().unwrap().contains("summaries were brought over"), "{finding}");
+    assert!(
+        finding["detail"].as_str().unwrap().contains("summaries were brought over"),
+        "{finding}"
+    );
     std::fs::rename(&aside, at.path().join("moved")).unwrap();
     assert_eq!(of(&desk.get("/v1/findings").await), None);
     desk.close().await;
@@ -121,8 +135,8 @@ async fn postgresql_that_can_only_be_read_or_is_away_makes_the_collector_not_rea
     let _ = desk.serving.await;
 }
 
-/// Runs the test of this name again in a mount namespace with a small disk of its own, in memory; its directory, where this is that
-/// run.
+/// Runs the test of this name again in a mount namespace with a small disk of its own, in memory;
+/// its directory, where this is that run.
 fn on_a_small_disk(test: &str) -> Option<PathBuf> {
     const DISK: &str = "WANPROOF_SMALL_DISK";
     const MOUNT: &str = r#"mount -t tmpfs -o size=32m,mode=700 small "$0" || exit 77; exec "$@""#;
@@ -130,12 +144,20 @@ fn on_a_small_disk(test: &str) -> Option<PathBuf> {
         return Some(disk.into());
     }
     let dir = tempfile::tempdir().unwrap();
-    let namespace: &[&str] = if nix::unistd::geteuid().is_root() { &["-m"] } else { &["-U", "-r", "-m"] };
+    let namespace: &[&str] =
+        if nix::unistd::geteuid().is_root() { &["-m"] } else { &["-U", "-r", "-m"] };
     let mut again = Command::new("unshare");
     again.args(namespace).args(["--propagation", "private", "sh", "-c", MOUNT]).arg(dir.path());
-    again.arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]).env(DISK, dir.path());
+    again
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(DISK, dir.path());
     let told = again.output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&told.stdout),
+        String::from_utf8_lossy(&told.stderr)
+    );
     if told.status.code() == Some(77) || text.contains("unshare failed") {
         _ = writeln!(std::io::stderr(), "skipped: no small disk can be had: {text}");
     } else {
@@ -146,7 +168,8 @@ fn on_a_small_disk(test: &str) -> Option<PathBuf> {
 
 #[tokio::test]
 async fn a_full_disk_makes_the_collector_not_ready_until_there_is_room_again() {
-    const NAME: &str = "health::a_full_disk_makes_the_collector_not_ready_until_there_is_room_again";
+    const NAME: &str =
+        "health::a_full_disk_makes_the_collector_not_ready_until_there_is_room_again";
     let Some(disk) = on_a_small_disk(NAME) else { return };
     let at = Arc::new(tempfile::tempdir_in(disk).unwrap());
     let desk = Desk::open_at(&at, "sqlite:c.db", "").await;

@@ -1,4 +1,5 @@
-//! A mail server (RFC 5321) that takes what it is given, in the clear or by TLS, and tells of each visit.
+//! A mail server (RFC 5321) that takes what it is given, in the clear or by TLS, and tells of each
+//! visit.
 
 use std::sync::{Arc, OnceLock};
 
@@ -57,11 +58,15 @@ pub async fn server(listener: TcpListener, speaks: Speaks, told: UnboundedSender
 async fn receive(stream: TcpStream, speaks: Speaks, visit: &mut Visit) -> std::io::Result<()> {
     let key = PrivateKeyDer::try_from(pair().signing_key.serialize_der()).unwrap();
     let config = ServerConfig::builder().with_no_client_auth();
-    let tls = TlsAcceptor::from(Arc::new(config.with_single_cert(vec![pair().cert.der().clone()], key).unwrap()));
+    let tls = TlsAcceptor::from(Arc::new(
+        config.with_single_cert(vec![pair().cert.der().clone()], key).unwrap(),
+    ));
     if speaks == Speaks::Tls {
         let mut stream = BufReader::new(tls.accept(stream).await?);
         stream.write_all(HELLO).await?;
-        return talk(&mut stream, Offers::Nothing, &mut visit.encrypted, &mut visit.taken).await.map(drop);
+        return talk(&mut stream, Offers::Nothing, &mut visit.encrypted, &mut visit.taken)
+            .await
+            .map(drop);
     }
     let mut stream = BufReader::new(stream);
     stream.write_all(HELLO).await?;
@@ -104,9 +109,15 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         let word = line.split([' ', '\r']).next().unwrap_or_default().to_ascii_uppercase();
         match word.as_str() {
             "EHLO" if offers == Offers::Tls => {
-                stream.write_all(b"250-mail.example.net\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n").await?;
+                stream
+                    .write_all(b"250-mail.example.net\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n")
+                    .await?;
             }
-            "EHLO" => stream.write_all(b"250-mail.example.net\r\n250-AUTH PLAIN\r\n250 8BITMIME\r\n").await?,
+            "EHLO" => {
+                stream
+                    .write_all(b"250-mail.example.net\r\n250-AUTH PLAIN\r\n250 8BITMIME\r\n")
+                    .await?
+            }
             "STARTTLS" => {
                 stream.write_all(b"220 go on\r\n").await?;
                 return Ok(Then::Tls);

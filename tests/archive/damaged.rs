@@ -1,5 +1,5 @@
-//! A damaged SQLite database: whichever page is destroyed, what can be read of it is brought over, what is missing is a gap, and the
-//! damaged file stays as it was.
+//! A damaged SQLite database: whichever page is destroyed, what can be read of it is brought over,
+//! what is missing is a gap, and the damaged file stays as it was.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,7 +23,9 @@ fn filled(path: &Path) {
         let agent = Agent::enrolled(seed, &mut archive);
         let mut all = Vec::new();
         for seq in 0..EACH {
-            let prev = all.last().map(|before: &wanproof::collector::archive::accept::Verified| before.subject.digest);
+            let prev = all.last().map(|before: &wanproof::collector::archive::accept::Verified| {
+                before.subject.digest
+            });
             // Some lie within a page, some need several.
             let word = format!("{seed}{seq}").repeat(if seq % 8 == 0 { 3000 } else { 200 });
             all.push(agent.summary(seq, prev, &word));
@@ -55,10 +57,13 @@ type Missing = BTreeMap<Vec<u8>, Vec<(i64, i64)>>;
 fn stored(path: &Path) -> (Stored, Missing) {
     let db = Connection::open(path).unwrap();
     let mut wanted = db.prepare("SELECT agent, seq, jws, receipt FROM summary").unwrap();
-    let rows = wanted.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?)))).unwrap();
+    let rows = wanted
+        .query_map([], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?))))
+        .unwrap();
     let all = rows.map(Result::unwrap).collect();
     let mut gaps = Missing::new();
-    let mut wanted = db.prepare("SELECT agent, from_seq, to_seq FROM gap ORDER BY agent, from_seq").unwrap();
+    let mut wanted =
+        db.prepare("SELECT agent, from_seq, to_seq FROM gap ORDER BY agent, from_seq").unwrap();
     let rows = wanted.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
     for row in rows {
         let (agent, from, to) = row.unwrap();
@@ -67,7 +72,8 @@ fn stored(path: &Path) -> (Stored, Missing) {
     (all, gaps)
 }
 
-/// Every summary of an agent that is known is stored with its bytes and its receipt, or lies in a gap, and not both.
+/// Every summary of an agent that is known is stored with its bytes and its receipt, or lies in a
+/// gap, and not both.
 fn check(path: &Path, before: &Stored, page: usize) -> usize {
     let (after, gaps) = stored(path);
     let none = Vec::new();
@@ -79,12 +85,18 @@ fn check(path: &Path, before: &Stored, page: usize) -> usize {
                 // An agent of which nothing at all is left has no chain, and so no gap.
                 let known = after.keys().any(|(agent, _)| *agent == number.0) || !all.is_empty();
                 let missing = all.iter().any(|(from, to)| (*from..=*to).contains(&number.1));
-                assert!(missing || !known, "page {page}: {} of {:?} is neither here nor missing", number.1, number.0);
+                assert!(
+                    missing || !known,
+                    "page {page}: {} of {:?} is neither here nor missing",
+                    number.1,
+                    number.0
+                );
             }
         }
     }
     for (agent, seq) in after.keys() {
-        let missing = gaps.get(agent).unwrap_or(&none).iter().any(|(from, to)| (from..=to).contains(&seq));
+        let missing =
+            gaps.get(agent).unwrap_or(&none).iter().any(|(from, to)| (from..=to).contains(&seq));
         assert!(!missing, "page {page}: {seq} is stored and said to be missing");
     }
     after.len()
@@ -105,7 +117,9 @@ fn whichever_page_is_destroyed_what_can_be_read_is_brought_over_and_the_rest_is_
         let mut hurt = bytes.clone();
         hurt[page * 4096..][..4096].fill(0xA5);
         std::fs::write(&path, &hurt).unwrap();
-        let Some(salvaged) = salvage::mend(&path, Some(&collector()), at(5000)).unwrap() else { continue };
+        let Some(salvaged) = salvage::mend(&path, Some(&collector()), at(5000)).unwrap() else {
+            continue;
+        };
         damaged += 1;
         kept += check(&path, &before, page);
         assert_eq!(
@@ -118,7 +132,11 @@ fn whichever_page_is_destroyed_what_can_be_read_is_brought_over_and_the_rest_is_
         assert_eq!(salvage::last(&archive).unwrap(), Some(salvaged));
         // It is sound now.
         drop(archive);
-        assert_eq!(salvage::mend(&path, Some(&collector()), at(6000)).unwrap(), None, "page {page}");
+        assert_eq!(
+            salvage::mend(&path, Some(&collector()), at(6000)).unwrap(),
+            None,
+            "page {page}"
+        );
     }
     assert!(damaged > 15, "{damaged} pages were found to be damaged");
     // A page has few summaries.
@@ -171,7 +189,8 @@ fn a_damaged_receipt_is_signed_again_and_a_summary_with_other_bytes_is_not_belie
     let (before, _) = stored(&path);
     let db = Connection::open(&path).unwrap();
     db.execute("UPDATE summary SET receipt = 'x' || substr(receipt, 2) WHERE seq = 3", []).unwrap();
-    db.execute("UPDATE summary SET jws = ?1 WHERE seq = 5", params![b"another".as_slice()]).unwrap();
+    db.execute("UPDATE summary SET jws = ?1 WHERE seq = 5", params![b"another".as_slice()])
+        .unwrap();
     drop(db);
     // Something else is destroyed, so that it is found.
     let mut hurt = std::fs::read(&path).unwrap();

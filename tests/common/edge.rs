@@ -1,5 +1,6 @@
-//! An agent's books on clocks that a test moves: its own ledger, recorder, summariser and database, fed by a network that is
-//! made up from a seed. A day of it takes seconds, and writes to the disk what the agent would.
+//! An agent's books on clocks that a test moves: its own ledger, recorder, summariser and database,
+//! fed by a network that is made up from a seed. A day of it takes seconds, and writes to the disk
+//! what the agent would.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -91,7 +92,8 @@ impl Edge {
             boot: "1f0c5c32-3a0e-4a8e-9a35-0d54a7a4a0c1".to_owned(),
             every: plan.every,
         };
-        let (recorder, writer) = Recorder::start_by(clock.clone(), store, summariser).expect("there are threads");
+        let (recorder, writer) =
+            Recorder::start_by(clock.clone(), store, summariser).expect("there are threads");
         recorder.configure(Setup {
             site: "leeds-01".to_owned(),
             every: plan.every,
@@ -100,8 +102,19 @@ impl Edge {
             contracts: Vec::new(),
         });
         let ledger = Ledger::new((0..plan.probes).map(|_| plan.period), plan.every, now);
-        let calls = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
-        Self { clock, recorder, plan, writer, ledger, sent: 0, summarised: now.wall, random: 0x9e37_79b9, calls }
+        let calls =
+            tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
+        Self {
+            clock,
+            recorder,
+            plan,
+            writer,
+            ledger,
+            sent: 0,
+            summarised: now.wall,
+            random: 0x9e37_79b9,
+            calls,
+        }
     }
 
     /// Lets a minute pass.
@@ -111,7 +124,10 @@ impl Edge {
             let due = self.clock.now().mono + self.plan.period / 2;
             for probe in 0..self.plan.probes {
                 let settled = self.fate(probe);
-                let events = [Event::Due { probe: ProbeId(probe), send: self.sent, at: due }, Event::Settled(settled)];
+                let events = [
+                    Event::Due { probe: ProbeId(probe), send: self.sent, at: due },
+                    Event::Settled(settled),
+                ];
                 events.iter().for_each(|event| self.ledger.apply(event, &mut Vec::new()));
             }
             self.sent += 1;
@@ -131,7 +147,11 @@ impl Edge {
         if until.floor(self.plan.every) > self.summarised.floor(self.plan.every) {
             self.recorder.summarise(SpanState {
                 until,
-                clock: ClockPart { state: ClockState::Synchronised, max_error_us: Some(1500), steps: Vec::new() },
+                clock: ClockPart {
+                    state: ClockState::Synchronised,
+                    max_error_us: Some(1500),
+                    steps: Vec::new(),
+                },
                 contracts: Vec::new(),
                 link: Vec::new(),
                 judged: Vec::new(),
@@ -159,10 +179,12 @@ impl Edge {
         self.writer.join().expect("the writer ends cleanly");
     }
 
-    /// What becomes of a probe: some milliseconds with a tail, as each circuit has its own, and one in a thousand is lost.
+    /// What becomes of a probe: some milliseconds with a tail, as each circuit has its own, and one
+    /// in a thousand is lost.
     fn fate(&mut self, probe: u32) -> Settled {
-        let (base_us, jitter_us) = [(24_000, 300), (8_000, 80), (45_000, 1_500), (12_000, 30), (150_000, 4_000)]
-            [usize::try_from(probe).expect("small") % 5];
+        let (base_us, jitter_us) =
+            [(24_000, 300), (8_000, 80), (45_000, 1_500), (12_000, 30), (150_000, 4_000)]
+                [usize::try_from(probe).expect("small") % 5];
         let lost = self.draw().is_multiple_of(1000);
         // An exponential tail from the leading zeros of a random number, and a uniform part.
         let tail = u64::from(self.draw().leading_zeros()) * jitter_us * 693 / 1000;

@@ -9,7 +9,10 @@
 //! let truth = wan.end();
 //! assert_eq!(truth.echoes("10.99.1.1").len(), 3);
 //! ```
-#![expect(dead_code, reason = "each test uses a part; the network writes the log that tests only read")]
+#![expect(
+    dead_code,
+    reason = "each test uses a part; the network writes the log that tests only read"
+)]
 
 #[path = "../../examples/fakewan/fate.rs"]
 pub mod fate;

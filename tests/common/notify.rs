@@ -1,4 +1,5 @@
-//! What systemd is told: datagrams to the socket that NOTIFY_SOCKET names, `READY=1` and `WATCHDOG=1` among them.
+//! What systemd is told: datagrams to the socket that NOTIFY_SOCKET names, `READY=1` and
+//! `WATCHDOG=1` among them.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -34,7 +35,9 @@ impl Notified {
     pub fn wait_for(&self, state: &str, explain: impl FnOnce() -> String) {
         let mut buffer = [0; 4096];
         loop {
-            let Ok(length) = self.socket.recv(&mut buffer) else { panic!("never {state}: {}", explain()) };
+            let Ok(length) = self.socket.recv(&mut buffer) else {
+                panic!("never {state}: {}", explain())
+            };
             if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == state) {
                 return;
             }
@@ -47,7 +50,10 @@ impl Notified {
         let mut count = 0;
         self.socket.set_nonblocking(true).expect("a socket can be");
         while let Ok(length) = self.socket.recv(&mut buffer) {
-            count += String::from_utf8_lossy(&buffer[..length]).lines().filter(|line| *line == state).count();
+            count += String::from_utf8_lossy(&buffer[..length])
+                .lines()
+                .filter(|line| *line == state)
+                .count();
         }
         self.socket.set_nonblocking(false).expect("a socket can be");
         count

@@ -63,7 +63,9 @@ impl Running {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => panic!("{} did not say it; it said\n{}", self.name, self.told()),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("{} did not say it; it said\n{}", self.name, self.told())
+                }
             }
         }
     }
@@ -71,7 +73,9 @@ impl Running {
     /// Waits for a line that holds a text.
     pub fn says(&mut self, text: &str) -> String {
         let line = self.line(|line| line.contains(text));
-        line.unwrap_or_else(|| panic!("{} ended without saying {text:?}; it said\n{}", self.name, self.told()))
+        line.unwrap_or_else(|| {
+            panic!("{} ended without saying {text:?}; it said\n{}", self.name, self.told())
+        })
     }
 
     /// What it has said so far.

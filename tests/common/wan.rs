@@ -14,14 +14,16 @@ use super::process::Running;
 /// A provider's network in a namespace of its own.
 pub struct Wan {
     network: Running,
-    /// What it said when it was ready: `pid`, `device`, `local`, `http`, `addresses`, `start`, `enter`.
+    /// What it said when it was ready: `pid`, `device`, `local`, `http`, `addresses`, `start`,
+    /// `enter`.
     pub ready: serde_json::Value,
     /// A directory for the test's own files; gone with the test.
     pub dir: TempDir,
 }
 
 impl Wan {
-    /// Makes a network by a scenario (TOML); [`None`] where this host lets nobody make one, after saying so.
+    /// Makes a network by a scenario (TOML); [`None`] where this host lets nobody make one, after
+    /// saying so.
     pub fn start(scenario: &str) -> Option<Self> {
         Self::start_with(scenario, &[])
     }
@@ -32,7 +34,11 @@ impl Wan {
         std::fs::write(dir.path().join("scenario.toml"), scenario).expect("the directory is ours");
         let mut command = Command::new(program());
         command.args(["run", "--while-stdin", "--for", "10m"]).args(arguments);
-        command.arg("--scenario").arg(dir.path().join("scenario.toml")).arg("--log").arg(dir.path().join("truth.log"));
+        command
+            .arg("--scenario")
+            .arg(dir.path().join("scenario.toml"))
+            .arg("--log")
+            .arg(dir.path().join("truth.log"));
         let mut network = Running::start(&mut command);
         match network.line(|line| line.starts_with("{\"")) {
             Some(line) => {
@@ -54,7 +60,8 @@ impl Wan {
 
     /// A command that runs inside.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let words = self.ready["enter"].as_array().into_iter().flatten().filter_map(|word| word.as_str());
+        let words =
+            self.ready["enter"].as_array().into_iter().flatten().filter_map(|word| word.as_str());
         let mut command = Command::new("env");
         command.args(words).arg(program);
         command
@@ -106,8 +113,8 @@ pub fn installed(program: &str) -> bool {
     found
 }
 
-/// The network's program, which `cargo test` builds beside the tests; built when it is not there, or is old. FAKEWAN names
-/// another.
+/// The network's program, which `cargo test` builds beside the tests; built when it is not there,
+/// or is old. FAKEWAN names another.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -115,20 +122,27 @@ pub fn program() -> &'static Path {
             return program.into();
         }
         let own = std::env::current_exe().expect("a process has a program");
-        let program = own.parent().and_then(Path::parent).expect("cargo puts it into deps").join("examples/fakewan");
-        let changed = |path: &Path| path.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        let program = own
+            .parent()
+            .and_then(Path::parent)
+            .expect("cargo puts it into deps")
+            .join("examples/fakewan");
+        let changed = |path: &Path| {
+            path.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+        };
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let sources = std::fs::read_dir(root.join("examples/fakewan"))
             .expect("its source is there")
             .flatten()
             .map(|entry| entry.path());
-        let newest = sources.chain([root.join("examples/fakewan.rs")]).map(|path| changed(&path)).max();
+        let newest =
+            sources.chain([root.join("examples/fakewan.rs")]).map(|path| changed(&path)).max();
         if newest > Some(changed(&program)) {
             let mut cargo = Command::new(env!("CARGO"));
             // What cargo told this test about its package would make build scripts run again.
-            for (name, _) in
-                std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG") || name.starts_with("CARGO_MANIFEST"))
-            {
+            for (name, _) in std::env::vars().filter(|(name, _)| {
+                name.starts_with("CARGO_PKG") || name.starts_with("CARGO_MANIFEST")
+            }) {
                 cargo.env_remove(name);
             }
             let built = cargo

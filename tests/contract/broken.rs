@@ -60,7 +60,9 @@ fn broken_facts_are_told_exactly_what_is_wrong() {
     let contract = parse(PAGE, "c.toml").unwrap();
     for case in cases(BROKEN_FACTS) {
         let read = facts::parse(&edited(FACTS, &case), "f.json");
-        let faults = read.and_then(|facts| wanproof::sla::evaluate(&contract, &facts)).expect_err(&case.name);
+        let faults = read
+            .and_then(|facts| wanproof::sla::evaluate(&contract, &facts))
+            .expect_err(&case.name);
         let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(told, case.faults, "{}", case.name);
     }
@@ -78,8 +80,10 @@ fn a_lower_contract_inherits_whole_tables_and_arrays() {
         .replace("parent = \"ACME-MSA\"", "# no parent")
         .replace("currency = \"GBP\"", "currency = \"EUR\"");
     let parent = format!("{parent_agreement}[[exclusion]]{tables}");
-    let (child, parent) =
-        (Written::read(&child, "child.toml").unwrap(), Written::read(&parent, "parent.toml").unwrap());
+    let (child, parent) = (
+        Written::read(&child, "child.toml").unwrap(),
+        Written::read(&parent, "parent.toml").unwrap(),
+    );
     let contract = resolve(&child, std::slice::from_ref(&parent)).unwrap();
     assert_eq!((contract.objectives.len(), contract.agreement.currency.code.as_str()), (2, "GBP"));
     let sections = shown(&child, std::slice::from_ref(&parent));
@@ -88,25 +92,35 @@ fn a_lower_contract_inherits_whole_tables_and_arrays() {
     assert_eq!(of("claim").file, "parent.toml");
     let term = |section: &str, element: &str, key: &str| {
         let terms = &of(section).terms;
-        terms.iter().find(|term| term.of.as_deref() == Some(element) && term.key == key).map(|term| term.value.clone())
+        terms
+            .iter()
+            .find(|term| term.of.as_deref() == Some(element) && term.key == key)
+            .map(|term| term.value.clone())
     };
     assert_eq!(term("objective", "avail", "outage.misses").as_deref(), Some("3"));
     assert_eq!(term("objective", "delay", "remedy.driver").as_deref(), Some("\"excess_percent\""));
     // An own section replaces the parent's whole.
-    let own = format!("{agreement}[[cap]]\nper = \"year\"\nlimit = \"900.00\"\n").replace("ACME-MSA", "MSA");
+    let own = format!("{agreement}[[cap]]\nper = \"year\"\nlimit = \"900.00\"\n")
+        .replace("ACME-MSA", "MSA");
     let sections = shown(&Written::read(&own, "own.toml").unwrap(), std::slice::from_ref(&parent));
     let cap = sections.iter().find(|section| section.section == "cap").unwrap();
-    assert_eq!((cap.from.as_str(), cap.replaces.as_slice()), ("ACME-MPLS-2026", ["MSA".to_owned()].as_slice()));
-    assert_eq!(cap.terms.iter().map(|term| term.value.as_str()).collect::<Vec<_>>(), ["\"900.00\"", "\"year\""]);
+    assert_eq!(
+        (cap.from.as_str(), cap.replaces.as_slice()),
+        ("ACME-MPLS-2026", ["MSA".to_owned()].as_slice())
+    );
+    assert_eq!(
+        cap.terms.iter().map(|term| term.value.as_str()).collect::<Vec<_>>(),
+        ["\"900.00\"", "\"year\""]
+    );
     // A template above the services may stand alone.
     assert!(resolve(&parent, &[]).is_ok());
     // Without its parent the child lacks what is required.
-    let told: Vec<String> = resolve(&child, &[]).unwrap_err().iter().map(ToString::to_string).collect();
+    let told: Vec<String> =
+        resolve(&child, &[]).unwrap_err().iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
-        [
-            "child.toml: objective: missing: a contract that judges services needs it, and its parent \"MSA\" was not found"
-        ]
+        ["child.toml: objective: missing: a contract that judges services needs it, and its \
+                parent \"MSA\" was not found"]
     );
 }
 
@@ -120,13 +134,16 @@ fn a_parent_that_is_not_found_is_no_fault_where_nothing_is_missing() {
 fn a_parents_faults_are_told_with_its_own_file() {
     let child = PAGE.split("[[exclusion]]").next().unwrap();
     let child = Written::read(child, "child.toml").unwrap();
-    let parent =
-        PAGE.replace("id = \"ACME-MPLS-2026\"", "id = \"ACME-MSA\"").replace("rule = \"max\"", "rule = \"most\"");
+    let parent = PAGE
+        .replace("id = \"ACME-MPLS-2026\"", "id = \"ACME-MSA\"")
+        .replace("rule = \"max\"", "rule = \"most\"");
     let parent = Written::read(&parent, "parent.toml").unwrap();
-    let mut told: Vec<String> = resolve(&child, &[parent]).unwrap_err().iter().map(ToString::to_string).collect();
+    let mut told: Vec<String> =
+        resolve(&child, &[parent]).unwrap_err().iter().map(ToString::to_string).collect();
     told.sort();
     let expected = [
-        "parent.toml: agreement.level: \"ACME-MSA\" is of level service, and must be of a higher one than service",
+        "parent.toml: agreement.level: \"ACME-MSA\" is of level service, and must be of a higher \
+            one than service",
         "parent.toml: agreement.parent: \"ACME-MSA\" is a parent of itself",
         "parent.toml: combine 1: rule: \"most\" is not one of sum, max, first",
     ];
@@ -135,15 +152,22 @@ fn a_parents_faults_are_told_with_its_own_file() {
 
 #[test]
 fn what_a_terminal_would_obey_or_turn_around_is_in_no_text_of_a_contract() {
-    let texts = ["id = \"ACME", "provider = { name = \"", "contact = \"", "site = \"", "probes = [\""];
+    let texts =
+        ["id = \"ACME", "provider = { name = \"", "contact = \"", "site = \"", "probes = [\""];
     for at in texts {
-        for (written, said) in
-            [("\\u0000", "U+0000"), ("\\u001B[2J", "U+001B"), ("\\r\\n", "U+000D"), ("\\u202E", "U+202E")]
-        {
+        for (written, said) in [
+            ("\\u0000", "U+0000"),
+            ("\\u001B[2J", "U+001B"),
+            ("\\r\\n", "U+000D"),
+            ("\\u202E", "U+202E"),
+        ] {
             let put = PAGE.replacen(at, &format!("{at}{written}"), 1);
             assert_ne!(put, PAGE, "{at}");
             let told = parse(&put, "c.toml").expect_err(at);
-            assert!(told.iter().any(|fault| fault.to_string().contains(said)), "{at}{written}: {told:?}");
+            assert!(
+                told.iter().any(|fault| fault.to_string().contains(said)),
+                "{at}{written}: {told:?}"
+            );
         }
         let put = PAGE.replacen(at, &format!("{at}{}", "x".repeat(201)), 1);
         assert!(parse(&put, "c.toml").is_err(), "{at} of 201 characters and more");

@@ -1,4 +1,5 @@
-//! Contracts and facts with what must come of them, by a few paths and values each: `cases/NAME.toml`, `.json`, `.want`.
+//! Contracts and facts with what must come of them, by a few paths and values each:
+//! `cases/NAME.toml`, `.json`, `.want`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -20,8 +20,8 @@ fn wanproof(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, Strin
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// A database with an outage of an hour on the second day of the month before this one, of which all else is unknown, and a
-/// contract that pays for each outage.
+/// A database with an outage of an hour on the second day of the month before this one, of which
+/// all else is unknown, and a contract that pays for each outage.
 struct Edge {
     directory: tempfile::TempDir,
     /// The month before this one.
@@ -67,23 +67,32 @@ fn edge(within_days: u32) -> Edge {
         };
         store.append(id, &interval).expect("stored");
     }
-    let form = remedy("event", r#"per_unit = { unit = "3600", rounding = "exact", credit = "10.00" }"#);
+    let form =
+        remedy("event", r#"per_unit = { unit = "3600", rounding = "exact", credit = "10.00" }"#);
     let claim = format!(
-        "[claim]\nmode = \"on_request\"\nwithin = {within_days}\nunit = \"days\"\ncounted_from = \"period_end\"\n\
+        "[claim]\nmode = \"on_request\"\nwithin = {within_days}\nunit = \"days\"\ncounted_from \
+            = \"period_end\"\n\
          rounding = \"half_up\"\nsettled = \"next_invoice\"\n"
     );
     let objective = availability("99.9999", "", &form);
-    let text = Terms { timezone: "UTC", ..Terms::new("1000.00", format!("{claim}{objective}")) }.text();
+    let text =
+        Terms { timezone: "UTC", ..Terms::new("1000.00", format!("{claim}{objective}")) }.text();
     std::fs::write(directory.path().join("t.toml"), &text).expect("a contract");
-    let file =
-        ContractFile { id: "T".to_owned(), version: 1, sha256: "00".to_owned(), toml: text, source: "file".to_owned() };
+    let file = ContractFile {
+        id: "T".to_owned(),
+        version: 1,
+        sha256: "00".to_owned(),
+        toml: text,
+        source: "file".to_owned(),
+    };
     store.keep_contract(&file).expect("kept");
     Edge { directory, period: month.to_string(), began }
 }
 
 impl Edge {
     fn claim(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let all: Vec<&str> = ["claim"].iter().chain(arguments).copied().chain(["--data", "data"]).collect();
+        let all: Vec<&str> =
+            ["claim"].iter().chain(arguments).copied().chain(["--data", "data"]).collect();
         wanproof(self.directory.path(), &all)
     }
 
@@ -102,9 +111,15 @@ impl Edge {
 fn what_is_due_is_listed_with_its_days_left_and_drafted() {
     let edge = edge(390);
     let list = edge.json(&["list"]);
-    assert_eq!((list[0]["state"].as_str(), list[0]["credit"].as_str()), (Some("claimable"), Some("10.00")));
+    assert_eq!(
+        (list[0]["state"].as_str(), list[0]["credit"].as_str()),
+        (Some("claimable"), Some("10.00"))
+    );
     let deadlines = list[0]["deadlines"].as_array().unwrap();
-    assert!(deadlines.iter().any(|each| each["left"].as_str().unwrap().starts_with("in 3")), "{list}");
+    assert!(
+        deadlines.iter().any(|each| each["left"].as_str().unwrap().starts_with("in 3")),
+        "{list}"
+    );
     let (_, out, _) = edge.claim(&["list"]);
     assert!(out.contains("claimable") && out.contains("(in 3"), "{out}");
     let (code, letter, err) = edge.claim(&["letter", "--period", &edge.period]);
@@ -127,7 +142,8 @@ fn status_and_report_count_the_deadlines_down() {
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.contains("deadlines\n") && out.contains("claim 10.00 GBP for s in"), "{out}");
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
-    let (_, out, _) = wanproof(edge.directory.path(), &["report", "--data", "data", "--period", &edge.period]);
+    let (_, out, _) =
+        wanproof(edge.directory.path(), &["report", "--data", "data", "--period", &edge.period]);
     assert!(out.lines().any(|line| line.starts_with("by 20") && line.contains("(in 3")), "{out}");
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
 }
@@ -136,7 +152,11 @@ fn status_and_report_count_the_deadlines_down() {
 fn a_report_is_one_page_that_needs_nothing_from_elsewhere() {
     let edge = edge(390);
     let page = |arguments: &[&str]| {
-        let all = [&["report", "--data", "data", "--format", "html", "--period", &edge.period], arguments].concat();
+        let all = [
+            &["report", "--data", "data", "--format", "html", "--period", &edge.period],
+            arguments,
+        ]
+        .concat();
         let (code, out, err) = wanproof(edge.directory.path(), &all);
         assert_eq!((code, err.as_str()), (Some(0), ""));
         out
@@ -149,7 +169,8 @@ fn a_report_is_one_page_that_needs_nothing_from_elsewhere() {
         "Credit due: <strong>10.00 GBP</strong>. It is to be claimed by 20".to_owned(),
         format!("claim 10.00 GBP for s in {}<td>in 3", edge.period),
         // Sixty minutes of sixty lost, and five of sixty answered.
-        "<tr><td>p<td class=\"n\">1h5m<td class=\"n\">300<td class=\"n\">0<td class=\"n\">3600".to_owned(),
+        "<tr><td>p<td class=\"n\">1h5m<td class=\"n\">300<td class=\"n\">0<td class=\"n\">3600"
+            .to_owned(),
         "</body></html>".to_owned(),
     ] {
         assert!(one.contains(&part), "{part:?} in {one}");
@@ -160,13 +181,16 @@ fn a_report_is_one_page_that_needs_nothing_from_elsewhere() {
     assert_eq!(one.matches("<html").count(), 1);
     // What a contract calls itself is no markup, and of several reports there is an overview.
     let text = std::fs::read_to_string(edge.directory.path().join("t.toml")).unwrap();
-    let second =
-        text.replace("id = \"T\"", "id = \"<T2>\"").replace("Example Carrier", "Example <Carrier> & \\\"Sons\\\"");
+    let second = text
+        .replace("id = \"T\"", "id = \"<T2>\"")
+        .replace("Example Carrier", "Example <Carrier> & \\\"Sons\\\"");
     std::fs::write(edge.directory.path().join("two.toml"), &second).unwrap();
-    let config = "site = \"leeds-01\"\ndata_dir = \"data\"\ncontracts = [\"t.toml\", \"two.toml\"]\n[[probe]]\nname = \"p\"\n\
+    let config = "site = \"leeds-01\"\ndata_dir = \"data\"\ncontracts = \
+        [\"t.toml\", \"two.toml\"]\n[[probe]]\nname = \"p\"\n\
                   kind = \"icmp\"\ntarget = \"192.0.2.1\"\nperiod = \"1s\"\n";
     std::fs::write(edge.directory.path().join("agent.toml"), config).unwrap();
-    let arguments = ["report", "--config", "agent.toml", "--format", "html", "--period", &edge.period];
+    let arguments =
+        ["report", "--config", "agent.toml", "--format", "html", "--period", &edge.period];
     let (code, out, err) = wanproof(edge.directory.path(), &arguments);
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.contains("Example &lt;Carrier&gt; &amp; &quot;Sons&quot; (provider)"), "{out}");
@@ -181,27 +205,48 @@ fn a_report_is_one_page_that_needs_nothing_from_elsewhere() {
 fn a_claim_moves_as_its_life_cycle_allows_and_its_log_says_who_when_and_by_what() {
     let edge = edge(390);
     std::fs::write(edge.directory.path().join("mail.txt"), "sent").unwrap();
-    let (code, out, err) =
-        edge.claim(&["move", "submit", "--period", &edge.period, "--who", "Ada", "--evidence", "mail.txt"]);
+    let (code, out, err) = edge.claim(&[
+        "move",
+        "submit",
+        "--period",
+        &edge.period,
+        "--who",
+        "Ada",
+        "--evidence",
+        "mail.txt",
+    ]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.contains("is submitted now; it can acknowledge, accept,"), "{out}");
     let (code, _, err) = edge.step("reconcile");
     assert_eq!(code, Some(2));
-    assert!(err.contains("refused: a claim that is submitted cannot reconcile: it can acknowledge"), "{err}");
+    assert!(
+        err.contains("refused: a claim that is submitted cannot reconcile: it can acknowledge"),
+        "{err}"
+    );
     let (code, _, err) = edge.step("pay");
     assert_eq!(code, Some(2));
-    assert!(err.contains("\"pay\" is no action of a claim: expected one of become_claimable, submit"), "{err}");
+    assert!(
+        err.contains("\"pay\" is no action of a claim: expected one of become_claimable, submit"),
+        "{err}"
+    );
     for action in ["acknowledge", "accept_partly", "credit", "reconcile"] {
         assert_eq!(edge.step(action).0, Some(0), "{action}");
     }
     let log = edge.json(&["log"]);
     let entries = log[0]["log"].as_array().unwrap();
-    let actions: Vec<&str> = entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["become_claimable", "submit", "acknowledge", "accept_partly", "credit", "reconcile"]);
+    let actions: Vec<&str> =
+        entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!(
+        actions,
+        ["become_claimable", "submit", "acknowledge", "accept_partly", "credit", "reconcile"]
+    );
     // What the agent saw has the verdict as its evidence; what Ada did, the file that she named.
     assert!(entries[0]["who"].as_str().unwrap().starts_with("wanproof"), "{log}");
     let sent = wanproof::evidence::digest::Digest::of(b"sent").hex();
-    assert_eq!((entries[1]["who"].as_str(), entries[1]["evidence"].as_str()), (Some("Ada"), Some(sent.as_str())));
+    assert_eq!(
+        (entries[1]["who"].as_str(), entries[1]["evidence"].as_str()),
+        (Some("Ada"), Some(sent.as_str()))
+    );
     assert_eq!(log[0]["state"], "reconciled");
     assert_eq!(edge.json(&["list"])[0]["state"], "reconciled");
 }
@@ -219,8 +264,20 @@ fn a_claim_whose_day_has_passed_is_not_submitted_any_more() {
 fn a_version_comes_into_force_only_when_the_one_before_it_has_gone() {
     let edge = edge(390);
     let step = |version: &str, action: &str| {
-        let arguments = ["contract", "move", "version", action, "--contract", "T", "--contract-version", version];
-        wanproof(edge.directory.path(), &[&arguments[..], &["--who", "Ada", "--data", "data"]].concat())
+        let arguments = [
+            "contract",
+            "move",
+            "version",
+            action,
+            "--contract",
+            "T",
+            "--contract-version",
+            version,
+        ];
+        wanproof(
+            edge.directory.path(),
+            &[&arguments[..], &["--who", "Ada", "--data", "data"]].concat(),
+        )
     };
     for version in ["1", "2"] {
         for action in ["propose", "counter", "sign"] {
@@ -234,8 +291,14 @@ fn a_version_comes_into_force_only_when_the_one_before_it_has_gone() {
     assert_eq!(step("1", "supersede").0, Some(0));
     assert_eq!(step("2", "take_effect").0, Some(0));
     let (_, out, _) = wanproof(edge.directory.path(), &["contract", "log", "--data", "data"]);
-    assert!(out.contains("version T 1: superseded") && out.contains("version T 2: in force"), "{out}");
-    let (code, _, err) = wanproof(edge.directory.path(), &["contract", "move", "version", "sign", "--contract", "T"]);
+    assert!(
+        out.contains("version T 1: superseded") && out.contains("version T 2: in force"),
+        "{out}"
+    );
+    let (code, _, err) = wanproof(
+        edge.directory.path(),
+        &["contract", "move", "version", "sign", "--contract", "T"],
+    );
     assert_eq!(code, Some(2));
     assert!(err.contains("--contract-version"), "{err}");
 }

@@ -1,9 +1,11 @@
-//! Files that others made: what would be swallowed in silence is refused with its place, what is likely a mistake is told, and
-//! nothing makes judging hang.
+//! Files that others made: what would be swallowed in silence is refused with its place, what is
+//! likely a mistake is told, and nothing makes judging hang.
 
 use std::process::Command;
 
-use super::support::{CLAIM, Terms, availability, delay, judge, june, remedy, restore, service, value, verdict};
+use super::support::{
+    CLAIM, Terms, availability, delay, judge, june, remedy, restore, service, value, verdict,
+};
 use wanproof::sla::{contract, evaluate, facts};
 
 /// What is wrong with facts, judged by a contract.
@@ -16,7 +18,11 @@ fn faults(terms: &Terms, text: &str) -> Vec<String> {
 }
 
 fn broken(terms: &Terms) -> Vec<String> {
-    contract::parse(&terms.text(), "t.toml").expect_err("it is broken").iter().map(ToString::to_string).collect()
+    contract::parse(&terms.text(), "t.toml")
+        .expect_err("it is broken")
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 const ONCE: &str = r#"per_unit = { unit = "1", rounding = "exact", credit = "10%" }"#;
@@ -48,11 +54,14 @@ fn a_value_outside_what_its_unit_allows_is_refused() {
 
 #[test]
 fn a_count_for_an_objective_that_has_none_is_refused() {
-    let rest = format!("{}{}", delay("60", "", ""), restore("3600", "each", &remedy("count", ONCE)));
-    let of = |id: &str| format!(r#"{{"period": "2026-06", "service": "s", "counts": {{"{id}": 3}}}}"#);
+    let rest =
+        format!("{}{}", delay("60", "", ""), restore("3600", "each", &remedy("count", ONCE)));
+    let of =
+        |id: &str| format!(r#"{{"period": "2026-06", "service": "s", "counts": {{"{id}": 3}}}}"#);
     let what = |id: &str| {
         vec![format!(
-            "f.json: counts.{id}: objective {id:?} has no count: neither its metric nor its driver is \"count\""
+            "f.json: counts.{id}: objective {id:?} has no count: neither its metric nor its \
+                driver is \"count\""
         )]
     };
     assert_eq!(faults(&Terms::new("1000.00", rest.clone()), &of("delay")), what("delay"));
@@ -64,7 +73,8 @@ fn a_count_for_an_objective_that_has_none_is_refused() {
 fn an_earlier_period_is_told_once_and_lies_before_the_one_that_is_judged() {
     let terms = Terms::new("1000.00", availability("99.9", "", ""));
     let previous = |periods: &[&str]| {
-        let all: Vec<String> = periods.iter().map(|period| format!("{{\"period\": \"{period}\"}}")).collect();
+        let all: Vec<String> =
+            periods.iter().map(|period| format!("{{\"period\": \"{period}\"}}")).collect();
         format!(r#"{{"period": "2026-06", "service": "s", "previous": [{}]}}"#, all.join(","))
     };
     assert!(faults(&terms, &previous(&["2026-05", "2026-04", "2026-Q1"])).is_empty());
@@ -100,7 +110,9 @@ fn times_from_1900_to_the_end_of_2200_are_taken() {
 fn amounts_may_have_sixty_digits_and_old_contracts_their_currency() {
     let digits = "9".repeat(58) + ".99";
     let long = format!("9{digits}");
-    let charged = |mrc: &str| format!(r#"{{"period": "2026-06", "service": "s", "charges": {{"mrc": "{mrc}"}}}}"#);
+    let charged = |mrc: &str| {
+        format!(r#"{{"period": "2026-06", "service": "s", "charges": {{"mrc": "{mrc}"}}}}"#)
+    };
     let terms = Terms { currency: "DEM", ..Terms::new("1000.00", availability("99.9", "", "")) };
     assert!(faults(&terms, &charged(&digits)).is_empty());
     assert_eq!(
@@ -117,8 +129,10 @@ fn a_bad_end_is_told_once() {
     assert_eq!(
         faults(&terms, text),
         [
-            "f.json: events[0].from: \"yesterday\" is not a time: expected RFC 3339, such as 2026-06-03T01:00:00Z",
-            "f.json: events[1].to: \"soon\" is not a time: expected RFC 3339, such as 2026-06-03T01:00:00Z",
+            "f.json: events[0].from: \"yesterday\" is not a time: expected RFC 3339, such as \
+                2026-06-03T01:00:00Z",
+            "f.json: events[1].to: \"soon\" is not a time: expected RFC 3339, such as \
+                2026-06-03T01:00:00Z",
             "f.json: events[2].to: missing: without as_of every event has ended, and needs it",
         ]
     );
@@ -131,7 +145,8 @@ fn a_bad_end_is_told_once() {
 fn a_number_with_a_unit_says_where_the_unit_stands_and_begets_no_other_fault() {
     let tiers = r#"tiers = [ { over = "0", upto = "4h", credit = "5%" }, { over = "4h", credit = "10%" } ]"#;
     let terms = Terms::new("1000.00", availability("99.9", "", &remedy("downtime", tiers)));
-    let what = "\"4h\" is a length of time, and here stands a plain number; in seconds it is \"14400\"";
+    let what =
+        "\"4h\" is a length of time, and here stands a plain number; in seconds it is \"14400\"";
     assert_eq!(
         broken(&terms),
         [
@@ -143,7 +158,8 @@ fn a_number_with_a_unit_says_where_the_unit_stands_and_begets_no_other_fault() {
         + "within = \"30 days\"\nunit = \"days\"\ncounted_from = \"period_end\"\n";
     assert_eq!(
         broken(&Terms::new("1000.00", format!("{claim}{}", availability("99.9", "", "")))),
-        ["t.toml: claim.within: \"30 days\" is a number with a unit, and here stands a plain number: write \"30\""]
+        ["t.toml: claim.within: \"30 days\" is a number with a unit, and here stands a plain \
+                number: write \"30\""]
     );
 }
 
@@ -161,17 +177,22 @@ fn what_is_likely_a_mistake_is_told_with_its_place() {
     assert_eq!(
         of(format!("{}{cap}", availability("99.9", "", &remedy("downtime", mixed)))),
         [
-            "t.toml: objective \"avail\": remedy: the credit \"10\" is 10 GBP, among others in percent: is it 10%?",
+            "t.toml: objective \"avail\": remedy: the credit \"10\" is 10 GBP, among others in \
+                percent: is it 10%?",
             "t.toml: cap 1: limit: \"100\" is 100 GBP, among others in percent: is it 100%?",
         ]
     );
     let amounts = r#"tiers = [ { over = "0", upto = "600", credit = "5.00" }, { over = "600", credit = "10.00" } ]"#;
-    assert!(of(format!("{}{cap}", availability("99.9", "", &remedy("downtime", amounts)))).is_empty());
+    assert!(
+        of(format!("{}{cap}", availability("99.9", "", &remedy("downtime", amounts)))).is_empty()
+    );
     assert_eq!(
         of(availability("0.999", "", "").replace(">=", "<=")),
         [
-            "t.toml: objective \"avail\": op: \"<=\" asks for little availability: \">=\" is what contracts promise",
-            "t.toml: objective \"avail\": target: 0.999 percent is next to nothing: \"99.9\", or unit = \"ratio\"",
+            "t.toml: objective \"avail\": op: \"<=\" asks for little availability: \">=\" is what \
+                contracts promise",
+            "t.toml: objective \"avail\": target: 0.999 percent is next to nothing: \"99.9\", or \
+                unit = \"ratio\"",
         ]
     );
     // A loss of at most half a percent is what many promise.
@@ -184,18 +205,20 @@ fn what_is_likely_a_mistake_is_told_with_its_place() {
     );
     assert_eq!(
         of(tickets),
-        ["t.toml: claim.ticket_within: objective \"avail\" requires tickets, and none can be late: say ticket_within"]
+        ["t.toml: claim.ticket_within: objective \"avail\" requires tickets, and none can be \
+                late: say ticket_within"]
     );
 }
 
 #[test]
 fn a_zone_without_summer_time_beside_one_that_has_it_is_told() {
-    let of = |timezone| doubts(&Terms { timezone, ..Terms::new("1000.00", availability("99.9", "", "")) });
+    let of = |timezone| {
+        doubts(&Terms { timezone, ..Terms::new("1000.00", availability("99.9", "", "")) })
+    };
     assert_eq!(
         of("EST"),
-        [
-            "t.toml: agreement.timezone: \"EST\" has no summer time all year: where the clocks change, say \"America/New_York\" or the like"
-        ]
+        ["t.toml: agreement.timezone: \"EST\" has no summer time all year: where the clocks \
+                change, say \"America/New_York\" or the like"]
     );
     assert_eq!((of("Etc/GMT-1").len(), of("UTC").len(), of("Europe/London").len()), (1, 0, 0));
 }
@@ -203,15 +226,15 @@ fn a_zone_without_summer_time_beside_one_that_has_it_is_told() {
 #[test]
 fn a_count_that_pays_though_the_target_is_met_is_told() {
     let count = |form: &str| {
-        let objective = "[[objective]]\nid = \"visits\"\nmetric = \"count\"\nunit = \"count\"\nop = \"<=\"\ntarget = \"2\"\n\
+        let objective = "[[objective]]\nid = \"visits\"\nmetric = \"count\"\nunit = \"count\"\nop \
+            = \"<=\"\ntarget = \"2\"\n\
                          [objective.aggregate]\nperiod = \"month\"\n";
         doubts(&Terms::new("1000.00", format!("{objective}{}", remedy("count", form))))
     };
     assert_eq!(
         count(ONCE),
-        [
-            "t.toml: objective \"visits\": remedy.driver: driver \"count\" pays though the target is met: let what it pays for begin above the target"
-        ]
+        ["t.toml: objective \"visits\": remedy.driver: driver \"count\" pays though the target \
+                is met: let what it pays for begin above the target"]
     );
     assert!(count(r#"tiers = [ { over = "2", credit = "10%" } ]"#).is_empty());
     assert_eq!(count(r#"tiers = [ { from = "2", credit = "10%" } ]"#).len(), 1);
@@ -222,11 +245,19 @@ fn a_count_that_pays_though_the_target_is_met_is_told() {
 fn a_warning_leaves_the_exit_code_and_strict_makes_it_a_fault() {
     let place = tempfile::tempdir().expect("a directory");
     let path = place.path().join("t.toml");
-    std::fs::write(&path, Terms { timezone: "EST", ..Terms::new("1000.00", availability("99.9", "", "")) }.text())
-        .unwrap();
+    std::fs::write(
+        &path,
+        Terms { timezone: "EST", ..Terms::new("1000.00", availability("99.9", "", "")) }.text(),
+    )
+    .unwrap();
     let check = |more: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wanproof"));
-        let output = command.args(["contract", "check"]).args(more).arg(&path).output().expect("wanproof runs");
+        let output = command
+            .args(["contract", "check"])
+            .args(more)
+            .arg(&path)
+            .output()
+            .expect("wanproof runs");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned(), output.stdout)
     };
     let (code, err, _) = check(&[]);
@@ -246,14 +277,21 @@ fn every_verdict_and_the_program_name_the_time_zone_data() {
     let json = serde_json::to_value(&report).expect("JSON");
     let tzdata = wanproof::sla::calendar::TZDATA;
     assert_eq!(json["tzdata"], tzdata);
-    let output = Command::new(env!("CARGO_BIN_EXE_wanproof")).arg("--version").output().expect("wanproof runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_wanproof"))
+        .arg("--version")
+        .output()
+        .expect("wanproof runs");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(said.trim_end(), format!("wanproof {} (tzdata {tzdata})", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        said.trim_end(),
+        format!("wanproof {} (tzdata {tzdata})", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 // ---- Bounds
 
-/// A graph so many deep, in which each service has as many members as its level is wide, each of those the whole next level.
+/// A graph so many deep, in which each service has as many members as its level is wide, each of
+/// those the whole next level.
 fn graph(deep: usize, wide: usize) -> String {
     let of = |level: usize| {
         let all = (0..wide).map(|at| format!("\"l{level}-{at}\"")).collect::<Vec<_>>().join(", ");
@@ -262,7 +300,8 @@ fn graph(deep: usize, wide: usize) -> String {
     let mut text = service("1000.00", &of(0));
     for level in 0..deep {
         for at in 0..wide {
-            let one = service("0", &of(level + 1)).replace("id = \"s\"", &format!("id = \"l{level}-{at}\""));
+            let one = service("0", &of(level + 1))
+                .replace("id = \"s\"", &format!("id = \"l{level}-{at}\""));
             text.push_str(&one);
         }
     }
@@ -273,23 +312,29 @@ fn graph(deep: usize, wide: usize) -> String {
 fn members_are_walked_once_each_however_they_hang_together() {
     // Twice for each level would be two to the power of 300.
     for (deep, wide) in [(300, 2), (999, 1)] {
-        let terms = Terms::new("1000.00", format!("{}{}", graph(deep, wide), availability("99.9", "", "")));
+        let terms =
+            Terms::new("1000.00", format!("{}{}", graph(deep, wide), availability("99.9", "", "")));
         let last = deep - 1;
         let event = |at: usize| {
-            format!(r#"{{"service": "l{last}-{at}", "from": "2026-06-10T00:00:00Z", "to": "2026-06-10T01:00:00Z"}}"#)
+            format!(
+                r#"{{"service": "l{last}-{at}", "from": "2026-06-10T00:00:00Z", "to": "2026-06-10T01:00:00Z"}}"#
+            )
         };
         let all = (0..wide).map(event).collect::<Vec<_>>().join(",");
-        let report = terms.judge(&format!(r#"{{"period": "2026-06", "service": "s", "events": [{all}]}}"#));
+        let report =
+            terms.judge(&format!(r#"{{"period": "2026-06", "service": "s", "events": [{all}]}}"#));
         assert_eq!(verdict(&report, "avail").downtime_s.as_deref(), Some("3600"));
     }
 }
 
 #[test]
 fn a_graph_of_more_than_a_thousand_services_is_refused() {
-    let terms = Terms::new("1000.00", format!("{}{}", graph(1000, 1), availability("99.9", "", "")));
+    let terms =
+        Terms::new("1000.00", format!("{}{}", graph(1000, 1), availability("99.9", "", "")));
     assert_eq!(
         broken(&terms),
-        ["t.toml: service \"s\": members: it and those that it hangs together with are 1001: at most 1000 may be"]
+        ["t.toml: service \"s\": members: it and those that it hangs together with are 1001: \
+                at most 1000 may be"]
     );
     // Many small ones are no large one.
     let pairs: String = (0..600)
@@ -308,10 +353,15 @@ fn a_graph_of_more_than_a_thousand_services_is_refused() {
 
 #[test]
 fn what_is_too_much_to_be_judged_is_refused_before_it_is_begun() {
-    let one = |at: usize| availability("99.9", "", "").replace("id = \"avail\"", &format!("id = \"a{at}\""));
+    let one = |at: usize| {
+        availability("99.9", "", "").replace("id = \"avail\"", &format!("id = \"a{at}\""))
+    };
     let objectives: String = (0..300).map(one).collect();
     let event = r#"{"from": "2026-06-10T00:00:00Z", "to": "2026-06-10T01:00:00Z"}"#;
-    let text = format!(r#"{{"period": "2026-06", "service": "s", "events": [{}]}}"#, vec![event; 100_000].join(","));
+    let text = format!(
+        r#"{{"period": "2026-06", "service": "s", "events": [{}]}}"#,
+        vec![event; 100_000].join(",")
+    );
     let found = faults(&Terms::new("1000.00", objectives), &text);
     assert!(found.len() == 1 && found[0].contains("too much to be judged at once"), "{found:?}");
     // Windows over three hundred years, many times.
@@ -324,11 +374,16 @@ fn what_is_too_much_to_be_judged_is_refused_before_it_is_begun() {
         })
         .collect();
     let long = |at: usize| {
-        format!(r#"{{"exclusion": "m{at}", "from": "1900-01-01T00:00:00Z", "to": "2200-12-31T00:00:00Z"}}"#)
+        format!(
+            r#"{{"exclusion": "m{at}", "from": "1900-01-01T00:00:00Z", "to": "2200-12-31T00:00:00Z"}}"#
+        )
     };
     let excluded = (0..300).map(long).collect::<Vec<_>>().join(",");
     let text = format!(r#"{{"period": "2026-06", "service": "s", "excluded": [{excluded}]}}"#);
-    let found = faults(&Terms::new("1000.00", format!("{exclusions}{}", availability("99.9", "", ""))), &text);
+    let found = faults(
+        &Terms::new("1000.00", format!("{exclusions}{}", availability("99.9", "", ""))),
+        &text,
+    );
     assert!(found.len() == 1 && found[0].contains("windows and hours on"), "{found:?}");
 }
 
@@ -340,22 +395,32 @@ fn a_hundred_thousand_events_and_as_many_exclusions_and_duties_come_to_an_end() 
     };
     const MANY: usize = 100_000;
     let stretches = |length: usize, more: &str| {
-        let one =
-            |number: usize| format!(r#"{{"from": "{}", "to": "{}"{more}}}"#, at(number * 20), at(number * 20 + length));
+        let one = |number: usize| {
+            format!(
+                r#"{{"from": "{}", "to": "{}"{more}}}"#,
+                at(number * 20),
+                at(number * 20 + length)
+            )
+        };
         (0..MANY).map(one).collect::<Vec<_>>().join(",")
     };
-    let done = |event: usize| format!(r#"{{"duty": "tell", "event": {event}, "done": "2026-06-01T00:00:00Z"}}"#);
+    let done = |event: usize| {
+        format!(r#"{{"duty": "tell", "event": {event}, "done": "2026-06-01T00:00:00Z"}}"#)
+    };
     let text = format!(
         r#"{{"period": "2026-06", "service": "s", "events": [{}], "excluded": [{}], "duties": [{}]}}"#,
         stretches(10, ""),
         stretches(4, ", \"exclusion\": \"m\""),
         (0..MANY).map(done).collect::<Vec<_>>().join(",")
     );
-    let qualify = "[objective.qualify]\nlonger_than = \"5s\"\nwithin = \"1h\"\nsplit_at = \"day\"\n";
+    let qualify =
+        "[objective.qualify]\nlonger_than = \"5s\"\nwithin = \"1h\"\nsplit_at = \"day\"\n";
     let rest = format!(
         "[[exclusion]]\nid = \"m\"\nkind = \"other\"\nremoves = \"downtime\"\nat_most = \"2000h\"\n\
-         window = {{ days = [\"Mon\", \"Tue\", \"Wed\", \"Thu\", \"Fri\", \"Sat\", \"Sun\"], from = \"00:00\", to = \"24:00\" }}\n\
-         [[duty]]\nid = \"tell\"\nparty = \"provider\"\nwhat = \"tell\"\nwithin = \"4h\"\nafter = \"event_end\"\n{}",
+         window = \
+            {{ days = [\"Mon\", \"Tue\", \"Wed\", \"Thu\", \"Fri\", \"Sat\", \"Sun\"], from = \"00:00\", to = \"24:00\" }}\n\
+         [[duty]]\nid = \"tell\"\nparty = \"provider\"\nwhat = \"tell\"\nwithin = \"4h\"\nafter \
+            = \"event_end\"\n{}",
         availability("99.9", "", &format!("{qualify}{}", remedy("event", ONCE)))
     );
     let report = Terms::new("1000.00", rest).judge(&text);

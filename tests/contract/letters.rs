@@ -20,17 +20,24 @@ fn a_claims_letter_names_circuit_clause_money_deadline_and_each_outage_by_both_c
     let (contract, report, facts) = page(FACTS);
     let draft = letter::claim(&contract, &report, &facts).unwrap();
     assert_eq!(draft.to, "Example Carrier <noc@carrier.example>");
-    assert_eq!(draft.subject, "Claim of 400.00 GBP: agreement ACME-MPLS-2026 version 3, circuit ckt-0042, 2026-06");
+    assert_eq!(
+        draft.subject,
+        "Claim of 400.00 GBP: agreement ACME-MPLS-2026 version 3, circuit ckt-0042, 2026-06"
+    );
     for part in [
         "we claim a credit of 400.00 GBP for circuit ckt-0042 at site leeds-01 in 2026-06.",
         "Clause: objective \"avail\", availability >= 99.9 percent each month",
         "Promised >= 99.9 percent, actual 99.46 percent: breached.",
-        "  1. from 2026-06-03T01:00:00Z to 2026-06-03T01:12:30Z\n     by our clock 12 min (750 s), which counts whole\n",
-        // From the ticket's opening to the restoration, which was before its closing, less what waited for the customer: none
-        // of it lies before the restoration.
-        "     by your ticket T-1, opened 2026-06-03T01:05:00Z (300 s after the beginning), closed 2026-06-03T02:00:00Z: 450 s\n",
-        "  2. from 2026-06-09T01:00:00Z to 2026-06-09T04:40:00Z\n     by our clock 3 h 40 min (13200 s), which counts whole\n     no ticket",
-        "to be claimed within 30 days of the period end, and settled by next invoice. The last day to claim it is 2026-07-30 \
+        "  1. from 2026-06-03T01:00:00Z to 2026-06-03T01:12:30Z\n     by our clock 12 min (750 \
+            s), which counts whole\n",
+        // From the ticket's opening to the restoration, which was before its closing, less what
+        // waited for the customer: none of it lies before the restoration.
+        "     by your ticket T-1, opened 2026-06-03T01:05:00Z (300 s after the beginning), closed \
+            2026-06-03T02:00:00Z: 450 s\n",
+        "  2. from 2026-06-09T01:00:00Z to 2026-06-09T04:40:00Z\n     by our clock 3 h 40 min \
+            (13200 s), which counts whole\n     no ticket",
+        "to be claimed within 30 days of the period end, and settled by next invoice. The last \
+            day to claim it is 2026-07-30 \
          (in 28 days).",
     ] {
         assert!(draft.text.contains(part), "{part}\nin\n{}", draft.text);
@@ -44,7 +51,8 @@ fn the_providers_own_log_stands_beside_our_clock_where_it_differs() {
     let (contract, report, mut facts) = page(FACTS);
     facts.events[1].from = "2026-06-09T01:30:00Z".parse().unwrap();
     let draft = letter::claim(&contract, &report, &facts).unwrap();
-    let theirs = "by your log from 2026-06-09T01:30:00Z to 2026-06-09T04:40:00Z: 3 h 10 min (11400 s)";
+    let theirs =
+        "by your log from 2026-06-09T01:30:00Z to 2026-06-09T04:40:00Z: 3 h 10 min (11400 s)";
     assert!(draft.text.contains(theirs), "{}", draft.text);
 }
 
@@ -55,7 +63,8 @@ fn a_ticket_is_for_the_first_outage_that_has_none() {
     assert_eq!(draft.subject, "Outage of circuit ckt-0042: was down from 2026-06-09T01:00:00Z");
     for part in [
         "Ended:   2026-06-09T04:40:00Z, after 3 h 40 min (13200 s) by our clock",
-        "Down is: from the first of 3 failed probes in a row until the first of 3 answered in a row",
+        "Down is: from the first of 3 failed probes in a row until the first of 3 answered in a \
+            row",
         "by 2026-06-12T01:00:00Z (20 days ago)",
     ] {
         assert!(draft.text.contains(part), "{part}\nin\n{}", draft.text);
@@ -70,7 +79,10 @@ fn nothing_is_claimed_where_nothing_is_due() {
     assert!(matches!(letter::ticket(&contract, &report), Err(NoLetter::NoOutage { .. })));
     let other = contract::parse(&PAGE.replace("version = 3", "version = 4"), "c.toml").unwrap();
     let told = letter::claim(&other, &report, &facts).unwrap_err().to_string();
-    assert_eq!(told, "the report is of ACME-MPLS-2026 version 3, and the contract is ACME-MPLS-2026 version 4");
+    assert_eq!(
+        told,
+        "the report is of ACME-MPLS-2026 version 3, and the contract is ACME-MPLS-2026 version 4"
+    );
 }
 
 #[test]

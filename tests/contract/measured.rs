@@ -96,9 +96,14 @@ fn avail(report: &Report) -> (Outcome, &str, &str) {
 #[test]
 fn an_outage_runs_from_the_first_failed_to_the_first_good_probe() {
     // 100 s: from second 20 of one minute to the end of the next.
-    let data = observed(june(&[("2026-06-10T10:00:00Z", "20a40l"), ("2026-06-10T10:01:00Z", "60u")]));
+    let data =
+        observed(june(&[("2026-06-10T10:00:00Z", "20a40l"), ("2026-06-10T10:01:00Z", "60u")]));
     let report = judged(
-        &availability("99.9", "", &remedy("days", r#"per_unit = { unit = "1", rounding = "up", credit = "5.00" }"#)),
+        &availability(
+            "99.9",
+            "",
+            &remedy("days", r#"per_unit = { unit = "1", rounding = "up", credit = "5.00" }"#),
+        ),
         &data,
         &Facts::default(),
     );
@@ -132,16 +137,23 @@ fn loss_of_carrier_is_what_the_contract_says_and_other_unsent_probes_are_unknown
     let mut minutes = june(&[("2026-06-10T10:00:00Z", "60n")]);
     let objective = availability("99.9", "", "");
     let unknown = "99.997685"; // 60 of 2592000 s
-    assert_eq!(avail(&judged(&objective, &observed(minutes.clone()), &Facts::default())), (Outcome::Met, "0", unknown));
+    assert_eq!(
+        avail(&judged(&objective, &observed(minutes.clone()), &Facts::default())),
+        (Outcome::Met, "0", unknown)
+    );
     // The interval counts why.
-    let at_ten = minutes.iter_mut().find(|minute| minute.from == at("2026-06-10T10:00:00Z")).unwrap();
+    let at_ten =
+        minutes.iter_mut().find(|minute| minute.from == at("2026-06-10T10:00:00Z")).unwrap();
     at_ten.reasons.insert("not-sent/carrier".to_owned(), 60);
     assert_eq!(
         avail(&judged(&objective, &observed(minutes.clone()), &Facts::default())),
         (Outcome::Met, "60", "100.000000")
     );
     let lenient = objective.replace("carrier_loss_is = \"down\"", "carrier_loss_is = \"unknown\"");
-    assert_eq!(avail(&judged(&lenient, &observed(minutes), &Facts::default())), (Outcome::Met, "0", unknown));
+    assert_eq!(
+        avail(&judged(&lenient, &observed(minutes), &Facts::default())),
+        (Outcome::Met, "0", unknown)
+    );
     // The link's own record does as well.
     let mut data = observed(june(&[("2026-06-10T10:00:00Z", "60n")]));
     let down = Span::new(at("2026-06-10T10:00:30Z"), at("2026-06-10T10:01:00Z"));
@@ -170,15 +182,22 @@ fn what_was_not_observed_proves_no_outage_and_lowers_coverage() {
 fn few_unknown_probes_within_an_outage_do_not_end_it() {
     let objective = availability("99.9", "", "");
     let within = observed(june(&[("2026-06-10T10:00:00Z", "10a5l2x5l")]));
-    assert_eq!(avail(&judged(&objective, &within, &Facts::default())), (Outcome::Met, "12", "100.000000"));
+    assert_eq!(
+        avail(&judged(&objective, &within, &Facts::default())),
+        (Outcome::Met, "12", "100.000000")
+    );
     // As many as would end it, and nobody knows whether it lasted.
     let without = observed(june(&[("2026-06-10T10:00:00Z", "10a5l3x5l")]));
-    assert_eq!(avail(&judged(&objective, &without, &Facts::default())), (Outcome::Met, "10", "99.999884"));
+    assert_eq!(
+        avail(&judged(&objective, &without, &Facts::default())),
+        (Outcome::Met, "10", "99.999884")
+    );
 }
 
 #[test]
 fn unknown_time_may_be_agreed_to_be_downtime() {
-    let objective = availability("99.9", "", "").replace("unknown_is = \"unknown\"", "unknown_is = \"down\"");
+    let objective =
+        availability("99.9", "", "").replace("unknown_is = \"unknown\"", "unknown_is = \"down\"");
     let data = observed(june(&[("2026-06-10T10:00:00Z", "10a20x20l")]));
     let report = judged(&objective, &data, &Facts::default());
     assert_eq!(avail(&report), (Outcome::Met, "40", "100.000000"));
@@ -187,7 +206,9 @@ fn unknown_time_may_be_agreed_to_be_downtime() {
 
 #[test]
 fn an_interval_is_down_when_its_loss_is_above_the_threshold() {
-    let define = |definition: &str| availability("99.9", "", "").replace("definition = \"misses\"", definition);
+    let define = |definition: &str| {
+        availability("99.9", "", "").replace("definition = \"misses\"", definition)
+    };
     let data = observed(june(&[
         ("2026-06-10T10:00:00Z", "12l"),
         ("2026-06-10T10:05:00Z", "13l"),
@@ -204,8 +225,10 @@ fn an_interval_is_down_when_its_loss_is_above_the_threshold() {
 
 #[test]
 fn the_state_of_the_sliding_window_is_carried_over_the_periods_bound() {
-    let mef = availability("99.9", "", "")
-        .replace("definition = \"misses\"", "definition = \"mef\"\ndt = \"1s\"\nn = 10\nthreshold = \"0.5\"");
+    let mef = availability("99.9", "", "").replace(
+        "definition = \"misses\"",
+        "definition = \"mef\"\ndt = \"1s\"\nn = 10\nthreshold = \"0.5\"",
+    );
     // Down since the last ten seconds of May; five good seconds do not end it.
     let mut all = vec![minute(at("2026-05-31T22:59:00Z"), "50a10l", &[])];
     all.extend(june(&[("2026-05-31T23:00:00Z", "5a5l")]));
@@ -216,7 +239,8 @@ fn the_state_of_the_sliding_window_is_carried_over_the_periods_bound() {
 fn several_probes_of_a_service_must_all_be_down() {
     let mut data = observed(june(&[("2026-06-10T10:00:00Z", "60l")]));
     data.probes.insert("q".to_owned(), seen(june(&[("2026-06-10T10:00:00Z", "30a30l")])));
-    let objective = availability("99.9", "", "").replace("probes = [\"p\"]", "probes = [\"p\", \"q\"]");
+    let objective =
+        availability("99.9", "", "").replace("probes = [\"p\"]", "probes = [\"p\", \"q\"]");
     let services = service("1000.00", "").replace("probes = [\"p\"]", "probes = [\"p\", \"q\"]");
     assert_eq!(avail(&judged(&format!("{services}{objective}"), &data, &Facts::default())).1, "30");
     // One that sees nothing does not contradict.
@@ -253,18 +277,23 @@ fn exclusions_hold_for_measured_outages_too() {
     let exclusion = "[[exclusion]]\nid = \"m\"\nkind = \"other\"\nremoves = \"downtime\"\n";
     let said = r#"{"period": "2026-06", "service": "s", "excluded": [{"exclusion": "m", "from": "2026-06-10T10:00:00Z", "to": "2026-06-10T10:00:45Z"}]}"#;
     let facts = wanproof::sla::facts::parse(said, "f.json").unwrap().facts;
-    assert_eq!(avail(&judged(&format!("{exclusion}{}", availability("99.9", "", "")), &data, &facts)).1, "15");
+    assert_eq!(
+        avail(&judged(&format!("{exclusion}{}", availability("99.9", "", "")), &data, &facts)).1,
+        "15"
+    );
 }
 
 #[test]
 fn a_mean_is_the_exact_sum_by_the_count_and_percentiles_come_from_merged_histograms() {
-    // Ten RTTs of 10 ms in one minute, one of 100 ms in another: percentiles of averages would say otherwise.
+    // Ten RTTs of 10 ms in one minute, one of 100 ms in another: percentiles of averages would say
+    // otherwise.
     let mut minutes = june(&[]);
     minutes[10] = minute(minutes[10].from, "", &[10_000; 10]);
     minutes[11] = minute(minutes[11].from, "", &[100_000]);
     let data = observed(minutes);
     let of = |statistic: &str, unit: &str, more: &str| {
-        let text = delay("60", "", "").replace("statistic = \"mean\"", &format!("statistic = \"{statistic}\"{more}"));
+        let text = delay("60", "", "")
+            .replace("statistic = \"mean\"", &format!("statistic = \"{statistic}\"{more}"));
         let text = text.replace("unit = \"ms\"", &format!("unit = \"{unit}\""));
         verdict(&judged(&text, &data, &Facts::default()), "delay").exact.clone().unwrap_or_default()
     };
@@ -284,7 +313,10 @@ fn late_answers_that_count_as_failed_leave_the_delay_too() {
     let data = observed(minutes);
     let text = delay("60", "", "").replace("late_is = \"good\"", "late_is = \"failed\"");
     let max = text.replace("statistic = \"mean\"", "statistic = \"max\"");
-    assert_eq!(verdict(&judged(&max, &data, &Facts::default()), "delay").exact.as_deref(), Some("10.007"));
+    assert_eq!(
+        verdict(&judged(&max, &data, &Facts::default()), "delay").exact.as_deref(),
+        Some("10.007")
+    );
 }
 
 #[test]
@@ -296,7 +328,8 @@ fn intervals_that_touch_downtime_are_left_out_whole() {
     let data = observed(minutes);
     let both = |only: &str| {
         let delay = delay("60", "", "").replace("only_while_available = false", only);
-        let report = judged(&format!("{}{delay}", availability("99.9", "", "")), &data, &Facts::default());
+        let report =
+            judged(&format!("{}{delay}", availability("99.9", "", "")), &data, &Facts::default());
         verdict(&report, "delay").exact.clone().unwrap_or_default()
     };
     assert_eq!(both("only_while_available = true"), "10");
@@ -306,11 +339,16 @@ fn intervals_that_touch_downtime_are_left_out_whole() {
 #[test]
 fn loss_is_failed_by_known() {
     let data = observed(june(&[("2026-06-10T10:00:00Z", "10l10u10x10n10t")]));
-    let loss = delay("1", "", "").replace("\"rtt\"", "\"loss\"").replace("unit = \"ms\"", "unit = \"percent\"");
+    let loss = delay("1", "", "")
+        .replace("\"rtt\"", "\"loss\"")
+        .replace("unit = \"ms\"", "unit = \"percent\"");
     let report = judged(&loss, &data, &Facts::default());
     let verdict = verdict(&report, "delay");
     // 20 of 2591980 known.
-    assert_eq!((verdict.exact.as_deref(), verdict.coverage.as_str()), (Some("0.000771"), "99.999228"));
+    assert_eq!(
+        (verdict.exact.as_deref(), verdict.coverage.as_str()),
+        (Some("0.000771"), "99.999228")
+    );
 }
 
 #[test]
@@ -349,7 +387,8 @@ fn long_runs_and_single_probes_find_the_same_outages() {
         let outcome = Probe::from_letter(letter).unwrap();
         edges.extend(single.push(Wall::from_secs(index), outcome, Carrier::Up, second));
     }
-    let outcomes: wanproof::measure::outcome::Outcomes = letters.chars().filter_map(Probe::from_letter).collect();
+    let outcomes: wanproof::measure::outcome::Outcomes =
+        letters.chars().filter_map(Probe::from_letter).collect();
     let mut runs = Detector::new(&rule);
     let mut by_runs = Vec::new();
     let mut index = 0;
@@ -398,13 +437,20 @@ fn missing_sends_are_unknown() {
     let second = Duration::from_secs(1);
     let mut detector = Detector::new(&Rule::builtin());
     let mut edges = Vec::new();
-    for (at, outcome) in
-        [(0, Probe::Lost), (1, Probe::Lost), (2, Probe::Lost), (10, Probe::Lost), (11, Probe::Answered)]
-    {
+    for (at, outcome) in [
+        (0, Probe::Lost),
+        (1, Probe::Lost),
+        (2, Probe::Lost),
+        (10, Probe::Lost),
+        (11, Probe::Answered),
+    ] {
         edges.extend(detector.push(Wall::from_secs(at), outcome, Carrier::Up, second));
     }
     // Nobody knows what was from second 3 on.
-    assert_eq!(edges, [Edge::Down { from: Wall::from_secs(0) }, Edge::Up { at: Wall::from_secs(3) }]);
+    assert_eq!(
+        edges,
+        [Edge::Down { from: Wall::from_secs(0) }, Edge::Up { at: Wall::from_secs(3) }]
+    );
 }
 
 #[test]
@@ -420,18 +466,26 @@ fn probes_rarer_than_the_interval_speak_for_the_time_up_to_the_next() {
     let mut detector = Detector::new(&rule);
     let five = Duration::from_secs(300);
     let mut edges = Vec::new();
-    for (at, outcome) in [(10, Probe::Answered), (310, Probe::Lost), (610, Probe::Lost), (910, Probe::Answered)] {
+    for (at, outcome) in
+        [(10, Probe::Answered), (310, Probe::Lost), (610, Probe::Lost), (910, Probe::Answered)]
+    {
         edges.extend(detector.push(Wall::from_secs(at), outcome, Carrier::Up, five));
     }
     edges.extend(detector.finish());
-    assert_eq!(edges, [Edge::Down { from: Wall::from_secs(300) }, Edge::Up { at: Wall::from_secs(900) }]);
+    assert_eq!(
+        edges,
+        [Edge::Down { from: Wall::from_secs(300) }, Edge::Up { at: Wall::from_secs(900) }]
+    );
 }
 
 #[test]
 fn a_probe_is_matched_to_its_service_by_name_and_site() {
     let contract = Terms::new("1000.00", availability("99.9", "", "")).parse();
     assert_eq!(contract.service_of("p", "leeds-01").map(|service| service.id.as_str()), Some("s"));
-    assert!(contract.service_of("p", "york-01").is_none() && contract.service_of("q", "leeds-01").is_none());
+    assert!(
+        contract.service_of("p", "york-01").is_none()
+            && contract.service_of("q", "leeds-01").is_none()
+    );
     let rules = wanproof::sla::outage::rules(&contract, "s");
     assert_eq!(
         (rules.len(), rules[0].objective.as_str(), rules[0].probes.as_slice()),
@@ -439,7 +493,8 @@ fn a_probe_is_matched_to_its_service_by_name_and_site() {
     );
 }
 
-/// A definition as a row of steps: so many seconds each, bad above this loss, down after so many, up after so many.
+/// A definition as a row of steps: so many seconds each, bad above this loss, down after so many,
+/// up after so many.
 struct Steps {
     seconds: usize,
     threshold: &'static str,
@@ -454,17 +509,24 @@ fn slow(letters: &[char], steps: &Steps) -> Vec<bool> {
     let known = |letter: &&char| !matches!(letter, 'n' | 'x');
     let threshold = Exact::parse(steps.threshold).expect("a decimal");
     let loss = |chunk: &[char]| {
-        let count = |which: &dyn Fn(&&char) -> bool| i64::try_from(chunk.iter().filter(which).count()).expect("few");
+        let count = |which: &dyn Fn(&&char) -> bool| {
+            i64::try_from(chunk.iter().filter(which).count()).expect("few")
+        };
         Exact::ratio(count(&failed), count(&known))
     };
-    let bad: Vec<bool> =
-        letters.chunks(steps.seconds).map(|chunk| loss(chunk).is_some_and(|loss| loss > threshold)).collect();
+    let bad: Vec<bool> = letters
+        .chunks(steps.seconds)
+        .map(|chunk| loss(chunk).is_some_and(|loss| loss > threshold))
+        .collect();
     let mut down = Vec::new();
     let mut is_down = false;
     for at in 0..bad.len() {
-        let begins =
-            |count: usize, is: bool| at + count <= bad.len() && bad[at..at + count].iter().all(|step| *step == is);
-        if (!is_down && begins(steps.down_after, true)) || (is_down && begins(steps.up_after, false)) {
+        let begins = |count: usize, is: bool| {
+            at + count <= bad.len() && bad[at..at + count].iter().all(|step| *step == is)
+        };
+        if (!is_down && begins(steps.down_after, true))
+            || (is_down && begins(steps.up_after, false))
+        {
             is_down = !is_down;
         }
         down.push(is_down);

@@ -21,9 +21,14 @@ fn told(events: &[Event], more: &str) -> String {
     let at = |seconds: i64| june.shifted(seconds * 1_000_000_000);
     let events: Vec<String> = events
         .iter()
-        .map(|&(from, length)| format!("{{\"from\": \"{}\", \"to\": \"{}\"}}", at(from), at(from + length)))
+        .map(|&(from, length)| {
+            format!("{{\"from\": \"{}\", \"to\": \"{}\"}}", at(from), at(from + length))
+        })
         .collect();
-    format!("{{\"period\": \"2026-06\", \"service\": \"s\", \"events\": [{}] {more}}}", events.join(","))
+    format!(
+        "{{\"period\": \"2026-06\", \"service\": \"s\", \"events\": [{}] {more}}}",
+        events.join(",")
+    )
 }
 
 fn money(text: &str) -> Exact {
@@ -32,10 +37,12 @@ fn money(text: &str) -> Exact {
 
 const TIERS: &str = r#"tiers = [ { over = "0", upto = "600", credit = "2%" }, { over = "600", upto = "7200", credit = "10%" },
     { over = "7200", upto = "43200", credit = "50%" }, { over = "43200", credit = "120%" } ]"#;
-const BLOCKS: &str = r#"blocks = [ { size = "7200", credit = "10%" }, { size = "3600", credit = "5%" } ]"#;
+const BLOCKS: &str =
+    r#"blocks = [ { size = "7200", credit = "10%" }, { size = "3600", credit = "5%" } ]"#;
 const PER_UNIT: &str = r#"per_unit = { unit = "3600", rounding = "up", credit = "1/days" }"#;
 const SPLIT: &str = "[objective.qualify]\nlonger_than = \"60s\"\nsplit_at = \"day\"\n";
-const WHOLE: &str = "[objective.qualify]\nlonger_than = \"60s\"\nwithin = \"15m\"\nsplit_at = \"none\"\n";
+const WHOLE: &str =
+    "[objective.qualify]\nlonger_than = \"60s\"\nwithin = \"15m\"\nsplit_at = \"none\"\n";
 
 fn any_contract() -> impl Strategy<Value = Contract> {
     let forms = prop::sample::select(vec![TIERS, BLOCKS, PER_UNIT]);
@@ -48,7 +55,10 @@ fn any_contract() -> impl Strategy<Value = Contract> {
             restore(
                 "14400",
                 "each",
-                &remedy("count", "per_unit = { unit = \"1\", rounding = \"exact\", credit = \"25%\" }")
+                &remedy(
+                    "count",
+                    "per_unit = { unit = \"1\", rounding = \"exact\", credit = \"25%\" }"
+                )
             )
         );
         Terms::new("1000.00", rest).parse()
@@ -74,7 +84,10 @@ proptest! {
 
     #[test]
     fn the_order_of_events_does_not_matter(contract in any_contract(), (events, shuffled) in events().prop_flat_map(|events| (Just(events.clone()), Just(events).prop_shuffle()))) {
-        prop_assert_eq!(shown(&judge(&contract, &told(&events, ""))), shown(&judge(&contract, &told(&shuffled, ""))));
+        prop_assert_eq!(
+            shown(&judge(&contract, &told(&events, ""))),
+            shown(&judge(&contract, &told(&shuffled, "")))
+        );
     }
 
     #[test]
@@ -163,8 +176,8 @@ proptest! {
     }
 }
 
-/// What the first step comes to, second by second, as a slow and simple reckoning has it. Seconds count from the local
-/// beginning of June; `low` is the first one looked at.
+/// What the first step comes to, second by second, as a slow and simple reckoning has it. Seconds
+/// count from the local beginning of June; `low` is the first one looked at.
 struct Reckoning {
     low: i64,
     counted: Vec<bool>,
@@ -253,7 +266,8 @@ proptest! {
             format!("first = \"{length}s\"\nfirst_is = \"{}\"\n", if waived { "waived" } else { "subtracted" })
         });
         let qualify = format!(
-            "[objective.qualify]\nlonger_than = \"{longer_than}s\"\n{first_told}split_at = \"{}\"\n",
+            "[objective.qualify]\nlonger_than = \"{longer_than}s\"\n{first_told}split_at \
+                = \"{}\"\n",
             if split { "day" } else { "none" }
         );
         let aggregate = if hours { "hours = { days = [\"Mon\", \"Tue\", \"Wed\", \"Thu\", \"Fri\"], from = \"08:00\", to = \"18:00\" }" } else { "" };

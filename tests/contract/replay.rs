@@ -13,7 +13,11 @@ use wanproof::store::intervals::Series;
 fn replay(directory: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let program = env!("CARGO_BIN_EXE_wanproof");
     let mut command = Command::new(program);
-    command.args(["contract", "replay"]).args(arguments).args(["--data", "data"]).current_dir(directory);
+    command
+        .args(["contract", "replay"])
+        .args(arguments)
+        .args(["--data", "data"])
+        .current_dir(directory);
     let output = command.output().expect("wanproof runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     (output.status.code(), text(output.stdout), text(output.stderr))
@@ -81,14 +85,18 @@ fn stored_history_is_judged_by_whichever_contract_is_asked() {
         assert_eq!((code, err.as_str()), (Some(0), ""));
         let json: serde_json::Value = serde_json::from_str(&out).unwrap();
         let avail = &json["reports"][0]["objectives"][0];
-        (avail["downtime_s"].as_str().unwrap().to_owned(), json["reports"][0]["credit"].as_str().unwrap().to_owned())
+        (
+            avail["downtime_s"].as_str().unwrap().to_owned(),
+            json["reports"][0]["credit"].as_str().unwrap().to_owned(),
+        )
     };
     assert_eq!(judged("strict.toml"), ("35".to_owned(), "35.00".to_owned()));
     assert_eq!(judged("lenient.toml"), ("30".to_owned(), "30.00".to_owned()));
     // The text names the minutes.
     let (_, out, _) = replay(directory.path(), &["strict.toml", "--period", "2026-06"]);
     assert!(out.contains("down from 2026-06-10T10:03:10Z to 2026-06-10T10:03:40Z: 30 s"), "{out}");
-    let (code, _, _) = replay(directory.path(), &["strict.toml", "--period", "2026-06", "--exit-code"]);
+    let (code, _, _) =
+        replay(directory.path(), &["strict.toml", "--period", "2026-06", "--exit-code"]);
     assert_eq!(code, Some(1));
 }
 
@@ -96,16 +104,22 @@ fn stored_history_is_judged_by_whichever_contract_is_asked() {
 fn a_contract_of_which_nothing_was_measured_is_told_so() {
     let directory = tempfile::tempdir().unwrap();
     history(directory.path());
-    let elsewhere = Terms::new("1000.00", availability("99.9", "", "")).text().replace("leeds-01", "york-01");
+    let elsewhere =
+        Terms::new("1000.00", availability("99.9", "", "")).text().replace("leeds-01", "york-01");
     std::fs::write(directory.path().join("c.toml"), elsewhere).unwrap();
     let (code, _, err) = replay(directory.path(), &["c.toml"]);
     assert_eq!(code, Some(2));
-    assert!(err.starts_with("nothing stored here measures a service of contract \"T\" (s)"), "{err}");
+    assert!(
+        err.starts_with("nothing stored here measures a service of contract \"T\" (s)"),
+        "{err}"
+    );
 }
 
 /// Ten minutes, of which the middle eight are down.
 fn bad(directory: &std::path::Path, day: &str) {
-    stretch(directory, &format!("{day}T10:00:00Z"), |minute| if (1..9).contains(&minute) { "60l" } else { "60a" });
+    stretch(directory, &format!("{day}T10:00:00Z"), |minute| {
+        if (1..9).contains(&minute) { "60l" } else { "60a" }
+    });
 }
 
 fn reports(directory: &std::path::Path, period: &str) -> serde_json::Value {
@@ -163,7 +177,10 @@ fn stored_history_is_judged_by_the_version_in_force_then() {
         bad(directory.path(), day);
     }
     let per_second = |credit: &str| {
-        remedy("downtime", &format!("per_unit = {{ unit = \"480\", rounding = \"down\", credit = \"{credit}\" }}"))
+        remedy(
+            "downtime",
+            &format!("per_unit = {{ unit = \"480\", rounding = \"down\", credit = \"{credit}\" }}"),
+        )
     };
     let one = Terms::new("1000.00", availability("99.99", "", &per_second("1%"))).text();
     let two = Terms::new("1000.00", availability("99.99", "", &per_second("5%")))
@@ -171,7 +188,8 @@ fn stored_history_is_judged_by_the_version_in_force_then() {
         .replace("version = 1", "version = 2");
     let two = two.replacen("2020-01-01T00:00:00Z", "2026-06-15T00:00:00Z", 1);
     let at = |file: &str| directory.path().join(file);
-    let agent = "site = \"leeds-01\"\ndata_dir = \"data\"\ncontracts = [\"c.toml\"]\n[[probe]]\nname = \"p\"\nkind = \"icmp\"\n\
+    let agent = "site = \"leeds-01\"\ndata_dir = \"data\"\ncontracts = \
+        [\"c.toml\"]\n[[probe]]\nname = \"p\"\nkind = \"icmp\"\n\
                  target = \"127.0.0.1\"\nperiod = \"1s\"\n";
     std::fs::write(at("agent.toml"), agent).unwrap();
     std::fs::write(at("c.toml"), &two).unwrap();
@@ -189,7 +207,9 @@ fn stored_history_is_judged_by_the_version_in_force_then() {
     drop(store);
     let report = |period: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wanproof"));
-        command.args(["report", "--config", "agent.toml", "--json", "--period", period]).current_dir(directory.path());
+        command
+            .args(["report", "--config", "agent.toml", "--json", "--period", period])
+            .current_dir(directory.path());
         let output = command.output().expect("wanproof runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -200,25 +220,41 @@ fn stored_history_is_judged_by_the_version_in_force_then() {
     let june = report("2026-06");
     assert_eq!((&june["version"], &june["credit"]), (&2.into(), &"60.00".into()), "{june:#}");
     assert_eq!(june["objectives"].as_array().map(Vec::len), Some(2));
-    assert_eq!((&june["objectives"][0]["version"], &june["objectives"][0]["credit"]), (&1.into(), &"10.00".into()));
+    assert_eq!(
+        (&june["objectives"][0]["version"], &june["objectives"][0]["credit"]),
+        (&1.into(), &"10.00".into())
+    );
     // People are told too which verdict is by which version.
     let said = |format: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wanproof"));
-        command.args(["report", "--config", "agent.toml", "--period", "2026-06", "--format", format]);
+        command.args([
+            "report",
+            "--config",
+            "agent.toml",
+            "--period",
+            "2026-06",
+            "--format",
+            format,
+        ]);
         let output = command.current_dir(directory.path()).output().expect("wanproof runs");
         String::from_utf8(output.stdout).expect("UTF-8")
     };
     assert!(said("text").contains("\navail (version 1)\n  - "), "{}", said("text"));
     assert!(said("html").contains("<td>avail (version 1)<td"), "{}", said("html"));
     let csv = said("csv");
-    let versions: Vec<&str> = csv.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
+    let versions: Vec<&str> =
+        csv.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
     assert_eq!(versions, ["1", "2"], "{csv}");
 }
 
 #[test]
 fn an_outage_without_an_end_counts_until_it_was_last_observed() {
     let directory = tempfile::tempdir().unwrap();
-    stretch(directory.path(), "2026-06-10T10:00:00Z", |minute| if minute < 5 { "60a" } else { "60l" });
+    stretch(
+        directory.path(),
+        "2026-06-10T10:00:00Z",
+        |minute| if minute < 5 { "60a" } else { "60l" },
+    );
     let text = Terms::new("1000.00", availability("99.9", "", "")).text();
     std::fs::write(directory.path().join("c.toml"), text).unwrap();
     // The month is long over; nothing is known of it but ten minutes.

@@ -1,5 +1,5 @@
-//! Every key of the format, taken away, doubled in kind, or joined by a stranger: what the page does not call optional is refused
-//! by its name, and nothing else is told.
+//! Every key of the format, taken away, doubled in kind, or joined by a stranger: what the page
+//! does not call optional is refused by its name, and nothing else is told.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,9 @@ enum Form {
 impl Form {
     fn read(self, text: &str) -> Value {
         match self {
-            Self::Contract => serde_json::to_value(text.parse::<toml::Table>().expect("TOML")).expect("tables"),
+            Self::Contract => {
+                serde_json::to_value(text.parse::<toml::Table>().expect("TOML")).expect("tables")
+            }
             Self::Facts => serde_json::from_str(text).expect("JSON"),
         }
     }
@@ -48,7 +50,9 @@ impl Form {
     /// The faults of a document.
     fn faults(self, document: &Value) -> Vec<String> {
         let faults = match self {
-            Self::Contract => contract::parse(&toml::to_string(document).expect("TOML"), "c.toml").err(),
+            Self::Contract => {
+                contract::parse(&toml::to_string(document).expect("TOML"), "c.toml").err()
+            }
             Self::Facts => facts::parse(&document.to_string(), "f.json").err(),
         };
         faults.unwrap_or_default().iter().map(ToString::to_string).collect()
@@ -80,13 +84,22 @@ impl Form {
                 let pointer = format!("{pointer}/{number}");
                 match self {
                     Self::Contract if object.is_empty() && path == *name => {
-                        let id = element["id"].as_str().map_or((number + 1).to_string(), |id| format!("{id:?}"));
+                        let id = element["id"]
+                            .as_str()
+                            .map_or((number + 1).to_string(), |id| format!("{id:?}"));
                         self.walk(element, &pointer, (&format!("{name} {id}"), ""), all);
                     }
                     Self::Contract => {
-                        self.walk(element, &pointer, (object, &format!("{path}[{}]", number + 1)), all);
+                        self.walk(
+                            element,
+                            &pointer,
+                            (object, &format!("{path}[{}]", number + 1)),
+                            all,
+                        );
                     }
-                    Self::Facts => self.walk(element, &pointer, (object, &format!("{path}[{number}]")), all),
+                    Self::Facts => {
+                        self.walk(element, &pointer, (object, &format!("{path}[{number}]")), all)
+                    }
                 }
             }
         }
@@ -103,7 +116,8 @@ impl Form {
                 let mut without = whole.clone();
                 key.of(&mut without).remove(&key.name);
                 let faults = self.faults(&without);
-                let what = if faults.is_empty() { "may be absent".to_owned() } else { faults.join(" | ") };
+                let what =
+                    if faults.is_empty() { "may be absent".to_owned() } else { faults.join(" | ") };
                 format!("{} -> {what}", key.place)
             })
             .collect();
@@ -124,7 +138,8 @@ fn same(told: &[String], expected: &str) {
 fn every_term_that_a_contract_needs_is_refused_by_name_when_it_is_absent() {
     same(&Form::Contract.absences(FULL), REQUIRED);
     // The words of the format are all in the contract that they were taken from.
-    let page = include_str!("../testdata/contracts/page.toml").parse::<toml::Table>().expect("TOML");
+    let page =
+        include_str!("../testdata/contracts/page.toml").parse::<toml::Table>().expect("TOML");
     let names = |value: &Value| -> std::collections::BTreeSet<String> {
         Form::Contract.keys(value).into_iter().map(|key| key.name).collect()
     };
@@ -143,16 +158,19 @@ fn every_fact_that_is_needed_is_refused_by_name_when_it_is_absent() {
 #[test]
 fn all_terms_that_are_absent_are_told_at_once() {
     // Those whose absence changes what else is needed are left where they are.
-    const DECIDE: [&str; 7] = ["id", "metric", "definition", "mode", "denominator", "statistic", "credit"];
+    const DECIDE: [&str; 7] =
+        ["id", "metric", "definition", "mode", "denominator", "statistic", "credit"];
     let mut document = Form::Contract.read(FULL);
-    let alone: BTreeMap<&str, &str> = REQUIRED.lines().filter_map(|line| line.split_once(" -> ")).collect();
+    let alone: BTreeMap<&str, &str> =
+        REQUIRED.lines().filter_map(|line| line.split_once(" -> ")).collect();
     let mut expected = Vec::new();
     for key in Form::Contract.keys(&document) {
         let told = alone[key.place.as_str()];
         let inner = document.pointer(&format!("{}/{}", key.table, key.name));
         let is_table = |value: &Value| value.is_object();
-        let has_tables =
-            inner.is_some_and(|value| is_table(value) || value.as_array().is_some_and(|all| all.iter().any(is_table)));
+        let has_tables = inner.is_some_and(|value| {
+            is_table(value) || value.as_array().is_some_and(|all| all.iter().any(is_table))
+        });
         if inner.is_some()
             && !has_tables
             && !DECIDE.contains(&key.name.as_str())
@@ -184,7 +202,11 @@ fn a_stranger_is_told_in_every_table() {
             let mut with = whole.clone();
             key.of(&mut with).insert("zzzzzzzz".to_owned(), json!(1));
             let before = key.place.strip_suffix(&key.name).expect("a place ends with its key");
-            assert_eq!(form.faults(&with), [format!("{}: {before}zzzzzzzz: unknown key", form.file())], "{table}");
+            assert_eq!(
+                form.faults(&with),
+                [format!("{}: {before}zzzzzzzz: unknown key", form.file())],
+                "{table}"
+            );
         }
     }
 }
@@ -199,7 +221,8 @@ fn a_floating_point_number_is_told_wherever_it_stands() {
             let told = form.faults(&with);
             let place = format!("{}: {}", form.file(), key.place);
             // An element whose id is no text is counted.
-            let told_here = told.iter().any(|told| told.starts_with(&place) && told.contains("1.5"));
+            let told_here =
+                told.iter().any(|told| told.starts_with(&place) && told.contains("1.5"));
             assert!(told_here || (key.name == "id" && !told.is_empty()), "{place}: {told:?}");
         }
     }
@@ -212,12 +235,16 @@ fn a_date_that_is_none_is_told_wherever_it_stands() {
         let mut seen = 0;
         for key in form.keys(&whole) {
             let mut with = whole.clone();
-            let value = with.pointer_mut(&format!("{}/{}", key.table, key.name)).expect("it is there");
+            let value =
+                with.pointer_mut(&format!("{}/{}", key.table, key.name)).expect("it is there");
             let (value, place) = match value {
-                Value::Array(all) if key.name == "holidays" => (&mut all[0], format!("{}[1]", key.place)),
+                Value::Array(all) if key.name == "holidays" => {
+                    (&mut all[0], format!("{}[1]", key.place))
+                }
                 value => (value, key.place.clone()),
             };
-            let is_date = value.as_str().is_some_and(|text| text.len() >= 10 && text.starts_with("20"));
+            let is_date =
+                value.as_str().is_some_and(|text| text.len() >= 10 && text.starts_with("20"));
             if !is_date {
                 continue;
             }

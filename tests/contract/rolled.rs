@@ -22,8 +22,9 @@ const MINUTES: u64 = 2 * 1440;
 const JUNE: u64 = 18 * 60 + 30;
 const DOWN: std::ops::RangeInclusive<u64> = 1440 + 610..=1440 + 613;
 
-/// A probe every ten seconds. What is not June's, what the outage touches and what lies outside of service hours took longer
-/// than anything else, so that a figure that takes in any of it, or leaves out more, shows it.
+/// A probe every ten seconds. What is not June's, what the outage touches and what lies outside of
+/// service hours took longer than anything else, so that a figure that takes in any of it, or
+/// leaves out more, shows it.
 fn minute(number: u64) -> Interval {
     let begin: Wall = BEGIN.parse().expect("an instant");
     // Monday, 1 June, 08:00 to 18:00 in Kolkata.
@@ -68,8 +69,10 @@ fn minute(number: u64) -> Interval {
 
 fn sampled(id: &str, metric: &str, unit: &str, measure: &str, aggregate: &str) -> String {
     format!(
-        "[[objective]]\nid = \"{id}\"\nmetric = \"{metric}\"\nunit = \"{unit}\"\nop = \"<=\"\ntarget = \"50\"\n[objective.measure]\n\
-         probes = [\"p\"]\nlate_is = \"good\"\nmin_coverage = \"0\"\n{measure}\n[objective.aggregate]\nperiod = \"month\"\n{aggregate}\n"
+        "[[objective]]\nid = \"{id}\"\nmetric = \"{metric}\"\nunit = \"{unit}\"\nop \
+            = \"<=\"\ntarget = \"50\"\n[objective.measure]\n\
+         probes = [\"p\"]\nlate_is = \"good\"\nmin_coverage \
+            = \"0\"\n{measure}\n[objective.aggregate]\nperiod = \"month\"\n{aggregate}\n"
     )
 }
 
@@ -132,23 +135,37 @@ fn every_figure_of_a_month_is_the_same_from_minutes_from_hours_and_from_days() {
     let judged = Judged::alone(contract, vec!["s".to_owned()]);
     let facts = Facts { as_of: Some("2026-07-01T00:00:00Z".parse().unwrap()), ..Facts::default() };
     let figures = || -> Vec<String> {
-        let reports = review::review_all(&store, &judged, "2026-06".parse().unwrap(), &facts).unwrap();
+        let reports =
+            review::review_all(&store, &judged, "2026-06".parse().unwrap(), &facts).unwrap();
         let all = reports[0].objectives.iter();
-        all.map(|each| format!("{} {:?} {:?} {}", each.id, each.exact, each.downtime_s, each.coverage)).collect()
+        all.map(|each| {
+            format!("{} {:?} {:?} {}", each.id, each.exact, each.downtime_s, each.coverage)
+        })
+        .collect()
     };
     let by_minutes = figures();
     assert!(by_minutes[0].contains("Some(\"200\")"), "{by_minutes:#?}");
     // Nothing of May, of the outage or of the night is in any of them.
     assert!(by_minutes[2].starts_with("highest Some(\"26.0"), "{by_minutes:#?}");
-    // Hours that are merged beside their minutes say the same, and to a contract with another definition too.
+    // Hours that are merged beside their minutes say the same, and to a contract with another
+    // definition too.
     let replayed = || -> Vec<String> {
         let other = contract::parse(&other, "t.toml").unwrap();
         let judged = Judged::alone(other, vec!["s".to_owned()]);
-        let reports = review::review_all(&store, &judged, "2026-06".parse().unwrap(), &facts).unwrap();
-        reports[0].objectives.iter().map(|each| format!("{} {:?} {:?}", each.id, each.exact, each.downtime_s)).collect()
+        let reports =
+            review::review_all(&store, &judged, "2026-06".parse().unwrap(), &facts).unwrap();
+        reports[0]
+            .objectives
+            .iter()
+            .map(|each| format!("{} {:?} {:?}", each.id, each.exact, each.downtime_s))
+            .collect()
     };
     let by_other = replayed();
-    assert_ne!(by_other[1].split(' ').nth(1), by_minutes[1].split(' ').nth(1), "lone losses are outages by it");
+    assert_ne!(
+        by_other[1].split(' ').nth(1),
+        by_minutes[1].split(' ').nth(1),
+        "lone losses are outages by it"
+    );
     let merged = || store.figures(&["p"].into(), begin, at(MINUTES * 60)).unwrap()["p"].len();
     assert_eq!(merged(), 2 * 1440);
     store.write_sheets(at(MINUTES * 60 + 7200), 100).unwrap();
@@ -165,9 +182,14 @@ fn every_figure_of_a_month_is_the_same_from_minutes_from_hours_and_from_days() {
     let never = Wall::from_nanos(i64::MAX);
     while store.roll_up_minutes(never).unwrap().is_some() {}
     assert_eq!(figures(), by_minutes);
-    assert_eq!(merged(), store.intervals("p", begin, at(MINUTES * 60)).unwrap().len(), "each is there once");
+    assert_eq!(
+        merged(),
+        store.intervals("p", begin, at(MINUTES * 60)).unwrap().len(),
+        "each is there once"
+    );
     let count = || store.intervals("p", begin, at(MINUTES * 60)).unwrap().len();
-    // An hour more where June begins, two where service hours do, and the outage's minutes with what lies around them.
+    // An hour more where June begins, two where service hours do, and the outage's minutes with
+    // what lies around them.
     assert_eq!(count(), 48 + 1 + 2 * 2 + 5);
     while store.roll_up_hours(never).unwrap().is_some() {}
     assert_eq!(figures(), by_minutes);

@@ -27,24 +27,32 @@ fn every_example_contract_is_right() {
         .iter()
         .map(|path| {
             let text = std::fs::read_to_string(path).unwrap();
-            Written::read(&text, &path.display().to_string()).unwrap_or_else(|faults| panic!("{faults:#?}"))
+            Written::read(&text, &path.display().to_string())
+                .unwrap_or_else(|faults| panic!("{faults:#?}"))
         })
         .collect();
     assert!(all.len() >= 6, "{} examples", all.len());
     for written in &all {
         let contract = resolve(written, &all).unwrap_or_else(|faults| panic!("{faults:#?}"));
-        assert!(contract.objectives.iter().any(|objective| objective.remedy.is_some()), "{}", written.file());
+        assert!(
+            contract.objectives.iter().any(|objective| objective.remedy.is_some()),
+            "{}",
+            written.file()
+        );
     }
 }
 
 #[test]
 fn no_float_is_in_the_contract_engine() {
-    let sources = files("src/sla", "rs").into_iter().chain([Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sla.rs")]);
+    let sources = files("src/sla", "rs")
+        .into_iter()
+        .chain([Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sla.rs")]);
     for path in sources.chain([Path::new(env!("CARGO_MANIFEST_DIR")).join("src/base/decimal.rs")]) {
         let text = std::fs::read_to_string(&path).unwrap();
         for (number, line) in (1..).zip(text.lines()) {
-            let bad =
-                ["f32", "f64", "percentile_us", "as_secs_f", "as_millis_f"].iter().any(|word| line.contains(word));
+            let bad = ["f32", "f64", "percentile_us", "as_secs_f", "as_millis_f"]
+                .iter()
+                .any(|word| line.contains(word));
             assert!(!bad, "{}:{number}: {line}", path.display());
         }
     }

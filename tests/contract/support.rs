@@ -21,8 +21,13 @@ impl Terms {
 
     pub fn text(&self) -> String {
         let Self { mrc, currency, timezone, agreement, rest } = self;
-        let from = if agreement.contains("effective_from") { "" } else { "effective_from = \"2020-01-01T00:00:00Z\"" };
-        let renewal = if agreement.contains("renewal") { "" } else { "renewal = \"month_to_month\"" };
+        let from = if agreement.contains("effective_from") {
+            ""
+        } else {
+            "effective_from = \"2020-01-01T00:00:00Z\""
+        };
+        let renewal =
+            if agreement.contains("renewal") { "" } else { "renewal = \"month_to_month\"" };
         let claim = if rest.contains("[claim]") { "" } else { CLAIM };
         let service = if rest.contains("[[service]]") { String::new() } else { service(mrc, "") };
         format!(
@@ -78,14 +83,21 @@ settled = "next_invoice"
 "#;
 
 pub fn judge(contract: &Contract, text: &str) -> Report {
-    let case = facts::parse(text, "facts.json").unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
+    let case =
+        facts::parse(text, "facts.json").unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
     evaluate(contract, &case).unwrap_or_else(|faults| panic!("{faults:#?}"))
 }
 
-/// An availability objective by single misses; `target`, `more` for `[objective.aggregate]`, and the tables that follow.
+/// An availability objective by single misses; `target`, `more` for `[objective.aggregate]`, and
+/// the tables that follow.
 pub fn availability(target: &str, aggregate: &str, rest: &str) -> String {
-    let denominator = if aggregate.contains("denominator") { "" } else { "denominator = \"actual\"" };
-    let period = if aggregate.contains("rolling") || aggregate.contains("period") { "" } else { "period = \"month\"" };
+    let denominator =
+        if aggregate.contains("denominator") { "" } else { "denominator = \"actual\"" };
+    let period = if aggregate.contains("rolling") || aggregate.contains("period") {
+        ""
+    } else {
+        "period = \"month\""
+    };
     format!(
         r#"[[objective]]
 id = "avail"
@@ -154,7 +166,10 @@ statistic = "{statistic}"
 }
 
 pub fn remedy(driver: &str, form: &str) -> String {
-    format!("[objective.remedy]\ndriver = \"{driver}\"\nbase = \"mrc\"\n{form}\nrequires_ticket = false\n")
+    format!(
+        "[objective.remedy]\ndriver = \"{driver}\"\nbase = \"mrc\"\n{form}\nrequires_ticket = \
+            false\n"
+    )
 }
 
 /// Facts of June 2026 with these events, each `(from, to)`.
@@ -163,18 +178,26 @@ pub fn june(events: &[(&str, &str)]) -> String {
 }
 
 pub fn month(period: &str, events: &[(&str, &str)]) -> String {
-    let events: Vec<String> =
-        events.iter().map(|(from, to)| format!("{{\"from\": \"{from}\", \"to\": \"{to}\"}}")).collect();
+    let events: Vec<String> = events
+        .iter()
+        .map(|(from, to)| format!("{{\"from\": \"{from}\", \"to\": \"{to}\"}}"))
+        .collect();
     format!("{{\"period\": \"{period}\", \"service\": \"s\", \"events\": [{}]}}", events.join(","))
 }
 
 /// Facts of June 2026 with the value of one objective.
 pub fn value(objective: &str, value: &str) -> String {
-    format!("{{\"period\": \"2026-06\", \"service\": \"s\", \"values\": {{\"{objective}\": \"{value}\"}}}}")
+    format!(
+        "{{\"period\": \"2026-06\", \"service\": \"s\", \"values\": {{\"{objective}\": \"{value}\"}}}}"
+    )
 }
 
 pub fn verdict<'a>(report: &'a Report, id: &str) -> &'a Verdict {
-    report.objectives.iter().find(|verdict| verdict.id == id).unwrap_or_else(|| panic!("no {id} in {report:#?}"))
+    report
+        .objectives
+        .iter()
+        .find(|verdict| verdict.id == id)
+        .unwrap_or_else(|| panic!("no {id} in {report:#?}"))
 }
 
 /// Result, exact value and credit of one objective.

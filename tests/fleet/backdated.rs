@@ -1,4 +1,5 @@
-//! What comes long after its time: it counts only where something bounds when it was made, or where somebody accepts it.
+//! What comes long after its time: it counts only where something bounds when it was made, or where
+//! somebody accepts it.
 
 use std::time::Duration;
 
@@ -34,7 +35,9 @@ fn credit(desk: &mut Desk) -> String {
     desk.judge(november()).report.unwrap().credit
 }
 
-pub fn an_outage_that_is_made_up_afterwards_in_a_new_chain_earns_nothing_until_somebody_accepts_it(place: &Place) {
+pub fn an_outage_that_is_made_up_afterwards_in_a_new_chain_earns_nothing_until_somebody_accepts_it(
+    place: &Place,
+) {
     let mut desk = Desk::open(place);
     // At its time it told of half a day without an outage.
     let told = desk.agent.summaries(&quiet(), &json!([]), &json!([]));
@@ -56,7 +59,11 @@ pub fn an_outage_that_is_made_up_afterwards_in_a_new_chain_earns_nothing_until_s
     assert_eq!(late[0].why, "its chain begins in the past");
     let judged = desk.judge(november());
     let out = &judged.grounds.basis.left_out;
-    assert_eq!((out.len(), out[0].from_seq, out[0].to_seq), (1, 0, last), "the verdict says what it leaves out");
+    assert_eq!(
+        (out.len(), out[0].from_seq, out[0].to_seq),
+        (1, 0, last),
+        "the verdict says what it leaves out"
+    );
 
     let accept = |desk: &mut Desk, from_seq, to_seq, why: &str| {
         let (agent, chain) = (desk.agent.kid(), desk.agent.chain);
@@ -78,11 +85,16 @@ pub fn an_outage_that_is_made_up_afterwards_in_a_new_chain_earns_nothing_until_s
     let verdict = bundle::check("b.zip", &bytes, verifier);
     assert!(verdict.ok, "{:#?}", verdict.findings);
     let not = verdict.not_proved.join("\n");
-    assert!(not.contains("\"noc\" accepted them") && not.contains("\"the router was in a van\""), "{not}");
+    assert!(
+        not.contains("\"noc\" accepted them") && not.contains("\"the router was in a van\""),
+        "{not}"
+    );
     assert!(not.contains(&format!("numbers 0 to {last} of chain {}", desk.agent.chain)), "{not}");
 }
 
-pub fn a_hole_that_is_filled_long_afterwards_counts_where_later_numbers_had_named_it(place: &Place) {
+pub fn a_hole_that_is_filled_long_afterwards_counts_where_later_numbers_had_named_it(
+    place: &Place,
+) {
     let mut desk = Desk::open(place);
     let all = desk.agent.summaries(&line(), &json!([]), &json!([]));
     let (before, rest) = all.split_at(10);
@@ -101,7 +113,11 @@ pub fn a_hole_that_is_filled_long_afterwards_counts_where_later_numbers_had_name
     desk.store_at(&hole[20..], &at[20..]);
     assert_eq!(desk.fold(), 30, "numbers that were received in time name all of them");
     assert!(late::all(&desk.archive).unwrap().is_empty());
-    assert_eq!(desk.judge(november()).grounds.basis.summaries.len(), 1, "there is no hole any more");
+    assert_eq!(
+        desk.judge(november()).grounds.basis.summaries.len(),
+        1,
+        "there is no hole any more"
+    );
 }
 
 pub fn an_honest_agent_that_was_offline_counts_without_a_hand(place: &Place) {
@@ -112,7 +128,10 @@ pub fn an_honest_agent_that_was_offline_counts_without_a_hand(place: &Place) {
     desk.now = "2026-12-30T09:00:00Z".parse().unwrap();
     // Thirty days later it comes back, in two goes.
     let at: Vec<Wall> = (0..all.len() - 12)
-        .map(|n| "2026-12-29T20:00:00Z".parse::<Wall>().unwrap() + Duration::from_secs(if n < 100 { 1 } else { 3600 }))
+        .map(|n| {
+            "2026-12-29T20:00:00Z".parse::<Wall>().unwrap()
+                + Duration::from_secs(if n < 100 { 1 } else { 3600 })
+        })
         .collect();
     desk.store_at(&all[12..112], &at[..100]);
     assert_eq!(desk.fold(), 100);
@@ -135,7 +154,9 @@ fn beyond_a_months_worth_what_came_too_late_is_left_out_for_good() {
         why: Why::AfterLate,
     };
     let full = Change { gone: Vec::new(), new: (0..50_000).map(held).collect() };
-    desk.archive.write(|archive| archive.change_held((kid, ChainId::from_bytes([9; 16])), &full)).unwrap();
+    desk.archive
+        .write(|archive| archive.change_held((kid, ChainId::from_bytes([9; 16])), &full))
+        .unwrap();
     desk.agent.chain = ChainId::from_bytes([8; 16]);
     let all = desk.agent.summaries(&line()[..60], &json!([]), &json!([]));
     let (first, rest) = all.split_at(3);
@@ -145,13 +166,15 @@ fn beyond_a_months_worth_what_came_too_late_is_left_out_for_good() {
     desk.store_at(rest, &all_at("2026-12-30T08:10:00Z", rest.len()));
     assert_eq!(desk.fold(), 0);
     assert_eq!(credit(&mut desk), "0.00");
-    let late: u64 = late::all(&desk.archive).unwrap().iter().map(|each| each.to_seq - each.from_seq + 1).sum();
+    let late: u64 =
+        late::all(&desk.archive).unwrap().iter().map(|each| each.to_seq - each.from_seq + 1).sum();
     assert_eq!(late, 50_000);
     let left_out = desk.archive.left_out((kid, desk.agent.chain), 0, 100).unwrap();
     assert_eq!(left_out.len(), all.len());
 }
 
-/// The summary that a chain has at a number: a minute at an instant, or nothing but the span of one.
+/// The summary that a chain has at a number: a minute at an instant, or nothing but the span of
+/// one.
 fn at(desk: &Desk, seq: u64, prev: Option<Digest>, minute: &Interval, says: bool) -> Verified {
     let all = desk.agent.summaries(std::slice::from_ref(minute), &json!([]), &json!([]));
     let text: serde_json::Value = {
@@ -189,7 +212,8 @@ fn walk(
 pub fn no_walk_of_small_steps_leads_into_the_past(place: &Place) {
     let mut desk = Desk::open(place);
     desk.now = "2026-12-05T09:00:00Z".parse().unwrap();
-    // Number 0 is of now, number 1 of nearly two days ago, and in time; the rest goes back minute by minute, and tells of an outage.
+    // Number 0 is of now, number 1 of nearly two days ago, and in time; the rest goes back minute
+    // by minute, and tells of an outage.
     let now = (desk.now.nanos_since(minute(0, "").from) / 60_000_000_000) - 2;
     let steps = [(now, ""), (now - 47 * 60, "")].into_iter();
     let back = (1..300).map(move |step| (now - 47 * 60 - step, ""));
@@ -200,7 +224,11 @@ pub fn no_walk_of_small_steps_leads_into_the_past(place: &Place) {
     let in_time = all.iter().filter(|each| desk.now <= each.to + AFTER).count();
     assert!(in_time < 100 && all.len() == 341, "{in_time} of {}", all.len());
     assert_eq!(desk.fold(), in_time as u64, "what came in time");
-    let late = late::all(&desk.archive).unwrap().iter().map(|each| each.to_seq - each.from_seq + 1).sum::<u64>();
+    let late = late::all(&desk.archive)
+        .unwrap()
+        .iter()
+        .map(|each| each.to_seq - each.from_seq + 1)
+        .sum::<u64>();
     assert_eq!(late, (all.len() - in_time) as u64);
 }
 
@@ -214,7 +242,8 @@ pub fn whoever_ships_in_a_chain_was_not_silent_in_it_and_a_hole_in_it_earns_noth
     desk.store(&rest);
     desk.fold();
     desk.now = "2026-12-05T09:00:00Z".parse().unwrap();
-    let made_up = walk(&desk, (1, Some(first[0].subject.digest)), (1..5).map(|number| (number, "60l")));
+    let made_up =
+        walk(&desk, (1, Some(first[0].subject.digest)), (1..5).map(|number| (number, "60l")));
     desk.store_at(&made_up, &all_at("2026-12-05T08:00:00Z", 4));
     assert_eq!(desk.fold(), 0);
     assert_eq!(
@@ -237,10 +266,14 @@ pub fn an_agent_that_ships_into_a_gap_of_another_chain_is_heard_of(place: &Place
     desk.fold();
     desk.agent.chain = own;
     desk.now = "2026-12-05T09:00:00Z".parse().unwrap();
-    let made_up = walk(&desk, (1, Some(before[0].subject.digest)), (1..100).map(|number| (number, "60l")));
+    let made_up =
+        walk(&desk, (1, Some(before[0].subject.digest)), (1..100).map(|number| (number, "60l")));
     desk.store_at(&made_up, &all_at("2026-12-05T08:00:00Z", 99));
     assert_eq!(desk.fold(), 0);
-    assert_eq!(late::all(&desk.archive).unwrap()[0].why, "the agent was heard of meanwhile, in another chain");
+    assert_eq!(
+        late::all(&desk.archive).unwrap()[0].why,
+        "the agent was heard of meanwhile, in another chain"
+    );
 }
 
 pub fn what_is_accepted_lets_nothing_in_that_goes_on_from_it_or_came_later(place: &Place) {

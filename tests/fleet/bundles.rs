@@ -1,4 +1,5 @@
-//! The bundle of a collector's verdict: it says what claim and verdict say, to the cent, or it is not made.
+//! The bundle of a collector's verdict: it says what claim and verdict say, to the cent, or it is
+//! not made.
 
 use serde_json::{Value, json};
 use wanproof::collector::archive::ledger::Kind;
@@ -54,7 +55,8 @@ fn judged_of(line: &[Interval], desk: &mut Desk) {
         {"service": "ckt-1", "probe": "hq", "from": "2026-11-29T23:55:00.412Z", "to": null,
             "definition": "FLEET/1#avail", "side": "customer", "evidence": {}},
     ]);
-    // While the cable was out, five sends were not made, of which the interval's own reasons name none.
+    // While the cable was out, five sends were not made, of which the interval's own reasons name
+    // none.
     desk.agent.links = vec![(
         94,
         json!({"interface": "wan0", "carrier": "up", "rx_bytes": 1, "tx_bytes": 1, "changes": [
@@ -62,20 +64,26 @@ fn judged_of(line: &[Interval], desk: &mut Desk) {
     )];
     let summaries = desk.agent.summaries(line, &outages, &json!([]));
     // Some come late, out of their order.
-    let (late, soon): (Vec<_>, Vec<_>) = summaries.into_iter().partition(|each| each.subject.seq % 5 == 1);
+    let (late, soon): (Vec<_>, Vec<_>) =
+        summaries.into_iter().partition(|each| each.subject.seq % 5 == 1);
     desk.store(&soon);
     desk.fold();
     desk.store(&late);
     desk.fold();
 }
 
-pub fn bundle_claim_and_verdict_say_the_same_money_and_a_third_person_comes_to_it_too(place: &Place) {
+pub fn bundle_claim_and_verdict_say_the_same_money_and_a_third_person_comes_to_it_too(
+    place: &Place,
+) {
     let (mut desk, line) = (Desk::open(place), line());
     supersede(&mut desk, &second(), "2026-11-30T03:07:30Z");
     let book = desk.book();
     let import = |desk: &mut Desk, source, facts: Value| {
         let facts = facts.as_object().unwrap().clone();
-        desk.desk(|archive, actor| facts::import(archive, &book, ("FLEET", "ckt-1", source), facts, actor)).unwrap();
+        desk.desk(|archive, actor| {
+            facts::import(archive, &book, ("FLEET", "ckt-1", source), facts, actor)
+        })
+        .unwrap();
     };
     import(&mut desk, Source::Customer, Value::Object(given()));
     import(
@@ -105,7 +113,10 @@ pub fn bundle_claim_and_verdict_say_the_same_money_and_a_third_person_comes_to_i
     let said = after.report.as_ref().unwrap();
     let bytes = bundled(&desk, &present(&desk)).unwrap();
     let claimed = member(&bytes, "claim.json");
-    assert_eq!((claimed["credit"].as_str(), claimed["currency"].as_str()), (Some(claim.credit.as_str()), Some("INR")));
+    assert_eq!(
+        (claimed["credit"].as_str(), claimed["currency"].as_str()),
+        (Some(claim.credit.as_str()), Some("INR"))
+    );
     assert_eq!(member(&bytes, "verdict.json"), json!(said), "word by word what the API shows");
     assert_eq!(member(&bytes, "provider-verdict.json"), json!(after.by_provider));
     let verdict = checked(&desk, &bytes);
@@ -185,7 +196,9 @@ pub fn no_bundle_is_made_of_a_verdict_whose_ground_is_gone(place: &Place) {
     more.grounds.basis.summaries[0].to_seq += 3;
     assert!(refused(&more).contains("3 of the 249 summaries"), "{}", refused(&more));
     // One that an earlier version of this program kept says nothing of what it rests on.
-    desk.archive.write(|archive| archive.drop_record(Kind::Grounds, "2026-11/FLEET/ckt-1")).unwrap();
+    desk.archive
+        .write(|archive| archive.drop_record(Kind::Grounds, "2026-11/FLEET/ckt-1"))
+        .unwrap();
     let none = rulings::present(&desk.archive, "2026-11", "FLEET", "ckt-1").unwrap_err();
     assert!(matches!(none, DeskError::Conflict(_)), "{none}");
 }
@@ -209,17 +222,25 @@ pub fn a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew(place: &Pl
     // A ticket comes, or anything else: it is judged again, and stays.
     desk.now = "2027-02-02T09:00:00Z".parse().unwrap();
     let book = desk.book();
-    desk.desk(|archive, actor| facts::import(archive, &book, ("FLEET", "ckt-1", Source::Customer), given(), actor))
-        .unwrap();
+    desk.desk(|archive, actor| {
+        facts::import(archive, &book, ("FLEET", "ckt-1", Source::Customer), given(), actor)
+    })
+    .unwrap();
     let (book, fleet) = (desk.book(), Fleet::load(&desk.archive).unwrap());
     let evaluator = Evaluator { archive: &desk.archive, book: &book, fleet: &fleet };
     let again = evaluator.judge("FLEET", "ckt-1", november(), desk.now).unwrap().unwrap();
     let why = again.gone.clone().unwrap();
     assert!(again.report.is_none() && why.starts_with("246 of the summaries"), "{why}");
     let now = desk.now;
-    desk.archive.write(|archive| removed_months::keep(archive, "2026-11/FLEET/ckt-1", &again, &why, now)).unwrap();
+    desk.archive
+        .write(|archive| removed_months::keep(archive, "2026-11/FLEET/ckt-1", &again, &why, now))
+        .unwrap();
     let kept = present(&desk).judgement;
-    assert_eq!((&kept.report, kept.gone.as_ref()), (&before.report, Some(&why)), "to the cent, and it says so");
+    assert_eq!(
+        (&kept.report, kept.gone.as_ref()),
+        (&before.report, Some(&why)),
+        "to the cent, and it says so"
+    );
     let id = claims::id_of("FLEET", "ckt-1", "2026-11");
     assert_eq!(claims::one(&desk.archive, &id, now).unwrap().credit, "400.00");
     let ticket = Attach {
@@ -231,8 +252,13 @@ pub fn a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew(place: &Pl
         opened: Some(now),
         closed: None,
     };
-    let refused = desk.desk(|archive, actor| claims::attach(archive, &book, &id, &ticket, actor)).unwrap_err();
-    assert!(matches!(&refused, DeskError::Conflict(what) if what.contains("were let go")), "{refused}");
+    let refused = desk
+        .desk(|archive, actor| claims::attach(archive, &book, &id, &ticket, actor))
+        .unwrap_err();
+    assert!(
+        matches!(&refused, DeskError::Conflict(what) if what.contains("were let go")),
+        "{refused}"
+    );
     let revised = rulings::check_whole(&desk.archive, "2026-11", "FLEET", "ckt-1").unwrap_err();
     assert!(matches!(revised, DeskError::Conflict(_)), "{revised}");
     assert!(bundled(&desk, &present(&desk)).unwrap_err().to_string().contains("were let go"));
@@ -254,7 +280,10 @@ impl Commands<'_> {
     fn ask(&self, args: &[&str]) -> String {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wanproof"));
         // What is recorded now must not be before what the test recorded.
-        command.env("LD_PRELOAD", self.faketime).env("FAKETIME", "@2026-12-02 09:00:00").env("TZ", "UTC");
+        command
+            .env("LD_PRELOAD", self.faketime)
+            .env("FAKETIME", "@2026-12-02 09:00:00")
+            .env("TZ", "UTC");
         let output = command.args(args).current_dir(self.at).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
@@ -267,8 +296,12 @@ impl Commands<'_> {
     fn write(&self, name: &str, text: &str) {
         use std::io::Write as _;
         use std::os::unix::fs::OpenOptionsExt as _;
-        let made =
-            std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(self.at.join(name));
+        let made = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(self.at.join(name));
         made.unwrap().write_all(text.as_bytes()).unwrap();
     }
 }
@@ -288,17 +321,27 @@ fn what_is_imported_by_command_is_in_verdict_claim_and_bundle_to_the_same_cent()
     commands.write("agent.jwk", &desk.agent.key.public().to_jwk());
     commands.write(
         "collector.toml",
-        "listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"\ndata_dir = \".\"\nkey_file = \"collector.key\"\nenrolment = { mode = \"open\" }\n",
+        "listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"\ndata_dir = \".\"\nkey_file \
+            = \"collector.key\"\nenrolment = { mode = \"open\" }\n",
     );
     judged_of(&line, &mut desk);
     let first = desk.judge(november()).report.unwrap().credit;
     // A dearer version, the customer's facts with an exclusion, the provider's own log, a ticket.
     let dearer = second().replace("mrc = \"4000.00\"", "mrc = \"9000.00\"");
     let from = "effective_from = \"2026-10-31T00:00:00Z\"";
-    commands.write("second.toml", &dearer.replace("effective_from = \"2026-02-01T00:00:00Z\"", from));
+    commands
+        .write("second.toml", &dearer.replace("effective_from = \"2026-02-01T00:00:00Z\"", from));
     commands.collector(&["contracts", "import", "second.toml"]);
     for action in ["propose", "sign"] {
-        commands.collector(&["contracts", "move", action, "FLEET", "2", "--at", "2026-10-01T00:00:00Z"]);
+        commands.collector(&[
+            "contracts",
+            "move",
+            action,
+            "FLEET",
+            "2",
+            "--at",
+            "2026-10-01T00:00:00Z",
+        ]);
     }
     // When its text says so.
     commands.collector(&["contracts", "move", "take_effect", "FLEET", "2"]);
@@ -307,7 +350,8 @@ fn what_is_imported_by_command_is_in_verdict_claim_and_bundle_to_the_same_cent()
     let log = json!({"events": [{"from": "2026-11-29T23:41:00Z", "to": "2026-11-29T23:44:00Z"}]});
     commands.write("provider.json", &log.to_string());
     commands.collector(&["facts", "provider", "FLEET", "ckt-1", "provider.json"]);
-    let ticket = ["--ticket", "T-9", "--from", "2026-11-29T23:55:30Z", "--to", "2026-11-30T00:02:00Z"];
+    let ticket =
+        ["--ticket", "T-9", "--from", "2026-11-29T23:55:30Z", "--to", "2026-11-30T00:02:00Z"];
     let attach = ["claims", "attach", "FLEET", "ckt-1", "2026-11", "by telephone"];
     commands.collector(&[&attach[..], &ticket, &["--opened", "2026-11-29T23:58:00Z"]].concat());
     let judged = desk.judge(november());
@@ -316,10 +360,30 @@ fn what_is_imported_by_command_is_in_verdict_claim_and_bundle_to_the_same_cent()
 
     let all: Value = serde_json::from_str(&commands.collector(&["claims", "--json"])).unwrap();
     assert_eq!((&all[0]["credit"], &all[0]["currency"]), (&json!(report.credit), &json!("INR")));
-    let said = commands.collector(&["report", "--contract", "FLEET", "--service", "ckt-1", "--period", "2026-11"]);
+    let said = commands.collector(&[
+        "report",
+        "--contract",
+        "FLEET",
+        "--service",
+        "ckt-1",
+        "--period",
+        "2026-11",
+    ]);
     assert!(said.contains(&report.credit), "{said}");
-    let of = ["bundle", "--contract", "FLEET", "--service", "ckt-1", "--period", "2026-11", "--out", "b.zip"];
-    assert!(commands.collector(&of).contains(&format!("{} INR for ckt-1 in 2026-11", report.credit)));
+    let of = [
+        "bundle",
+        "--contract",
+        "FLEET",
+        "--service",
+        "ckt-1",
+        "--period",
+        "2026-11",
+        "--out",
+        "b.zip",
+    ];
+    assert!(
+        commands.collector(&of).contains(&format!("{} INR for ckt-1 in 2026-11", report.credit))
+    );
     let bytes = std::fs::read(place.at().join("b.zip")).unwrap();
     assert_eq!(member(&bytes, "claim.json")["credit"], json!(report.credit));
     assert_eq!(member(&bytes, "provider-verdict.json"), json!(judged.by_provider));

@@ -89,7 +89,16 @@ fn put() -> impl Strategy<Value = (&'static str, Value)> {
         "/probes/0/address",
     ];
     let text = (prop::sample::select(texts.to_vec()), name());
-    let outcomes = prop::sample::select(vec!["60l", "60u", "60x", "60n", "1l1u1l1u56l", "30x30l", "", "1n1l1n57x"]);
+    let outcomes = prop::sample::select(vec![
+        "60l",
+        "60u",
+        "60x",
+        "60n",
+        "1l1u1l1u56l",
+        "30x30l",
+        "",
+        "1n1l1n57x",
+    ]);
     let number = prop_oneof![Just(0u64), 1..2000u64, Just(u64::from(u32::MAX)), Just(u64::MAX)];
     prop_oneof![
         4 => text,
@@ -122,12 +131,8 @@ fn put() -> impl Strategy<Value = (&'static str, Value)> {
 }
 
 fn lie() -> impl Strategy<Value = Lie> {
-    (0u8..4, seq(), instant(), prop::collection::vec(put(), 0..4)).prop_map(|(chain, seq, from, puts)| Lie {
-        chain,
-        seq,
-        from,
-        puts,
-    })
+    (0u8..4, seq(), instant(), prop::collection::vec(put(), 0..4))
+        .prop_map(|(chain, seq, from, puts)| Lie { chain, seq, from, puts })
 }
 
 impl Lie {
@@ -150,7 +155,8 @@ async fn alone() -> Picture {
     world.picture()
 }
 
-/// The same where the tenth says this: some of it before the others say anything, some of it afterwards.
+/// The same where the tenth says this: some of it before the others say anything, some of it
+/// afterwards.
 async fn beside(mut world: World, lies: &[Lie], before: usize) -> Picture {
     let agent = world.agent(HOSTILE);
     let signed: Vec<Verified> = lies.iter().map(|lie| lie.signed(&agent)).collect();
@@ -181,9 +187,12 @@ fn filled() -> &'static Place {
 
 fn copy() -> Place {
     let (of, place) = (filled(), Place::sqlite().unwrap());
-    let (Database::Sqlite(from), Database::Sqlite(to)) = (&of.database, &place.database) else { unreachable!() };
+    let (Database::Sqlite(from), Database::Sqlite(to)) = (&of.database, &place.database) else {
+        unreachable!()
+    };
     for end in ["", "-wal"] {
-        let with = |path: &std::path::Path| std::path::PathBuf::from(format!("{}{end}", path.display()));
+        let with =
+            |path: &std::path::Path| std::path::PathBuf::from(format!("{}{end}", path.display()));
         if with(from).exists() {
             std::fs::copy(with(from), with(to)).unwrap();
         }
@@ -202,7 +211,10 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn differences(one: &Picture, other: &Picture) -> Vec<String> {
     let only = |of: &Picture, without: &Picture| -> Vec<String> {
-        of.iter().filter(|each| !without.contains(each)).map(|(name, body)| format!("{name}: {body}")).collect()
+        of.iter()
+            .filter(|each| !without.contains(each))
+            .map(|(name, body)| format!("{name}: {body}"))
+            .collect()
     };
     [only(one, other), only(other, one)].concat()
 }
@@ -223,7 +235,10 @@ proptest! {
 
 #[test]
 fn they_are_so_on_postgresql_too() {
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 3, ..ProptestConfig::default() });
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 3,
+        ..ProptestConfig::default()
+    });
     runner
         .run(&lies(), |(lies, before)| {
             let Some(place) = Place::postgres() else { return Ok(()) };
@@ -239,5 +254,9 @@ fn they_are_so_on_postgresql_too() {
 #[test]
 fn there_is_something_that_could_be_disturbed() {
     let of = |kind: &str| undisturbed().iter().filter(|(name, _)| name.starts_with(kind)).count();
-    assert!(of("verdict") >= 9 && of("claim") >= 9 && of("log of claim") >= 9, "{:#?}", undisturbed());
+    assert!(
+        of("verdict") >= 9 && of("claim") >= 9 && of("log of claim") >= 9,
+        "{:#?}",
+        undisturbed()
+    );
 }

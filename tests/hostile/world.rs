@@ -1,5 +1,5 @@
-//! Ten agents, each at a site with a service of its own under one contract, and a collector that goes round by a clock that the test
-//! moves.
+//! Ten agents, each at a site with a service of its own under one contract, and a collector that
+//! goes round by a clock that the test moves.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -20,7 +20,9 @@ use wanproof::collector::operations::agreements::{self, Step};
 use wanproof::collector::operations::claims::{self, ClaimView};
 use wanproof::collector::operations::{Actor, DeskError};
 use wanproof::collector::scheduler::{self, Did, Rounds};
-use wanproof::config::collector::{Address, Alerts, CollectorConfig, Database, Enrolment, Evidence, Limits, Waiting};
+use wanproof::config::collector::{
+    Address, Alerts, CollectorConfig, Database, Enrolment, Evidence, Limits, Waiting,
+};
 use wanproof::evidence::chain::ChainId;
 use wanproof::evidence::digest::Digest;
 use wanproof::evidence::jws::{self, Typ};
@@ -95,7 +97,11 @@ pub struct Agent {
 impl Agent {
     fn new(number: usize) -> Self {
         let seed = u8::try_from(number).unwrap() + 1;
-        Self { key: SecretKey::from_seed(&[seed; 32]), number, chain: ChainId::from_bytes([seed; 16]) }
+        Self {
+            key: SecretKey::from_seed(&[seed; 32]),
+            number,
+            chain: ChainId::from_bytes([seed; 16]),
+        }
     }
 
     pub fn kid(&self) -> Kid {
@@ -137,12 +143,20 @@ impl Agent {
         self.raw(seq, &payload)
     }
 
-    /// Whatever it is, validly signed. What it says of the one before it is filled in when it is stored.
+    /// Whatever it is, validly signed. What it says of the one before it is filled in when it is
+    /// stored.
     pub fn raw(&self, seq: u64, payload: &Value) -> Verified {
         let jws = jws::sign(Typ::Summary, payload.to_string().as_bytes(), &self.key);
-        let time = |name: &str| payload[name].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(start);
+        let time = |name: &str| {
+            payload[name].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(start)
+        };
         Verified {
-            subject: Subject { agent: self.kid(), chain: self.chain, seq, digest: Digest::of(jws.as_bytes()) },
+            subject: Subject {
+                agent: self.kid(),
+                chain: self.chain,
+                seq,
+                digest: Digest::of(jws.as_bytes()),
+            },
             kid: self.kid(),
             prev: None,
             from: time("from"),
@@ -160,14 +174,16 @@ fn contract() -> String {
     let head = include_str!("contract.toml");
     let service = |number: usize| {
         format!(
-            "\n[[service]]\nid = \"ckt-{number}\"\nsite = \"site-{number}\"\nmrc = \"4000.00\"\nprobes = [\"hq\"]\n\
+            "\n[[service]]\nid = \"ckt-{number}\"\nsite = \"site-{number}\"\nmrc \
+                = \"4000.00\"\nprobes = [\"hq\"]\n\
              in_service_from = \"2026-02-10T00:00:00Z\"\nsla_from = \"acceptance\"\n"
         )
     };
     head.replace("# the services", &(0..10).map(service).collect::<String>())
 }
 
-/// What is shown of the fleet but what one agent and its service are about: verdicts, claims, logs and alerts, as they are stored.
+/// What is shown of the fleet but what one agent and its service are about: verdicts, claims, logs
+/// and alerts, as they are stored.
 pub type Picture = Vec<(String, String)>;
 
 pub struct World {
@@ -195,12 +211,23 @@ impl World {
             .write(|archive| {
                 for number in 0..10 {
                     let agent = Agent::new(number);
-                    archive.add_agent(agent.key.public(), &format!("site-{number}"), Standing::Approved, start())?;
+                    archive.add_agent(
+                        agent.key.public(),
+                        &format!("site-{number}"),
+                        Standing::Approved,
+                        start(),
+                    )?;
                 }
                 agreements::import(archive, None, &contract(), &actor)?;
                 for (action, at) in [("propose", 1), ("sign", 2), ("take_effect", 3)] {
                     let at = at_second("2026-02-01T00:00:00Z", at);
-                    agreements::act(archive, ("TEN", 1), action, &Step { at: Some(at), ..Step::now() }, &actor)?;
+                    agreements::act(
+                        archive,
+                        ("TEN", 1),
+                        action,
+                        &Step { at: Some(at), ..Step::now() },
+                        &actor,
+                    )?;
                 }
                 Ok::<(), DeskError>(())
             })
@@ -209,7 +236,8 @@ impl World {
 
     /// Over a database that was filled.
     pub fn over(place: Place) -> Self {
-        let now = Now { wall: at("2026-12-02T09:00:00Z"), mono: Mono::from_nanos(1_000_000_000_000) };
+        let now =
+            Now { wall: at("2026-12-02T09:00:00Z"), mono: Mono::from_nanos(1_000_000_000_000) };
         let clock = Arc::new(ByHand(Mutex::new(now)));
         let limit = Duration::from_secs(600);
         let collector = Collector::open(config(&place, limit)).unwrap();
@@ -237,7 +265,9 @@ impl World {
 
     /// What is to be stored sooner or later, so that what comes after it can name it.
     pub fn expect(&self, all: &[Verified]) {
-        let of = |each: &Verified| ((each.subject.agent, each.subject.chain, each.subject.seq), each.subject.digest);
+        let of = |each: &Verified| {
+            ((each.subject.agent, each.subject.chain, each.subject.seq), each.subject.digest)
+        };
         self.digests.borrow_mut().extend(all.iter().map(of));
     }
 
@@ -247,12 +277,14 @@ impl World {
         let digests = self.digests.borrow();
         let linked = |each: &Verified| {
             let (agent, chain, seq) = (each.subject.agent, each.subject.chain, each.subject.seq);
-            let prev = seq.checked_sub(1).and_then(|before| digests.get(&(agent, chain, before)).copied());
+            let prev =
+                seq.checked_sub(1).and_then(|before| digests.get(&(agent, chain, before)).copied());
             Verified { prev, ..each.clone() }
         };
         let all: Vec<Verified> = all.iter().map(linked).collect();
         let (key, now) = (SecretKey::from_seed(&[99; 32]), self.clock.now().wall);
-        let arrivals: Vec<Arrival> = all.iter().map(|each| Arrival::new(each.clone(), now, &key)).collect();
+        let arrivals: Vec<Arrival> =
+            all.iter().map(|each| Arrival::new(each.clone(), now, &key)).collect();
         let mut archive = self.archive();
         archive.make_parts(all.iter().map(|each| each.from), now).unwrap();
         archive.write(|archive| archive.accept_all(&arrivals)).unwrap()
@@ -277,7 +309,8 @@ impl World {
         self.clock.advance(Duration::from_secs(61));
     }
 
-    /// Another program, which takes over once nobody has held the lease for as long as one lasts, whatever it says.
+    /// Another program, which takes over once nobody has held the lease for as long as one lasts,
+    /// whatever it says.
     pub async fn take_over(&mut self) {
         self.restart();
         self.round().await;
@@ -293,7 +326,9 @@ impl World {
     pub fn claims(&self) -> Vec<(String, String, String, Vec<String>)> {
         let all = claims::all(&self.archive(), Page::default(), self.clock.now().wall).unwrap();
         let log = |claim: &ClaimView| claim.log.iter().map(|entry| entry.action.clone()).collect();
-        all.iter().map(|claim| (claim.id.clone(), claim.state.clone(), claim.credit.clone(), log(claim))).collect()
+        all.iter()
+            .map(|claim| (claim.id.clone(), claim.state.clone(), claim.credit.clone(), log(claim)))
+            .collect()
     }
 
     pub fn judging(&mut self, limit: Duration) {
@@ -321,12 +356,18 @@ impl World {
     pub async fn findings(&self) -> Vec<Finding> {
         let (place, now) = (config(&self.place, self.limit), self.clock.now().wall);
         let archive = self.archive();
-        tokio::task::spawn_blocking(move || scheduler::findings(&archive, &place, now).unwrap()).await.unwrap()
+        tokio::task::spawn_blocking(move || scheduler::findings(&archive, &place, now).unwrap())
+            .await
+            .unwrap()
     }
 
-    /// The services that were judged in December, where the last of what was measured lies in no zone but UTC's; in November all.
+    /// The services that were judged in December, where the last of what was measured lies in no
+    /// zone but UTC's; in November all.
     pub fn judged(&self) -> Vec<String> {
-        let all = self.archive().records::<Value>(Kind::Verdict, Page::of("2026-11/")).unwrap_or_default();
+        let all = self
+            .archive()
+            .records::<Value>(Kind::Verdict, Page::of("2026-11/"))
+            .unwrap_or_default();
         all.into_iter().filter(|record| record.body.is_object()).map(|record| record.id).collect()
     }
 
@@ -334,7 +375,9 @@ impl World {
     pub fn picture(&self) -> Picture {
         let archive = self.archive();
         let mut all = Vec::new();
-        let others = |id: &str| !id.contains("ckt-9") && !id.contains(&Agent::new(HOSTILE).kid().to_string());
+        let others = |id: &str| {
+            !id.contains("ckt-9") && !id.contains(&Agent::new(HOSTILE).kid().to_string())
+        };
         for (name, kind) in [
             ("verdict", Kind::Verdict),
             ("histograms", Kind::Histograms),

@@ -37,7 +37,8 @@ pub struct NameServer {
 
 impl NameServer {
     pub async fn start(says: Says) -> Self {
-        // One number for both protocols: another process may hold the TCP port of the UDP port that was given.
+        // One number for both protocols: another process may hold the TCP port of the UDP port that
+        // was given.
         let (udp, tcp) = loop {
             let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
@@ -51,7 +52,11 @@ impl NameServer {
 
     pub fn by_udp_at(udp: UdpSocket, says: Says) -> Self {
         let address = udp.local_addr().unwrap();
-        let server = Self { address, says: Arc::new(Mutex::new(says)), asked: tokio::sync::watch::Sender::new(0) };
+        let server = Self {
+            address,
+            says: Arc::new(Mutex::new(says)),
+            asked: tokio::sync::watch::Sender::new(0),
+        };
         tokio::spawn(server.clone().by_udp(udp));
         server
     }
@@ -116,10 +121,16 @@ fn answers(question: &Message, says: &Says, tcp: bool) -> Vec<Vec<u8>> {
             holding(addresses, 60);
             let mut other = answer.clone();
             other.metadata.id ^= 1;
-            let mut another = Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
+            let mut another =
+                Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
             another.metadata.response_code = ResponseCode::NXDomain;
-            another.add_query(asked.clone().set_name(Name::from_ascii("elsewhere.example.").unwrap()).clone());
-            return [other, another, answer].iter().map(|message| message.to_vec().unwrap()).collect();
+            another.add_query(
+                asked.clone().set_name(Name::from_ascii("elsewhere.example.").unwrap()).clone(),
+            );
+            return [other, another, answer]
+                .iter()
+                .map(|message| message.to_vec().unwrap())
+                .collect();
         }
         Says::Garbage => {
             let mut bytes = answer.to_vec().unwrap();
@@ -131,7 +142,8 @@ fn answers(question: &Message, says: &Says, tcp: bool) -> Vec<Vec<u8>> {
     vec![answer.to_vec().unwrap()]
 }
 
-/// A port at which no datagram is taken. It stays bound, but to another partner, so that nobody else gets it.
+/// A port at which no datagram is taken. It stays bound, but to another partner, so that nobody
+/// else gets it.
 pub fn nobody() -> (SocketAddr, std::net::UdpSocket) {
     let held = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     held.connect(held.local_addr().unwrap()).unwrap();
@@ -143,12 +155,17 @@ pub fn addresses(addresses: &[&str]) -> Vec<IpAddr> {
 }
 
 fn query(server: SocketAddr, record: &str) -> Probe {
-    probe(Test::Dns(Box::new(Dns { server, query: "www.example.net".to_owned(), record: record.to_owned() })))
+    probe(Test::Dns(Box::new(Dns {
+        server,
+        query: "www.example.net".to_owned(),
+        record: record.to_owned(),
+    })))
 }
 
 #[tokio::test]
 async fn a_record_of_the_type_asked_for_is_an_answer() {
-    let server = NameServer::start(Says::Addresses { addresses: addresses(&["192.0.2.1"]), ttl: 60 }).await;
+    let server =
+        NameServer::start(Says::Addresses { addresses: addresses(&["192.0.2.1"]), ttl: 60 }).await;
     let seen = attempt(&query(server.address, "A")).await;
     assert_eq!(told(&seen), "a");
     assert_eq!(seen.address, Some(server.address.ip()));
@@ -183,7 +200,10 @@ async fn answers_to_other_questions_are_not_heard() {
 #[tokio::test]
 async fn silence_is_lost_nobody_there_and_nonsense_are_refused() {
     let server = NameServer::start(Says::Nothing).await;
-    assert_eq!(told(&attempt(&Probe { timeout: SHORT, ..query(server.address, "A") }).await), "lost/timeout");
+    assert_eq!(
+        told(&attempt(&Probe { timeout: SHORT, ..query(server.address, "A") }).await),
+        "lost/timeout"
+    );
     server.now_says(Says::Garbage);
     assert_eq!(told(&attempt(&query(server.address, "A")).await), "refused/dns-malformed");
 

@@ -40,16 +40,19 @@ async fn a_good_answer_has_its_phases_which_fill_the_rtt() {
     let head = server.heads().remove(0).to_ascii_lowercase();
     assert!(head.starts_with("get /health?x=1 http/1.1\r\n"), "{head}");
     assert!(head.contains(&format!("host: {}\r\n", server.address)), "{head}");
-    assert!(head.contains(&format!("user-agent: wanproof/{}\r\n", env!("CARGO_PKG_VERSION"))), "{head}");
+    assert!(
+        head.contains(&format!("user-agent: wanproof/{}\r\n", env!("CARGO_PKG_VERSION"))),
+        "{head}"
+    );
 }
 
 #[tokio::test]
 async fn a_method_a_chunked_body_and_one_that_ends_with_the_connection_are_spoken() {
     let server = servers::plain(|first| match first.split(' ').next() {
         Some("HEAD") => Then::Say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned()),
-        Some("POST") => {
-            Then::Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_owned())
-        }
+        Some("POST") => Then::Say(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_owned(),
+        ),
         _ => Then::Say("HTTP/1.0 200 OK\r\n\r\nabcd".to_owned()),
     })
     .await;
@@ -61,7 +64,9 @@ async fn a_method_a_chunked_body_and_one_that_ends_with_the_connection_are_spoke
 
 #[tokio::test]
 async fn a_status_is_good_by_its_class_or_by_the_list() {
-    let server = servers::plain(|first| status(first.split(['/', ' ']).nth(2).unwrap().parse().unwrap())).await;
+    let server =
+        servers::plain(|first| status(first.split(['/', ' ']).nth(2).unwrap().parse().unwrap()))
+            .await;
     let with = async |path: &str, expect_status: Vec<u16>| {
         told(&attempt(&of(Http { expect_status, ..http(server.url(path)) })).await)
     };
@@ -89,7 +94,9 @@ async fn a_body_is_held_against_its_text_and_its_limit() {
 #[tokio::test]
 async fn what_is_incomplete_at_the_timeout_is_lost_however_far_it_came() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc";
-    for (said, reached) in [("", vec![Phase::Connect]), (head, vec![Phase::Connect, Phase::FirstByte])] {
+    for (said, reached) in
+        [("", vec![Phase::Connect]), (head, vec![Phase::Connect, Phase::FirstByte])]
+    {
         let server = servers::plain(move |_| Then::SayAndHold(said.to_owned())).await;
         let seen = attempt(&Probe { timeout: SHORT, ..of(http(server.url("/"))) }).await;
         assert_eq!(told(&seen), "lost/timeout");
@@ -119,7 +126,10 @@ async fn a_reset_a_close_and_nonsense_are_refused_each_by_its_name() {
     for (says, told_as) in [
         (Then::SayAndReset(String::new()), "refused/reset"),
         (Then::Say(String::new()), "refused/closed"),
-        (Then::Say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort".to_owned()), "refused/closed"),
+        (
+            Then::Say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort".to_owned()),
+            "refused/closed",
+        ),
         (Then::Say("SSH-2.0-nothing\r\n\r\n".to_owned()), "refused/http-malformed"),
     ] {
         let server = servers::plain(move |_| says.clone()).await;
@@ -144,7 +154,11 @@ async fn redirects_are_followed_as_often_as_was_said() {
     })
     .await;
     let with = async |path: &str, follow_redirects| {
-        let wanted = Http { follow_redirects, expect_body: Some("here".to_owned()), ..http(first.url(path)) };
+        let wanted = Http {
+            follow_redirects,
+            expect_body: Some("here".to_owned()),
+            ..http(first.url(path))
+        };
         attempt(&of(wanted)).await
     };
     let seen = with("/a", 2).await;
@@ -158,19 +172,31 @@ async fn redirects_are_followed_as_often_as_was_said() {
 #[tokio::test]
 async fn a_certificate_is_checked_against_the_authority_given_and_its_end_is_told() {
     let authority = Authority::new("ours");
-    let server = servers::tls(authority.acceptor("localhost", 2041, &["http/1.1"]), |_| ok("secret")).await;
-    let with = async |host: &str, tls| attempt(&of(Http { tls, ..http(server.https(host, "/")) })).await;
+    let server =
+        servers::tls(authority.acceptor("localhost", 2041, &["http/1.1"]), |_| ok("secret")).await;
+    let with =
+        async |host: &str, tls| attempt(&of(Http { tls, ..http(server.https(host, "/")) })).await;
     let roots = |pem: String| Tls::Checked { roots: Some(pem) };
     let seen = with("localhost", roots(authority.pem())).await;
     assert_eq!(told(&seen), "a");
-    assert_eq!(phases(&seen)[..2], [Phase::Resolve, Phase::Connect], "localhost was looked up for the first time");
+    assert_eq!(
+        phases(&seen)[..2],
+        [Phase::Resolve, Phase::Connect],
+        "localhost was looked up for the first time"
+    );
     assert_eq!(phases(&seen)[2..], [Phase::Tls, Phase::FirstByte, Phase::Body]);
     assert_eq!(seen.certificate_until, Some("2041-12-31T00:00:00Z".parse().unwrap()));
 
-    assert_eq!(told(&with("localhost", roots(Authority::new("another").pem())).await), "refused/certificate-issuer");
+    assert_eq!(
+        told(&with("localhost", roots(Authority::new("another").pem())).await),
+        "refused/certificate-issuer"
+    );
     assert_eq!(told(&with("127.0.0.1", roots(authority.pem())).await), "refused/certificate-name");
     assert_eq!(told(&with("127.0.0.1", Tls::Unchecked).await), "a");
-    assert_eq!(told(&with("localhost", roots("no certificate".to_owned())).await), "not-sent/tls-settings");
+    assert_eq!(
+        told(&with("localhost", roots("no certificate".to_owned())).await),
+        "not-sent/tls-settings"
+    );
 }
 
 #[tokio::test]
@@ -202,7 +228,8 @@ async fn the_end_of_a_certificate_is_an_event_once_and_again_when_it_is_another(
     while answered < 8 {
         let known = events.len();
         tokio::time::timeout(LONG, prober.next(&mut events)).await.expect("the server answers");
-        let good = |event: &&Event| matches!(event, Event::Settled(settled) if settled.outcome.has_rtt());
+        let good =
+            |event: &&Event| matches!(event, Event::Settled(settled) if settled.outcome.has_rtt());
         answered += events[known..].iter().filter(good).count();
     }
     let told: Vec<String> = events
@@ -241,10 +268,17 @@ async fn http_2_is_spoken_where_the_server_takes_it() {
         let acceptor = acceptor.clone();
         async move {
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            let answer = hyper::service::service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
-                let said = format!("{:?} {} {:?}", request.version(), request.uri(), request.headers()["user-agent"]);
-                Ok::<_, Infallible>(hyper::Response::new(Full::new(Bytes::from(said))))
-            });
+            let answer = hyper::service::service_fn(
+                |request: hyper::Request<hyper::body::Incoming>| async move {
+                    let said = format!(
+                        "{:?} {} {:?}",
+                        request.version(),
+                        request.uri(),
+                        request.headers()["user-agent"]
+                    );
+                    Ok::<_, Infallible>(hyper::Response::new(Full::new(Bytes::from(said))))
+                },
+            );
             let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(stream), answer)
                 .await;
@@ -252,7 +286,9 @@ async fn http_2_is_spoken_where_the_server_takes_it() {
     })
     .await;
     let expect = format!("HTTP/2.0 https://{address}/x?y \"wanproof/");
-    let seen = attempt(&of(Http { expect_body: Some(expect), ..http(format!("https://{address}/x?y")) })).await;
+    let seen =
+        attempt(&of(Http { expect_body: Some(expect), ..http(format!("https://{address}/x?y")) }))
+            .await;
     assert_eq!(told(&seen), "a", "{seen:?}");
     assert_eq!(phases(&seen), [Phase::Connect, Phase::Tls, Phase::FirstByte, Phase::Body]);
 }

@@ -49,7 +49,10 @@ async fn a_look_up_is_under_way_at_once_and_the_caller_never_waits() {
 async fn of_any_family_the_one_that_exists_is_taken_and_one_asked_for_is_never_replaced() {
     let server = NameServer::start(says(&["2001:db8::1"], 60)).await;
     let resolver = Resolver::of_server(server.address);
-    assert_eq!(resolver.watch("www.example.net", Family::Any).settled().await, known("2001:db8::1"));
+    assert_eq!(
+        resolver.watch("www.example.net", Family::Any).settled().await,
+        known("2001:db8::1")
+    );
     let v4 = resolver.watch("www.example.net", Family::V4).settled().await;
     assert_eq!(v4, Resolution::Failed(Failure::NoAddress));
     server.now_says(says(&["2001:db8::1", "192.0.2.3"], 60));
@@ -84,7 +87,10 @@ async fn a_failure_is_looked_up_again_and_the_watch_tells_of_the_address() {
 fn a_probe_whose_name_is_not_known_waits_for_it_and_then_says_so() {
     between(async |_lab| {
         let server = NameServer::start(says(&[V4], 60)).await;
-        let tcp = |host: &str| Probe { family: Family::V4, ..probe(Test::Tcp { host: host.to_owned(), port: 8080 }) };
+        let tcp = |host: &str| Probe {
+            family: Family::V4,
+            ..probe(Test::Tcp { host: host.to_owned(), port: 8080 })
+        };
         let resolver = Resolver::of_server(server.address);
         let seen = Requester::new(tcp("www.example.net").into(), &resolver).attempt().await;
         assert_eq!(told(&seen), "a");
@@ -99,7 +105,8 @@ fn a_probe_whose_name_is_not_known_waits_for_it_and_then_says_so() {
 async fn of_each_kind(host: &str, resolver: &Resolver) -> Vec<String> {
     let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let page = format!("http://{bracketed}:8080/");
-    let http = Http { host: host.to_owned(), url: page, ..http("http://192.0.2.1:8080/".to_owned()) };
+    let http =
+        Http { host: host.to_owned(), url: page, ..http("http://192.0.2.1:8080/".to_owned()) };
     let mut all = Vec::new();
     for test in [Test::Tcp { host: host.to_owned(), port: 8080 }, Test::Http(Box::new(http))] {
         let probe = Probe { timeout: SHORT * 5, cutoff: SHORT * 5, ..probe(test) };
@@ -135,7 +142,8 @@ fn a_name_that_leads_to_no_other_host_is_not_asked_by_any_kind_of_probe() {
             for said in of_each_kind("www.example.net", &resolver).await {
                 assert_eq!(said, expected, "a name that says {address}");
             }
-            // A literal that came to be such an address after it was checked; loopback is asked for by who writes it.
+            // A literal that came to be such an address after it was checked; loopback is asked for
+            // by who writes it.
             let expected = if reason == "loopback" { "a" } else { &expected };
             for said in of_each_kind(address, &resolver).await {
                 assert!(
@@ -187,11 +195,19 @@ fn a_redirect_leads_to_this_host_only_from_this_host() {
                 async move { told(&requester.attempt().await) }
             };
             lab.redirects(&to);
-            assert_eq!(told_by(format!("http://{V4}:8080/")).await, format!("not-sent/address-{reason}"), "{to}");
+            assert_eq!(
+                told_by(format!("http://{V4}:8080/")).await,
+                format!("not-sent/address-{reason}"),
+                "{to}"
+            );
             // From loopback, which its probe asks for itself, it may go on to loopback.
             let target = to.clone();
             let first = servers::plain(move |_| redirect(&target)).await;
-            let expected = if reason == "loopback" { "a".to_owned() } else { format!("not-sent/address-{reason}") };
+            let expected = if reason == "loopback" {
+                "a".to_owned()
+            } else {
+                format!("not-sent/address-{reason}")
+            };
             assert_eq!(told_by(first.url("/")).await, expected, "{to}");
         }
     });

@@ -27,8 +27,11 @@ fn says(text: &str) -> Then {
 
 #[tokio::test]
 async fn folded_lines_and_white_space_before_a_colon_are_read_as_other_clients_do() {
-    for head in ["X-Folded: one\r\n two\r\nContent-Length: 2\r\n", "Server : odd\r\nContent-Length : 2\r\n"] {
-        let server = servers::plain(move |_| says(&format!("HTTP/1.1 200 OK\r\n{head}\r\nok"))).await;
+    for head in
+        ["X-Folded: one\r\n two\r\nContent-Length: 2\r\n", "Server : odd\r\nContent-Length : 2\r\n"]
+    {
+        let server =
+            servers::plain(move |_| says(&format!("HTTP/1.1 200 OK\r\n{head}\r\nok"))).await;
         let seen = get(server.url("/")).await;
         assert_eq!((told(&seen).as_str(), seen.bytes), ("a", Some(2)), "{head}");
     }
@@ -41,22 +44,29 @@ async fn a_redirect_in_raw_utf_8_is_followed_to_what_it_encodes() {
         _ => redirect("/café?x=ü"),
     })
     .await;
-    let wanted = Http { follow_redirects: 1, expect_body: Some("here".to_owned()), ..http(server.url("/")) };
+    let wanted =
+        Http { follow_redirects: 1, expect_body: Some("here".to_owned()), ..http(server.url("/")) };
     assert_eq!(told(&attempt(&of(wanted)).await), "a");
 }
 
 #[tokio::test]
 async fn a_header_of_256_kib_is_read_by_either_version() {
-    let lines = |count: usize| (0..count).map(|at| format!("x-{at:04}: {}\r\n", "v".repeat(200))).collect::<String>();
+    let lines = |count: usize| {
+        (0..count).map(|at| format!("x-{at:04}: {}\r\n", "v".repeat(200))).collect::<String>()
+    };
     let large = lines(1300);
     assert!(large.len() >= 256 * 1024);
-    let server = servers::plain(move |_| says(&format!("HTTP/1.1 200 OK\r\n{large}Content-Length: 2\r\n\r\nok"))).await;
+    let server = servers::plain(move |_| {
+        says(&format!("HTTP/1.1 200 OK\r\n{large}Content-Length: 2\r\n\r\nok"))
+    })
+    .await;
     assert_eq!(told(&get(server.url("/")).await), "a");
 
     let server = h2_server(|_, mut respond| {
         let mut response = hyper::Response::new(());
         for at in 0..1300 {
-            let name = hyper::header::HeaderName::from_bytes(format!("x-{at:04}").as_bytes()).unwrap();
+            let name =
+                hyper::header::HeaderName::from_bytes(format!("x-{at:04}").as_bytes()).unwrap();
             response.headers_mut().insert(name, "v".repeat(200).parse().unwrap());
         }
         let mut body = respond.send_response(response, false).unwrap();
@@ -72,7 +82,10 @@ async fn a_header_of_256_kib_is_read_by_either_version() {
 
 /// A server of HTTP/2 over TLS, which offers HTTP/1.1 too and then answers `200` by it.
 async fn h2_server(
-    answer: impl Fn(hyper::Request<h2::RecvStream>, h2::server::SendResponse<Bytes>) + Send + Sync + 'static,
+    answer: impl Fn(hyper::Request<h2::RecvStream>, h2::server::SendResponse<Bytes>)
+    + Send
+    + Sync
+    + 'static,
 ) -> std::net::SocketAddr {
     let acceptor = Authority::new("ours").acceptor("localhost", 2041, &["h2", "http/1.1"]);
     let answer = Arc::new(answer);
@@ -97,7 +110,8 @@ async fn h2_server(
 
 #[tokio::test]
 async fn a_server_that_requires_http_1_1_is_asked_so_and_from_then_on_at_once() {
-    let server = h2_server(|_, mut respond| respond.send_reset(h2::Reason::HTTP_1_1_REQUIRED)).await;
+    let server =
+        h2_server(|_, mut respond| respond.send_reset(h2::Reason::HTTP_1_1_REQUIRED)).await;
     let wanted = of(http(format!("https://{server}/")));
     let requester = Requester::new(Arc::new(wanted), &Resolver::system());
     let first = requester.attempt().await;
@@ -114,25 +128,34 @@ async fn a_server_that_requires_http_1_1_is_asked_so_and_from_then_on_at_once() 
 
 #[tokio::test]
 async fn a_reset_by_http_2_is_told_by_its_number() {
-    let server = h2_server(|_, mut respond| respond.send_reset(h2::Reason::ENHANCE_YOUR_CALM)).await;
+    let server =
+        h2_server(|_, mut respond| respond.send_reset(h2::Reason::ENHANCE_YOUR_CALM)).await;
     assert_eq!(told(&get(format!("https://{server}/")).await), "refused/http2-error-11");
 }
 
 #[tokio::test]
 async fn the_version_that_is_asked_for_is_spoken_and_no_other() {
     let server = h2_server(|_, mut respond| {
-        respond.send_response(hyper::Response::builder().status(204).body(()).unwrap(), true).unwrap();
+        respond
+            .send_response(hyper::Response::builder().status(204).body(()).unwrap(), true)
+            .unwrap();
     })
     .await;
     let with = async |version, expect_status: u16| {
-        let wanted = Http { version, expect_status: vec![expect_status], ..http(format!("https://{server}/")) };
+        let wanted = Http {
+            version,
+            expect_status: vec![expect_status],
+            ..http(format!("https://{server}/"))
+        };
         told(&attempt(&of(wanted)).await)
     };
     assert_eq!(with(Version::Any, 204).await, "a");
     assert_eq!(with(Version::Http2, 204).await, "a");
     assert_eq!(with(Version::Http1, 200).await, "a");
 
-    let only_old = servers::tls(Authority::new("ours").acceptor("localhost", 2041, &["http/1.1"]), |_| ok("")).await;
+    let only_old =
+        servers::tls(Authority::new("ours").acceptor("localhost", 2041, &["http/1.1"]), |_| ok(""))
+            .await;
     let forced = Http { version: Version::Http2, ..http(only_old.https("127.0.0.1", "/")) };
     assert_eq!(told(&attempt(&of(forced)).await), "refused/http-version");
 }
@@ -166,7 +189,8 @@ async fn a_body_without_close_notify_is_whole_only_if_its_length_was_told() {
     }
 }
 
-/// A self-signed certificate for `localhost`, an authority's own too, and an acceptor that shows it.
+/// A self-signed certificate for `localhost`, an authority's own too, and an acceptor that shows
+/// it.
 fn self_signed(is_ca: bool, until: i32) -> (String, TlsAcceptor) {
     let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
     if is_ca {
@@ -175,12 +199,14 @@ fn self_signed(is_ca: bool, until: i32) -> (String, TlsAcceptor) {
     params.not_after = rcgen::date_time_ymd(until, 12, 31);
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key.into())
-        .unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(vec![certificate.der().clone()], key.into())
+    .unwrap();
     (certificate.pem(), TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -196,7 +222,10 @@ async fn a_self_signed_certificate_that_is_itself_the_ca_is_trusted_while_valid_
         assert_eq!(with("localhost", &pem).await, "a", "is_ca: {is_ca}");
         assert_eq!(with("127.0.0.1", &pem).await, "refused/certificate-name", "is_ca: {is_ca}");
         let (other, _) = self_signed(is_ca, 2041);
-        assert!(with("localhost", &other).await.starts_with("refused/certificate"), "is_ca: {is_ca}");
+        assert!(
+            with("localhost", &other).await.starts_with("refused/certificate"),
+            "is_ca: {is_ca}"
+        );
     }
     let (pem, acceptor) = self_signed(true, 2020);
     let server = servers::tls(acceptor, |_| ok("")).await;
@@ -210,7 +239,9 @@ async fn a_collector_with_a_self_signed_certificate_is_asked_when_that_is_its_ca
     let (pem, acceptor) = self_signed(true, 2041);
     let server = servers::tls(acceptor, |_| ok("keys")).await;
     let url = server.https("localhost", "/v1/keys");
-    let asked = |pem: &str| wanproof::net::web::client_trusting(&url, pem).unwrap().build().unwrap().get(&url).send();
+    let asked = |pem: &str| {
+        wanproof::net::web::client_trusting(&url, pem).unwrap().build().unwrap().get(&url).send()
+    };
     let answer = asked(&pem).await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "keys");
     let (other, _) = self_signed(true, 2041);

@@ -56,19 +56,27 @@ pub async fn plain(says: impl Fn(&str) -> Then + Send + Sync + 'static) -> Serve
     plain_at(TcpListener::bind("127.0.0.1:0").await.unwrap(), says)
 }
 
-pub fn plain_at(listener: TcpListener, says: impl Fn(&str) -> Then + Send + Sync + 'static) -> Server {
+pub fn plain_at(
+    listener: TcpListener,
+    says: impl Fn(&str) -> Then + Send + Sync + 'static,
+) -> Server {
     let server = Server { address: listener.local_addr().unwrap(), heads: Arc::default() };
     let (heads, says) = (Arc::clone(&server.heads), Arc::new(says));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, Arc::clone(&heads), Arc::clone(&says), |stream| stream.set_zero_linger()));
+            tokio::spawn(serve(stream, Arc::clone(&heads), Arc::clone(&says), |stream| {
+                stream.set_zero_linger()
+            }));
         }
     });
     server
 }
 
 /// HTTP/1.1 over TLS with this acceptor.
-pub async fn tls(acceptor: TlsAcceptor, says: impl Fn(&str) -> Then + Send + Sync + 'static) -> Server {
+pub async fn tls(
+    acceptor: TlsAcceptor,
+    says: impl Fn(&str) -> Then + Send + Sync + 'static,
+) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Server { address: listener.local_addr().unwrap(), heads: Arc::default() };
     let (heads, says) = (Arc::clone(&server.heads), Arc::new(says));
@@ -159,19 +167,21 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// An acceptor with a certificate for `name` that ends with the year `until`, offering these protocols.
+    /// An acceptor with a certificate for `name` that ends with the year `until`, offering these
+    /// protocols.
     pub fn acceptor(&self, name: &str, until: i32, protocols: &[&str]) -> TlsAcceptor {
         let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
         params.not_after = rcgen::date_time_ymd(until, 12, 31);
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let mut config =
-            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![certificate.der().clone()], key.into())
-                .unwrap();
+        let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(
+            rustls::crypto::ring::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into())
+        .unwrap();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }

@@ -34,7 +34,8 @@ async fn a_closed_port_refuses() {
 #[tokio::test]
 async fn an_answer_after_the_cut_off_is_late() {
     let address = servers::accepting(|_| async {}).await;
-    let probe = Probe { cutoff: std::time::Duration::from_nanos(1), ..tcp("localhost", address.port()) };
+    let probe =
+        Probe { cutoff: std::time::Duration::from_nanos(1), ..tcp("localhost", address.port()) };
     let seen = attempt(&Probe { family: Family::V4, ..probe }).await;
     assert_eq!(told(&seen), "t");
 }
@@ -42,7 +43,8 @@ async fn an_answer_after_the_cut_off_is_late() {
 #[tokio::test]
 async fn a_connection_that_nobody_takes_is_lost_at_the_timeout() {
     // A full queue of a listener that never accepts drops what comes next.
-    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let listener =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
@@ -57,9 +59,14 @@ async fn what_this_host_cannot_send_is_not_sent_and_says_why() {
     let by = |circuit| Probe { circuit, ..tcp("127.0.0.1", address.port()) };
     let interface = Circuit { interface: Some("nosuch0".to_owned()), ..Circuit::default() };
     assert_eq!(told(&attempt(&by(interface)).await), "not-sent/interface");
-    let source = |source: &str| Circuit { source: Some(source.parse().unwrap()), ..Circuit::default() };
+    let source =
+        |source: &str| Circuit { source: Some(source.parse().unwrap()), ..Circuit::default() };
     assert_eq!(told(&attempt(&by(source("192.0.2.77"))).await), "not-sent/source");
     assert_eq!(told(&attempt(&by(source("::1"))).await), "not-sent/source");
     let v6 = Probe { family: Family::V6, ..by(Circuit::default()) };
-    assert_eq!(told(&attempt(&v6).await), "not-sent/name", "a family is never replaced by the other");
+    assert_eq!(
+        told(&attempt(&v6).await),
+        "not-sent/name",
+        "a family is never replaced by the other"
+    );
 }

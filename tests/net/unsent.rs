@@ -1,5 +1,6 @@
-//! What this host could not send is no loss of the path's: routes that are gone or forbid, next hops that say nothing, its own
-//! packet filter; by every kind of probe and socket, on both protocols. And what is no answer: a broken checksum.
+//! What this host could not send is no loss of the path's: routes that are gone or forbid, next
+//! hops that say nothing, its own packet filter; by every kind of probe and socket, on both
+//! protocols. And what is no answer: a broken checksum.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -29,7 +30,12 @@ fn mark() -> Circuit {
 }
 
 /// What became of so many echo requests, one after the other, by an agent's prober.
-async fn echoes(order: Order, target: &str, circuit: &Circuit, (sends, timeout): (u64, Duration)) -> Vec<String> {
+async fn echoes(
+    order: Order,
+    target: &str,
+    circuit: &Circuit,
+    (sends, timeout): (u64, Duration),
+) -> Vec<String> {
     let test = Test::Icmp { target: target.to_owned(), size: 56 };
     let period = Duration::from_millis(200);
     let probe = Probe { period, timeout, cutoff: timeout, circuit: circuit.clone(), ..probe(test) };
@@ -57,12 +63,15 @@ pub async fn settled(order: Order, resolver: Resolver, probe: Probe, sends: u64)
     settled.collect()
 }
 
-/// What becomes of each kind of probe to a target, all at one time: both kinds of ICMP socket, TCP, HTTP and DNS.
+/// What becomes of each kind of probe to a target, all at one time: both kinds of ICMP socket, TCP,
+/// HTTP and DNS.
 async fn all(target: &str, circuit: &Circuit, timeout: Duration) -> Vec<(String, String)> {
     let echo = async |order: Order| {
         let each = echoes(order, target, circuit, (2, timeout)).await;
         assert_eq!(each.len(), 2, "{each:?}");
-        each.into_iter().map(|said| (format!("{order:?} to {target} by {circuit}"), said)).collect::<Vec<_>>()
+        each.into_iter()
+            .map(|said| (format!("{order:?} to {target} by {circuit}"), said))
+            .collect::<Vec<_>>()
     };
     let request = async |test: Test| {
         let probe = Probe { circuit: circuit.clone(), timeout, cutoff: timeout, ..probe(test) };
@@ -88,7 +97,8 @@ fn what_is_bound_to_an_interface_without_a_route_is_not_sent() {
             is_always(V4, &circuit, SOON * 4, "a").await;
         }
         ip(
-            "route del default via 10.8.0.2 dev wan1 metric 200\nroute del fd09::/64 via fd08::2 dev wan1 metric 2000\n",
+            "route del default via 10.8.0.2 dev wan1 metric 200\nroute del fd09::/64 via fd08::2 \
+                dev wan1 metric 2000\n",
             0,
         );
         lab.arrived();
@@ -107,7 +117,8 @@ fn what_is_bound_to_an_interface_without_a_route_is_not_sent() {
 fn a_neighbour_that_takes_what_has_no_route_is_a_way_out() {
     between(async |lab| {
         ip(
-            "route del default via 10.8.0.2 dev wan1 metric 200\nneighbour add 10.9.0.1 lladdr 02:00:00:00:00:0b dev wan1\n",
+            "route del default via 10.8.0.2 dev wan1 metric 200\nneighbour add 10.9.0.1 lladdr \
+                02:00:00:00:00:0b dev wan1\n",
             0,
         );
         is_always(V4, &by("wan1"), SOON * 4, "a").await;
@@ -121,22 +132,67 @@ fn a_route_that_refuses_by_its_type_or_by_a_rule_is_not_sent() {
         let source = Circuit { source: Some("10.7.0.9".parse().unwrap()), ..Circuit::default() };
         let source6 = Circuit { source: Some("fd07::9".parse().unwrap()), ..Circuit::default() };
         let cases = [
-            ("route add blackhole 10.9.0.1", "route del blackhole 10.9.0.1", V4, Circuit::default()),
+            (
+                "route add blackhole 10.9.0.1",
+                "route del blackhole 10.9.0.1",
+                V4,
+                Circuit::default(),
+            ),
             ("route add prohibit 10.9.0.1", "route del prohibit 10.9.0.1", V4, Circuit::default()),
-            ("route add unreachable 10.9.0.1", "route del unreachable 10.9.0.1", V4, Circuit::default()),
+            (
+                "route add unreachable 10.9.0.1",
+                "route del unreachable 10.9.0.1",
+                V4,
+                Circuit::default(),
+            ),
             ("route add throw 10.9.0.1", "route del throw 10.9.0.1", V4, by("wan1")),
             ("route add blackhole 10.9.0.1", "route del blackhole 10.9.0.1", V4, by("wan1")),
             ("route add prohibit 10.9.0.1", "route del prohibit 10.9.0.1", V4, by("wan0")),
             ("route add unreachable 10.9.0.1", "route del unreachable 10.9.0.1", V4, by("wan1")),
-            ("rule add fwmark 16 priority 9 prohibit", "rule del fwmark 16 priority 9 prohibit", V4, mark()),
-            ("rule add fwmark 16 priority 9 blackhole", "rule del fwmark 16 priority 9 blackhole", V4, mark()),
-            ("rule add from 10.7.0.9 priority 9 unreachable", "rule del priority 9", V4, source.clone()),
+            (
+                "rule add fwmark 16 priority 9 prohibit",
+                "rule del fwmark 16 priority 9 prohibit",
+                V4,
+                mark(),
+            ),
+            (
+                "rule add fwmark 16 priority 9 blackhole",
+                "rule del fwmark 16 priority 9 blackhole",
+                V4,
+                mark(),
+            ),
+            (
+                "rule add from 10.7.0.9 priority 9 unreachable",
+                "rule del priority 9",
+                V4,
+                source.clone(),
+            ),
             ("rule add from 10.7.0.9 priority 9 prohibit", "rule del priority 9", V4, source),
-            ("-6 route add blackhole fd09::1", "-6 route del blackhole fd09::1", V6, Circuit::default()),
-            ("-6 route add prohibit fd09::1", "-6 route del prohibit fd09::1", V6, Circuit::default()),
-            ("-6 route add unreachable fd09::1", "-6 route del unreachable fd09::1", V6, Circuit::default()),
+            (
+                "-6 route add blackhole fd09::1",
+                "-6 route del blackhole fd09::1",
+                V6,
+                Circuit::default(),
+            ),
+            (
+                "-6 route add prohibit fd09::1",
+                "-6 route del prohibit fd09::1",
+                V6,
+                Circuit::default(),
+            ),
+            (
+                "-6 route add unreachable fd09::1",
+                "-6 route del unreachable fd09::1",
+                V6,
+                Circuit::default(),
+            ),
             ("-6 rule add fwmark 16 priority 9 prohibit", "-6 rule del priority 9", V6, mark()),
-            ("-6 rule add from fd07::9 priority 9 blackhole", "-6 rule del priority 9", V6, source6),
+            (
+                "-6 rule add from fd07::9 priority 9 blackhole",
+                "-6 rule del priority 9",
+                V6,
+                source6,
+            ),
         ];
         for (begin, end, target, circuit) in cases {
             ip(begin, 0);
@@ -160,7 +216,11 @@ fn a_next_hop_that_says_no_hardware_address_is_silence_on_the_link_by_every_sock
         }
         is_always("10.7.0.88", &by("wan0"), SOON, "lost/next-hop").await;
         // A gateway at which nobody is.
-        ip("route add 10.9.7.0/24 via 10.7.0.77 dev wan0\nroute add fd97::/64 via fd07::77 dev wan0\n", 0);
+        ip(
+            "route add 10.9.7.0/24 via 10.7.0.77 dev wan0\nroute add fd97::/64 via fd07::77 dev \
+                wan0\n",
+            0,
+        );
         for target in ["10.9.7.1", "fd97::1"] {
             for circuit in [Circuit::default(), by("wan0")] {
                 is_always(target, &circuit, PATIENT, "lost/next-hop").await;
@@ -201,10 +261,13 @@ fn what_this_host_s_own_filter_stops_is_not_sent() {
                     let begun = echoes(order, target, &Circuit::default(), (1, SOON * 4)).await;
                     assert_eq!(begun, ["a"], "{order:?} {target}");
                 }
-                let (chain, protocols) = (format!("type filter hook {hook} priority 0;"), "{ icmp, icmpv6 }");
+                let (chain, protocols) =
+                    (format!("type filter hook {hook} priority 0;"), "{ icmp, icmpv6 }");
                 let rules = format!(
-                    "add table inet t; add chain inet t o {{ {chain} }}; add rule inet t o meta l4proto {protocols} \
-                     icmp type echo-request {verdict}; add rule inet t o icmpv6 type echo-request {verdict}"
+                    "add table inet t; add chain inet t o {{ {chain} }}; add rule inet t o meta \
+                        l4proto {protocols} \
+                     icmp type echo-request {verdict}; add rule inet t o icmpv6 type echo-request \
+                        {verdict}"
                 );
                 for order in ORDERS {
                     let test = filtered_while_probing(order, target, &rules).await;
@@ -226,7 +289,12 @@ async fn filtered_while_probing(order: Order, target: &str, rules: &str) -> Opti
     let period = Duration::from_millis(200);
     let probe = Probe { period, timeout: SOON, cutoff: SOON, ..probe(test) };
     let engine = Box::new(Kernel::with(order));
-    let world = World { engine, resolver: Resolver::system(), clock: Box::new(SystemClock), pace: Pace::Prompt };
+    let world = World {
+        engine,
+        resolver: Resolver::system(),
+        clock: Box::new(SystemClock),
+        pace: Pace::Prompt,
+    };
     let mut prober = Prober::new(vec![Arc::new(probe)], world);
     let (mut events, mut said, mut first) = (Vec::new(), Vec::new(), None);
     while said.len() < 3 {
@@ -255,7 +323,8 @@ async fn filtered_while_probing(order: Order, target: &str, rules: &str) -> Opti
 #[test]
 fn an_echo_reply_with_a_broken_checksum_is_no_answer_by_any_socket() {
     between(async |lab| {
-        let rules = "add table inet t; add chain inet t i { type filter hook prerouting priority -150; }; \
+        let rules = "add table inet t; add chain inet t i \
+            { type filter hook prerouting priority -150; }; \
                      add rule inet t i icmp type echo-reply icmp checksum set 0xbeef; \
                      add rule inet t i icmpv6 type echo-reply icmpv6 checksum set 0xbeef";
         if !nft(rules) {

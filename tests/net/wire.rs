@@ -1,5 +1,6 @@
-//! What requests look like on the wire: the options of a circuit, seen at the other end of a cable between two network
-//! namespaces. It needs CAP_SYS_ADMIN and CAP_NET_ADMIN; where they are missing these tests say that they were skipped.
+//! What requests look like on the wire: the options of a circuit, seen at the other end of a cable
+//! between two network namespaces. It needs CAP_SYS_ADMIN and CAP_NET_ADMIN; where they are missing
+//! these tests say that they were skipped.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -25,8 +26,9 @@ use crate::{SHORT, attempt, http, probe, told};
 const FAR0: [u8; 6] = [2, 0, 0, 0, 0, 10];
 const FAR1: [u8; 6] = [2, 0, 0, 0, 0, 11];
 
-/// Two cables from here: wan0, by which the default route leads, and wan1, which is taken by a packet that is bound to it or
-/// marked 16. At their other ends is one host, which has these addresses and more behind it.
+/// Two cables from here: wan0, by which the default route leads, and wan1, which is taken by a
+/// packet that is bound to it or marked 16. At their other ends is one host, which has these
+/// addresses and more behind it.
 pub const V4: &str = "10.9.0.1";
 pub const V6: &str = "fd09::1";
 
@@ -79,7 +81,9 @@ pub fn skipped(why: &str) {
 
 pub fn ip(commands: &str, far: i32) {
     for line in commands.lines().filter(|line| !line.is_empty()) {
-        let words = line.split(' ').map(|word| if word == "FAR" { far.to_string() } else { word.to_owned() });
+        let words = line
+            .split(' ')
+            .map(|word| if word == "FAR" { far.to_string() } else { word.to_owned() });
         let done = Command::new("ip").args(words).status().unwrap();
         assert!(done.success(), "ip {line}");
     }
@@ -99,10 +103,14 @@ struct Far {
 fn far_at(port: u16) -> impl Iterator<Item = SocketAddr> {
     let link = nix::net::if_::if_nametoindex("far1").unwrap();
     let on_link = SocketAddrV6::new("fe80::b".parse().unwrap(), port, 0, link);
-    [V4, V6].map(|address| SocketAddr::new(address.parse().unwrap(), port)).into_iter().chain([on_link.into()])
+    [V4, V6]
+        .map(|address| SocketAddr::new(address.parse().unwrap(), port))
+        .into_iter()
+        .chain([on_link.into()])
 }
 
-/// Runs a test between the two namespaces, on threads of its own. Gives nothing when there can be none.
+/// Runs a test between the two namespaces, on threads of its own. Gives nothing when there can be
+/// none.
 pub fn between(test: impl AsyncFnOnce(Lab) + Send + 'static) {
     let (tell_near, hear_far) = mpsc::channel();
     let (cables_are_laid, wait_for_cables) = mpsc::channel();
@@ -143,7 +151,9 @@ pub fn between(test: impl AsyncFnOnce(Lab) + Send + 'static) {
     let far = match hear_far.recv().unwrap() {
         Ok((far, _)) => far,
         Err(error) => {
-            skipped(&format!("no network namespace can be made here ({error}); run the tests as root"));
+            skipped(&format!(
+                "no network namespace can be made here ({error}); run the tests as root"
+            ));
             return;
         }
     };
@@ -220,7 +230,8 @@ impl Lab {
         let mut all = Vec::new();
         let mut open = HashSet::new();
         while let Ok(length) = (&self.frames).read(&mut frame) {
-            // What a connection says after it was closed (in TIME-WAIT) is the kernel's, and has none of the socket's options.
+            // What a connection says after it was closed (in TIME-WAIT) is the kernel's, and has
+            // none of the socket's options.
             if let Some((port, flags)) = tcp(&frame[..length]) {
                 let of_socket = flags & SYN != 0 && open.insert(port) || open.contains(&port);
                 if flags & FIN != 0 {
@@ -249,15 +260,22 @@ impl Lab {
         (seen, first)
     }
 
-    /// An echo request of so many bytes by a circuit, by either kind of socket, and the packet that arrived, which is as long as
-    /// it says, or why it was not sent; and that it was answered.
-    async fn echoed(&self, order: Order, to: &str, circuit: &Circuit, size: u16) -> Result<(Packet, usize), Unsent> {
+    /// An echo request of so many bytes by a circuit, by either kind of socket, and the packet that
+    /// arrived, which is as long as it says, or why it was not sent; and that it was answered.
+    async fn echoed(
+        &self,
+        order: Order,
+        to: &str,
+        circuit: &Circuit,
+        size: u16,
+    ) -> Result<(Packet, usize), Unsent> {
         let to: IpAddr = to.parse().unwrap();
         let mut port = Kernel::with(order).open(Family::of(to), circuit, size).unwrap();
         let token = Token { lane: 7, send: u32::from(size) };
         let echo = Echo { token, to, seq: 7, size, timeout: std::time::Duration::from_secs(1) };
         let mut arrivals = Vec::new();
-        // On a busy machine a queue may drop a packet, or a fragment of it, which is not what is asked here.
+        // On a busy machine a queue may drop a packet, or a fragment of it, which is not what is
+        // asked here.
         for _ in 0..5 {
             self.arrived();
             let mut faults = Vec::new();
@@ -346,26 +364,37 @@ fn a_link_local_target_is_asked_on_the_link_that_it_names_by_every_kind() {
             let text = format!(
                 "site = \"s\"\ndata_dir = \"d\"\n[defaults]\ntimeout = \"2s\"\n\
                  [[probe]]\nname = \"tcp\"\nkind = \"tcp\"\ntarget = \"[fe80::b%{link}]:8080\"\n\
-                 [[probe]]\nname = \"http\"\nkind = \"http\"\nurl = \"http://[fe80::b%25{link}]:8080/\"\n\
-                 [[probe]]\nname = \"dns\"\nkind = \"dns\"\ntarget = \"[fe80::b%{link}]:53\"\nquery = \"example.net\"\n"
+                 [[probe]]\nname = \"http\"\nkind = \"http\"\nurl \
+                    = \"http://[fe80::b%25{link}]:8080/\"\n\
+                 [[probe]]\nname = \"dns\"\nkind = \"dns\"\ntarget \
+                    = \"[fe80::b%{link}]:53\"\nquery = \"example.net\"\n"
             );
-            wanproof::config::agent::parse(&text, "agent.toml", std::path::Path::new("/")).unwrap().probes
+            wanproof::config::agent::parse(&text, "agent.toml", std::path::Path::new("/"))
+                .unwrap()
+                .probes
         };
         for probe in probes("wan1") {
             assert_eq!(told(&attempt(&probe).await), "a", "{probe}");
         }
         for probe in probes("wan0") {
-            let seen = attempt(&Probe { timeout: SHORT, cutoff: SHORT, ..Probe::clone(&probe) }).await;
+            let seen =
+                attempt(&Probe { timeout: SHORT, cutoff: SHORT, ..Probe::clone(&probe) }).await;
             assert_eq!(told(&seen), "lost/next-hop", "nobody on that link has it: {probe}");
         }
         let ping = |target: &str| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_wanproof"));
             command.args(["ping", "-c", "1", "-W", "300ms", "--json", target]).output().unwrap()
         };
-        for (target, sent) in [("fe80::b%wan1", "\"outcomes\":\"1a\""), ("fe80::b%wan0", "\"outcomes\":\"1l\"")] {
+        for (target, sent) in
+            [("fe80::b%wan1", "\"outcomes\":\"1a\""), ("fe80::b%wan0", "\"outcomes\":\"1l\"")]
+        {
             let output = ping(target);
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(said.contains(sent), "{target}: {said} {}", String::from_utf8_lossy(&output.stderr));
+            assert!(
+                said.contains(sent),
+                "{target}: {said} {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         assert_eq!(ping("fe80::b").status.code(), Some(2));
     });
@@ -382,12 +411,21 @@ fn a_request_leaves_by_the_system_s_way_where_nothing_else_is_said() {
                 assert_eq!((packet.class, packet.ttl), (0, 64));
             }
         }
-        assert_eq!(link::interface_towards(&Circuit::default(), V4.parse().unwrap()).as_deref(), Some("wan0"));
-        assert_eq!(link::gateway_towards(&Circuit::default(), V6.parse().unwrap()), Some("fd07::2".parse().unwrap()));
+        assert_eq!(
+            link::interface_towards(&Circuit::default(), V4.parse().unwrap()).as_deref(),
+            Some("wan0")
+        );
+        assert_eq!(
+            link::gateway_towards(&Circuit::default(), V6.parse().unwrap()),
+            Some("fd07::2".parse().unwrap())
+        );
         let marked = Circuit { mark: Some(16), ..Circuit::default() };
         assert_eq!(link::interface_towards(&marked, V6.parse().unwrap()).as_deref(), Some("wan1"));
         let wan1 = Circuit { interface: Some("wan1".to_owned()), ..Circuit::default() };
-        assert_eq!(link::gateway_towards(&wan1, V4.parse().unwrap()), Some("10.8.0.2".parse().unwrap()));
+        assert_eq!(
+            link::gateway_towards(&wan1, V4.parse().unwrap()),
+            Some("10.8.0.2".parse().unwrap())
+        );
     });
 }
 
@@ -405,7 +443,10 @@ fn source_dscp_ttl_and_dont_fragment_are_on_every_packet_of_each_kind() {
             for test in kinds(target) {
                 let (seen, packet) = lab.made(test, &circuit).await;
                 assert_eq!(told(&seen), "a");
-                assert_eq!((packet.source.to_string().as_str(), packet.class, packet.ttl), (source, 46 << 2, 7));
+                assert_eq!(
+                    (packet.source.to_string().as_str(), packet.class, packet.ttl),
+                    (source, 46 << 2, 7)
+                );
                 assert!(packet.dont_fragment);
             }
         }
@@ -416,7 +457,9 @@ fn source_dscp_ttl_and_dont_fragment_are_on_every_packet_of_each_kind() {
 fn an_echo_request_has_the_same_options_and_its_size() {
     between(async |lab| {
         for order in [Order::Datagram, Order::Raw] {
-            for (target, source, other) in [(V4, "10.7.0.9", "10.8.0.1"), (V6, "fd07::9", "fd08::1")] {
+            for (target, source, other) in
+                [(V4, "10.7.0.9", "10.8.0.1"), (V6, "fd07::9", "fd08::1")]
+            {
                 let circuit = Circuit {
                     source: Some(source.parse().unwrap()),
                     dscp: Some(46),
@@ -425,20 +468,33 @@ fn an_echo_request_has_the_same_options_and_its_size() {
                     ..Circuit::default()
                 };
                 let (packet, length) = lab.echoed(order, target, &circuit, 200).await.unwrap();
-                assert_eq!((packet.source.to_string().as_str(), packet.class, packet.ttl), (source, 46 << 2, 7));
+                assert_eq!(
+                    (packet.source.to_string().as_str(), packet.class, packet.ttl),
+                    (source, 46 << 2, 7)
+                );
                 assert!(packet.dont_fragment);
                 assert_eq!((packet.by, length), (FAR0, 208), "{order:?}");
-                let interface = Circuit { interface: Some("wan1".to_owned()), ..Circuit::default() };
+                let interface =
+                    Circuit { interface: Some("wan1".to_owned()), ..Circuit::default() };
                 let mark = Circuit { mark: Some(16), ..Circuit::default() };
                 for circuit in [interface, mark] {
                     let (packet, _) = lab.echoed(order, target, &circuit, 56).await.unwrap();
-                    assert_eq!((packet.by, packet.source.to_string().as_str()), (FAR1, other), "{order:?} {circuit:?}");
+                    assert_eq!(
+                        (packet.by, packet.source.to_string().as_str()),
+                        (FAR1, other),
+                        "{order:?} {circuit:?}"
+                    );
                 }
                 // What is larger than the cable takes goes in parts, or not at all.
-                let (_, length) = lab.echoed(order, target, &Circuit::default(), 3000).await.unwrap();
+                let (_, length) =
+                    lab.echoed(order, target, &Circuit::default(), 3000).await.unwrap();
                 assert!(length >= 3008, "{order:?}: {length} bytes in all parts");
                 let whole = Circuit { fragment: Fragment::Never, ..Circuit::default() };
-                assert_eq!(lab.echoed(order, target, &whole, 3000).await, Err(Unsent::TooBig), "{order:?} {target}");
+                assert_eq!(
+                    lab.echoed(order, target, &whole, 3000).await,
+                    Err(Unsent::TooBig),
+                    "{order:?} {target}"
+                );
             }
         }
     });
@@ -454,7 +510,11 @@ fn an_interface_and_a_mark_lead_each_kind_by_the_other_cable() {
                 for test in kinds(target) {
                     let (seen, packet) = lab.made(test, circuit).await;
                     assert_eq!(told(&seen), "a");
-                    assert_eq!((packet.by, packet.source.to_string().as_str()), (FAR1, source), "{circuit:?}");
+                    assert_eq!(
+                        (packet.by, packet.source.to_string().as_str()),
+                        (FAR1, source),
+                        "{circuit:?}"
+                    );
                 }
             }
         }
@@ -499,13 +559,18 @@ fn a_trace_tells_the_target_a_router_and_a_refusal_apart() {
             let to: IpAddr = to.parse().unwrap();
             Tracer::open(Family::of(to), &wan0).unwrap().trace(to).await
         };
-        let said =
-            |trace: &Trace| trace.answers().map(|answer| (answer.from.to_string(), answer.said)).collect::<Vec<_>>();
+        let said = |trace: &Trace| {
+            trace.answers().map(|answer| (answer.from.to_string(), answer.said)).collect::<Vec<_>>()
+        };
         for target in [V4, V6] {
             let trace = traced(target).await;
-            assert_eq!((said(&trace), trace.hops.len()), (vec![(target.to_owned(), Said::Target)], 1));
+            assert_eq!(
+                (said(&trace), trace.hops.len()),
+                (vec![(target.to_owned(), Said::Target)], 1)
+            );
         }
-        // What the far end sends back here is not answered: a way that breaks behind its first router.
+        // What the far end sends back here is not answered: a way that breaks behind its first
+        // router.
         for (target, router) in [("10.9.8.1", "10.7.0.2"), ("fd09:0:0:8::1", "fd07::2")] {
             let trace = traced(target).await;
             assert_eq!(said(&trace), [(router.to_owned(), Said::Passing)], "{:?}", trace.lines());
@@ -530,7 +595,10 @@ fn what_the_system_does_not_allow_is_not_sent_and_never_left_out() {
             let server = servers::plain(|_| ok("")).await;
             let circuit = Circuit { mark: Some(16), ..Circuit::default() };
             let test = Test::Tcp { host: "127.0.0.1".to_owned(), port: server.address.port() };
-            assert_eq!(told(&attempt(&Probe { circuit, ..probe(test) }).await), "not-sent/permission");
+            assert_eq!(
+                told(&attempt(&Probe { circuit, ..probe(test) }).await),
+                "not-sent/permission"
+            );
         });
         return;
     }

@@ -1,6 +1,7 @@
-//! The agent as its user meets it on a bad day: no collector, a full outbox, a refused summary, a name that does not resolve,
-//! an interface that is not there, a broken configuration, a second agent, a killed one. Whatever it is, it has its outcome or
-//! its message, and the agent goes on measuring.
+//! The agent as its user meets it on a bad day: no collector, a full outbox, a refused summary, a
+//! name that does not resolve, an interface that is not there, a broken configuration, a second
+//! agent, a killed one. Whatever it is, it has its outcome or its message, and the agent goes on
+//! measuring.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -24,14 +25,16 @@ const NETWORK: &str = "seed = 1\n[[address]]\nat = \"10.99.1.1\"\ndelay = \"2ms\
 /// An agent's configuration: `more` follows its store.
 fn configuration(every: &str, outbox: &str, more: &str) -> String {
     format!(
-        "site = \"leeds-01\"\ndata_dir = \"data\"\n[collector]\nurl = \"http://127.0.0.1:8443\"\nevery = \"{every}\"\n\
+        "site = \"leeds-01\"\ndata_dir = \"data\"\n[collector]\nurl \
+            = \"http://127.0.0.1:8443\"\nevery = \"{every}\"\n\
          [store]\ncommit = \"1s\"\noutbox_bytes = \"{outbox}\"\n{more}"
     )
 }
 
 fn probe(name: &str, target: &str, more: &str) -> String {
     format!(
-        "[[probe]]\nname = \"{name}\"\nkind = \"icmp\"\ntarget = \"{target}\"\nperiod = \"100ms\"\ntimeout = \"500ms\"\n{more}\n"
+        "[[probe]]\nname = \"{name}\"\nkind = \"icmp\"\ntarget = \"{target}\"\nperiod \
+            = \"100ms\"\ntimeout = \"500ms\"\n{more}\n"
     )
 }
 
@@ -61,7 +64,8 @@ impl Host {
         // A socket's name stays when the one before is gone.
         let _ = std::fs::remove_file(self.wan.path("notify"));
         let notified = Notified::at(self.wan.path("notify"));
-        let mut agent = Running::start(notified.tell(&mut self.wanproof("run --config agent.toml")));
+        let mut agent =
+            Running::start(notified.tell(&mut self.wanproof("run --config agent.toml")));
         notified.wait(|| {
             agent.signal(Signal::SIGKILL);
             agent.wait();
@@ -87,7 +91,11 @@ impl Host {
     /// Every letter of a probe's last closed interval.
     fn outcomes(&self, name: &str) -> String {
         let status = self.status();
-        let probe = array(&status["probes"]).iter().find(|probe| probe["name"] == name).cloned().unwrap_or_default();
+        let probe = array(&status["probes"])
+            .iter()
+            .find(|probe| probe["name"] == name)
+            .cloned()
+            .unwrap_or_default();
         letters(probe["outcomes"].as_str().unwrap_or_default())
     }
 }
@@ -114,7 +122,9 @@ fn with_a_bad_name_a_missing_interface_no_collector_and_a_full_outbox_it_goes_on
     let Some(host) = Host::new(&configuration("1s", "6KiB", &probes.concat())) else { return };
     let mut agent = host.agent();
     agent.says("the outbox is full");
-    for told in ["a name has no address", "there is no interface \"wan77\" on this host", "shipping waits"] {
+    for told in
+        ["a name has no address", "there is no interface \"wan77\" on this host", "shipping waits"]
+    {
         assert!(agent.told().contains(told), "{told}: {}", agent.told());
     }
     until("each probe has its outcome", || {
@@ -123,7 +133,11 @@ fn with_a_bad_name_a_missing_interface_no_collector_and_a_full_outbox_it_goes_on
             && all(&host.outcomes("elsewhere"), 'n')
     });
     let status = host.status();
-    assert_eq!((&status["running"], &status["outbox"]["refused"]), (&true.into(), &0.into()), "{status}");
+    assert_eq!(
+        (&status["running"], &status["outbox"]["refused"]),
+        (&true.into(), &0.into()),
+        "{status}"
+    );
     assert!(status["outbox"]["bytes"].as_u64().is_some_and(|bytes| bytes <= 6 * 1024), "{status}");
     assert!(agent.terminate().success(), "{}", agent.told());
 
@@ -131,11 +145,14 @@ fn with_a_bad_name_a_missing_interface_no_collector_and_a_full_outbox_it_goes_on
     let kept = exported(&host.wan.path("kept"));
     let bodies: Vec<Value> = kept.values().map(|jws| payload(jws)).collect();
     let dropped = bodies.iter().flat_map(|body| array(&body["dropped"]));
-    let dropped: Vec<_> = dropped.map(|gap| (gap["from_seq"].as_u64(), gap["to_seq"].as_u64())).collect();
+    let dropped: Vec<_> =
+        dropped.map(|gap| (gap["from_seq"].as_u64(), gap["to_seq"].as_u64())).collect();
     assert!(!dropped.is_empty(), "a summary says what was dropped: {bodies:?}");
     assert!(dropped.iter().all(|(from, to)| from <= to), "{dropped:?}");
     let reasons = |name: &str| {
-        let probes = bodies.iter().flat_map(|body| array(&body["probes"]).iter().filter(|probe| probe["name"] == name));
+        let probes = bodies
+            .iter()
+            .flat_map(|body| array(&body["probes"]).iter().filter(|probe| probe["name"] == name));
         probes
             .flat_map(|probe| array(&probe["intervals"]))
             .filter_map(|one| one["reasons"].as_object())
@@ -163,9 +180,11 @@ fn a_refused_summary_is_told_and_the_next_ones_are_shipped_all_the_same() {
     let config = configuration(
         "1s",
         "1MiB",
-        "[[probe]]\nname = \"closed\"\nkind = \"tcp\"\ntarget = \"127.0.0.1:9\"\nperiod = \"100ms\"\n",
+        "[[probe]]\nname = \"closed\"\nkind = \"tcp\"\ntarget = \"127.0.0.1:9\"\nperiod \
+            = \"100ms\"\n",
     );
-    std::fs::write(dir.path().join("agent.toml"), config.replace("http://127.0.0.1:8443", &url)).unwrap();
+    std::fs::write(dir.path().join("agent.toml"), config.replace("http://127.0.0.1:8443", &url))
+        .unwrap();
     let mut agent = Running::start(wanproof(dir.path(), "run --config agent.toml"));
     agent.says("measuring");
     let ask = |words: &str| -> Value {
@@ -217,10 +236,17 @@ fn answer(stream: TcpStream) {
             let lines = zstd::decode_all(body.as_slice()).unwrap();
             let lines = String::from_utf8(lines).unwrap();
             let problem = r#"{"type":"urn:wanproof:malformed","status":400,"title":"no","detail":"not today"}"#;
-            lines.lines().map(|line| format!("{{\"digest\":\"{}\",\"error\":{problem}}}\n", digest(line))).collect()
+            lines
+                .lines()
+                .map(|line| format!("{{\"digest\":\"{}\",\"error\":{problem}}}\n", digest(line)))
+                .collect()
         };
-        let kind = if path.ends_with("/v1/enrol") { "application/json" } else { "application/x-ndjson" };
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", said.len());
+        let kind =
+            if path.ends_with("/v1/enrol") { "application/json" } else { "application/x-ndjson" };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+            said.len()
+        );
         if stream.write_all((head + &said).as_bytes()).is_err() {
             return;
         }
@@ -235,21 +261,35 @@ fn wanproof<'a>(dir: &Path, words: &str) -> &'a mut Command {
 
 #[test]
 fn every_command_answers_while_the_agent_runs_after_it_was_killed_and_on_a_copy_of_its_directory() {
-    let Some(host) = Host::new(&configuration("1s", "1MiB", &probe("good", "10.99.1.1", ""))) else { return };
+    let Some(host) = Host::new(&configuration("1s", "1MiB", &probe("good", "10.99.1.1", "")))
+    else {
+        return;
+    };
     let mut agent = host.agent();
-    until("two summaries wait", || array(&host.json("outbox --json --config agent.toml")).len() >= 2);
+    until("two summaries wait", || {
+        array(&host.json("outbox --json --config agent.toml")).len() >= 2
+    });
     let second = host.asked("run --config agent.toml");
     assert_eq!(second.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&second.stderr).contains("another wanproof agent runs"), "{second:?}");
-    assert_eq!(host.status()["probes"][0]["state"], "up", "the second agent took nothing from the first");
+    assert!(
+        String::from_utf8_lossy(&second.stderr).contains("another wanproof agent runs"),
+        "{second:?}"
+    );
+    assert_eq!(
+        host.status()["probes"][0]["state"],
+        "up",
+        "the second agent took nothing from the first"
+    );
     ask_everything(&host, "--config agent.toml", true);
     agent.signal(Signal::SIGKILL);
     agent.wait();
     ask_everything(&host, "--config agent.toml", false);
     let copy = host.wan.path("copy");
     std::fs::create_dir(&copy).unwrap();
-    for file in
-        std::fs::read_dir(host.wan.path("data")).unwrap().flatten().filter(|file| file.file_type().unwrap().is_file())
+    for file in std::fs::read_dir(host.wan.path("data"))
+        .unwrap()
+        .flatten()
+        .filter(|file| file.file_type().unwrap().is_file())
     {
         std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
     }
@@ -261,19 +301,31 @@ fn every_command_answers_while_the_agent_runs_after_it_was_killed_and_on_a_copy_
 
 fn ask_everything(host: &Host, from: &str, running: bool) {
     let status = host.json(&format!("status --json {from}"));
-    assert_eq!((&status["running"], &status["site"]), (&running.into(), &"leeds-01".into()), "{status}");
+    assert_eq!(
+        (&status["running"], &status["site"]),
+        (&running.into(), &"leeds-01".into()),
+        "{status}"
+    );
     assert_eq!(status["probes"][0]["name"], "good");
     assert!(status["outbox"]["waiting"].as_u64() >= Some(2), "{status}");
     assert_eq!(host.json(&format!("outages --json {from}")), Value::Array(Vec::new()));
     let histogram = host.json(&format!("histogram good --json {from}"));
-    assert!(histogram["count"].as_u64() > Some(0) && histogram["rtt_us"]["p50"].as_u64() >= Some(2000), "{histogram}");
-    assert!(array(&host.json(&format!("outbox --json {from}"))).iter().all(|one| one["state"] == "waiting"));
+    assert!(
+        histogram["count"].as_u64() > Some(0) && histogram["rtt_us"]["p50"].as_u64() >= Some(2000),
+        "{histogram}"
+    );
+    assert!(
+        array(&host.json(&format!("outbox --json {from}")))
+            .iter()
+            .all(|one| one["state"] == "waiting")
+    );
     assert_eq!(host.json(&format!("identity --json {from}"))["kid"], status["agent"]);
     assert_eq!(host.json(&format!("report --json {from}"))["reports"], Value::Array(Vec::new()));
     for words in ["status", "outages", "histogram good", "outbox", "identity", "report"] {
         let output = host.asked(&format!("{words} {from}"));
         assert!(output.status.success() && !output.stdout.is_empty(), "{words}: {output:?}");
-        let widest = String::from_utf8_lossy(&output.stdout).lines().map(|line| line.chars().count()).max();
+        let widest =
+            String::from_utf8_lossy(&output.stdout).lines().map(|line| line.chars().count()).max();
         assert!(widest <= Some(80) || words == "identity", "{words} is {widest:?} columns wide");
     }
 }
@@ -283,7 +335,8 @@ fn a_broken_configuration_is_refused_on_a_reload_and_the_old_one_holds() {
     let good = configuration("1s", "1MiB", &probe("good", "10.99.1.1", ""));
     let Some(host) = Host::new(&good) else { return };
     let mut agent = host.agent();
-    // Two faults are one line of the log, and keep nobody from asking what is measured by the configuration that holds.
+    // Two faults are one line of the log, and keep nobody from asking what is measured by the
+    // configuration that holds.
     host.configure(&good.replace("100ms", "100 miles").replace("leeds-01", "leeds 01"));
     agent.signal(Signal::SIGHUP);
     let line = agent.says("the old one holds");
@@ -300,9 +353,17 @@ fn a_broken_configuration_is_refused_on_a_reload_and_the_old_one_holds() {
             "{words}: {output:?}"
         );
     }
-    assert_eq!(host.asked("report --config agent.toml").status.code(), Some(2), "by which contracts is not known");
+    assert_eq!(
+        host.asked("report --config agent.toml").status.code(),
+        Some(2),
+        "by which contracts is not known"
+    );
     let journal = host.json("journal --json --config agent.toml");
-    let refused = array(&journal).iter().find(|line| line["kind"] == "reload-refused").cloned().unwrap_or_default();
+    let refused = array(&journal)
+        .iter()
+        .find(|line| line["kind"] == "reload-refused")
+        .cloned()
+        .unwrap_or_default();
     assert!(refused["detail"].as_str().is_some_and(|detail| !detail.contains('\n')), "{journal}");
     host.configure("[[probe]\n");
     let output = host.asked("outages --config agent.toml");
@@ -336,7 +397,11 @@ fn a_hundred_reloads_cost_a_probe_that_did_not_change_no_outcome() {
     let kept = told(&summaries, "kept");
     // The network saw each of them once, and it saw no other.
     let sent = host.wan.truth().echoes("10.99.1.1").len();
-    assert!(all(&kept.outcomes, 'a') && kept.outcomes.len() == sent, "{sent} were sent: {}", kept.outcomes);
+    assert!(
+        all(&kept.outcomes, 'a') && kept.outcomes.len() == sent,
+        "{sent} were sent: {}",
+        kept.outcomes
+    );
     assert_eq!(kept.reasons, [].into());
     assert!(told(&summaries, "other").outcomes.contains('a'));
 }

@@ -1,4 +1,5 @@
-//! The collector as a process: started, asked, told to read its configuration again, killed and ended.
+//! The collector as a process: started, asked, told to read its configuration again, killed and
+//! ended.
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -44,7 +45,8 @@ impl Desk {
     /// Listens here from the next start.
     pub fn configure(&self, listen: &str, more: &str) {
         let text = format!(
-            "listen = \"{listen}\"\ndatabase = \"sqlite:data/collector.db\"\ndata_dir = \"data\"\nkey_file = \"collector.key\"\n{more}"
+            "listen = \"{listen}\"\ndatabase = \"sqlite:data/collector.db\"\ndata_dir \
+                = \"data\"\nkey_file = \"collector.key\"\n{more}"
         );
         std::fs::write(self.config(), text).unwrap();
     }
@@ -87,12 +89,14 @@ fn client(root: Option<&str>) -> Client {
 }
 
 async fn enrol(http: &Client, url: &str, agent: &Foreign, token: Option<&str>) -> Value {
-    let answer = http.post(format!("{url}/v1/enrol")).body(agent.enrolment(token)).send().await.unwrap();
+    let answer =
+        http.post(format!("{url}/v1/enrol")).body(agent.enrolment(token)).send().await.unwrap();
     serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
 }
 
 async fn ship(http: &Client, url: &str, body: String) -> Vec<Value> {
-    let request = http.post(format!("{url}/v1/summaries")).header("content-type", "application/x-ndjson");
+    let request =
+        http.post(format!("{url}/v1/summaries")).header("content-type", "application/x-ndjson");
     let text = request.body(body).send().await.unwrap().text().await.unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -136,13 +140,22 @@ async fn what_is_receipted_survives_a_kill_and_is_exported_and_verified() {
     let mut other = agent.payload(2, Some(&foreign::digest(&all[1])));
     other["site"] = json!("elsewhere");
     let other = agent.sign(foreign::SUMMARY, &other);
-    assert_eq!(ship(&http, &url, other.clone()).await[0]["error"]["type"], "urn:wanproof:chain-conflict");
+    assert_eq!(
+        ship(&http, &url, other.clone()).await[0]["error"]["type"],
+        "urn:wanproof:chain-conflict"
+    );
     let aside = desk.at.path().join("aside").display().to_string();
     let shown = desk.ask(&["conflicts", "--json", "--export", &aside]);
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!((shown.as_array().unwrap().len(), &shown[0]["seq"]), (1, &json!(2)), "{shown}");
-    assert_eq!((&shown[0]["agent"], &shown[0]["digest"]), (&json!(agent.kid), &json!(foreign::digest(&other))));
-    let file = Path::new(&aside).join(&agent.kid).join(&agent.chain).join(format!("2.{}.jws", foreign::digest(&other)));
+    assert_eq!(
+        (&shown[0]["agent"], &shown[0]["digest"]),
+        (&json!(agent.kid), &json!(foreign::digest(&other)))
+    );
+    let file = Path::new(&aside)
+        .join(&agent.kid)
+        .join(&agent.chain)
+        .join(format!("2.{}.jws", foreign::digest(&other)));
     assert_eq!(std::fs::read_to_string(file).unwrap(), other);
     let words = String::from_utf8(desk.ask(&["conflicts"]).stdout).unwrap();
     assert!(words.contains("another summary has this number"), "{words}");
@@ -160,18 +173,43 @@ async fn what_is_receipted_survives_a_kill_and_is_exported_and_verified() {
     let path = |name: &str| desk.at.path().join(name).display().to_string();
     std::fs::write(path("agent.jwk"), agents[0]["keys"][0].to_string()).unwrap();
     std::fs::write(path("collector.jwk"), desk.ask(&["key", "--json"]).stdout).unwrap();
-    let args = ["verify", "--key", &path("agent.jwk"), "--key", &path("collector.jwk"), &out, "--json"];
+    let args =
+        ["verify", "--key", &path("agent.jwk"), "--key", &path("collector.jwk"), &out, "--json"];
     let verified = wanproof(&args).output().unwrap();
     let answer: Value = serde_json::from_slice(&verified.stdout).unwrap();
-    assert_eq!((verified.status.code(), &answer["checked"]["receipts"]), (Some(0), &json!(6)), "{answer}");
+    assert_eq!(
+        (verified.status.code(), &answer["checked"]["receipts"]),
+        (Some(0), &json!(6)),
+        "{answer}"
+    );
     let unknown = wanproof(&["verify", &out]).output().unwrap();
-    let (told, note) = (String::from_utf8(unknown.stdout).unwrap(), String::from_utf8(unknown.stderr).unwrap());
-    assert_eq!((unknown.status.code(), told.matches("untrusted-key").count()), (Some(1), 10), "{told}");
-    assert!(told.contains("and 2 more: --json tells all") && note.contains("--key FILE"), "{told}{note}");
+    let (told, note) =
+        (String::from_utf8(unknown.stdout).unwrap(), String::from_utf8(unknown.stderr).unwrap());
+    assert_eq!(
+        (unknown.status.code(), told.matches("untrusted-key").count()),
+        (Some(1), 10),
+        "{told}"
+    );
+    assert!(
+        told.contains("and 2 more: --json tells all") && note.contains("--key FILE"),
+        "{told}{note}"
+    );
     // Beside what was kept aside it is plain that the agent's key signed two.
-    let both = ["verify", "--key", &path("agent.jwk"), "--key", &path("collector.jwk"), &out, &aside, "--json"];
+    let both = [
+        "verify",
+        "--key",
+        &path("agent.jwk"),
+        "--key",
+        &path("collector.jwk"),
+        &out,
+        &aside,
+        "--json",
+    ];
     let said = String::from_utf8(wanproof(&both).output().unwrap().stdout).unwrap();
-    assert!(said.contains("number 2 of chain") && said.contains("is there twice, and differs"), "{said}");
+    assert!(
+        said.contains("number 2 of chain") && said.contains("is there twice, and differs"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -181,7 +219,8 @@ async fn an_operator_approves_and_revokes_while_it_runs() {
     let (mut running, address) = desk.serve();
     let (http, url) = (client(None), format!("http://{address}"));
     // One identifier in 64 begins as an option does.
-    let agent = std::iter::repeat_with(Foreign::new).find(|agent| agent.kid.starts_with('-')).unwrap();
+    let agent =
+        std::iter::repeat_with(Foreign::new).find(|agent| agent.kid.starts_with('-')).unwrap();
     assert_eq!(enrol(&http, &url, &agent, None).await["state"], "pending");
     let all = agent.summaries(2);
     assert_eq!(ship(&http, &url, all[0].clone()).await[0]["error"]["type"], "urn:wanproof:pending");
@@ -191,32 +230,46 @@ async fn an_operator_approves_and_revokes_while_it_runs() {
         String::from_utf8(output.stdout).unwrap()
     };
     done(&["approve", &agent.kid]);
-    assert_eq!(done(&["label", &agent.kid, "region=north"]), format!("{}: region=north\n", agent.kid));
+    assert_eq!(
+        done(&["label", &agent.kid, "region=north"]),
+        format!("{}: region=north\n", agent.kid)
+    );
     assert_eq!(enrol(&http, &url, &agent, None).await["state"], "approved");
     assert!(ship(&http, &url, all[0].clone()).await[0]["receipt"].is_string());
     let fleet = |token: &str| http.get(format!("{url}/v1/agents")).bearer_auth(token).send();
     assert_eq!(fleet("let me out").await.unwrap().status(), 401);
-    let shown: Value =
-        serde_json::from_slice(&fleet("let me in, I work here").await.unwrap().bytes().await.unwrap()).unwrap();
+    let shown: Value = serde_json::from_slice(
+        &fleet("let me in, I work here").await.unwrap().bytes().await.unwrap(),
+    )
+    .unwrap();
     assert_eq!(shown[0]["state"], "approved");
     let moved = done(&["assign", &agent.kid, "york-01", "--from", "2026-11-20T10:05:00Z"]);
     assert!(moved.contains("is at york-01 since"), "{moved}");
     let shown: Value = serde_json::from_str(&done(&["agents", "--json"])).unwrap();
     assert_eq!(shown[0]["sites"][1]["from"], "2026-11-20T10:05:00Z");
     let revoke = http.post(format!("{url}/v1/agents/{}/revoke", agent.kid));
-    assert_eq!(revoke.try_clone().unwrap().bearer_auth("let me out").send().await.unwrap().status(), 401);
+    assert_eq!(
+        revoke.try_clone().unwrap().bearer_auth("let me out").send().await.unwrap().status(),
+        401
+    );
     assert_eq!(revoke.bearer_auth("let me in, I work here").send().await.unwrap().status(), 204);
     assert_eq!(ship(&http, &url, all[1].clone()).await[0]["error"]["type"], "urn:wanproof:revoked");
-    assert!(done(&["revoke", &agent.kid, "--since", "2026-11-20T10:05:00Z"]).contains("is left out"));
+    assert!(
+        done(&["revoke", &agent.kid, "--since", "2026-11-20T10:05:00Z"]).contains("is left out")
+    );
     // The key that is to follow is announced by the present one.
     let present: Value = serde_json::from_slice(&desk.ask(&["key", "--json"]).stdout).unwrap();
-    let next: Value = serde_json::from_slice(&desk.ask(&["key", "--next", "--json"]).stdout).unwrap();
+    let next: Value =
+        serde_json::from_slice(&desk.ask(&["key", "--next", "--json"]).stdout).unwrap();
     assert_ne!(next["kid"], present["kid"]);
     running.signal(Signal::SIGHUP);
     running.says("the configuration was read again");
     let announced = http.get(format!("{url}/v1/keys")).send().await.unwrap().text().await.unwrap();
     let (header, said) = foreign::verify(&announced, &present);
-    assert_eq!((header.token_type(), &said["jwk"]["kid"]), (Some("wanproof-keys+jws"), &present["kid"]));
+    assert_eq!(
+        (header.token_type(), &said["jwk"]["kid"]),
+        (Some("wanproof-keys+jws"), &present["kid"])
+    );
     assert_eq!((&said["collector"], &said["next"]["kid"]), (&present["kid"], &next["kid"]));
     let again = desk.ask(&["approve", &agent.kid]);
     assert_eq!(again.status.code(), Some(3), "{again:?}");
@@ -236,7 +289,8 @@ async fn prometheus_scrapes_it_by_its_token_and_promtool_finds_no_fault() {
     let token = desk.ask(&["tokens", "make", "prometheus"]);
     let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
     let page = |accept: &'static str| {
-        let request = http.get(format!("{url}/metrics")).bearer_auth(&token).header("accept", accept);
+        let request =
+            http.get(format!("{url}/metrics")).bearer_auth(&token).header("accept", accept);
         async move {
             let answer = request.send().await.unwrap();
             assert_eq!(answer.status(), 200);
@@ -253,7 +307,10 @@ async fn prometheus_scrapes_it_by_its_token_and_promtool_finds_no_fault() {
         std::fs::write(desk.at.path().join("token"), token).unwrap();
         let by = "authorization: { credentials_file: token }";
         let receipts = "wanproof_collector_summaries_total{result=%22receipt%22}==2";
-        metrics::understood(&mut metrics::prometheus(desk.at.path(), &address, by), &["up==1", receipts]);
+        metrics::understood(
+            &mut metrics::prometheus(desk.at.path(), &address, by),
+            &["up==1", receipts],
+        );
     }
     assert!(running.terminate().success());
 }
@@ -263,14 +320,18 @@ async fn tls_is_spoken_and_the_configuration_is_read_again() {
     let desk = Desk::new("");
     let put = |name: &str, text: &str| secret::write(desk.at.path().join(name), text);
     let certify = || {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let made =
+            rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])
+                .unwrap();
         put("cert.pem", &made.cert.pem());
         put("key.pem", &made.signing_key.serialize_pem());
         made.cert.pem()
     };
     let first = certify();
     put("tokens", "once\n");
-    let rest = |mode: &str| format!("[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[enrolment]\n{mode}\n");
+    let rest = |mode: &str| {
+        format!("[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[enrolment]\n{mode}\n")
+    };
     desk.configure("127.0.0.1:0", &rest("mode = \"token\"\ntoken_file = \"tokens\""));
     let (mut running, address) = desk.serve();
     let url = format!("https://{address}");
@@ -278,8 +339,14 @@ async fn tls_is_spoken_and_the_configuration_is_read_again() {
     let http = client(Some(&first));
     assert_eq!(enrol(&http, &url, &one, Some("once")).await["state"], "approved");
     assert!(ship(&http, &url, one.summary(0, None)).await[0]["receipt"].is_string());
-    assert!(client(None).get(format!("{url}/healthz")).send().await.is_err(), "nobody vouches for it");
-    assert!(client(None).get(format!("http://{address}/healthz")).send().await.is_err(), "nothing in the clear");
+    assert!(
+        client(None).get(format!("{url}/healthz")).send().await.is_err(),
+        "nobody vouches for it"
+    );
+    assert!(
+        client(None).get(format!("http://{address}/healthz")).send().await.is_err(),
+        "nothing in the clear"
+    );
     assert_eq!(enrol(&http, &url, &two, Some("once")).await["type"], "urn:wanproof:bad-token");
 
     // A fault changes nothing.
@@ -302,16 +369,25 @@ async fn tls_is_spoken_and_the_configuration_is_read_again() {
 async fn a_renewed_certificate_is_spoken_without_being_told() {
     let desk = Desk::new("");
     let put = |name: &str, text: &str| secret::write(desk.at.path().join(name), text);
-    let certify = || rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let certify = || {
+        rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])
+            .unwrap()
+    };
     let first = certify();
     put("cert.pem", &first.cert.pem());
     put("key.pem", &first.signing_key.serialize_pem());
-    desk.configure("127.0.0.1:0", "[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[enrolment]\nmode = \"open\"\n");
+    desk.configure(
+        "127.0.0.1:0",
+        "[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[enrolment]\nmode = \"open\"\n",
+    );
     let (running, address) = desk.serve();
     let mut running = running;
     let healthy = async |pem: &str| {
         let http = client(Some(pem));
-        http.get(format!("https://{address}/healthz")).send().await.is_ok_and(|answer| answer.status() == 200)
+        http.get(format!("https://{address}/healthz"))
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status() == 200)
     };
     assert!(healthy(&first.cert.pem()).await);
     // The certificate alone does not go with the old key: it is told, and the old pair goes on.
@@ -369,8 +445,10 @@ async fn a_backup_is_made_while_it_works_and_another_collector_goes_on_from_it()
 
     let restored = Desk::new("[enrolment]\nmode = \"open\"\n");
     std::fs::create_dir(restored.at.path().join("data")).unwrap();
-    std::fs::copy(format!("{dir}/collector.db"), restored.at.path().join("data/collector.db")).unwrap();
-    std::fs::copy(format!("{dir}/collector.key"), restored.at.path().join("collector.key")).unwrap();
+    std::fs::copy(format!("{dir}/collector.db"), restored.at.path().join("data/collector.db"))
+        .unwrap();
+    std::fs::copy(format!("{dir}/collector.key"), restored.at.path().join("collector.key"))
+        .unwrap();
     let (mut running, address) = restored.serve();
     let url = format!("http://{address}");
     assert!(restored.agents()[0]["last"]["seq"].as_u64().unwrap() >= 19);
@@ -397,7 +475,11 @@ fn operators_do_by_command_what_the_api_does() {
     assert!(done(&["contracts", "import", &file]).contains("contracts move propose FLEET 1"));
     let early = desk.ask(&["contracts", "move", "take_effect", "FLEET", "1"]);
     let said = String::from_utf8(early.stderr).unwrap();
-    assert!(early.status.code() == Some(3) && said.contains("a version that is draft cannot take_effect"), "{said}");
+    assert!(
+        early.status.code() == Some(3)
+            && said.contains("a version that is draft cannot take_effect"),
+        "{said}"
+    );
     for action in ["propose", "sign"] {
         done(&["contracts", "move", action, "FLEET", "1", "--at", "2026-01-20T00:00:00Z"]);
     }
@@ -405,19 +487,30 @@ fn operators_do_by_command_what_the_api_does() {
     let said = done(&["contracts", "move", "take_effect", "FLEET", "1"]);
     assert_eq!(said, "FLEET version 1 is in_force from 2026-02-01 00:00:00Z\n");
     let all: Value = serde_json::from_str(&done(&["contracts", "--json"])).unwrap();
-    assert_eq!((&all[0]["state"], &all[0]["in_force_from"]), (&json!("in_force"), &json!("2026-02-01T00:00:00Z")));
+    assert_eq!(
+        (&all[0]["state"], &all[0]["in_force_from"]),
+        (&json!("in_force"), &json!("2026-02-01T00:00:00Z"))
+    );
     std::fs::write(&file, "[agreement").unwrap();
     assert_eq!(desk.ask(&["contracts", "import", &file]).status.code(), Some(2));
 
-    std::fs::write(&file, r#"{"events": [{"from": "2026-11-03T01:00:00Z", "to": "2026-11-03T02:00:00Z"}]}"#).unwrap();
-    assert!(done(&["facts", "provider", "FLEET", "ckt-1", &file]).starts_with("1 events of ckt-1 are here"));
+    std::fs::write(
+        &file,
+        r#"{"events": [{"from": "2026-11-03T01:00:00Z", "to": "2026-11-03T02:00:00Z"}]}"#,
+    )
+    .unwrap();
+    assert!(
+        done(&["facts", "provider", "FLEET", "ckt-1", &file])
+            .starts_with("1 events of ckt-1 are here")
+    );
     assert_eq!(desk.ask(&["facts", "provider", "FLEET", "ckt-9", &file]).status.code(), Some(3));
     let token = done(&["tokens", "make", "grafana"]);
     assert!(token.trim().len() >= 43 && done(&["tokens"]).contains("grafana  read"));
     done(&["tokens", "revoke", "grafana"]);
     assert!(done(&["findings"]).contains("nothing is missing"));
     assert!(done(&["claims"]).contains("no verdict earned a credit yet"));
-    let unknown = desk.ask(&["label", "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "region=north"]);
+    let unknown =
+        desk.ask(&["label", "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "region=north"]);
     assert_eq!(unknown.status.code(), Some(3), "{unknown:?}");
     assert!(running.terminate().success());
 }
@@ -430,14 +523,17 @@ fn what_cannot_work_is_refused_before_anything_is_made() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(
-        said.contains("without [tls] everything would be sent in the clear") && said.contains("token_file is missing"),
+        said.contains("without [tls] everything would be sent in the clear")
+            && said.contains("token_file is missing"),
         "{said}"
     );
     assert!(!desk.at.path().join("data").exists());
     desk.configure("127.0.0.1:0", "");
     let output = desk.ask(&["agents"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("has `wanproof collector serve` run"));
+    assert!(
+        String::from_utf8(output.stderr).unwrap().contains("has `wanproof collector serve` run")
+    );
     // A key that others can read.
     use std::os::unix::fs::PermissionsExt as _;
     let key = desk.at.path().join("collector.key");

@@ -1,4 +1,5 @@
-//! Copies of an agent's data: every command that reads says the same of one as of the original, or that it cannot.
+//! Copies of an agent's data: every command that reads says the same of one as of the original, or
+//! that it cannot.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -19,8 +20,8 @@ use crate::common::wan::skip;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// An agent that measured for ten minutes three days ago, was down for the last five, and died: its writer is still open, so
-/// that all or the newest of it is in the log.
+/// An agent that measured for ten minutes three days ago, was down for the last five, and died: its
+/// writer is still open, so that all or the newest of it is in the log.
 fn agent(dir: &Path) -> (Store, Wall) {
     let now = SystemClock.now().wall;
     let begin = (now - Duration::from_secs(3 * 86_400)).floor(MINUTE);
@@ -94,12 +95,18 @@ fn wanproof(words: &str, data: &Path) -> Command {
     command
 }
 
-/// Runs a command where a directory is on a medium that cannot be written; [`None`] where none can be made so.
+/// Runs a command where a directory is on a medium that cannot be written; [`None`] where none can
+/// be made so.
 fn read_only(words: &str, data: &Path, temporary: &str) -> Option<Output> {
-    let script = "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" || exit 77; exec \"$@\"";
+    let script =
+        "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" || exit 77; exec \"$@\"";
     let inner = wanproof(words, data);
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script]).arg(data).arg(inner.get_program()).args(inner.get_args());
+    command
+        .args(["-m", "sh", "-c", script])
+        .arg(data)
+        .arg(inner.get_program())
+        .args(inner.get_args());
     let output = command.env("TMPDIR", temporary).output().ok()?;
     (output.status.code() != Some(77) && nix::unistd::geteuid().is_root()).then_some(output)
 }
@@ -116,7 +123,8 @@ fn told(output: &Output) -> (Option<i32>, String, String) {
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-/// What is told, but for when it was asked, and how much room it takes: a log is not in the file yet.
+/// What is told, but for when it was asked, and how much room it takes: a log is not in the file
+/// yet.
 fn lasting(told: &str) -> String {
     match serde_json::from_str::<serde_json::Value>(told) {
         Ok(mut told) if told.is_object() => {
@@ -132,7 +140,8 @@ fn lasting(told: &str) -> String {
 #[test]
 fn a_copy_is_read_whole_or_refused_by_every_command() {
     let dir = tempfile::tempdir().unwrap();
-    let (original, whole, half) = (dir.path().join("data"), dir.path().join("whole"), dir.path().join("half"));
+    let (original, whole, half) =
+        (dir.path().join("data"), dir.path().join("whole"), dir.path().join("half"));
     let (_writer, _) = agent(&original);
     copied(&original, &whole, &["agent.db", "agent.db-wal", "agent.key"]);
     copied(&original, &half, &["agent.db", "agent.key"]);
@@ -145,15 +154,26 @@ fn a_copy_is_read_whole_or_refused_by_every_command() {
             return skip("no read-only mount can be made here; run the tests as root");
         };
         let (code, out, error) = told(&output);
-        assert_eq!((code, lasting(&out), &error), (Some(0), lasting(&expected.1), &expected.2), "{words}");
+        assert_eq!(
+            (code, lasting(&out), &error),
+            (Some(0), lasting(&expected.1), &expected.2),
+            "{words}"
+        );
         // Without its log, and where there is no room for both, it says so.
-        for output in [read_only(words, &half, temporary.to_str().unwrap()), read_only(words, &whole, "/proc")] {
+        for output in [
+            read_only(words, &half, temporary.to_str().unwrap()),
+            read_only(words, &whole, "/proc"),
+        ] {
             let (code, out, error) = told(&output.unwrap());
             assert_eq!((code, out.as_str()), (Some(3), ""), "{words}: {error}");
             assert!(error.contains("agent.db-wal"), "{words}: {error}");
             assert!(!error.contains("earlier version"), "{words}: {error}");
         }
-        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "{words}: what was made for it is gone");
+        assert_eq!(
+            std::fs::read_dir(&temporary).unwrap().count(),
+            0,
+            "{words}: what was made for it is gone"
+        );
         // On a medium that can be written it is the same.
         let (code, _, error) = told(&wanproof(words, &half).output().unwrap());
         assert!(code == Some(3) && error.contains("agent.db-wal"), "{words}: {error}");
@@ -170,7 +190,10 @@ fn an_outage_without_an_end_lasts_until_it_was_last_observed() {
     let (_, out, error) = said("outages --json");
     let outages: serde_json::Value = serde_json::from_str(&out).unwrap();
     let end = serde_json::to_value(begin + MINUTE * 10).unwrap();
-    assert_eq!((&outages[0]["to"], &outages[0]["seconds"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    assert_eq!(
+        (&outages[0]["to"], &outages[0]["seconds"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
     assert_eq!(outages[0]["observed_until"], end, "{out} {error}");
     let (_, out, _) = said("outages");
     assert!(out.contains("5m, end not seen") && out.contains("no agent runs here"), "{out}");

@@ -1,4 +1,5 @@
-//! The main job, whole: agent and collector as processes in the fake WAN, held against the truth of every packet.
+//! The main job, whole: agent and collector as processes in the fake WAN, held against the truth of
+//! every packet.
 
 use crate::common;
 
@@ -62,7 +63,8 @@ struct Site {
     _alone: MutexGuard<'static, ()>,
 }
 
-/// The network spins on a core of its own, so that its truth is exact; two of them would take two cores.
+/// The network spins on a core of its own, so that its truth is exact; two of them would take two
+/// cores.
 static ALONE: Mutex<()> = Mutex::new(());
 
 impl Site {
@@ -72,8 +74,9 @@ impl Site {
             wan: Wan::start_with(NETWORK, &["--spin"])?,
             started: AtomicU32::new(0),
         };
-        let write =
-            |name: &str, text: String| std::fs::write(site.wan.path(name), text).expect("the directory is ours");
+        let write = |name: &str, text: String| {
+            std::fs::write(site.wan.path(name), text).expect("the directory is ours")
+        };
         let dir = |name: &str| site.wan.path(name).display().to_string();
         let mut agent = format!(
             r#"
@@ -91,12 +94,16 @@ impl Site {
             dir("agent")
         );
         for (name, target, period) in PINGED {
-            agent += &format!("[[probe]]\nname = \"{name}\"\nkind = \"icmp\"\ntarget = \"{target}\"\n");
+            agent +=
+                &format!("[[probe]]\nname = \"{name}\"\nkind = \"icmp\"\ntarget = \"{target}\"\n");
             agent += &format!("period = \"{period}ms\"\ncutoff = \"200ms\"\n");
         }
-        agent += "[[probe]]\nname = \"no-route\"\nkind = \"icmp\"\ntarget = \"10.77.1.1\"\nperiod = \"200ms\"\n";
+        agent += "[[probe]]\nname = \"no-route\"\nkind = \"icmp\"\ntarget = \"10.77.1.1\"\nperiod \
+            = \"200ms\"\n";
         for (name, host) in [("http-v4", "10.99.1.9"), ("http-v6", "[fd99:1::9]")] {
-            agent += &format!("[[probe]]\nname = \"{name}\"\nkind = \"http\"\nurl = \"http://{host}/\"\n");
+            agent += &format!(
+                "[[probe]]\nname = \"{name}\"\nkind = \"http\"\nurl = \"http://{host}/\"\n"
+            );
             agent += "period = \"200ms\"\nexpect_body = \"ok\"\n";
         }
         write("agent.toml", agent);
@@ -104,7 +111,8 @@ impl Site {
         write(
             "collector.toml",
             format!(
-                "listen = \"127.0.0.1:8443\"\ndatabase = \"sqlite:{0}/collector.db\"\ndata_dir = \"{0}\"\n\
+                "listen = \"127.0.0.1:8443\"\ndatabase = \"sqlite:{0}/collector.db\"\ndata_dir \
+                    = \"{0}\"\n\
                  key_file = \"{0}/collector.key\"\n[enrolment]\nmode = \"open\"\n",
                 dir("collector")
             ),
@@ -121,7 +129,9 @@ impl Site {
 
     /// Starts a program and waits until it is ready.
     fn start(&self, words: &str) -> Running {
-        let notified = Notified::at(self.wan.path(&format!("notify.{}", self.started.fetch_add(1, Ordering::Relaxed))));
+        let notified = Notified::at(
+            self.wan.path(&format!("notify.{}", self.started.fetch_add(1, Ordering::Relaxed))),
+        );
         let mut running = Running::start(notified.tell(&mut self.wanproof(words)));
         notified.wait(|| {
             running.signal(nix::sys::signal::Signal::SIGKILL);
@@ -140,14 +150,23 @@ impl Site {
     fn until_the_outages(&self, did: &str) {
         until(&format!("the outages {did}"), || {
             let outages = self.json("outages --json --config agent.toml");
-            let of =
-                |probe: &str| array(&outages).iter().find(|one| one["probe"] == probe).map(|one| one["to"].is_null());
-            ["outage-v4", "outage-v6"].iter().all(|probe| of(probe).is_some_and(|lasts| did == "began" || !lasts))
+            let of = |probe: &str| {
+                array(&outages)
+                    .iter()
+                    .find(|one| one["probe"] == probe)
+                    .map(|one| one["to"].is_null())
+            };
+            ["outage-v4", "outage-v6"]
+                .iter()
+                .all(|probe| of(probe).is_some_and(|lasts| did == "began" || !lasts))
         });
     }
 
     fn said(&self) -> Said {
-        let exporting = self.wanproof("outbox --export kept --config agent.toml").output().expect("it is built");
+        let exporting = self
+            .wanproof("outbox --export kept --config agent.toml")
+            .output()
+            .expect("it is built");
         assert!(exporting.status.success(), "{}", String::from_utf8_lossy(&exporting.stderr));
         Said {
             outbox: self.json("outbox --json --config agent.toml"),
@@ -159,7 +178,10 @@ impl Site {
 
     /// How many summaries of the outbox are in a state.
     fn summaries(&self, state: &str) -> usize {
-        array(&self.json("outbox --json --config agent.toml")).iter().filter(|one| one["state"] == state).count()
+        array(&self.json("outbox --json --config agent.toml"))
+            .iter()
+            .filter(|one| one["state"] == state)
+            .count()
     }
 }
 
@@ -190,12 +212,16 @@ fn what_agent_and_collector_say_is_the_truth_though_the_collector_was_away() {
     site.until_the_outages("ended");
     assert!(agent.terminate().success(), "{}", agent.told());
 
-    let exporting = site.wanproof("collector export stored --config collector.toml").output().expect("it is built");
+    let exporting = site
+        .wanproof("collector export stored --config collector.toml")
+        .output()
+        .expect("it is built");
     assert!(exporting.status.success(), "{}", String::from_utf8_lossy(&exporting.stderr));
     assert!(collector.terminate().success(), "{}", collector.told());
     let said = site.said();
     let stored = exported(&site.wan.path("stored"));
-    let collector_key = std::fs::read(site.wan.path("collector/collector.key")).expect("the collector made its key");
+    let collector_key = std::fs::read(site.wan.path("collector/collector.key"))
+        .expect("the collector made its key");
     let collector_key = serde_json::from_slice(&collector_key).expect("a key is a JWK");
     every_accepted_summary_is_stored_once(&said.outbox, &said.kept, &stored);
     receipts_hold(&said.kept, &stored, &said.identity, &collector_key);
@@ -236,7 +262,10 @@ impl Said {
         let unsent = told(&summaries, "no-route");
         let outcomes = unsent.outcomes;
         assert!(!outcomes.is_empty() && outcomes.chars().all(|letter| letter == 'n'), "{outcomes}");
-        assert_eq!(unsent.reasons, BTreeMap::from([("not-sent/no-route".to_owned(), outcomes.len() as u64)]));
+        assert_eq!(
+            unsent.reasons,
+            BTreeMap::from([("not-sent/no-route".to_owned(), outcomes.len() as u64)])
+        );
         for (name, target) in [("http-v4", "10.99.1.9"), ("http-v6", "fd99:1::9")] {
             http_is_true(name, &told(&summaries, name), truth, target);
         }
@@ -271,12 +300,20 @@ fn receipts_hold(kept: &Files, stored: &Files, identity: &Value, collector: &Val
         let receipt = verified(jws, collector, "wanproof-receipt+jws");
         let summary = &stored[&(chain.clone(), *number, "jws".to_owned())];
         assert_eq!(receipt["digest"], common::summaries::digest(summary));
-        assert_eq!((&receipt["chain"], &receipt["seq"]), (&Value::from(chain.as_str()), &Value::from(*number)));
+        assert_eq!(
+            (&receipt["chain"], &receipt["seq"]),
+            (&Value::from(chain.as_str()), &Value::from(*number))
+        );
         assert_eq!(receipt["agent"], thumbprint(identity));
         assert_eq!(receipt["collector"], thumbprint(collector));
-        assert_eq!(kept.get(&(chain.clone(), *number, kind.clone())), Some(jws), "the agent keeps the same receipt");
+        assert_eq!(
+            kept.get(&(chain.clone(), *number, kind.clone())),
+            Some(jws),
+            "the agent keeps the same receipt"
+        );
     }
-    let count = |receipts: bool| stored.keys().filter(|(_, _, kind)| (kind != "jws") == receipts).count();
+    let count =
+        |receipts: bool| stored.keys().filter(|(_, _, kind)| (kind != "jws") == receipts).count();
     assert_eq!(count(true), count(false));
 }
 
@@ -285,7 +322,8 @@ fn probed<'a>(truth: &'a Truth, target: &str) -> Vec<&'a Line> {
     truth.echoes(target).into_iter().filter(|line| line.ttl == 64).collect()
 }
 
-/// Whether outcomes are those of the packets, one by one; what was not observed was sent, whatever became of it, or was not.
+/// Whether outcomes are those of the packets, one by one; what was not observed was sent, whatever
+/// became of it, or was not.
 fn agree(told: &[u8], truth: &[u8]) -> bool {
     match (told.split_first(), truth.split_first()) {
         (None, None) => true,
@@ -307,13 +345,23 @@ fn outcomes_are_true(name: &str, told: &Told, truth: &Truth, target: &str) {
             _ => '?',
         })
         .collect();
-    // Where this host stood still, the agent says so of what was due; that is rare, or there is nothing to compare.
+    // Where this host stood still, the agent says so of what was due; that is rare, or there is
+    // nothing to compare.
     let unobserved = told.outcomes.matches('x').count();
     assert!(unobserved * 10 <= told.outcomes.len(), "{name}: {}", told.outcomes);
-    assert!(agree(told.outcomes.as_bytes(), expected.as_bytes()), "{name}:\n{}\n{expected}", told.outcomes);
+    assert!(
+        agree(told.outcomes.as_bytes(), expected.as_bytes()),
+        "{name}:\n{}\n{expected}",
+        told.outcomes
+    );
     assert_eq!(told.duplicates, truth.count(target, What::Duplicate) as u64, "{name}");
     let lost = told.outcomes.matches('l').count() as u64;
-    assert_eq!(told.reasons.get("lost/timeout").copied().unwrap_or(0), lost, "{name}: {:?}", told.reasons);
+    assert_eq!(
+        told.reasons.get("lost/timeout").copied().unwrap_or(0),
+        lost,
+        "{name}: {:?}",
+        told.reasons
+    );
     let refused = told.outcomes.matches('u').count() as u64;
     assert_eq!(
         told.reasons.get("refused/host-unreachable").copied().unwrap_or(0),
@@ -325,14 +373,22 @@ fn outcomes_are_true(name: &str, told: &Told, truth: &Truth, target: &str) {
 
 fn rtts_are_true(name: &str, told: &Told, truth: &Truth, target: &str) {
     let answered = probed(truth, target);
-    let answered: Vec<&Line> = answered.into_iter().filter(|line| line.what == What::Answered).collect();
+    let answered: Vec<&Line> =
+        answered.into_iter().filter(|line| line.what == What::Answered).collect();
     let least = answered.iter().filter_map(|line| line.held).collect();
-    // A request lay unread for so long at most, and its reply was on its way up the kernel for so long.
-    let most = answered.iter().filter_map(|line| Some(line.held? + line.unread? + line.took?)).collect();
+    // A request lay unread for so long at most, and its reply was on its way up the kernel for so
+    // long.
+    let most =
+        answered.iter().filter_map(|line| Some(line.held? + line.unread? + line.took?)).collect();
     percentiles_are_within_a_millisecond(name, told, least, most);
 }
 
-fn percentiles_are_within_a_millisecond(name: &str, told: &Told, mut least: Vec<u64>, mut most: Vec<u64>) {
+fn percentiles_are_within_a_millisecond(
+    name: &str,
+    told: &Told,
+    mut least: Vec<u64>,
+    mut most: Vec<u64>,
+) {
     assert_eq!(told.rtt_us.len(), least.len() as u64, "{name}");
     least.sort_unstable();
     most.sort_unstable();
@@ -340,7 +396,10 @@ fn percentiles_are_within_a_millisecond(name: &str, told: &Told, mut least: Vec<
         let measured = told.rtt_us.value_at_quantile(f64::from(percent) / 100.0) * 1000;
         let place = (least.len() * usize::from(percent)).div_ceil(100) - 1;
         let within = least[place].saturating_sub(1_000_000)..=most[place] + 1_000_000;
-        assert!(within.contains(&measured), "{name}: p{percent} is {measured} ns, the truth {within:?}");
+        assert!(
+            within.contains(&measured),
+            "{name}: p{percent} is {measured} ns, the truth {within:?}"
+        );
     }
 }
 
@@ -352,7 +411,8 @@ fn outage_is_true(name: &str, outages: &Value, truth: &Truth, target: &str, peri
     let told: Vec<&Value> = array(outages).iter().filter(|one| one["probe"] == name).collect();
     assert_eq!(told.len(), 1, "{outages}");
     for (edge, wall) in [("from", first.wall), ("to", after.wall)] {
-        let at: Wall = told[0][edge].as_str().expect("it is a time").parse().expect("it is RFC 3339");
+        let at: Wall =
+            told[0][edge].as_str().expect("it is a time").parse().expect("it is RFC 3339");
         let off = at.nanos_since(Wall::from_nanos(wall)).unsigned_abs();
         assert!(off <= period * 1_000_000, "{name}: {edge} is {off} ns off: {}", told[0]);
     }
@@ -372,7 +432,9 @@ fn http_is_true(name: &str, told: &Told, truth: &Truth, target: &str) {
     for line in lines {
         let own = line.unread.unwrap_or(0) + line.took.unwrap_or(0) + line.lag.unwrap_or(0);
         match line.kind {
-            Kind::Tcp if line.note.text() == "S" => _ = connections.insert(line.id, (line.mono, line.mono, own)),
+            Kind::Tcp if line.note.text() == "S" => {
+                _ = connections.insert(line.id, (line.mono, line.mono, own))
+            }
             Kind::Tcp | Kind::TcpBack => {
                 let client = if line.kind == Kind::Tcp { line.id } else { line.seq };
                 let connection = connections.get_mut(&client).expect("it began with a SYN");

@@ -1,5 +1,6 @@
-//! Whoever is asked to end ends, whatever holds up one of its threads: a file that is never read to its end stands for a disk, a
-//! network's file system or a bug that does not return. What a clean end keeps is kept where the rest still works.
+//! Whoever is asked to end ends, whatever holds up one of its threads: a file that is never read to
+//! its end stands for a disk, a network's file system or a bug that does not return. What a clean
+//! end keeps is kept where the rest still works.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -81,7 +82,9 @@ fn a_collector_ends_and_lets_its_lease_go_while_a_contract_is_read_that_never_en
     let _open = read(&contract);
     assert!(collector.terminate().success(), "{}", collector.told());
     assert!(collector.told().contains("the last round was broken off"), "{}", collector.told());
-    let archive = Archive::open_existing(&Database::Sqlite(desk.at.path().join("data/collector.db"))).unwrap();
+    let archive =
+        Archive::open_existing(&Database::Sqlite(desk.at.path().join("data/collector.db")))
+            .unwrap();
     assert_eq!(archive.leased("rounds").unwrap(), None);
 }
 

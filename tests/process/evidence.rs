@@ -1,5 +1,6 @@
-//! The evidence over an agent's life: killed at any moment, its key changed, its contracts given by the collector. Whatever
-//! happens, there is one chain without a gap, and a third person can verify it.
+//! The evidence over an agent's life: killed at any moment, its key changed, its contracts given by
+//! the collector. Whatever happens, there is one chain without a gap, and a third person can verify
+//! it.
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -28,8 +29,10 @@ impl Site {
         std::fs::create_dir(site.path("contracts")).unwrap();
         site.write(
             "collector.toml",
-            "listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:central/collector.db\"\ndata_dir = \"central\"\n\
-             key_file = \"central.key\"\ncontracts_dir = \"contracts\"\n[enrolment]\nmode = \"open\"\n",
+            "listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:central/collector.db\"\ndata_dir \
+                = \"central\"\n\
+             key_file = \"central.key\"\ncontracts_dir = \"contracts\"\n[enrolment]\nmode \
+                = \"open\"\n",
         );
         site
     }
@@ -37,9 +40,15 @@ impl Site {
     /// With a collector that runs, and an agent that is configured to measure what answers.
     fn running() -> Self {
         let mut site = Self::new();
-        let mut collector = Running::start(&mut site.command(&["collector", "serve", "--config", "collector.toml"]));
+        let mut collector = Running::start(&mut site.command(&[
+            "collector",
+            "serve",
+            "--config",
+            "collector.toml",
+        ]));
         let said = collector.says("the collector is listening");
-        let address = said.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        let address =
+            said.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
         site.collector = Some(collector);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = listener.local_addr().unwrap();
@@ -47,8 +56,10 @@ impl Site {
         site.write(
             "agent.toml",
             &format!(
-                "site = \"leeds-01\"\ndata_dir = \"data\"\n[collector]\nurl = \"http://{address}\"\nevery = \"1s\"\n\
-                 [store]\ncommit = \"1s\"\n[[probe]]\nname = \"hq\"\nkind = \"tcp\"\ntarget = \"{target}\"\nperiod = \"100ms\"\n"
+                "site = \"leeds-01\"\ndata_dir = \"data\"\n[collector]\nurl \
+                    = \"http://{address}\"\nevery = \"1s\"\n\
+                 [store]\ncommit = \"1s\"\n[[probe]]\nname = \"hq\"\nkind = \"tcp\"\ntarget \
+                    = \"{target}\"\nperiod = \"100ms\"\n"
             ),
         );
         site
@@ -74,7 +85,8 @@ impl Site {
 
     fn done(&self, words: &str) -> String {
         let output = self.ask(words);
-        let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (said, told) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{words}: {said}{told}");
         said.into_owned()
     }
@@ -89,7 +101,8 @@ impl Site {
         agent
     }
 
-    /// How many summaries there are, and how many of them were accepted; none before there is a database.
+    /// How many summaries there are, and how many of them were accepted; none before there is a
+    /// database.
     fn counts(&self) -> (usize, usize) {
         let output = self.ask("outbox --json --data data");
         let all: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -109,7 +122,8 @@ impl Site {
         }
     }
 
-    /// The payloads of what the agent keeps, by number, of the one chain that there is; each follows the one before.
+    /// The payloads of what the agent keeps, by number, of the one chain that there is; each
+    /// follows the one before.
     fn payloads(&self) -> Vec<Value> {
         let _ = std::fs::remove_dir_all(self.path("kept"));
         self.done("outbox --export kept --data data");
@@ -117,13 +131,20 @@ impl Site {
         let mut all: Vec<Value> = Vec::new();
         let mut prev = Value::Null;
         let mut chains = std::collections::BTreeSet::new();
-        for ((chain, number, _), jws) in exported(&self.path("kept")).iter().filter(|((_, _, kind), _)| kind == "jws") {
+        for ((chain, number, _), jws) in
+            exported(&self.path("kept")).iter().filter(|((_, _, kind), _)| kind == "jws")
+        {
             let header = jws.split('.').next().unwrap();
-            let header = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, header).unwrap();
+            let header =
+                base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, header).unwrap();
             let kid = serde_json::from_slice::<Value>(&header).unwrap()["kid"].clone();
             let key = keys.iter().find(|key| key["kid"] == kid).unwrap();
             let body = verified(jws, key, "wanproof-summary+jws");
-            assert_eq!((&body["seq"], *number), (&json!(all.len()), all.len() as u64), "numbers rise by one, from 0");
+            assert_eq!(
+                (&body["seq"], *number),
+                (&json!(all.len()), all.len() as u64),
+                "numbers rise by one, from 0"
+            );
             assert_eq!(body["prev"], prev, "number {number} follows the one before");
             prev = json!(common::summaries::digest(jws));
             chains.insert(chain.clone());
@@ -134,7 +155,8 @@ impl Site {
     }
 }
 
-/// Signed, stored, shipped, receipted: wherever it is killed, the next start goes on from what is on the disk.
+/// Signed, stored, shipped, receipted: wherever it is killed, the next start goes on from what is
+/// on the disk.
 #[test]
 fn an_agent_that_is_killed_again_and_again_leaves_one_chain_without_a_gap() {
     let site = Site::running();
@@ -166,16 +188,26 @@ fn an_agent_that_is_killed_again_and_again_leaves_one_chain_without_a_gap() {
     assert!(all.len() >= 6);
     let shown = site.shown();
     assert_eq!((&shown["gaps"], &shown["conflicts"]), (&json!([]), &json!(0)), "{shown}");
-    assert!(array(&site.json("outbox --json --data data")).iter().all(|one| one["state"] != "refused"));
+    assert!(
+        array(&site.json("outbox --json --data data")).iter().all(|one| one["state"] != "refused")
+    );
     let verdict = site.json("verify --json --data data kept");
-    assert_eq!((&verdict["ok"], &verdict["checked"]["chains"]), (&json!(true), &json!(1)), "{verdict}");
+    assert_eq!(
+        (&verdict["ok"], &verdict["checked"]["chains"]),
+        (&json!(true), &json!(1)),
+        "{verdict}"
+    );
 }
 
 #[test]
 fn a_key_is_changed_by_a_summary_that_both_sign_and_the_chain_goes_on() {
     let site = Site::running();
     // Nothing was signed yet, so nothing is to follow.
-    assert_eq!(site.ask("identity --rotate --config agent.toml").status.code(), Some(3), "there is no key at all");
+    assert_eq!(
+        site.ask("identity --rotate --config agent.toml").status.code(),
+        Some(3),
+        "there is no key at all"
+    );
     let mut agent = site.agent();
     site.until("a summary was accepted", |site| site.counts().1 > 0);
     let first = site.json("identity --json --config agent.toml");
@@ -188,11 +220,15 @@ fn a_key_is_changed_by_a_summary_that_both_sign_and_the_chain_goes_on() {
     let second = site.json("identity --json --config agent.toml");
     assert_eq!((&second["agent"], &second["next"]), (&first["kid"], &Value::Null));
     site.until("the key file is the next one's", |site| !site.path("data/agent.key.next").exists());
-    let file: Value = serde_json::from_slice(&std::fs::read(site.path("data/agent.key")).unwrap()).unwrap();
+    let file: Value =
+        serde_json::from_slice(&std::fs::read(site.path("data/agent.key")).unwrap()).unwrap();
     assert_eq!(file["x"], second["x"]);
-    let of_second =
-        |site: &Site| site.payloads().iter().rposition(|body| body["next_key"].is_string()).map(|at| at + 1);
-    site.until("something was signed with it", |site| of_second(site).is_some_and(|at| at < site.counts().1));
+    let of_second = |site: &Site| {
+        site.payloads().iter().rposition(|body| body["next_key"].is_string()).map(|at| at + 1)
+    };
+    site.until("something was signed with it", |site| {
+        of_second(site).is_some_and(|at| at < site.counts().1)
+    });
     // It goes on with it after a restart, and changes once more.
     assert!(agent.terminate().success(), "{}", agent.told());
     agent = site.agent();
@@ -240,7 +276,10 @@ fn a_key_may_be_a_credential_and_others_must_not_read_its_file() {
     assert_eq!(site.json("identity --json --config agent.toml")["kid"], json!(key.kid()));
     let refused = site.ask("identity --rotate --config agent.toml");
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(refused.status.code() == Some(2) && said.contains("the credential agent.key.next"), "{said}");
+    assert!(
+        refused.status.code() == Some(2) && said.contains("the credential agent.key.next"),
+        "{said}"
+    );
     // The next one as a credential too: it is named, and the former credential does no harm.
     let next = wanproof::store::keyfile::generate().unwrap();
     site.write("credentials/agent.key.next", &next.to_jwk());
@@ -255,10 +294,14 @@ fn a_key_may_be_a_credential_and_others_must_not_read_its_file() {
     assert!(site.payloads().iter().all(|body| body["agent"] == json!(key.kid())));
     assert_eq!(site.shown()["conflicts"], json!(0));
 
-    site.write("open.toml", &std::fs::read_to_string(site.path("agent.toml")).unwrap().replace("\"data\"", "\"open\""));
+    site.write(
+        "open.toml",
+        &std::fs::read_to_string(site.path("agent.toml")).unwrap().replace("\"data\"", "\"open\""),
+    );
     std::fs::create_dir(site.path("open")).unwrap();
     site.write("open/agent.key", &key.to_jwk());
-    std::fs::set_permissions(site.path("open/agent.key"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::fs::set_permissions(site.path("open/agent.key"), std::fs::Permissions::from_mode(0o640))
+        .unwrap();
     let refused = site.ask("run --config open.toml");
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(3) && said.contains("chmod 600"), "{said}");
@@ -291,16 +334,22 @@ fn an_agent_judges_by_the_contracts_of_its_site_that_the_collector_gives() {
     let referred = |site: &Site| {
         let all = site.payloads();
         let named = |one: &Value| format!("{} {}", one["id"].as_str().unwrap(), one["version"]);
-        all.last().map(|body| array(&body["contracts"]).iter().map(named).collect::<Vec<_>>()).unwrap_or_default()
+        all.last()
+            .map(|body| array(&body["contracts"]).iter().map(named).collect::<Vec<_>>())
+            .unwrap_or_default()
     };
     site.until("a summary names it", |site| site.counts().1 > 0 && referred(site) == ["ONE 1"]);
     let verdicts = site.json("status --json --config agent.toml")["verdicts"].clone();
     assert!(array(&verdicts).iter().any(|one| one["contract"] == "ONE"), "{verdicts}");
-    // Another version, one that holds later, another text of a version that is kept, and one that no agent can use.
+    // Another version, one that holds later, another text of a version that is kept, and one that
+    // no agent can use.
     put("two.toml", &contract("ONE", 2, "leeds-01", "hq", "2026-02-01T00:00:00Z"));
     put("three.toml", &contract("ONE", 3, "leeds-01", "hq", "2200-01-01T00:00:00Z"));
     put("one.toml", &contract("ONE", 1, "leeds-01", "hq", "2026-01-02T00:00:00Z"));
-    put("broken.toml", "[agreement]\nid = \"BROKEN\"\nversion = 1\n[[service]]\nsite = \"leeds-01\"\n");
+    put(
+        "broken.toml",
+        "[agreement]\nid = \"BROKEN\"\nversion = 1\n[[service]]\nsite = \"leeds-01\"\n",
+    );
     agent.signal(Signal::SIGHUP);
     agent.says("the configuration was read again");
     agent.says("versions do not change");
@@ -311,13 +360,20 @@ fn an_agent_judges_by_the_contracts_of_its_site_that_the_collector_gives() {
     // Its summaries say how its services stand, by the version in force.
     let said = |site: &Site, period: &str| {
         let all = site.payloads();
-        // They go into the first summary of an hour, and into the first one after the contracts changed.
-        let said = all.iter().rev().map(|body| array(&body["verdicts"])).find(|verdicts| !verdicts.is_empty());
+        // They go into the first summary of an hour, and into the first one after the contracts
+        // changed.
+        let said = all
+            .iter()
+            .rev()
+            .map(|body| array(&body["verdicts"]))
+            .find(|verdicts| !verdicts.is_empty());
         let last = said.map(<[Value]>::to_vec).unwrap_or_default();
         let mut said: Vec<(String, u64)> = last
             .iter()
             .filter(|one| one["contract"] == "ONE" && one["period"] == period)
-            .map(|one| (one["objective"].as_str().unwrap().to_owned(), one["version"].as_u64().unwrap()))
+            .map(|one| {
+                (one["objective"].as_str().unwrap().to_owned(), one["version"].as_u64().unwrap())
+            })
             .collect();
         said.sort();
         said
@@ -325,7 +381,8 @@ fn an_agent_judges_by_the_contracts_of_its_site_that_the_collector_gives() {
     let by = |versions: &[u64]| -> Vec<(String, u64)> {
         let table: toml::Table = contract("ONE", 2, "", "", "").parse().unwrap();
         let ids = array_of(&table, "objective").iter().map(|each| each["id"].as_str().unwrap());
-        let mut all: Vec<_> = ids.flat_map(|id| versions.iter().map(|version| (id.to_owned(), *version))).collect();
+        let mut all: Vec<_> =
+            ids.flat_map(|id| versions.iter().map(|version| (id.to_owned(), *version))).collect();
         all.sort();
         all
     };
@@ -333,21 +390,27 @@ fn an_agent_judges_by_the_contracts_of_its_site_that_the_collector_gives() {
     let from = from.floor(Duration::from_secs(1)).to_string();
     let month = &from[..7];
     site.until("a summary says so by the second version", |site| said(site, month) == by(&[2]));
-    // One that comes into force within the month judges its part of it, and the one before it the other.
+    // One that comes into force within the month judges its part of it, and the one before it the
+    // other.
     put("four.toml", &contract("ONE", 4, "leeds-01", "hq", &from));
     agent.signal(Signal::SIGHUP);
     site.until("a summary says so by both versions", |site| said(site, month) == by(&[2, 4]));
     assert_eq!(referred(&site), ["ONE 4"]);
     let shown = site.json("status --json --config agent.toml")["verdicts"].clone();
-    let versions: std::collections::BTreeSet<u64> =
-        array(&shown).iter().filter(|one| one["period"] == month).map(|one| one["version"].as_u64().unwrap()).collect();
+    let versions: std::collections::BTreeSet<u64> = array(&shown)
+        .iter()
+        .filter(|one| one["period"] == month)
+        .map(|one| one["version"].as_u64().unwrap())
+        .collect();
     assert_eq!(versions, [2, 4].into(), "{shown}");
     // They are kept for good: without the collector it judges by them still.
     site.collector.as_ref().unwrap().signal(Signal::SIGKILL);
     assert!(agent.terminate().success());
     agent = site.agent();
     let before = site.payloads().len();
-    site.until("it made another summary", |site| site.payloads().len() > before && referred(site) == ["ONE 4"]);
+    site.until("it made another summary", |site| {
+        site.payloads().len() > before && referred(site) == ["ONE 4"]
+    });
     assert!(agent.terminate().success());
 }
 
@@ -375,7 +438,8 @@ fn agent_and_collector_both_make_a_bundle_that_the_other_side_can_check() {
     drop(agent);
     site.write("first.jwk", &first.to_string());
     site.write("central.jwk", &site.done("collector key --json --config collector.toml"));
-    let period = &wanproof::base::time::Clock::now(&wanproof::base::time::SystemClock).wall.to_string()[..7];
+    let period =
+        &wanproof::base::time::Clock::now(&wanproof::base::time::SystemClock).wall.to_string()[..7];
     let service = service_of(&site.path("contracts/one.toml"));
     let claim = format!("--contract ONE --service {service} --period {period}");
     let facts = json!({"period": period, "service": service});
@@ -385,14 +449,21 @@ fn agent_and_collector_both_make_a_bundle_that_the_other_side_can_check() {
     site.until("the collector judged it", |site| site.ask(&report).status.success());
     site.collector.take();
     let makers = [
-        ("claim bundle --config agent.toml", " --facts facts.json", "--service: \"nothing\" is no service"),
+        (
+            "claim bundle --config agent.toml",
+            " --facts facts.json",
+            "--service: \"nothing\" is no service",
+        ),
         ("collector bundle --config collector.toml", "", "\"nothing\" of \"ONE\" was not judged"),
     ];
     for (maker, facts, unknown) in makers {
         site.done(&format!("{maker} {claim}{facts} --out one.zip"));
         site.done(&format!("{maker} {claim}{facts} --out two.zip"));
         let bytes = std::fs::read(site.path("one.zip")).unwrap();
-        assert!(bytes == std::fs::read(site.path("two.zip")).unwrap(), "{maker}: the same inputs give the same bytes");
+        assert!(
+            bytes == std::fs::read(site.path("two.zip")).unwrap(),
+            "{maker}: the same inputs give the same bytes"
+        );
         let verdict = site.json("verify --json --key first.jwk --key central.jwk one.zip");
         assert_eq!(verdict["ok"], json!(true), "{maker}: {verdict}");
         let other = claim.replace(&service, "nothing");

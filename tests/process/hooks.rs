@@ -1,4 +1,5 @@
-//! The hooks as their owner meets them: a real server, a real script, and a probe of a port that is shut and opened.
+//! The hooks as their owner meets them: a real server, a real script, and a probe of a port that is
+//! shut and opened.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -37,7 +38,8 @@ fn webhook(statuses: &'static [u16]) -> (String, Receiver<(u16, String)>) {
             reader.read_exact(&mut body).unwrap();
             assert!(head.starts_with("POST /hook?key=sesame HTTP/1.1\r\n"), "{head}");
             assert!(head.to_ascii_lowercase().contains("content-type: application/json"), "{head}");
-            let answer = format!("HTTP/1.1 {status} So\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+            let answer =
+                format!("HTTP/1.1 {status} So\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
             (&stream).write_all(answer.as_bytes()).unwrap();
             if sender.send((status, String::from_utf8(body).unwrap())).is_err() {
                 return;
@@ -56,14 +58,20 @@ fn wanproof(dir: &Path, words: &str) -> Command {
 /// An agent that probes a port which nobody else has.
 fn agent(dir: &Path, address: &std::net::SocketAddr, hooks: &str) -> Running {
     let probe = format!(
-        "[[probe]]\nname = \"hq\"\nkind = \"tcp\"\ntarget = \"{address}\"\nperiod = \"50ms\"\ntimeout = \"500ms\"\n"
+        "[[probe]]\nname = \"hq\"\nkind = \"tcp\"\ntarget = \"{address}\"\nperiod \
+            = \"50ms\"\ntimeout = \"500ms\"\n"
     );
-    // So many probes a second fill the usual room before the usual term is over, which `check` notes.
+    // So many probes a second fill the usual room before the usual term is over, which `check`
+    // notes.
     let store = "[store]\nkeep_minutes = \"30d\"\n";
-    let text = format!("site = \"leeds-01\"\ndata_dir = \"data\"\n{store}[hooks]\n{hooks}\n{probe}");
+    let text =
+        format!("site = \"leeds-01\"\ndata_dir = \"data\"\n{store}[hooks]\n{hooks}\n{probe}");
     std::fs::write(dir.join("agent.toml"), text).unwrap();
     let checked = wanproof(dir, "check --config agent.toml").output().unwrap();
-    assert!(checked.status.success() && !String::from_utf8_lossy(&checked.stdout).contains("note:"), "{checked:?}");
+    assert!(
+        checked.status.success() && !String::from_utf8_lossy(&checked.stdout).contains("note:"),
+        "{checked:?}"
+    );
     Running::start(&mut wanproof(dir, "run --config agent.toml"))
 }
 
@@ -92,7 +100,11 @@ fn a_webhook_and_a_script_are_told_when_an_outage_begins_and_when_it_ends() {
     let (began, ended) = (serde_json::from_str::<Value>(&first).unwrap(), body(204));
     let ended: Value = serde_json::from_str(&ended).unwrap();
     for told in [&began, &ended] {
-        assert_eq!((&told["probe"], &told["definition"]), (&"hq".into(), &"builtin".into()), "{told}");
+        assert_eq!(
+            (&told["probe"], &told["definition"]),
+            (&"hq".into(), &"builtin".into()),
+            "{told}"
+        );
         assert!(told["evidence"]["why"].is_string(), "{told}");
     }
     assert!(began["to"].is_null() && began["seconds"].is_null(), "{began}");

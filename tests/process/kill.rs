@@ -1,5 +1,5 @@
-//! Agent and collector, killed at random moments: what was committed is there, every summary reaches the collector once, and no
-//! outage is told of a network that had none.
+//! Agent and collector, killed at random moments: what was committed is there, every summary
+//! reaches the collector once, and no outage is told of a network that had none.
 //!
 //! Some kills in every run of the tests; `benches/run kill` makes it three hundred (`KILLS=300`).
 
@@ -21,7 +21,8 @@ use wanproof::base::time::Wall;
 use wanproof::store::Store;
 
 /// A network that never fails.
-const NETWORK: &str = "seed = 7\n[[address]]\nat = [\"10.99.1.1\", \"10.99.1.2\"]\ndelay = \"2ms\"\n";
+const NETWORK: &str =
+    "seed = 7\n[[address]]\nat = [\"10.99.1.1\", \"10.99.1.2\"]\ndelay = \"2ms\"\n";
 const PROBES: [(&str, &str); 2] = [("one", "10.99.1.1"), ("two", "10.99.1.2")];
 const KILLS: u32 = 10;
 /// How long agent and collector live together at most between two kills, in milliseconds.
@@ -45,18 +46,23 @@ struct Site {
 impl Site {
     fn new() -> Option<Self> {
         let site = Self { wan: Wan::start(NETWORK)? };
-        let mut agent = "site = \"leeds-01\"\ndata_dir = \"agent\"\n[collector]\nurl = \"http://127.0.0.1:8443\"\n\
-                         every = \"1s\"\n[store]\ncommit = \"1s\"\n[defaults]\nperiod = \"100ms\"\ntimeout = \"5s\"\n"
+        let mut agent = "site = \"leeds-01\"\ndata_dir = \"agent\"\n[collector]\nurl \
+            = \"http://127.0.0.1:8443\"\n\
+                         every = \"1s\"\n[store]\ncommit = \"1s\"\n[defaults]\nperiod \
+            = \"100ms\"\ntimeout = \"5s\"\n"
             .to_owned();
         for (name, target) in PROBES {
-            agent += &format!("[[probe]]\nname = \"{name}\"\nkind = \"icmp\"\ntarget = \"{target}\"\n");
+            agent +=
+                &format!("[[probe]]\nname = \"{name}\"\nkind = \"icmp\"\ntarget = \"{target}\"\n");
         }
         std::fs::write(site.wan.path("agent.toml"), agent).unwrap();
         let dir = site.wan.path("collector");
         std::fs::create_dir(&dir).unwrap();
         let collector = format!(
-            "listen = \"127.0.0.1:8443\"\ndatabase = \"sqlite:{0}/collector.db\"\ndata_dir = \"{0}\"\n\
-             key_file = \"{0}/collector.key\"\n[enrolment]\nmode = \"open\"\n[limits]\nper_agent = \"6000/m\"\n",
+            "listen = \"127.0.0.1:8443\"\ndatabase = \"sqlite:{0}/collector.db\"\ndata_dir \
+                = \"{0}\"\n\
+             key_file = \"{0}/collector.key\"\n[enrolment]\nmode = \"open\"\n[limits]\nper_agent \
+                = \"6000/m\"\n",
             dir.display()
         );
         std::fs::write(site.wan.path("collector.toml"), collector).unwrap();
@@ -92,7 +98,8 @@ impl Site {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|fault| panic!("{words}: {fault}"))
     }
 
-    /// What lies on the agent's disk, whose process is dead; [`None`] before it ever made its database.
+    /// What lies on the agent's disk, whose process is dead; [`None`] before it ever made its
+    /// database.
     fn committed(&self) -> Option<Committed> {
         if !self.wan.path("agent/agent.db").exists() {
             return None;
@@ -102,7 +109,9 @@ impl Site {
         let always = (Wall::from_secs(0), Wall::from_nanos(i64::MAX));
         for (name, _) in PROBES {
             for interval in store.intervals(name, always.0, always.1).unwrap() {
-                let known = committed.intervals.insert((name.to_owned(), interval.from), interval.outcomes.to_string());
+                let known = committed
+                    .intervals
+                    .insert((name.to_owned(), interval.from), interval.outcomes.to_string());
                 assert_eq!(known, None, "{name} has two intervals that begin at {}", interval.from);
             }
         }
@@ -122,7 +131,11 @@ impl Committed {
     /// Everything of it is in `later` too, as it was.
     fn is_kept_in(&self, later: &Self) {
         for (at, outcomes) in &self.intervals {
-            assert_eq!(later.intervals.get(at), Some(outcomes), "the interval {at:?} was committed");
+            assert_eq!(
+                later.intervals.get(at),
+                Some(outcomes),
+                "the interval {at:?} was committed"
+            );
         }
         for (at, digest) in &self.summaries {
             assert_eq!(later.summaries.get(at), Some(digest), "the summary {at:?} was committed");
@@ -133,9 +146,11 @@ impl Committed {
 
 #[test]
 fn whoever_is_killed_nothing_committed_is_lost_nothing_is_there_twice_and_no_outage_is_told() {
-    let kills = std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().expect("KILLS is a number"));
+    let kills =
+        std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().expect("KILLS is a number"));
     let Some(site) = Site::new() else { return };
-    let (agent_runs, collector_serves) = ("run --config agent.toml", "collector serve --config collector.toml");
+    let (agent_runs, collector_serves) =
+        ("run --config agent.toml", "collector serve --config collector.toml");
     // The key of each is made once.
     let mut agent = site.ready(agent_runs);
     let mut collector = site.ready(collector_serves);
@@ -168,7 +183,12 @@ fn whoever_is_killed_nothing_committed_is_lost_nothing_is_there_twice_and_no_out
     let begun = Instant::now();
     let waiting = || site.json("outbox --json --config agent.toml");
     while array(&waiting()).iter().filter(|one| one["state"] == "waiting").count() > 1 {
-        assert!(begun.elapsed() < PATIENCE, "the outbox does not drain: {}\n{}", agent.told(), collector.told());
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "the outbox does not drain: {}\n{}",
+            agent.told(),
+            collector.told()
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(agent.terminate().success(), "{}", agent.told());
@@ -177,14 +197,16 @@ fn whoever_is_killed_nothing_committed_is_lost_nothing_is_there_twice_and_no_out
 
     let outages = site.json("outages --json --config agent.toml");
     assert_eq!(array(&outages), [] as [Value; 0], "the network never failed");
-    let exporting = site.wanproof("collector export stored --config collector.toml").output().unwrap();
+    let exporting =
+        site.wanproof("collector export stored --config collector.toml").output().unwrap();
     assert!(exporting.status.success(), "{}", String::from_utf8_lossy(&exporting.stderr));
     let agents = site.json("collector agents --json --config collector.toml");
     assert_eq!((array(&agents).len(), &agents[0]["conflicts"]), (1, &Value::from(0)), "{agents}");
     assert_eq!(agents[0]["gaps"], Value::Array(Vec::new()), "{agents}");
     assert!(collector.terminate().success(), "{}", collector.told());
 
-    // One chain, whose numbers rise by one from 0, each once, signed and chained; what has a receipt is there.
+    // One chain, whose numbers rise by one from 0, each once, signed and chained; what has a
+    // receipt is there.
     let stored = exported(&site.wan.path("stored"));
     let summaries = chained(&stored, &site.json("identity --json --config agent.toml"));
     let there: BTreeMap<(String, u64), String> = stored
@@ -192,15 +214,25 @@ fn whoever_is_killed_nothing_committed_is_lost_nothing_is_there_twice_and_no_out
         .filter(|((_, _, kind), _)| kind == "jws")
         .map(|((chain, seq, _), jws)| ((chain.clone(), *seq), common::summaries::digest(jws)))
         .collect();
-    assert!(now.accepted.iter().all(|at| there.contains_key(at)), "a summary that was receipted is not stored");
-    assert!(there.iter().all(|(at, digest)| now.summaries.get(at) == Some(digest)), "another summary is stored");
+    assert!(
+        now.accepted.iter().all(|at| there.contains_key(at)),
+        "a summary that was receipted is not stored"
+    );
+    assert!(
+        there.iter().all(|(at, digest)| now.summaries.get(at) == Some(digest)),
+        "another summary is stored"
+    );
     assert!(now.summaries.len() - there.len() <= 1, "only the last may wait still");
 
     let truth = site.wan.end();
     let mut letters = 0;
     for (name, target) in PROBES {
         let told = told(&summaries, name);
-        assert!(told.outcomes.chars().all(|letter| "ax".contains(letter)), "{name}: {}", told.outcomes);
+        assert!(
+            told.outcomes.chars().all(|letter| "ax".contains(letter)),
+            "{name}: {}",
+            told.outcomes
+        );
         let answered = told.outcomes.matches('a').count();
         let sent = truth.echoes(target).len();
         assert!(0 < answered && answered <= sent, "{name}: {answered} were answered of {sent}");
@@ -208,7 +240,8 @@ fn whoever_is_killed_nothing_committed_is_lost_nothing_is_there_twice_and_no_out
         does_not_overlap(name, &now);
     }
     println!(
-        "killed: agent {} times, collector {} times; {} summaries, each once at the collector; {letters} outcomes in {} \
+        "killed: agent {} times, collector {} times; {} summaries, each once at the collector; \
+            {letters} outcomes in {} \
          intervals; no outage",
         killed[0],
         killed[1],
@@ -222,7 +255,10 @@ fn does_not_overlap(name: &str, committed: &Committed) {
     let of = committed.intervals.iter().filter(|((probe, _), _)| probe == name);
     let mut ended = Wall::from_secs(0);
     for ((_, from), outcomes) in of {
-        assert!(*from >= ended, "{name}: the interval of {from} begins before the one before has ended");
+        assert!(
+            *from >= ended,
+            "{name}: the interval of {from} begins before the one before has ended"
+        );
         let sends = u64::try_from(common::summaries::letters(outcomes).len()).unwrap();
         // Sends are 100 ms apart; the last one's period may reach into the next interval.
         ended = *from + Duration::from_millis(100 * sends.saturating_sub(1));

@@ -1,5 +1,5 @@
-//! What the agent tells of its own measuring and of the paths: when it was itself late, a way back that changes its length, the
-//! routers that refuse, the load of the line.
+//! What the agent tells of its own measuring and of the paths: when it was itself late, a way back
+//! that changes its length, the routers that refuse, the load of the line.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -23,8 +23,10 @@ struct Site {
 /// An agent at ten probes a second to each target, with a collector that is not there.
 fn begun(network: &str, targets: &[(&str, &str)]) -> Option<Site> {
     let wan = Wan::start(network)?;
-    let mut config = "site = 'leeds-01'\ndata_dir = 'data'\n[collector]\nurl = 'http://127.0.0.1:9'\nevery = '1s'\n\
-                      [store]\ncommit = '1s'\n[defaults]\nkind = 'icmp'\nperiod = '100ms'\ntimeout = '500ms'\n"
+    let mut config = "site = 'leeds-01'\ndata_dir = 'data'\n[collector]\nurl = \
+        'http://127.0.0.1:9'\nevery = '1s'\n\
+                      [store]\ncommit = '1s'\n[defaults]\nkind = 'icmp'\nperiod = \
+        '100ms'\ntimeout = '500ms'\n"
         .to_owned();
     for (name, target) in targets {
         config += &format!("[[probe]]\nname = '{name}'\ntarget = '{target}'\n");
@@ -51,29 +53,42 @@ impl Site {
         let begun = Instant::now();
         loop {
             let output = wanproof(&self.wan, words).output().unwrap();
-            assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(
+                output.status.success(),
+                "{words}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             let said: Value = serde_json::from_slice(&output.stdout).unwrap();
             if wanted(&said) {
                 return said;
             }
-            assert!(begun.elapsed() < PATIENCE, "{words}: it stays {said}; the agent said\n{}", self.agent.told());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{words}: it stays {said}; the agent said\n{}",
+                self.agent.told()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     fn is_up(&self) {
-        self.says("status --json", |status| array(&status["probes"]).iter().all(|probe| probe["state"] == "up"));
+        self.says("status --json", |status| {
+            array(&status["probes"]).iter().all(|probe| probe["state"] == "up")
+        });
     }
 }
 
 #[test]
 fn an_interval_in_which_the_agent_itself_stood_still_says_so_and_its_lag_is_signed() {
-    let Some(mut site) = begun("[[address]]\nat = '10.99.1.1'\ndelay = '5ms'\n", &[("hq", "10.99.1.1")]) else {
+    let Some(mut site) =
+        begun("[[address]]\nat = '10.99.1.1'\ndelay = '5ms'\n", &[("hq", "10.99.1.1")])
+    else {
         return;
     };
     site.is_up();
     site.agent.signal(Signal::SIGSTOP);
-    // The length of the standstill is what is tested; nothing happens in it that could be waited for.
+    // The length of the standstill is what is tested; nothing happens in it that could be waited
+    // for.
     std::thread::sleep(Duration::from_millis(1500));
     site.agent.signal(Signal::SIGCONT);
     let limited = |status: &Value| status["probes"][0]["limited"].as_u64() > Some(0);
@@ -92,16 +107,22 @@ fn an_interval_in_which_the_agent_itself_stood_still_says_so_and_its_lag_is_sign
     // Kernel stamps do not wait for the agent: the sends that it missed are all that it limited.
     assert_eq!(hq.kernel_stamped, hq.outcomes.matches('a').count() as u64);
     assert_eq!(hq.reasons["own/limited"], missed, "{:?}", hq.reasons);
-    let worst = summaries.iter().filter_map(|summary| summary.body["own_lag_us"]["send"]["max"].as_u64()).max();
+    let worst = summaries
+        .iter()
+        .filter_map(|summary| summary.body["own_lag_us"]["send"]["max"].as_u64())
+        .max();
     assert!(worst > Some(1_000_000), "{worst:?}");
-    let receive = summaries.iter().filter_map(|summary| summary.body["own_lag_us"]["receive"]["mean"].as_u64());
+    let receive = summaries
+        .iter()
+        .filter_map(|summary| summary.body["own_lag_us"]["receive"]["mean"].as_u64());
     assert!(receive.count() > 0, "how long replies lay unread is told, too");
 }
 
 #[test]
 fn replies_that_come_with_another_ttl_are_an_event_in_the_journal() {
     let network = "[[address]]\nat = '10.99.1.1'\nreply_ttl = 57\n";
-    let Some(mut site) = installed("nft").then(|| begun(network, &[("hq", "10.99.1.1")])).flatten() else {
+    let Some(mut site) = installed("nft").then(|| begun(network, &[("hq", "10.99.1.1")])).flatten()
+    else {
         return;
     };
     site.is_up();
@@ -135,10 +156,21 @@ fn a_router_that_refuses_is_named_in_the_journal_and_in_the_outage_with_the_load
     let outages = site.says("outages --json", |all| !all[0]["evidence"]["trace"].is_null());
     assert_eq!(array(&outages).len(), 1, "{outages}");
     let evidence = &outages[0]["evidence"];
-    assert_eq!(evidence["refused_by"], serde_json::json!(["192.0.2.1 host-unreachable"]), "{outages}");
+    assert_eq!(
+        evidence["refused_by"],
+        serde_json::json!(["192.0.2.1 host-unreachable"]),
+        "{outages}"
+    );
     let traffic = &evidence["traffic"];
-    assert_eq!((&traffic["interface"], &traffic["tx_packets_lost"]), (&"wan0".into(), &0.into()), "{outages}");
-    assert!(traffic["rx_bits_per_second"].as_u64() > Some(0), "the other probe's replies came by it: {outages}");
+    assert_eq!(
+        (&traffic["interface"], &traffic["tx_packets_lost"]),
+        (&"wan0".into(), &0.into()),
+        "{outages}"
+    );
+    assert!(
+        traffic["rx_bits_per_second"].as_u64() > Some(0),
+        "the other probe's replies came by it: {outages}"
+    );
     let journal = site.says("journal --json --kind refused", |all| !array(all).is_empty());
     let line = journal[0]["detail"].as_str().unwrap();
     assert!(line.starts_with("hq: host-unreachable, says 192.0.2.1 ("), "{line}");

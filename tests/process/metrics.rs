@@ -18,14 +18,20 @@ fn agent(dir: &Path) -> (Running, String) {
     // Its port is taken by nobody: it is bound here, and never listens again once it is dropped.
     let shut = TcpListener::bind("127.31.8.1:0").unwrap().local_addr().unwrap();
     let open = TcpListener::bind("127.31.8.2:0").unwrap();
-    let mut text = "site = \"leeds-01\"\ndata_dir = \"data\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n".to_owned();
+    let mut text =
+        "site = \"leeds-01\"\ndata_dir = \"data\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n"
+            .to_owned();
     for (name, target) in [("shut", shut), ("open", open.local_addr().unwrap())] {
-        text += &format!("[[probe]]\nname = \"{name}\"\nkind = \"tcp\"\ntarget = \"{target}\"\nperiod = \"50ms\"\n");
+        text += &format!(
+            "[[probe]]\nname = \"{name}\"\nkind = \"tcp\"\ntarget = \"{target}\"\nperiod \
+                = \"50ms\"\n"
+        );
     }
     std::thread::spawn(move || open.incoming().for_each(drop));
     std::fs::write(dir.join("agent.toml"), text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_wanproof"));
-    let mut agent = Running::start(command.current_dir(dir).args(["run", "--config", "agent.toml"]));
+    let mut agent =
+        Running::start(command.current_dir(dir).args(["run", "--config", "agent.toml"]));
     let address = address(&agent.says("metrics are at"));
     (agent, address)
 }
@@ -58,13 +64,26 @@ fn settled(address: &str) -> String {
     loop {
         let (head, page) = ask(address, OPENMETRICS);
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-        assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
+        assert!(
+            head.contains(
+                "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"
+            ),
+            "{head}"
+        );
         let state = |probe: &str, state: &str| {
-            value(&page, &format!("wanproof_probe_state{{probe=\"{probe}\",wanproof_probe_state=\"{state}\"}}"))
+            value(
+                &page,
+                &format!(
+                    "wanproof_probe_state{{probe=\"{probe}\",wanproof_probe_state=\"{state}\"}}"
+                ),
+            )
         };
         // One answer is enough for a state, but not for what is counted below.
-        let answered = value(&page, "wanproof_probe_outcomes_total{probe=\"open\",outcome=\"answered\"}");
-        if (state("open", "up"), state("shut", "down")) == (Some(1.0), Some(1.0)) && answered >= Some(3.0) {
+        let answered =
+            value(&page, "wanproof_probe_outcomes_total{probe=\"open\",outcome=\"answered\"}");
+        if (state("open", "up"), state("shut", "down")) == (Some(1.0), Some(1.0))
+            && answered >= Some(3.0)
+        {
             assert_eq!(state("open", "down"), Some(0.0));
             return page;
         }
@@ -80,23 +99,42 @@ fn a_scrape_shows_outcomes_states_times_outbox_store_lag_clock_and_build() {
     let page = settled(&address);
     assert!(page.ends_with("# EOF\n"), "{page}");
     let outcomes = |probe: &str, outcome: &str| {
-        value(&page, &format!("wanproof_probe_outcomes_total{{probe=\"{probe}\",outcome=\"{outcome}\"}}")).unwrap()
+        value(
+            &page,
+            &format!("wanproof_probe_outcomes_total{{probe=\"{probe}\",outcome=\"{outcome}\"}}"),
+        )
+        .unwrap()
     };
     assert!(outcomes("open", "answered") >= 3.0 && outcomes("shut", "refused") >= 3.0, "{page}");
     assert_eq!((outcomes("shut", "answered"), outcomes("open", "refused")), (0.0, 0.0));
     let timed = outcomes("open", "answered") + outcomes("open", "late");
     assert_eq!(value(&page, "wanproof_probe_rtt_seconds_count{probe=\"open\"}"), Some(timed));
-    assert_eq!(value(&page, "wanproof_probe_rtt_seconds_bucket{probe=\"open\",le=\"+Inf\"}"), Some(timed));
+    assert_eq!(
+        value(&page, "wanproof_probe_rtt_seconds_bucket{probe=\"open\",le=\"+Inf\"}"),
+        Some(timed)
+    );
     assert_eq!(value(&page, "wanproof_probe_rtt_seconds_count{probe=\"shut\"}"), Some(0.0));
     assert_eq!(value(&page, "wanproof_outbox_summaries{state=\"waiting\"}"), Some(0.0));
     assert!(value(&page, "wanproof_store_bytes") > Some(0.0));
-    for sample in ["wanproof_outbox_bytes", "wanproof_send_lag_seconds_count", "wanproof_receive_lag_seconds_sum"] {
+    for sample in [
+        "wanproof_outbox_bytes",
+        "wanproof_send_lag_seconds_count",
+        "wanproof_receive_lag_seconds_sum",
+    ] {
         assert!(value(&page, sample).is_some(), "{sample}: {page}");
     }
     let clocks = ["synchronised", "unsynchronised", "unknown"];
-    let clock = |state| value(&page, &format!("wanproof_clock_state{{wanproof_clock_state=\"{state}\"}}")).unwrap();
+    let clock = |state| {
+        value(&page, &format!("wanproof_clock_state{{wanproof_clock_state=\"{state}\"}}")).unwrap()
+    };
     assert_eq!(clocks.map(clock).into_iter().sum::<f64>(), 1.0);
-    assert!(page.contains(&format!("wanproof_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"))), "{page}");
+    assert!(
+        page.contains(&format!(
+            "wanproof_build_info{{version=\"{}\"}} 1\n",
+            env!("CARGO_PKG_VERSION")
+        )),
+        "{page}"
+    );
 
     assert!(ask(&address, "GET / HTTP/1.1").0.starts_with("HTTP/1.1 404"));
     let (head, _) = ask(&address, "POST /metrics HTTP/1.1\r\nContent-Length: 0");
@@ -110,7 +148,10 @@ fn a_scrape_shows_outcomes_states_times_outbox_store_lag_clock_and_build() {
     agent.says("the configuration was read again");
     let again = settled(&address);
     let sample = "wanproof_probe_outcomes_total{probe=\"open\",outcome=\"answered\"}";
-    assert!(value(&again, sample) >= value(&page, sample), "a probe that did not change is counted on: {again}");
+    assert!(
+        value(&again, sample) >= value(&page, sample),
+        "a probe that did not change is counted on: {again}"
+    );
     assert!(agent.terminate().success(), "{}", agent.told());
 }
 
@@ -135,7 +176,10 @@ pub fn no_fault(page: &str) {
     let mut promtool = promtool.stderr(Stdio::piped()).spawn().unwrap();
     promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let said = promtool.wait_with_output().unwrap();
-    assert!(said.status.success() && said.stdout.is_empty() && said.stderr.is_empty(), "{said:?}\n{page}");
+    assert!(
+        said.status.success() && said.stdout.is_empty() && said.stderr.is_empty(),
+        "{said:?}\n{page}"
+    );
 }
 
 #[test]
@@ -191,7 +235,11 @@ pub fn prometheus(dir: &Path, address: &str, more: &str) -> Command {
     );
     std::fs::write(dir.join("prometheus.yml"), config).unwrap();
     let mut command = Command::new("prometheus");
-    let arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=tsdb", "--web.listen-address=127.0.0.1:0"];
+    let arguments = [
+        "--config.file=prometheus.yml",
+        "--storage.tsdb.path=tsdb",
+        "--web.listen-address=127.0.0.1:0",
+    ];
     command.current_dir(dir).args(arguments);
     command
 }
@@ -205,7 +253,12 @@ pub fn understood(command: &mut Command, queries: &[&str]) {
     for query in queries {
         let request = format!("GET /api/v1/query?query={query} HTTP/1.1\r\nConnection: close");
         while !ask(&prometheus_at, &request).1.contains("\"value\":[") {
-            assert!(begun.elapsed() < PATIENCE, "{query}: {}\n{}", ask(&prometheus_at, &request).1, prometheus.told());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{query}: {}\n{}",
+                ask(&prometheus_at, &request).1,
+                prometheus.told()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -1,4 +1,5 @@
-//! What a new user sees first: the whole job on loopback, and the same found again by the commands that it names.
+//! What a new user sees first: the whole job on loopback, and the same found again by the commands
+//! that it names.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -30,11 +31,18 @@ fn quickstart_finds_the_scripted_outage_and_proves_it() {
     };
     let outages = json(&["outages", "--json", "--config", &config]);
     assert_eq!(outages.as_array().map(Vec::len), Some(1), "{outages}");
-    assert_eq!((&outages[0]["probe"], &outages[0]["service"]), (&"portal".into(), &"portal-access".into()));
+    assert_eq!(
+        (&outages[0]["probe"], &outages[0]["service"]),
+        (&"portal".into(), &"portal-access".into())
+    );
     assert!(outages[0]["seconds"].as_f64() > Some(0.0), "{outages}");
     let reports = json(&["report", "--json", "--config", &config]);
     let verdict = &reports["reports"][0]["objectives"][0];
-    assert_eq!((&verdict["id"], &verdict["result"]), (&"availability".into(), &"breached".into()), "{reports}");
+    assert_eq!(
+        (&verdict["id"], &verdict["result"]),
+        (&"availability".into(), &"breached".into()),
+        "{reports}"
+    );
     assert_eq!(reports["reports"][0]["credit"], "60.00");
     let verified = json(&["verify", "--json", "--config", &config, &format!("{dir}/evidence")]);
     assert_eq!(verified["ok"], true, "{verified}");

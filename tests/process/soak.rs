@@ -2,10 +2,12 @@
 
 use crate::common;
 
-/// Seconds, each of a minute's traffic: until its buffers have grown to their size, and until its memory is looked at again.
+/// Seconds, each of a minute's traffic: until its buffers have grown to their size, and until its
+/// memory is looked at again.
 const SECONDS: [usize; 2] = [10, 30];
-/// What its memory may have grown by in between, beside the pages of the database that it keeps: some thirteen bytes for each
-/// probe. `benches/run soak` has the figure for an hour's traffic and more.
+/// What its memory may have grown by in between, beside the pages of the database that it keeps:
+/// some thirteen bytes for each probe. `benches/run soak` has the figure for an hour's traffic and
+/// more.
 const SLACK_KIB: u64 = 256;
 
 #[test]

@@ -1,5 +1,6 @@
-//! How an agent starts where a router may: without any network, with a clock that is decades or a year off until somebody sets
-//! it, on a directory that it may not write, twice. It measures from the beginning, or says what is wrong.
+//! How an agent starts where a router may: without any network, with a clock that is decades or a
+//! year off until somebody sets it, on a directory that it may not write, twice. It measures from
+//! the beginning, or says what is wrong.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -21,8 +22,10 @@ use wanproof::store::Store;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A probe that is answered where there is loopback, another that is refused there, and one whose name nobody knows.
-const CONFIGURATION: &str = "site = \"leeds-01\"\ndata_dir = \"data\"\n[collector]\nurl = \"http://127.0.0.1:9\"\n\
+/// A probe that is answered where there is loopback, another that is refused there, and one whose
+/// name nobody knows.
+const CONFIGURATION: &str = "site = \"leeds-01\"\ndata_dir = \"data\"\n[collector]\nurl \
+    = \"http://127.0.0.1:9\"\n\
     every = \"1s\"\n[store]\ncommit = \"1s\"\n[defaults]\nperiod = \"100ms\"\ntimeout = \"5s\"\n\
     [[probe]]\nname = \"near\"\nkind = \"icmp\"\ntarget = \"127.0.0.1\"\n\
     [[probe]]\nname = \"shut\"\nkind = \"tcp\"\ntarget = \"127.0.0.1:1\"\n\
@@ -80,13 +83,22 @@ impl Host {
         let mut command = Command::new("unshare");
         let up = if lo == Lo::Up { "ip link set lo up && " } else { "" };
         let program = env!("CARGO_BIN_EXE_wanproof");
-        command.args(["-Urn", "sh", "-c", &format!("PATH=$PATH:/usr/sbin:/sbin; {setting} && {up}exec \"$@\"")]);
+        command.args([
+            "-Urn",
+            "sh",
+            "-c",
+            &format!("PATH=$PATH:/usr/sbin:/sbin; {setting} && {up}exec \"$@\""),
+        ]);
         command.arg("sh").arg("env");
         if let Some(library) = &self.faketime {
             // The monotonic clocks stay the machine's.
             command.arg(format!("LD_PRELOAD={}", library.display()));
             command.arg(format!("FAKETIME_TIMESTAMP_FILE={}", self.path("clock").display()));
-            command.args(["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"]);
+            command.args([
+                "FAKETIME_NO_CACHE=1",
+                "FAKETIME_DONT_FAKE_MONOTONIC=1",
+                "DONT_FAKE_MONOTONIC=1",
+            ]);
         }
         command.current_dir(self.dir.path()).arg(program).args(words.split(' '));
         command
@@ -105,13 +117,20 @@ impl Host {
     /// The letters of a probe's last closed interval.
     fn last(&self, probe: &str) -> String {
         let status = self.json("status --json --config agent.toml");
-        let row = array(&status["probes"]).iter().find(|row| row["name"] == probe).cloned().unwrap_or_default();
+        let row = array(&status["probes"])
+            .iter()
+            .find(|row| row["name"] == probe)
+            .cloned()
+            .unwrap_or_default();
         letters(row["outcomes"].as_str().unwrap_or_default())
     }
 
     fn beginnings(&self) -> Vec<String> {
         let outbox = self.json("outbox --json --config agent.toml");
-        array(&outbox).iter().map(|one| one["from"].as_str().unwrap_or_default().to_owned()).collect()
+        array(&outbox)
+            .iter()
+            .map(|one| one["from"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 }
 
@@ -158,12 +177,17 @@ fn boot() -> String {
 /// Sends, each with when it was due.
 type Sends = Vec<(Wall, Outcome)>;
 
-/// Every send of a probe that a database has under a label, and what it holds without, by the machine's own clock.
+/// Every send of a probe that a database has under a label, and what it holds without, by the
+/// machine's own clock.
 fn sends(host: &Host, probe: &str) -> (Sends, Sends) {
     let store = Store::read(&host.path("data")).unwrap();
-    let all = |intervals: &[Interval]| intervals.iter().flat_map(|one| one.sends().collect::<Vec<_>>()).collect();
-    let labelled = store.intervals(probe, Wall::from_nanos(i64::MIN), Wall::from_nanos(i64::MAX)).unwrap();
-    let held = store.held_intervals(&boot(), SystemClock.now(), Wall::from_nanos(i64::MIN)).unwrap();
+    let all = |intervals: &[Interval]| {
+        intervals.iter().flat_map(|one| one.sends().collect::<Vec<_>>()).collect()
+    };
+    let labelled =
+        store.intervals(probe, Wall::from_nanos(i64::MIN), Wall::from_nanos(i64::MAX)).unwrap();
+    let held =
+        store.held_intervals(&boot(), SystemClock.now(), Wall::from_nanos(i64::MIN)).unwrap();
     (all(&labelled), held.get(probe).map_or_else(Vec::new, |held| all(held)))
 }
 
@@ -186,8 +210,9 @@ fn what_was_measured_before_the_clock_was_set_has_its_true_times_once_it_is() {
         until("it is answered", || all(&host.last("near"), 'a'));
         assert_eq!(host.json("status --json --config agent.toml")["clock"]["set"], false);
         // Killed while it does not know what time it is, it goes on with what it held.
-        let is_down =
-            |host: &Host| sends(host, "shut").1.iter().filter(|(_, one)| *one == Outcome::Refused).count() > 10;
+        let is_down = |host: &Host| {
+            sends(host, "shut").1.iter().filter(|(_, one)| *one == Outcome::Refused).count() > 10
+        };
         until("an outage is held", || is_down(&host));
         agent.signal(Signal::SIGKILL);
         agent.wait();
@@ -197,7 +222,11 @@ fn what_was_measured_before_the_clock_was_set_has_its_true_times_once_it_is() {
         let mut agent = Running::start(&mut host.command(Lo::Up, "run --config agent.toml"));
         agent.says("measuring");
         until("more is held", || sends(&host, "near").1.len() > held.len() + 10);
-        assert_eq!(host.beginnings(), Vec::<String>::new(), "nothing is signed before it has its time");
+        assert_eq!(
+            host.beginnings(),
+            Vec::<String>::new(),
+            "nothing is signed before it has its time"
+        );
 
         host.set_clock("+0");
         agent.says("the clock was set");
@@ -209,18 +238,31 @@ fn what_was_measured_before_the_clock_was_set_has_its_true_times_once_it_is() {
         let ended = SystemClock.now().wall;
         let (labelled, left) = sends(&host, "near");
         assert_eq!(left, [], "{wrong}: nothing is held any more");
-        assert!(labelled.iter().all(|(due, _)| *due >= begun && *due <= ended), "{wrong}: {labelled:?}");
+        assert!(
+            labelled.iter().all(|(due, _)| *due >= begun && *due <= ended),
+            "{wrong}: {labelled:?}"
+        );
         assert!(labelled.is_sorted_by_key(|(due, _)| *due), "{wrong}: {labelled:?}");
         for (due, outcome) in held {
-            // Two readings of the clocks are not the same to the last microsecond, and labels are of a millisecond.
-            let close = |(of, what): &&(Wall, Outcome)| of.nanos_since(due).abs() <= 2_000_000 && *what == outcome;
-            assert_eq!(labelled.iter().filter(close).count(), 1, "{wrong}: {due} {outcome:?} in {labelled:?}");
+            // Two readings of the clocks are not the same to the last microsecond, and labels are
+            // of a millisecond.
+            let close = |(of, what): &&(Wall, Outcome)| {
+                of.nanos_since(due).abs() <= 2_000_000 && *what == outcome
+            };
+            assert_eq!(
+                labelled.iter().filter(close).count(),
+                1,
+                "{wrong}: {due} {outcome:?} in {labelled:?}"
+            );
         }
         let signed: u64 = summaries(&host)
             .iter()
             .inspect(|one| {
                 let at = |name: &str| one[name].as_str().unwrap().parse::<Wall>().unwrap();
-                assert!(at("from") >= begun - SECOND && at("to") <= ended + SECOND, "{wrong}: {one}");
+                assert!(
+                    at("from") >= begun - SECOND && at("to") <= ended + SECOND,
+                    "{wrong}: {one}"
+                );
             })
             .flat_map(|one| array(&one["probes"]).to_vec())
             .filter(|one| one["name"] == "near")
@@ -230,8 +272,12 @@ fn what_was_measured_before_the_clock_was_set_has_its_true_times_once_it_is() {
         assert_eq!(signed, labelled.len() as u64, "{wrong}: each is signed once");
         let outages = host.json("outages --json --since 36500d --config agent.toml");
         // Where the kill did not let too much be seen it ended, and another lasts.
-        let at = |outage: &Value, edge: &str| outage[edge].as_str().map(|at| at.parse::<Wall>().unwrap());
-        let (Some(first), Some(last)) = (array(&outages).first(), array(&outages).last()) else { panic!("{outages}") };
+        let at = |outage: &Value, edge: &str| {
+            outage[edge].as_str().map(|at| at.parse::<Wall>().unwrap())
+        };
+        let (Some(first), Some(last)) = (array(&outages).first(), array(&outages).last()) else {
+            panic!("{outages}")
+        };
         let from = at(first, "from").unwrap();
         assert!(begun <= from && from < killed && at(last, "to").is_none(), "{wrong}: {outages}");
         for outage in array(&outages) {
@@ -242,9 +288,16 @@ fn what_was_measured_before_the_clock_was_set_has_its_true_times_once_it_is() {
         }
         let journal = host.json("journal --json --since 36500d --config agent.toml");
         let of = |kind: &str| array(&journal).iter().filter(|line| line["kind"] == kind).count();
-        assert_eq!((of("clock-unset"), of("clock-set"), of("clock-step")), (1, 1, 0), "{wrong}: {journal}");
+        assert_eq!(
+            (of("clock-unset"), of("clock-set"), of("clock-step")),
+            (1, 1, 0),
+            "{wrong}: {journal}"
+        );
         let at = |line: &Value| line["at"].as_str().unwrap().parse::<Wall>().unwrap();
-        assert!(array(&journal).iter().all(|line| at(line) >= begun - SECOND), "{wrong}: {journal}");
+        assert!(
+            array(&journal).iter().all(|line| at(line) >= begun - SECOND),
+            "{wrong}: {journal}"
+        );
     }
 }
 
@@ -259,7 +312,8 @@ fn of_a_boot_whose_clock_was_never_set_all_is_kept_under_the_time_since_it_and_s
     // As if the host had been started anew.
     let db = rusqlite::Connection::open(host.path("data/agent.db")).unwrap();
     db.execute_batch(&format!(
-        "UPDATE held SET boot = 'another'; UPDATE meta SET value = replace(value, '{}', 'another'), sum = NULL WHERE key = 'doubt'",
+        "UPDATE held SET boot = 'another'; UPDATE meta SET value = replace(value, '{}', \
+            'another'), sum = NULL WHERE key = 'doubt'",
         boot()
     ))
     .unwrap();
@@ -268,7 +322,9 @@ fn of_a_boot_whose_clock_was_never_set_all_is_kept_under_the_time_since_it_and_s
     let begun = SystemClock.now().wall;
     let mut agent = Running::start(&mut host.command(Lo::Up, "run --config agent.toml"));
     agent.says("measuring");
-    until("a summary of now is made", || host.beginnings().iter().any(|from| !from.starts_with("1970")));
+    until("a summary of now is made", || {
+        host.beginnings().iter().any(|from| !from.starts_with("1970"))
+    });
     assert!(agent.terminate().success(), "{}", agent.told());
     let (labelled, _) = sends(&host, "near");
     let early: Vec<_> = labelled.iter().filter(|(due, _)| *due < begun - SECOND).collect();
@@ -287,9 +343,11 @@ fn of_a_boot_whose_clock_was_never_set_all_is_kept_under_the_time_since_it_and_s
 #[test]
 fn once_it_measures_it_has_no_capability_left_and_neither_has_any_of_its_threads() {
     let Some(host) = Host::new() else { return };
-    // So that a ping needs none: where it did, the agent would keep the one that it takes, and say so.
+    // So that a ping needs none: where it did, the agent would keep the one that it takes, and say
+    // so.
     let setting = "echo '0 0' > /proc/sys/net/ipv4/ping_group_range";
-    let mut agent = Running::start(&mut host.command_after(setting, Lo::Up, "run --config agent.toml"));
+    let mut agent =
+        Running::start(&mut host.command_after(setting, Lo::Up, "run --config agent.toml"));
     agent.says("measuring");
     until("it is answered", || all(&host.last("near"), 'a'));
     let mut threads = 0;
@@ -319,18 +377,31 @@ fn where_it_cannot_write_or_another_runs_it_says_so_and_ends() {
         assert!(said.contains(told), "{told}: {said}");
     };
     let elsewhere = |dir: &str| {
-        std::fs::write(host.path("other.toml"), CONFIGURATION.replace("\"data\"", &format!("\"{dir}\""))).unwrap();
+        std::fs::write(
+            host.path("other.toml"),
+            CONFIGURATION.replace("\"data\"", &format!("\"{dir}\"")),
+        )
+        .unwrap();
     };
     elsewhere("no/such/data");
     fails("its parent directory is missing", &host.asked("run --config other.toml"));
     elsewhere("ro/data");
     std::fs::create_dir(host.path("ro")).unwrap();
-    for (made, told) in
-        [("", "data_dir must be a directory that this user may write"), ("mkdir -m 700 ro/data;", "writable")]
-    {
-        let script = format!("mount -t tmpfs none ro && {made} mount -o remount,ro ro && exec \"$@\"");
+    for (made, told) in [
+        ("", "data_dir must be a directory that this user may write"),
+        ("mkdir -m 700 ro/data;", "writable"),
+    ] {
+        let script =
+            format!("mount -t tmpfs none ro && {made} mount -o remount,ro ro && exec \"$@\"");
         let mut command = Command::new("unshare");
-        command.current_dir(host.dir.path()).args(["-Urmn", "sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_wanproof")]);
+        command.current_dir(host.dir.path()).args([
+            "-Urmn",
+            "sh",
+            "-c",
+            &script,
+            "sh",
+            env!("CARGO_BIN_EXE_wanproof"),
+        ]);
         fails(told, &command.args(["run", "--config", "other.toml"]).output().unwrap());
     }
     let mut agent = Running::start(&mut host.command(Lo::Up, "run --config agent.toml"));

@@ -1,4 +1,5 @@
-//! A collector that goes over to another key: agents that heard of it follow, and those that did not believe nobody.
+//! A collector that goes over to another key: agents that heard of it follow, and those that did
+//! not believe nobody.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -30,8 +31,10 @@ impl Branch {
 
     fn configure(&self, site: &str, collector: &str, more: &str) {
         let text = format!(
-            "site = \"{site}\"\ndata_dir = \"data\"\n[collector]\nurl = \"http://{collector}\"\nevery = \"1s\"\n{more}\
-             [store]\ncommit = \"1s\"\n[[probe]]\nname = \"shut\"\nkind = \"tcp\"\ntarget = \"127.0.0.1:1\"\n"
+            "site = \"{site}\"\ndata_dir = \"data\"\n[collector]\nurl \
+                = \"http://{collector}\"\nevery = \"1s\"\n{more}\
+             [store]\ncommit = \"1s\"\n[[probe]]\nname = \"shut\"\nkind = \"tcp\"\ntarget \
+                = \"127.0.0.1:1\"\n"
         );
         std::fs::write(self.path("agent.toml"), text).unwrap();
     }
@@ -52,7 +55,8 @@ impl Branch {
 
     fn json(&self, words: &str) -> Value {
         let output = self.command(words).output().unwrap();
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|fault| panic!("{words}: {fault}: {output:?}"))
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|fault| panic!("{words}: {fault}: {output:?}"))
     }
 
     fn last_accepted(&self) -> Option<u64> {
@@ -91,11 +95,14 @@ fn agents_follow_a_collector_to_the_key_that_it_announced_and_to_no_other() {
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     let (mut collector, _) = desk.serve();
-    let (hears, deaf) = (Branch::new("leeds-01", &address, ""), Branch::new("pune-01", &address, ""));
+    let (hears, deaf) =
+        (Branch::new("leeds-01", &address, ""), Branch::new("pune-01", &address, ""));
     let (mut one, mut other) = (hears.run(), deaf.run());
     one.says("the collector's key is pinned");
     other.says("the collector's key is pinned");
-    until("both are receipted", || hears.last_accepted().is_some() && deaf.last_accepted().is_some());
+    until("both are receipted", || {
+        hears.last_accepted().is_some() && deaf.last_accepted().is_some()
+    });
     assert!(other.terminate().success(), "{}", other.told());
 
     std::fs::write(hears.path("old.jwk"), said(&["key", "--json"], 0).0).unwrap();
@@ -115,7 +122,10 @@ fn agents_follow_a_collector_to_the_key_that_it_announced_and_to_no_other() {
     said(&["key", "--change", "--not-heard-since", "tomorrow"], 2);
     let day = (SystemClock.now().wall + Duration::from_secs(2 * 86_400)).to_string();
     let (_, told) = said(&["key", "--change", "--not-heard-since", &day[..10]], 0);
-    assert!(told.contains("2 agents have not heard of the new key") && told.contains("pune-01"), "{told}");
+    assert!(
+        told.contains("2 agents have not heard of the new key") && told.contains("pune-01"),
+        "{told}"
+    );
     let left_behind = || {
         let found: Value = serde_json::from_str(&said(&["findings", "--json"], 0).0).unwrap();
         let left = array(&found).iter().filter(|each| each["kind"] == "left-behind");
@@ -124,9 +134,16 @@ fn agents_follow_a_collector_to_the_key_that_it_announced_and_to_no_other() {
     assert_eq!(left_behind().len(), 2);
     let audit: Value = serde_json::from_str(&said(&["audit", "--json"], 0).0).unwrap();
     let last = array(&audit).last().unwrap();
-    assert_eq!((&last["action"], &last["via"]), (&json!("collector.key"), &json!("command")), "{audit}");
+    assert_eq!(
+        (&last["action"], &last["via"]),
+        (&json!("collector.key"), &json!("command")),
+        "{audit}"
+    );
     assert_eq!(last["detail"]["left_behind"], 2);
-    assert!(said(&["key", "--change", "--anyway"], 2).1.contains("there is no next key"), "it has followed");
+    assert!(
+        said(&["key", "--change", "--anyway"], 2).1.contains("there is no next key"),
+        "it has followed"
+    );
     let (mut collector, _) = desk.serve();
     one.says("the collector changed its key, as it had announced");
     let then = hears.last_accepted();
@@ -139,14 +156,24 @@ fn agents_follow_a_collector_to_the_key_that_it_announced_and_to_no_other() {
 
     // The receipts of both keys are good, by what the agent knows, and only by both.
     let out = hears.path("out");
-    assert!(hears.command("outbox --export out --config agent.toml").output().unwrap().status.success());
-    assert_eq!(hears.command("verify out --json --config agent.toml").output().unwrap().status.code(), Some(0));
-    std::fs::write(hears.path("agent.jwk"), hears.json("identity --json --config agent.toml").to_string()).unwrap();
+    assert!(
+        hears.command("outbox --export out --config agent.toml").output().unwrap().status.success()
+    );
+    assert_eq!(
+        hears.command("verify out --json --config agent.toml").output().unwrap().status.code(),
+        Some(0)
+    );
+    std::fs::write(
+        hears.path("agent.jwk"),
+        hears.json("identity --json --config agent.toml").to_string(),
+    )
+    .unwrap();
     let [agent, old, new] = ["agent.jwk", "old.jwk", "new.jwk"].map(|name| hears.path(name));
     assert_eq!(verify(&out, &[&agent, &old, &new]), Some(0));
     assert_eq!((verify(&out, &[&agent, &old]), verify(&out, &[&agent, &new])), (Some(1), Some(1)));
     let journal = hears.json("journal --json --config agent.toml");
-    let noted: Vec<_> = array(&journal).iter().filter(|line| line["kind"] == "collector-key").cloned().collect();
+    let noted: Vec<_> =
+        array(&journal).iter().filter(|line| line["kind"] == "collector-key").cloned().collect();
     assert_eq!(noted.len(), 2, "{journal}");
     assert!(noted[1]["detail"].as_str().unwrap().ends_with("as announced"), "{journal}");
 

@@ -1,4 +1,5 @@
-//! The watchdog of systemd: fed while sends are really settled, and not because something else of the agent lives.
+//! The watchdog of systemd: fed while sends are really settled, and not because something else of
+//! the agent lives.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -89,7 +90,8 @@ fn the_watchdog_is_not_fed_by_threads_that_live_while_the_one_that_probes_does_n
 }
 
 /// Nobody answers, so that a send is settled only by a second in which it was really waited for.
-const UNANSWERED: &str = "site = \"leeds-01\"\ndata_dir = \"data\"\n[[probe]]\nname = \"void\"\nkind = \"icmp\"\n\
+const UNANSWERED: &str = "site = \"leeds-01\"\ndata_dir = \"data\"\n[[probe]]\nname \
+    = \"void\"\nkind = \"icmp\"\n\
     target = \"127.0.0.1\"\nperiod = \"200ms\"\ntimeout = \"1s\"\n";
 
 #[test]
@@ -103,7 +105,8 @@ fn the_watchdog_is_not_fed_by_an_agent_that_works_but_is_kept_from_observing() {
     notified.wait(|| agent.told());
     // Lost is settled too.
     (0..12).for_each(|_| notified.wait_for("WATCHDOG=1", || agent.told()));
-    // A second stands still, then its loop turns, again and again: whatever it had sent is not observed.
+    // A second stands still, then its loop turns, again and again: whatever it had sent is not
+    // observed.
     let begun = Instant::now();
     let mut unfed = 0;
     while unfed < 3 {
@@ -113,7 +116,10 @@ fn the_watchdog_is_not_fed_by_an_agent_that_works_but_is_kept_from_observing() {
         std::thread::sleep(SECOND);
         agent.signal(Signal::SIGCONT);
         let mut told = String::new();
-        UnixStream::connect(host.path("data/agent.sock")).unwrap().read_to_string(&mut told).unwrap();
+        UnixStream::connect(host.path("data/agent.sock"))
+            .unwrap()
+            .read_to_string(&mut told)
+            .unwrap();
         assert!(told.contains("\"void\""), "{told}");
         // What it feeds it would feed now: it is overdue.
         std::thread::sleep(SECOND / 10);

@@ -1,4 +1,5 @@
-//! Why a probe is not answered, wherever somebody looks: the commands, the log, the hook and the metrics of a real agent.
+//! Why a probe is not answered, wherever somebody looks: the commands, the log, the hook and the
+//! metrics of a real agent.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
@@ -31,7 +32,8 @@ fn portal() -> (String, Arc<AtomicBool>) {
                 line.clear();
             }
             let status = if told.load(Ordering::Relaxed) { "200 OK" } else { "503 Not Now" };
-            let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+            let answer =
+                format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
             // A guest that went away asks again.
             let _ = (&stream).write_all(answer.as_bytes());
         }
@@ -66,7 +68,9 @@ fn json(dir: &Path, words: &str, wanted: impl Fn(&Value) -> bool) -> Value {
 
 fn metrics(address: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).unwrap();
+    stream
+        .write_all(format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -85,19 +89,24 @@ fn the_reason_of_an_outage_stands_wherever_somebody_looks() {
     let dir = dir.path();
     let (url, well) = portal();
     let config = format!(
-        "site = \"leeds-01\"\ndata_dir = \"data\"\n[store]\nkeep_minutes = \"30d\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n\
+        "site = \"leeds-01\"\ndata_dir = \"data\"\n[store]\nkeep_minutes \
+            = \"30d\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n\
          [hooks]\ncommand = [\"/bin/sh\", \"-c\", \"cat >> told\"]\n\
-         [[probe]]\nname = \"portal\"\nkind = \"http\"\nurl = \"{url}\"\nperiod = \"50ms\"\ntimeout = \"5s\"\n"
+         [[probe]]\nname = \"portal\"\nkind = \"http\"\nurl = \"{url}\"\nperiod \
+            = \"50ms\"\ntimeout = \"5s\"\n"
     );
     std::fs::write(dir.join("agent.toml"), config).unwrap();
-    let mut agent =
-        Running::start(wanproof(dir, "run --config agent.toml").env("RUST_LOG", "info,wanproof::agent=debug"));
+    let mut agent = Running::start(
+        wanproof(dir, "run --config agent.toml").env("RUST_LOG", "info,wanproof::agent=debug"),
+    );
     let at = agent.says("metrics are at");
     let address = at.split_once("http://").unwrap().1.split('/').next().unwrap().to_owned();
 
     // The log: each send, and the outage.
     let send = agent.says("settled");
-    for part in ["DEBUG", "probe=\"portal\"", "outcome=\"refused\"", "reason=\"refused/status-503\""] {
+    for part in
+        ["DEBUG", "probe=\"portal\"", "outcome=\"refused\"", "reason=\"refused/status-503\""]
+    {
         assert!(send.contains(part), "{part} is not in {send}");
     }
     let began = agent.line(|line| line.contains("WARN") && line.contains("outage")).unwrap();
@@ -111,7 +120,11 @@ fn the_reason_of_an_outage_stands_wherever_somebody_looks() {
     // The outages, as JSON and as people read them.
     let outages = json(dir, "outages --json --config agent.toml", |all| all[0]["to"].is_string());
     let outage = &outages[0];
-    assert_eq!((&outage["reason"], &outage["probe"]), (&REASON.into(), &"portal".into()), "{outage}");
+    assert_eq!(
+        (&outage["reason"], &outage["probe"]),
+        (&REASON.into(), &"portal".into()),
+        "{outage}"
+    );
     let failed = outage["evidence"]["sends"]["failed"].as_u64().unwrap();
     assert_eq!(
         outage["evidence"]["reasons"],
@@ -123,14 +136,22 @@ fn the_reason_of_an_outage_stands_wherever_somebody_looks() {
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
 
     // The journal.
-    let journal = json(dir, "journal --kind outage --json --config agent.toml", |all| !array(all).is_empty());
+    let journal =
+        json(dir, "journal --kind outage --json --config agent.toml", |all| !array(all).is_empty());
     let detail = journal[0]["detail"].as_str().unwrap();
     assert!(detail.starts_with("portal: ") && detail.contains(REASON), "{detail}");
 
     // The metrics.
     let page = metrics(&address);
-    let refused = value(&page, "wanproof_probe_outcomes_total{probe=\"portal\",outcome=\"refused\"} ");
-    assert_eq!(value(&page, "wanproof_probe_reasons_total{probe=\"portal\",reason=\"refused/status-503\"} "), refused);
+    let refused =
+        value(&page, "wanproof_probe_outcomes_total{probe=\"portal\",outcome=\"refused\"} ");
+    assert_eq!(
+        value(
+            &page,
+            "wanproof_probe_reasons_total{probe=\"portal\",reason=\"refused/status-503\"} "
+        ),
+        refused
+    );
 
     assert!(agent.terminate().success(), "{}", agent.told());
     // What is told once a minute is told at the end, too.
@@ -150,13 +171,16 @@ fn what_lasts_when_the_agent_stops_is_stored_with_every_send_and_none_was_logged
     let dir = tempfile::tempdir().unwrap();
     let (url, _) = portal();
     let config = format!(
-        "site = 'leeds-01'\ndata_dir = 'data'\n[[probe]]\nname = 'portal'\nkind = 'http'\nurl = '{url}'\nperiod = '50ms'\n"
+        "site = 'leeds-01'\ndata_dir = 'data'\n[[probe]]\nname = 'portal'\nkind = 'http'\nurl = \
+            '{url}'\nperiod = '50ms'\n"
     );
     std::fs::write(dir.path().join("agent.toml"), config).unwrap();
-    let mut agent = Running::start(wanproof(dir.path(), "run --config agent.toml").env_remove("RUST_LOG"));
+    let mut agent =
+        Running::start(wanproof(dir.path(), "run --config agent.toml").env_remove("RUST_LOG"));
     agent.says("measuring");
     json(dir.path(), "status --json --config agent.toml", |status| {
-        (&status["probes"][0]["reason"], &status["probes"][0]["state"]) == (&REASON.into(), &"down".into())
+        (&status["probes"][0]["reason"], &status["probes"][0]["state"])
+            == (&REASON.into(), &"down".into())
     });
     let shown = text(&wanproof(dir.path(), "status --config agent.toml").output().unwrap());
     assert!(shown.contains("portal: last send refused/status-503"), "{shown}");
@@ -165,10 +189,12 @@ fn what_lasts_when_the_agent_stops_is_stored_with_every_send_and_none_was_logged
     assert!(!agent.told().contains("settled"), "{}", agent.told());
     let all = json(dir.path(), "outages --json --config agent.toml", |_| true);
     assert_eq!(all[0]["reason"], REASON, "{all}");
-    let counted: u64 = array(&all).iter().filter_map(|one| one["evidence"]["reasons"][REASON].as_u64()).sum();
+    let counted: u64 =
+        array(&all).iter().filter_map(|one| one["evidence"]["reasons"][REASON].as_u64()).sum();
     assert!(counted >= 3, "{all}");
     let status = json(dir.path(), "status --json --config agent.toml", |_| true);
-    let (outcomes, seen) = (&status["probes"][0]["outcomes"], status["probes"][0]["reasons"][REASON].as_u64());
+    let (outcomes, seen) =
+        (&status["probes"][0]["outcomes"], status["probes"][0]["reasons"][REASON].as_u64());
     // Where the host was too late for a send, an outage may have ended there.
     if *outcomes == format!("{}u", seen.unwrap_or(0)) && array(&all).len() == 1 {
         assert!(Some(counted) >= seen, "the sends since it began count too: {all}\n{status}");
@@ -181,28 +207,46 @@ fn a_probe_without_a_route_says_so_though_it_is_no_outage() {
     let dropped = wan.output("ip", &["route", "flush", "default"]);
     assert!(dropped.status.success(), "{dropped:?}");
     // Its intervals are as short as its summaries' spans.
-    let config = "site = 'leeds-01'\ndata_dir = 'data'\n[collector]\nurl = 'http://127.0.0.1:9'\nevery = '1s'\n\
-                  [[probe]]\nname = 'hq'\nkind = 'icmp'\ntarget = '203.0.113.1'\nperiod = '100ms'\n";
+    let config = "site = 'leeds-01'\ndata_dir = 'data'\n[collector]\nurl = \
+        'http://127.0.0.1:9'\nevery = '1s'\n\
+                  [[probe]]\nname = 'hq'\nkind = 'icmp'\ntarget = '203.0.113.1'\nperiod = \
+        '100ms'\n";
     std::fs::write(wan.path("agent.toml"), config).unwrap();
     let mut command = wan.command(env!("CARGO_BIN_EXE_wanproof"));
-    let mut agent = Running::start(command.current_dir(wan.dir.path()).args(["run", "--config", "agent.toml"]));
+    let mut agent =
+        Running::start(command.current_dir(wan.dir.path()).args(["run", "--config", "agent.toml"]));
     agent.says("measuring");
-    let status = |wanted: &dyn Fn(&Value) -> bool| json(wan.dir.path(), "status --json --config agent.toml", wanted);
+    let status = |wanted: &dyn Fn(&Value) -> bool| {
+        json(wan.dir.path(), "status --json --config agent.toml", wanted)
+    };
     let running = status(&|status| {
         let probe = &status["probes"][0];
-        !probe["reason"].is_null() && probe["reasons"].as_object().is_some_and(|reasons| !reasons.is_empty())
+        !probe["reason"].is_null()
+            && probe["reasons"].as_object().is_some_and(|reasons| !reasons.is_empty())
     });
     let probe = &running["probes"][0];
-    assert_eq!((&probe["reason"], &probe["state"]), (&"not-sent/no-route".into(), &"unknown".into()), "{running}");
+    assert_eq!(
+        (&probe["reason"], &probe["state"]),
+        (&"not-sent/no-route".into(), &"unknown".into()),
+        "{running}"
+    );
     // Each send of an interval has its reason.
-    let sends = |probe: &Value| probe["reasons"]["not-sent/no-route"].as_u64().map(|count| format!("{count}n"));
+    let sends = |probe: &Value| {
+        probe["reasons"]["not-sent/no-route"].as_u64().map(|count| format!("{count}n"))
+    };
     assert_eq!(sends(probe).as_deref(), probe["outcomes"].as_str(), "{running}");
     let shown = text(&wanproof(wan.dir.path(), "status --config agent.toml").output().unwrap());
-    let line = shown.lines().find(|line| line.starts_with("hq: ")).unwrap_or_else(|| panic!("{shown}"));
+    let line =
+        shown.lines().find(|line| line.starts_with("hq: ")).unwrap_or_else(|| panic!("{shown}"));
     assert!(line.starts_with("hq: last send not-sent/no-route; last interval "), "{shown}");
     assert!(line.ends_with(" not-sent/no-route"), "{shown}");
     assert!(agent.terminate().success(), "{}", agent.told());
-    // What is stored says it when the agent is gone; its last interval may have been too short for any send.
+    // What is stored says it when the agent is gone; its last interval may have been too short for
+    // any send.
     let stored = status(&|_| true);
-    assert_eq!(sends(&stored["probes"][0]).unwrap_or_default(), stored["probes"][0]["outcomes"], "{stored}");
+    assert_eq!(
+        sends(&stored["probes"][0]).unwrap_or_default(),
+        stored["probes"][0]["outcomes"],
+        "{stored}"
+    );
 }

@@ -1,5 +1,5 @@
-//! An agent that somebody else wrote from docs/wire.md: JOSE by josekit (OpenSSL), histograms by hdrhistogram itself,
-//! JSON by hand. It uses nothing of this crate.
+//! An agent that somebody else wrote from docs/wire.md: JOSE by josekit (OpenSSL), histograms by
+//! hdrhistogram itself, JSON by hand. It uses nothing of this crate.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -133,7 +133,8 @@ impl Foreign {
     }
 }
 
-/// Verifies a JWS by another implementation than the one that signed it, and gives header and payload.
+/// Verifies a JWS by another implementation than the one that signed it, and gives header and
+/// payload.
 pub fn verify(jws: &str, public: &Value) -> (JwsHeader, Value) {
     let jwk = Jwk::from_map(public.as_object().unwrap().clone()).unwrap();
     let verifier = EdDSA.verifier_from_jwk(&jwk).unwrap();

@@ -47,14 +47,16 @@ impl Place {
     }
 }
 
-/// The fleet's contract, with one line at Leeds and one at York, and months of which a few minutes suffice.
+/// The fleet's contract, with one line at Leeds and one at York, and months of which a few minutes
+/// suffice.
 pub fn contract() -> String {
     let own = include_str!("../fleet/contract.toml");
     let service = |text: &str| {
         let from = text.find("[[service]]").unwrap();
         text[from..text.find("[[exclusion]]").unwrap()].to_owned()
     };
-    let (leeds, york) = (service(own).replace("pune-01", "leeds"), service(own).replace("pune-01", "york"));
+    let (leeds, york) =
+        (service(own).replace("pune-01", "leeds"), service(own).replace("pune-01", "york"));
     own.replace(&service(own), &(leeds + &york.replace("ckt-1", "ckt-2")))
         .replace("2026-", "2020-")
         .replace("signed = \"2020-01-15\"", "signed = \"2020-01-01\"")
@@ -123,10 +125,15 @@ impl World {
             Database::Postgres(address) => address.expose().to_owned(),
         };
         let text = format!(
-            "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir = \".\"\n[enrolment]\nmode = \"open\"\n"
+            "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\ndata_dir \
+                = \".\"\n[enrolment]\nmode = \"open\"\n"
         );
         let config = CollectorConfig::parse(&text, "collector.toml", place.at.path()).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let collector = {
             let _inside = runtime.enter();
             Collector::open(config.clone()).unwrap()
@@ -136,7 +143,16 @@ impl World {
         let month = this.before(1);
         let start = format!("{month}-10T00:00:00Z").parse().unwrap();
         let archive = Archive::open_existing(&place.database).unwrap();
-        let mut world = Self { archive, now, start, month, config, collector, runtime, rounds: Rounds::default() };
+        let mut world = Self {
+            archive,
+            now,
+            start,
+            month,
+            config,
+            collector,
+            runtime,
+            rounds: Rounds::default(),
+        };
         world.agree(contract, 1);
         world
     }
@@ -148,7 +164,13 @@ impl World {
             agreements::import(archive, None, contract, &actor)?;
             for (action, after) in [("propose", 1), ("sign", 2), ("take_effect", 3)] {
                 let at = begin + Duration::from_secs(after);
-                agreements::act(archive, ("FLEET", version), action, &Step { at: Some(at), ..Step::now() }, &actor)?;
+                agreements::act(
+                    archive,
+                    ("FLEET", version),
+                    action,
+                    &Step { at: Some(at), ..Step::now() },
+                    &actor,
+                )?;
             }
             Ok(())
         });
@@ -160,7 +182,9 @@ impl World {
 
     /// Lets an agent in at an instant.
     pub fn enrol(&mut self, agent: &Agent, site: &str, when: Wall) {
-        self.desk(|archive| Ok(archive.add_agent(agent.key.public(), site, Standing::Approved, when)?));
+        self.desk(|archive| {
+            Ok(archive.add_agent(agent.key.public(), site, Standing::Approved, when)?)
+        });
     }
 
     /// The instant of a minute.
@@ -169,7 +193,13 @@ impl World {
     }
 
     /// Has an agent ship a summary for each five minutes, received right after.
-    pub fn ship(&mut self, agent: &mut Agent, says: Says<'_>, minutes: std::ops::Range<u64>, outcomes: &str) {
+    pub fn ship(
+        &mut self,
+        agent: &mut Agent,
+        says: Says<'_>,
+        minutes: std::ops::Range<u64>,
+        outcomes: &str,
+    ) {
         let received = self.minute(minutes.end) + Duration::from_secs(5);
         self.ship_at(agent, says, minutes, outcomes, received);
     }
@@ -191,13 +221,23 @@ impl World {
         }
         self.archive.make_parts([self.start].into_iter(), self.now).unwrap();
         let said = self.archive.write(|archive| archive.accept_all(&arrivals)).unwrap();
-        assert!(said.iter().all(|said| matches!(said, Accepted::New(_))), "all of it is receipted: {said:?}");
+        assert!(
+            said.iter().all(|said| matches!(said, Accepted::New(_))),
+            "all of it is receipted: {said:?}"
+        );
     }
 
-    fn summary(&self, agent: &mut Agent, says: Says<'_>, minutes: std::ops::Range<u64>, outcomes: &str) -> Verified {
+    fn summary(
+        &self,
+        agent: &mut Agent,
+        says: Says<'_>,
+        minutes: std::ops::Range<u64>,
+        outcomes: &str,
+    ) -> Verified {
         let (from, to) = (self.minute(minutes.start), self.minute(minutes.end));
         let (seq, prev) = (agent.shipped.len() as u64, agent.shipped.last().copied());
-        let intervals: Vec<Value> = minutes.map(|number| interval(self.minute(number), outcomes)).collect();
+        let intervals: Vec<Value> =
+            minutes.map(|number| interval(self.minute(number), outcomes)).collect();
         let outages = says.outage.map(|service| {
             json!({"service": service, "probe": "hq", "from": from, "to": to, "definition": "FLEET/1#avail",
                 "side": "customer", "evidence": {}})
@@ -232,8 +272,11 @@ impl World {
     /// Goes round until nothing is left to do.
     pub fn settle(&mut self) {
         for _ in 0..100 {
-            let did =
-                self.runtime.block_on(self.rounds.go(&self.collector)).map_err(|fault| format!("{fault:?}")).unwrap();
+            let did = self
+                .runtime
+                .block_on(self.rounds.go(&self.collector))
+                .map_err(|fault| format!("{fault:?}"))
+                .unwrap();
             if !did.more && did.folded + did.judged == 0 {
                 return;
             }
@@ -264,14 +307,22 @@ impl World {
     }
 
     pub fn claims(&self) -> Value {
-        json!(claims::all(&self.archive, wanproof::collector::archive::ledger::Page::default(), self.now).unwrap())
+        json!(
+            claims::all(
+                &self.archive,
+                wanproof::collector::archive::ledger::Page::default(),
+                self.now
+            )
+            .unwrap()
+        )
     }
 
     /// The bundle of a service, as the command makes it.
     pub fn bundle(&self, service: &str) -> Vec<u8> {
         let mut material = Material {
             contracts: self.book().all.iter().map(|agreed| agreed.kept.toml.clone()).collect(),
-            facts: json!({"period": self.month.to_string(), "service": service, "as_of": self.now}).to_string(),
+            facts: json!({"period": self.month.to_string(), "service": service, "as_of": self.now})
+                .to_string(),
             ..Material::default()
         };
         material.keys.extend(self.archive.agents().unwrap().into_iter().flat_map(|row| row.keys));
@@ -283,7 +334,8 @@ impl World {
                 Ok::<(), wanproof::collector::archive::ArchiveError>(())
             })
             .unwrap();
-        let version = self.book().all.iter().map(|agreed| u64::from(agreed.kept.version)).max().unwrap();
+        let version =
+            self.book().all.iter().map(|agreed| u64::from(agreed.kept.version)).max().unwrap();
         let which = Which { id: "FLEET".to_owned(), version };
         bundle::make_by(&which, &material, Some(&self.archive.register().unwrap())).unwrap()
     }

@@ -1,5 +1,5 @@
-//! How busy this host and its lines are: read now and then, so that an outage's beginning can be told with the load of the
-//! seconds before it.
+//! How busy this host and its lines are: read now and then, so that an outage's beginning can be
+//! told with the load of the seconds before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,7 +24,9 @@ impl Load {
         if self.traffic[1].1.is_empty() || now - self.traffic[1].0 >= OVER {
             // Many probes leave by one interface.
             let interfaces: BTreeSet<&str> = interfaces.into_iter().collect();
-            let counted = interfaces.into_iter().filter_map(|name| Some((name.to_owned(), Counters::read(name)?)));
+            let counted = interfaces
+                .into_iter()
+                .filter_map(|name| Some((name.to_owned(), Counters::read(name)?)));
             let counted = counted.collect();
             let [older, newer] = &mut self.traffic;
             *older = std::mem::replace(newer, (now, counted));

@@ -32,7 +32,10 @@ impl Refusals {
 
     /// Those that refused since then.
     pub(super) fn since(&self, from: Wall) -> impl Iterator<Item = (IpAddr, &str)> {
-        self.0.iter().filter(move |(_, _, last)| *last >= from).map(|(by, kind, _)| (*by, kind.as_str()))
+        self.0
+            .iter()
+            .filter(move |(_, _, last)| *last >= from)
+            .map(|(by, kind, _)| (*by, kind.as_str()))
     }
 }
 
@@ -48,7 +51,8 @@ mod tests {
             refusals.heard(router(1), "host-unreachable", Wall::from_secs(second));
         }
         refusals.heard(router(1), "prohibited", Wall::from_secs(100));
-        let since = |from| refusals.since(Wall::from_secs(from)).map(|(_, kind)| kind).collect::<Vec<_>>();
+        let since =
+            |from| refusals.since(Wall::from_secs(from)).map(|(_, kind)| kind).collect::<Vec<_>>();
         assert_eq!(
             (since(0), since(99).len(), since(100)),
             (vec!["host-unreachable", "prohibited"], 2, vec!["prohibited"])

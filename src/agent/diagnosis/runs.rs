@@ -1,5 +1,5 @@
-//! What became of a probe's last sends, as runs of equal outcomes: enough to count those of a span, and small, since every
-//! probe has them.
+//! What became of a probe's last sends, as runs of equal outcomes: enough to count those of a span,
+//! and small, since every probe has them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -108,17 +108,26 @@ mod tests {
     fn runs(text: &str) -> Runs {
         let mut runs = Runs::new(Duration::from_secs(1));
         for (letter, second) in text.chars().zip(0..) {
-            let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.letter() == letter).unwrap();
+            let outcome =
+                Outcome::ALL.into_iter().find(|outcome| outcome.letter() == letter).unwrap();
             let carrier = if letter == 'n' { CarrierLoss::Yes } else { CarrierLoss::No };
             let word = if letter == 'u' { TargetWord::Given } else { TargetWord::None };
             let due = Wall::from_secs(second);
-            runs.push(&SettledSend { probe: ProbeId(0), due, outcome, carrier, word, reason: None });
+            runs.push(&SettledSend {
+                probe: ProbeId(0),
+                due,
+                outcome,
+                carrier,
+                word,
+                reason: None,
+            });
         }
         runs
     }
 
     fn tally(runs: &Runs, from: i64, until: i64) -> (u32, u32, u32) {
-        let Tally { answered, failed, not_sent, .. } = runs.tally(Wall::from_secs(from), Wall::from_secs(until));
+        let Tally { answered, failed, not_sent, .. } =
+            runs.tally(Wall::from_secs(from), Wall::from_secs(until));
         (answered, failed, not_sent)
     }
 

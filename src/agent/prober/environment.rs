@@ -61,7 +61,12 @@ impl World {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn system(pace: Pace) -> Self {
-        Self { engine: Box::new(Best::default()), resolver: Resolver::system(), clock: Box::new(SystemClock), pace }
+        Self {
+            engine: Box::new(Best::default()),
+            resolver: Resolver::system(),
+            clock: Box::new(SystemClock),
+            pace,
+        }
     }
 }
 

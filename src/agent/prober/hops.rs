@@ -1,5 +1,5 @@
-//! What became within this host of what no stamp says has left it, and whose word an ICMP error is. Asked only while a probe
-//! fails: what is answered costs nothing here.
+//! What became within this host of what no stamp says has left it, and whose word an ICMP error is.
+//! Asked only while a probe fails: what is answered costs nothing here.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -44,7 +44,8 @@ struct Known {
 }
 
 impl Hops {
-    /// Why a send that has no transmit stamp came to nothing, where that is this host's or the link's doing.
+    /// Why a send that has no transmit stamp came to nothing, where that is this host's or the
+    /// link's doing.
     pub(super) fn reason(
         &mut self,
         probe: ProbeId,
@@ -97,7 +98,11 @@ impl Hops {
     }
 
     fn of(&mut self, probe: ProbeId) -> &mut Known {
-        self.known.entry(probe).or_insert(Known { hop: FirstHop::Unknown, looked: None, silent: None })
+        self.known.entry(probe).or_insert(Known {
+            hop: FirstHop::Unknown,
+            looked: None,
+            silent: None,
+        })
     }
 }
 

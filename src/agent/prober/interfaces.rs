@@ -1,5 +1,5 @@
-//! The interfaces that ICMP probes leave by, and whether they have a carrier: without one the kernel takes packets and
-//! sends none of them.
+//! The interfaces that ICMP probes leave by, and whether they have a carrier: without one the
+//! kernel takes packets and sends none of them.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -57,9 +57,15 @@ impl Way {
 }
 
 impl Ways {
-    /// The way to a target: the known one while it is fresh. Where no other leads there the known one stays, since its
-    /// route goes with its carrier.
-    pub(super) fn to(&mut self, known: Option<Way>, circuit: &Circuit, to: IpAddr, now: Mono) -> Way {
+    /// The way to a target: the known one while it is fresh. Where no other leads there the known
+    /// one stays, since its route goes with its carrier.
+    pub(super) fn to(
+        &mut self,
+        known: Option<Way>,
+        circuit: &Circuit,
+        to: IpAddr,
+        now: Mono,
+    ) -> Way {
         if let Some(way) = known.filter(|way| way.to == to)
             && now - way.found < self.holds(way)
         {
@@ -78,12 +84,17 @@ impl Ways {
         Way { interface: interface.or(before), to, found: now, place: hop::place_by(circuit, to) }
     }
 
-    /// A host without a route, as after its boot, may soon have one; one that lost its carrier, another.
+    /// A host without a route, as after its boot, may soon have one; one that lost its carrier,
+    /// another.
     fn holds(&self, way: Way) -> Duration {
         if way.unsent().is_some() {
             return WANTING;
         }
-        match way.interface.and_then(|index| self.all.get(index as usize)).map(|interface| interface.carrier) {
+        match way
+            .interface
+            .and_then(|index| self.all.get(index as usize))
+            .map(|interface| interface.carrier)
+        {
             None | Some(Carrier::Down) => WANTING,
             Some(Carrier::Up | Carrier::Unknown) => HOLDS,
         }
@@ -91,7 +102,8 @@ impl Ways {
 
     /// Whether a way has a carrier.
     pub(super) fn carrier(&mut self, way: Way, now: Mono) -> Carrier {
-        let Some(interface) = way.interface.and_then(|index| self.all.get_mut(index as usize)) else {
+        let Some(interface) = way.interface.and_then(|index| self.all.get_mut(index as usize))
+        else {
             return Carrier::Unknown;
         };
         if interface.looked.is_none_or(|looked| now - looked >= FRESH) {

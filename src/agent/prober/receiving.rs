@@ -1,4 +1,5 @@
-//! What comes in: replies, stamps and errors find the send that they belong to, and what nothing came for is given up.
+//! What comes in: replies, stamps and errors find the send that they belong to, and what nothing
+//! came for is given up.
 
 use std::time::Duration;
 
@@ -46,7 +47,13 @@ impl Prober {
         oldest
     }
 
-    fn arrived(&mut self, outlet: usize, since: Mono, arrival: Arrival, events: &mut Vec<Event>) -> Option<Duration> {
+    fn arrived(
+        &mut self,
+        outlet: usize,
+        since: Mono,
+        arrival: Arrival,
+        events: &mut Vec<Event>,
+    ) -> Option<Duration> {
         match arrival {
             Arrival::Departed { token, at } => {
                 let (probe, send) = self.whose(token)?;
@@ -77,14 +84,17 @@ impl Prober {
                 let now = self.timeline.seen().at;
                 let target = self.lane(probe).and_then(|lane| lane.address.flatten());
                 let refusal = match from.filter(|from| Some(*from) != target) {
-                    // This very host's word of its own packet: nobody on the path has said anything.
-                    Some(from) if self.hops.is_own(from, now) => match Unsent::said_by_this_host(kind) {
-                        Some(why) => (why.reason(), None),
-                        None => {
-                            self.hops.is_silent(probe, now);
-                            return None;
+                    // This very host's word of its own packet: nobody on the path has said
+                    // anything.
+                    Some(from) if self.hops.is_own(from, now) => {
+                        match Unsent::said_by_this_host(kind) {
+                            Some(why) => (why.reason(), None),
+                            None => {
+                                self.hops.is_silent(probe, now);
+                                return None;
+                            }
                         }
-                    },
+                    }
                     _ => (Reason::new(Outcome::Refused, kind), from),
                 };
                 self.flight.refuse(probe, send, refusal, events);
@@ -95,7 +105,11 @@ impl Prober {
             }
             Arrival::Overflow => {
                 for (index, lane) in self.lanes.iter().enumerate() {
-                    if lane.as_ref().and_then(|lane| lane.outlet).is_some_and(|own| own as usize == outlet) {
+                    if lane
+                        .as_ref()
+                        .and_then(|lane| lane.outlet)
+                        .is_some_and(|own| own as usize == outlet)
+                    {
                         self.flight.doubt(id(index), Doubt::Overflow);
                     }
                 }
@@ -104,8 +118,9 @@ impl Prober {
         None
     }
 
-    /// Gives up what was waited for long enough. What did not leave this host was not sent: its link has no carrier, no route
-    /// leads there, or this host held it back. What waited for the next hop's hardware address in vain is lost on the link.
+    /// Gives up what was waited for long enough. What did not leave this host was not sent: its
+    /// link has no carrier, no route leads there, or this host held it back. What waited for the
+    /// next hop's hardware address in vain is lost on the link.
     pub(super) fn expire(&mut self, now: Mono, events: &mut Vec<Event>) {
         let heard = self.outlets.heard(now);
         let (lanes, ways, hops) = (&self.lanes, &mut self.ways, &mut self.hops);
@@ -117,17 +132,26 @@ impl Prober {
             if ways.carrier(lane.way?, now) == Carrier::Down {
                 return Some(Reason::CARRIER);
             }
-            hops.reason(probe, (&lane.probe.circuit, lane.address.flatten()?), lane.stamped, (sent, now))
+            hops.reason(
+                probe,
+                (&lane.probe.circuit, lane.address.flatten()?),
+                lane.stamped,
+                (sent, now),
+            )
         };
         self.flight.expire(heard, excuse, events);
     }
 
-    /// Takes note of who answers, and moves probes that nobody answers to another identifier. What could not be sent while
-    /// its link has no carrier was not sent for want of it: a route, a source and a name server go with the carrier.
+    /// Takes note of who answers, and moves probes that nobody answers to another identifier. What
+    /// could not be sent while its link has no carrier was not sent for want of it: a route, a
+    /// source and a name server go with the carrier.
     pub(super) fn learn(&mut self, now: Mono, events: &mut [Event]) {
         for event in events {
             let Event::Settled(settled) = event else { continue };
-            let Some(lane) = self.lanes.get_mut(settled.probe.0 as usize).and_then(Option::as_mut) else { continue };
+            let Some(lane) = self.lanes.get_mut(settled.probe.0 as usize).and_then(Option::as_mut)
+            else {
+                continue;
+            };
             lane.trouble = !settled.outcome.has_rtt();
             if settled.reason.as_ref().is_some_and(Reason::may_be_carrier)
                 && lane.way.is_some_and(|way| self.ways.carrier(way, now) == Carrier::Down)
@@ -144,7 +168,11 @@ impl Prober {
             }
             if lane.silent >= SILENT && matches!(lane.kind, Kind::Echo { .. }) {
                 (lane.silent, lane.ident) = (0, (lane.ident + 1) % IDENTS);
-                tracing::debug!(probe = lane.probe.name, ident = lane.ident, "no answers: another identifier is tried");
+                tracing::debug!(
+                    probe = lane.probe.name,
+                    ident = lane.ident,
+                    "no answers: another identifier is tried"
+                );
             }
         }
     }
@@ -155,8 +183,15 @@ impl Prober {
         Some((probe, self.flight.widen(probe, token.send)?))
     }
 
-    pub(super) fn certified(&mut self, probe: ProbeId, until: Option<Wall>, events: &mut Vec<Event>) {
-        let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::as_mut) else { return };
+    pub(super) fn certified(
+        &mut self,
+        probe: ProbeId,
+        until: Option<Wall>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
         if let (Some(until), Kind::Request(request)) = (until, &mut lane.kind)
             && request.certificate.replace(until) != Some(until)
         {
@@ -165,7 +200,9 @@ impl Prober {
     }
 
     fn hops(&mut self, probe: ProbeId, ttl: Option<u8>, events: &mut Vec<Event>) {
-        let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::as_mut) else { return };
+        let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
         if let (Some(before), Some(now)) = (lane.ttl, ttl)
             && before != now
         {

@@ -28,7 +28,8 @@ pub(super) const PLACES: u32 = 0x00ff_ffff;
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) probe: Arc<Probe>,
-    /// What its packets call it: its place, and a count that keeps it from being taken for another that had the place.
+    /// What its packets call it: its place, and a count that keeps it from being taken for another
+    /// that had the place.
     pub(super) wire: u32,
     pub(super) kind: Kind,
     /// The address that was told last; the outer [`None`] until the first was.
@@ -74,9 +75,10 @@ impl Kind {
 }
 
 impl Prober {
-    /// Probes these from now on. A probe that is exactly as before keeps its [`ProbeId`], its numbers, its due times and what
-    /// it has in the air; what any other had in the air is settled as not observed. Gives the [`ProbeId`] of each probe, in
-    /// their order; those of probes that are gone are given out again, unless they are still `taken`.
+    /// Probes these from now on. A probe that is exactly as before keeps its [`ProbeId`], its
+    /// numbers, its due times and what it has in the air; what any other had in the air is settled
+    /// as not observed. Gives the [`ProbeId`] of each probe, in their order; those of probes that
+    /// are gone are given out again, unless they are still `taken`.
     pub fn reload(
         &mut self,
         probes: Vec<Arc<Probe>>,
@@ -109,7 +111,9 @@ impl Prober {
         }
         let new = self.add_all(others, taken);
         let mut added = new.iter().copied();
-        let ids = kept.into_iter().map(|kept| kept.or_else(|| added.next()).expect("who was not kept was added"));
+        let ids = kept
+            .into_iter()
+            .map(|kept| kept.or_else(|| added.next()).expect("who was not kept was added"));
         let ids = ids.collect();
         self.open_known(now.mono);
         self.begin(&new);
@@ -122,24 +126,35 @@ impl Prober {
     }
 
     /// Takes probes in, in their order, at places that are not `taken`.
-    pub(super) fn add_all(&mut self, probes: Vec<Arc<Probe>>, taken: impl Fn(ProbeId) -> bool) -> Vec<ProbeId> {
+    pub(super) fn add_all(
+        &mut self,
+        probes: Vec<Arc<Probe>>,
+        taken: impl Fn(ProbeId) -> bool,
+    ) -> Vec<ProbeId> {
         let eighths = self.eighths(&probes);
-        probes.into_iter().zip(eighths).map(|(probe, eighth)| self.add(probe, eighth, &taken)).collect()
+        probes
+            .into_iter()
+            .zip(eighths)
+            .map(|(probe, eighth)| self.add(probe, eighth, &taken))
+            .collect()
     }
 
-    /// At which eighth of the sequence numbers each of these begins: ICMP errors may quote no more than the sequence number, so
-    /// probes of one target share them as little as can be.
+    /// At which eighth of the sequence numbers each of these begins: ICMP errors may quote no more
+    /// than the sequence number, so probes of one target share them as little as can be.
     fn eighths(&self, probes: &[Arc<Probe>]) -> Vec<u16> {
         let mut targets: HashMap<&str, [u32; 8]> = HashMap::new();
         for lane in self.lanes.iter().flatten() {
-            if let (Test::Icmp { target, .. }, Kind::Echo { seq_base, .. }) = (&lane.probe.test, &lane.kind) {
+            if let (Test::Icmp { target, .. }, Kind::Echo { seq_base, .. }) =
+                (&lane.probe.test, &lane.kind)
+            {
                 targets.entry(target).or_default()[usize::from(seq_base >> 13)] += 1;
             }
         }
         let eighths = probes.iter().map(|probe| {
             let Test::Icmp { target, .. } = &probe.test else { return 0 };
             let used = targets.entry(target).or_default();
-            let eighth = (0..8).min_by_key(|&eighth| used[usize::from(eighth)]).expect("there are eight");
+            let eighth =
+                (0..8).min_by_key(|&eighth| used[usize::from(eighth)]).expect("there are eight");
             used[usize::from(eighth)] += 1;
             eighth
         });
@@ -161,8 +176,8 @@ impl Prober {
             }
             Test::Http(_) | Test::Tcp { .. } | Test::Dns(_) => {
                 let requester = Arc::new(Requester::new(Arc::clone(&probe), &self.world.resolver));
-                // The task settles it; this is for one that fails to. While its name is looked up for the first time a
-                // request may take twice its timeout.
+                // The task settles it; this is for one that fails to. While its name is looked up
+                // for the first time a request may take twice its timeout.
                 let request = Request { requester, watch, certificate: None };
                 (Kind::Request(Box::new(request)), probe.timeout * 2 + LONGEST)
             }
@@ -193,11 +208,14 @@ impl Prober {
         let count = u32::try_from(places.len()).unwrap_or(u32::MAX).max(1);
         let mut first = now.mono;
         for &place in places {
-            let Some(lane) = self.lanes.get(place.0 as usize).and_then(Option::as_ref) else { continue };
+            let Some(lane) = self.lanes.get(place.0 as usize).and_then(Option::as_ref) else {
+                continue;
+            };
             let period = lane.probe.period;
             match self.world.pace {
                 Pace::Thrifty => self.schedule.add(place, &lane.probe.name, period, now),
-                // Who watches wants to see something at once; the targets follow one another closely.
+                // Who watches wants to see something at once; the targets follow one another
+                // closely.
                 Pace::Prompt => self.schedule.add_at(place, period, first),
             }
             first = first + (period / count).min(CLOSE);
@@ -206,7 +224,9 @@ impl Prober {
     }
 
     pub(super) fn remove(&mut self, probe: ProbeId, events: &mut Vec<Event>) {
-        let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::take) else { return };
+        let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::take) else {
+            return;
+        };
         self.free.push(probe.0 as usize);
         let reason = Reason::new(Outcome::NotObserved, "removed");
         self.held.retain(|turn| {

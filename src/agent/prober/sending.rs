@@ -21,8 +21,8 @@ const PASS: usize = 8192;
 const GATHERED: u64 = 5;
 
 impl Prober {
-    /// Sends what is due. Gives the instant of the next one when more is due than one pass tells; `known` of the events
-    /// were there before it.
+    /// Sends what is due. Gives the instant of the next one when more is due than one pass tells;
+    /// `known` of the events were there before it.
     pub(super) fn send(
         &mut self,
         (begun, unobserved): (Mono, Option<Mono>),
@@ -60,7 +60,9 @@ impl Prober {
 
     /// An address that is not the one that was told last begins with the next send.
     fn tell_address(&mut self, probe: ProbeId, events: &mut Vec<Event>) {
-        let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::as_mut) else { return };
+        let Some(lane) = self.lanes.get_mut(probe.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
         let address = match lane.kind.watch().current() {
             Resolution::Known(address) => Some(address),
             Resolution::Pending => return,
@@ -75,7 +77,9 @@ impl Prober {
     }
 
     fn launch(&mut self, turn: Turn, now: Mono, events: &mut Vec<Event>) {
-        let Some(lane) = self.lanes.get_mut(turn.probe.0 as usize).and_then(Option::as_mut) else { return };
+        let Some(lane) = self.lanes.get_mut(turn.probe.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
         match &lane.kind {
             Kind::Echo { watch, size, seq_base } => match watch.current() {
                 Resolution::Known(to) => {
@@ -85,7 +89,8 @@ impl Prober {
                     let echo = Echo { token, to, seq, size: *size, timeout: lane.probe.timeout };
                     let world = (&*self.world.engine, now);
                     let what = (*size, lane.ident);
-                    let outlet = self.outlets.find(Family::of(to), &lane.probe.circuit, what, world);
+                    let outlet =
+                        self.outlets.find(Family::of(to), &lane.probe.circuit, what, world);
                     lane.outlet = Some(u32::try_from(outlet).expect("outlets are numbered by u32"));
                     let way = self.ways.to(lane.way, &lane.probe.circuit, to, now);
                     if !way.is_like(lane.way) {
@@ -101,21 +106,26 @@ impl Prober {
                     }
                 }
                 // The first look-up is under way: it is waited for as long as a send may be late.
-                Resolution::Pending if now.since(turn.at) <= patience(lane.probe.period) => self.held.push(turn),
+                Resolution::Pending if now.since(turn.at) <= patience(lane.probe.period) => {
+                    self.held.push(turn)
+                }
                 Resolution::Pending => settle(turn, Reason::NAME, events),
                 Resolution::Failed(failure) => settle(turn, failure.reason(), events),
             },
             Kind::Request(request) => {
-                let (requester, wire, probe, send) = (Arc::clone(&request.requester), lane.wire, turn.probe, turn.send);
+                let (requester, wire, probe, send) =
+                    (Arc::clone(&request.requester), lane.wire, turn.probe, turn.send);
                 self.flight.sent(probe, send, 0, self.timeline.seen());
-                self.tasks.spawn(async move { Done { wire, probe, send, attempt: requester.attempt().await } });
+                self.tasks.spawn(async move {
+                    Done { wire, probe, send, attempt: requester.attempt().await }
+                });
             }
         }
     }
 
-    /// Sends are gathered over this time: some five of them while they are few, but never over more than a tenth of the
-    /// shortest period; and never more than the ports' queues hold the replies of. Few enough, that is, not to queue up on
-    /// a slow link and be measured there.
+    /// Sends are gathered over this time: some five of them while they are few, but never over more
+    /// than a tenth of the shortest period; and never more than the ports' queues hold the replies
+    /// of. Few enough, that is, not to queue up on a slow link and be measured there.
     pub(super) fn tick(&self) -> Duration {
         let rate = self.schedule.rate().max(1);
         let over = |packets: u64| Duration::from_micros(packets * 1_000_000 / rate);

@@ -1,8 +1,9 @@
-//! The ways out of this host that ICMP probes share: one port for each family and circuit, opened when it is first
-//! needed, and again after it could not be.
+//! The ways out of this host that ICMP probes share: one port for each family and circuit, opened
+//! when it is first needed, and again after it could not be.
 //!
-//! A firewall may hold a dead session for an identifier and go on dropping what belongs to it. Hence there are up to
-//! [`IDENTS`] ports with an identifier each, and a probe that nobody answers is moved to the next one.
+//! A firewall may hold a dead session for an identifier and go on dropping what belongs to it.
+//! Hence there are up to [`IDENTS`] ports with an identifier each, and a probe that nobody answers
+//! is moved to the next one.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -99,7 +100,9 @@ impl Outlets {
             circuit: outlet.circuit.clone(),
             state: match &outlet.state {
                 State::Open(port) => Ok(port.means()),
-                State::Shut { reason, why, .. } => Err(Shut { reason: reason.clone(), why: why.clone() }),
+                State::Shut { reason, why, .. } => {
+                    Err(Shut { reason: reason.clone(), why: why.clone() })
+                }
             },
         };
         self.all.iter().map(standing).collect()
@@ -114,8 +117,8 @@ impl Outlets {
         rooms.min().unwrap_or(usize::MAX)
     }
 
-    /// The outlet of this family, circuit and identifier, opened if that has not been tried lately. The first identifier's
-    /// stands in for another that cannot be had.
+    /// The outlet of this family, circuit and identifier, opened if that has not been tried lately.
+    /// The first identifier's stands in for another that cannot be had.
     pub(super) fn find(
         &mut self,
         family: Family,
@@ -123,7 +126,9 @@ impl Outlets {
         (size, ident): (u16, u8),
         (engine, now): (&dyn Engine, Mono),
     ) -> usize {
-        let fits = |outlet: &Outlet| outlet.family == family && outlet.ident == ident && outlet.circuit == *circuit;
+        let fits = |outlet: &Outlet| {
+            outlet.family == family && outlet.ident == ident && outlet.circuit == *circuit
+        };
         let index = self.all.iter().position(fits).unwrap_or_else(|| {
             let reason = Unsent::NoRoute.reason();
             self.all.push(Outlet {
@@ -131,7 +136,12 @@ impl Outlets {
                 circuit: circuit.clone(),
                 ident,
                 largest: size,
-                state: State::Shut { reason, why: String::new(), again: now, pause: Duration::ZERO },
+                state: State::Shut {
+                    reason,
+                    why: String::new(),
+                    again: now,
+                    pause: Duration::ZERO,
+                },
                 told: Told::default(),
                 dry: now,
                 turns: Vec::new(),
@@ -161,7 +171,13 @@ impl Outlets {
     }
 
     /// Hands over the first of what is queued.
-    pub(super) fn flush(&mut self, index: usize, sent: Moment, flight: &mut Flight, events: &mut Vec<Event>) {
+    pub(super) fn flush(
+        &mut self,
+        index: usize,
+        sent: Moment,
+        flight: &mut Flight,
+        events: &mut Vec<Event>,
+    ) {
         let outlet = &mut self.all[index];
         let count = outlet.batch.len().min(BATCH);
         let faults = &mut self.faults;
@@ -243,7 +259,8 @@ impl Outlet {
         match engine.open(self.family, &self.circuit, self.largest) {
             Ok(port) => {
                 if self.told.is_new(Ok(port.means())) {
-                    let (family, circuit, means) = (self.family, self.circuit.to_string(), port.means().to_string());
+                    let (family, circuit, means) =
+                        (self.family, self.circuit.to_string(), port.means().to_string());
                     tracing::info!(?family, circuit, means, "an ICMP port is open");
                 }
                 (self.state, self.dry) = (State::Open(port), now);
@@ -260,7 +277,8 @@ impl Outlet {
         }
     }
 
-    /// A port whose interface was replaced by another of the same name, or whose source is gone, has to be opened anew.
+    /// A port whose interface was replaced by another of the same name, or whose source is gone,
+    /// has to be opened anew.
     fn check_stale(&mut self, now: Mono) {
         if let State::Open(port) = &self.state
             && port.is_stale()

@@ -12,7 +12,9 @@ use super::*;
 use crate::base::time::{Clock, NANOS, Wall};
 use crate::measure::event::{Settled, Stamp};
 use crate::measure::probe::{Circuit, Family as Wanted, Role, Test};
-use crate::net::icmp::{self, Drained, Echo, Engine, Family, Heard, Means, OpenError, Port, Stamps, Unsent, Whose};
+use crate::net::icmp::{
+    self, Drained, Echo, Engine, Family, Heard, Means, OpenError, Port, Stamps, Unsent, Whose,
+};
 use crate::net::resolve::Resolver;
 use crate::net::socket::Fault;
 
@@ -71,7 +73,9 @@ impl Engine for Handle {
     fn open(&self, _: Family, circuit: &Circuit, _: u16) -> Result<Box<dyn Port>, OpenError> {
         self.0.opened.set(self.0.opened.get() + 1);
         match &circuit.interface {
-            Some(interface) if self.0.missing.get() => Err(OpenError::Circuit(Fault::Interface(interface.clone()))),
+            Some(interface) if self.0.missing.get() => {
+                Err(OpenError::Circuit(Fault::Interface(interface.clone())))
+            }
             _ => Ok(Box::new(Self(Rc::clone(&self.0), self.0.opened.get()))),
         }
     }
@@ -87,14 +91,23 @@ impl Port for Handle {
             }
             self.0.sent.borrow_mut().push(*echo);
             let mut queue = self.0.queue.borrow_mut();
-            queue.push_back((now + 5_000, Arrival::Departed { token: echo.token, at: self.0.wall(now + 5_000) }));
+            queue.push_back((
+                now + 5_000,
+                Arrival::Departed { token: echo.token, at: self.0.wall(now + 5_000) },
+            ));
             let fate = if self.1 <= self.0.dead.get() { &[] } else { (self.0.fate.get())(echo) };
             for after in fate {
                 let at = now + 5_000 + after * 1_000_000;
                 let heard = Heard::At(None);
                 queue.push_back((
                     at,
-                    Arrival::Reply { token: echo.token, heard, ttl: Some(57), bytes: 64, from: echo.to },
+                    Arrival::Reply {
+                        token: echo.token,
+                        heard,
+                        ttl: Some(57),
+                        bytes: 64,
+                        from: echo.to,
+                    },
                 ));
             }
         }
@@ -205,11 +218,14 @@ impl Desk {
     }
 
     fn count(&self, reason: &str) -> usize {
-        let named = |settled: &&Settled| settled.reason.as_ref().is_some_and(|each| each.to_string() == reason);
+        let named = |settled: &&Settled| {
+            settled.reason.as_ref().is_some_and(|each| each.to_string() == reason)
+        };
         self.settled().filter(named).count()
     }
 
-    /// The promise: due in order without a hole, in the order of time, settled exactly once and after being due.
+    /// The promise: due in order without a hole, in the order of time, settled exactly once and
+    /// after being due.
     fn check(&self) {
         let mut next: HashMap<ProbeId, u64> = HashMap::new();
         let mut open = HashSet::new();
@@ -223,18 +239,25 @@ impl Desk {
                     next.insert(*probe, send + 1);
                     open.insert((*probe, *send));
                 }
-                Event::Settled(settled) => assert!(open.remove(&(settled.probe, settled.send)), "{settled:?}"),
+                Event::Settled(settled) => {
+                    assert!(open.remove(&(settled.probe, settled.send)), "{settled:?}")
+                }
                 _ => {}
             }
         }
         assert_eq!(open.len(), self.prober.in_air(), "what is not settled is in the air: {open:?}");
-        assert!(self.untils.is_sorted_by_key(|until| until.mono), "what is told goes forwards in time");
+        assert!(
+            self.untils.is_sorted_by_key(|until| until.mono),
+            "what is told goes forwards in time"
+        );
     }
 }
 
 #[tokio::test]
 async fn each_send_is_due_once_and_settled_once() {
-    let probes = (0..40).map(|index| probe(&format!("p{index}"), MS * (50 + index * 37))).collect::<Vec<_>>();
+    let probes = (0..40)
+        .map(|index| probe(&format!("p{index}"), MS * (50 + index * 37)))
+        .collect::<Vec<_>>();
     let net = Net::new();
     net.fate.set(|echo| match echo.token.send % 7 {
         0 => &[],
@@ -251,17 +274,29 @@ async fn each_send_is_due_once_and_settled_once() {
     for settled in desk.settled().filter(|settled| settled.outcome.has_rtt()) {
         let expected = if settled.send % 7 == 1 { 20 } else { 24 };
         let expected = if settled.outcome == Outcome::Late { 1500 } else { expected };
-        assert_eq!((settled.rtt_ns, settled.stamp), (Some(expected * 1_000_000), Some(Stamp::Kernel)));
+        assert_eq!(
+            (settled.rtt_ns, settled.stamp),
+            (Some(expected * 1_000_000), Some(Stamp::Kernel))
+        );
     }
-    assert!(desk.events.iter().any(|event| matches!(event, Event::Duplicate { send, .. } if send % 7 == 1)));
-    assert!(desk.events.iter().all(|event| !matches!(event, Event::Duplicate { send, .. } if send % 7 != 1)));
+    assert!(
+        desk.events
+            .iter()
+            .any(|event| matches!(event, Event::Duplicate { send, .. } if send % 7 == 1))
+    );
+    assert!(
+        desk.events
+            .iter()
+            .all(|event| !matches!(event, Event::Duplicate { send, .. } if send % 7 != 1))
+    );
     let late = |event: &Event| matches!(event, Event::Lag { send, .. } if !send.is_zero());
     assert!(!desk.events.iter().any(late), "it was never late");
 }
 
 #[tokio::test]
 async fn a_target_that_answers_is_read_without_a_wake_up_of_its_own() {
-    let mut desk = Desk::new((0..1000).map(|index| probe(&format!("p{index}"), MS * 1000)).collect());
+    let mut desk =
+        Desk::new((0..1000).map(|index| probe(&format!("p{index}"), MS * 1000)).collect());
     desk.run(MS * 20_000);
     desk.check();
     assert!(desk.settled().all(|settled| settled.outcome == Outcome::Answered));
@@ -271,9 +306,11 @@ async fn a_target_that_answers_is_read_without_a_wake_up_of_its_own() {
 #[tokio::test]
 async fn after_a_standstill_nothing_is_sent_in_a_burst_and_nothing_is_called_lost() {
     let net = Net::new();
-    // Every third request is never answered, the others take 3 s at a time when the process stands still.
+    // Every third request is never answered, the others take 3 s at a time when the process stands
+    // still.
     net.fate.set(|echo| if echo.token.send % 3 == 0 { &[] } else { &[700] });
-    let mut desk = Desk::within(net, (0..20).map(|index| probe(&format!("p{index}"), MS * 1000)).collect());
+    let mut desk =
+        Desk::within(net, (0..20).map(|index| probe(&format!("p{index}"), MS * 1000)).collect());
     desk.run(MS * 1300);
     desk.check();
     let (sent, lost) = (desk.net.sent.borrow().len(), desk.count("lost/timeout"));
@@ -285,7 +322,10 @@ async fn after_a_standstill_nothing_is_sent_in_a_burst_and_nothing_is_called_los
     assert!(desk.count("not-observed/gap") > 0);
     assert_eq!(desk.count("lost/timeout"), lost, "what nobody waited for is not lost");
     let answered: Vec<_> = desk.settled().filter(|settled| settled.outcome.has_rtt()).collect();
-    assert!(answered.iter().all(|settled| settled.rtt_ns == Some(700_000_000)), "the kernel stamped it meanwhile");
+    assert!(
+        answered.iter().all(|settled| settled.rtt_ns == Some(700_000_000)),
+        "the kernel stamped it meanwhile"
+    );
     desk.run(MS * 10_000);
     desk.check();
     assert!(desk.count("lost/timeout") > lost, "from here on it is observed again");
@@ -300,13 +340,18 @@ async fn a_long_backlog_is_told_in_parts_and_in_order() {
     desk.run(MS * 2000);
     desk.check();
     assert!(desk.untils.len() > before + 10, "in parts");
-    assert!((60_000 - 100..=60_000).contains(&desk.count("not-observed/late")), "{}", desk.count("not-observed/late"));
+    assert!(
+        (60_000 - 100..=60_000).contains(&desk.count("not-observed/late")),
+        "{}",
+        desk.count("not-observed/late")
+    );
 }
 
 #[tokio::test]
 async fn a_clock_stepped_by_an_hour_changes_no_rtt() {
     for by in [3600 * NANOS, -3600 * NANOS] {
-        let mut desk = Desk::new((0..50).map(|index| probe(&format!("p{index}"), MS * 100)).collect());
+        let mut desk =
+            Desk::new((0..50).map(|index| probe(&format!("p{index}"), MS * 100)).collect());
         for step in 0..20 {
             desk.run(MS * 333);
             desk.net.offset.set(desk.net.offset.get() + if step % 2 == 0 { by } else { -by });
@@ -314,7 +359,11 @@ async fn a_clock_stepped_by_an_hour_changes_no_rtt() {
         desk.check();
         assert!(desk.settled().count() > 3000);
         for settled in desk.settled() {
-            assert_eq!((settled.outcome, settled.rtt_ns), (Outcome::Answered, Some(24_000_000)), "{settled:?}");
+            assert_eq!(
+                (settled.outcome, settled.rtt_ns),
+                (Outcome::Answered, Some(24_000_000)),
+                "{settled:?}"
+            );
         }
         assert!(desk.settled().any(|settled| settled.stamp == Some(Stamp::User)));
     }
@@ -323,7 +372,8 @@ async fn a_clock_stepped_by_an_hour_changes_no_rtt() {
 /// What a book holds of a probe: its outcomes, the sum of its RTTs, and how many of them lie where.
 type Booked = (String, u64, Vec<(u64, u64)>);
 
-/// What it holds of 50 probes after some seconds, the clock being set by so many nanoseconds after each third of a second.
+/// What it holds of 50 probes after some seconds, the clock being set by so many nanoseconds after
+/// each third of a second.
 fn booked(steps: &[i64]) -> Vec<Booked> {
     use crate::measure::histogram::Histogram;
     use crate::measure::ledger::Ledger;
@@ -337,7 +387,8 @@ fn booked(steps: &[i64]) -> Vec<Booked> {
         _ => &[24],
     });
     let period = MS * 100;
-    let mut desk = Desk::within(net, (0..50).map(|index| probe(&format!("p{index}"), period)).collect());
+    let mut desk =
+        Desk::within(net, (0..50).map(|index| probe(&format!("p{index}"), period)).collect());
     let start = Handle(Rc::clone(&desk.net), 0).now();
     let mut ledger = Ledger::new(vec![period; 50], Duration::from_secs(60), start);
     let mut seen = 0;
@@ -360,16 +411,25 @@ fn booked(steps: &[i64]) -> Vec<Booked> {
         *sum += rtt.sum_ns;
         rtts.merge(&rtt.histogram.unpack().unwrap());
     }
-    all.into_iter().map(|(outcomes, sum, rtts)| (outcomes, sum, rtts.recorded().collect())).collect()
+    all.into_iter()
+        .map(|(outcomes, sum, rtts)| (outcomes, sum, rtts.recorded().collect()))
+        .collect()
 }
 
 #[tokio::test]
 async fn a_clock_stepped_by_an_hour_during_waits_leaves_the_histograms_as_they_were() {
     let hour = 3600 * NANOS;
     let quiet = booked(&[0; 20]);
-    assert!(quiet.iter().all(|(outcomes, ..)| ['a', 't', 'l'].iter().all(|letter| outcomes.contains(*letter))));
-    let forwards_and_back: Vec<i64> = (0..20).map(|step| if step % 2 == 0 { hour } else { -hour }).collect();
-    for steps in [&forwards_and_back[..], &[hour; 20], &[-hour; 20], &[0, 0, 250_000_000, 0, -250_000_000]] {
+    assert!(
+        quiet
+            .iter()
+            .all(|(outcomes, ..)| ['a', 't', 'l'].iter().all(|letter| outcomes.contains(*letter)))
+    );
+    let forwards_and_back: Vec<i64> =
+        (0..20).map(|step| if step % 2 == 0 { hour } else { -hour }).collect();
+    for steps in
+        [&forwards_and_back[..], &[hour; 20], &[-hour; 20], &[0, 0, 250_000_000, 0, -250_000_000]]
+    {
         let mut steps = steps.to_vec();
         steps.resize(20, 0);
         assert_eq!(booked(&steps), quiet, "{steps:?}");
@@ -383,11 +443,13 @@ async fn a_host_that_is_slow_to_begin_leaves_no_send_before_its_interval() {
     for begins_ms in [20, 500, 750, 850, 990] {
         let net = Net::new();
         net.mono.set(net.mono.get() + begins_ms * 1_000_000);
-        let mut desk = Desk::within(net, (0..100).map(|index| probe(&format!("p{index}"), period)).collect());
+        let mut desk =
+            Desk::within(net, (0..100).map(|index| probe(&format!("p{index}"), period)).collect());
         // Until the book is made, and longer.
         desk.stall(MS * 300);
         let clock = Handle(Rc::clone(&desk.net), 0);
-        let mut ledger = Ledger::new(vec![period; 100], minute, clock.now().at(desk.prober.begun()));
+        let mut ledger =
+            Ledger::new(vec![period; 100], minute, clock.now().at(desk.prober.begun()));
         desk.run(minute * 2);
         desk.events.iter().for_each(|event| ledger.apply(event, &mut Vec::new()));
         ledger.advance(clock.now());
@@ -395,7 +457,10 @@ async fn a_host_that_is_slow_to_begin_leaves_no_send_before_its_interval() {
         assert!(closed.len() >= 100, "{}", closed.len());
         for each in closed {
             let (count, millis) = (each.interval.outcomes.len(), u64::from(each.interval.millis));
-            assert!((count * 1000).abs_diff(millis) <= 1000, "{count} in {millis} ms, begun at {begins_ms} ms");
+            assert!(
+                (count * 1000).abs_diff(millis) <= 1000,
+                "{count} in {millis} ms, begun at {begins_ms} ms"
+            );
         }
     }
 }
@@ -461,9 +526,13 @@ async fn after_a_run_of_losses_another_identifier_is_tried() {
     desk.run(MS * 20_000);
     desk.check();
     assert_eq!(desk.net.opened.get(), 2, "both move to the same other port");
-    let outcomes: String = desk.settled().filter(|each| each.probe.0 == 1).map(|each| each.outcome.letter()).collect();
+    let outcomes: String =
+        desk.settled().filter(|each| each.probe.0 == 1).map(|each| each.outcome.letter()).collect();
     let (lost, answered) = outcomes.split_at(outcomes.find('a').unwrap());
-    assert!(lost.len() <= 15 && answered.chars().all(|letter| letter == 'a' || letter == 'l'), "{outcomes}");
+    assert!(
+        lost.len() <= 15 && answered.chars().all(|letter| letter == 'a' || letter == 'l'),
+        "{outcomes}"
+    );
     assert!(outcomes.ends_with("aaaaaaaaaa"), "{outcomes}");
     desk.net.dead.set(u32::MAX);
     desk.run(MS * 120_000);
@@ -500,13 +569,18 @@ async fn a_reload_keeps_what_is_unchanged_and_settles_what_is_gone() {
     let probes = [probe("c", MS * 500), changed, probe("d", MS * 500)].map(Arc::new).to_vec();
     let ids = desk.prober.reload(probes, |_| false, &mut events);
     assert_eq!(ids[0], ProbeId(2), "unchanged");
-    assert_eq!(HashSet::from([ids[1], ids[2]]), HashSet::from([ProbeId(0), ProbeId(1)]), "places are given out again");
+    assert_eq!(
+        HashSet::from([ids[1], ids[2]]),
+        HashSet::from([ProbeId(0), ProbeId(1)]),
+        "places are given out again"
+    );
     assert!(!events.is_empty(), "what was in the air of the others is settled");
     let removed = |event: &Event| matches!(event, Event::Settled(settled) if settled.outcome == Outcome::NotObserved);
     assert!(events.iter().all(removed), "{events:?}");
     desk.events.clear();
     desk.run(MS * 5000);
-    // The sends of what has a place anew are numbered anew; replies to what was there before settle nothing.
+    // The sends of what has a place anew are numbered anew; replies to what was there before settle
+    // nothing.
     let mut first = HashMap::new();
     for event in &desk.events {
         if let Event::Due { probe, send, .. } = event {
@@ -520,21 +594,26 @@ async fn a_reload_keeps_what_is_unchanged_and_settles_what_is_gone() {
 
 #[tokio::test]
 async fn a_probe_begins_at_the_eighth_of_the_numbers_that_the_fewest_of_its_target_begin_at() {
-    let named =
-        |names: Range<u32>| names.map(|name| Arc::new(probe(&format!("p{name}"), MS * 500))).collect::<Vec<_>>();
-    let mut prober = Desk::new(named(0..10).iter().map(|probe| Probe::clone(probe)).collect()).prober;
+    let named = |names: Range<u32>| {
+        names.map(|name| Arc::new(probe(&format!("p{name}"), MS * 500))).collect::<Vec<_>>()
+    };
+    let mut prober =
+        Desk::new(named(0..10).iter().map(|probe| Probe::clone(probe)).collect()).prober;
     let eighth = |prober: &Prober, id| match prober.lane(id).unwrap().kind {
         Kind::Echo { seq_base, .. } => seq_base >> 13,
         Kind::Request(_) => panic!("it is an echo"),
     };
-    let eighths = |prober: &Prober, ids: &[ProbeId]| ids.iter().map(|&id| eighth(prober, id)).collect::<Vec<_>>();
+    let eighths = |prober: &Prober, ids: &[ProbeId]| {
+        ids.iter().map(|&id| eighth(prober, id)).collect::<Vec<_>>()
+    };
     let ids: Vec<ProbeId> = (0..10).map(ProbeId).collect();
     assert_eq!(eighths(&prober, &ids), [0, 1, 2, 3, 4, 5, 6, 7, 0, 1]);
     let ids = prober.reload([named(0..3), named(6..13)].concat(), |_| false, &mut Vec::new());
     assert_eq!(eighths(&prober, &ids), [0, 1, 2, 6, 7, 0, 1, 3, 4, 5]);
     let mut other = probe("elsewhere", MS * 500);
     other.test = Test::Icmp { target: "10.99.1.2".to_owned(), size: 56 };
-    let ids = prober.reload([named(7..15), vec![Arc::new(other)]].concat(), |_| false, &mut Vec::new());
+    let ids =
+        prober.reload([named(7..15), vec![Arc::new(other)]].concat(), |_| false, &mut Vec::new());
     assert_eq!(eighths(&prober, &ids), [7, 0, 1, 3, 4, 5, 2, 6, 0]);
 }
 
@@ -548,7 +627,10 @@ async fn an_error_that_quotes_only_a_sequence_number_finds_its_probe() {
     let ours: Vec<_> = sent.iter().filter(|echo| echo.token.lane & PLACES == 1).collect();
     let whose = Whose::Seq(ours[1].to, ours[1].seq);
     let router = Some(IpAddr::from([10, 98, 0, 1]));
-    desk.net.queue.borrow_mut().push_back((0, Arrival::Refused { whose, kind: "ttl-exceeded", from: router }));
+    desk.net
+        .queue
+        .borrow_mut()
+        .push_back((0, Arrival::Refused { whose, kind: "ttl-exceeded", from: router }));
     desk.run(MS * 200);
     desk.check();
     let settled = desk.settled().next().unwrap();

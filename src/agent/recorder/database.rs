@@ -1,6 +1,7 @@
-//! The writer thread's side of the database: it takes whole sets of sibling intervals, outages and notes, and writes them in few transactions. What
-//! it cannot write it keeps, tries again, and says so once. A database that turns out to be damaged is set aside, and what was
-//! not written yet goes into the new one.
+//! The writer thread's side of the database: it takes whole sets of sibling intervals, outages and
+//! notes, and writes them in few transactions. What it cannot write it keeps, tries again, and says
+//! so once. A database that turns out to be damaged is set aside, and what was not written yet goes
+//! into the new one.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -41,9 +42,11 @@ const STEPS: usize = 64;
 const DAY: Duration = Duration::from_secs(86_400);
 /// A commit is not put off to where the next set of siblings would come too late for it.
 const SET: Duration = Duration::from_secs(60);
-/// How long a set waits for the summary that is made of it, or for its siblings of a change: one transaction instead of two.
+/// How long a set waits for the summary that is made of it, or for its siblings of a change: one
+/// transaction instead of two.
 const TOGETHER: Duration = Duration::from_millis(500);
-/// So many sets of what was held are labelled before they are summarised, so that not all of it is in memory at once.
+/// So many sets of what was held are labelled before they are summarised, so that not all of it is
+/// in memory at once.
 const LABELLED: u32 = 60;
 
 /// What the writer's thread has before it.
@@ -91,7 +94,12 @@ enum Work {
 }
 
 impl Database {
-    pub fn new(clock: Box<dyn Clock + Send>, store: Store, summariser: Summariser, present: Sender<()>) -> Self {
+    pub fn new(
+        clock: Box<dyn Clock + Send>,
+        store: Store,
+        summariser: Summariser,
+        present: Sender<()>,
+    ) -> Self {
         let tidied = clock.now().mono;
         Self {
             clock,
@@ -162,7 +170,9 @@ impl Database {
             }
             Job::Opened(key, outage) => self.at_once(Work::Opened(key, outage)),
             Job::Closed(key, to) => self.at_once(Work::Closed(key, to)),
-            Job::Attributed(key, side, evidence) => self.at_once(Work::Attributed(key, side, evidence)),
+            Job::Attributed(key, side, evidence) => {
+                self.at_once(Work::Attributed(key, side, evidence))
+            }
             Job::Note(at, kind, detail) => self.at_once(Work::Note(at, kind, detail)),
             Job::Summarise(span) => {
                 self.spans.push(*span);
@@ -241,12 +251,15 @@ impl Database {
                     self.recovered();
                 }
             }
-            Err(error) if error.is_damage() && self.set_aside(&error.to_string()) => self.within(Duration::ZERO),
+            Err(error) if error.is_damage() && self.set_aside(&error.to_string()) => {
+                self.within(Duration::ZERO)
+            }
             Err(error) => {
                 // Whatever was cached may have been rolled back.
                 self.known.fill(None);
                 if !std::mem::replace(&mut self.failing, true) {
-                    error!(%error, "the database cannot be written; measuring goes on, and writing is tried again");
+                    error!(%error, "the database cannot be written; measuring goes on, and \
+                        writing is tried again");
                 }
                 self.commit_by = Some(self.mono() + RETRY);
                 while self.waiting.len() > MOST_WAITING {
@@ -274,17 +287,20 @@ impl Database {
         match self.store.set_aside(self.clock.now().wall, what) {
             Ok(aside) => {
                 self.limit_log();
-                error!(aside = %aside.display(), what, "the database was damaged: it was set aside and a new one begun");
+                error!(aside = %aside.display(), what, "the database was damaged: it was set \
+                    aside and a new one begun");
                 true
             }
             Err(error) => {
-                error!(%error, what, "the database is damaged, and no new one can be begun; it is tried again");
+                error!(%error, what, "the database is damaged, and no new one can be begun; it is \
+                    tried again");
                 false
             }
         }
     }
 
-    /// Labels what can be, some of it in each transaction, before anything else is taken: what is measured now comes after it.
+    /// Labels what can be, some of it in each transaction, before anything else is taken: what is
+    /// measured now comes after it.
     fn label(&mut self) {
         while !self.labels.is_empty() && !self.failing {
             if !self.waiting.is_empty() {
@@ -329,7 +345,8 @@ impl Database {
             Ok(None) => {}
             Ok(Some(done)) => {
                 let detail = format!(
-                    "{} rows of the damaged database were brought over, {} could not be read; it is kept as {}",
+                    "{} rows of the damaged database were brought over, {} could not be read; it \
+                        is kept as {}",
                     done.kept,
                     done.lost,
                     done.aside.display()
@@ -337,7 +354,8 @@ impl Database {
                 self.at_once(Work::Note(self.clock.now().wall, Noted::DatabaseSalvaged, detail));
             }
             Err(error) => {
-                warn!(%error, "what is left of the damaged database cannot be written; it is tried again");
+                warn!(%error, "what is left of the damaged database cannot be written; it is \
+                    tried again");
                 self.failing = true;
                 self.commit_by = Some(self.mono() + RETRY);
             }
@@ -345,16 +363,30 @@ impl Database {
     }
 
     fn write(&mut self) -> Result<Vec<(OutageKey, OutageId)>, StoreError> {
-        let Self { store, seats, known, waiting, spans, outages, summariser, keep, full, clock, .. } = self;
+        let Self {
+            store,
+            seats,
+            known,
+            waiting,
+            spans,
+            outages,
+            summariser,
+            keep,
+            full,
+            clock,
+            ..
+        } = self;
         let mut opened: Vec<(OutageKey, OutageId)> = Vec::new();
         let mut keys = summariser.keys.clone();
         let written = store.together(|store| {
             for work in waiting.iter() {
                 let id_of = |key: &OutageKey| match key {
                     OutageKey::Stored(id) => Some(*id),
-                    OutageKey::New(_) => {
-                        opened.iter().find(|(of, _)| of == key).map(|&(_, id)| id).or_else(|| outages.get(key).copied())
-                    }
+                    OutageKey::New(_) => opened
+                        .iter()
+                        .find(|(of, _)| of == key)
+                        .map(|&(_, id)| id)
+                        .or_else(|| outages.get(key).copied()),
                 };
                 match work {
                     Work::Siblings(then, set) => {
@@ -422,7 +454,8 @@ impl Database {
         }
     }
 
-    /// Rolls up and deletes what is too old, and then the oldest of what is too much, a step at a time.
+    /// Rolls up and deletes what is too old, and then the oldest of what is too much, a step at a
+    /// time.
     fn tidy(&mut self) {
         let now = self.clock.now().wall;
         let since = |term| match term {
@@ -438,18 +471,28 @@ impl Database {
             store.write_sheets(now, SHEETS)
         });
         if let Err(error) = sheets {
-            warn!(%error, "the sheets of hours that are over could not be written; it is tried again");
+            warn!(%error, "the sheets of hours that are over could not be written; it is tried \
+                again");
         }
-        let limits = Limits { minutes: since(minutes), hours: since(hours), days: since(days), bytes: max_bytes };
+        let limits = Limits {
+            minutes: since(minutes),
+            hours: since(hours),
+            days: since(days),
+            bytes: max_bytes,
+        };
         let mut pressed = None;
         for _ in 0..STEPS {
             let step = self.store.together(|store| store.tidy(&limits));
             match step {
                 Ok(None) => break,
                 Ok(Some(
-                    Step::Minutes(until, Why::Room) | Step::Hours(until, Why::Room) | Step::Days(until, Why::Room),
+                    Step::Minutes(until, Why::Room)
+                    | Step::Hours(until, Why::Room)
+                    | Step::Days(until, Why::Room),
                 )) => {
-                    pressed = Some(format!("the oldest detail is rolled up before its time, now up to {until}"));
+                    pressed = Some(format!(
+                        "the oldest detail is rolled up before its time, now up to {until}"
+                    ));
                 }
                 Ok(Some(Step::Summary(dropped))) => {
                     pressed = Some(format!("summary {} is dropped unshipped", dropped.from_seq));
@@ -470,7 +513,11 @@ impl Database {
         let mono = self.mono();
         if self.pressed.replace(mono).is_none_or(|last| mono - last > DAY) {
             warn!("the database is at its limit: {what}");
-            self.at_once(Work::Note(now, Noted::StoreFull, format!("the database is at its limit: {what}")));
+            self.at_once(Work::Note(
+                now,
+                Noted::StoreFull,
+                format!("the database is at its limit: {what}"),
+            ));
         }
     }
 }
@@ -491,8 +538,8 @@ fn series([probe, named]: &[Arc<Probe>; 2], address: Option<IpAddr>) -> Series {
     }
 }
 
-/// Labels some more of what is held of a boot; whether there is more. What it adds up to is signed under the name of that boot; of
-/// this one the last of it waits for what follows it.
+/// Labels some more of what is held of a boot; whether there is more. What it adds up to is signed
+/// under the name of that boot; of this one the last of it waits for what follows it.
 fn label_some(
     store: &Store,
     summariser: &mut Summariser,
@@ -522,24 +569,35 @@ fn fit_outbox(store: &Store, limit: u64, full: &mut bool, now: Wall) -> Result<(
     if let Some(first) = dropped.first().filter(|_| !*full) {
         let (chain, from) = (first.chain, first.from_seq);
         warn!(%chain, from, "the outbox is full: its oldest summaries are dropped from now on");
-        let detail = format!("the outbox is full: from summary {from} on the oldest are dropped unshipped");
+        let detail =
+            format!("the outbox is full: from summary {from} on the oldest are dropped unshipped");
         store.note(now, Noted::OutboxFull, &detail)?;
     }
     *full = !dropped.is_empty();
     Ok(())
 }
 
-fn note_labelled(store: &Store, label: &Label, done: Labelled, now: Wall) -> Result<(), StoreError> {
+fn note_labelled(
+    store: &Store,
+    label: &Label,
+    done: Labelled,
+    now: Wall,
+) -> Result<(), StoreError> {
     let Labelled { sets, lost } = done;
     let (kind, why) = match label.why {
-        LabelledFor::Set => (Noted::ClockSet, "the clock was set: what was measured before it has its true times now"),
-        LabelledFor::GivenUp => {
-            (Noted::ClockGuessed, "nothing set the clock: what was measured is labelled by the clock as it is")
-        }
+        LabelledFor::Set => (
+            Noted::ClockSet,
+            "the clock was set: what was measured before it has its true times now",
+        ),
+        LabelledFor::GivenUp => (
+            Noted::ClockGuessed,
+            "nothing set the clock: what was measured is labelled by the clock as it is",
+        ),
         LabelledFor::OtherBoot if sets + lost == 0 => return Ok(()),
         LabelledFor::OtherBoot => (
             Noted::ClockGuessed,
-            "the host started anew before its clock was set: what was measured is labelled by the time since that boot, as \
+            "the host started anew before its clock was set: what was measured is labelled by the \
+                time since that boot, as \
              if it had been at 1970-01-01T00:00:00Z",
         ),
     };
@@ -580,7 +638,10 @@ mod tests {
     fn minute(number: u32, address: [u8; 4]) -> Vec<Closed> {
         let from = Now { wall: BEGIN + SECOND * 60 * number, mono: Mono::default() };
         let mut ledger = Ledger::new([SECOND], SECOND * 60, from);
-        ledger.apply(&Event::Address { probe: ProbeId(0), address: Some(address.into()) }, &mut Vec::new());
+        ledger.apply(
+            &Event::Address { probe: ProbeId(0), address: Some(address.into()) },
+            &mut Vec::new(),
+        );
         ledger.close(Now { wall: from.wall + SECOND * 60, mono: from.mono + SECOND * 60 });
         ledger.finished().into_iter().flatten().collect()
     }
@@ -590,8 +651,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(dir.path(), BEGIN).unwrap();
         let keys = Keys::fixed(SecretKey::from_seed(&[7; 32]));
-        let summariser = Summariser { keys, site: "s".to_owned(), boot: "b".to_owned(), every: SECOND * 60 };
-        let mut desk = Database::new(Box::new(SystemClock), store, summariser, std::sync::mpsc::channel().0);
+        let summariser =
+            Summariser { keys, site: "s".to_owned(), boot: "b".to_owned(), every: SECOND * 60 };
+        let mut desk =
+            Database::new(Box::new(SystemClock), store, summariser, std::sync::mpsc::channel().0);
         let setup = |seat| {
             let (site, keep) = ("s".to_owned(), Keep::default());
             Job::Reconfigure(Box::new(Setup {
@@ -617,7 +680,10 @@ mod tests {
         let one = |name: &str, service: Option<&str>, last| {
             (name.to_owned(), service.map(str::to_owned), Some(IpAddr::from([192, 0, 2, last])))
         };
-        assert_eq!(all, [one("p", None, 1), one("p", Some("x"), 1), one("q", None, 1), one("q", None, 2)]);
+        assert_eq!(
+            all,
+            [one("p", None, 1), one("p", Some("x"), 1), one("q", None, 1), one("q", None, 2)]
+        );
         let count = |probe| desk.store.intervals(probe, BEGIN, BEGIN + SECOND * 600).unwrap().len();
         assert_eq!((count("p"), count("q")), (2, 4));
     }

@@ -36,7 +36,8 @@ pub enum ClientFault {
     Ca(#[source] NoTrust),
     /// TLS cannot be set up.
     #[error(
-        "TLS to the collector cannot be set up: {0}; are there certificates to trust on this host (the package \
+        "TLS to the collector cannot be set up: {0}; are there certificates to trust on this host \
+            (the package \
          ca-certificates), or should [collector] ca name one?"
     )]
     Tls(#[source] reqwest::Error),
@@ -104,16 +105,24 @@ impl Client {
             .timeout(WHOLE)
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_max_idle_per_host(1);
-        Ok(Self { http: builder.build().map_err(ClientFault::Tls)?, url: url.trim_end_matches('/').to_owned() })
+        Ok(Self {
+            http: builder.build().map_err(ClientFault::Tls)?,
+            url: url.trim_end_matches('/').to_owned(),
+        })
     }
 
     /// Asks to be enrolled.
     pub async fn enrol(&self, enrolment: String) -> Result<Result<Enrolled, Problem>, Unanswered> {
-        let request = self.http.post(format!("{}/v1/enrol", self.url)).header(CONTENT_TYPE, "application/jose");
+        let request = self
+            .http
+            .post(format!("{}/v1/enrol", self.url))
+            .header(CONTENT_TYPE, "application/jose");
         let (status, body) = read(request.body(enrolment).send().await?).await?;
         if status == StatusCode::OK {
             let enrolled = serde_json::from_slice(&body);
-            return enrolled.map(Ok).map_err(|error| Unanswered::new(format!("the answer to the enrolment: {error}")));
+            return enrolled
+                .map(Ok)
+                .map_err(|error| Unanswered::new(format!("the answer to the enrolment: {error}")));
         }
         problem(status, &body).map(Err)
     }
@@ -127,7 +136,8 @@ impl Client {
 
     /// Asks for the collector's keys.
     pub async fn keys(&self) -> Result<Result<Vec<u8>, Problem>, Unanswered> {
-        let (status, body) = read(self.http.get(format!("{}/v1/keys", self.url)).send().await?).await?;
+        let (status, body) =
+            read(self.http.get(format!("{}/v1/keys", self.url)).send().await?).await?;
         if status == StatusCode::OK { Ok(Ok(body)) } else { problem(status, &body).map(Err) }
     }
 
@@ -138,7 +148,8 @@ impl Client {
             lines.extend_from_slice(waiting.jws.as_bytes());
             lines.push(b'\n');
         }
-        let body = zstd::bulk::compress(&lines, LEVEL).map_err(|error| Unanswered::new(format!("zstd: {error}")))?;
+        let body = zstd::bulk::compress(&lines, LEVEL)
+            .map_err(|error| Unanswered::new(format!("zstd: {error}")))?;
         let request = self
             .http
             .post(format!("{}/v1/summaries", self.url))
@@ -148,11 +159,14 @@ impl Client {
         if status != StatusCode::OK {
             return problem(status, &body).map(ShipAnswer::Problem);
         }
-        let fault = |what: &dyn std::fmt::Display| Unanswered::new(format!("the collector's answer: {what}"));
+        let fault = |what: &dyn std::fmt::Display| {
+            Unanswered::new(format!("the collector's answer: {what}"))
+        };
         let text = std::str::from_utf8(&body).map_err(|error| fault(&error))?;
         let mut results = Vec::new();
         for line in text.lines().filter(|line| !line.is_empty()) {
-            let Line { digest, receipt, error } = serde_json::from_str(line).map_err(|error| fault(&error))?;
+            let Line { digest, receipt, error } =
+                serde_json::from_str(line).map_err(|error| fault(&error))?;
             let said = match (receipt, error) {
                 (Some(receipt), None) => Ok(receipt),
                 (None, Some(problem)) => Err(problem),
@@ -169,26 +183,35 @@ async fn read(response: Response) -> Result<(StatusCode, Vec<u8>), Unanswered> {
     read_up_to(response, ANSWER_LIMIT).await
 }
 
-async fn read_up_to(mut response: Response, limit: usize) -> Result<(StatusCode, Vec<u8>), Unanswered> {
+async fn read_up_to(
+    mut response: Response,
+    limit: usize,
+) -> Result<(StatusCode, Vec<u8>), Unanswered> {
     let status = response.status();
-    let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let asked = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > limit {
-            return Err(Unanswered::new(format!("the collector's answer is longer than {limit} bytes")));
+            return Err(Unanswered::new(format!(
+                "the collector's answer is longer than {limit} bytes"
+            )));
         }
         body.extend_from_slice(&chunk);
     }
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        let what = problem(status, &body).map_or_else(|unanswered| unanswered.what, |problem| problem.to_string());
+        let what = problem(status, &body)
+            .map_or_else(|unanswered| unanswered.what, |problem| problem.to_string());
         let retry_after = asked.map(Duration::from_secs);
         return Err(Unanswered { what: format!("the collector is busy: {what}"), retry_after });
     }
     Ok((status, body))
 }
 
-/// The problem document of an answer. What is none, or not of this page, was not said by a collector but by something in
-/// between, and nothing is concluded from it.
+/// The problem document of an answer. What is none, or not of this page, was not said by a
+/// collector but by something in between, and nothing is concluded from it.
 fn problem(status: StatusCode, body: &[u8]) -> Result<Problem, Unanswered> {
     match serde_json::from_slice::<Problem>(body) {
         Ok(problem) if problem.kind().is_some_and(|kind| kind != Kind::Internal) => Ok(problem),

@@ -39,7 +39,8 @@ pub struct Which {
 /// What is judged with, beside what was measured.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Told {
-    /// What does not come from measurement, as for `report`: exclusions, tickets, the provider's log, earlier periods
+    /// What does not come from measurement, as for `report`: exclusions, tickets, the provider's
+    /// log, earlier periods
     #[arg(long, value_name = "FILE")]
     facts: Option<PathBuf>,
     /// Print JSON
@@ -61,14 +62,20 @@ impl Which {
         let mut found: Vec<(Judged, String)> = Vec::new();
         for judged in judged {
             let of_contract = self.contract.as_deref().is_none_or(|id| id == judged.contract.id());
-            let wanted =
-                judged.services.iter().filter(|service| self.service.as_ref().is_none_or(|only| only == *service));
-            found.extend(wanted.filter(|_| of_contract).map(|service| (judged.clone(), service.clone())));
+            let wanted = judged
+                .services
+                .iter()
+                .filter(|service| self.service.as_ref().is_none_or(|only| only == *service));
+            found.extend(
+                wanted.filter(|_| of_contract).map(|service| (judged.clone(), service.clone())),
+            );
         }
         let names = || -> Vec<String> {
             found
                 .iter()
-                .map(|(judged, service)| format!("--contract {} --service {service}", judged.contract.id()))
+                .map(|(judged, service)| {
+                    format!("--contract {} --service {service}", judged.contract.id())
+                })
                 .collect()
         };
         if found.len() > 1 {
@@ -76,14 +83,15 @@ impl Which {
         }
         let Some((judged, service)) = found.pop() else {
             return Err(Failure::Usage(
-                "no contract that is known here judges such a service: see `wanproof report`".to_owned(),
+                "no contract that is known here judges such a service: see `wanproof report`"
+                    .to_owned(),
             ));
         };
         let contract = judged.contract.clone();
         let period = match &self.period {
-            Some(text) => text
-                .parse()
-                .map_err(|error: crate::sla::calendar::NotAPeriod| Failure::Usage(format!("--period: {error}")))?,
+            Some(text) => text.parse().map_err(|error: crate::sla::calendar::NotAPeriod| {
+                Failure::Usage(format!("--period: {error}"))
+            })?,
             None => review::month_of(&contract, now),
         };
         Ok(Case { contract, judged, service, period })
@@ -95,7 +103,12 @@ impl Case {
         Subject::claim(self.contract.id(), &self.service, &self.period.to_string())
     }
 
-    fn judge(&self, store: &Store, told: Option<&PathBuf>, now: Wall) -> Result<(Report, Facts), Failure> {
+    fn judge(
+        &self,
+        store: &Store,
+        told: Option<&PathBuf>,
+        now: Wall,
+    ) -> Result<(Report, Facts), Failure> {
         let mut facts = match told {
             None => Facts::default(),
             Some(path) => {
@@ -103,7 +116,9 @@ impl Case {
                 let text = bounded::read_text(path)
                     .map_err(|error| Failure::Usage(format!("{name}: cannot be read: {error}")))?;
                 let case = facts::parse(&text, &name).map_err(|faults| {
-                    Failure::Usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+                    Failure::Usage(
+                        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+                    )
                 })?;
                 if case.service != self.service || case.period != self.period {
                     return Err(Failure::Usage(format!(
@@ -115,7 +130,8 @@ impl Case {
             }
         };
         facts.as_of.get_or_insert(now);
-        let report = review::review(store, &self.judged, &self.service, self.period, &facts).map_err(failure)?;
+        let report = review::review(store, &self.judged, &self.service, self.period, &facts)
+            .map_err(failure)?;
         Ok((report, facts))
     }
 }
@@ -140,7 +156,8 @@ pub fn list(source: &Source, json: bool) -> Result<Exit, Failure> {
     let all: Vec<&Due> = due.iter().filter(|due| due.is_claim()).collect();
     if json {
         let one = |due: &&Due| {
-            let Report { contract, version, service, period, credit, currency, claim, .. } = &due.report;
+            let Report { contract, version, service, period, credit, currency, claim, .. } =
+                &due.report;
             json!({
                 "contract": contract, "version": version, "service": service, "period": period.to_string(),
                 "credit": credit, "currency": currency, "state": due.state, "claim": claim,
@@ -160,7 +177,9 @@ pub fn list(source: &Source, json: bool) -> Result<Exit, Failure> {
         .iter()
         .map(|due| {
             let Report { service, period, credit, currency, claim, .. } = &due.report;
-            let deadline = due.deadlines(now).find(|each| each.kind == crate::sla::deadline::DeadlineKind::Claim);
+            let deadline = due
+                .deadlines(now)
+                .find(|each| each.kind == crate::sla::deadline::DeadlineKind::Claim);
             let by = match (claim.by, deadline) {
                 (Some(by), Some(deadline)) => format!("{by} ({})", deadline.left(now)),
                 (Some(by), None) => by.to_string(),
@@ -221,18 +240,31 @@ pub fn draft(paper: Paper, which: &Which, told: &Told, source: &Source) -> Resul
 ///
 /// # Errors
 /// When its life cycle refuses it, with the reason; when the data cannot be read or written.
-pub fn step(action: &str, which: &Which, written: &Written, source: &Source, json: bool) -> Result<Exit, Failure> {
+pub fn step(
+    action: &str,
+    which: &Which,
+    written: &Written,
+    source: &Source,
+    json: bool,
+) -> Result<Exit, Failure> {
     let config = source.configured()?;
     let mut store = life::adding(source)?;
     let now = life::now();
     let case = which.find(report::contracts(&store, config.as_ref(), now)?, now)?;
     let subject = case.subject();
     let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
-    let begun = store.life(Some(case.contract.id())).map_err(could)?.iter().any(|(of, _)| *of == subject);
+    let begun =
+        store.life(Some(case.contract.id())).map_err(could)?.iter().any(|(of, _)| *of == subject);
     let (report, _) = case.judge(&store, None, now)?;
-    if !begun && report.is_credited() && report.ends <= now && action != ClaimAction::BecomeClaimable.word() {
-        // What the agent saw by itself is the claim's first entry, with the verdict as its evidence.
-        let verdict = serde_json::to_string(&report).map_err(|error| Failure::Could(error.to_string()))?;
+    if !begun
+        && report.is_credited()
+        && report.ends <= now
+        && action != ClaimAction::BecomeClaimable.word()
+    {
+        // What the agent saw by itself is the claim's first entry, with the verdict as its
+        // evidence.
+        let verdict =
+            serde_json::to_string(&report).map_err(|error| Failure::Could(error.to_string()))?;
         let entry = Entry {
             action: ClaimAction::BecomeClaimable.word().to_owned(),
             at: report.ends,
@@ -248,7 +280,8 @@ pub fn step(action: &str, which: &Which, written: &Written, source: &Source, jso
         && case.contract.agreement.timezone.day(written.at(now)?) > by
     {
         return Err(Failure::Usage(format!(
-            "{subject}: refused: the last day to claim it was {by}; `wanproof claim move lapse` records that it lapsed"
+            "{subject}: refused: the last day to claim it was {by}; `wanproof claim move lapse` \
+                records that it lapsed"
         )));
     }
     life::take(&mut store, &subject, action, written, json)
@@ -259,7 +292,9 @@ pub fn step(action: &str, which: &Which, written: &Written, source: &Source, jso
 /// # Errors
 /// When they cannot be read.
 pub fn log(which: &Which, source: &Source, json: bool) -> Result<Exit, Failure> {
-    let is = |wanted: &Option<String>, part: &String| wanted.as_ref().is_none_or(|wanted| wanted == part);
+    let is = |wanted: &Option<String>, part: &String| {
+        wanted.as_ref().is_none_or(|wanted| wanted == part)
+    };
     let wanted = |of: &Subject| {
         of.cycle == CycleWord::Claim
             && is(&which.contract, &of.contract)

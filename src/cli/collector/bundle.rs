@@ -1,4 +1,5 @@
-//! `wanproof collector bundle`: the evidence behind a verdict, with the collector's own facts, contracts and figures.
+//! `wanproof collector bundle`: the evidence behind a verdict, with the collector's own facts,
+//! contracts and figures.
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,7 +23,8 @@ pub(super) struct Wanted {
     /// The month, such as 2026-11
     #[arg(long)]
     period: String,
-    /// The number of a verdict that was kept: 0 is the first [default: that which the claim asked for, else the present one]
+    /// The number of a verdict that was kept: 0 is the first [default: that which the claim asked
+    /// for, else the present one]
     #[arg(long, value_name = "N")]
     revision: Option<u32>,
     /// Where the bundle is written
@@ -39,12 +41,17 @@ pub(super) fn write(wanted: &Wanted, source: &Source) -> Result<(), Failure> {
     keys.extend(archive.former_keys()?);
     let bytes = rulings::bundle(&archive, &book, &ruling, &keys)?;
     let out = wanted.out.display();
-    fs::write(&wanted.out, &bytes).map_err(|error| Failure::Could(format!("{out} cannot be written: {error}")))?;
+    fs::write(&wanted.out, &bytes)
+        .map_err(|error| Failure::Could(format!("{out} cannot be written: {error}")))?;
     let money = ruling.judgement.report.map_or_else(String::new, |report| {
-        format!("{} {} for {} in {}; ", report.credit, report.currency, report.service, report.period)
+        format!(
+            "{} {} for {} in {}; ",
+            report.credit, report.currency, report.service, report.period
+        )
     });
     print::line(format_args!(
-        "{out}: {}; {money}the other side checks it with `wanproof verify --key AGENT.jwk --key COLLECTOR.jwk {out}`",
+        "{out}: {}; {money}the other side checks it with `wanproof verify --key AGENT.jwk --key \
+            COLLECTOR.jwk {out}`",
         print::bytes(bytes.len() as u64),
     ))
 }

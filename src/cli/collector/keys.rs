@@ -18,7 +18,8 @@ use crate::config::collector::CollectorConfig;
 use crate::evidence::key::{PublicKey, SecretKey};
 use crate::store::keyfile::{self, KeyFault};
 
-/// An agent asks every hour which key is to follow; one that was heard of so long after the announcement has asked.
+/// An agent asks every hour which key is to follow; one that was heard of so long after the
+/// announcement has asked.
 const HEARD: Duration = Duration::from_secs(2 * 3600);
 /// So many sites are named.
 const NAMED: usize = 10;
@@ -56,7 +57,8 @@ pub(super) fn show(source: &Source, which: Which, as_json: bool) -> Result<(), F
     let key = match which {
         Which::Present => own(&config)?,
         Which::Next => {
-            let made = keyfile::load_or_create_like(&collector::next_key_file(&config), &config.key_file);
+            let made =
+                keyfile::load_or_create_like(&collector::next_key_file(&config), &config.key_file);
             made.map_err(could)?.0
         }
     };
@@ -72,8 +74,9 @@ fn tell(key: &PublicKey, as_json: bool) -> Result<(), Failure> {
     print::line(format_args!("fingerprint: {fingerprint}"))
 }
 
-/// Lets the next key follow: the database belongs to it from now on, and it lies where the present one lay. What fails in between
-/// is done by the same command again; on the host of another replica it only puts the files in their places.
+/// Lets the next key follow: the database belongs to it from now on, and it lies where the present
+/// one lay. What fails in between is done by the same command again; on the host of another replica
+/// it only puts the files in their places.
 pub(super) fn change(source: &Source, whom: Whom, as_json: bool) -> Result<(), Failure> {
     let (config, mut archive) = source.archive()?;
     let file = collector::next_key_file(&config);
@@ -81,7 +84,8 @@ pub(super) fn change(source: &Source, whom: Whom, as_json: bool) -> Result<(), F
         Ok(next) => next,
         Err(KeyFault::Missing(_)) => {
             return Err(Failure::Usage(
-                "there is no next key: `wanproof collector key --next` makes one; reload the collector, so that it announces it, \
+                "there is no next key: `wanproof collector key --next` makes one; reload the \
+                    collector, so that it announces it, \
                  and let it do so until every agent has heard of it"
                     .to_owned(),
             ));
@@ -90,7 +94,8 @@ pub(super) fn change(source: &Source, whom: Whom, as_json: bool) -> Result<(), F
     };
     if !config.key_file.exists() {
         return Err(Failure::Usage(format!(
-            "{} is not there: where the key is a systemd credential, put it there for this, and make the next one the credential \
+            "{} is not there: where the key is a systemd credential, put it there for this, and \
+                make the next one the credential \
              afterwards",
             config.key_file.display()
         )));
@@ -98,11 +103,14 @@ pub(super) fn change(source: &Source, whom: Whom, as_json: bool) -> Result<(), F
     let present = keyfile::load(&config.key_file).map_err(could)?;
     let is_done = archive.collector()? == Some(next.kid());
     let deaf = if is_done { Vec::new() } else { unaware(&config, &archive, &file)? };
-    let (left, waited_for): (Vec<&AgentView>, Vec<&AgentView>) = deaf.iter().partition(|agent| whom.leaves(agent));
+    let (left, waited_for): (Vec<&AgentView>, Vec<&AgentView>) =
+        deaf.iter().partition(|agent| whom.leaves(agent));
     if !waited_for.is_empty() {
         return Err(Failure::Could(format!(
-            "{} of the agents were not heard of since the next key was announced, or less than two hours after it, and would not \
-             believe it: {}; wait for them; or go on without those that were not heard of since a day, by --not-heard-since \
+            "{} of the agents were not heard of since the next key was announced, or less than \
+                two hours after it, and would not \
+             believe it: {}; wait for them; or go on without those that were not heard of since a \
+                day, by --not-heard-since \
              2026-11-30; or say --anyway and give it to them by `[collector] key`",
             waited_for.len(),
             sites_of(&waited_for)
@@ -112,19 +120,27 @@ pub(super) fn change(source: &Source, whom: Whom, as_json: bool) -> Result<(), F
     archive.write(|archive| {
         archive.change_key(present.public(), next.public())?;
         left_behind::note(archive, left.iter().copied(), next.kid(), actor.now)?;
-        let first: Vec<String> = left.iter().take(100).map(|agent| agent.agent.to_string()).collect();
+        let first: Vec<String> =
+            left.iter().take(100).map(|agent| agent.agent.to_string()).collect();
         let detail = json!({"from": present.kid(), "left_behind": left.len(), "agents": first});
-        if is_done { Ok(()) } else { actor.did(archive, "collector.key", &next.kid().to_string(), detail) }
+        if is_done {
+            Ok(())
+        } else {
+            actor.did(archive, "collector.key", &next.kid().to_string(), detail)
+        }
     })?;
     if !left.is_empty() {
         print::note(format_args!(
-            "{} agents have not heard of the new key, and are left behind: {}; should one come back, give it the key by \
+            "{} agents have not heard of the new key, and are left behind: {}; should one come \
+                back, give it the key by \
              `[collector] key`: `wanproof collector findings` names each until then",
             left.len(),
             sites_of(&left)
         ));
     }
-    let failed = |path: &PathBuf, error: std::io::Error| Failure::Could(format!("{}: {error}", path.display()));
+    let failed = |path: &PathBuf, error: std::io::Error| {
+        Failure::Could(format!("{}: {error}", path.display()))
+    };
     let mut former = config.key_file.clone().into_os_string();
     former.push(".former");
     let former = PathBuf::from(former);
@@ -132,7 +148,8 @@ pub(super) fn change(source: &Source, whom: Whom, as_json: bool) -> Result<(), F
     keyfile::succeed(&file, &config.key_file).map_err(could)?;
     tell(next.public(), as_json)?;
     print::note(format_args!(
-        "it signs from the collector's next start: restart it now, after this same command on the host of each replica;\n\
+        "it signs from the collector's next start: restart it now, after this same command on the \
+            host of each replica;\n\
          the former key is {}, and signs nothing more",
         former.display()
     ));
@@ -154,7 +171,9 @@ impl Whom {
     fn leaves(self, agent: &AgentView) -> bool {
         match self {
             Self::Nobody => false,
-            Self::NotHeardSince(since) => agent.last.as_ref().map_or(agent.enrolled, |last| last.received) < since,
+            Self::NotHeardSince(since) => {
+                agent.last.as_ref().map_or(agent.enrolled, |last| last.received) < since
+            }
             Self::Anybody => true,
         }
     }
@@ -180,7 +199,8 @@ fn unaware(
     let heard = Wall::from_secs(0) + made + HEARD;
     let all = fleet::all(archive, config.alerts.silent_after, SystemClock.now().wall)?;
     let unaware = all.into_iter().filter(|agent| {
-        agent.state == Standing::Approved.word() && agent.last.as_ref().is_none_or(|last| last.received < heard)
+        agent.state == Standing::Approved.word()
+            && agent.last.as_ref().is_none_or(|last| last.received < heard)
     });
     Ok(unaware.collect())
 }

@@ -48,9 +48,16 @@ pub(super) struct Args {
 pub(super) fn accept(args: &Args) -> Result<(), Failure> {
     let (_, mut archive) = args.source.archive()?;
     let Range { from, to } = args.numbers;
-    let what = Accept { agent: args.agent, chain: args.chain, from_seq: from, to_seq: to, why: args.why.clone() };
+    let what = Accept {
+        agent: args.agent,
+        chain: args.chain,
+        from_seq: from,
+        to_seq: to,
+        why: args.why.clone(),
+    };
     let count = archive.write(|archive| late::accept(archive, &what, &actor()))?;
     print::line(format_args!(
-        "{count} of the numbers {from} to {to} count from now on; what they touch is judged anew, but for frozen verdicts"
+        "{count} of the numbers {from} to {to} count from now on; what they touch is judged anew, \
+            but for frozen verdicts"
     ))
 }

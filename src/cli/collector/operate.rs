@@ -1,4 +1,5 @@
-//! What operators do by command: the same as by the API, on the database itself, whether the collector runs or not.
+//! What operators do by command: the same as by the API, on the database itself, whether the
+//! collector runs or not.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -36,7 +37,9 @@ impl From<DeskError> for Failure {
     fn from(error: DeskError) -> Self {
         match error {
             DeskError::Invalid(_) => Self::Usage(error.to_string()),
-            DeskError::Archive(_) | DeskError::NotFound(_) | DeskError::Conflict(_) => Self::Could(error.to_string()),
+            DeskError::Archive(_) | DeskError::NotFound(_) | DeskError::Conflict(_) => {
+                Self::Could(error.to_string())
+            }
         }
     }
 }
@@ -78,7 +81,10 @@ impl Listing {
     }
 
     /// Does something in a transaction.
-    pub(super) fn change<T>(&self, act: impl FnOnce(&Archive) -> Result<T, DeskError>) -> Result<T, Failure> {
+    pub(super) fn change<T>(
+        &self,
+        act: impl FnOnce(&Archive) -> Result<T, DeskError>,
+    ) -> Result<T, Failure> {
         let (_, mut archive) = self.source.archive()?;
         Ok(archive.write(act)?)
     }
@@ -146,13 +152,17 @@ pub(super) fn label(args: &Label) -> Result<(), Failure> {
     let mut change = AgentChange { site: args.site.clone(), from: args.from, labels: None };
     for label in &args.labels {
         let (name, value) = label.split_once('=').ok_or_else(|| {
-            Failure::Usage(format!("{label:?} is not right: expected NAME=VALUE, or NAME= to take it away"))
+            Failure::Usage(format!(
+                "{label:?} is not right: expected NAME=VALUE, or NAME= to take it away"
+            ))
         })?;
         let value = (!value.is_empty()).then(|| value.to_owned());
         change.labels.get_or_insert_default().insert(name.to_owned(), value);
     }
     if change.site.is_none() && change.labels.is_none() {
-        return Err(Failure::Usage("nothing is to be changed: give labels (region=north) or --site".to_owned()));
+        return Err(Failure::Usage(
+            "nothing is to be changed: give labels (region=north) or --site".to_owned(),
+        ));
     }
     let labels = args.listing.change(|archive| {
         sites::change(archive, args.named.agent, &change, &actor())?;
@@ -165,7 +175,11 @@ pub(super) fn label(args: &Label) -> Result<(), Failure> {
     print::line(format_args!(
         "{}: {}",
         args.named.agent,
-        if shown.is_empty() { "no labels".to_owned() } else { print::one(&shown.join(" ")).into_owned() }
+        if shown.is_empty() {
+            "no labels".to_owned()
+        } else {
+            print::one(&shown.join(" ")).into_owned()
+        }
     ))
 }
 
@@ -196,7 +210,8 @@ enum ContractsCommand {
         version: u32,
         #[command(flatten)]
         step: StepArgs,
-        /// With sign: both parties' signatures, as `wanproof contract sign` and `countersign` write them
+        /// With sign: both parties' signatures, as `wanproof contract sign` and `countersign` write
+        /// them
         #[arg(long, value_name = "FILE")]
         signature: Vec<PathBuf>,
         /// With sign: the public key of each party, in the order of the signatures
@@ -210,8 +225,9 @@ enum ContractsCommand {
 /// When, who, by which evidence.
 #[derive(Clone, Debug, clap::Args)]
 struct StepArgs {
-    /// With take_effect, supersede, end and void of a version: from when, in UTC, such as 2026-02-01T00:00:00Z
-    /// [default: now; a version takes effect when it says so itself]. Else when it happened, kept as what you say
+    /// With take_effect, supersede, end and void of a version: from when, in UTC, such as
+    /// 2026-02-01T00:00:00Z [default: now; a version takes effect when it says so itself]. Else
+    /// when it happened, kept as what you say
     #[arg(long, value_name = TIME, value_parser = instant)]
     at: Option<Wall>,
     /// Who did it, kept as what you say beside who sits here
@@ -227,13 +243,15 @@ struct StepArgs {
 
 impl StepArgs {
     fn step(&self) -> Step {
-        let (who, evidence, amount) = (self.who.clone(), self.evidence.clone(), self.amount.clone());
+        let (who, evidence, amount) =
+            (self.who.clone(), self.evidence.clone(), self.amount.clone());
         Step { at: self.at, who, evidence, amount, signatures: None }
     }
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    bounded::read_text(path).map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))
+    bounded::read_text(path)
+        .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))
 }
 
 pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {
@@ -246,16 +264,30 @@ pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {
                 let since = view.in_force_from.map_or_else(|| "-".to_owned(), print::instant);
                 let provider = view.provider.clone().unwrap_or_else(|| "-".to_owned());
                 let services = view.services.len().to_string();
-                vec![view.id.clone(), view.version.to_string(), view.state.clone(), since, services, provider]
+                vec![
+                    view.id.clone(),
+                    view.version.to_string(),
+                    view.state.clone(),
+                    since,
+                    services,
+                    provider,
+                ]
             };
             let heading = ["CONTRACT", "VERSION", "STATE", "IN FORCE FROM", "SERVICES", "PROVIDER"];
-            listing.show(&all, &heading, row, "there is no contract yet: `wanproof collector contracts import FILE`")
+            listing.show(
+                &all,
+                &heading,
+                row,
+                "there is no contract yet: `wanproof collector contracts import FILE`",
+            )
         }
         Some(ContractsCommand::Import { file }) => {
             let text = read(file)?;
             let (config, _) = listing.source.archive()?;
             let (id, version) = listing
-                .change(|archive| agreements::import(archive, config.contracts_dir.as_deref(), &text, &actor()))
+                .change(|archive| {
+                    agreements::import(archive, config.contracts_dir.as_deref(), &text, &actor())
+                })
                 .map_err(|failure| match failure {
                     // Faults name the file as it was given.
                     Failure::Usage(what) => {
@@ -264,7 +296,8 @@ pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {
                     other => other,
                 })?;
             print::line(format_args!(
-                "{id} version {version} is here; next: `wanproof collector contracts move propose {id} {version}`"
+                "{id} version {version} is here; next: `wanproof collector contracts move propose \
+                    {id} {version}`"
             ))
         }
         Some(ContractsCommand::Move { action, id, version, step, signature, key }) => {
@@ -273,20 +306,32 @@ pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {
             let step = Step { signatures: signatures(signature, key)?, ..step.step() };
             let state = listing.change(|archive| {
                 let (actor, directory) = (actor(), config.contracts_dir.as_deref());
-                let state = agreements::act_beside(archive, directory, (id, *version), action, &step, &actor)?;
-                let contract = book.version(id, *version).and_then(|agreed| agreed.contract.as_ref().ok());
-                for service in contract.map(|contract| contract.services.as_slice()).unwrap_or_default() {
+                let state = agreements::act_beside(
+                    archive,
+                    directory,
+                    (id, *version),
+                    action,
+                    &step,
+                    &actor,
+                )?;
+                let contract =
+                    book.version(id, *version).and_then(|agreed| agreed.contract.as_ref().ok());
+                for service in
+                    contract.map(|contract| contract.services.as_slice()).unwrap_or_default()
+                {
                     scheduler::mark_all(archive, id, &service.id, actor.now)?;
                 }
                 Ok(state)
             })?;
-            let since = in_force_from(listing, id, *version)?.map_or_else(String::new, |from| format!(" from {from}"));
+            let since = in_force_from(listing, id, *version)?
+                .map_or_else(String::new, |from| format!(" from {from}"));
             print::line(format_args!("{id} version {version} is {state}{since}"))?;
             if action == "sign" {
                 print::note(if step.signatures.is_some() {
                     "both parties' signatures were verified, and are kept"
                 } else {
-                    "that it was signed is your word: --signature and --key take both parties' signatures, which prove it"
+                    "that it was signed is your word: --signature and --key take both parties' \
+                        signatures, which prove it"
                 });
             }
             Ok(())
@@ -296,10 +341,15 @@ pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {
 }
 
 /// Both parties' signatures with their keys; [`None`] where none is given.
-fn signatures(signatures: &[PathBuf], keys: &[PathBuf]) -> Result<Option<Vec<PartySignature>>, Failure> {
+fn signatures(
+    signatures: &[PathBuf],
+    keys: &[PathBuf],
+) -> Result<Option<Vec<PartySignature>>, Failure> {
     if signatures.len() != keys.len() {
         let counts = format!("{} and {}", signatures.len(), keys.len());
-        return Err(Failure::Usage(format!("--signature and --key belong together, and there are {counts}")));
+        return Err(Failure::Usage(format!(
+            "--signature and --key belong together, and there are {counts}"
+        )));
     }
     let mut all = Vec::new();
     for (signature, key) in signatures.iter().zip(keys) {
@@ -313,7 +363,10 @@ fn signatures(signatures: &[PathBuf], keys: &[PathBuf]) -> Result<Option<Vec<Par
 /// Since when a version is in force, as it stands after it was moved; [`None`] where it is not.
 fn in_force_from(listing: &Listing, id: &str, version: u32) -> Result<Option<String>, Failure> {
     let (_, book) = listing.book()?;
-    let view = book.version(id, version).map(agreements::Agreed::view).filter(|view| view.state == "in_force");
+    let view = book
+        .version(id, version)
+        .map(agreements::Agreed::view)
+        .filter(|view| view.state == "in_force");
     Ok(view.and_then(|view| view.in_force_from).map(print::instant))
 }
 
@@ -330,7 +383,11 @@ fn differences(listing: &Listing) -> Result<(), Failure> {
     let mut all = Vec::new();
     let served = agreements::Served::at(&book, now);
     for (agent, said) in fleet.iter() {
-        let site = fleet.register().get(agent).and_then(|enrolled| enrolled.site_at(now)).unwrap_or(&said.site);
+        let site = fleet
+            .register()
+            .get(agent)
+            .and_then(|enrolled| enrolled.site_at(now))
+            .unwrap_or(&said.site);
         for difference in served.differences(site, &said.contracts) {
             all.push(Row { agent, site: site.to_owned(), difference });
         }
@@ -338,9 +395,18 @@ fn differences(listing: &Listing) -> Result<(), Failure> {
     let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
     let row = |row: &Row| {
         let of = &row.difference;
-        let (due, has) =
-            (of.version.map(|version| version.to_string()), of.reported.map(|version| version.to_string()));
-        vec![row.site.clone(), of.contract.clone(), number(due), number(has), of.what.clone(), row.agent.to_string()]
+        let (due, has) = (
+            of.version.map(|version| version.to_string()),
+            of.reported.map(|version| version.to_string()),
+        );
+        vec![
+            row.site.clone(),
+            of.contract.clone(),
+            number(due),
+            number(has),
+            of.what.clone(),
+            row.agent.to_string(),
+        ]
     };
     let heading = ["SITE", "CONTRACT", "IN FORCE", "REPORTED", "WHAT", "AGENT"];
     listing.show(&all, &heading, row, "every agent that reported judges by the contracts in force")
@@ -371,12 +437,21 @@ pub(super) fn import_facts(args: &FactsArgs) -> Result<(), Failure> {
     let (_, book) = args.listing.book()?;
     let kept = args.listing.change(|archive| {
         let actor = actor();
-        let kept = facts::import(archive, &book, (&args.contract, &args.service, source), written, &actor)?;
+        let kept = facts::import(
+            archive,
+            &book,
+            (&args.contract, &args.service, source),
+            written,
+            &actor,
+        )?;
         scheduler::mark_all(archive, &args.contract, &args.service, actor.now)?;
         Ok(kept)
     })?;
     let events = kept.facts.get("events").and_then(Value::as_array).map_or(0, Vec::len);
-    print::line(format_args!("{} events of {} are here, sha256 {}", events, args.service, kept.digest))
+    print::line(format_args!(
+        "{} events of {} are here, sha256 {}",
+        events, args.service, kept.digest
+    ))
 }
 
 /// `collector report`.
@@ -409,15 +484,28 @@ pub(super) fn report(args: &Report) -> Result<Exit, Failure> {
     let by: By = args.by.parse().map_err(Failure::Usage)?;
     let all = fleet_report(&archive, args.period.as_ref(), by)?;
     let row = |group: &GroupView| {
-        let credit =
-            group.credit.iter().map(|(currency, sum)| format!("{sum} {currency}")).collect::<Vec<_>>().join(", ");
+        let credit = group
+            .credit
+            .iter()
+            .map(|(currency, sum)| format!("{sum} {currency}"))
+            .collect::<Vec<_>>()
+            .join(", ");
         // The slowest of its probes' names stands for it.
         let p95 = group.rtt_us.values().map(|each| each.p95).max();
         #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
         let p95 = p95.map_or_else(|| "-".to_owned(), |us| print::micros(us as f64));
-        let counts = [group.services, group.objectives.met, group.objectives.breached, group.objectives.not_determined];
+        let counts = [
+            group.services,
+            group.objectives.met,
+            group.objectives.breached,
+            group.objectives.not_determined,
+        ];
         let counts = counts.map(|count| count.to_string());
-        let outages = format!("{} ({})", group.outages, print::length(std::time::Duration::from_secs(group.outage_s)));
+        let outages = format!(
+            "{} ({})",
+            group.outages,
+            print::length(std::time::Duration::from_secs(group.outage_s))
+        );
         [vec![group.name.clone()], counts.to_vec(), vec![outages, p95, credit]].concat()
     };
     let heading = [
@@ -437,11 +525,15 @@ pub(super) fn report(args: &Report) -> Result<Exit, Failure> {
 }
 
 fn one(args: &Report, archive: &Archive, contract: &str, service: &str) -> Result<Exit, Failure> {
-    let period = args.period.clone().unwrap_or_else(|| SystemClock.now().wall.to_string().chars().take(7).collect());
+    let period = args
+        .period
+        .clone()
+        .unwrap_or_else(|| SystemClock.now().wall.to_string().chars().take(7).collect());
     let id = crate::collector::operations::key(&[&period, contract, service]);
     let judged: Judgement = archive.record(Kind::Verdict, &id)?.ok_or_else(|| {
         Failure::Could(format!(
-            "{service} of {contract} was not judged in {period}: `wanproof collector report` shows what was"
+            "{service} of {contract} was not judged in {period}: `wanproof collector report` \
+                shows what was"
         ))
     })?;
     let breached = judged.report.as_ref().is_some_and(Printed::is_breached);
@@ -460,7 +552,12 @@ fn one(args: &Report, archive: &Archive, contract: &str, service: &str) -> Resul
             print::line(format_args!("as it was judged then: {why}"))?;
         }
         for outage in &judged.outages {
-            print::line(format_args!("outage {} to {}, side {}", outage.from, outage.to, print::one(&outage.side)))?;
+            print::line(format_args!(
+                "outage {} to {}, side {}",
+                outage.from,
+                outage.to,
+                print::one(&outage.side)
+            ))?;
         }
         for differs in &judged.differs {
             let (agent, objective) = (differs.agent, &differs.objective);
@@ -479,7 +576,10 @@ fn one(args: &Report, archive: &Archive, contract: &str, service: &str) -> Resul
                 theirs.credit, theirs.currency
             ))?,
             Some(ByProvider::Faults { faults }) => {
-                print::line(format_args!("the provider's own log cannot be judged: {}", faults.join("; ")))?;
+                print::line(format_args!(
+                    "the provider's own log cannot be judged: {}",
+                    faults.join("; ")
+                ))?;
             }
             None => {}
         }
@@ -489,7 +589,8 @@ fn one(args: &Report, archive: &Archive, contract: &str, service: &str) -> Resul
 
 /// Each objective with its figures.
 fn table(report: &Printed) -> String {
-    let heading = ["OBJECTIVE", "RESULT", "ACTUAL", "TARGET", "COVERAGE", "CREDIT"].map(str::to_owned);
+    let heading =
+        ["OBJECTIVE", "RESULT", "ACTUAL", "TARGET", "COVERAGE", "CREDIT"].map(str::to_owned);
     let row = |each: &PrintedVerdict| {
         let actual = each.actual.clone().unwrap_or_else(|| "-".to_owned());
         vec![
@@ -515,7 +616,8 @@ pub(super) struct Claims {
 
 #[derive(Clone, Debug, Subcommand)]
 enum ClaimsCommand {
-    /// Move a claim: submit, acknowledge, accept, accept_partly, reject, credit, reconcile, dispute, lapse, waive
+    /// Move a claim: submit, acknowledge, accept, accept_partly, reject, credit, reconcile,
+    /// dispute, lapse, waive
     Move {
         /// What is done
         action: String,
@@ -530,7 +632,8 @@ enum ClaimsCommand {
         #[command(flatten)]
         step: StepArgs,
     },
-    /// Attach the provider's answer or a note to a claim; a ticket, with --ticket, goes into the verdict too
+    /// Attach the provider's answer or a note to a claim; a ticket, with --ticket, goes into the
+    /// verdict too
     Attach {
         /// The contract's id
         #[arg(allow_hyphen_values = true)]
@@ -562,7 +665,8 @@ enum ClaimsCommand {
         #[arg(long, value_name = TIME, value_parser = instant)]
         closed: Option<Wall>,
     },
-    /// Lay an invoice's credits (JSON: contract, number, currency, lines of service, period, credit) beside the claims
+    /// Lay an invoice's credits (JSON: contract, number, currency, lines of service, period,
+    /// credit) beside the claims
     Invoice {
         /// The file
         file: PathBuf,
@@ -604,10 +708,26 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
         }
         Some(ClaimsCommand::Move { action, contract, service, period, step }) => {
             let id = claims::id_of(contract, service, period);
-            let claim = listing.change(|archive| claims::act(archive, &id, action, &step.step(), &actor()))?;
-            if listing.json { print::json(&claim) } else { print::line(format_args!("{id} is {}", claim.state)) }
+            let claim = listing
+                .change(|archive| claims::act(archive, &id, action, &step.step(), &actor()))?;
+            if listing.json {
+                print::json(&claim)
+            } else {
+                print::line(format_args!("{id} is {}", claim.state))
+            }
         }
-        Some(ClaimsCommand::Attach { contract, service, period, text, answer, ticket, from, to, opened, closed }) => {
+        Some(ClaimsCommand::Attach {
+            contract,
+            service,
+            period,
+            text,
+            answer,
+            ticket,
+            from,
+            to,
+            opened,
+            closed,
+        }) => {
             let kind = match (ticket.is_some(), answer) {
                 (true, _) => AttachmentKind::Ticket,
                 (false, true) => AttachmentKind::Answer,
@@ -631,7 +751,11 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
                 Ok(claim)
             })?;
             let count = claim.attachments.len();
-            if listing.json { print::json(&claim) } else { print::line(format_args!("{id} has {count} attachments")) }
+            if listing.json {
+                print::json(&claim)
+            } else {
+                print::line(format_args!("{id} has {count} attachments"))
+            }
         }
         Some(ClaimsCommand::Invoice { file }) => {
             let invoice: Invoice = serde_json::from_str(unmarked(&self::read(file)?))
@@ -654,7 +778,8 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
         Some(ClaimsCommand::Rights) => {
             let (_, archive) = listing.source.archive()?;
             let row = |right: &claims::RightView| {
-                let left = right.days_left.map_or_else(|| "-".to_owned(), |left| format!("{left} days"));
+                let left =
+                    right.days_left.map_or_else(|| "-".to_owned(), |left| format!("{left} days"));
                 vec![
                     right.contract.clone(),
                     right.service.clone(),
@@ -665,7 +790,8 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
                     left,
                 ]
             };
-            let heading = ["CONTRACT", "SERVICE", "RIGHT", "STATE", "ACCRUED", "EXERCISE BY", "LEFT"];
+            let heading =
+                ["CONTRACT", "SERVICE", "RIGHT", "STATE", "ACCRUED", "EXERCISE BY", "LEFT"];
             listing.show(
                 &claims::rights(&archive, Page::default(), now)?,
                 &heading,
@@ -686,7 +812,12 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
                 ]
             };
             let duties = claims::duties(verdicts.iter().map(|record| &record.body), now);
-            listing.show(&duties, &["SERVICE", "DUTY", "PARTY", "DUE", "STATE"], row, "no verdict names a duty")
+            listing.show(
+                &duties,
+                &["SERVICE", "DUTY", "PARTY", "DUE", "STATE"],
+                row,
+                "no verdict names a duty",
+            )
         }
     }
 }
@@ -695,8 +826,9 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
 pub(super) fn findings(listing: &Listing) -> Result<Exit, Failure> {
     let (config, archive) = listing.source.archive()?;
     let found = scheduler::findings(&archive, &config, SystemClock.now().wall)?;
-    let row =
-        |finding: &crate::collector::findings::Finding| vec![finding.kind.word().to_owned(), finding.detail.clone()];
+    let row = |finding: &crate::collector::findings::Finding| {
+        vec![finding.kind.word().to_owned(), finding.detail.clone()]
+    };
     listing.show(&found, &["WHAT", "DETAIL"], row, "nothing is missing")?;
     Ok(Exit::Done)
 }
@@ -720,7 +852,8 @@ enum TokensCommand {
         /// What it is good for: read or admin
         #[arg(long, default_value = "read")]
         scope: String,
-        /// Its last day in UTC, such as 2026-12-31 [default: an admin's ends after a year, one that reads does not]
+        /// Its last day in UTC, such as 2026-12-31 [default: an admin's ends after a year, one that
+        /// reads does not]
         #[arg(long, value_name = "DAY")]
         until: Option<String>,
     },
@@ -744,7 +877,13 @@ pub(super) fn tokens(args: &Tokens) -> Result<(), Failure> {
                     Some(until) => print::instant(until),
                     None => "-".to_owned(),
                 };
-                vec![token.name.clone(), scope.to_owned(), print::instant(token.made), token.by.clone(), until]
+                vec![
+                    token.name.clone(),
+                    scope.to_owned(),
+                    print::instant(token.made),
+                    token.by.clone(),
+                    until,
+                ]
             };
             let heading = ["NAME", "SCOPE", "MADE", "BY", "UNTIL"];
             listing.show(&tokens::all(&archive)?, &heading, row, "there is no token")
@@ -759,7 +898,9 @@ pub(super) fn tokens(args: &Tokens) -> Result<(), Failure> {
                 return print::json(&made);
             }
             print::line(&made.token)?;
-            let until = made.until.map_or_else(String::new, |until| format!(", and it ends {}", print::instant(until)));
+            let until = made.until.map_or_else(String::new, |until| {
+                format!(", and it ends {}", print::instant(until))
+            });
             print::note(format_args!("it is shown this once: only its digest is kept{until}"));
             Ok(())
         }
@@ -773,24 +914,30 @@ pub(super) fn tokens(args: &Tokens) -> Result<(), Failure> {
 /// Writes a whole copy of database and key.
 pub(super) fn backup(source: &Source, dir: &Path) -> Result<(), Failure> {
     let (config, archive) = source.archive()?;
-    let failed = |error: std::io::Error| Failure::Could(format!("{} cannot be written: {error}", dir.display()));
+    let failed = |error: std::io::Error| {
+        Failure::Could(format!("{} cannot be written: {error}", dir.display()))
+    };
     fs::DirBuilder::new().mode(0o700).create(dir).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            Failure::Could(format!("{} is there already: name a directory that is not, which is made", dir.display()))
-        }
+        std::io::ErrorKind::AlreadyExists => Failure::Could(format!(
+            "{} is there already: name a directory that is not, which is made",
+            dir.display()
+        )),
         _ => failed(error),
     })?;
     if !archive.copy_to(&dir.join("collector.db"))? {
         let _ = fs::remove_dir(dir);
         return Err(Failure::Could(
-            "the database is PostgreSQL's: copy it by pg_dump or pg_basebackup, and the key file beside it".to_owned(),
+            "the database is PostgreSQL's: copy it by pg_dump or pg_basebackup, and the key file \
+                beside it"
+                .to_owned(),
         ));
     }
     // The database is of no use without the key that its receipts are by.
     keyfile::save(&dir.join("collector.key"), &super::keys::own(&config)?)
         .map_err(|fault| Failure::Could(fault.to_string()))?;
     print::line(format_args!(
-        "{}: collector.db and collector.key; to restore, put both where `database` and `key_file` say while no collector runs",
+        "{}: collector.db and collector.key; to restore, put both where `database` and `key_file` \
+            say while no collector runs",
         dir.display()
     ))
 }

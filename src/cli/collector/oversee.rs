@@ -34,7 +34,11 @@ pub(super) fn reject(args: &Reject) -> Result<(), Failure> {
     for agent in &rejected.agents {
         print::line(agent)?;
     }
-    let done = if args.dry_run { "would be turned away" } else { "are turned away; one that asks again waits again" };
+    let done = if args.dry_run {
+        "would be turned away"
+    } else {
+        "are turned away; one that asks again waits again"
+    };
     print::note(format_args!("{} that waited {done}", rejected.agents.len()));
     Ok(())
 }
@@ -71,5 +75,10 @@ pub(super) fn audit(args: &Audit) -> Result<(), Failure> {
         vec![number, at, who, each.action.clone(), each.subject.clone(), detail.join(" ")]
     };
     let heading = ["N", "AT", "WHO", "ACTION", "SUBJECT", "DETAIL"];
-    args.listing.show(&all, &heading, row, "no operator did anything yet, since this is written down")
+    args.listing.show(
+        &all,
+        &heading,
+        row,
+        "no operator did anything yet, since this is written down",
+    )
 }

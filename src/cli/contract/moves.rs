@@ -1,4 +1,5 @@
-//! `wanproof contract move` and `log`: the lives of versions, agreements, services, periods and rights.
+//! `wanproof contract move` and `log`: the lives of versions, agreements, services, periods and
+//! rights.
 
 use clap::ValueEnum;
 
@@ -64,8 +65,9 @@ pub(super) fn run(args: &Move) -> Result<Exit, Failure> {
         Whose::Agreement => Subject::agreement(contract),
         Whose::Service => Subject::service(contract, &service),
         Whose::Period => {
-            let period: Period =
-                part(&args.period).parse().map_err(|error: NotAPeriod| Failure::Usage(format!("--period: {error}")))?;
+            let period: Period = part(&args.period)
+                .parse()
+                .map_err(|error: NotAPeriod| Failure::Usage(format!("--period: {error}")))?;
             Subject::period(contract, &service, &period.to_string(), &part(&args.objective))
         }
         Whose::Right => Subject::right(contract, &service, &part(&args.right)),
@@ -78,6 +80,7 @@ pub(super) fn run(args: &Move) -> Result<Exit, Failure> {
 /// # Errors
 /// When it cannot be read.
 pub(super) fn log(contract: Option<&str>, source: &Source, json: bool) -> Result<Exit, Failure> {
-    let wanted = |of: &Subject| of.cycle != CycleWord::Claim && contract.is_none_or(|id| id == of.contract);
+    let wanted =
+        |of: &Subject| of.cycle != CycleWord::Claim && contract.is_none_or(|id| id == of.contract);
     life::print_logs(&source.store()?, wanted, json)
 }

@@ -1,5 +1,5 @@
-//! `wanproof contract replay`: stored history, judged by another contract or version: which minutes its rules match, and
-//! what its clauses would have paid.
+//! `wanproof contract replay`: stored history, judged by another contract or version: which minutes
+//! its rules match, and what its clauses would have paid.
 
 use std::path::PathBuf;
 
@@ -50,14 +50,17 @@ pub(super) fn run(args: &Args, mut contract: Contract) -> Result<Exit, Failure> 
     let (facts, told) = match &args.facts {
         None => (Facts { as_of: Some(now), ..Facts::default() }, None),
         Some(path) => {
-            let case = facts::parse(&super::read(path)?, &super::shown(path)).map_err(|faults| super::told(&faults))?;
+            let case = facts::parse(&super::read(path)?, &super::shown(path))
+                .map_err(|faults| super::told(&faults))?;
             let mut facts = case.facts;
             facts.as_of.get_or_insert(now);
             (facts, Some((case.period, case.service)))
         }
     };
     let period = match &args.period {
-        Some(text) => Some(text.parse().map_err(|error: NotAPeriod| Failure::Usage(error.to_string()))?),
+        Some(text) => {
+            Some(text.parse().map_err(|error: NotAPeriod| Failure::Usage(error.to_string()))?)
+        }
         None => told.as_ref().map(|(period, _)| *period),
     };
     let period: Period = period.unwrap_or_else(|| review::month_of(&contract, now));
@@ -65,10 +68,13 @@ pub(super) fn run(args: &Args, mut contract: Contract) -> Result<Exit, Failure> 
     let judged = Judged::alone(contract, services);
     for service in &judged.services {
         if told.as_ref().is_none_or(|(_, only)| only == service) {
-            let report = review::review(&store, &judged, service, period, &facts).map_err(|error| match error {
-                ReviewError::Store(error) => Failure::Could(error.to_string()),
-                ReviewError::Faults(faults) => super::told(&faults),
-            })?;
+            let report =
+                review::review(&store, &judged, service, period, &facts).map_err(|error| {
+                    match error {
+                        ReviewError::Store(error) => Failure::Could(error.to_string()),
+                        ReviewError::Faults(faults) => super::told(&faults),
+                    }
+                })?;
             reports.push(report);
         }
     }
@@ -78,17 +84,27 @@ pub(super) fn run(args: &Args, mut contract: Contract) -> Result<Exit, Failure> 
         let texts: Vec<String> = reports.iter().map(verdict::text).collect();
         print::line(texts.join("\n").trim_end())?;
     }
-    Ok(if args.exit_code && reports.iter().any(Report::is_breached) { Exit::Bad } else { Exit::Done })
+    Ok(if args.exit_code && reports.iter().any(Report::is_breached) {
+        Exit::Bad
+    } else {
+        Exit::Done
+    })
 }
 
-/// The contract's services that the stored probes measured: the contract names the probe and the site is the service's,
-/// or the probe named the service. A probe that named one is added to it.
-fn measured(store: &Store, contract: &mut Contract, only: Option<&str>) -> Result<Vec<String>, Failure> {
+/// The contract's services that the stored probes measured: the contract names the probe and the
+/// site is the service's, or the probe named the service. A probe that named one is added to it.
+fn measured(
+    store: &Store,
+    contract: &mut Contract,
+    only: Option<&str>,
+) -> Result<Vec<String>, Failure> {
     let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
     let series: Vec<_> = store.all_series().map_err(could)?.into_values().collect();
     let site = store.site().map_err(could)?;
     for service in &mut contract.services {
-        for seen in series.iter().filter(|seen| seen.service.as_deref() == Some(service.id.as_str())) {
+        for seen in
+            series.iter().filter(|seen| seen.service.as_deref() == Some(service.id.as_str()))
+        {
             if !service.probes.contains(&seen.probe) {
                 service.probes.push(seen.probe.clone());
             }
@@ -103,12 +119,15 @@ fn measured(store: &Store, contract: &mut Contract, only: Option<&str>) -> Resul
         let members = contract.members_of(id).unwrap_or_default();
         members.iter().any(here)
     };
-    let mut services: Vec<String> = contract.services.iter().map(|service| service.id.clone()).filter(of).collect();
+    let mut services: Vec<String> =
+        contract.services.iter().map(|service| service.id.clone()).filter(of).collect();
     match only {
         None if services.is_empty() => {
-            let names: Vec<&str> = contract.services.iter().map(|service| service.id.as_str()).collect();
+            let names: Vec<&str> =
+                contract.services.iter().map(|service| service.id.as_str()).collect();
             let what = format!(
-                "nothing stored here measures a service of contract {:?} ({}): its [[service]] must have this site{} and \
+                "nothing stored here measures a service of contract {:?} ({}): its [[service]] \
+                    must have this site{} and \
                  name these probes: {}",
                 contract.id(),
                 names.join(", "),

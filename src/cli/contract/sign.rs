@@ -1,4 +1,5 @@
-//! `wanproof contract sign`, `countersign` and `signatures`: that both parties hold the very same version.
+//! `wanproof contract sign`, `countersign` and `signatures`: that both parties hold the very same
+//! version.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -110,23 +111,37 @@ pub(super) fn countersign(args: &Countersign) -> Result<Exit, Failure> {
     let first = signature(&args.signature)?;
     let refused = |why: NotSigned| Failure::Usage(format!("{}: {why}", shown(&args.signature)));
     let theirs =
-        contract_signature::verify(&first, &files, &judging.contract, &public(&args.signer)?).map_err(refused)?;
+        contract_signature::verify(&first, &files, &judging.contract, &public(&args.signer)?)
+            .map_err(refused)?;
     if theirs.party == Party::from(args.signing.party) {
         return Err(refused(NotSigned::Alone(theirs.party)));
     }
     write(&args.signing, &judging, &files, Some(&first))
 }
 
-fn write(args: &Signing, judging: &Judging, files: &Files, first: Option<&str>) -> Result<Exit, Failure> {
+fn write(
+    args: &Signing,
+    judging: &Judging,
+    files: &Files,
+    first: Option<&str>,
+) -> Result<Exit, Failure> {
     let party = Party::from(args.party);
-    let (key, origin) = keyfile::load_or_create(&args.key).map_err(|fault| Failure::Could(fault.to_string()))?;
+    let (key, origin) =
+        keyfile::load_or_create(&args.key).map_err(|fault| Failure::Could(fault.to_string()))?;
     let jws = contract_signature::sign(files, &judging.contract, party, now(), first, &key);
     let out = args.out.clone().unwrap_or_else(|| beside(&judging.own.path, party));
-    fs::write(&out, format!("{jws}\n")).map_err(|error| Failure::Could(format!("{}: {error}", shown(&out))))?;
+    fs::write(&out, format!("{jws}\n"))
+        .map_err(|error| Failure::Could(format!("{}: {error}", shown(&out))))?;
     tell(args, &key, &origin, files, &out)
 }
 
-fn tell(args: &Signing, key: &SecretKey, origin: &Origin, files: &Files, out: &Path) -> Result<Exit, Failure> {
+fn tell(
+    args: &Signing,
+    key: &SecretKey,
+    origin: &Origin,
+    files: &Files,
+    out: &Path,
+) -> Result<Exit, Failure> {
     let ContractRef { id, version, sha256 } = &files.own;
     let party = Party::from(args.party);
     if args.json {
@@ -155,10 +170,12 @@ fn tell(args: &Signing, key: &SecretKey, origin: &Origin, files: &Files, out: &P
 pub(super) fn signatures(args: &Signatures) -> Result<Exit, Failure> {
     let judging = judging(&args.contracts)?;
     let files = files(&judging)?;
-    let ([one, other], [first, second]) = (two(&args.signatures, "--signature")?, two(&args.keys, "--key")?);
+    let ([one, other], [first, second]) =
+        (two(&args.signatures, "--signature")?, two(&args.keys, "--key")?);
     let (one, other) = (signature(one)?, signature(other)?);
     let (first, second) = (public(first)?, public(second)?);
-    let both = |a, b| contract_signature::agreed([(&one, a), (&other, b)], &files, &judging.contract);
+    let both =
+        |a, b| contract_signature::agreed([(&one, a), (&other, b)], &files, &judging.contract);
     // Whose key is whose, the signatures say.
     let proven = both(&first, &second).or_else(|why| {
         both(&second, &first).map_err(|other| match why {
@@ -170,15 +187,15 @@ pub(super) fn signatures(args: &Signatures) -> Result<Exit, Failure> {
     match proven {
         Ok(both) => {
             if args.json {
-                let party =
-                    |at: usize| json!({"party": both[at].party.to_string(), "name": both[at].name, "at": both[at].at});
+                let party = |at: usize| json!({"party": both[at].party.to_string(), "name": both[at].name, "at": both[at].at});
                 print::json(&json!({
                     "ok": true, "contract": id, "version": version, "sha256": sha256, "signatures": [party(0), party(1)],
                 }))?;
             } else {
                 let [a, b] = &both;
                 print::line(format_args!(
-                    "{id} version {version} is the same for both parties\nsha256 {sha256}\nsigned by the {} {} at {}\n\
+                    "{id} version {version} is the same for both parties\nsha256 {sha256}\nsigned \
+                        by the {} {} at {}\n\
                      countersigned by the {} {} at {}",
                     a.party, a.name, a.at, b.party, b.name, b.at
                 ))?;
@@ -188,7 +205,9 @@ pub(super) fn signatures(args: &Signatures) -> Result<Exit, Failure> {
         Err(why) => {
             if args.json {
                 let why = why.to_string();
-                print::json(&json!({"ok": false, "contract": id, "version": version, "sha256": sha256, "why": why}))?;
+                print::json(
+                    &json!({"ok": false, "contract": id, "version": version, "sha256": sha256, "why": why}),
+                )?;
             } else {
                 print::line(format_args!("NOT proven to be the same for both parties: {why}"))?;
             }
@@ -207,7 +226,8 @@ fn two<'a>(paths: &'a [PathBuf], name: &str) -> Result<[&'a PathBuf; 2], Failure
 /// The digests of a contract's file and of those that it inherits from.
 fn files(judging: &Judging) -> Result<Files, Failure> {
     let reference = |written: &Written, sha256: String| {
-        let version = written.version().and_then(|version| u64::try_from(version).ok()).unwrap_or_default();
+        let version =
+            written.version().and_then(|version| u64::try_from(version).ok()).unwrap_or_default();
         ContractRef { id: written.id().unwrap_or_default().to_owned(), version, sha256 }
     };
     let own = reference(&judging.own.written, judging.own.sha256.clone());

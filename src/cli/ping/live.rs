@@ -26,7 +26,8 @@ impl Live {
             return None;
         }
         let size = rustix::termios::tcgetwinsize(&out).ok()?;
-        (targets + 3 <= usize::from(size.ws_row)).then(|| Self { drawn: None, width: usize::from(size.ws_col) })
+        (targets + 3 <= usize::from(size.ws_row))
+            .then(|| Self { drawn: None, width: usize::from(size.ws_col) })
     }
 
     /// Draws the lines, unless that was done just now.
@@ -69,7 +70,10 @@ mod tests {
 
     #[test]
     fn a_line_is_never_wider_than_the_terminal() {
-        let tallies = [Tally::new("a-rather-long-name-of-a-host.example.net".to_owned()), Tally::new("b".to_owned())];
+        let tallies = [
+            Tally::new("a-rather-long-name-of-a-host.example.net".to_owned()),
+            Tally::new("b".to_owned()),
+        ];
         assert_eq!(lines(&tallies, 30).iter().map(|line| line.chars().count()).max(), Some(30));
         assert_eq!(lines(&tallies, 200).len(), 3);
     }

@@ -65,8 +65,8 @@ pub(super) struct Summary<'a> {
     mos: Option<f64>,
 }
 
-/// A time, or a mean of times, exactly: the sum in nanoseconds, and of how many it is. JSON has it in microseconds as it is; people
-/// see milliseconds, rounded once to three decimals.
+/// A time, or a mean of times, exactly: the sum in nanoseconds, and of how many it is. JSON has it
+/// in microseconds as it is; people see milliseconds, rounded once to three decimals.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Time {
     sum_ns: u128,
@@ -110,7 +110,10 @@ impl Time {
         (of > 0).then_some(Self { sum_ns, of })
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "exact for every single time; fifteen digits are enough for a mean")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact for every single time; fifteen digits are enough for a mean"
+    )]
     fn micros(self) -> f64 {
         self.sum_ns as f64 / (self.of as f64 * 1000.0)
     }
@@ -202,7 +205,12 @@ impl Tally {
             }
             None => line.push_str(&format!("  {}", word(settled))),
         }
-        line.extend(settled.from.filter(|from| Some(*from) != self.address).map(|from| format!(", says {from}")));
+        line.extend(
+            settled
+                .from
+                .filter(|from| Some(*from) != self.address)
+                .map(|from| format!(", says {from}")),
+        );
         line
     }
 
@@ -226,12 +234,22 @@ impl Tally {
         }
     }
 
-    /// The cells of a live line: target, sent, lost, last, least, mean and greatest RTT, the last outcomes.
+    /// The cells of a live line: target, sent, lost, last, least, mean and greatest RTT, the last
+    /// outcomes.
     pub(super) fn row(&self) -> Vec<String> {
-        let last = self.sends.iter().rev().flatten().find(|(outcome, _)| outcome.has_rtt()).map(|(_, rtt)| *rtt);
-        let cell = |time: Option<Time>| time.map_or_else(|| "-".to_owned(), |time| time.to_string());
+        let last = self
+            .sends
+            .iter()
+            .rev()
+            .flatten()
+            .find(|(outcome, _)| outcome.has_rtt())
+            .map(|(_, rtt)| *rtt);
+        let cell =
+            |time: Option<Time>| time.map_or_else(|| "-".to_owned(), |time| time.to_string());
         let recent = self.sends.len().saturating_sub(RECENT);
-        let letters = self.sends[recent..].iter().map(|send| send.map_or('.', |(outcome, _)| outcome.letter()));
+        let letters = self.sends[recent..]
+            .iter()
+            .map(|send| send.map_or('.', |(outcome, _)| outcome.letter()));
         vec![
             self.target.clone(),
             self.sent().to_string(),
@@ -254,7 +272,8 @@ impl Tally {
         outcomes.len() - outcomes.count(Outcome::NotSent) - outcomes.count(Outcome::NotObserved)
     }
 
-    /// Of what was sent and observed, how much was not answered; in percent, rounded to so many decimals.
+    /// Of what was sent and observed, how much was not answered; in percent, rounded to so many
+    /// decimals.
     fn loss_percent(&self, decimals: u32) -> f64 {
         let (sent, answered, unit) = (self.sent(), self.outcomes().with_rtt(), 10u64.pow(decimals));
         let units = ((sent - answered) * 100 * unit + sent / 2).checked_div(sent).unwrap_or(0);
@@ -267,15 +286,19 @@ impl Tally {
         self.sends.iter().flatten().filter(|(outcome, _)| outcome.has_rtt()).map(|(_, rtt)| *rtt)
     }
 
-    /// The absolute differences of neighbouring sends that were both answered (RFC 5481, IPDV), in nanoseconds.
+    /// The absolute differences of neighbouring sends that were both answered (RFC 5481, IPDV), in
+    /// nanoseconds.
     fn differences(&self) -> impl Iterator<Item = u64> + '_ {
-        let rtt = |send: &Option<(Outcome, u64)>| send.filter(|(outcome, _)| outcome.has_rtt()).map(|(_, rtt)| rtt);
+        let rtt = |send: &Option<(Outcome, u64)>| {
+            send.filter(|(outcome, _)| outcome.has_rtt()).map(|(_, rtt)| rtt)
+        };
         self.sends.windows(2).filter_map(move |pair| Some(rtt(&pair[0])?.abs_diff(rtt(&pair[1])?)))
     }
 
     fn pdv(&self) -> Option<Pdv> {
         let least = self.rtts().min()?;
-        Sorted::of(self.rtts().map(|rtt| rtt - least).collect()).map(|all| Pdv { p95: all.at(95), p99: all.at(99) })
+        Sorted::of(self.rtts().map(|rtt| rtt - least).collect())
+            .map(|all| Pdv { p95: all.at(95), p99: all.at(99) })
     }
 
     /// The highest interarrival jitter (RFC 3550, section 6.4.1).
@@ -284,10 +307,12 @@ impl Tally {
         self.differences().map(|difference| jitter.add(difference)).max().map(Time::one)
     }
 
-    /// The simplified E-model's score from mean RTT, mean |IPDV| and loss, with two decimals; see [`mos`].
+    /// The simplified E-model's score from mean RTT, mean |IPDV| and loss, with two decimals; see
+    /// [`mos`].
     fn mos(&self) -> Option<f64> {
         let mean = |values: &mut dyn Iterator<Item = u64>| {
-            let (count, sum) = values.fold((0i128, 0i128), |(count, sum), value| (count + 1, sum + i128::from(value)));
+            let (count, sum) = values
+                .fold((0i128, 0i128), |(count, sum), value| (count + 1, sum + i128::from(value)));
             Exact::ratio(sum, count * 1_000_000)
         };
         let latency = mean(&mut self.rtts())?;
@@ -299,7 +324,11 @@ impl Tally {
 
     fn spreads(&self) -> (Option<Spread>, Option<Ipdv>) {
         let differences = self.differences().collect();
-        let ipdv = Sorted::of(differences).map(|all| Ipdv { mean: all.mean(), p95: all.at(95), max: all.at(100) });
+        let ipdv = Sorted::of(differences).map(|all| Ipdv {
+            mean: all.mean(),
+            p95: all.at(95),
+            max: all.at(100),
+        });
         let rtt = Sorted::of(self.rtts().collect()).map(|all| Spread {
             min: all.at(0),
             mean: all.mean(),
@@ -340,15 +369,23 @@ impl fmt::Display for Tally {
             write!(f, " ({address})")?;
         }
         let outcomes = self.outcomes();
-        write!(f, ": {} sent, {} answered, {} % lost", self.sent(), outcomes.with_rtt(), self.loss_percent(3))?;
+        write!(
+            f,
+            ": {} sent, {} answered, {} % lost",
+            self.sent(),
+            outcomes.with_rtt(),
+            self.loss_percent(3)
+        )?;
         for outcome in [Outcome::Late, Outcome::Refused, Outcome::NotSent, Outcome::NotObserved] {
             if outcomes.count(outcome) > 0 {
                 write!(f, ", {} {}", outcomes.count(outcome), outcome.word())?;
             }
         }
-        for (count, what) in
-            [(self.duplicates, "duplicates"), (self.reordered, "reordered"), (self.stragglers, "too late")]
-        {
+        for (count, what) in [
+            (self.duplicates, "duplicates"),
+            (self.reordered, "reordered"),
+            (self.stragglers, "too late"),
+        ] {
             if count > 0 {
                 write!(f, ", {count} {what}")?;
             }
@@ -414,9 +451,18 @@ mod tests {
         let summary = serde_json::to_value(tally.summary()).unwrap();
         assert_eq!((&summary["sent"], &summary["outcomes"]), (&3.into(), &"2a1l".into()));
         assert_eq!(summary["loss_percent"], 33.333);
-        assert_eq!((&summary["rtt_us"]["p50"], &summary["rtt_us"]["max"]), (&24012.4.into(), &26012.4.into()));
-        assert_eq!((&summary["rtt_us"]["mean"], &summary["ipdv_us"]["max"]), (&25012.4.into(), &2000.0.into()));
-        assert_eq!((&summary["pdv_us"]["p99"], &summary["rfc3550_max_us"]), (&2000.0.into(), &125.0.into()));
+        assert_eq!(
+            (&summary["rtt_us"]["p50"], &summary["rtt_us"]["max"]),
+            (&24012.4.into(), &26012.4.into())
+        );
+        assert_eq!(
+            (&summary["rtt_us"]["mean"], &summary["ipdv_us"]["max"]),
+            (&25012.4.into(), &2000.0.into())
+        );
+        assert_eq!(
+            (&summary["pdv_us"]["p99"], &summary["rfc3550_max_us"]),
+            (&2000.0.into(), &125.0.into())
+        );
     }
 
     #[test]
@@ -426,7 +472,10 @@ mod tests {
             tally.settle(&settled(send, Outcome::Answered, Some(ms * 1_000_000)));
         }
         let summary = serde_json::to_value(tally.summary()).unwrap();
-        assert_eq!((&summary["ipdv_us"]["mean"], &summary["pdv_us"]["p95"]), (&2750.0.into(), &6000.0.into()));
+        assert_eq!(
+            (&summary["ipdv_us"]["mean"], &summary["pdv_us"]["p95"]),
+            (&2750.0.into(), &6000.0.into())
+        );
         // RFC 3550: 0.125, 0.304688, 0.660645 and 0.619354 ms.
         assert_eq!(summary["rfc3550_max_us"], 660.645);
         // L = 22.2 + 5.5 + 10, R = 93.2 - 37.7 / 40 = 92.2575, MOS = 4.3899.
@@ -437,13 +486,20 @@ mod tests {
     #[test]
     fn what_people_see_is_the_exact_figure_rounded_once() {
         let mut tally = Tally::new("x".to_owned());
-        // By way of a tenth of a microsecond they would be 12.001 and 12.002; the mean is 12.000949667 ms.
+        // By way of a tenth of a microsecond they would be 12.001 and 12.002; the mean is
+        // 12.000949667 ms.
         for (send, nanos) in (0..).zip([12_000_450, 12_001_450, 12_000_949]) {
             tally.settle(&settled(send, Outcome::Answered, Some(nanos)));
         }
         let summary = serde_json::to_value(tally.summary()).unwrap();
-        assert_eq!((&summary["rtt_us"]["min"], &summary["rtt_us"]["max"]), (&12_000.45.into(), &12_001.45.into()));
-        assert!((summary["rtt_us"]["mean"].as_f64().unwrap() - 36_002.849 / 3.0).abs() < 1e-9, "{summary}");
+        assert_eq!(
+            (&summary["rtt_us"]["min"], &summary["rtt_us"]["max"]),
+            (&12_000.45.into(), &12_001.45.into())
+        );
+        assert!(
+            (summary["rtt_us"]["mean"].as_f64().unwrap() - 36_002.849 / 3.0).abs() < 1e-9,
+            "{summary}"
+        );
         assert!(tally.to_string().contains("min 12.000  mean 12.001  max 12.001"), "{tally}");
         assert_eq!(tally.row()[3..7], ["12.001", "12.000", "12.001", "12.001"].map(str::to_owned));
         for of in [Outcome::Answered, Outcome::Lost] {

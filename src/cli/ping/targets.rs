@@ -7,8 +7,8 @@ use crate::measure::target::{self, Host};
 /// The largest range that is taken: a /20.
 const LARGEST: u32 = 4096;
 
-/// Every host by itself, in the order written; a range gives its usable addresses, all of them for a /31 or /32.
-/// A link-local address names its link, unless all are asked by one interface.
+/// Every host by itself, in the order written; a range gives its usable addresses, all of them for
+/// a /31 or /32. A link-local address names its link, unless all are asked by one interface.
 pub(super) fn expand(hosts: &[String], interface: Option<&str>) -> Result<Vec<String>, String> {
     let mut all = Vec::new();
     for host in hosts {
@@ -17,7 +17,9 @@ pub(super) fn expand(hosts: &[String], interface: Option<&str>) -> Result<Vec<St
                 check_link(host, named, interface)?;
                 all.push(host.clone());
             }
-            (Some((address, length)), Err(_)) if !host.contains("://") => all.extend(range(host, address, length)?),
+            (Some((address, length)), Err(_)) if !host.contains("://") => {
+                all.extend(range(host, address, length)?)
+            }
             (_, Err(fault)) => return Err(format!("{host}: {fault}")),
         }
     }
@@ -26,9 +28,10 @@ pub(super) fn expand(hosts: &[String], interface: Option<&str>) -> Result<Vec<St
 
 fn check_link(host: &str, named: Host<'_>, interface: Option<&str>) -> Result<(), String> {
     match (named, interface) {
-        (Host::Address(address), None) if target::is_link_local(address) => {
-            Err(format!("{host} is link-local, and each link may have one: say which, such as {host}%wan0, or -I wan0"))
-        }
+        (Host::Address(address), None) if target::is_link_local(address) => Err(format!(
+            "{host} is link-local, and each link may have one: say which, such as {host}%wan0, or \
+                -I wan0"
+        )),
         (Host::Scoped(_, link), Some(interface)) if link != interface => {
             Err(format!("{host} is on {link}, but -I says {interface}"))
         }
@@ -50,7 +53,8 @@ fn range(written: &str, address: &str, length: &str) -> Result<Vec<String>, Stri
     }
     let count = u32::try_from(count).expect("at most 4096");
     let first = u32::from(address) & !(count - 1);
-    let usable = if count > 2 { first + 1..=first + (count - 2) } else { first..=first + (count - 1) };
+    let usable =
+        if count > 2 { first + 1..=first + (count - 2) } else { first..=first + (count - 1) };
     Ok(usable.map(|address| Ipv4Addr::from(address).to_string()).collect())
 }
 
@@ -73,7 +77,9 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_named() {
-        for host in ["10.0.0.0/33", "10.0.0.0/", "10.0.0.0/19", "0.0.0.0/0", "x/8", "::1/64", "10.0.0.0/-1"] {
+        for host in
+            ["10.0.0.0/33", "10.0.0.0/", "10.0.0.0/19", "0.0.0.0/0", "x/8", "::1/64", "10.0.0.0/-1"]
+        {
             assert!(of(host).unwrap_err().starts_with(host), "{host}");
         }
     }

@@ -1,4 +1,5 @@
-//! `wanproof report --format html`: the reports as one page, with what was measured beside the verdicts.
+//! `wanproof report --format html`: the reports as one page, with what was measured beside the
+//! verdicts.
 
 use crate::agent::summariser::part;
 use crate::cli::Failure;
@@ -22,8 +23,10 @@ pub(super) fn page<'a>(
     let could = |error: StoreError| Failure::Could(error.to_string());
     let seen = |(report, contract)| Ok((report, contract, seen(store, contract, report)?));
     let all = all.map(seen).collect::<Result<Vec<_>, _>>().map_err(could)?;
-    let shown: Vec<Shown<'_>> =
-        all.iter().map(|(report, contract, seen)| Shown { contract, facts, report, seen }).collect();
+    let shown: Vec<Shown<'_>> = all
+        .iter()
+        .map(|(report, contract, seen)| Shown { contract, facts, report, seen })
+        .collect();
     Ok(report_page::of_reports(&shown))
 }
 

@@ -1,5 +1,5 @@
-//! What came of a revoked agent, folded anew without what is left out: each UTC day that it touches from its summaries, and the
-//! outages that were told since.
+//! What came of a revoked agent, folded anew without what is left out: each UTC day that it touches
+//! from its summaries, and the outages that were told since.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,18 +11,28 @@ use crate::collector::compaction::Segment;
 use crate::evidence::key::Kid;
 use crate::evidence::told::{OutageSaid, Places, day_of};
 
-/// The UTC days that have something of what came from an instant on; absent while not all that came is folded.
+/// The UTC days that have something of what came from an instant on; absent while not all that came
+/// is folded.
 ///
 /// # Errors
 /// When the database fails.
-pub fn days(archive: &Archive, agent: Kid, since: Wall) -> Result<Option<BTreeSet<i64>>, ArchiveError> {
+pub fn days(
+    archive: &Archive,
+    agent: Kid,
+    since: Wall,
+) -> Result<Option<BTreeSet<i64>>, ArchiveError> {
     if !archive.is_folded(agent)? {
         return Ok(None);
     }
     let (days, spans) = (archive.days_of(agent)?, archive.spans_since(agent, since)?);
-    // However long a summary says that its span is, it touches no more days than something was folded into.
+    // However long a summary says that its span is, it touches no more days than something was
+    // folded into.
     Ok(Some(
-        spans.into_iter().flat_map(|(from, to)| days.range(day_of(from)..=day_of(to.max(from)))).copied().collect(),
+        spans
+            .into_iter()
+            .flat_map(|(from, to)| days.range(day_of(from)..=day_of(to.max(from))))
+            .copied()
+            .collect(),
     ))
 }
 
@@ -49,7 +59,10 @@ pub fn day(archive: &Archive, agent: Kid, day: i64) -> Result<Day, ArchiveError>
         }
     }
     probes.retain(|_, pieces| !pieces.is_empty());
-    let folds = probes.into_iter().map(|(probe, pieces)| Fold::of(&probe, day, pieces)).collect::<Result<_, _>>()?;
+    let folds = probes
+        .into_iter()
+        .map(|(probe, pieces)| Fold::of(&probe, day, pieces))
+        .collect::<Result<_, _>>()?;
     Ok(Day { agent, day, folds })
 }
 
@@ -67,15 +80,22 @@ impl Day {
     }
 }
 
-/// The outages that an agent told of, by month, as far as they began in the month of an instant or later.
+/// The outages that an agent told of, by month, as far as they began in the month of an instant or
+/// later.
 ///
 /// # Errors
 /// When the database fails.
-pub fn outages(archive: &Archive, agent: Kid, since: Wall) -> Result<BTreeMap<String, Vec<OutageSaid>>, ArchiveError> {
+pub fn outages(
+    archive: &Archive,
+    agent: Kid,
+    since: Wall,
+) -> Result<BTreeMap<String, Vec<OutageSaid>>, ArchiveError> {
     let first = month_of(since);
     let mut months: BTreeMap<String, Vec<OutageSaid>> = BTreeMap::new();
     // What was told before and is not told any more goes.
-    for record in archive.records::<Vec<OutageSaid>>(Kind::Outages, Page::of(&format!("{agent}/")))? {
+    for record in
+        archive.records::<Vec<OutageSaid>>(Kind::Outages, Page::of(&format!("{agent}/")))?
+    {
         let month = record.id.rsplit('/').next().unwrap_or_default().to_owned();
         if month >= first {
             months.insert(month, Vec::new());

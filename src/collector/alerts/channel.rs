@@ -82,7 +82,8 @@ async fn within(telling: impl Future<Output = Result<(), String>>) -> Result<(),
     tokio::time::timeout(LIMIT, telling).await.unwrap_or_else(late)
 }
 
-/// A message as a webhook gets it. Of one alert it is that alert; of many it is the first, with what they have in common.
+/// A message as a webhook gets it. Of one alert it is that alert; of many it is the first, with
+/// what they have in common.
 #[derive(Debug, Serialize)]
 struct Told<'a> {
     event: Event,
@@ -117,7 +118,11 @@ impl<'a> Told<'a> {
         let first = alerts.first().expect("a message is of something");
         let site = first.site.as_deref();
         let more = alerts.len() - 1;
-        let detail = if more == 0 { first.detail.clone() } else { format!("{}; and {more} more", first.detail) };
+        let detail = if more == 0 {
+            first.detail.clone()
+        } else {
+            format!("{}; and {more} more", first.detail)
+        };
         let ids: Vec<String> = all().map(Alert::id).collect();
         Self {
             event: *event,
@@ -157,7 +162,10 @@ pub async fn beat(url: &str) -> Result<(), String> {
 }
 
 /// Asks, and is content with any answer that says that it is well.
-async fn ask(url: &str, request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder) -> Result<(), String> {
+async fn ask(
+    url: &str,
+    request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
+) -> Result<(), String> {
     // A webhook's URL is often its secret.
     let failed = |error: reqwest::Error| web::told(&error.without_url());
     let client = web::client(url).build().map_err(failed)?;
@@ -179,8 +187,10 @@ fn letter(mail: &Mail, told: &Told<'_>) -> Result<lettre::Message, String> {
     let site = told.site.map_or_else(String::new, |site| format!(" at {site}"));
     let many = if told.count > 1 { format!(" ({})", told.count) } else { String::new() };
     let subject = format!("[wanproof] {kind}{site} {event}{many}");
-    let mut builder =
-        lettre::Message::builder().from(mailbox(&mail.from)?).subject(subject).header(ContentType::TEXT_PLAIN);
+    let mut builder = lettre::Message::builder()
+        .from(mailbox(&mail.from)?)
+        .subject(subject)
+        .header(ContentType::TEXT_PLAIN);
     for to in &mail.to {
         builder = builder.to(mailbox(to)?);
     }
@@ -192,17 +202,26 @@ fn text(told: &Told<'_>) -> String {
     let kind = told.kind.word();
     let mut body = String::new();
     if told.count > 1 {
-        let _ = write!(body, "{} findings of the kind {kind} {}; the first:\r\n\r\n", told.count, told.event.word());
+        let _ = write!(
+            body,
+            "{} findings of the kind {kind} {}; the first:\r\n\r\n",
+            told.count,
+            told.event.word()
+        );
     }
     for of in &told.findings {
         let ended = of.ended.map_or_else(String::new, |ended| format!("ended: {ended}\r\n"));
         let Of { subject, detail, since, .. } = of;
-        let _ = write!(body, "{detail}\r\n\r\nkind: {kind}\r\nsubject: {subject}\r\nsince: {since}\r\n{ended}\r\n");
+        let _ = write!(
+            body,
+            "{detail}\r\n\r\nkind: {kind}\r\nsubject: {subject}\r\nsince: {since}\r\n{ended}\r\n"
+        );
     }
     if told.dropped > 0 {
         let _ = write!(
             body,
-            "{} alerts before this one ended while this receiver could not be reached, and are not told any more: GET /v1/alerts?ended=true has them\r\n",
+            "{} alerts before this one ended while this receiver could not be reached, and are \
+                not told any more: GET /v1/alerts?ended=true has them\r\n",
             told.dropped
         );
     }
@@ -214,8 +233,10 @@ fn transport(mail: &Mail) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> 
     let parameters = || -> Result<TlsParameters, String> {
         let mut builder = TlsParameters::builder(mail.host.trim_matches(['[', ']']).to_owned());
         if let Some(path) = &mail.ca {
-            let pem = std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-            let root = Certificate::from_pem(&pem).map_err(|error| format!("{}: {error}", path.display()))?;
+            let pem = std::fs::read(path)
+                .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+            let root = Certificate::from_pem(&pem)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
             builder = builder.certificate_store(CertificateStore::None).add_root_certificate(root);
         }
         builder.build_rustls().map_err(|error| error.to_string())
@@ -230,10 +251,12 @@ fn transport(mail: &Mail) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> 
         .tls(tls)
         .timeout(Some(LIMIT));
     if let Some((user, file)) = &mail.login {
-        let password =
-            std::fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
-        builder =
-            builder.credentials(Credentials::new(user.clone(), password.trim_end_matches(['\r', '\n']).to_owned()));
+        let password = std::fs::read_to_string(file)
+            .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+        builder = builder.credentials(Credentials::new(
+            user.clone(),
+            password.trim_end_matches(['\r', '\n']).to_owned(),
+        ));
     }
     Ok(builder.build())
 }

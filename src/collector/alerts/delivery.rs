@@ -1,5 +1,6 @@
-//! A task for each receiver: what is due to it is read from the database, told, and written down as told. Whatever one receiver does,
-//! rounds and the other receivers go on. One replica at a time tells a receiver, by a lease of its own.
+//! A task for each receiver: what is due to it is read from the database, told, and written down as
+//! told. Whatever one receiver does, rounds and the other receivers go on. One replica at a time
+//! tells a receiver, by a lease of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,8 +51,13 @@ struct Teller {
 
 /// Tells a receiver what is due to it until the collector stops.
 pub async fn run(collector: Arc<Collector>, whom: &'static str, mut stop: watch::Receiver<bool>) {
-    let mut teller =
-        Teller { whom, holder: scheduler::holder(), watch: Watch::default(), share: Share::default(), failures: 0 };
+    let mut teller = Teller {
+        whom,
+        holder: scheduler::holder(),
+        watch: Watch::default(),
+        share: Share::default(),
+        failures: 0,
+    };
     while !*stop.borrow() {
         // A message that is under way at the end may yet be written down as told.
         let went = tokio::select! {
@@ -103,7 +109,9 @@ impl Teller {
             return Ok(Next::After(LOOK));
         }
         // Whoever told before may have told this: what is due is read again under the lease.
-        let Some((message, before)) = self.next(collector, &config.alerts).await? else { return Ok(Next::News) };
+        let Some((message, before)) = self.next(collector, &config.alerts).await? else {
+            return Ok(Next::News);
+        };
         if let Err(wait) = self.share.take(listener.rate(&config.alerts), now.mono) {
             return Ok(Next::After(wait));
         }
@@ -131,7 +139,11 @@ impl Teller {
     }
 
     /// The next message, and how it stands with the receiver.
-    async fn next(&self, collector: &Arc<Collector>, of: &Alerts) -> Result<Option<(Message, Receiver)>, Fault> {
+    async fn next(
+        &self,
+        collector: &Arc<Collector>,
+        of: &Alerts,
+    ) -> Result<Option<(Message, Receiver)>, Fault> {
         let (whom, hold, now) = (self.whom, of.hold, SystemClock.now().wall);
         collector
             .read(move |archive| {
@@ -155,7 +167,12 @@ impl Teller {
             match written.await {
                 Ok(()) => return,
                 Err(fault) => {
-                    tracing::warn!(who = whom, tried, "what was told could not be written down: {}", fault.detail());
+                    tracing::warn!(
+                        who = whom,
+                        tried,
+                        "what was told could not be written down: {}",
+                        fault.detail()
+                    );
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
@@ -163,7 +180,13 @@ impl Teller {
     }
 
     /// Writes down since when it fails, and why.
-    async fn fails(&self, collector: &Arc<Collector>, was: Receiver, why: String, now: Wall) -> Result<(), Fault> {
+    async fn fails(
+        &self,
+        collector: &Arc<Collector>,
+        was: Receiver,
+        why: String,
+        now: Wall,
+    ) -> Result<(), Fault> {
         if was.failing_since.is_some() {
             return Ok(());
         }

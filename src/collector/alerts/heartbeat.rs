@@ -1,5 +1,5 @@
-//! Whether rounds go on, and the dead man's switch: a request at regular intervals for as long as they do, so that its absence tells
-//! of what this collector cannot tell itself.
+//! Whether rounds go on, and the dead man's switch: a request at regular intervals for as long as
+//! they do, so that its absence tells of what this collector cannot tell itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,8 @@ use crate::base::time::{Clock, Mono, SystemClock};
 use crate::collector::Collector;
 use crate::collector::alerts::channel;
 
-/// A round may take so long, and looking be so much later than it is due, before it counts as stopped.
+/// A round may take so long, and looking be so much later than it is due, before it counts as
+/// stopped.
 const GRACE: Duration = Duration::from_secs(300);
 /// How soon it is tried again when it may not be told, or could not.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -93,10 +94,17 @@ pub async fn run(collector: Arc<Collector>, mut stop: watch::Receiver<bool>) {
         let mut pause = AGAIN;
         if let Some(url) = &alerts.heartbeat {
             let now = beat(&collector, url).await.err();
-            pause = if now.is_none() { alerts.heartbeat_every } else { AGAIN.min(alerts.heartbeat_every) };
+            pause = if now.is_none() {
+                alerts.heartbeat_every
+            } else {
+                AGAIN.min(alerts.heartbeat_every)
+            };
             match &now {
                 Some(Silent::NotHere) | None => {}
-                Some(why) if silent.as_ref().map(std::mem::discriminant) != Some(std::mem::discriminant(why)) => {
+                Some(why)
+                    if silent.as_ref().map(std::mem::discriminant)
+                        != Some(std::mem::discriminant(why)) =>
+                {
                     tracing::warn!("the heartbeat is not told: {why}");
                 }
                 Some(_) => {}
@@ -132,7 +140,11 @@ mod tests {
         assert_eq!(heartbeat.check(at(401)), Err(Silent::Round(301)));
         heartbeat.round(at(404));
         assert_eq!(heartbeat.check(at(405)), Ok(()));
-        assert_eq!(heartbeat.check(at(406)), Err(Silent::Look(306)), "it is judged, but not looked");
+        assert_eq!(
+            heartbeat.check(at(406)),
+            Err(Silent::Look(306)),
+            "it is judged, but not looked"
+        );
         heartbeat.looked(at(406), Duration::from_secs(100));
         heartbeat.round(at(806));
         assert_eq!(heartbeat.check(at(806)), Ok(()));

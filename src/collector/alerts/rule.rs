@@ -1,5 +1,6 @@
-//! What becomes of alerts when it is looked again, and what each receiver is told. Pure: what is found goes in, what has to be
-//! written and told comes out. Each receiver is told by itself: what one did not hear keeps nothing from another.
+//! What becomes of alerts when it is looked again, and what each receiver is told. Pure: what is
+//! found goes in, what has to be written and told comes out. Each receiver is told by itself: what
+//! one did not hear keeps nothing from another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,7 +30,8 @@ pub enum Change {
 pub struct Setting {
     /// Those who are told.
     pub listening: Vec<&'static str>,
-    /// What ends before it lasted so long is never told: a number that overtook another, a line that blinked.
+    /// What ends before it lasted so long is never told: a number that overtook another, a line
+    /// that blinked.
     pub hold: Duration,
     /// Now.
     pub now: Wall,
@@ -58,7 +60,11 @@ pub fn step(open: &[Alert], found: &[Finding], set: &Setting) -> Vec<Change> {
             Some(old) if old.ended.is_some() => changes.push(Change::Put(new)),
             // A clock that was ahead wrote when it began: it would be told only then.
             Some(old) if old.since > set.now => {
-                changes.push(Change::Put(Alert { detail: new.detail, since: set.now, ..old.clone() }));
+                changes.push(Change::Put(Alert {
+                    detail: new.detail,
+                    since: set.now,
+                    ..old.clone()
+                }));
             }
             Some(old) if old.detail != new.detail => {
                 changes.push(Change::Put(Alert { detail: new.detail, ..old.clone() }));
@@ -98,7 +104,8 @@ impl Event {
     }
 }
 
-/// What one receiver has to be told of an alert next. Nobody is told the end of what they were not told.
+/// What one receiver has to be told of an alert next. Nobody is told the end of what they were not
+/// told.
 fn next(alert: &Alert, whom: &str, set: &Setting) -> Option<Event> {
     let is = |told: &[String]| told.iter().any(|name| name == whom);
     if !is(&alert.told) {
@@ -108,7 +115,8 @@ fn next(alert: &Alert, whom: &str, set: &Setting) -> Option<Event> {
     (alert.ended.is_some() && !is(&alert.told_end)).then_some(Event::Ended)
 }
 
-/// What one receiver has to be told now, oldest first; of each topic only the oldest, so that beginnings and ends take turns.
+/// What one receiver has to be told now, oldest first; of each topic only the oldest, so that
+/// beginnings and ends take turns.
 #[must_use]
 pub fn due(open: &[Alert], whom: &str, set: &Setting) -> Vec<(Event, Alert)> {
     let mut all: Vec<(Event, &Alert)> =
@@ -169,21 +177,29 @@ fn is_over(alert: &Alert, set: &Setting) -> bool {
     alert.ended.is_some() && set.listening.iter().all(|whom| next(alert, whom, set).is_none())
 }
 
-/// What ended and has nobody left to be told is put away: who was to be told of it is not listening any more.
+/// What ended and has nobody left to be told is put away: who was to be told of it is not listening
+/// any more.
 #[must_use]
 pub fn settle(open: &[Alert], set: &Setting) -> Vec<Change> {
     open.iter().filter(|alert| is_over(alert, set)).cloned().map(Change::Close).collect()
 }
 
-/// Of what ended and waits for somebody to be told, no more than `most` are kept: the oldest are put away untold, and counted for
-/// each who was not told.
+/// Of what ended and waits for somebody to be told, no more than `most` are kept: the oldest are
+/// put away untold, and counted for each who was not told.
 #[must_use]
-pub fn overflow(open: &[Alert], most: usize, set: &Setting) -> (Vec<Change>, BTreeMap<&'static str, u64>) {
+pub fn overflow(
+    open: &[Alert],
+    most: usize,
+    set: &Setting,
+) -> (Vec<Change>, BTreeMap<&'static str, u64>) {
     let mut waiting: Vec<&Alert> = open.iter().filter(|alert| alert.ended.is_some()).collect();
     waiting.sort_by_key(|alert| alert.ended);
     waiting.truncate(waiting.len().saturating_sub(most));
     let mut lost: BTreeMap<&'static str, u64> = BTreeMap::new();
-    for whom in waiting.iter().flat_map(|alert| set.listening.iter().filter(|whom| next(alert, whom, set).is_some())) {
+    for whom in waiting
+        .iter()
+        .flat_map(|alert| set.listening.iter().filter(|whom| next(alert, whom, set).is_some()))
+    {
         *lost.entry(whom).or_default() += 1;
     }
     (waiting.into_iter().cloned().map(Change::Close).collect(), lost)
@@ -197,7 +213,12 @@ mod tests {
     const HOLD: Duration = Duration::from_secs(60);
 
     fn silent(who: &str) -> Finding {
-        Finding { kind: FindingKind::Silent, subject: who.to_owned(), site: None, detail: format!("{who} is silent") }
+        Finding {
+            kind: FindingKind::Silent,
+            subject: who.to_owned(),
+            site: None,
+            detail: format!("{who} is silent"),
+        }
     }
 
     /// A world in which time goes on, findings come and go, and receivers hear.
@@ -231,8 +252,15 @@ mod tests {
         }
 
         /// It is looked; then each receiver that `works` is told what is due to it.
-        fn look(&mut self, found: &[Finding], second: i64, listening: &[&'static str], works: &[&'static str]) {
-            let set = Setting { listening: listening.to_vec(), hold: HOLD, now: Wall::from_secs(second) };
+        fn look(
+            &mut self,
+            found: &[Finding],
+            second: i64,
+            listening: &[&'static str],
+            works: &[&'static str],
+        ) {
+            let set =
+                Setting { listening: listening.to_vec(), hold: HOLD, now: Wall::from_secs(second) };
             self.apply(step(&self.all(), found, &set));
             for whom in works {
                 for message in messages(due(&self.all(), whom, &set)) {
@@ -277,7 +305,10 @@ mod tests {
         world.look(&[silent("b")], 300, &mail, &mail);
         world.look(&[], 400, &mail, &[]);
         world.look(&[], 500, &mail, &mail);
-        assert_eq!(world.heard, [("b".to_owned(), "mail", Event::Began), ("b".to_owned(), "mail", Event::Ended)]);
+        assert_eq!(
+            world.heard,
+            [("b".to_owned(), "mail", Event::Began), ("b".to_owned(), "mail", Event::Ended)]
+        );
     }
 
     #[test]
@@ -285,11 +316,18 @@ mod tests {
         let mut world = World::default();
         let (both, a) = (["webhook", "mail"], [silent("a")]);
         // It lasts, ends, lasts again and ends again while the webhook is dead.
-        for (second, found) in [(0, true), (60, true), (120, false), (180, true), (240, true), (300, false)] {
+        for (second, found) in
+            [(0, true), (60, true), (120, false), (180, true), (240, true), (300, false)]
+        {
             world.look(if found { &a } else { &[] }, second, &both, &["mail"]);
         }
         let by = |world: &World, whom: &str| {
-            world.heard.iter().filter(|(_, to, _)| *to == whom).map(|(_, _, event)| *event).collect::<Vec<_>>()
+            world
+                .heard
+                .iter()
+                .filter(|(_, to, _)| *to == whom)
+                .map(|(_, _, event)| *event)
+                .collect::<Vec<_>>()
         };
         let twice = [Event::Began, Event::Ended, Event::Began, Event::Ended];
         assert_eq!(by(&world, "mail"), twice);
@@ -321,15 +359,23 @@ mod tests {
     fn many_of_one_kind_are_one_message_and_few_are_told_one_by_one() {
         let alert = |kind, number: u32| {
             let subject = format!("{number:03}");
-            Alert::begin(&Finding { kind, subject, site: None, detail: String::new() }, Wall::default())
+            Alert::begin(
+                &Finding { kind, subject, site: None, detail: String::new() },
+                Wall::default(),
+            )
         };
-        let mut due: Vec<(Event, Alert)> = (0..200).map(|n| (Event::Began, alert(FindingKind::Silent, n))).collect();
+        let mut due: Vec<(Event, Alert)> =
+            (0..200).map(|n| (Event::Began, alert(FindingKind::Silent, n))).collect();
         due.extend((0..3).map(|n| (Event::Began, alert(FindingKind::Gap, n))));
         due.extend((0..2).map(|n| (Event::Ended, alert(FindingKind::Silent, 300 + n))));
         let all = messages(due);
-        let counts: Vec<_> = all.iter().map(|message| (message.event, message.alerts.len())).collect();
+        let counts: Vec<_> =
+            all.iter().map(|message| (message.event, message.alerts.len())).collect();
         let (began, ended) = (Event::Began, Event::Ended);
-        assert_eq!(counts, [(began, 200), (began, 1), (began, 1), (began, 1), (ended, 1), (ended, 1)]);
+        assert_eq!(
+            counts,
+            [(began, 200), (began, 1), (began, 1), (began, 1), (ended, 1), (ended, 1)]
+        );
     }
 
     #[test]
@@ -375,7 +421,12 @@ mod tests {
                         .filter(|(of, to, _)| of == subject && *to == whom).map(|(_, _, event)| *event).collect();
                     prop_assert_eq!(heard.len() % 2, 0, "{:?}", heard);
                     for (at, event) in heard.iter().enumerate() {
-                        prop_assert_eq!(*event, if at % 2 == 1 { Event::Ended } else { Event::Began }, "{:?}", heard);
+                        prop_assert_eq!(
+                            *event,
+                            if at % 2 == 1 { Event::Ended } else { Event::Began },
+                            "{:?}",
+                            heard
+                        );
                     }
                 }
             }

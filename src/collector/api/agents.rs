@@ -33,11 +33,15 @@ pub fn router() -> Router<Arc<Collector>> {
 
 async fn all(collector: &Arc<Collector>) -> Result<Vec<AgentView>, Fault> {
     let silent_after = collector.config().alerts.silent_after;
-    collector.read(move |archive| Ok(fleet::all(archive, silent_after, SystemClock.now().wall)?)).await
+    collector
+        .read(move |archive| Ok(fleet::all(archive, silent_after, SystemClock.now().wall)?))
+        .await
 }
 
 fn unknown() -> DeskError {
-    DeskError::NotFound("there is no such agent: `wanproof collector agents` shows those that are known".to_owned())
+    DeskError::NotFound(
+        "there is no such agent: `wanproof collector agents` shows those that are known".to_owned(),
+    )
 }
 
 fn kid(name: &str) -> Result<Kid, DeskError> {
@@ -75,7 +79,8 @@ pub async fn one(
     let silent_after = collector.config().alerts.silent_after;
     let view = collector
         .look(move |archive| {
-            fleet::one(archive, kid(&agent)?, silent_after, SystemClock.now().wall)?.ok_or_else(unknown)
+            fleet::one(archive, kid(&agent)?, silent_after, SystemClock.now().wall)?
+                .ok_or_else(unknown)
         })
         .await?;
     Ok(json(&view))
@@ -90,7 +95,9 @@ pub async fn change(
     Named(agent): Named<String>,
     Json(change): Json<AgentChange>,
 ) -> Result<Response, Fault> {
-    collector.desk(move |archive| sites::change(archive, kid(&agent)?, &change, &admin.actor)).await?;
+    collector
+        .desk(move |archive| sites::change(archive, kid(&agent)?, &change, &admin.actor))
+        .await?;
     Ok(done())
 }
 
@@ -102,7 +109,11 @@ pub async fn approve(
     admin: Admin,
     Named(agent): Named<String>,
 ) -> Result<Response, Fault> {
-    collector.desk(move |archive| sites::set_standing(archive, kid(&agent)?, Standing::Approved, &admin.actor)).await?;
+    collector
+        .desk(move |archive| {
+            sites::set_standing(archive, kid(&agent)?, Standing::Approved, &admin.actor)
+        })
+        .await?;
     Ok(done())
 }
 
@@ -127,7 +138,8 @@ pub async fn reject(
     admin: Admin,
     Json(wanted): Json<RejectWanted>,
 ) -> Result<Response, Fault> {
-    let rejected = collector.desk(move |archive| pending::reject(archive, &wanted, &admin.actor)).await?;
+    let rejected =
+        collector.desk(move |archive| pending::reject(archive, &wanted, &admin.actor)).await?;
     Ok(json(&rejected))
 }
 

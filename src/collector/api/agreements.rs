@@ -12,9 +12,13 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::base::time::{Clock, SystemClock, Wall};
-use crate::collector::api::extract::{Admin, Asked, Json, Named, Paging, Reader, Toml, json, limit, made, page, part};
+use crate::collector::api::extract::{
+    Admin, Asked, Json, Named, Paging, Reader, Toml, json, limit, made, page, part,
+};
 use crate::collector::operations::DeskError;
-use crate::collector::operations::agreements::{self, AgreementView, Book, Difference, Served, Step};
+use crate::collector::operations::agreements::{
+    self, AgreementView, Book, Difference, Served, Step,
+};
 use crate::collector::operations::facts::{self, Source};
 use crate::collector::verdicts::Fleet;
 use crate::collector::{Collector, Fault, http, scheduler};
@@ -92,7 +96,8 @@ pub async fn import(
     let directory = collector.config().contracts_dir.clone();
     let view = collector
         .desk(move |archive| {
-            let (id, version) = agreements::import(archive, directory.as_deref(), &toml, &admin.actor)?;
+            let (id, version) =
+                agreements::import(archive, directory.as_deref(), &toml, &admin.actor)?;
             let book = Book::load(archive, directory.as_deref())?;
             Ok(book.version(&id, version).map(agreements::Agreed::view))
         })
@@ -113,10 +118,18 @@ pub async fn act(
     let directory = collector.config().contracts_dir.clone();
     let view = collector
         .desk(move |archive| {
-            agreements::act_beside(archive, directory.as_deref(), (&id, version), &action, &step, &admin.actor)?;
+            agreements::act_beside(
+                archive,
+                directory.as_deref(),
+                (&id, version),
+                &action,
+                &step,
+                &admin.actor,
+            )?;
             let book = Book::load(archive, directory.as_deref())?;
             let agreed = book.version(&id, version).ok_or_else(|| unknown(&id, version))?;
-            let services = agreed.contract.as_ref().map(|terms| terms.services.as_slice()).unwrap_or_default();
+            let services =
+                agreed.contract.as_ref().map(|terms| terms.services.as_slice()).unwrap_or_default();
             for service in services {
                 scheduler::mark_all(archive, &id, &service.id, admin.actor.now)?;
             }
@@ -156,7 +169,8 @@ pub async fn differences(
             let served = Served::at(&book, now);
             let of = fleet.iter().map(|(agent, said)| {
                 let enrolled = fleet.register().get(agent);
-                let site = enrolled.and_then(|enrolled| enrolled.site_at(now)).unwrap_or(&said.site);
+                let site =
+                    enrolled.and_then(|enrolled| enrolled.site_at(now)).unwrap_or(&said.site);
                 let differences = served.differences(site, &said.contracts);
                 AgentDifferences { agent, site: site.to_owned(), differences }
             });
@@ -204,14 +218,17 @@ pub async fn facts(
             let kept = facts::kept(archive, &contract, &service, source(&of)?)?;
             match kept.imported {
                 Some(_) => Ok(kept),
-                None => Err(DeskError::NotFound(format!("no facts of the {of}'s about {service:?} were imported"))),
+                None => Err(DeskError::NotFound(format!(
+                    "no facts of the {of}'s about {service:?} were imported"
+                ))),
             }
         })
         .await?;
     Ok(json(&view(kept)))
 }
 
-/// Import the customer's facts about a service, or the provider's own log, in the place of those that are here
+/// Import the customer's facts about a service, or the provider's own log, in the place of those
+/// that are here
 #[utoipa::path(put, path = "/v1/facts/{contract}/{service}/{source}",
     params(("contract" = String, Path), ("service" = String, Path), ("source" = Source, Path)),
     request_body(content = Object, content_type = "application/json"),
@@ -225,7 +242,13 @@ pub async fn import_facts(
     let book = collector.book().await?;
     let kept = collector
         .desk(move |archive| {
-            let kept = facts::import(archive, &book, (&contract, &service, source(&of)?), written, &admin.actor)?;
+            let kept = facts::import(
+                archive,
+                &book,
+                (&contract, &service, source(&of)?),
+                written,
+                &admin.actor,
+            )?;
             scheduler::mark_all(archive, &contract, &service, admin.actor.now)?;
             Ok(kept)
         })

@@ -9,10 +9,14 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::base::time::{Clock, SystemClock};
-use crate::collector::api::extract::{Admin, Asked, Json, Named, Paging, Reader, json, limit, page, part};
+use crate::collector::api::extract::{
+    Admin, Asked, Json, Named, Paging, Reader, json, limit, page, part,
+};
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::operations::agreements::Step;
-use crate::collector::operations::claims::{self, Attach, ClaimView, DutyView, Invoice, Reconciled, RightView};
+use crate::collector::operations::claims::{
+    self, Attach, ClaimView, DutyView, Invoice, Reconciled, RightView,
+};
 use crate::collector::operations::key;
 use crate::collector::verdicts::Judgement;
 use crate::collector::{Collector, Fault, scheduler};
@@ -35,7 +39,8 @@ pub fn router() -> Router<Arc<Collector>> {
 
 /// The claims: how each stands, and how long there is left
 #[utoipa::path(get, path = "/v1/claims", params(Paging), security(("bearer" = [])),
-    responses((status = 200, body = Vec<ClaimView>, description = "By contract, service and period; the next page is in Link.")))]
+    responses((status = 200, body = Vec<ClaimView>, description = "By contract, service and \
+        period; the next page is in Link.")))]
 pub async fn list(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -62,11 +67,13 @@ pub async fn one(
     Named((contract, service, period)): Named<(String, String, String)>,
 ) -> Result<Response, Fault> {
     let id = claims::id_of(&contract, &service, &period);
-    let claim = collector.look(move |archive| claims::one(archive, &id, SystemClock.now().wall)).await?;
+    let claim =
+        collector.look(move |archive| claims::one(archive, &id, SystemClock.now().wall)).await?;
     Ok(json(&claim))
 }
 
-/// Move a claim: submit, acknowledge, accept, `accept_partly`, reject, credit, reconcile, dispute, lapse, waive
+/// Move a claim: submit, acknowledge, accept, `accept_partly`, reject, credit, reconcile, dispute,
+/// lapse, waive
 #[utoipa::path(post, path = "/v1/claims/{contract}/{service}/{period}/{action}",
     params(("contract" = String, Path), ("service" = String, Path), ("period" = String, Path), ("action" = String, Path)),
     request_body = Step, security(("bearer" = [])), responses((status = 200, body = ClaimView, description = "As it stands now.")))]
@@ -77,7 +84,9 @@ pub async fn act(
     Json(step): Json<Step>,
 ) -> Result<Response, Fault> {
     let id = claims::id_of(&contract, &service, &period);
-    let claim = collector.desk(move |archive| claims::act(archive, &id, &action, &step, &admin.actor)).await?;
+    let claim = collector
+        .desk(move |archive| claims::act(archive, &id, &action, &step, &admin.actor))
+        .await?;
     Ok(json(&claim))
 }
 
@@ -105,7 +114,8 @@ pub async fn attach(
 
 /// The rights to terminate that accrued
 #[utoipa::path(get, path = "/v1/rights", params(Paging), security(("bearer" = [])),
-    responses((status = 200, body = Vec<RightView>, description = "By contract, service and right; the next page is in Link.")))]
+    responses((status = 200, body = Vec<RightView>, description = "By contract, service and \
+        right; the next page is in Link.")))]
 pub async fn rights(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -130,11 +140,19 @@ pub async fn rights(
 pub async fn act_on_right(
     State(collector): State<Arc<Collector>>,
     admin: Admin,
-    Named((contract, service, right, accrued, action)): Named<(String, String, String, String, String)>,
+    Named((contract, service, right, accrued, action)): Named<(
+        String,
+        String,
+        String,
+        String,
+        String,
+    )>,
     Json(step): Json<Step>,
 ) -> Result<Response, Fault> {
     let id = key(&[&contract, &service, &right, &accrued]);
-    let right = collector.desk(move |archive| claims::act_on_right(archive, &id, &action, &step, &admin.actor)).await?;
+    let right = collector
+        .desk(move |archive| claims::act_on_right(archive, &id, &action, &step, &admin.actor))
+        .await?;
     Ok(json(&right))
 }
 
@@ -152,12 +170,15 @@ pub async fn duties(
     let since = (SystemClock.now().wall - MONTHS).to_string().chars().take(7).collect::<String>();
     let all = collector
         .read(move |archive| {
-            let verdicts =
-                archive.records::<Judgement>(Kind::Verdict, Page { after: Some(&since), ..Page::default() })?;
+            let verdicts = archive.records::<Judgement>(
+                Kind::Verdict,
+                Page { after: Some(&since), ..Page::default() },
+            )?;
             Ok(claims::duties(verdicts.iter().map(|record| &record.body), SystemClock.now().wall))
         })
         .await?;
-    let name = |duty: &DutyView| format!("{}/{}/{}/{}", duty.due, duty.contract, duty.service, duty.duty);
+    let name =
+        |duty: &DutyView| format!("{}/{}/{}/{}", duty.due, duty.contract, duty.service, duty.duty);
     Ok(page(part(&all, &paging, limit, name), limit, &uri, name))
 }
 
@@ -169,6 +190,7 @@ pub async fn invoice(
     admin: Admin,
     Json(invoice): Json<Invoice>,
 ) -> Result<Response, Fault> {
-    let lines = collector.desk(move |archive| claims::reconcile(archive, &invoice, &admin.actor)).await?;
+    let lines =
+        collector.desk(move |archive| claims::reconcile(archive, &invoice, &admin.actor)).await?;
     Ok(json(&lines))
 }

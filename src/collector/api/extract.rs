@@ -1,4 +1,5 @@
-//! What is asked: who asks, the names in the address, the query, the body. What is not of its form is answered by a problem document.
+//! What is asked: who asks, the names in the address, the query, the body. What is not of its form
+//! is answered by a problem document.
 
 use std::sync::Arc;
 
@@ -25,9 +26,11 @@ use crate::evidence::problem::{Kind, Problem};
 
 /// A body is at most so long.
 const LIMIT: usize = 4 * 1024 * 1024;
-/// A byte of a body becomes at most so many when it is read: `0,` is a value of 32 bytes in a list that may just have grown, …
+/// A byte of a body becomes at most so many when it is read: `0,` is a value of 32 bytes in a list
+/// that may just have grown, …
 const PARSED: usize = 24;
-/// … but a body has only so many values (`evidence::json::VALUES`), so that it is never more than this.
+/// … but a body has only so many values (`evidence::json::VALUES`), so that it is never more than
+/// this.
 const PARSED_LIMIT: usize = 32 * 1024 * 1024;
 /// A page has so many where it is not said.
 pub const PAGE: u32 = 100;
@@ -45,7 +48,10 @@ pub struct Admin {
 
 impl FromRequestParts<Arc<Collector>> for Reader {
     type Rejection = Fault;
-    async fn from_request_parts(parts: &mut Parts, collector: &Arc<Collector>) -> Result<Self, Fault> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        collector: &Arc<Collector>,
+    ) -> Result<Self, Fault> {
         let caller = Caller::of(&parts.extensions)?;
         collector.admit_token(bearer(&parts.headers)?, Scope::Read, &caller).await.map(|_| Self)
     }
@@ -53,7 +59,10 @@ impl FromRequestParts<Arc<Collector>> for Reader {
 
 impl FromRequestParts<Arc<Collector>> for Admin {
     type Rejection = Fault;
-    async fn from_request_parts(parts: &mut Parts, collector: &Arc<Collector>) -> Result<Self, Fault> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        collector: &Arc<Collector>,
+    ) -> Result<Self, Fault> {
         let caller = Caller::of(&parts.extensions)?;
         let who = collector.admit_token(bearer(&parts.headers)?, Scope::Admin, &caller).await?;
         Ok(Self { actor: Actor { who, via: Via::Api, now: SystemClock.now().wall } })
@@ -65,7 +74,10 @@ pub struct Named<T>(pub T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Collector>> for Named<T> {
     type Rejection = Fault;
-    async fn from_request_parts(parts: &mut Parts, collector: &Arc<Collector>) -> Result<Self, Fault> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        collector: &Arc<Collector>,
+    ) -> Result<Self, Fault> {
         let Path(names) = Path::from_request_parts(parts, collector)
             .await
             .map_err(|rejection| Problem::new(Kind::Malformed, rejection.body_text()))?;
@@ -121,7 +133,11 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Collector>> for Perhaps<T> {
         let (parts, body) = request.into_parts();
         match read(&parts, body, collector).await?.is_empty() {
             true => Ok(Self(T::default())),
-            false => Err(Problem::new(Kind::Unsupported, "expected a body of Content-Type application/json").into()),
+            false => Err(Problem::new(
+                Kind::Unsupported,
+                "expected a body of Content-Type application/json",
+            )
+            .into()),
         }
     }
 }
@@ -133,17 +149,25 @@ impl FromRequest<Arc<Collector>> for Toml {
     type Rejection = Fault;
     async fn from_request(request: Request, collector: &Arc<Collector>) -> Result<Self, Fault> {
         let bytes = body_of(request, collector, &["application/toml", "text/plain"]).await?;
-        String::from_utf8(bytes).map(Self).map_err(|_| Problem::new(Kind::Malformed, "the body is not UTF-8").into())
+        String::from_utf8(bytes)
+            .map(Self)
+            .map_err(|_| Problem::new(Kind::Malformed, "the body is not UTF-8").into())
     }
 }
 
 async fn body_of(request: Request, collector: &Collector, of: &[&str]) -> Result<Vec<u8>, Fault> {
     let (parts, body) = request.into_parts();
-    let given = http::only(&parts.headers, &CONTENT_TYPE)?.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = http::only(&parts.headers, &CONTENT_TYPE)?
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let given = given.split(';').next().unwrap_or_default().trim();
     if !of.iter().any(|of| given.eq_ignore_ascii_case(of)) {
         let expected = of.join(" or ");
-        return Err(Problem::new(Kind::Unsupported, format_args!("expected a body of Content-Type {expected}")).into());
+        return Err(Problem::new(
+            Kind::Unsupported,
+            format_args!("expected a body of Content-Type {expected}"),
+        )
+        .into());
     }
     read(&parts, body, collector).await
 }
@@ -180,7 +204,11 @@ pub fn limit(asked: Option<u32>) -> Result<u32, Fault> {
     if (1..=LARGEST).contains(&limit) {
         Ok(limit)
     } else {
-        Err(Problem::new(Kind::Malformed, format_args!("limit: expected a number from 1 to {LARGEST}")).into())
+        Err(Problem::new(
+            Kind::Malformed,
+            format_args!("limit: expected a number from 1 to {LARGEST}"),
+        )
+        .into())
     }
 }
 
@@ -202,14 +230,23 @@ pub fn done() -> Response {
 }
 
 /// A page: where it is full, its `Link` (RFC 8288) says where the next one begins.
-pub fn page<T: Serialize>(all: &[T], limit: u32, uri: &Uri, last: impl FnOnce(&T) -> String) -> Response {
+pub fn page<T: Serialize>(
+    all: &[T],
+    limit: u32,
+    uri: &Uri,
+    last: impl FnOnce(&T) -> String,
+) -> Response {
     let mut response = json(&all);
     if let Some(end) = all.last().filter(|_| all.len() >= limit as usize) {
-        let kept =
-            uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty() && !part.starts_with("after="));
+        let kept = uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|part| !part.is_empty() && !part.starts_with("after="));
         let after = format!("after={}", encoded(&last(end)));
         let query = kept.map(str::to_owned).chain([after]).collect::<Vec<_>>().join("&");
-        if let Ok(link) = HeaderValue::from_str(&format!("<{}?{query}>; rel=\"next\"", uri.path())) {
+        if let Ok(link) = HeaderValue::from_str(&format!("<{}?{query}>; rel=\"next\"", uri.path()))
+        {
             response.headers_mut().insert(LINK, link);
         }
     }
@@ -219,13 +256,24 @@ pub fn page<T: Serialize>(all: &[T], limit: u32, uri: &Uri, last: impl FnOnce(&T
 /// A text as it stands in a query.
 fn encoded(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(
+            |byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") },
+        )
+        .collect()
 }
 
 /// A part of what is at hand, for lists that are not read page by page.
-pub fn part<'a, T>(all: &'a [T], paging: &Paging, limit: u32, name: impl Fn(&T) -> String) -> &'a [T] {
+pub fn part<'a, T>(
+    all: &'a [T],
+    paging: &Paging,
+    limit: u32,
+    name: impl Fn(&T) -> String,
+) -> &'a [T] {
     let from = match &paging.after {
-        Some(after) => all.iter().position(|each| name(each) == *after).map_or(all.len(), |at| at + 1),
+        Some(after) => {
+            all.iter().position(|each| name(each) == *after).map_or(all.len(), |at| at + 1)
+        }
         None => 0,
     };
     let rest = &all[from.min(all.len())..];
@@ -253,7 +301,9 @@ impl Collector {
         self: &Arc<Self>,
         act: impl FnOnce(&Archive) -> Result<T, DeskError> + Send + 'static,
     ) -> Result<T, Fault> {
-        self.read(move |archive| act(archive).map_err(|error| error.problem().map_or_else(Fault::from, Fault::from)))
-            .await
+        self.read(move |archive| {
+            act(archive).map_err(|error| error.problem().map_or_else(Fault::from, Fault::from))
+        })
+        .await
     }
 }

@@ -12,7 +12,9 @@ use utoipa::IntoParams;
 
 use crate::base::time::{Clock, SystemClock};
 use crate::collector::alerts::{self, Alert};
-use crate::collector::api::extract::{Admin, Asked, Json, Named, Paging, Reader, done, limit, made, page, part};
+use crate::collector::api::extract::{
+    Admin, Asked, Json, Named, Paging, Reader, done, limit, made, page, part,
+};
 use crate::collector::archive::audit::Audited;
 use crate::collector::archive::ledger::Page;
 use crate::collector::findings::Finding;
@@ -69,9 +71,16 @@ pub async fn alerts(
     Asked(which): Asked<Which>,
 ) -> Result<Response, Fault> {
     let limit = limit(which.limit)?;
-    let (ended, paging) = (which.ended.unwrap_or(false), Paging { limit: which.limit, after: which.after });
+    let (ended, paging) =
+        (which.ended.unwrap_or(false), Paging { limit: which.limit, after: which.after });
     let all = collector
-        .read(move |archive| Ok(if ended { alerts::ended(archive)? } else { alerts::open(archive, Page::default())? }))
+        .read(move |archive| {
+            Ok(if ended {
+                alerts::ended(archive)?
+            } else {
+                alerts::open(archive, Page::default())?
+            })
+        })
         .await?;
     let name = Alert::id;
     Ok(page(part(&all, &paging, limit, name), limit, &uri, name))
@@ -87,7 +96,8 @@ pub async fn audit(
     Asked(paging): Asked<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
-    let number = |after: String| after.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+    let number =
+        |after: String| after.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
     let wrong = || Problem::new(ProblemKind::Malformed, "after: expected an entry's number");
     let before = paging.after.map(|after| number(after).ok_or_else(wrong)).transpose()?;
     let all = collector.read(move |archive| Ok(archive.audit(before, limit)?)).await?;

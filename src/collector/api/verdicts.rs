@@ -62,15 +62,20 @@ pub struct Wanted {
 /// The month that is asked for.
 fn month(text: Option<&String>, now: Wall) -> Result<Period, DeskError> {
     let Some(text) = text else {
-        let utc = Zone::get("UTC").ok_or_else(|| DeskError::Invalid(vec!["there are no time zones".to_owned()]))?;
+        let utc = Zone::get("UTC")
+            .ok_or_else(|| DeskError::Invalid(vec!["there are no time zones".to_owned()]))?;
         return Ok(Every::Month.holding(utc.day(now)));
     };
-    text.parse().map_err(|fault: crate::sla::calendar::NotAPeriod| DeskError::Invalid(vec![fault.to_string()]))
+    text.parse().map_err(|fault: crate::sla::calendar::NotAPeriod| {
+        DeskError::Invalid(vec![fault.to_string()])
+    })
 }
 
 impl Wanted {
     fn takes(&self, of: &Judgement) -> bool {
-        let is = |wanted: &Option<String>, own: &str| wanted.as_deref().is_none_or(|wanted| wanted == own);
+        let is = |wanted: &Option<String>, own: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == own)
+        };
         is(&self.contract, &of.contract)
             && is(&self.service, &of.service)
             && is(&self.site, &of.site)
@@ -89,7 +94,9 @@ impl Wanted {
             let more = read.len() >= limit as usize;
             after = read.last().map(|record| record.id.clone());
             all.extend(
-                read.into_iter().filter(|record| self.takes(&record.body)).map(|record| (record.id, record.body)),
+                read.into_iter()
+                    .filter(|record| self.takes(&record.body))
+                    .map(|record| (record.id, record.body)),
             );
             if !more || all.len() >= limit as usize {
                 all.truncate(limit as usize);
@@ -101,7 +108,8 @@ impl Wanted {
 
 /// The verdicts of a month: one for each service, with its arithmetic
 #[utoipa::path(get, path = "/v1/verdicts", params(Wanted), security(("bearer" = [])),
-    responses((status = 200, body = Vec<Judgement>, description = "By contract and service; the next page is in Link.")))]
+    responses((status = 200, body = Vec<Judgement>, description = "By contract and service; the \
+        next page is in Link.")))]
 pub async fn list(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -130,7 +138,11 @@ pub struct Grouped {
 ///
 /// # Errors
 /// When the database fails, or the period is none.
-pub fn report(archive: &Archive, period: Option<&String>, by: By) -> Result<Vec<GroupView>, DeskError> {
+pub fn report(
+    archive: &Archive,
+    period: Option<&String>,
+    by: By,
+) -> Result<Vec<GroupView>, DeskError> {
     let prefix = format!("{}/", month(period, SystemClock.now().wall)?);
     let verdicts = archive.records::<Judgement>(Kind::Verdict, Page::of(&prefix))?;
     let histograms: BTreeMap<String, Histograms> = archive
@@ -139,7 +151,8 @@ pub fn report(archive: &Archive, period: Option<&String>, by: By) -> Result<Vec<
         .map(|record| (record.id, record.body))
         .collect();
     let none = Histograms::new();
-    let both = verdicts.iter().map(|record| (&record.body, histograms.get(&record.id).unwrap_or(&none)));
+    let both =
+        verdicts.iter().map(|record| (&record.body, histograms.get(&record.id).unwrap_or(&none)));
     Ok(groups(both, by))
 }
 
@@ -151,12 +164,19 @@ pub async fn summary(
     _: Reader,
     Asked(grouped): Asked<Grouped>,
 ) -> Result<Response, Fault> {
-    let all = collector.look(move |archive| report(archive, grouped.period.as_ref(), grouped.by)).await?;
+    let all =
+        collector.look(move |archive| report(archive, grouped.period.as_ref(), grouped.by)).await?;
     Ok(json(&all))
 }
 
-fn find(archive: &Archive, period: &str, contract: &str, service: &str) -> Result<Judgement, DeskError> {
-    let unknown = || DeskError::NotFound(format!("{service:?} of {contract:?} was not judged in {period:?}"));
+fn find(
+    archive: &Archive,
+    period: &str,
+    contract: &str,
+    service: &str,
+) -> Result<Judgement, DeskError> {
+    let unknown =
+        || DeskError::NotFound(format!("{service:?} of {contract:?} was not judged in {period:?}"));
     let id = key(&[period, contract, service]);
     archive.record(Kind::Verdict, &id)?.ok_or_else(unknown)
 }
@@ -187,7 +207,9 @@ pub async fn act(
     collector
         .desk(move |archive| {
             let judged = find(archive, &period, &contract, &service)?;
-            let month: Period = period.parse().map_err(|_| DeskError::NotFound(format!("{period:?} is no period")))?;
+            let month: Period = period
+                .parse()
+                .map_err(|_| DeskError::NotFound(format!("{period:?} is no period")))?;
             let id = id_of(month, &contract, &service);
             if action == "revise" {
                 rulings::check_whole(archive, &period, &contract, &service)?;
@@ -251,7 +273,8 @@ pub async fn beside(
     _: Reader,
     Named((period, contract, service)): Named<(String, String, String)>,
 ) -> Result<Response, Fault> {
-    let beside = collector.look(move |archive| lay_beside(archive, &period, &contract, &service)).await?;
+    let beside =
+        collector.look(move |archive| lay_beside(archive, &period, &contract, &service)).await?;
     Ok(json(&beside))
 }
 
@@ -259,7 +282,12 @@ pub async fn beside(
 ///
 /// # Errors
 /// When the service was not judged in that month.
-pub fn lay_beside(archive: &Archive, period: &str, contract: &str, service: &str) -> Result<Beside, DeskError> {
+pub fn lay_beside(
+    archive: &Archive,
+    period: &str,
+    contract: &str,
+    service: &str,
+) -> Result<Beside, DeskError> {
     let judged = find(archive, period, contract, service)?;
     let log = facts::kept(archive, contract, service, Source::Provider)?;
     let span = span_of(&judged);
@@ -269,11 +297,17 @@ pub fn lay_beside(archive: &Archive, period: &str, contract: &str, service: &str
         let Some(from) = at("from") else { continue };
         let to = at("to").unwrap_or(judged.as_of).max(from);
         if span.is_none_or(|(begin, end)| to > begin && from < end) {
-            theirs.push(OutageView { from, to, side: event["side"].as_str().unwrap_or("provider").to_owned() });
+            theirs.push(OutageView {
+                from,
+                to,
+                side: event["side"].as_str().unwrap_or("provider").to_owned(),
+            });
         }
     }
     theirs.sort_by_key(|each| (each.from, each.to));
-    let sum = |all: &[OutageView]| all.iter().map(|each| each.to.nanos_since(each.from) / 1_000_000_000).sum();
+    let sum = |all: &[OutageView]| {
+        all.iter().map(|each| each.to.nanos_since(each.from) / 1_000_000_000).sum()
+    };
     Ok(Beside {
         binding: judged.measured_by.clone(),
         ours_s: sum(&judged.outages),
@@ -290,16 +324,20 @@ fn span_of(judged: &Judgement) -> Option<(Wall, Wall)> {
     Some((utc.midnight(month.first(1).plus(-1)), utc.midnight(month.last().plus(2))))
 }
 
-/// Each outage of ours with the one of theirs that it has most in common with, each used once; then what is left, all in order.
+/// Each outage of ours with the one of theirs that it has most in common with, each used once; then
+/// what is left, all in order.
 fn pairs(ours: &[OutageView], theirs: &[OutageView]) -> Vec<Pair> {
     let mut left: Vec<&OutageView> = theirs.iter().collect();
     let mut all = Vec::new();
     for own in ours {
-        let common = |other: &OutageView| other.to.min(own.to).nanos_since(other.from.max(own.from));
-        let best = (0..left.len()).filter(|&at| common(left[at]) > 0).max_by_key(|&at| common(left[at]));
+        let common =
+            |other: &OutageView| other.to.min(own.to).nanos_since(other.from.max(own.from));
+        let best =
+            (0..left.len()).filter(|&at| common(left[at]) > 0).max_by_key(|&at| common(left[at]));
         let theirs = best.map(|at| left.remove(at).clone());
-        let later =
-            |of: fn(&OutageView) -> Wall| theirs.as_ref().map(|theirs| of(theirs).nanos_since(of(own)) / 1_000_000_000);
+        let later = |of: fn(&OutageView) -> Wall| {
+            theirs.as_ref().map(|theirs| of(theirs).nanos_since(of(own)) / 1_000_000_000)
+        };
         let (begins_later_s, ends_later_s) = (later(|each| each.from), later(|each| each.to));
         all.push(Pair { ours: Some(own.clone()), theirs, begins_later_s, ends_later_s });
     }
@@ -319,13 +357,19 @@ mod tests {
     use super::*;
 
     fn outage(from: i64, to: i64) -> OutageView {
-        OutageView { from: Wall::from_secs(from), to: Wall::from_secs(to), side: "provider".to_owned() }
+        OutageView {
+            from: Wall::from_secs(from),
+            to: Wall::from_secs(to),
+            side: "provider".to_owned(),
+        }
     }
 
     #[test]
     fn each_outage_stands_beside_the_one_that_it_has_most_in_common_with() {
-        let paired =
-            pairs(&[outage(100, 200), outage(500, 600)], &[outage(50, 110), outage(130, 260), outage(900, 950)]);
+        let paired = pairs(
+            &[outage(100, 200), outage(500, 600)],
+            &[outage(50, 110), outage(130, 260), outage(900, 950)],
+        );
         let shown: Vec<[Option<i64>; 4]> = paired
             .iter()
             .map(|pair| {

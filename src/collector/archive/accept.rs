@@ -1,6 +1,7 @@
-//! Summaries are stored in groups: what a group depends on is read at once, each is decided upon in memory, in order, and what was
-//! decided is written at once. So a hundred of them cost a handful of queries, and the next one of a chain costs the same however
-//! much is stored: it is checked against its chain's row.
+//! Summaries are stored in groups: what a group depends on is read at once, each is decided upon in
+//! memory, in order, and what was decided is written at once. So a hundred of them cost a handful
+//! of queries, and the next one of a chain costs the same however much is stored: it is checked
+//! against its chain's row.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -52,8 +53,8 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Signs the receipt, which needs no database and is done on any thread. It is given to nobody unless the summary is stored
-    /// with it.
+    /// Signs the receipt, which needs no database and is done on any thread. It is given to nobody
+    /// unless the summary is stored with it.
     #[must_use]
     pub fn new(summary: Verified, received: Wall, collector: &SecretKey) -> Self {
         let receipt = receipt::sign(summary.subject, received, collector);
@@ -117,14 +118,16 @@ struct Group<'a> {
 }
 
 impl Archive {
-    /// Stores summaries with their receipts, in order, or gives the receipt that each got before, or says why not. All that they
-    /// depend on is read in the same transaction. What does not fit into its chain is kept aside.
+    /// Stores summaries with their receipts, in order, or gives the receipt that each got before,
+    /// or says why not. All that they depend on is read in the same transaction. What does not fit
+    /// into its chain is kept aside.
     ///
     /// # Errors
     /// When the database fails; then the transaction is to be undone.
     pub fn accept_all(&self, arrivals: &[Arrival]) -> Result<Vec<Accepted>, ArchiveError> {
         let mut group = Group::read(self, arrivals)?;
-        let said = arrivals.iter().map(|arrival| group.accept(arrival)).collect::<Result<Vec<_>, _>>()?;
+        let said =
+            arrivals.iter().map(|arrival| group.accept(arrival)).collect::<Result<Vec<_>, _>>()?;
         group.write()?;
         Ok(said)
     }
@@ -152,12 +155,15 @@ impl<'a> Group<'a> {
             follows: Vec::new(),
         };
         let kids: BTreeSet<Kid> = arrivals.iter().map(|each| each.summary.kid).collect();
-        let chains: BTreeSet<Chain> = arrivals.iter().map(|each| chain_of(&each.summary.subject)).collect();
+        let chains: BTreeSet<Chain> =
+            arrivals.iter().map(|each| chain_of(&each.summary.subject)).collect();
         group.lock(&chains)?;
         group.read_rights(&kids)?;
         group.read_heads(&chains)?;
-        // What comes in the order of its chain has no neighbours but the head and those of the group.
-        let mut next: HashMap<Chain, u64> = group.heads.iter().map(|(chain, head)| (*chain, head.seq + 1)).collect();
+        // What comes in the order of its chain has no neighbours but the head and those of the
+        // group.
+        let mut next: HashMap<Chain, u64> =
+            group.heads.iter().map(|(chain, head)| (*chain, head.seq + 1)).collect();
         let mut looked_up = |each: &Arrival| {
             let of = each.summary.subject;
             let next = next.entry(chain_of(&of)).or_default();
@@ -169,7 +175,8 @@ impl<'a> Group<'a> {
             let of = each.summary.subject;
             (of.seq.saturating_sub(1)..=of.seq + 1).map(move |seq| (of.agent, of.chain, seq))
         };
-        let numbers: BTreeSet<Number> = arrivals.iter().filter(|each| looked_up(each)).flat_map(around).collect();
+        let numbers: BTreeSet<Number> =
+            arrivals.iter().filter(|each| looked_up(each)).flat_map(around).collect();
         group.read_numbers(&numbers)?;
         Ok(group)
     }
@@ -179,7 +186,8 @@ impl<'a> Group<'a> {
         let Db::Postgres(db) = &self.archive.db else { return Ok(()) };
         let locks: BTreeSet<i64> = chains.iter().map(|(agent, _)| lock_of(agent.bytes())).collect();
         let locks: Vec<i64> = locks.into_iter().collect();
-        db.query_with("SELECT pg_advisory_xact_lock(l) FROM unnest($1::bigint[]) AS l", &[&locks]).map(drop)
+        db.query_with("SELECT pg_advisory_xact_lock(l) FROM unnest($1::bigint[]) AS l", &[&locks])
+            .map(drop)
     }
 
     fn read_rights(&mut self, kids: &BTreeSet<Kid>) -> Result<(), ArchiveError> {
@@ -197,10 +205,13 @@ impl<'a> Group<'a> {
     }
 
     fn read_heads(&mut self, chains: &BTreeSet<Chain>) -> Result<(), ArchiveError> {
-        let read = |row: &Row<'_>| Ok(Head { seq: row.get(0)?, digest: row.get(1)?, span_ns: row.get(2)? });
+        let read = |row: &Row<'_>| {
+            Ok(Head { seq: row.get(0)?, digest: row.get(1)?, span_ns: row.get(2)? })
+        };
         match &self.archive.db {
             db @ Db::Sqlite(_) => {
-                let sql = "SELECT last_seq, last_digest, span_ns FROM chain WHERE agent = ?1 AND chain = ?2";
+                let sql = "SELECT last_seq, last_digest, span_ns FROM chain WHERE agent = ?1 AND \
+                    chain = ?2";
                 for chain in chains {
                     if let Some(head) = db.one(sql, args![&chain.0, &chain.1], read)? {
                         self.heads.insert(*chain, head);
@@ -211,8 +222,10 @@ impl<'a> Group<'a> {
                 let sql = "SELECT c.last_seq, c.last_digest, c.span_ns, c.agent, c.chain
                            FROM unnest($1::bytea[], $2::bytea[]) AS w (agent, chain)
                            JOIN chain c ON c.agent = w.agent AND c.chain = w.chain";
-                let agents: Vec<&[u8]> = chains.iter().map(|(agent, _)| &agent.bytes()[..]).collect();
-                let names: Vec<&[u8]> = chains.iter().map(|(_, chain)| &chain.bytes()[..]).collect();
+                let agents: Vec<&[u8]> =
+                    chains.iter().map(|(agent, _)| &agent.bytes()[..]).collect();
+                let names: Vec<&[u8]> =
+                    chains.iter().map(|(_, chain)| &chain.bytes()[..]).collect();
                 for row in db.query_with(sql, &[&agents, &names])? {
                     let row = Row::Postgres(&row);
                     self.heads.insert((row.get(3)?, row.get(4)?), read(&row)?);
@@ -226,10 +239,13 @@ impl<'a> Group<'a> {
         if numbers.is_empty() {
             return Ok(());
         }
-        let read = |row: &Row<'_>| Ok(Numbered { digest: row.get(0)?, prev: row.get(1)?, receipt: row.get(2)? });
+        let read = |row: &Row<'_>| {
+            Ok(Numbered { digest: row.get(0)?, prev: row.get(1)?, receipt: row.get(2)? })
+        };
         match &self.archive.db {
             db @ Db::Sqlite(_) => {
-                let sql = "SELECT digest, prev, receipt FROM summary WHERE agent = ?1 AND chain = ?2 AND seq = ?3";
+                let sql = "SELECT digest, prev, receipt FROM summary WHERE agent = ?1 AND chain = \
+                    ?2 AND seq = ?3";
                 for number in numbers {
                     if let Some(found) = db.one(sql, args![&number.0, &number.1, number.2], read)? {
                         self.numbers.insert(*number, found);
@@ -238,10 +254,14 @@ impl<'a> Group<'a> {
             }
             Db::Postgres(db) => {
                 let sql = "SELECT s.digest, s.prev, s.receipt, s.agent, s.chain, s.seq
-                           FROM unnest($1::bytea[], $2::bytea[], $3::bigint[]) AS w (agent, chain, seq)
-                           JOIN summary s ON s.agent = w.agent AND s.chain = w.chain AND s.seq = w.seq";
-                let agents: Vec<&[u8]> = numbers.iter().map(|(agent, ..)| &agent.bytes()[..]).collect();
-                let chains: Vec<&[u8]> = numbers.iter().map(|(_, chain, _)| &chain.bytes()[..]).collect();
+                           FROM unnest($1::bytea[], $2::bytea[], $3::bigint[]) AS w (agent, \
+                    chain, seq)
+                           JOIN summary s ON s.agent = w.agent AND s.chain = w.chain AND s.seq = \
+                    w.seq";
+                let agents: Vec<&[u8]> =
+                    numbers.iter().map(|(agent, ..)| &agent.bytes()[..]).collect();
+                let chains: Vec<&[u8]> =
+                    numbers.iter().map(|(_, chain, _)| &chain.bytes()[..]).collect();
                 let seqs: Vec<i64> = numbers.iter().map(|(.., seq)| seq.cast_signed()).collect();
                 for row in db.query_with(sql, &[&agents, &chains, &seqs])? {
                     let row = Row::Postgres(&row);
@@ -263,7 +283,9 @@ impl<'a> Group<'a> {
             if found.digest == of.digest {
                 return Ok(Accepted::Again(found.receipt.clone()));
             }
-            return self.conflict(arrival, "another summary has this number").map(Accepted::Refused);
+            return self
+                .conflict(arrival, "another summary has this number")
+                .map(Accepted::Refused);
         }
         if let Some(why) = self.misfit(summary) {
             return self.conflict(arrival, why).map(Accepted::Refused);
@@ -277,8 +299,8 @@ impl<'a> Group<'a> {
         Ok(Accepted::New(arrival.receipt.clone()))
     }
 
-    /// Why the key may not sign this, by what the database says now. A key that was replaced may still sign what came up to
-    /// the summary that named its successor.
+    /// Why the key may not sign this, by what the database says now. A key that was replaced may
+    /// still sign what came up to the summary that named its successor.
     fn may_not_sign(&self, summary: &Verified) -> Option<Problem> {
         let of = &summary.subject;
         let Some(right) = self.rights.get(&summary.kid) else {
@@ -286,13 +308,16 @@ impl<'a> Group<'a> {
         };
         let replaced = right.last.is_some_and(|(chain, seq)| chain != of.chain || of.seq > seq);
         match right.standing {
-            Standing::Pending => Some(Problem::new(Kind::Pending, "an operator has to approve this agent first")),
+            Standing::Pending => {
+                Some(Problem::new(Kind::Pending, "an operator has to approve this agent first"))
+            }
             Standing::Revoked => Some(Problem::new(Kind::Revoked, "this agent was revoked")),
             Standing::Approved if right.agent != of.agent => {
                 Some(Problem::new(Kind::BadSignature, "this key belongs to another agent"))
             }
             Standing::Approved if replaced && !self.has(of) => {
-                let detail = "this key was replaced by the agent's next one, and signs nothing after that";
+                let detail =
+                    "this key was replaced by the agent's next one, and signs nothing after that";
                 Some(Problem::new(Kind::UnknownAgent, detail))
             }
             Standing::Approved => None,
@@ -301,7 +326,9 @@ impl<'a> Group<'a> {
 
     /// Whether these very bytes are stored already.
     fn has(&self, of: &Subject) -> bool {
-        self.numbers.get(&(of.agent, of.chain, of.seq)).is_some_and(|found| found.digest == of.digest)
+        self.numbers
+            .get(&(of.agent, of.chain, of.seq))
+            .is_some_and(|found| found.digest == of.digest)
     }
 
     /// Why a summary does not fit between those neighbours of it that are stored.
@@ -325,18 +352,39 @@ impl<'a> Group<'a> {
     /// Keeps a summary aside that does not fit.
     fn conflict(&self, arrival: &Arrival, why: &'static str) -> Result<Problem, ArchiveError> {
         let of = &arrival.summary.subject;
-        tracing::warn!(agent = %of.agent, chain = %of.chain, seq = of.seq, digest = %of.digest, "chain conflict: {why}");
+        tracing::warn!(
+            agent = %of.agent,
+            chain = %of.chain,
+            seq = of.seq,
+            digest = %of.digest,
+            "chain conflict: {why}"
+        );
         if self.archive.conflicts(of.agent)? < CONFLICTS {
             let sql = "INSERT INTO conflict (agent, chain, seq, digest, received_ns, why, jws)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
-            let args = args![&of.agent, &of.chain, of.seq, &of.digest, arrival.received, why, &arrival.summary.packed];
+            let args = args![
+                &of.agent,
+                &of.chain,
+                of.seq,
+                &of.digest,
+                arrival.received,
+                why,
+                &arrival.summary.packed
+            ];
             self.archive.db.execute(sql, args)?;
         }
-        Ok(Problem::new(Kind::ChainConflict, format_args!("number {} of chain {}: {why}", of.seq, of.chain)))
+        Ok(Problem::new(
+            Kind::ChainConflict,
+            format_args!("number {} of chain {}: {why}", of.seq, of.chain),
+        ))
     }
 
     /// From the next summary on another key signs; or why it may not.
-    fn rotate(&mut self, summary: &Verified, next: &PublicKey) -> Result<Option<Problem>, ArchiveError> {
+    fn rotate(
+        &mut self,
+        summary: &Verified,
+        next: &PublicKey,
+    ) -> Result<Option<Problem>, ArchiveError> {
         let of = &summary.subject;
         // It may be the first key of an agent that is being enrolled at this moment.
         self.archive.lock(next.kid().bytes())?;
@@ -353,7 +401,8 @@ impl<'a> Group<'a> {
         Ok(None)
     }
 
-    /// Enters a summary that fits: its number, the chain's head, a gap before it or less of one that it lies in.
+    /// Enters a summary that fits: its number, the chain's head, a gap before it or less of one
+    /// that it lies in.
     fn enter(&mut self, arrival: &'a Arrival) -> Result<(), ArchiveError> {
         let summary = &arrival.summary;
         let of = summary.subject;
@@ -372,7 +421,8 @@ impl<'a> Group<'a> {
             let next = Head { seq: of.seq, digest: Some(of.digest), span_ns };
             match self.heads.entry(chain) {
                 Entry::Occupied(mut entry) => {
-                    // A span may be short, at a stop or a start; only when they stay short is that how long they are.
+                    // A span may be short, at a stop or a start; only when they stay short is that
+                    // how long they are.
                     let before = entry.get().span_ns;
                     entry.insert(Head { span_ns: span_ns.max(before - before / 8), ..next });
                 }
@@ -382,7 +432,8 @@ impl<'a> Group<'a> {
             }
         }
         self.moved.insert(chain, arrival.received);
-        let numbered = Numbered { digest: of.digest, prev: summary.prev, receipt: arrival.receipt.clone() };
+        let numbered =
+            Numbered { digest: of.digest, prev: summary.prev, receipt: arrival.receipt.clone() };
         self.numbers.insert((of.agent, of.chain, of.seq), numbered);
         self.new.push(arrival);
         if let Some(follows) = summary.follows {
@@ -404,19 +455,34 @@ impl<'a> Group<'a> {
     }
 
     fn write_each(&self, db: &Db) -> Result<(), ArchiveError> {
-        let sql = "INSERT INTO summary (agent, chain, seq, digest, prev, from_ns, to_ns, received_ns, jws, receipt)
+        let sql = "INSERT INTO summary (agent, chain, seq, digest, prev, from_ns, to_ns, \
+            received_ns, jws, receipt)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         for Arrival { summary, received, receipt } in &self.new {
             let of = &summary.subject;
             let (prev, from, to) = (summary.prev.as_ref(), summary.from, summary.to);
             db.execute(
                 sql,
-                args![&of.agent, &of.chain, of.seq, &of.digest, prev, from, to, *received, &summary.packed, receipt],
+                args![
+                    &of.agent,
+                    &of.chain,
+                    of.seq,
+                    &of.digest,
+                    prev,
+                    from,
+                    to,
+                    *received,
+                    &summary.packed,
+                    receipt
+                ],
             )?;
         }
-        let sql = "INSERT INTO chain (agent, chain, last_seq, last_digest, span_ns, received_ns, first_ns)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (agent, chain) DO UPDATE SET last_seq = excluded.last_seq,
-                   last_digest = excluded.last_digest, span_ns = excluded.span_ns, received_ns = excluded.received_ns";
+        let sql = "INSERT INTO chain (agent, chain, last_seq, last_digest, span_ns, received_ns, \
+            first_ns)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (agent, chain) DO UPDATE SET \
+            last_seq = excluded.last_seq,
+                   last_digest = excluded.last_digest, span_ns = excluded.span_ns, received_ns = \
+            excluded.received_ns";
         for (chain, received) in &self.moved {
             let head = &self.heads[chain];
             let digest = head.digest.as_ref();
@@ -432,33 +498,46 @@ impl<'a> Group<'a> {
             let chains = column(&self.new, |each| &each.summary.subject.chain.bytes()[..]);
             let seqs = column(&self.new, |each| of(each).seq.cast_signed());
             let digests = column(&self.new, |each| &each.summary.subject.digest.bytes()[..]);
-            let prevs = column(&self.new, |each| each.summary.prev.as_ref().map(|prev| &prev.bytes()[..]));
+            let prevs =
+                column(&self.new, |each| each.summary.prev.as_ref().map(|prev| &prev.bytes()[..]));
             let froms = column(&self.new, |each| each.summary.from.nanos());
             let tos = column(&self.new, |each| each.summary.to.nanos());
             let received = column(&self.new, |each| each.received.nanos());
             let packed = column(&self.new, |each| each.summary.packed.as_slice());
             let receipts = column(&self.new, |each| each.receipt.as_str());
             db.execute_with(
-                "INSERT INTO summary (agent, chain, seq, digest, prev, from_ns, to_ns, received_ns, jws, receipt)
-                 SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bigint[],
+                "INSERT INTO summary (agent, chain, seq, digest, prev, from_ns, to_ns, \
+                    received_ns, jws, receipt)
+                 SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bytea[], \
+                    $5::bytea[], $6::bigint[],
                                       $7::bigint[], $8::bigint[], $9::bytea[], $10::text[])",
-                &[&agents, &chains, &seqs, &digests, &prevs, &froms, &tos, &received, &packed, &receipts],
+                &[
+                    &agents, &chains, &seqs, &digests, &prevs, &froms, &tos, &received, &packed,
+                    &receipts,
+                ],
             )?;
         }
         if !self.moved.is_empty() {
-            let moved: Vec<(&Chain, &Wall, &Head)> =
-                self.moved.iter().map(|(chain, received)| (chain, received, &self.heads[chain])).collect();
+            let moved: Vec<(&Chain, &Wall, &Head)> = self
+                .moved
+                .iter()
+                .map(|(chain, received)| (chain, received, &self.heads[chain]))
+                .collect();
             let agents = column(&moved, |((agent, _), ..)| &agent.bytes()[..]);
             let chains = column(&moved, |((_, chain), ..)| &chain.bytes()[..]);
             let seqs = column(&moved, |(.., head)| head.seq.cast_signed());
-            let digests = column(&moved, |(.., head)| head.digest.as_ref().map(|digest| &digest.bytes()[..]));
+            let digests =
+                column(&moved, |(.., head)| head.digest.as_ref().map(|digest| &digest.bytes()[..]));
             let spans = column(&moved, |(.., head)| head.span_ns);
             let received = column(&moved, |(_, received, _)| received.nanos());
             db.execute_with(
-                "INSERT INTO chain (agent, chain, last_seq, last_digest, span_ns, received_ns, first_ns)
-                 SELECT w.*, w.received FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[])
+                "INSERT INTO chain (agent, chain, last_seq, last_digest, span_ns, received_ns, \
+                    first_ns)
+                 SELECT w.*, w.received FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], \
+                    $4::bytea[], $5::bigint[], $6::bigint[])
                      AS w (agent, chain, seq, digest, span, received)
-                 ON CONFLICT (agent, chain) DO UPDATE SET last_seq = excluded.last_seq, last_digest = excluded.last_digest,
+                 ON CONFLICT (agent, chain) DO UPDATE SET last_seq = excluded.last_seq, \
+                    last_digest = excluded.last_digest,
                  span_ns = excluded.span_ns, received_ns = excluded.received_ns",
                 &[&agents, &chains, &seqs, &digests, &spans, &received],
             )?;
@@ -475,7 +554,10 @@ fn column<'r, R, T>(rows: &'r [R], of: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
 }
 
-fn rights_of_postgres(db: &Postgres, kids: &BTreeSet<Kid>) -> Result<HashMap<Kid, Right>, ArchiveError> {
+fn rights_of_postgres(
+    db: &Postgres,
+    kids: &BTreeSet<Kid>,
+) -> Result<HashMap<Kid, Right>, ArchiveError> {
     let sql = "SELECT k.agent, a.state, k.last_chain, k.last_seq, k.kid
                FROM agent_key k JOIN agent a ON a.agent = k.agent WHERE k.kid = ANY($1::bytea[])";
     let kids: Vec<&[u8]> = kids.iter().map(|kid| &kid.bytes()[..]).collect();

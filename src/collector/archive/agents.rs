@@ -107,7 +107,8 @@ impl Archive {
         self.db.one(sql, args![&kid], KnownKey::of)
     }
 
-    /// What a key may sign, the key itself being known: to read a point of the curve costs more than the row.
+    /// What a key may sign, the key itself being known: to read a point of the curve costs more
+    /// than the row.
     ///
     /// # Errors
     /// When the database fails.
@@ -126,18 +127,24 @@ impl Archive {
     }
 
     /// The public keys of one agent or of each, the first one first.
-    pub(super) fn keys(&self, only: Option<Kid>) -> Result<HashMap<Kid, Vec<PublicKey>>, ArchiveError> {
+    pub(super) fn keys(
+        &self,
+        only: Option<Kid>,
+    ) -> Result<HashMap<Kid, Vec<PublicKey>>, ArchiveError> {
         self.keys_if(only, |_| true)
     }
 
-    /// As [`Self::keys`], of those agents that are wanted: to read a key costs more than to read its row.
+    /// As [`Self::keys`], of those agents that are wanted: to read a key costs more than to read
+    /// its row.
     pub(super) fn keys_if(
         &self,
         only: Option<Kid>,
         wanted: impl Fn(&Kid) -> bool,
     ) -> Result<HashMap<Kid, Vec<PublicKey>>, ArchiveError> {
-        // An agent's first key is never deleted while it is there, so what it enrolled with is among them.
-        let sql = asking(only, "SELECT agent, x FROM agent_key", "agent", "ORDER BY kid <> agent, place");
+        // An agent's first key is never deleted while it is there, so what it enrolled with is
+        // among them.
+        let sql =
+            asking(only, "SELECT agent, x FROM agent_key", "agent", "ORDER BY kid <> agent, place");
         let mut all: HashMap<Kid, Vec<PublicKey>> = HashMap::new();
         self.db.each(&sql, &about(&only), |row| {
             let agent: Kid = row.get(0)?;
@@ -153,7 +160,13 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails; when it is there already.
-    pub fn add_agent(&self, key: &PublicKey, site: &str, standing: Standing, now: Wall) -> Result<(), ArchiveError> {
+    pub fn add_agent(
+        &self,
+        key: &PublicKey,
+        site: &str,
+        standing: Standing,
+        now: Wall,
+    ) -> Result<(), ArchiveError> {
         let agent = key.kid();
         let sql = "INSERT INTO agent (agent, site, state, enrolled_ns, asked_ns, place)
                    VALUES (?1, ?2, ?3, ?4, ?4, (SELECT coalesce(max(place), -1) + 1 FROM agent))";
@@ -172,33 +185,58 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails; when the next key is known already.
-    pub fn rotate(&self, agent: Kid, present: Kid, next: &PublicKey, at: (ChainId, u64)) -> Result<(), ArchiveError> {
+    pub fn rotate(
+        &self,
+        agent: Kid,
+        present: Kid,
+        next: &PublicKey,
+        at: (ChainId, u64),
+    ) -> Result<(), ArchiveError> {
         let sql = "UPDATE agent_key SET last_chain = ?2, last_seq = ?3 WHERE kid = ?1";
         self.db.execute(sql, args![&present, &at.0, at.1])?;
         self.add_key(agent, next)
     }
 
-    /// Changes whether an agent may ship; false when there is no such agent, or it was revoked, which is for good.
+    /// Changes whether an agent may ship; false when there is no such agent, or it was revoked,
+    /// which is for good.
     ///
     /// # Errors
     /// When the database fails.
     pub fn set_standing(&self, agent: Kid, standing: Standing) -> Result<bool, ArchiveError> {
         self.lock(agent.bytes())?;
-        let sql = "UPDATE agent SET state = ?2 WHERE agent = ?1 AND (state <> 'revoked' OR state = ?2)";
+        let sql =
+            "UPDATE agent SET state = ?2 WHERE agent = ?1 AND (state <> 'revoked' OR state = ?2)";
         Ok(self.db.execute(sql, args![&agent, standing.word()])? > 0)
     }
 
-    /// Puts an agent to a site, from an instant on that is not ahead of now; where it was before that stays as it was.
+    /// Puts an agent to a site, from an instant on that is not ahead of now; where it was before
+    /// that stays as it was.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn assign(&self, agent: Kid, site: &str, from: Wall, who: &str, now: Wall) -> Result<(), ArchiveError> {
+    pub fn assign(
+        &self,
+        agent: Kid,
+        site: &str,
+        from: Wall,
+        who: &str,
+        now: Wall,
+    ) -> Result<(), ArchiveError> {
         self.lock(agent.bytes())?;
         self.add_site(agent, site, from, who, now)?;
-        self.db.execute("UPDATE agent SET site = ?2 WHERE agent = ?1", args![&agent, site]).map(drop)
+        self.db
+            .execute("UPDATE agent SET site = ?2 WHERE agent = ?1", args![&agent, site])
+            .map(drop)
     }
 
-    fn add_site(&self, agent: Kid, site: &str, from: Wall, who: &str, now: Wall) -> Result<(), ArchiveError> {
+    fn add_site(
+        &self,
+        agent: Kid,
+        site: &str,
+        from: Wall,
+        who: &str,
+        now: Wall,
+    ) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO agent_site (agent, n, site, from_ns, recorded_ns, who)
                    VALUES (?1, (SELECT count(*) FROM agent_site WHERE agent = ?1), ?2, ?3, ?4, ?5)";
         self.db.execute(sql, args![&agent, site, from, now, who]).map(drop)
@@ -218,7 +256,10 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn until(&self, agent: Kid) -> Result<Option<Wall>, ArchiveError> {
-        let found = self.db.one("SELECT until_ns FROM agent WHERE agent = ?1", args![&agent], |row| row.get(0))?;
+        let found =
+            self.db.one("SELECT until_ns FROM agent WHERE agent = ?1", args![&agent], |row| {
+                row.get(0)
+            })?;
         Ok(found.flatten())
     }
 
@@ -228,7 +269,9 @@ impl Archive {
     /// When the database fails.
     pub fn enrolled(&self, agent: Kid) -> Result<Option<Enrolled>, ArchiveError> {
         let sql = "SELECT place, until_ns FROM agent WHERE agent = ?1";
-        let found = self.db.one(sql, args![&agent], |row| Ok((row.get::<u64>(0)?, row.get::<Option<Wall>>(1)?)))?;
+        let found = self
+            .db
+            .one(sql, args![&agent], |row| Ok((row.get::<u64>(0)?, row.get::<Option<Wall>>(1)?)))?;
         let Some((place, until)) = found else { return Ok(None) };
         let sql = "SELECT site, from_ns, recorded_ns FROM agent_site WHERE agent = ?1 ORDER BY n";
         let all = self.db.all(sql, args![&agent], |row| assignment(row, 0))?;

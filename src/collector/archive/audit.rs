@@ -1,5 +1,6 @@
-//! What operators did: who, when, by which way, with what. An entry is written in the transaction of what it tells of, and never
-//! changed; its time and its actor are the collector's own word, never a request's.
+//! What operators did: who, when, by which way, with what. An entry is written in the transaction
+//! of what it tells of, and never changed; its time and its actor are the collector's own word,
+//! never a request's.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -13,7 +14,8 @@ use crate::collector::archive::{Archive, ArchiveError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Via {
-    /// By a command on a host that has the collector's configuration; who it was is that user's name.
+    /// By a command on a host that has the collector's configuration; who it was is that user's
+    /// name.
     Command,
     /// By the API; who it was is the token's name.
     Api,
@@ -52,22 +54,31 @@ pub struct Audited {
 }
 
 impl Archive {
-    /// Writes down what an operator does, within the transaction that does it. Its number is given here.
+    /// Writes down what an operator does, within the transaction that does it. Its number is given
+    /// here.
     ///
     /// # Errors
     /// When the database fails.
     pub fn write_down(&self, done: &Audited) -> Result<(), ArchiveError> {
-        let sql = "INSERT INTO audit (at_ns, who, via, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql = "INSERT INTO audit (at_ns, who, via, action, subject, detail) VALUES (?1, ?2, \
+            ?3, ?4, ?5, ?6)";
         let detail = serde_json::to_string(&done.detail).expect("a JSON object can be written");
-        self.db.execute(sql, args![done.at, &done.who, done.via.word(), &done.action, &done.subject, &detail]).map(drop)
+        self.db
+            .execute(
+                sql,
+                args![done.at, &done.who, done.via.word(), &done.action, &done.subject, &detail],
+            )
+            .map(drop)
     }
 
-    /// What was done, the last first: at most `limit`, before the entry of a number where one is given.
+    /// What was done, the last first: at most `limit`, before the entry of a number where one is
+    /// given.
     ///
     /// # Errors
     /// When the database fails, or an entry is not as it was written.
     pub fn audit(&self, before: Option<u64>, limit: u32) -> Result<Vec<Audited>, ArchiveError> {
-        let sql = "SELECT n, at_ns, who, via, action, subject, detail FROM audit WHERE n < ?1 ORDER BY n DESC LIMIT ?2";
+        let sql = "SELECT n, at_ns, who, via, action, subject, detail FROM audit WHERE n < ?1 \
+            ORDER BY n DESC LIMIT ?2";
         self.db.all(sql, args![before.unwrap_or(u64::MAX), limit], audited)
     }
 }

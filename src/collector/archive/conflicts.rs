@@ -28,7 +28,12 @@ impl Archive {
                    ORDER BY agent, chain, seq, received_ns, digest";
         let mut all = Vec::new();
         self.db.each(sql, args![], |row| {
-            let subject = Subject { agent: row.get(0)?, chain: row.get(1)?, seq: row.get(2)?, digest: row.get(3)? };
+            let subject = Subject {
+                agent: row.get(0)?,
+                chain: row.get(1)?,
+                seq: row.get(2)?,
+                digest: row.get(3)?,
+            };
             let (received, why) = (row.get(4)?, row.get(5)?);
             all.push(Conflict { subject, received, why, jws: packed::unpack(row.get(6)?)? });
             Ok::<(), ArchiveError>(())

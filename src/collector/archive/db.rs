@@ -1,11 +1,12 @@
-//! A connection to either database, and what both understand of a query: the values that go in, and the rows that come out.
+//! A connection to either database, and what both understand of a query: the values that go in, and
+//! the rows that come out.
 //!
-//! A query is written once, in the SQL that SQLite and PostgreSQL share, with parameters `?1`, `?2`, … of type integer (64 bits),
-//! text or blob. What to keep to, so that both take it:
+//! A query is written once, in the SQL that SQLite and PostgreSQL share, with parameters `?1`,
+//! `?2`, … of type integer (64 bits), text or blob. What to keep to, so that both take it:
 //!
 //! - `ON CONFLICT (columns) DO UPDATE` names its columns; `ON CONFLICT DO NOTHING` need not;
-//! - a sum is `CAST(sum(x) AS BIGINT)`, a literal that is selected is cast too, and there are no booleans: PostgreSQL's other
-//!   types are not read here;
+//! - a sum is `CAST(sum(x) AS BIGINT)`, a literal that is selected is cast too, and there are no
+//!   booleans: PostgreSQL's other types are not read here;
 //! - no `rowid`, no `INSERT OR …`, no `LIKE` (it differs in case), no `max(a, b)` of two columns.
 
 use rusqlite::OptionalExtension;
@@ -57,7 +58,8 @@ macro_rules! values {
 values! {
     i64, value => Self::Int(value);
     u32, value => Self::Int(value.into());
-    // Numbers of summaries are below 2^53 by the wire format; what is larger cannot be kept, and finds nothing.
+    // Numbers of summaries are below 2^53 by the wire format; what is larger cannot be kept, and
+    // finds nothing.
     u64, value => Self::Int(i64::try_from(value).unwrap_or(i64::MAX));
     &'a str, value => Self::Text(value);
     &'a String, value => Self::Text(value);
@@ -163,7 +165,9 @@ impl<T: Column> Column for Option<T> {
 
 /// The bytes of a digest, a key's identifier or a chain.
 fn bytes<const N: usize>(column: &[u8]) -> Result<[u8; N], ArchiveError> {
-    column.try_into().map_err(|_| ArchiveError::Damaged(format!("{} bytes where {N} are", column.len())))
+    column
+        .try_into()
+        .map_err(|_| ArchiveError::Damaged(format!("{} bytes where {N} are", column.len())))
 }
 
 impl Db {
@@ -181,7 +185,8 @@ impl Db {
         }
     }
 
-    /// Does what takes no parameters: several statements, or the beginning and the end of a transaction.
+    /// Does what takes no parameters: several statements, or the beginning and the end of a
+    /// transaction.
     ///
     /// # Errors
     /// When the database fails.
@@ -210,7 +215,9 @@ impl Db {
                     .optional()?;
                 read.transpose()
             }
-            Self::Postgres(db) => db.query(sql, args)?.first().map(|row| read(&Row::Postgres(row))).transpose(),
+            Self::Postgres(db) => {
+                db.query(sql, args)?.first().map(|row| read(&Row::Postgres(row))).transpose()
+            }
         }
     }
 
@@ -232,8 +239,9 @@ impl Db {
         Ok(all)
     }
 
-    /// Gives each row of an answer to `take` as it comes, so that any number of them needs the memory of a few. `take` asks this
-    /// connection for nothing else: on PostgreSQL that would wait for the rows before it.
+    /// Gives each row of an answer to `take` as it comes, so that any number of them needs the
+    /// memory of a few. `take` asks this connection for nothing else: on PostgreSQL that would wait
+    /// for the rows before it.
     ///
     /// # Errors
     /// When the database fails, or what `take` returns.

@@ -1,5 +1,5 @@
-//! What was folded of the summaries: for each agent, probe and UTC day, its intervals merged over the day and over each hour; and
-//! how far each chain was folded.
+//! What was folded of the summaries: for each agent, probe and UTC day, its intervals merged over
+//! the day and over each hour; and how far each chain was folded.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +22,9 @@ pub struct Progress {
     pub last: u64,
     /// The first that was not looked at yet.
     pub next: u64,
-    /// Numbers before that which an earlier version of this program found missing, and has to be looked at once more for what came
-    /// of them: as ranges, `3-5,9-9`. What comes late now is told by [`Archive::late`].
+    /// Numbers before that which an earlier version of this program found missing, and has to be
+    /// looked at once more for what came of them: as ranges, `3-5,9-9`. What comes late now is told
+    /// by [`Archive::late`].
     pub missing: String,
     /// How often it was folded.
     pub turn: u64,
@@ -63,11 +64,13 @@ pub enum Depth {
 }
 
 /// What is read of a chain, …
-const PROGRESS: &str = "c.agent, c.chain, c.last_seq, f.next_seq, f.missing, f.turn, f.told_ns, f.since_ns, f.by_late";
+const PROGRESS: &str =
+    "c.agent, c.chain, c.last_seq, f.next_seq, f.missing, f.turn, f.told_ns, f.since_ns, f.by_late";
 /// … in which there is something to fold.
 const UNFOLDED: &str = "FROM chain c LEFT JOIN folded f ON f.agent = c.agent AND f.chain = c.chain
     WHERE (f.next_seq IS NULL OR f.next_seq <= c.last_seq OR f.missing <> ''
-       OR EXISTS (SELECT 1 FROM late l WHERE l.agent = c.agent AND l.chain = c.chain AND l.seq < f.next_seq))";
+       OR EXISTS (SELECT 1 FROM late l WHERE l.agent = c.agent AND l.chain = c.chain AND l.seq < \
+    f.next_seq))";
 
 fn progress(row: &Row<'_>) -> Result<Progress, ArchiveError> {
     Ok(Progress {
@@ -78,9 +81,12 @@ fn progress(row: &Row<'_>) -> Result<Progress, ArchiveError> {
         missing: row.get::<Option<String>>(4)?.unwrap_or_default(),
         turn: row.get::<Option<u64>>(5)?.unwrap_or(0),
         front: match row.get::<Option<u64>>(8)? {
-            Some(by_late) => {
-                Some(Front { told: row.get(6)?, since: row.get(7)?, by_late: by_late != 0, boots: Vec::new() })
-            }
+            Some(by_late) => Some(Front {
+                told: row.get(6)?,
+                since: row.get(7)?,
+                by_late: by_late != 0,
+                boots: Vec::new(),
+            }),
             None => None,
         },
     })
@@ -90,7 +96,8 @@ fn progress(row: &Row<'_>) -> Result<Progress, ArchiveError> {
 fn without(ranges: &[Numbers], holes: &[Numbers]) -> Vec<Numbers> {
     let mut all = Vec::new();
     for range in ranges {
-        let first = holes.partition_point(|hole| (hole.chain, hole.to_seq) < (range.chain, range.from_seq));
+        let first =
+            holes.partition_point(|hole| (hole.chain, hole.to_seq) < (range.chain, range.from_seq));
         let mut next = Some(range.from_seq);
         let inside = |hole: &&Numbers| hole.chain == range.chain && hole.from_seq <= range.to_seq;
         for hole in holes[first.min(holes.len())..].iter().take_while(inside) {
@@ -100,13 +107,17 @@ fn without(ranges: &[Numbers], holes: &[Numbers]) -> Vec<Numbers> {
             }
             next = hole.to_seq.checked_add(1).map(|after| after.max(from_seq));
         }
-        all.extend(next.filter(|next| *next <= range.to_seq).map(|from_seq| Numbers { from_seq, ..*range }));
+        all.extend(
+            next.filter(|next| *next <= range.to_seq)
+                .map(|from_seq| Numbers { from_seq, ..*range }),
+        );
     }
     all
 }
 
 impl Archive {
-    /// The chains in which there is something to fold: later numbers, or late ones that filled a gap.
+    /// The chains in which there is something to fold: later numbers, or late ones that filled a
+    /// gap.
     ///
     /// # Errors
     /// When the database fails.
@@ -115,12 +126,19 @@ impl Archive {
         self.db.all(&sql, args![at_most], progress)
     }
 
-    /// The agents after one, in the order of their identifiers, of which there is something to fold.
+    /// The agents after one, in the order of their identifiers, of which there is something to
+    /// fold.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn unfolded_agents(&self, after: Option<Kid>, at_most: u32) -> Result<Vec<Kid>, ArchiveError> {
-        let sql = format!("SELECT DISTINCT c.agent {UNFOLDED} AND c.agent > ?1 ORDER BY c.agent LIMIT ?2");
+    pub fn unfolded_agents(
+        &self,
+        after: Option<Kid>,
+        at_most: u32,
+    ) -> Result<Vec<Kid>, ArchiveError> {
+        let sql = format!(
+            "SELECT DISTINCT c.agent {UNFOLDED} AND c.agent > ?1 ORDER BY c.agent LIMIT ?2"
+        );
         let after: &[u8] = after.as_ref().map_or(&[], |after| after.bytes());
         self.db.all(&sql, args![after, at_most], |row| row.get(0))
     }
@@ -130,12 +148,13 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn unfolded_of(&self, agent: Kid, at_most: u32) -> Result<Vec<Progress>, ArchiveError> {
-        let sql = format!("SELECT {PROGRESS} {UNFOLDED} AND c.agent = ?1 ORDER BY c.chain LIMIT ?2");
+        let sql =
+            format!("SELECT {PROGRESS} {UNFOLDED} AND c.agent = ?1 ORDER BY c.chain LIMIT ?2");
         self.db.all(&sql, args![&agent, at_most], progress)
     }
 
-    /// The first of those summaries of a chain that are stored with numbers in a range, both ends included. However long the range
-    /// is, it costs what is stored.
+    /// The first of those summaries of a chain that are stored with numbers in a range, both ends
+    /// included. However long the range is, it costs what is stored.
     ///
     /// # Errors
     /// When the database fails.
@@ -146,30 +165,42 @@ impl Archive {
         at_most: u32,
     ) -> Result<Vec<ToFold>, ArchiveError> {
         let sql = "SELECT seq, received_ns, jws FROM summary
-                   WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq LIMIT ?5";
+                   WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq LIMIT \
+            ?5";
         self.db.all(sql, args![&of.0, &of.1, range.0, range.1, at_most], |row| {
             let jws = row.get(2).and_then(packed::unpack).map_err(|error| error.to_string());
             Ok(ToFold { seq: row.get(0)?, received: row.get(1)?, jws })
         })
     }
 
-    /// The compact JWS of an agent's summaries that were folded into a UTC day and touch a span of time; what is left out of a
-    /// revoked agent's is not among them.
+    /// The compact JWS of an agent's summaries that were folded into a UTC day and touch a span of
+    /// time; what is left out of a revoked agent's is not among them.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn summaries_at(&self, agent: Kid, day: i64, from: Wall, to: Wall) -> Result<Vec<String>, ArchiveError> {
+    pub fn summaries_at(
+        &self,
+        agent: Kid,
+        day: i64,
+        from: Wall,
+        to: Wall,
+    ) -> Result<Vec<String>, ArchiveError> {
         let until = self.until(agent)?.unwrap_or(Wall::from_nanos(i64::MAX));
-        let sql = "SELECT chain, from_seq, to_seq FROM folded_day WHERE agent = ?1 AND day = ?2 ORDER BY chain";
-        let chains: Vec<(ChainId, u64, u64)> =
-            self.db.all(sql, args![&agent, day], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let sql = "SELECT chain, from_seq, to_seq FROM folded_day WHERE agent = ?1 AND day = ?2 \
+            ORDER BY chain";
+        let chains: Vec<(ChainId, u64, u64)> = self
+            .db
+            .all(sql, args![&agent, day], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let sql = "SELECT jws FROM summary
-                   WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 AND to_ns > ?5 AND from_ns < ?6
+                   WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4 AND to_ns > ?5 AND \
+            from_ns < ?6
                      AND received_ns < ?7
                      AND NOT EXISTS (SELECT 1 FROM quarantine q
-                                     WHERE q.agent = summary.agent AND q.chain = summary.chain AND q.seq = summary.seq)
+                                     WHERE q.agent = summary.agent AND q.chain = summary.chain \
+            AND q.seq = summary.seq)
                      AND NOT EXISTS (SELECT 1 FROM held h
-                                     WHERE h.agent = summary.agent AND h.chain = summary.chain AND h.seq = summary.seq)
+                                     WHERE h.agent = summary.agent AND h.chain = summary.chain \
+            AND h.seq = summary.seq)
                    ORDER BY seq";
         let mut all = Vec::new();
         for (chain, first, last) in chains {
@@ -187,12 +218,16 @@ impl Archive {
         Ok(self.unfolded_of(agent, 1)?.is_empty())
     }
 
-    /// The UTC days of which anything of an agent was ever folded, left out since or not; counted from 1970-01-01.
+    /// The UTC days of which anything of an agent was ever folded, left out since or not; counted
+    /// from 1970-01-01.
     ///
     /// # Errors
     /// When the database fails.
     pub fn days_of(&self, agent: Kid) -> Result<BTreeSet<i64>, ArchiveError> {
-        let days = self.db.all("SELECT day FROM folded_day WHERE agent = ?1", args![&agent], |row| row.get(0))?;
+        let days =
+            self.db.all("SELECT day FROM folded_day WHERE agent = ?1", args![&agent], |row| {
+                row.get(0)
+            })?;
         Ok(days.into_iter().collect())
     }
 
@@ -201,12 +236,14 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn spans_since(&self, agent: Kid, since: Wall) -> Result<Vec<(Wall, Wall)>, ArchiveError> {
-        let sql = "SELECT from_ns, to_ns FROM summary WHERE agent = ?1 AND (received_ns >= ?2 OR to_ns > ?2)";
+        let sql = "SELECT from_ns, to_ns FROM summary WHERE agent = ?1 AND (received_ns >= ?2 OR \
+            to_ns > ?2)";
         self.db.all(sql, args![&agent, since], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// Gives the compact JWS of each summary of an agent that touches what follows an instant to `take`, in the order in which their
-    /// spans end; what is left out of a revoked agent's is not among them.
+    /// Gives the compact JWS of each summary of an agent that touches what follows an instant to
+    /// `take`, in the order in which their spans end; what is left out of a revoked agent's is not
+    /// among them.
     ///
     /// # Errors
     /// When the database fails, or what `take` returns.
@@ -219,9 +256,11 @@ impl Archive {
         let until = self.until(agent)?.unwrap_or(Wall::from_nanos(i64::MAX));
         let sql = "SELECT jws FROM summary WHERE agent = ?1 AND to_ns > ?2 AND received_ns < ?3
                      AND NOT EXISTS (SELECT 1 FROM quarantine q
-                                     WHERE q.agent = summary.agent AND q.chain = summary.chain AND q.seq = summary.seq)
+                                     WHERE q.agent = summary.agent AND q.chain = summary.chain \
+            AND q.seq = summary.seq)
                      AND NOT EXISTS (SELECT 1 FROM held h
-                                     WHERE h.agent = summary.agent AND h.chain = summary.chain AND h.seq = summary.seq)
+                                     WHERE h.agent = summary.agent AND h.chain = summary.chain \
+            AND h.seq = summary.seq)
                    ORDER BY to_ns, seq, chain";
         self.db.each(sql, args![&agent, after, until], |row| take(&packed::unpack(row.get(0)?)?))
     }
@@ -231,23 +270,35 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn drop_folds(&self, agent: Kid, day: i64) -> Result<(), ArchiveError> {
-        self.db.execute("DELETE FROM fold WHERE agent = ?1 AND day = ?2", args![&agent, day]).map(drop)
+        self.db
+            .execute("DELETE FROM fold WHERE agent = ?1 AND day = ?2", args![&agent, day])
+            .map(drop)
     }
 
-    /// The numbers of an agent's chains that were folded into some UTC days, both included: as ranges, in order. Those that did not
-    /// come, do not count, or were not looked at yet are left out.
+    /// The numbers of an agent's chains that were folded into some UTC days, both included: as
+    /// ranges, in order. Those that did not come, do not count, or were not looked at yet are left
+    /// out.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn folded_numbers(&self, agent: Kid, days: (i64, i64)) -> Result<Vec<Numbers>, ArchiveError> {
-        let sql = "SELECT chain, from_seq, to_seq FROM folded_day WHERE agent = ?1 AND day >= ?2 AND day <= ?3
+    pub fn folded_numbers(
+        &self,
+        agent: Kid,
+        days: (i64, i64),
+    ) -> Result<Vec<Numbers>, ArchiveError> {
+        let sql = "SELECT chain, from_seq, to_seq FROM folded_day WHERE agent = ?1 AND day >= ?2 \
+            AND day <= ?3
                    ORDER BY chain, from_seq";
-        let read =
-            |row: &Row<'_>| Ok(Numbers { agent, chain: row.get(0)?, from_seq: row.get(1)?, to_seq: row.get(2)? });
+        let read = |row: &Row<'_>| {
+            Ok(Numbers { agent, chain: row.get(0)?, from_seq: row.get(1)?, to_seq: row.get(2)? })
+        };
         let mut ranges: Vec<Numbers> = Vec::new();
         for next in self.db.all(sql, args![&agent, days.0, days.1], read)? {
             match ranges.last_mut() {
-                Some(last) if last.chain == next.chain && next.from_seq <= last.to_seq.saturating_add(1) => {
+                Some(last)
+                    if last.chain == next.chain
+                        && next.from_seq <= last.to_seq.saturating_add(1) =>
+                {
                     last.to_seq = last.to_seq.max(next.to_seq);
                 }
                 _ => ranges.push(next),
@@ -265,33 +316,54 @@ impl Archive {
         Ok(without(&ranges, &holes))
     }
 
-    /// Enters which numbers of a chain have something in a UTC day; what was entered before is widened.
+    /// Enters which numbers of a chain have something in a UTC day; what was entered before is
+    /// widened.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn put_folded_day(&self, of: (Kid, ChainId), day: i64, seqs: (u64, u64)) -> Result<(), ArchiveError> {
-        let sql = "INSERT INTO folded_day (agent, chain, day, from_seq, to_seq) VALUES (?1, ?2, ?3, ?4, ?5)
+    pub fn put_folded_day(
+        &self,
+        of: (Kid, ChainId),
+        day: i64,
+        seqs: (u64, u64),
+    ) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO folded_day (agent, chain, day, from_seq, to_seq) VALUES (?1, ?2, \
+            ?3, ?4, ?5)
                    ON CONFLICT (agent, chain, day) DO UPDATE SET
-                     from_seq = CASE WHEN excluded.from_seq < folded_day.from_seq THEN excluded.from_seq ELSE folded_day.from_seq END,
-                     to_seq = CASE WHEN excluded.to_seq > folded_day.to_seq THEN excluded.to_seq ELSE folded_day.to_seq END";
+                     from_seq = CASE WHEN excluded.from_seq < folded_day.from_seq THEN \
+            excluded.from_seq ELSE folded_day.from_seq END,
+                     to_seq = CASE WHEN excluded.to_seq > folded_day.to_seq THEN excluded.to_seq \
+            ELSE folded_day.to_seq END";
         self.db.execute(sql, args![&of.0, &of.1, day, seqs.0, seqs.1])?;
         Ok(())
     }
 
-    /// Enters how far a chain was folded, if nobody else moved it meanwhile; false when somebody did.
+    /// Enters how far a chain was folded, if nobody else moved it meanwhile; false when somebody
+    /// did.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn set_folded(&self, was: &Progress, next: u64, missing: &str, front: &Front) -> Result<bool, ArchiveError> {
-        let sql = "INSERT INTO folded (agent, chain, next_seq, missing, missing_count, turn, told_ns, since_ns, by_late)
+    pub fn set_folded(
+        &self,
+        was: &Progress,
+        next: u64,
+        missing: &str,
+        front: &Front,
+    ) -> Result<bool, ArchiveError> {
+        let sql = "INSERT INTO folded (agent, chain, next_seq, missing, missing_count, turn, \
+            told_ns, since_ns, by_late)
                    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?8, ?9, ?10)
                    ON CONFLICT (agent, chain) DO UPDATE
-                   SET next_seq = excluded.next_seq, missing = excluded.missing, missing_count = 0, turn = excluded.turn,
-                       told_ns = excluded.told_ns, since_ns = excluded.since_ns, by_late = excluded.by_late
+                   SET next_seq = excluded.next_seq, missing = excluded.missing, missing_count = \
+            0, turn = excluded.turn,
+                       told_ns = excluded.told_ns, since_ns = excluded.since_ns, by_late = \
+            excluded.by_late
                    WHERE folded.next_seq = ?6 AND folded.turn = ?7";
         let Front { told, since, by_late, .. } = front;
         let (turn, by_late) = (was.turn + 1, u64::from(*by_late));
-        let args = args![&was.agent, &was.chain, next, missing, turn, was.next, was.turn, *told, *since, by_late];
+        let args = args![
+            &was.agent, &was.chain, next, missing, turn, was.next, was.turn, *told, *since, by_late
+        ];
         Ok(self.db.execute(sql, args)? > 0)
     }
 
@@ -308,7 +380,8 @@ impl Archive {
     ) -> Result<Vec<FoldedDay>, ArchiveError> {
         let sql = match depth {
             Depth::Days => {
-                "SELECT day, whole FROM fold WHERE agent = ?1 AND probe = ?2 AND day >= ?3 AND day <= ?4 ORDER BY day"
+                "SELECT day, whole FROM fold WHERE agent = ?1 AND probe = ?2 AND day >= ?3 AND \
+                    day <= ?4 ORDER BY day"
             }
             Depth::Hours => {
                 "SELECT day, whole, hours FROM fold
@@ -334,9 +407,17 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn put_fold(&self, agent: Kid, probe: &str, day: i64, whole: &[u8], hours: &[u8]) -> Result<(), ArchiveError> {
+    pub fn put_fold(
+        &self,
+        agent: Kid,
+        probe: &str,
+        day: i64,
+        whole: &[u8],
+        hours: &[u8],
+    ) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO fold (agent, probe, day, whole, hours) VALUES (?1, ?2, ?3, ?4, ?5)
-                   ON CONFLICT (agent, probe, day) DO UPDATE SET whole = excluded.whole, hours = excluded.hours";
+                   ON CONFLICT (agent, probe, day) DO UPDATE SET whole = excluded.whole, hours = \
+            excluded.hours";
         self.db.execute(sql, args![&agent, probe, day, whole, hours])?;
         Ok(())
     }

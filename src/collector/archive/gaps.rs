@@ -1,4 +1,5 @@
-//! What is missing of each chain: a gap is recorded when a later summary comes, and filled when a late one does.
+//! What is missing of each chain: a gap is recorded when a later summary comes, and filled when a
+//! late one does.
 
 use std::collections::{BTreeSet, HashMap};
 use std::iter;
@@ -9,7 +10,8 @@ use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::chain::{ChainId, Dropped, Follows, Gap, Told};
 use crate::evidence::key::Kid;
 
-/// So many ranges are kept of what an agent dropped: of one that tells of more, the rest is missing as if it had not told.
+/// So many ranges are kept of what an agent dropped: of one that tells of more, the rest is missing
+/// as if it had not told.
 const DROPPED: u64 = 4_096;
 /// So many gaps of an agent are given one by one.
 pub const GAPS: usize = 100;
@@ -27,16 +29,29 @@ pub struct Missing {
 
 impl Archive {
     /// Enters that these are missing, both ends included.
-    pub(super) fn put_gap(&self, agent: Kid, chain: ChainId, from: u64, to: u64) -> Result<(), ArchiveError> {
+    pub(super) fn put_gap(
+        &self,
+        agent: Kid,
+        chain: ChainId,
+        from: u64,
+        to: u64,
+    ) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO gap (agent, chain, from_seq, to_seq) VALUES (?1, ?2, ?3, ?4)";
         self.db.execute(sql, args![&agent, &chain, from, to]).map(drop)
     }
 
     /// Takes one number out of the gap that it lies in; false where it lies in none.
-    pub(super) fn shrink_gap(&self, agent: Kid, chain: ChainId, seq: u64) -> Result<bool, ArchiveError> {
-        let sql =
-            "SELECT from_seq, to_seq FROM gap WHERE agent = ?1 AND chain = ?2 AND from_seq <= ?3 AND to_seq >= ?3";
-        let gap = self.db.one(sql, args![&agent, &chain, seq], |row| Ok((row.get::<u64>(0)?, row.get::<u64>(1)?)))?;
+    pub(super) fn shrink_gap(
+        &self,
+        agent: Kid,
+        chain: ChainId,
+        seq: u64,
+    ) -> Result<bool, ArchiveError> {
+        let sql = "SELECT from_seq, to_seq FROM gap WHERE agent = ?1 AND chain = ?2 AND from_seq \
+            <= ?3 AND to_seq >= ?3";
+        let gap = self.db.one(sql, args![&agent, &chain, seq], |row| {
+            Ok((row.get::<u64>(0)?, row.get::<u64>(1)?))
+        })?;
         let Some((from, to)) = gap else { return Ok(false) };
         let sql = "DELETE FROM gap WHERE agent = ?1 AND chain = ?2 AND from_seq = ?3";
         self.db.execute(sql, args![&agent, &chain, from])?;
@@ -50,13 +65,21 @@ impl Archive {
     }
 
     /// Enters what a chain says that it follows.
-    pub(super) fn note_follows(&self, agent: Kid, chain: ChainId, follows: &Follows) -> Result<(), ArchiveError> {
+    pub(super) fn note_follows(
+        &self,
+        agent: Kid,
+        chain: ChainId,
+        follows: &Follows,
+    ) -> Result<(), ArchiveError> {
         let sql = "UPDATE chain SET follows_chain = ?3, follows_seq = ?4, follows_digest = ?5
                    WHERE agent = ?1 AND chain = ?2";
-        self.db.execute(sql, args![&agent, &chain, &follows.chain, follows.seq, &follows.digest]).map(drop)
+        self.db
+            .execute(sql, args![&agent, &chain, &follows.chain, follows.seq, &follows.digest])
+            .map(drop)
     }
 
-    /// Enters what an agent says that it dropped: what touches what is known is one range with it, so that no range touches another.
+    /// Enters what an agent says that it dropped: what touches what is known is one range with it,
+    /// so that no range touches another.
     pub(super) fn note_dropped(&self, agent: Kid, dropped: &[Dropped]) -> Result<(), ArchiveError> {
         if dropped.is_empty() {
             return Ok(());
@@ -67,10 +90,14 @@ impl Archive {
         }
         let chains: BTreeSet<ChainId> = dropped.iter().map(|range| range.chain).collect();
         let each = (2..).take(chains.len()).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
-        let sql = format!("SELECT chain, from_seq, to_seq FROM dropped WHERE agent = ?1 AND chain IN ({each})");
-        let args: Vec<Value<'_>> = iter::once(Value::from(&agent)).chain(chains.iter().map(Value::from)).collect();
+        let sql = format!(
+            "SELECT chain, from_seq, to_seq FROM dropped WHERE agent = ?1 AND chain IN ({each})"
+        );
+        let args: Vec<Value<'_>> =
+            iter::once(Value::from(&agent)).chain(chains.iter().map(Value::from)).collect();
         let known: BTreeSet<Dropped> = self.db.all(&sql, &args, range)?.into_iter().collect();
-        let all: BTreeSet<Dropped> = known.iter().chain(dropped).copied().collect::<Told>().ranges().collect();
+        let all: BTreeSet<Dropped> =
+            known.iter().chain(dropped).copied().collect::<Told>().ranges().collect();
         let new: Vec<&Dropped> = all.difference(&known).collect();
         if new.is_empty() {
             return Ok(());
@@ -81,40 +108,53 @@ impl Archive {
             (0..new.len()).map(|at| row(2 + 3 * at)).collect::<Vec<_>>().join(between)
         };
         if !known.is_subset(&all) {
-            let within = |n| format!("(chain = ?{n} AND from_seq >= ?{} AND to_seq <= ?{})", n + 1, n + 2);
-            self.db.execute(&format!("DELETE FROM dropped WHERE agent = ?1 AND ({})", rows(&within, " OR ")), &args)?;
+            let within =
+                |n| format!("(chain = ?{n} AND from_seq >= ?{} AND to_seq <= ?{})", n + 1, n + 2);
+            self.db.execute(
+                &format!("DELETE FROM dropped WHERE agent = ?1 AND ({})", rows(&within, " OR ")),
+                &args,
+            )?;
         }
         let row = |n| format!("(?1, ?{n}, ?{}, ?{})", n + 1, n + 2);
-        let sql = format!("INSERT INTO dropped (agent, chain, from_seq, to_seq) VALUES {}", rows(&row, ", "));
+        let sql = format!(
+            "INSERT INTO dropped (agent, chain, from_seq, to_seq) VALUES {}",
+            rows(&row, ", ")
+        );
         self.db.execute(&sql, &args).map(drop)
     }
 
-    /// What is missing of one agent or of each: all of it counted, and the first [`GAPS`] gaps, in the order in which the chains were
-    /// written to.
+    /// What is missing of one agent or of each: all of it counted, and the first [`GAPS`] gaps, in
+    /// the order in which the chains were written to.
     pub(super) fn gaps(&self, only: Option<Kid>) -> Result<HashMap<Kid, Missing>, ArchiveError> {
         let mut all: HashMap<Kid, Missing> = HashMap::new();
         let sql = asking(
             only,
-            "SELECT agent, count(*), CAST(sum(CASE WHEN to_seq - from_seq < 4294967296 THEN to_seq - from_seq + 1
+            "SELECT agent, count(*), CAST(sum(CASE WHEN to_seq - from_seq < 4294967296 THEN \
+                to_seq - from_seq + 1
              ELSE 4294967296 END) AS BIGINT) FROM gap",
             "agent",
             "GROUP BY agent",
         );
         self.db.each(&sql, &about(&only), |row| {
-            all.insert(row.get(0)?, Missing { gaps: row.get(1)?, numbers: row.get(2)?, first: Vec::new() });
+            all.insert(
+                row.get(0)?,
+                Missing { gaps: row.get(1)?, numbers: row.get(2)?, first: Vec::new() },
+            );
             Ok::<(), ArchiveError>(())
         })?;
         let first = asking(
             only,
             "SELECT g.agent, g.chain, g.from_seq, g.to_seq, c.received_ns,
-                    row_number() OVER (PARTITION BY g.agent ORDER BY c.received_ns, g.chain, g.from_seq) AS place
+                    row_number() OVER (PARTITION BY g.agent ORDER BY c.received_ns, g.chain, \
+                g.from_seq) AS place
              FROM gap g JOIN chain c ON c.agent = g.agent AND c.chain = g.chain",
             "g.agent",
             "",
         );
         let sql = format!(
             "SELECT g.agent, g.chain, g.from_seq, g.to_seq, d.from_seq, d.to_seq FROM ({first}) g
-             LEFT JOIN dropped d ON d.agent = g.agent AND d.chain = g.chain AND d.from_seq <= g.to_seq AND d.to_seq >= g.from_seq
+             LEFT JOIN dropped d ON d.agent = g.agent AND d.chain = g.chain AND d.from_seq <= \
+                g.to_seq AND d.to_seq >= g.from_seq
              WHERE g.place <= {GAPS} ORDER BY g.agent, g.place"
         );
         let mut told: HashMap<Kid, Vec<Dropped>> = HashMap::new();
@@ -122,7 +162,11 @@ impl Archive {
             let (agent, chain): (Kid, ChainId) = (row.get(0)?, row.get(1)?);
             let gap = Gap { from_seq: row.get(2)?, to_seq: row.get(3)? };
             let ends = row.get::<Option<u64>>(4)?.zip(row.get::<Option<u64>>(5)?);
-            told.entry(agent).or_default().extend(ends.map(|(from_seq, to_seq)| Dropped { chain, from_seq, to_seq }));
+            told.entry(agent).or_default().extend(ends.map(|(from_seq, to_seq)| Dropped {
+                chain,
+                from_seq,
+                to_seq,
+            }));
             let first = &mut all.entry(agent).or_default().first;
             if first.last().is_none_or(|last| (last.0, last.1) != (chain, gap)) {
                 first.push((chain, gap, false));
@@ -131,7 +175,10 @@ impl Archive {
         })?;
         for (agent, missing) in &mut all {
             let told: Told = told.remove(agent).unwrap_or_default().into_iter().collect();
-            missing.first.iter_mut().for_each(|(chain, gap, is_told)| *is_told = told.has(*chain, *gap));
+            missing
+                .first
+                .iter_mut()
+                .for_each(|(chain, gap, is_told)| *is_told = told.has(*chain, *gap));
         }
         Ok(all)
     }

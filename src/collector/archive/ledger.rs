@@ -1,5 +1,6 @@
-//! What the collector writes down itself, beside what agents ship: records, which have a present state, and logs, which are only
-//! added to. Both are JSON, told apart by a kind and an identifier within it; what they mean, the rooms know that keep them.
+//! What the collector writes down itself, beside what agents ship: records, which have a present
+//! state, and logs, which are only added to. Both are JSON, told apart by a kind and an identifier
+//! within it; what they mean, the rooms know that keep them.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,7 +42,8 @@ pub enum Kind {
     Acceptance,
     /// The parts that PostgreSQL had of a table when it was looked last, by the table.
     Parts,
-    /// What a verdict rests on, by its identifier; in its log, the verdicts that were replaced, with what they rest on.
+    /// What a verdict rests on, by its identifier; in its log, the verdicts that were replaced,
+    /// with what they rest on.
     Grounds,
     /// What has to be judged again, by `contract/service/period`.
     Dirty,
@@ -51,7 +53,8 @@ pub enum Kind {
     Histograms,
     /// An agent that a change of the collector's key went on without, by the agent.
     LeftBehind,
-    /// What is to be judged anew after a hand changed what an agent may speak for, by `agent/instant`.
+    /// What is to be judged anew after a hand changed what an agent may speak for, by
+    /// `agent/instant`.
     Amendment,
     /// A frozen verdict that rests on what does not count any more, by its identifier.
     Undermined,
@@ -121,8 +124,12 @@ impl<'a> Page<'a> {
 }
 
 fn read<T: DeserializeOwned>(kind: Kind, id: &str, body: &str) -> Result<T, ArchiveError> {
-    let damaged =
-        |error| ArchiveError::Damaged(format!("the {} {id:?} is not as it was written: {error}", kind.word()));
+    let damaged = |error| {
+        ArchiveError::Damaged(format!(
+            "the {} {id:?} is not as it was written: {error}",
+            kind.word()
+        ))
+    };
     serde_json::from_str(body).map_err(damaged)
 }
 
@@ -135,7 +142,11 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails, or it is not of this form.
-    pub fn record<T: DeserializeOwned>(&self, kind: Kind, id: &str) -> Result<Option<T>, ArchiveError> {
+    pub fn record<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<T>, ArchiveError> {
         let sql = "SELECT body FROM record WHERE kind = ?1 AND id = ?2";
         let body = self.db.one(sql, args![kind.word(), id], |row| row.get::<String>(0))?;
         body.map(|body| read(kind, id, &body)).transpose()
@@ -145,15 +156,19 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails, or one is not of this form.
-    pub fn records<T: DeserializeOwned>(&self, kind: Kind, page: Page<'_>) -> Result<Vec<Record<T>>, ArchiveError> {
+    pub fn records<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        page: Page<'_>,
+    ) -> Result<Vec<Record<T>>, ArchiveError> {
         let all = self.bodies(kind, page)?.into_iter();
         all.map(|(id, body)| Ok(Record { body: read(kind, &id, &body)?, id })).collect()
     }
 
     /// Records as they lie there.
     fn bodies(&self, kind: Kind, page: Page<'_>) -> Result<Vec<(String, String)>, ArchiveError> {
-        let sql =
-            "SELECT id, body FROM record WHERE kind = ?1 AND id >= ?2 AND id > ?3 AND id < ?4 ORDER BY id LIMIT ?5";
+        let sql = "SELECT id, body FROM record WHERE kind = ?1 AND id >= ?2 AND id > ?3 AND id < \
+            ?4 ORDER BY id LIMIT ?5";
         // Above every identifier that begins so: nothing in one is written by a higher character.
         let end = format!("{}\u{10FFFF}", page.prefix);
         let limit = page.limit.map_or(i64::MAX, i64::from);
@@ -161,11 +176,16 @@ impl Archive {
         self.db.all(sql, args, |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// As [`Self::record`]; one that is not of this form is as one that is not there, and is logged.
+    /// As [`Self::record`]; one that is not of this form is as one that is not there, and is
+    /// logged.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn sound_record<T: DeserializeOwned>(&self, kind: Kind, id: &str) -> Result<Option<T>, ArchiveError> {
+    pub fn sound_record<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<T>, ArchiveError> {
         match self.record(kind, id) {
             Err(ArchiveError::Damaged(what)) => {
                 tracing::warn!("a record is passed over: {what}");
@@ -175,7 +195,8 @@ impl Archive {
         }
     }
 
-    /// As [`Self::records`], without those that are not of this form, which are logged: one of them does not hide the others.
+    /// As [`Self::records`], without those that are not of this form, which are logged: one of them
+    /// does not hide the others.
     ///
     /// # Errors
     /// When the database fails.
@@ -199,7 +220,10 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn unsound_records<T: DeserializeOwned>(&self, kind: Kind) -> Result<Vec<String>, ArchiveError> {
+    pub fn unsound_records<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+    ) -> Result<Vec<String>, ArchiveError> {
         let all = self.bodies(kind, Page::default())?.into_iter();
         Ok(all.filter(|(id, body)| read::<T>(kind, id, body).is_err()).map(|(id, _)| id).collect())
     }
@@ -208,9 +232,16 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn put_record(&self, kind: Kind, id: &str, body: &impl Serialize, now: Wall) -> Result<(), ArchiveError> {
+    pub fn put_record(
+        &self,
+        kind: Kind,
+        id: &str,
+        body: &impl Serialize,
+        now: Wall,
+    ) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO record (kind, id, changed_ns, body) VALUES (?1, ?2, ?3, ?4)
-                   ON CONFLICT (kind, id) DO UPDATE SET changed_ns = excluded.changed_ns, body = excluded.body";
+                   ON CONFLICT (kind, id) DO UPDATE SET changed_ns = excluded.changed_ns, body = \
+            excluded.body";
         self.db.execute(sql, args![kind.word(), id, now, &written(body)])?;
         Ok(())
     }
@@ -219,9 +250,16 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn lease(&self, name: &str, holder: &str, until: Wall, now: Wall) -> Result<bool, ArchiveError> {
+    pub fn lease(
+        &self,
+        name: &str,
+        holder: &str,
+        until: Wall,
+        now: Wall,
+    ) -> Result<bool, ArchiveError> {
         let sql = "INSERT INTO lease (name, holder, until_ns) VALUES (?1, ?2, ?3)
-                   ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_ns = excluded.until_ns
+                   ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_ns = \
+            excluded.until_ns
                    WHERE lease.holder = excluded.holder OR lease.until_ns < ?4";
         Ok(self.db.execute(sql, args![name, holder, until, now])? > 0)
     }
@@ -231,7 +269,9 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn release(&self, name: &str, holder: &str) -> Result<(), ArchiveError> {
-        self.db.execute("DELETE FROM lease WHERE name = ?1 AND holder = ?2", args![name, holder]).map(drop)
+        self.db
+            .execute("DELETE FROM lease WHERE name = ?1 AND holder = ?2", args![name, holder])
+            .map(drop)
     }
 
     /// Who holds a lease, and until when.
@@ -243,16 +283,25 @@ impl Archive {
         self.db.one(sql, args![name], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// Takes a lease over from a holder who does not renew it; false when he just did, or another was faster.
+    /// Takes a lease over from a holder who does not renew it; false when he just did, or another
+    /// was faster.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn take_lease(&self, name: &str, holder: &str, until: Wall, from: (&str, Wall)) -> Result<bool, ArchiveError> {
-        let sql = "UPDATE lease SET holder = ?2, until_ns = ?3 WHERE name = ?1 AND holder = ?4 AND until_ns = ?5";
+    pub fn take_lease(
+        &self,
+        name: &str,
+        holder: &str,
+        until: Wall,
+        from: (&str, Wall),
+    ) -> Result<bool, ArchiveError> {
+        let sql = "UPDATE lease SET holder = ?2, until_ns = ?3 WHERE name = ?1 AND holder = ?4 \
+            AND until_ns = ?5";
         Ok(self.db.execute(sql, args![name, holder, until, from.0, from.1])? > 0)
     }
 
-    /// The identifiers of the records of a kind that were written later than an instant, by the clock of whoever wrote them.
+    /// The identifiers of the records of a kind that were written later than an instant, by the
+    /// clock of whoever wrote them.
     ///
     /// # Errors
     /// When the database fails.
@@ -266,14 +315,22 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn drop_record(&self, kind: Kind, id: &str) -> Result<bool, ArchiveError> {
-        Ok(self.db.execute("DELETE FROM record WHERE kind = ?1 AND id = ?2", args![kind.word(), id])? > 0)
+        Ok(self
+            .db
+            .execute("DELETE FROM record WHERE kind = ?1 AND id = ?2", args![kind.word(), id])?
+            > 0)
     }
 
     /// Takes a record away if it still says this.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn drop_record_as(&self, kind: Kind, id: &str, body: &impl Serialize) -> Result<(), ArchiveError> {
+    pub fn drop_record_as(
+        &self,
+        kind: Kind,
+        id: &str,
+        body: &impl Serialize,
+    ) -> Result<(), ArchiveError> {
         let sql = "DELETE FROM record WHERE kind = ?1 AND id = ?2 AND body = ?3";
         self.db.execute(sql, args![kind.word(), id, &written(body)]).map(drop)
     }
@@ -291,7 +348,13 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn append(&self, kind: Kind, id: &str, entry: &impl Serialize, now: Wall) -> Result<(), ArchiveError> {
+    pub fn append(
+        &self,
+        kind: Kind,
+        id: &str,
+        entry: &impl Serialize,
+        now: Wall,
+    ) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO entry (kind, id, n, recorded_ns, body)
                    SELECT ?1, ?2, count(*), ?3, ?4 FROM entry WHERE kind = ?1 AND id = ?2";
         self.db.execute(sql, args![kind.word(), id, now, &written(entry)])?;

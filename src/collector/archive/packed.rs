@@ -1,5 +1,5 @@
-//! A compact JWS as it lies in the database: its parts out of base64, compressed. Strict base64url is written in one way only, so
-//! that what comes out is what went in, to the byte.
+//! A compact JWS as it lies in the database: its parts out of base64, compressed. Strict base64url
+//! is written in one way only, so that what comes out is what went in, to the byte.
 
 use std::cell::RefCell;
 
@@ -11,8 +11,8 @@ use crate::evidence::summary::LIMIT;
 
 /// How a zstd frame begins; a compact JWS begins with other bytes.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// zstd's level, a quick one: the histograms within are compressed already, and what repeats beside them, the names of members, is
-/// found by any.
+/// zstd's level, a quick one: the histograms within are compressed already, and what repeats beside
+/// them, the names of members, is found by any.
 const LEVEL: i32 = -5;
 
 /// Compresses; what is no strict compact JWS stays as it is.
@@ -27,7 +27,9 @@ pub fn pack(jws: &str) -> Vec<u8> {
 /// Compresses a strict compact JWS of which the payload was read already.
 #[must_use]
 pub fn pack_read(jws: &str, payload: &[u8]) -> Vec<u8> {
-    parts(jws, payload).and_then(|plain| compress(&plain)).unwrap_or_else(|| jws.as_bytes().to_vec())
+    parts(jws, payload)
+        .and_then(|plain| compress(&plain))
+        .unwrap_or_else(|| jws.as_bytes().to_vec())
 }
 
 /// Both lengths, the header, the signature, the payload.
@@ -48,8 +50,11 @@ fn compress(plain: &[u8]) -> Option<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|compressor| {
         if compressor.is_none() {
             *compressor = zstd::bulk::Compressor::new(LEVEL).ok().and_then(|mut compressor| {
-                // Base64 has no repetitions, but only 64 letters: a quick level would leave them as they are.
-                compressor.set_parameter(CParameter::LiteralCompressionMode(ParamSwitch::Enable)).ok()?;
+                // Base64 has no repetitions, but only 64 letters: a quick level would leave them as
+                // they are.
+                compressor
+                    .set_parameter(CParameter::LiteralCompressionMode(ParamSwitch::Enable))
+                    .ok()?;
                 Some(compressor)
             });
         }
@@ -71,7 +76,8 @@ pub fn unpack(bytes: Vec<u8>) -> Result<String, ArchiveError> {
     let length = |at: usize| usize::from(u16::from_be_bytes([lengths[at], lengths[at + 1]]));
     let (header, rest) = rest.split_at_checked(length(0)).ok_or_else(damaged)?;
     let (signature, payload) = rest.split_at_checked(length(2)).ok_or_else(damaged)?;
-    Ok([base64url::encode(header), base64url::encode(payload), base64url::encode(signature)].join("."))
+    Ok([base64url::encode(header), base64url::encode(payload), base64url::encode(signature)]
+        .join("."))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! The parts of a month each that PostgreSQL keeps the tables of [`schema::PARTED`](super::schema) in: made when a month's first
-//! row comes, and detached or dropped by whoever keeps the database (docs/operations.md). Times that no clock should say lie in the
-//! part that has the rest. SQLite has no such parts.
+//! The parts of a month each that PostgreSQL keeps the tables of [`schema::PARTED`](super::schema)
+//! in: made when a month's first row comes, and detached or dropped by whoever keeps the database
+//! (docs/operations.md). Times that no clock should say lie in the part that has the rest. SQLite
+//! has no such parts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,17 +24,25 @@ const AHEAD: Duration = Duration::from_secs(40 * 86_400);
 type Month = Date;
 
 impl Archive {
-    /// Makes the parts that rows of these times lie in, where they are not there yet; each is a transaction of its own.
+    /// Makes the parts that rows of these times lie in, where they are not there yet; each is a
+    /// transaction of its own.
     ///
     /// # Errors
-    /// When the database fails. The rows then lie with the rest, until the next time that this part is asked for.
-    pub fn make_parts(&mut self, times: impl Iterator<Item = Wall>, now: Wall) -> Result<(), ArchiveError> {
+    /// When the database fails. The rows then lie with the rest, until the next time that this part
+    /// is asked for.
+    pub fn make_parts(
+        &mut self,
+        times: impl Iterator<Item = Wall>,
+        now: Wall,
+    ) -> Result<(), ArchiveError> {
         if !self.is_shared() {
             return Ok(());
         }
         let last = month_of(now + AHEAD);
-        let months: BTreeSet<Month> =
-            times.map(month_of).filter(|month| (FIRST..=last).contains(month) && !self.parts.contains(month)).collect();
+        let months: BTreeSet<Month> = times
+            .map(month_of)
+            .filter(|month| (FIRST..=last).contains(month) && !self.parts.contains(month))
+            .collect();
         for month in months {
             self.write(|archive| archive.make_part(month))?;
             self.parts.insert(month);
@@ -54,7 +63,8 @@ impl Archive {
             self.db.batch(&format!(
                 "LOCK TABLE {table}_rest IN ACCESS EXCLUSIVE MODE;
                  CREATE TABLE {part} (LIKE {table} INCLUDING ALL);
-                 WITH late AS (DELETE FROM {table}_rest WHERE {column} >= {from} AND {column} < {to} RETURNING *)
+                 WITH late AS (DELETE FROM {table}_rest WHERE {column} >= {from} AND {column} < \
+                    {to} RETURNING *)
                  INSERT INTO {part} SELECT * FROM late;
                  ALTER TABLE {table} ATTACH PARTITION {part} FOR VALUES FROM ({from}) TO ({to})"
             ))?;
@@ -63,8 +73,9 @@ impl Archive {
         Ok(())
     }
 
-    /// Takes the summaries away whose spans begin in a month: on PostgreSQL the month's part is detached, and stays as a table by itself;
-    /// on SQLite they are deleted. Says how many there were.
+    /// Takes the summaries away whose spans begin in a month: on PostgreSQL the month's part is
+    /// detached, and stays as a table by itself; on SQLite they are deleted. Says how many there
+    /// were.
     ///
     /// # Errors
     /// When the database fails.
@@ -76,7 +87,10 @@ impl Archive {
             schema::lock(&self.db)?;
             self.db.batch(&format!("ALTER TABLE summary DETACH PARTITION {part}"))?;
         } else {
-            self.db.execute("DELETE FROM summary WHERE from_ns >= ?1 AND from_ns < ?2", args![span.from, span.to])?;
+            self.db.execute(
+                "DELETE FROM summary WHERE from_ns >= ?1 AND from_ns < ?2",
+                args![span.from, span.to],
+            )?;
         }
         Ok(count)
     }
@@ -89,9 +103,11 @@ impl Archive {
         match &self.db {
             Db::Sqlite(_) => Ok(Vec::new()),
             db @ Db::Postgres(_) => {
-                let sql = "SELECT CAST(c.relname AS TEXT) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                let sql = "SELECT CAST(c.relname AS TEXT) FROM pg_inherits i JOIN pg_class c ON \
+                    c.oid = i.inhrelid
                            JOIN pg_class p ON p.oid = i.inhparent
-                           WHERE p.relname = CAST(?1 AS TEXT) AND p.relnamespace = CAST(current_schema() AS regnamespace)
+                           WHERE p.relname = CAST(?1 AS TEXT) AND p.relnamespace = \
+                    CAST(current_schema() AS regnamespace)
                            ORDER BY 1";
                 db.all(sql, args![table], |row| row.get(0))
             }

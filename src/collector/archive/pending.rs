@@ -1,4 +1,5 @@
-//! Agents that wait for an operator: how many there may be, for each network that they ask from and in all, and for how long.
+//! Agents that wait for an operator: how many there may be, for each network that they ask from and
+//! in all, and for how long.
 
 use crate::base::time::Wall;
 use crate::collector::archive::agents::Standing;
@@ -26,10 +27,15 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn waiting(&self) -> Result<Vec<Pending>, ArchiveError> {
-        let sql =
-            "SELECT agent, site, asked_from, asked_ns FROM agent WHERE state = 'pending' ORDER BY asked_ns, agent";
+        let sql = "SELECT agent, site, asked_from, asked_ns FROM agent WHERE state = 'pending' \
+            ORDER BY asked_ns, agent";
         self.db.all(sql, args![], |row| {
-            Ok(Pending { agent: row.get(0)?, site: row.get(1)?, from: row.get(2)?, asked: row.get(3)? })
+            Ok(Pending {
+                agent: row.get(0)?,
+                site: row.get(1)?,
+                from: row.get(2)?,
+                asked: row.get(3)?,
+            })
         })
     }
 
@@ -39,7 +45,11 @@ impl Archive {
     /// When the database fails.
     pub fn pending(&self, from: Option<&str>) -> Result<u64, ArchiveError> {
         let count = match from {
-            None => self.db.one("SELECT count(*) FROM agent WHERE state = 'pending'", args![], |row| row.get(0)),
+            None => {
+                self.db.one("SELECT count(*) FROM agent WHERE state = 'pending'", args![], |row| {
+                    row.get(0)
+                })
+            }
             Some(from) => {
                 let sql = "SELECT count(*) FROM agent WHERE state = 'pending' AND asked_from = ?1";
                 self.db.one(sql, args![from], |row| row.get(0))
@@ -55,7 +65,8 @@ impl Archive {
     pub fn longest_waiting(&self, from: Option<&str>) -> Result<Option<Kid>, ArchiveError> {
         match from {
             None => {
-                let sql = "SELECT agent FROM agent WHERE state = 'pending' ORDER BY asked_ns, agent LIMIT 1";
+                let sql = "SELECT agent FROM agent WHERE state = 'pending' ORDER BY asked_ns, \
+                    agent LIMIT 1";
                 self.db.one(sql, args![], |row| row.get(0))
             }
             Some(from) => {
@@ -75,8 +86,8 @@ impl Archive {
         self.db.execute(sql, args![&agent, from, now]).map(drop)
     }
 
-    /// Forgets an agent that waits, as if it had never asked; false where it does not wait. Nothing is stored of it: what it ships
-    /// is refused while it waits.
+    /// Forgets an agent that waits, as if it had never asked; false where it does not wait. Nothing
+    /// is stored of it: what it ships is refused while it waits.
     ///
     /// # Errors
     /// When the database fails.

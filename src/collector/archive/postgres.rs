@@ -1,5 +1,5 @@
-//! PostgreSQL, asked by a thread that waits for the answer. The sockets are served by a thread of their own, so that a connection
-//! may be used, and dropped, wherever SQLite's may.
+//! PostgreSQL, asked by a thread that waits for the answer. The sockets are served by a thread of
+//! their own, so that a connection may be used, and dropped, wherever SQLite's may.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -65,14 +65,16 @@ impl Fault {
         }
     }
 
-    /// Whether the server refuses what a row holds, or a row is not as it was written: data exceptions, integrity, limits of a
-    /// row (classes 22, 23 and 54 of the standard's and PostgreSQL's codes), and columns that cannot be read as what they are.
+    /// Whether the server refuses what a row holds, or a row is not as it was written: data
+    /// exceptions, integrity, limits of a row (classes 22, 23 and 54 of the standard's and
+    /// PostgreSQL's codes), and columns that cannot be read as what they are.
     pub fn is_of_a_row(&self) -> bool {
         match self.0.code() {
             Some(code) => ["22", "23", "54"].iter().any(|class| code.code().starts_with(class)),
             None => {
                 !self.0.is_closed()
-                    && std::error::Error::source(&self.0).is_some_and(|source| !source.is::<std::io::Error>())
+                    && std::error::Error::source(&self.0)
+                        .is_some_and(|source| !source.is::<std::io::Error>())
             }
         }
     }
@@ -122,7 +124,8 @@ impl Postgres {
             if let (Err(error), Encryption::Allowed) = (&connected, &encryption)
                 && error.as_db_error().is_some()
             {
-                // It answers, and lets nobody in so: as libpq does, it is asked once more, encrypted.
+                // It answers, and lets nobody in so: as libpq does, it is asked once more,
+                // encrypted.
                 config.ssl_mode(SslMode::Require);
                 let again = config.connect(tls.clone()).await;
                 if again.as_ref().err().is_none_or(|error| error.as_db_error().is_some()) {
@@ -133,7 +136,10 @@ impl Postgres {
                 && is_handshake(error)
             {
                 // As libpq does. A certificate of version 1 is an example.
-                tracing::warn!("PostgreSQL offers TLS that cannot be spoken, so it is asked in the clear: {error}");
+                tracing::warn!(
+                    "PostgreSQL offers TLS that cannot be spoken, so it is asked in \
+                    the clear: {error}"
+                );
                 config.ssl_mode(SslMode::Disable);
                 connected = config.connect(tls).await;
             }
@@ -149,7 +155,8 @@ impl Postgres {
         let db = Self { client, prepared: RefCell::default(), ended: Cell::default() };
         // A receipt is given for what is durable, whatever the server's default is.
         db.batch(
-            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE \
+                current_setting('synchronous_commit') = 'off'",
         )?;
         Ok(db)
     }
@@ -172,7 +179,11 @@ impl Postgres {
     }
 
     /// As [`Self::execute`], with parameters of PostgreSQL's own types, as arrays are.
-    pub(super) fn execute_with(&self, sql: &str, args: &[&(dyn ToSql + Sync)]) -> Result<u64, ArchiveError> {
+    pub(super) fn execute_with(
+        &self,
+        sql: &str,
+        args: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, ArchiveError> {
         let statement = self.prepared(sql)?;
         wait(self.client.execute(&statement, args)).map_err(|error| self.failed(error))
     }
@@ -186,7 +197,11 @@ impl Postgres {
     }
 
     /// As [`Self::query`], with parameters of PostgreSQL's own types, as arrays are.
-    pub(super) fn query_with(&self, sql: &str, args: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, ArchiveError> {
+    pub(super) fn query_with(
+        &self,
+        sql: &str,
+        args: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, ArchiveError> {
         let statement = self.prepared(sql)?;
         wait(self.client.query(&statement, args)).map_err(|error| self.failed(error))
     }
@@ -198,8 +213,8 @@ impl Postgres {
         mut take: impl FnMut(&Row) -> Result<(), E>,
     ) -> Result<(), E> {
         let statement = self.prepared(sql)?;
-        let rows: RowStream =
-            wait(self.client.query_raw(&statement, refs(args))).map_err(|error| E::from(self.failed(error)))?;
+        let rows: RowStream = wait(self.client.query_raw(&statement, refs(args)))
+            .map_err(|error| E::from(self.failed(error)))?;
         let mut rows = pin!(rows);
         while let Some(row) = wait(Next(rows.as_mut())) {
             take(&row.map_err(|error| E::from(self.failed(error)))?)?;
@@ -211,7 +226,8 @@ impl Postgres {
         if let Some(statement) = self.prepared.borrow().get(sql) {
             return Ok(statement.clone());
         }
-        let statement = wait(self.client.prepare(&numbered(sql))).map_err(|error| self.failed(error))?;
+        let statement =
+            wait(self.client.prepare(&numbered(sql))).map_err(|error| self.failed(error))?;
         let mut prepared = self.prepared.borrow_mut();
         if prepared.len() >= STATEMENTS {
             prepared.clear();
@@ -234,10 +250,14 @@ fn no_address(at: &Address, what: String) -> ArchiveError {
 ///
 /// # Errors
 /// When the address is none.
-pub(super) fn settings(at: &Address) -> Result<(Config, Encryption, Option<Identity>), ArchiveError> {
+pub(super) fn settings(
+    at: &Address,
+) -> Result<(Config, Encryption, Option<Identity>), ArchiveError> {
     let Parts { url, encryption, identity } = at.parts().map_err(|what| no_address(at, what))?;
-    let mut config: Config = url.parse().map_err(|error| no_address(at, Fault(error).to_string()))?;
-    // A socket's peer is this host itself: libpq encrypts nothing there either, whatever is asked for.
+    let mut config: Config =
+        url.parse().map_err(|error| no_address(at, Fault(error).to_string()))?;
+    // A socket's peer is this host itself: libpq encrypts nothing there either, whatever is asked
+    // for.
     let is_socket = |host: &Host| matches!(host, Host::Unix(_));
     let all_sockets = config.get_hostaddrs().is_empty() && config.get_hosts().iter().all(is_socket);
     config.ssl_mode(match encryption {
@@ -250,13 +270,18 @@ pub(super) fn settings(at: &Address) -> Result<(Config, Encryption, Option<Ident
 }
 
 /// TLS as the address wants it; the files are read anew for each connection.
-fn tls(encryption: &Encryption, identity: Option<&Identity>) -> Result<rustls::ClientConfig, String> {
+fn tls(
+    encryption: &Encryption,
+    identity: Option<&Identity>,
+) -> Result<rustls::ClientConfig, String> {
     let read = |key: &str, path: &Path| {
         let text = std::fs::read_to_string(path);
         text.map_err(|error| format!("{key} {} cannot be read: {error}", path.display()))
     };
     let trust = match encryption {
-        Encryption::Never | Encryption::Allowed | Encryption::Offered | Encryption::Required => Trust::Anyone,
+        Encryption::Never | Encryption::Allowed | Encryption::Offered | Encryption::Required => {
+            Trust::Anyone
+        }
         Encryption::Vouched(file) => Trust::AuthorityForAnyName(read("sslrootcert", file)?),
         Encryption::Named(Some(file)) => Trust::Authority(read("sslrootcert", file)?),
         Encryption::Named(None) => Trust::System,
@@ -266,15 +291,17 @@ fn tls(encryption: &Encryption, identity: Option<&Identity>) -> Result<rustls::C
     };
     let (chain, private) = (read("sslcert", cert)?, read("sslkey", key)?);
     is_private(key)?;
-    trust::client_as(&trust, &chain, &private)
-        .map_err(|error| format!("sslcert {} with sslkey {}: {error}", cert.display(), key.display()))
+    trust::client_as(&trust, &chain, &private).map_err(|error| {
+        format!("sslcert {} with sslkey {}: {error}", cert.display(), key.display())
+    })
 }
 
-/// Whether nobody else can read a private key's file: as for libpq, its owner alone, or root's group where root owns it.
+/// Whether nobody else can read a private key's file: as for libpq, its owner alone, or root's
+/// group where root owns it.
 fn is_private(path: &Path) -> Result<(), String> {
     use std::os::unix::fs::MetadataExt as _;
-    let about =
-        std::fs::metadata(path).map_err(|error| format!("sslkey {} cannot be read: {error}", path.display()))?;
+    let about = std::fs::metadata(path)
+        .map_err(|error| format!("sslkey {} cannot be read: {error}", path.display()))?;
     let others = if about.uid() == 0 { 0o037 } else { 0o077 };
     if about.mode() & others == 0 {
         return Ok(());
@@ -298,12 +325,17 @@ fn refs<'a>(args: &'a [Value<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
 }
 
 impl ToSql for Value<'_> {
-    fn to_sql(&self, of: &Type, to: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    fn to_sql(
+        &self,
+        of: &Type,
+        to: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match self {
             Self::Null => Ok(IsNull::Yes),
             Self::Int(value) if *of == Type::INT4 => i32::try_from(*value)?.to_sql(of, to),
             Self::Int(value) if *of == Type::INT8 => value.to_sql(of, to),
-            // PostgreSQL keeps every character but NUL, for which its picture stands; so that no text breaks a transaction off.
+            // PostgreSQL keeps every character but NUL, for which its picture stands; so that no
+            // text breaks a transaction off.
             Self::Text(value) if <&str as ToSql>::accepts(of) && value.contains('\0') => {
                 value.replace('\0', "\u{2400}").to_sql(of, to)
             }
@@ -346,7 +378,8 @@ fn driver() -> std::io::Result<Handle> {
     Ok(handle)
 }
 
-/// Waits for an answer that the driver's thread brings. It parks the thread, and so works on one that has a runtime of its own.
+/// Waits for an answer that the driver's thread brings. It parks the thread, and so works on one
+/// that has a runtime of its own.
 fn wait<F: Future>(answer: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {

@@ -1,7 +1,8 @@
-//! A damaged SQLite database of the collector: what can be read of it is brought over to a new one, which then takes its place; the
-//! damaged file is set aside, and never deleted here. A crash in between loses nothing: the new file has another name until it is
-//! whole. What was received proves itself: a summary is brought over if its bytes have the digest that was receipted. What is missing
-//! afterwards is a gap of its chain, as if it had never come.
+//! A damaged SQLite database of the collector: what can be read of it is brought over to a new one,
+//! which then takes its place; the damaged file is set aside, and never deleted here. A crash in
+//! between loses nothing: the new file has another name until it is whole. What was received proves
+//! itself: a summary is brought over if its bytes have the digest that was receipted. What is
+//! missing afterwards is a gap of its chain, as if it had never come.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -58,30 +59,44 @@ impl Salvaged {
     pub fn detail(&self) -> String {
         let kept = self.kept.get("summary").copied().unwrap_or(0);
         let mut text = format!(
-            "the database was damaged ({}) and was set aside as {}; {kept} summaries were brought over",
+            "the database was damaged ({}) and was set aside as {}; {kept} summaries were brought \
+                over",
             self.what, self.aside
         );
         if self.missing > 0 {
             text.push_str(&format!(", {} are missing now, each a gap of its chain", self.missing));
         }
-        let others: Vec<&str> =
-            self.lost.keys().chain(&self.torn).map(String::as_str).filter(|of| *of != "summary").collect();
+        let others: Vec<&str> = self
+            .lost
+            .keys()
+            .chain(&self.torn)
+            .map(String::as_str)
+            .filter(|of| *of != "summary")
+            .collect();
         if !others.is_empty() {
             let mut others = others;
             others.sort_unstable();
             others.dedup();
             text.push_str(&format!("; of these tables something is lost: {}", others.join(", ")));
         }
-        text.push_str("; compare it with a backup, and move the damaged file away when it is not needed any more");
+        text.push_str(
+            "; compare it with a backup, and move the damaged file away when it is not \
+            needed any more",
+        );
         text
     }
 }
 
-/// Looks whether a database is damaged, as a whole; where it is, salvages it. Gives what came of that.
+/// Looks whether a database is damaged, as a whole; where it is, salvages it. Gives what came of
+/// that.
 ///
 /// # Errors
 /// When it cannot be read for another reason, or no new one can be made.
-pub fn mend(path: &Path, key: Option<&SecretKey>, now: Wall) -> Result<Option<Salvaged>, ArchiveError> {
+pub fn mend(
+    path: &Path,
+    key: Option<&SecretKey>,
+    now: Wall,
+) -> Result<Option<Salvaged>, ArchiveError> {
     let whole = with(path, WHOLE);
     if whole.exists() {
         // A start before this one did not come to its end; what it did is whole.
@@ -114,8 +129,9 @@ const LAST: &str = "last";
 /// Sets the damaged file aside, and gives its name to the new one.
 fn take_place(path: &Path, whole: &Path, now: Wall) -> Result<Salvaged, ArchiveError> {
     let mut archive = Archive::open(&Database::Sqlite(whole.to_owned()))?;
-    let mut salvaged = last(&archive)?
-        .ok_or_else(|| ArchiveError::Damaged(format!("{} is not what a salvage left", whole.display())))?;
+    let mut salvaged = last(&archive)?.ok_or_else(|| {
+        ArchiveError::Damaged(format!("{} is not what a salvage left", whole.display()))
+    })?;
     let aside = path.exists().then(|| damaged::aside(path, now));
     if let Some(name) = aside.as_deref().and_then(Path::file_name) {
         salvaged.aside = name.to_string_lossy().into_owned();
@@ -133,7 +149,8 @@ fn take_place(path: &Path, whole: &Path, now: Wall) -> Result<Salvaged, ArchiveE
 
 /// Makes what was renamed in a directory last.
 fn sync(path: &Path) -> Result<(), ArchiveError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(File::open(parent)?.sync_all()?)
 }
 
@@ -155,7 +172,12 @@ struct Salvage<'a> {
 }
 
 /// Fills a new database with what can be read of a damaged one.
-fn fill(path: &Path, what: &str, key: Option<&SecretKey>, now: Wall) -> Result<Salvaged, ArchiveError> {
+fn fill(
+    path: &Path,
+    what: &str,
+    key: Option<&SecretKey>,
+    now: Wall,
+) -> Result<Salvaged, ArchiveError> {
     let filling = with(path, FILLING);
     for suffix in damaged::SUFFIXES {
         match std::fs::remove_file(with(&filling, suffix)) {
@@ -163,8 +185,12 @@ fn fill(path: &Path, what: &str, key: Option<&SecretKey>, now: Wall) -> Result<S
             _ => {}
         }
     }
-    let old = damaged::open(path).inspect_err(|error| tracing::warn!("nothing leads to its rows: {error}")).ok();
-    let version = old.as_ref().and_then(|old| old.pragma_query_value(None, "user_version", |row| row.get(0)).ok());
+    let old = damaged::open(path)
+        .inspect_err(|error| tracing::warn!("nothing leads to its rows: {error}"))
+        .ok();
+    let version = old
+        .as_ref()
+        .and_then(|old| old.pragma_query_value(None, "user_version", |row| row.get(0)).ok());
     let new = Connection::open(&filling)?;
     // Nobody relies on it before it is whole.
     new.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
@@ -198,14 +224,21 @@ fn fill(path: &Path, what: &str, key: Option<&SecretKey>, now: Wall) -> Result<S
 }
 
 fn tables(new: &Connection) -> Result<Vec<Table>, ArchiveError> {
-    let mut wanted =
-        new.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY rowid")?;
-    let names = wanted.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    let mut wanted = new.prepare(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE \
+            'sqlite%' ORDER BY rowid",
+    )?;
+    let names =
+        wanted.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
     let of = |name: String| -> Result<Table, ArchiveError> {
         let (columns, mut places) = columns(new, &name)?;
         places.sort_unstable();
         let numbered = new.prepare(&format!("SELECT rowid FROM {name} LIMIT 0")).is_ok();
-        let key = if numbered { Vec::new() } else { places.into_iter().map(|(_, column)| column).collect() };
+        let key = if numbered {
+            Vec::new()
+        } else {
+            places.into_iter().map(|(_, column)| column).collect()
+        };
         Ok(Table { name, columns, key })
     };
     names.into_iter().filter(|name| !WORTHLESS.contains(&name.as_str())).map(of).collect()
@@ -216,7 +249,8 @@ type Columns = (Vec<String>, Vec<(i64, String)>);
 
 fn columns(db: &Connection, table: &str) -> Result<Columns, ArchiveError> {
     let mut wanted = db.prepare("SELECT name, pk FROM pragma_table_info(?1) ORDER BY cid")?;
-    let all = wanted.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    let all =
+        wanted.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
     let (mut columns, mut key) = (Vec::new(), Vec::new());
     for each in all {
         let (name, place) = each?;
@@ -253,7 +287,8 @@ impl Salvage<'_> {
         } else {
             let read = self.keyed(old, table, None)?;
             if read == Read::Part {
-                // What lies between the first and the last place that cannot be read is found by how its key begins.
+                // What lies between the first and the last place that cannot be read is found by
+                // how its key begins.
                 for first in first_of_keys(old, self.new, table)? {
                     self.keyed(old, table, Some(&first))?;
                 }
@@ -267,7 +302,12 @@ impl Salvage<'_> {
     }
 
     /// Brings over the rows of a table without row numbers, all or those whose key begins so.
-    fn keyed(&mut self, old: &Connection, table: &Table, first: Option<&Value>) -> Result<Read, ArchiveError> {
+    fn keyed(
+        &mut self,
+        old: &Connection,
+        table: &Table,
+        first: Option<&Value>,
+    ) -> Result<Read, ArchiveError> {
         let mut failed = Ok(());
         let columns = table.columns.join(", ");
         let read = damaged::by_key(old, &table.name, (&columns, &table.key), first, |row| {
@@ -283,7 +323,11 @@ impl Salvage<'_> {
         let believed = match row {
             Some(row) if table.name == "summary" => self.summary(&table.columns, row),
             Some(row) if matches!(table.name.as_str(), "record" | "entry") => {
-                let body = table.columns.iter().position(|column| column == "body").and_then(|at| row.get(at));
+                let body = table
+                    .columns
+                    .iter()
+                    .position(|column| column == "body")
+                    .and_then(|at| row.get(at));
                 let is_json = matches!(body, Some(Value::Text(text)) if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
                 is_json.then_some(row)
             }
@@ -305,8 +349,8 @@ impl Salvage<'_> {
         Ok(())
     }
 
-    /// A summary's row, if its bytes have its digest. A receipt that is not whole is signed again: the same key gives the same
-    /// receipt for the same bytes and time.
+    /// A summary's row, if its bytes have its digest. A receipt that is not whole is signed again:
+    /// the same key gives the same receipt for the same bytes and time.
     fn summary(&self, columns: &[String], mut row: Vec<Value>) -> Option<Vec<Value>> {
         let at = |name: &str| columns.iter().position(|column| column == name);
         let blob = |row: &[Value], name: &str| match row.get(at(name)?)? {
@@ -342,16 +386,20 @@ impl Salvage<'_> {
 
     /// Summaries that no tree leads to any more, page by page.
     fn carve(&mut self) -> Result<(), ArchiveError> {
-        let of =
-            |lost: &Salvaged| lost.torn.iter().any(|table| table == "summary") || lost.lost.contains_key("summary");
+        let of = |lost: &Salvaged| {
+            lost.torn.iter().any(|table| table == "summary") || lost.lost.contains_key("summary")
+        };
         if !of(&self.came) {
             return Ok(());
         }
         let table = tables(self.new)?.into_iter().find(|table| table.name == "summary");
-        let (Some(table), Ok(carver)) = (table, Carver::open(self.path, PAGE)) else { return Ok(()) };
+        let (Some(table), Ok(carver)) = (table, Carver::open(self.path, PAGE)) else {
+            return Ok(());
+        };
         for page in 0..carver.pages() {
             for (_, row) in carver.rows(page) {
-                // A row of a summary has at least what makes one; what is of another table has no bytes with that digest.
+                // A row of a summary has at least what makes one; what is of another table has no
+                // bytes with that digest.
                 if row.len() != table.columns.len() {
                     continue;
                 }
@@ -370,8 +418,9 @@ impl Salvage<'_> {
 
     /// Where something of what was folded is lost, all of it is folded anew from the summaries.
     fn refold(&mut self) -> Result<(), ArchiveError> {
-        let hurt =
-            |table: &&str| self.came.torn.iter().any(|torn| torn == table) || self.came.lost.contains_key(*table);
+        let hurt = |table: &&str| {
+            self.came.torn.iter().any(|torn| torn == table) || self.came.lost.contains_key(*table)
+        };
         if FOLDED.iter().any(hurt) {
             for table in FOLDED {
                 self.new.execute(&format!("DELETE FROM {table}"), [])?;
@@ -385,7 +434,8 @@ impl Salvage<'_> {
         self.new.execute(
             "INSERT OR IGNORE INTO chain (agent, chain, last_seq, received_ns, last_digest, span_ns)
              SELECT agent, chain, seq, received_ns, digest, to_ns - from_ns FROM summary s
-             WHERE seq = (SELECT max(seq) FROM summary l WHERE l.agent = s.agent AND l.chain = s.chain)",
+             WHERE seq = (SELECT max(seq) FROM summary l WHERE l.agent = s.agent AND l.chain = \
+                s.chain)",
             [],
         )?;
         let mut wanted = self.new.prepare("SELECT agent, chain, last_seq FROM chain")?;
@@ -399,14 +449,18 @@ impl Salvage<'_> {
 
     /// Writes a chain's gaps anew; gives how many numbers are missing that were not before.
     fn gaps(&self, agent: &[u8], chain: &[u8], last: i64) -> Result<u64, ArchiveError> {
-        let told = "SELECT COALESCE(sum(to_seq - from_seq + 1), 0) FROM gap WHERE agent = ?1 AND chain = ?2";
+        let told = "SELECT COALESCE(sum(to_seq - from_seq + 1), 0) FROM gap WHERE agent = ?1 AND \
+            chain = ?2";
         let before: i64 = self.new.query_row(told, params![agent, chain], |row| row.get(0))?;
-        self.new.execute("DELETE FROM gap WHERE agent = ?1 AND chain = ?2", params![agent, chain])?;
-        let mut wanted =
-            self.new.prepare_cached("SELECT seq FROM summary WHERE agent = ?1 AND chain = ?2 ORDER BY seq")?;
+        self.new
+            .execute("DELETE FROM gap WHERE agent = ?1 AND chain = ?2", params![agent, chain])?;
+        let mut wanted = self.new.prepare_cached(
+            "SELECT seq FROM summary WHERE agent = ?1 AND chain = ?2 ORDER BY seq",
+        )?;
         let mut rows = wanted.query(params![agent, chain])?;
-        let mut put =
-            self.new.prepare_cached("INSERT INTO gap (agent, chain, from_seq, to_seq) VALUES (?1, ?2, ?3, ?4)")?;
+        let mut put = self.new.prepare_cached(
+            "INSERT INTO gap (agent, chain, from_seq, to_seq) VALUES (?1, ?2, ?3, ?4)",
+        )?;
         let (mut next, mut missing) = (0i64, 0i64);
         while let Some(row) = rows.next()? {
             let seq: i64 = row.get(0)?;
@@ -424,11 +478,17 @@ impl Salvage<'_> {
     }
 }
 
-/// How the keys of a table may begin: every agent that is known, or every kind of record that is found.
-fn first_of_keys(old: &Connection, new: &Connection, table: &Table) -> Result<Vec<Value>, ArchiveError> {
+/// How the keys of a table may begin: every agent that is known, or every kind of record that is
+/// found.
+fn first_of_keys(
+    old: &Connection,
+    new: &Connection,
+    table: &Table,
+) -> Result<Vec<Value>, ArchiveError> {
     match table.key.first().map(String::as_str) {
         Some("agent") => {
-            let mut wanted = new.prepare("SELECT agent FROM agent UNION SELECT agent FROM chain")?;
+            let mut wanted =
+                new.prepare("SELECT agent FROM agent UNION SELECT agent FROM chain")?;
             Ok(wanted.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
         }
         Some("kind") => Ok(kinds(old, &table.name)),
@@ -438,7 +498,8 @@ fn first_of_keys(old: &Connection, new: &Connection, table: &Table) -> Result<Ve
 
 /// The kinds of records that are found, from each letter on.
 fn kinds(old: &Connection, table: &str) -> Vec<Value> {
-    let sql = format!("SELECT kind FROM {table} WHERE kind >= ?1 AND kind < ?2 ORDER BY kind LIMIT 1");
+    let sql =
+        format!("SELECT kind FROM {table} WHERE kind >= ?1 AND kind < ?2 ORDER BY kind LIMIT 1");
     let Ok(mut wanted) = old.prepare(&sql) else { return Vec::new() };
     let mut all = Vec::new();
     for letter in b'a'..=b'z' {

@@ -1,4 +1,5 @@
-//! Summaries and their receipts: what is stored of each agent, and the agents with what came of them.
+//! Summaries and their receipts: what is stored of each agent, and the agents with what came of
+//! them.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -83,10 +84,17 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn some_agents(&self, after: Option<&str>, at_most: usize) -> Result<Vec<AgentRow>, ArchiveError> {
+    pub fn some_agents(
+        &self,
+        after: Option<&str>,
+        at_most: usize,
+    ) -> Result<Vec<AgentRow>, ArchiveError> {
         let mut rows = self.rows(None, HashMap::new())?;
         let from = match after {
-            Some(after) => rows.iter().position(|row| row.agent.to_string() == after).map_or(rows.len(), |at| at + 1),
+            Some(after) => rows
+                .iter()
+                .position(|row| row.agent.to_string() == after)
+                .map_or(rows.len(), |at| at + 1),
             None => 0,
         };
         rows.drain(..from);
@@ -109,7 +117,11 @@ impl Archive {
     }
 
     /// A query for each table, however many agents there are.
-    fn rows(&self, only: Option<Kid>, mut keys: HashMap<Kid, Vec<PublicKey>>) -> Result<Vec<AgentRow>, ArchiveError> {
+    fn rows(
+        &self,
+        only: Option<Kid>,
+        mut keys: HashMap<Kid, Vec<PublicKey>>,
+    ) -> Result<Vec<AgentRow>, ArchiveError> {
         let mut last = self.last(only)?;
         let mut missing = self.gaps(only)?;
         let mut conflicts = self.counted_conflicts(only)?;
@@ -152,8 +164,12 @@ impl Archive {
     /// # Errors
     /// When the database fails.
     pub fn count_stored(&self, of: &Numbers) -> Result<u64, ArchiveError> {
-        let sql = "SELECT count(*) FROM summary WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND seq <= ?4";
-        Ok(self.db.one(sql, args![&of.agent, &of.chain, of.from_seq, of.to_seq], |row| row.get(0))?.unwrap_or(0))
+        let sql = "SELECT count(*) FROM summary WHERE agent = ?1 AND chain = ?2 AND seq >= ?3 AND \
+            seq <= ?4";
+        Ok(self
+            .db
+            .one(sql, args![&of.agent, &of.chain, of.from_seq, of.to_seq], |row| row.get(0))?
+            .unwrap_or(0))
     }
 
     /// The summaries of an agent that named its next keys, as far as they are stored.
@@ -162,7 +178,8 @@ impl Archive {
     /// When the database fails.
     pub fn namings(&self, agent: Kid) -> Result<Vec<Stored>, ArchiveError> {
         let sql = "SELECT s.agent, s.chain, s.seq, s.digest, s.jws, s.receipt
-                   FROM agent_key k JOIN summary s ON s.agent = k.agent AND s.chain = k.last_chain AND s.seq = k.last_seq
+                   FROM agent_key k JOIN summary s ON s.agent = k.agent AND s.chain = \
+            k.last_chain AND s.seq = k.last_seq
                    WHERE k.agent = ?1 ORDER BY k.place";
         self.db.all(sql, args![&agent], stored)
     }
@@ -173,7 +190,8 @@ impl Archive {
     /// When the database fails.
     pub fn has(&self, of: &Subject) -> Result<bool, ArchiveError> {
         let sql = "SELECT digest FROM summary WHERE agent = ?1 AND chain = ?2 AND seq = ?3";
-        let digest = self.db.one(sql, args![&of.agent, &of.chain, of.seq], |row| row.get::<Digest>(0))?;
+        let digest =
+            self.db.one(sql, args![&of.agent, &of.chain, of.seq], |row| row.get::<Digest>(0))?;
         Ok(digest == Some(of.digest))
     }
 
@@ -185,12 +203,22 @@ impl Archive {
     /// How many summaries of each agent were kept aside.
     fn counted_conflicts(&self, only: Option<Kid>) -> Result<HashMap<Kid, u64>, ArchiveError> {
         let sql = asking(only, "SELECT agent, count(*) FROM conflict", "agent", "GROUP BY agent");
-        Ok(self.db.all(&sql, &about(&only), |row| Ok((row.get(0)?, row.get(1)?)))?.into_iter().collect())
+        Ok(self
+            .db
+            .all(&sql, &about(&only), |row| Ok((row.get(0)?, row.get(1)?)))?
+            .into_iter()
+            .collect())
     }
 
-    /// The last summary of the chain of each agent that was written to last, and how long that chain's spans are.
+    /// The last summary of the chain of each agent that was written to last, and how long that
+    /// chain's spans are.
     fn last(&self, only: Option<Kid>) -> Result<HashMap<Kid, (Last, Duration)>, ArchiveError> {
-        let sql = asking(only, "SELECT agent, chain, last_seq, received_ns, span_ns FROM chain", "agent", "");
+        let sql = asking(
+            only,
+            "SELECT agent, chain, last_seq, received_ns, span_ns FROM chain",
+            "agent",
+            "",
+        );
         let mut all: HashMap<Kid, (Last, Duration)> = HashMap::new();
         self.db.each(&sql, &about(&only), |row| {
             let last = Last { chain: row.get(1)?, seq: row.get(2)?, received: row.get(3)? };
@@ -208,8 +236,12 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails, or what `take` returns.
-    pub fn each_summary<E: From<ArchiveError>>(&self, mut take: impl FnMut(Stored) -> Result<(), E>) -> Result<(), E> {
-        let sql = "SELECT agent, chain, seq, digest, jws, receipt FROM summary ORDER BY agent, chain, seq";
+    pub fn each_summary<E: From<ArchiveError>>(
+        &self,
+        mut take: impl FnMut(Stored) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let sql = "SELECT agent, chain, seq, digest, jws, receipt FROM summary ORDER BY agent, \
+            chain, seq";
         self.db.each(sql, args![], |row| take(stored(row)?))
     }
 }
@@ -228,6 +260,7 @@ pub(super) fn about(only: &Option<Kid>) -> Vec<Value<'_>> {
 }
 
 fn stored(row: &Row<'_>) -> Result<Stored, ArchiveError> {
-    let subject = Subject { agent: row.get(0)?, chain: row.get(1)?, seq: row.get(2)?, digest: row.get(3)? };
+    let subject =
+        Subject { agent: row.get(0)?, chain: row.get(1)?, seq: row.get(2)?, digest: row.get(3)? };
     Ok(Stored { subject, jws: packed::unpack(row.get(4)?)?, receipt: row.get(5)? })
 }

@@ -1,5 +1,6 @@
-//! What an agent says beyond what it may speak for: of another site than it was put to, of a service that no contract has there.
-//! Nothing of that counts; it is told for as long as it touches this month or the one before.
+//! What an agent says beyond what it may speak for: of another site than it was put to, of a
+//! service that no contract has there. Nothing of that counts; it is told for as long as it touches
+//! this month or the one before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use crate::collector::fleet::AgentView;
 use crate::collector::operations::agreements::Book;
 use crate::sla::span::Span;
 
-/// What was said longer ago is not told of any more: two months, as the verdicts that are looked at.
+/// What was said longer ago is not told of any more: two months, as the verdicts that are looked
+/// at.
 const RECENT: Duration = Duration::from_secs(62 * 86_400);
 
 /// The sites where contracts have each service.
@@ -39,7 +41,12 @@ pub(super) fn find(
     let Some(enrolled) = look.fleet.register().get(agent.agent) else { return };
     let name = agent.agent.to_string();
     let mut found = |kind, what: &str, detail| {
-        all.push(Finding { kind, subject: format!("{name}/{what}"), site: Some(agent.site.clone()), detail });
+        all.push(Finding {
+            kind,
+            subject: format!("{name}/{what}"),
+            site: Some(agent.site.clone()),
+            detail,
+        });
     };
     let sites = said.ever.elsewhere.iter().filter(|(_, times)| is_recent(times, look.now));
     // Whoever was put there since, for that time, says nothing wrong any more.
@@ -48,15 +55,19 @@ pub(super) fn find(
             FindingKind::ForeignSite,
             site,
             format!(
-                "agent {name} was put to {}, and says in {} that it is at {site}: nothing of that counts. If it was moved, \
-                 say since when: `wanproof collector assign {name} {site} --from TIME`; if not, mend `site` in its agent.toml, \
+                "agent {name} was put to {}, and says in {} that it is at {site}: nothing of that \
+                    counts. If it was moved, \
+                 say since when: `wanproof collector assign {name} {site} --from TIME`; if not, \
+                    mend `site` in its agent.toml, \
                  and see who has its key",
                 agent.site,
                 told(times)
             ),
         );
     }
-    for (service, times) in said.ever.services.iter().filter(|(_, times)| is_recent(times, look.now)) {
+    for (service, times) in
+        said.ever.services.iter().filter(|(_, times)| is_recent(times, look.now))
+    {
         let Some(sites) = sites_of.0.get(service.as_str()) else { continue };
         let here = sites.iter().any(|site| enrolled.at(site).touches(span_of(times)));
         if let (Some(site), false) = (sites.first(), here) {
@@ -64,8 +75,10 @@ pub(super) fn find(
                 FindingKind::ForeignService,
                 service,
                 format!(
-                    "agent {name} at {} measures for {service} in {}, which its contract has at {site}: nothing of that \
-                     counts for {service}. Mend `service` in its agent.toml, or the contract's `site`",
+                    "agent {name} at {} measures for {service} in {}, which its contract has at \
+                        {site}: nothing of that \
+                     counts for {service}. Mend `service` in its agent.toml, or the contract's \
+                        `site`",
                     agent.site,
                     told(times)
                 ),
@@ -83,7 +96,10 @@ fn is_recent(times: &Times, now: Wall) -> bool {
 }
 
 fn told(times: &Times) -> String {
-    let summaries =
-        if times.summaries == 1 { "one summary".to_owned() } else { format!("{} summaries", times.summaries) };
+    let summaries = if times.summaries == 1 {
+        "one summary".to_owned()
+    } else {
+        format!("{} summaries", times.summaries)
+    };
     format!("{summaries} ({} to {})", times.from, times.to)
 }

@@ -1,5 +1,6 @@
-//! Contracts: imported, checked, proposed, signed, brought into force, amended, ended. A version's state is its log replayed; what
-//! is signed does not change any more. The files of `contracts_dir` count as in force from the day that they name.
+//! Contracts: imported, checked, proposed, signed, brought into force, amended, ended. A version's
+//! state is its log replayed; what is signed does not change any more. The files of `contracts_dir`
+//! count as in force from the day that they name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,7 +19,9 @@ use crate::evidence::answer::ContractText;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::PublicKey;
 use crate::sla::contract::{self, Written};
-use crate::sla::lifecycle::{Cycle as _, Entry, Log, Refused, Said, Version, VersionAction, VersionState};
+use crate::sla::lifecycle::{
+    Cycle as _, Entry, Log, Refused, Said, Version, VersionAction, VersionState,
+};
 use crate::sla::reader::Word as _;
 use crate::sla::terms::Contract;
 
@@ -39,7 +42,8 @@ pub struct Kept {
     pub imported: Wall,
     /// Who did.
     pub by: String,
-    /// The parties' signatures that were verified when it was signed; none where an operator's word stands for them.
+    /// The parties' signatures that were verified when it was signed; none where an operator's word
+    /// stands for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<KeptSignature>,
 }
@@ -61,7 +65,8 @@ pub struct AgreementView {
     pub version: u32,
     /// SHA-256 of the file's bytes, in hexadecimal.
     pub sha256: String,
-    /// draft, proposed, countered, signed, in_force, superseded, ended, withdrawn, rejected or void.
+    /// draft, proposed, countered, signed, in_force, superseded, ended, withdrawn, rejected or
+    /// void.
     pub state: String,
     /// Since when it is in force.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -69,7 +74,8 @@ pub struct AgreementView {
     /// Until when it was.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub in_force_to: Option<Wall>,
-    /// corporate, customer or service; absent where the file cannot be read together with its parents.
+    /// corporate, customer or service; absent where the file cannot be read together with its
+    /// parents.
     pub level: Option<String>,
     /// Who provides.
     pub provider: Option<String>,
@@ -83,8 +89,9 @@ pub struct AgreementView {
     pub source: &'static str,
     /// What is wrong with it.
     pub faults: Vec<String>,
-    /// The parties' signatures of this very text and of what it inherits from, each verified with its party's key. Where there are
-    /// none, that it was signed is an operator's word, who stands in the log.
+    /// The parties' signatures of this very text and of what it inherits from, each verified with
+    /// its party's key. Where there are none, that it was signed is an operator's word, who stands
+    /// in the log.
     pub signatures: Vec<SignatureView>,
     /// What happened to it.
     #[schema(value_type = Vec<EntryView>)]
@@ -96,7 +103,8 @@ pub struct AgreementView {
 pub struct EntryView {
     /// What was done.
     pub action: String,
-    /// When it was done, by the collector's clock; of a version that takes effect, is superseded, ends or is void: from when.
+    /// When it was done, by the collector's clock; of a version that takes effect, is superseded,
+    /// ends or is void: from when.
     #[schema(value_type = String, format = DateTime)]
     pub at: Wall,
     /// When it was recorded, by the collector's clock.
@@ -124,9 +132,10 @@ pub struct SaidView {
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// With `take_effect`, `supersede`, `end` and `void` of a version: from when, not later than now. Where it is absent: now, or
-    /// with `take_effect` the `effective_from` of the version. With everything else: when it happened, as you say; the record's own
-    /// time is the collector's.
+    /// With `take_effect`, `supersede`, `end` and `void` of a version: from when, not later than
+    /// now. Where it is absent: now, or with `take_effect` the `effective_from` of the version.
+    /// With everything else: when it happened, as you say; the record's own time is the
+    /// collector's.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub at: Option<Wall>,
     /// Who did it, as you say; the record's own actor is whose token asks.
@@ -138,7 +147,8 @@ pub struct Step {
     /// What was granted, where a claim is accepted in part: an amount.
     #[schema(max_length = 40)]
     pub amount: Option<String>,
-    /// With `sign` of a version: both parties' signatures, as `wanproof contract sign` and `countersign` write them.
+    /// With `sign` of a version: both parties' signatures, as `wanproof contract sign` and
+    /// `countersign` write them.
     pub signatures: Option<Vec<PartySignature>>,
 }
 
@@ -161,7 +171,8 @@ impl Step {
         Self { at: None, who: None, evidence: None, amount: None, signatures: None }
     }
 
-    /// The entry that it makes in a log: who and when are the hand's; what the request says of that is kept apart.
+    /// The entry that it makes in a log: who and when are the hand's; what the request says of that
+    /// is kept apart.
     ///
     /// # Errors
     /// When a text in it is too long.
@@ -186,10 +197,13 @@ impl Step {
 impl From<Refused> for DeskError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Nowhere { .. } | Refused::NotYet { .. } | Refused::OutOfOrder { .. } | Refused::Rule(_) => {
-                Self::Conflict(refused.to_string())
+            Refused::Nowhere { .. }
+            | Refused::NotYet { .. }
+            | Refused::OutOfOrder { .. }
+            | Refused::Rule(_) => Self::Conflict(refused.to_string()),
+            Refused::Unknown { .. } | Refused::Nobody { .. } => {
+                Self::Invalid(vec![refused.to_string()])
             }
-            Refused::Unknown { .. } | Refused::Nobody { .. } => Self::Invalid(vec![refused.to_string()]),
         }
     }
 }
@@ -229,7 +243,10 @@ impl Agreed {
     pub fn is_handed_out(&self) -> bool {
         let agreed = matches!(
             self.state(),
-            VersionState::Signed | VersionState::InForce | VersionState::Superseded | VersionState::Ended
+            VersionState::Signed
+                | VersionState::InForce
+                | VersionState::Superseded
+                | VersionState::Ended
         );
         // Whoever put a file there wants it handed out.
         agreed || self.source == "file"
@@ -254,7 +271,9 @@ impl Agreed {
                 .unwrap_or_default(),
             allowed: match self.source {
                 "file" => Vec::new(),
-                _ => self.log.allowed().into_iter().map(|action| action.word().to_owned()).collect(),
+                _ => {
+                    self.log.allowed().into_iter().map(|action| action.word().to_owned()).collect()
+                }
             },
             source: self.source,
             signatures: self.kept.signatures.iter().map(|each| each.view.clone()).collect(),
@@ -272,7 +291,8 @@ pub struct Book {
 }
 
 impl Book {
-    /// Reads what is kept, and the files of `contracts_dir`; one that is kept too is what it is kept as.
+    /// Reads what is kept, and the files of `contracts_dir`; one that is kept too is what it is
+    /// kept as.
     ///
     /// # Errors
     /// When the database fails.
@@ -281,12 +301,23 @@ impl Book {
         for (id, version, toml) in directory.map(from_files).unwrap_or_default() {
             let sha256 = Digest::of(toml.as_bytes()).hex();
             let (imported, by) = (Wall::default(), "file".to_owned());
-            let kept = Kept { id: id.clone(), version, sha256, toml, imported, by, signatures: Vec::new() };
+            let kept = Kept {
+                id: id.clone(),
+                version,
+                sha256,
+                toml,
+                imported,
+                by,
+                signatures: Vec::new(),
+            };
             all.insert((id, version), (kept, Log::default(), "file"));
         }
         for record in archive.records::<Kept>(Kind::Version, Page::default())? {
             let log = replay(archive, &record.id)?;
-            all.insert((record.body.id.clone(), record.body.version), (record.body, log, "imported"));
+            all.insert(
+                (record.body.id.clone(), record.body.version),
+                (record.body, log, "imported"),
+            );
         }
         let name = |kept: &Kept| format!("{} version {}", kept.id, kept.version);
         let written: Vec<Option<Written>> =
@@ -295,11 +326,15 @@ impl Book {
         let mut book = Self::default();
         for ((kept, log, source), written) in all.into_values().zip(written) {
             let contract = match written {
-                Some(written) => contract::resolve(&written, &others).map_err(|faults| texts(&faults)),
+                Some(written) => {
+                    contract::resolve(&written, &others).map_err(|faults| texts(&faults))
+                }
                 None => Err(vec![format!("{} is not TOML", name(&kept))]),
             };
             let in_force = match source {
-                "file" => contract.as_ref().ok().map(|terms| (terms.agreement.effective_from, None)),
+                "file" => {
+                    contract.as_ref().ok().map(|terms| (terms.agreement.effective_from, None))
+                }
                 _ => log.since(VersionState::InForce).map(|from| (from, ended(&log))),
             };
             book.all.push(Agreed { kept, contract, log, in_force, source });
@@ -313,7 +348,9 @@ impl Book {
         for at in 0..self.all.len() {
             let own = &self.all[at];
             let later = self.all.iter().filter(|other| {
-                other.kept.id == own.kept.id && other.kept.version > own.kept.version && other.in_force.is_some()
+                other.kept.id == own.kept.id
+                    && other.kept.version > own.kept.version
+                    && other.in_force.is_some()
             });
             let end = later.filter_map(|other| other.in_force.map(|(from, _)| from)).min();
             let (source, entries) = (own.source, own.in_force);
@@ -333,7 +370,8 @@ impl Book {
                     said: None,
                 };
                 let times = [from, from, from, end.unwrap_or(from).max(from)];
-                self.all[at].log = Log::replay(words.iter().zip(times).map(entry)).unwrap_or_default();
+                self.all[at].log =
+                    Log::replay(words.iter().zip(times).map(entry)).unwrap_or_default();
             }
         }
     }
@@ -346,10 +384,13 @@ impl Book {
             .filter_map(|agreed| Some((agreed, agreed.contract.as_ref().ok()?)))
     }
 
-    /// The version of a contract that judges what begins at an instant, whatever became of it since.
+    /// The version of a contract that judges what begins at an instant, whatever became of it
+    /// since.
     #[must_use]
     pub fn judging(&self, id: &str, at: Wall) -> Option<(&Agreed, &Contract)> {
-        self.in_force(at).filter(|(agreed, _)| agreed.kept.id == id).max_by_key(|(agreed, _)| agreed.kept.version)
+        self.in_force(at)
+            .filter(|(agreed, _)| agreed.kept.id == id)
+            .max_by_key(|(agreed, _)| agreed.kept.version)
     }
 
     /// One version.
@@ -358,11 +399,15 @@ impl Book {
         self.all.iter().find(|agreed| agreed.kept.id == id && agreed.kept.version == version)
     }
 
-    /// What is handed to the agents of a site: each version of each contract that is agreed on and names the site, with those
-    /// above it.
+    /// What is handed to the agents of a site: each version of each contract that is agreed on and
+    /// names the site, with those above it.
     #[must_use]
     pub fn of_site(&self, site: &str) -> Vec<ContractText> {
-        let texts = self.all.iter().filter(|agreed| agreed.is_handed_out()).map(|agreed| agreed.kept.toml.clone());
+        let texts = self
+            .all
+            .iter()
+            .filter(|agreed| agreed.is_handed_out())
+            .map(|agreed| agreed.kept.toml.clone());
         contracts::concerning(texts.collect(), site)
     }
 }
@@ -374,11 +419,14 @@ fn texts(faults: &[crate::sla::Fault]) -> Vec<String> {
 /// The contracts of a directory; one that cannot be read is told in the log.
 fn from_files(directory: &Path) -> Vec<(String, u32, String)> {
     match contracts::all(directory) {
-        Ok(all) => {
-            all.into_iter().filter_map(|(id, version, toml)| Some((id, u32::try_from(version).ok()?, toml))).collect()
-        }
+        Ok(all) => all
+            .into_iter()
+            .filter_map(|(id, version, toml)| Some((id, u32::try_from(version).ok()?, toml)))
+            .collect(),
         Err(error) => {
-            tracing::error!(directory = %directory.display(), "the contracts cannot be read: {error}");
+            tracing::error!(
+                directory = %directory.display(), "the contracts cannot be read: {error}"
+            );
             Vec::new()
         }
     }
@@ -386,29 +434,38 @@ fn from_files(directory: &Path) -> Vec<(String, u32, String)> {
 
 fn replay(archive: &Archive, id: &str) -> Result<Log<Version>, ArchiveError> {
     let entries: Vec<Entry> = archive.log(Kind::Version, id)?;
-    Log::replay(entries).map_err(|refused| ArchiveError::Damaged(format!("the log of version {id}: {refused}")))
+    Log::replay(entries)
+        .map_err(|refused| ArchiveError::Damaged(format!("the log of version {id}: {refused}")))
 }
 
 fn ended(log: &Log<Version>) -> Option<Wall> {
-    [VersionState::Superseded, VersionState::Ended, VersionState::Void].into_iter().find_map(|state| log.since(state))
+    [VersionState::Superseded, VersionState::Ended, VersionState::Void]
+        .into_iter()
+        .find_map(|state| log.since(state))
 }
 
-/// Takes a version as a draft, after it was checked; a draft or a countered proposal may be replaced, and the same bytes are taken
-/// again without a word.
+/// Takes a version as a draft, after it was checked; a draft or a countered proposal may be
+/// replaced, and the same bytes are taken again without a word.
 ///
 /// # Errors
-/// Its faults; that another text has this version, and is agreed on or put to the other party already.
+/// Its faults; that another text has this version, and is agreed on or put to the other party
+/// already.
 pub fn import(
     archive: &Archive,
     directory: Option<&Path>,
     toml: &str,
     actor: &Actor,
 ) -> Result<(String, u32), DeskError> {
-    let written = Written::read(toml, "contract").map_err(|faults| DeskError::Invalid(texts(&faults)))?;
+    let written =
+        Written::read(toml, "contract").map_err(|faults| DeskError::Invalid(texts(&faults)))?;
     let book = Book::load(archive, directory)?;
-    let others: Vec<Written> =
-        book.all.iter().filter_map(|agreed| Written::read(&agreed.kept.toml, &agreed.kept.id).ok()).collect();
-    let contract = contract::resolve(&written, &others).map_err(|faults| DeskError::Invalid(texts(&faults)))?;
+    let others: Vec<Written> = book
+        .all
+        .iter()
+        .filter_map(|agreed| Written::read(&agreed.kept.toml, &agreed.kept.id).ok())
+        .collect();
+    let contract = contract::resolve(&written, &others)
+        .map_err(|faults| DeskError::Invalid(texts(&faults)))?;
     let (id, version) = (contract.agreement.id.clone(), contract.agreement.version);
     let sha256 = Digest::of(toml.as_bytes()).hex();
     if let Some(known) = book.version(&id, version).filter(|known| known.source == "imported") {
@@ -417,7 +474,8 @@ pub fn import(
         }
         if !matches!(known.state(), VersionState::Draft | VersionState::Countered) {
             return Err(DeskError::Conflict(format!(
-                "version {version} of {id} is {}, and another text: a version does not change any more; give the new text the next number",
+                "version {version} of {id} is {}, and another text: a version does not change any \
+                    more; give the new text the next number",
                 known.state()
             )));
         }
@@ -425,15 +483,24 @@ pub fn import(
     let subject = format!("{id}/{version}");
     let detail = json!({"sha256": &sha256});
     let (toml, by) = (toml.to_owned(), actor.who.clone());
-    let kept = Kept { id: id.clone(), version, sha256, toml, imported: actor.now, by, signatures: Vec::new() };
+    let kept = Kept {
+        id: id.clone(),
+        version,
+        sha256,
+        toml,
+        imported: actor.now,
+        by,
+        signatures: Vec::new(),
+    };
     archive.put_record(Kind::Version, &id_of(&id, version), &kept, actor.now)?;
     actor.did(archive, "contract.import", &subject, detail)?;
     Ok((id, version))
 }
 
-/// Does something with a version: propose, counter, sign, take_effect, supersede, end, withdraw, reject, void. It takes effect when
-/// the version itself says that it does, unless another instant is named. The version that was in force before is superseded at
-/// the instant at which another takes effect. With `sign` the parties' signatures may be given: each is verified, and kept.
+/// Does something with a version: propose, counter, sign, take_effect, supersede, end, withdraw,
+/// reject, void. It takes effect when the version itself says that it does, unless another instant
+/// is named. The version that was in force before is superseded at the instant at which another
+/// takes effect. With `sign` the parties' signatures may be given: each is verified, and kept.
 ///
 /// # Errors
 /// When it is not here, may not be done with it as it stands, or a signature is not one of it.
@@ -461,7 +528,10 @@ pub fn act_beside(
 ) -> Result<VersionState, DeskError> {
     let id = id_of(of.0, of.1);
     let Some(mut kept) = archive.record::<Kept>(Kind::Version, &id)? else {
-        return Err(DeskError::NotFound(format!("version {} of {:?} was not imported here", of.1, of.0)));
+        return Err(DeskError::NotFound(format!(
+            "version {} of {:?} was not imported here",
+            of.1, of.0
+        )));
     };
     let mut log = replay(archive, &id)?;
     let mut entry = step.entry(action, actor)?;
@@ -473,24 +543,31 @@ pub fn act_beside(
     let state = log.append(entry.clone())?;
     if let Some(given) = step.signatures.as_deref().filter(|given| !given.is_empty()) {
         if action != VersionAction::Sign.word() {
-            return Err(DeskError::Invalid(vec![format!("signatures: they go with sign, not with {action}")]));
+            return Err(DeskError::Invalid(vec![format!(
+                "signatures: they go with sign, not with {action}"
+            )]));
         }
         kept.signatures = signatures::verified(&Book::load(archive, directory)?, of, given)?;
         archive.put_record(Kind::Version, &id, &kept, actor.now)?;
     }
     if state == VersionState::InForce {
-        for other in archive.records::<Kept>(Kind::Version, Page::of(&format!("{}/", key(&[of.0]))))? {
+        for other in
+            archive.records::<Kept>(Kind::Version, Page::of(&format!("{}/", key(&[of.0]))))?
+        {
             let mut log = replay(archive, &other.id)?;
             if other.id == id || log.state() != VersionState::InForce {
                 continue;
             }
-            if log.since(VersionState::InForce).is_some_and(|from| from > at) || other.body.version > of.1 {
+            if log.since(VersionState::InForce).is_some_and(|from| from > at)
+                || other.body.version > of.1
+            {
                 return Err(DeskError::Conflict(format!(
                     "version {} of {} is in force since a later instant: end it first",
                     other.body.version, of.0
                 )));
             }
-            let superseded = Entry { action: VersionAction::Supersede.word().to_owned(), ..entry.clone() };
+            let superseded =
+                Entry { action: VersionAction::Supersede.word().to_owned(), ..entry.clone() };
             let superseded = log.in_order(superseded);
             log.append(superseded.clone())?;
             archive.append(Kind::Version, &other.id, &superseded, actor.now)?;
@@ -519,7 +596,8 @@ fn effect(action: &str, step: &Step, kept: &Kept) -> Option<Wall> {
 /// What is known of the actions of a version, for messages.
 #[must_use]
 pub fn actions() -> Vec<&'static str> {
-    let mut all: Vec<&str> = Version::TRANSITIONS.iter().map(|(_, action, _)| action.word()).collect();
+    let mut all: Vec<&str> =
+        Version::TRANSITIONS.iter().map(|(_, action, _)| action.word()).collect();
     all.sort_unstable();
     all.dedup();
     all
@@ -538,7 +616,8 @@ pub struct Difference {
     pub what: String,
 }
 
-/// The contracts in force at an instant, so prepared that what an agent says is laid beside them without walking through all.
+/// The contracts in force at an instant, so prepared that what an agent says is laid beside them
+/// without walking through all.
 #[derive(Debug)]
 pub struct Served<'a> {
     /// Those with services at a site, in the book's order.
@@ -553,7 +632,8 @@ impl<'a> Served<'a> {
     pub fn at(book: &'a Book, at: Wall) -> Self {
         let mut due: BTreeMap<&str, Vec<&Agreed>> = BTreeMap::new();
         for (agreed, contract) in book.in_force(at) {
-            let sites: BTreeSet<&str> = contract.services.iter().map(|service| service.site.as_str()).collect();
+            let sites: BTreeSet<&str> =
+                contract.services.iter().map(|service| service.site.as_str()).collect();
             sites.into_iter().for_each(|site| due.entry(site).or_default().push(agreed));
         }
         let holding = book.all.iter().filter(|agreed| agreed.holds(at));
@@ -582,16 +662,24 @@ impl<'a> Served<'a> {
             }
             all.push(match own.iter().map(|(number, _)| *number).max() {
                 None => difference(None, "missing"),
-                Some(number) if number == u64::from(kept.version) => difference(Some(number), "other-text"),
+                Some(number) if number == u64::from(kept.version) => {
+                    difference(Some(number), "other-text")
+                }
                 Some(number) => difference(Some(number), "outdated"),
             });
         }
         let mut told = BTreeSet::new();
         for (id, version, _) in reported {
-            // Parents are reported too, and have no services of their own; what is not known here at all is another matter.
+            // Parents are reported too, and have no services of their own; what is not known here
+            // at all is another matter.
             if !self.ids.contains(id.as_str()) && told.insert(id) {
                 let what = "not-in-force".to_owned();
-                all.push(Difference { contract: id.clone(), version: None, reported: Some(*version), what });
+                all.push(Difference {
+                    contract: id.clone(),
+                    version: None,
+                    reported: Some(*version),
+                    what,
+                });
             }
         }
         all

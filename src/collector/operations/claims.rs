@@ -1,5 +1,6 @@
-//! Claims, rights to terminate, duties, invoices. A claim comes from a verdict that earns a credit; its state is its log replayed;
-//! its deadline is counted down; tickets and the provider's answers are attached; what an invoice credits is laid beside what is due.
+//! Claims, rights to terminate, duties, invoices. A claim comes from a verdict that earns a credit;
+//! its state is its log replayed; its deadline is counted down; tickets and the provider's answers
+//! are attached; what an invoice credits is laid beside what is due.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,7 +15,9 @@ use crate::collector::operations::{Actor, DeskError, check_texts, facts, key, ru
 use crate::collector::verdicts::Judgement;
 use crate::evidence::digest::Digest;
 use crate::sla::calendar::{Day, Zone};
-use crate::sla::lifecycle::{CLOCK, Claim, ClaimState, Cycle, Entry, Log, RightState, TerminationRight};
+use crate::sla::lifecycle::{
+    CLOCK, Claim, ClaimState, Cycle, Entry, Log, RightState, TerminationRight,
+};
 use crate::sla::printed::{Printed, PrintedRight};
 use crate::sla::reader::Word as _;
 use crate::sla::terms::{ClaimMode, Contract};
@@ -124,8 +127,8 @@ pub struct ClaimView {
     pub provider: String,
     /// The period.
     pub period: String,
-    /// detected, claimable, submitted, acknowledged, accepted, partly_accepted, rejected, credited, reconciled, disputed, lapsed or
-    /// waived.
+    /// detected, claimable, submitted, acknowledged, accepted, partly_accepted, rejected, credited,
+    /// reconciled, disputed, lapsed or waived.
     pub state: String,
     /// What is due.
     pub credit: String,
@@ -135,7 +138,8 @@ pub struct ClaimView {
     pub granted: Option<String>,
     /// The last local day on which to claim.
     pub by: Option<String>,
-    /// How many days are left until then: 0 on the day itself, negative after it. Absent where nothing has to be claimed any more.
+    /// How many days are left until then: 0 on the day itself, negative after it. Absent where
+    /// nothing has to be claimed any more.
     pub days_left: Option<i64>,
     /// Until when a ticket must be opened.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -147,7 +151,8 @@ pub struct ClaimView {
     pub detected: Wall,
     /// How often the credit was worked out anew, while it was not asked for.
     pub revision: u32,
-    /// The number of the verdict that it rests on, which was kept when it was asked for; absent while it follows the present one.
+    /// The number of the verdict that it rests on, which was kept when it was asked for; absent
+    /// while it follows the present one.
     pub ruling: Option<u32>,
     /// What the present verdict gives, where that is another amount than was asked for.
     pub credit_now: Option<String>,
@@ -175,17 +180,26 @@ impl Kept {
     }
 }
 
-/// Adds a step to a claim's log. Once it does not wait any more, the verdict that it rests on is kept with it, so that its bundle says what
-/// was asked for, whatever comes later.
-fn step_on(archive: &Archive, id: &str, log: &Log<Claim>, entry: &Entry, now: Wall) -> Result<(), ArchiveError> {
+/// Adds a step to a claim's log. Once it does not wait any more, the verdict that it rests on is
+/// kept with it, so that its bundle says what was asked for, whatever comes later.
+fn step_on(
+    archive: &Archive,
+    id: &str,
+    log: &Log<Claim>,
+    entry: &Entry,
+    now: Wall,
+) -> Result<(), ArchiveError> {
     archive.append(Kind::Claim, id, entry, now)?;
     if waits(log.state()) {
         return Ok(());
     }
-    let Some(mut kept) = archive.record::<Kept>(Kind::Claim, id)?.filter(|kept| kept.ruling.is_none()) else {
+    let Some(mut kept) =
+        archive.record::<Kept>(Kind::Claim, id)?.filter(|kept| kept.ruling.is_none())
+    else {
         return Ok(());
     };
-    kept.ruling = rulings::keep(archive, (&kept.period, &kept.contract, &kept.service), &entry.action, now)?;
+    kept.ruling =
+        rulings::keep(archive, (&kept.period, &kept.contract, &kept.service), &entry.action, now)?;
     archive.put_record(Kind::Claim, id, &kept, now)
 }
 
@@ -196,7 +210,8 @@ const fn waits(state: ClaimState) -> bool {
 
 fn replay<C: Cycle>(archive: &Archive, kind: Kind, id: &str) -> Result<Log<C>, ArchiveError> {
     let entries: Vec<Entry> = archive.log(kind, id)?;
-    Log::replay(entries).map_err(|refused| ArchiveError::Damaged(format!("the log of {id}: {refused}")))
+    Log::replay(entries)
+        .map_err(|refused| ArchiveError::Damaged(format!("the log of {id}: {refused}")))
 }
 
 /// The local day of an instant in a zone by its name.
@@ -210,7 +225,8 @@ fn view(archive: &Archive, id: &str, kept: Kept, now: Wall) -> Result<ClaimView,
     let waits = waits(state);
     let by: Option<Day> = kept.by.as_deref().and_then(|by| by.parse().ok());
     let days_left = by.filter(|_| waits).and_then(|by| Some(by.since(today(&kept.timezone, now)?)));
-    let verdict = if waits { None } else { archive.record::<Judgement>(Kind::Verdict, &kept.verdict())? };
+    let verdict =
+        if waits { None } else { archive.record::<Judgement>(Kind::Verdict, &kept.verdict())? };
     let credit_now = verdict.and_then(|of| of.report).map(|report| report.credit);
     Ok(ClaimView {
         ruling: kept.ruling,
@@ -253,12 +269,14 @@ pub fn all(archive: &Archive, page: Page<'_>, now: Wall) -> Result<Vec<ClaimView
 /// # Errors
 /// When there is none of this identifier.
 pub fn one(archive: &Archive, id: &str, now: Wall) -> Result<ClaimView, DeskError> {
-    let kept =
-        archive.record(Kind::Claim, id)?.ok_or_else(|| DeskError::NotFound(format!("there is no claim {id:?}")))?;
+    let kept = archive
+        .record(Kind::Claim, id)?
+        .ok_or_else(|| DeskError::NotFound(format!("there is no claim {id:?}")))?;
     Ok(view(archive, id, kept, now)?)
 }
 
-/// The number of the verdict that was kept when a claim was asked for; absent while it follows the present one.
+/// The number of the verdict that was kept when a claim was asked for; absent while it follows the
+/// present one.
 ///
 /// # Errors
 /// When the database fails.
@@ -266,12 +284,17 @@ pub fn ruling_of(archive: &Archive, id: &str) -> Result<Option<u32>, ArchiveErro
     Ok(archive.record::<Kept>(Kind::Claim, id)?.and_then(|kept| kept.ruling))
 }
 
-/// Keeps claims and rights in step with a verdict: a credit is detected, may be asked for once the period has ended, lapses when
-/// its day has passed.
+/// Keeps claims and rights in step with a verdict: a credit is detected, may be asked for once the
+/// period has ended, lapses when its day has passed.
 ///
 /// # Errors
 /// When the database fails.
-pub fn follow(archive: &Archive, contract: &Contract, of: &Judgement, now: Wall) -> Result<(), ArchiveError> {
+pub fn follow(
+    archive: &Archive,
+    contract: &Contract,
+    of: &Judgement,
+    now: Wall,
+) -> Result<(), ArchiveError> {
     // What cannot be judged says nothing of money: what is claimed stays.
     let Some(report) = &of.report else { return Ok(()) };
     follow_claim(archive, contract, of, report, now)?;
@@ -327,7 +350,12 @@ fn follow_claim(
         }
         None => {
             archive.put_record(Kind::Claim, &id, &new, now)?;
-            tracing::info!(claim = id, credit = new.credit, currency = new.currency, "a claim was detected");
+            tracing::info!(
+                claim = id,
+                credit = new.credit,
+                currency = new.currency,
+                "a claim was detected"
+            );
         }
     }
     let advance = |action: &str, log: &mut Log<Claim>| -> Result<(), ArchiveError> {
@@ -340,30 +368,52 @@ fn follow_claim(
     if positive && of.ended && log.state() == ClaimState::Detected {
         advance("become_claimable", &mut log)?;
     }
-    let past = new.by.as_deref().and_then(|by| by.parse::<Day>().ok()).is_some_and(|by| zone.day(now) > by);
-    if matches!(log.state(), ClaimState::Detected | ClaimState::Claimable) && (past || new.lapsed) && !new.automatic {
+    let past = new
+        .by
+        .as_deref()
+        .and_then(|by| by.parse::<Day>().ok())
+        .is_some_and(|by| zone.day(now) > by);
+    if matches!(log.state(), ClaimState::Detected | ClaimState::Claimable)
+        && (past || new.lapsed)
+        && !new.automatic
+    {
         advance("lapse", &mut log)?;
     }
     Ok(())
 }
 
 fn by_clock(action: &str, now: Wall) -> Entry {
-    Entry { action: action.to_owned(), at: now, recorded: now, who: CLOCK.to_owned(), evidence: None, said: None }
+    Entry {
+        action: action.to_owned(),
+        at: now,
+        recorded: now,
+        who: CLOCK.to_owned(),
+        evidence: None,
+        said: None,
+    }
 }
 
-/// Does something with a claim: submit, acknowledge, accept, accept_partly, reject, credit, reconcile, dispute, lapse, waive.
+/// Does something with a claim: submit, acknowledge, accept, accept_partly, reject, credit,
+/// reconcile, dispute, lapse, waive.
 ///
 /// # Errors
 /// When it is not here, or may not be done with it as it stands.
-pub fn act(archive: &Archive, id: &str, action: &str, step: &Step, actor: &Actor) -> Result<ClaimView, DeskError> {
-    let mut kept: Kept =
-        archive.record(Kind::Claim, id)?.ok_or_else(|| DeskError::NotFound(format!("there is no claim {id:?}")))?;
+pub fn act(
+    archive: &Archive,
+    id: &str,
+    action: &str,
+    step: &Step,
+    actor: &Actor,
+) -> Result<ClaimView, DeskError> {
+    let mut kept: Kept = archive
+        .record(Kind::Claim, id)?
+        .ok_or_else(|| DeskError::NotFound(format!("there is no claim {id:?}")))?;
     let mut log: Log<Claim> = replay(archive, Kind::Claim, id)?;
     let entry = log.in_order(step.entry(action, actor)?);
     let state = log.append(entry.clone())?;
     if let Some(amount) = &step.amount {
-        let amount =
-            amount_of(amount).ok_or_else(|| DeskError::Invalid(vec![format!("amount: {amount:?} is no amount")]))?;
+        let amount = amount_of(amount)
+            .ok_or_else(|| DeskError::Invalid(vec![format!("amount: {amount:?} is no amount")]))?;
         kept.granted = Some(amount);
         archive.put_record(Kind::Claim, id, &kept, actor.now)?;
     } else if state == ClaimState::PartlyAccepted {
@@ -390,13 +440,21 @@ fn amount_of(text: &str) -> Option<String> {
     })
 }
 
-/// Attaches something to a claim. A ticket goes into the customer's facts too, so that the next verdict knows of it.
+/// Attaches something to a claim. A ticket goes into the customer's facts too, so that the next
+/// verdict knows of it.
 ///
 /// # Errors
 /// When there is no such claim, or something is missing.
-pub fn attach(archive: &Archive, book: &Book, id: &str, what: &Attach, actor: &Actor) -> Result<ClaimView, DeskError> {
-    let mut kept: Kept =
-        archive.record(Kind::Claim, id)?.ok_or_else(|| DeskError::NotFound(format!("there is no claim {id:?}")))?;
+pub fn attach(
+    archive: &Archive,
+    book: &Book,
+    id: &str,
+    what: &Attach,
+    actor: &Actor,
+) -> Result<ClaimView, DeskError> {
+    let mut kept: Kept = archive
+        .record(Kind::Claim, id)?
+        .ok_or_else(|| DeskError::NotFound(format!("there is no claim {id:?}")))?;
     check_texts(&[("ticket", what.ticket.as_deref(), 200)])?;
     if what.text.trim().is_empty() || what.text.chars().count() > 20_000 {
         return Err(DeskError::Invalid(vec!["text: expected 1 to 20000 characters".to_owned()]));
@@ -431,7 +489,12 @@ pub fn attach(archive: &Archive, book: &Book, id: &str, what: &Attach, actor: &A
     });
     archive.put_record(Kind::Claim, id, &kept, actor.now)?;
     let sha256 = Digest::of(what.text.as_bytes()).hex();
-    actor.did(archive, "claim.attach", id, json!({"kind": what.kind, "sha256": sha256, "ticket": what.ticket}))?;
+    actor.did(
+        archive,
+        "claim.attach",
+        id,
+        json!({"kind": what.kind, "sha256": sha256, "ticket": what.ticket}),
+    )?;
     Ok(view(archive, id, kept, actor.now)?)
 }
 
@@ -506,12 +569,14 @@ pub fn lapse(archive: &Archive, now: Wall) -> Result<(), ArchiveError> {
         let past = by.zip(today(&record.body.timezone, now)).is_some_and(|(by, today)| today > by);
         let mut log = replay::<Claim>(archive, Kind::Claim, &record.id)?;
         let entry = log.in_order(by_clock("lapse", now));
-        if past && !record.body.automatic && waits(log.state()) && log.append(entry.clone()).is_ok() {
+        if past && !record.body.automatic && waits(log.state()) && log.append(entry.clone()).is_ok()
+        {
             step_on(archive, &record.id, &log, &entry, now)?;
         }
     }
     for right in rights(archive, Page::default(), now)? {
-        if right.state == RightState::Accrued.word() && right.days_left.is_some_and(|left| left < 0) {
+        if right.state == RightState::Accrued.word() && right.days_left.is_some_and(|left| left < 0)
+        {
             let log = replay::<TerminationRight>(archive, Kind::Right, &right.id)?;
             archive.append(Kind::Right, &right.id, &log.in_order(by_clock("lapse", now)), now)?;
         }
@@ -528,8 +593,9 @@ pub struct Reinstated {
     pub rights: usize,
 }
 
-/// Reinstates what the collector's clock let lapse at a time later than `after`, which has not come: that clock was ahead. The log keeps
-/// both; the evidence is the digest of the entry that is undone.
+/// Reinstates what the collector's clock let lapse at a time later than `after`, which has not
+/// come: that clock was ahead. The log keeps both; the evidence is the digest of the entry that is
+/// undone.
 ///
 /// # Errors
 /// When the database fails.
@@ -538,8 +604,14 @@ pub fn reinstate(archive: &Archive, after: Wall, now: Wall) -> Result<Reinstated
     for record in archive.records::<Kept>(Kind::Claim, Page::default())? {
         let mut log = replay::<Claim>(archive, Kind::Claim, &record.id)?;
         let Some(undo) = undo_lapse(&log, after, now) else { continue };
-        let was_claimable = log.entries().iter().rev().nth(1).is_some_and(|before| before.action == "become_claimable");
-        let steps = [undo].into_iter().chain(was_claimable.then(|| by_clock("become_claimable", now)));
+        let was_claimable = log
+            .entries()
+            .iter()
+            .rev()
+            .nth(1)
+            .is_some_and(|before| before.action == "become_claimable");
+        let steps =
+            [undo].into_iter().chain(was_claimable.then(|| by_clock("become_claimable", now)));
         for step in steps {
             let entry = log.in_order(step);
             if log.append(entry.clone()).is_ok() {
@@ -561,9 +633,13 @@ pub fn reinstate(archive: &Archive, after: Wall, now: Wall) -> Result<Reinstated
     Ok(all)
 }
 
-/// The entry that undoes the last one, where that is a lapse by the collector's clock at a later time.
+/// The entry that undoes the last one, where that is a lapse by the collector's clock at a later
+/// time.
 fn undo_lapse<C: Cycle>(log: &Log<C>, after: Wall, now: Wall) -> Option<Entry> {
-    let last = log.entries().last().filter(|last| last.action == "lapse" && last.who == CLOCK && last.at > after)?;
+    let last = log
+        .entries()
+        .last()
+        .filter(|last| last.action == "lapse" && last.who == CLOCK && last.at > after)?;
     let evidence = Some(Digest::of(json!(last).to_string().as_bytes()).hex());
     Some(Entry { evidence, ..by_clock("reinstate", now) })
 }
@@ -572,12 +648,21 @@ fn undo_lapse<C: Cycle>(log: &Log<C>, after: Wall, now: Wall) -> Option<Entry> {
 ///
 /// # Errors
 /// When the database fails.
-pub fn rights(archive: &Archive, page: Page<'_>, now: Wall) -> Result<Vec<RightView>, ArchiveError> {
+pub fn rights(
+    archive: &Archive,
+    page: Page<'_>,
+    now: Wall,
+) -> Result<Vec<RightView>, ArchiveError> {
     let all = archive.records::<KeptRight>(Kind::Right, page)?;
     all.into_iter().map(|record| right_view(archive, record.id, record.body, now)).collect()
 }
 
-fn right_view(archive: &Archive, id: String, kept: KeptRight, now: Wall) -> Result<RightView, ArchiveError> {
+fn right_view(
+    archive: &Archive,
+    id: String,
+    kept: KeptRight,
+    now: Wall,
+) -> Result<RightView, ArchiveError> {
     let log: Log<TerminationRight> = replay(archive, Kind::Right, &id)?;
     let by: Option<Day> = kept.exercise_by.parse().ok();
     let open = log.state() == RightState::Accrued;
@@ -606,8 +691,9 @@ pub fn act_on_right(
     step: &Step,
     actor: &Actor,
 ) -> Result<RightView, DeskError> {
-    let kept: KeptRight =
-        archive.record(Kind::Right, id)?.ok_or_else(|| DeskError::NotFound(format!("there is no right {id:?}")))?;
+    let kept: KeptRight = archive
+        .record(Kind::Right, id)?
+        .ok_or_else(|| DeskError::NotFound(format!("there is no right {id:?}")))?;
     let mut log: Log<TerminationRight> = replay(archive, Kind::Right, id)?;
     let entry = log.in_order(step.entry(action, actor)?);
     log.append(entry.clone())?;
@@ -664,7 +750,9 @@ pub fn duties<'a>(all: impl IntoIterator<Item = &'a Judgement>, now: Wall) -> Ve
             });
         }
     }
-    duties.sort_by(|one, two| (one.due, &one.contract, &one.service).cmp(&(two.due, &two.contract, &two.service)));
+    duties.sort_by(|one, two| {
+        (one.due, &one.contract, &one.service).cmp(&(two.due, &two.contract, &two.service))
+    });
     duties
 }
 
@@ -720,11 +808,16 @@ pub struct Reconciled {
     pub what: String,
 }
 
-/// Lays an invoice beside the claims; a claim whose credit it gives in full is credited and reconciled by it.
+/// Lays an invoice beside the claims; a claim whose credit it gives in full is credited and
+/// reconciled by it.
 ///
 /// # Errors
 /// When the invoice has faults, or was taken before.
-pub fn reconcile(archive: &Archive, invoice: &Invoice, actor: &Actor) -> Result<Vec<Reconciled>, DeskError> {
+pub fn reconcile(
+    archive: &Archive,
+    invoice: &Invoice,
+    actor: &Actor,
+) -> Result<Vec<Reconciled>, DeskError> {
     check_texts(&[
         ("contract", Some(&invoice.contract), 200),
         ("number", Some(&invoice.number), 200),
@@ -763,7 +856,12 @@ pub fn reconcile(archive: &Archive, invoice: &Invoice, actor: &Actor) -> Result<
         all.push(reconcile_line(archive, invoice, line, &evidence, actor)?);
     }
     archive.put_record(Kind::Invoice, &id, invoice, actor.now)?;
-    actor.did(archive, "invoice.reconcile", &id, json!({"sha256": evidence, "lines": invoice.lines.len()}))?;
+    actor.did(
+        archive,
+        "invoice.reconcile",
+        &id,
+        json!({"sha256": evidence, "lines": invoice.lines.len()}),
+    )?;
     Ok(all)
 }
 

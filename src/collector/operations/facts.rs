@@ -1,5 +1,6 @@
-//! What does not come from measurement: the customer's tickets, exclusions and charges, and the provider's own outage log. Each is a
-//! facts file without period and service, replaced whole by the next; that it was replaced, and by whom, stays in its log.
+//! What does not come from measurement: the customer's tickets, exclusions and charges, and the
+//! provider's own outage log. Each is a facts file without period and service, replaced whole by
+//! the next; that it was replaced, and by whom, stays in its log.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -65,7 +66,12 @@ fn id_of(contract: &str, service: &str, source: Source) -> String {
 ///
 /// # Errors
 /// When the database fails.
-pub fn kept(archive: &Archive, contract: &str, service: &str, source: Source) -> Result<Kept, ArchiveError> {
+pub fn kept(
+    archive: &Archive,
+    contract: &str,
+    service: &str,
+    source: Source,
+) -> Result<Kept, ArchiveError> {
     Ok(archive.record(Kind::Fact, &id_of(contract, service, source))?.unwrap_or_default())
 }
 
@@ -81,27 +87,36 @@ pub fn import(
     actor: &Actor,
 ) -> Result<Kept, DeskError> {
     let (contract, service, source) = of;
-    let known =
-        book.all.iter().filter(|agreed| agreed.kept.id == contract).filter_map(|agreed| agreed.contract.as_ref().ok());
+    let known = book
+        .all
+        .iter()
+        .filter(|agreed| agreed.kept.id == contract)
+        .filter_map(|agreed| agreed.contract.as_ref().ok());
     if !known.into_iter().any(|terms| terms.service(service).is_some()) {
-        return Err(DeskError::NotFound(format!("no contract {contract:?} with a service {service:?} is here")));
+        return Err(DeskError::NotFound(format!(
+            "no contract {contract:?} with a service {service:?} is here"
+        )));
     }
     let mut written = written;
     written.remove("period");
     written.remove("as_of");
     match written.remove("service") {
         Some(Value::String(named)) if named != service => {
-            return Err(DeskError::Invalid(vec![format!("service: it is about {named:?}, not about {service:?}")]));
+            return Err(DeskError::Invalid(vec![format!(
+                "service: it is about {named:?}, not about {service:?}"
+            )]));
         }
         _ => {}
     }
     if written.contains_key("previous") {
-        let what = "previous: the collector knows earlier periods itself, and takes none from a file";
+        let what =
+            "previous: the collector knows earlier periods itself, and takes none from a file";
         return Err(DeskError::Invalid(vec![what.to_owned()]));
     }
     let text = Value::Object(written.clone()).to_string();
     // Any period will do to find the faults of its form.
-    case(&whole(written.clone(), service, "2000-01", actor.now, &[])).map_err(DeskError::Invalid)?;
+    case(&whole(written.clone(), service, "2000-01", actor.now, &[]))
+        .map_err(DeskError::Invalid)?;
     let kept = Kept {
         facts: written,
         digest: Digest::of(text.as_bytes()).hex(),
@@ -143,7 +158,13 @@ pub fn text(kept: &Kept, service: &str, period: Period, as_of: Wall, previous: &
     whole(kept.facts.clone(), service, &period.to_string(), as_of, previous)
 }
 
-fn whole(mut written: Map<String, Value>, service: &str, period: &str, as_of: Wall, previous: &[Value]) -> String {
+fn whole(
+    mut written: Map<String, Value>,
+    service: &str,
+    period: &str,
+    as_of: Wall,
+    previous: &[Value],
+) -> String {
     written.insert("period".to_owned(), json!(period));
     written.insert("service".to_owned(), json!(service));
     written.insert("as_of".to_owned(), json!(as_of));

@@ -44,7 +44,16 @@ impl From<HeldRange> for LateView {
     fn from(of: HeldRange) -> Self {
         let Numbers { agent, chain, from_seq, to_seq } = of.numbers;
         let (from, to) = (of.span.from, of.span.to);
-        Self { agent, chain, from_seq, to_seq, from, to, received: of.received, why: of.why.words().to_owned() }
+        Self {
+            agent,
+            chain,
+            from_seq,
+            to_seq,
+            from,
+            to,
+            received: of.received,
+            why: of.why.words().to_owned(),
+        }
     }
 }
 
@@ -75,8 +84,9 @@ pub fn all(archive: &Archive) -> Result<Vec<LateView>, ArchiveError> {
     Ok(archive.all_held()?.into_iter().map(LateView::from).collect())
 }
 
-/// Accepts late summaries, so that they count; what they touch is judged anew. Says how many there were. Who did, why and when, is
-/// written down in the same transaction, and stands in every bundle that rests on them.
+/// Accepts late summaries, so that they count; what they touch is judged anew. Says how many there
+/// were. Who did, why and when, is written down in the same transaction, and stands in every bundle
+/// that rests on them.
 ///
 /// # Errors
 /// When none of these is late, or no reason is given.
@@ -89,17 +99,26 @@ pub fn accept(archive: &Archive, what: &Accept, actor: &Actor) -> Result<u64, De
     }
     let Accept { agent, chain, from_seq, to_seq, .. } = *what;
     if from_seq > to_seq {
-        return Err(DeskError::Invalid(vec![format!("{from_seq} to {to_seq} are no numbers in order")]));
+        return Err(DeskError::Invalid(vec![format!(
+            "{from_seq} to {to_seq} are no numbers in order"
+        )]));
     }
     archive.lock(agent.bytes())?;
     let count = archive.release_held(&Numbers { agent, chain, from_seq, to_seq })?;
     if count == 0 {
         return Err(DeskError::NotFound(format!(
-            "none of the numbers {from_seq} to {to_seq} of chain {chain} of agent {agent} is late: `wanproof collector findings` \
+            "none of the numbers {from_seq} to {to_seq} of chain {chain} of agent {agent} is \
+                late: `wanproof collector findings` \
              names those that are"
         )));
     }
-    let entry = Acceptance { from_seq, to_seq, who: actor.who.clone(), why: what.why.clone(), at: actor.now };
+    let entry = Acceptance {
+        from_seq,
+        to_seq,
+        who: actor.who.clone(),
+        why: what.why.clone(),
+        at: actor.now,
+    };
     archive.append(Kind::Acceptance, &lateness::id_of((agent, chain)), &entry, actor.now)?;
     let numbers = json!({"chain": chain, "from_seq": from_seq, "to_seq": to_seq, "why": what.why});
     actor.did(archive, "late.accept", &agent.to_string(), numbers)?;

@@ -1,4 +1,5 @@
-//! Agents that wait, turned away many at a time: by a pattern of the site that they say, or of the address that they ask from.
+//! Agents that wait, turned away many at a time: by a pattern of the site that they say, or of the
+//! address that they ask from.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,15 +15,16 @@ const LONGEST: usize = 200;
 /// So many of those who were turned away are named in the audit.
 const NAMED: usize = 100;
 
-/// Who is to be turned away: those that wait and fit every pattern that is given. In a pattern `*` stands for anything, `?` for one
-/// character.
+/// Who is to be turned away: those that wait and fit every pattern that is given. In a pattern `*`
+/// stands for anything, `?` for one character.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RejectWanted {
     /// Of the site that they say.
     #[schema(min_length = 1, max_length = 200)]
     pub site: Option<String>,
-    /// Of where they asked from: an address of IPv4, or a network of IPv6 (`2001:db8::/64`), as `GET /v1/agents` shows it.
+    /// Of where they asked from: an address of IPv4, or a network of IPv6 (`2001:db8::/64`), as
+    /// `GET /v1/agents` shows it.
     #[schema(min_length = 1, max_length = 200)]
     pub from: Option<String>,
     /// Only say who it would be.
@@ -41,7 +43,11 @@ pub struct Rejected {
 ///
 /// # Errors
 /// When no pattern is given, or one is too long.
-pub fn reject(archive: &Archive, wanted: &RejectWanted, actor: &Actor) -> Result<Rejected, DeskError> {
+pub fn reject(
+    archive: &Archive,
+    wanted: &RejectWanted,
+    actor: &Actor,
+) -> Result<Rejected, DeskError> {
     let RejectWanted { site, from, dry_run } = wanted;
     let given = [("site", site), ("from", from)];
     let mut faults = Vec::new();
@@ -58,9 +64,12 @@ pub fn reject(archive: &Archive, wanted: &RejectWanted, actor: &Actor) -> Result
     }
     let fits = |each: &Pending| {
         site.as_ref().is_none_or(|pattern| matches(pattern, &each.site))
-            && from.as_ref().is_none_or(|pattern| matches(pattern, each.from.as_deref().unwrap_or_default()))
+            && from
+                .as_ref()
+                .is_none_or(|pattern| matches(pattern, each.from.as_deref().unwrap_or_default()))
     };
-    let mut agents: Vec<Kid> = archive.waiting()?.iter().filter(|each| fits(each)).map(|each| each.agent).collect();
+    let mut agents: Vec<Kid> =
+        archive.waiting()?.iter().filter(|each| fits(each)).map(|each| each.agent).collect();
     if *dry_run == Some(true) {
         return Ok(Rejected { agents });
     }
@@ -79,7 +88,8 @@ pub fn reject(archive: &Archive, wanted: &RejectWanted, actor: &Actor) -> Result
 
 /// Whether a text fits a pattern, in time that grows with the product of their lengths at most.
 fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     let (mut at, mut of, mut star) = (0, 0, None);
     while at < text.len() {
         match pattern.get(of) {
@@ -116,7 +126,9 @@ mod tests {
         ] {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("", "x"), ("leeds-??", "leeds-1"), ("a*b", "ab "), ("?", ""), ("LEEDS", "leeds")] {
+        for (pattern, text) in
+            [("", "x"), ("leeds-??", "leeds-1"), ("a*b", "ab "), ("?", ""), ("LEEDS", "leeds")]
+        {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
         assert!(!matches(&"*a".repeat(100), &"a".repeat(99)));

@@ -1,5 +1,6 @@
-//! A verdict with all that it rests on: the one place that claim, page, API and bundle are made from. What a claim asked for, and what
-//! a later verdict took the place of, is kept beside the present one, by number.
+//! A verdict with all that it rests on: the one place that claim, page, API and bundle are made
+//! from. What a claim asked for, and what a later verdict took the place of, is kept beside the
+//! present one, by number.
 
 use std::collections::BTreeSet;
 
@@ -50,14 +51,21 @@ fn none(period: &str, contract: &str, service: &str) -> DeskError {
 ///
 /// # Errors
 /// When there is none.
-pub fn present(archive: &Archive, period: &str, contract: &str, service: &str) -> Result<Ruling, DeskError> {
+pub fn present(
+    archive: &Archive,
+    period: &str,
+    contract: &str,
+    service: &str,
+) -> Result<Ruling, DeskError> {
     let id = key(&[period, contract, service]);
     let judgement: Option<Judgement> = archive.record(Kind::Verdict, &id)?;
     let judgement = judgement.ok_or_else(|| none(period, contract, service))?;
     let grounds = archive.record(Kind::Grounds, &id)?.ok_or_else(|| {
         DeskError::Conflict(format!(
-            "the verdict of {service} of {contract} in {period} was worked out by an earlier version, which did not keep what it \
-             rests on: judge it anew (`revise` where it is frozen, else the collector does so when something comes for it)"
+            "the verdict of {service} of {contract} in {period} was worked out by an earlier \
+                version, which did not keep what it \
+             rests on: judge it anew (`revise` where it is frozen, else the collector does so \
+                when something comes for it)"
         ))
     })?;
     Ok(Ruling { judgement, grounds, kept: None })
@@ -67,11 +75,17 @@ pub fn present(archive: &Archive, period: &str, contract: &str, service: &str) -
 ///
 /// # Errors
 /// When the database fails.
-pub fn all(archive: &Archive, period: &str, contract: &str, service: &str) -> Result<Vec<Ruling>, ArchiveError> {
+pub fn all(
+    archive: &Archive,
+    period: &str,
+    contract: &str,
+    service: &str,
+) -> Result<Vec<Ruling>, ArchiveError> {
     archive.log(Kind::Grounds, &key(&[period, contract, service]))
 }
 
-/// Keeps the present verdict for good, and gives its number; absent where there is none that could be kept.
+/// Keeps the present verdict for good, and gives its number; absent where there is none that could
+/// be kept.
 ///
 /// # Errors
 /// When the database fails.
@@ -92,15 +106,24 @@ pub fn keep(
     Ok(u32::try_from(number).ok())
 }
 
-/// The bundle of a verdict: from the facts, contracts and summaries that it rests on, and with the figures that it has, or none.
-/// `collector` are the collector's public keys.
+/// The bundle of a verdict: from the facts, contracts and summaries that it rests on, and with the
+/// figures that it has, or none. `collector` are the collector's public keys.
 ///
 /// # Errors
 /// When something of what it rests on is not here any more, or gives other figures.
-pub fn bundle(archive: &Archive, book: &Book, ruling: &Ruling, collector: &[PublicKey]) -> Result<Vec<u8>, DeskError> {
+pub fn bundle(
+    archive: &Archive,
+    book: &Book,
+    ruling: &Ruling,
+    collector: &[PublicKey],
+) -> Result<Vec<u8>, DeskError> {
     let Ruling { judgement: of, grounds, .. } = ruling;
     let Some(said) = &of.report else {
-        return Err(DeskError::Conflict(format!("{} could not be judged: {}", of.service, of.faults.join("; "))));
+        return Err(DeskError::Conflict(format!(
+            "{} could not be judged: {}",
+            of.service,
+            of.faults.join("; ")
+        )));
     };
     let mut material = Material {
         contracts: texts(book, of, grounds)?,
@@ -113,17 +136,25 @@ pub fn bundle(archive: &Archive, book: &Book, ruling: &Ruling, collector: &[Publ
     evidence(archive, grounds, &mut material)?;
     let which = Which { id: of.contract.clone(), version: u64::from(of.version) };
     let register = grounds.register.clone().and_then(register::Written::read).ok_or_else(|| {
-        ArchiveError::Damaged(format!("what the verdict of {} in {} rests on has no register", of.service, of.period))
+        ArchiveError::Damaged(format!(
+            "what the verdict of {} in {} rests on has no register",
+            of.service, of.period
+        ))
     })?;
-    let Made { bytes, report } = bundle::make_with_report(&which, &material, Some(&register)).map_err(|fault| {
-        DeskError::Conflict(format!("no bundle can be made of {} in {}: {fault}", of.service, of.period))
-    })?;
+    let Made { bytes, report } = bundle::make_with_report(&which, &material, Some(&register))
+        .map_err(|fault| {
+            DeskError::Conflict(format!(
+                "no bundle can be made of {} in {}: {fault}",
+                of.service, of.period
+            ))
+        })?;
     let made = Printed::from(&report);
     if made.has_the_figures_of(said) {
         return Ok(bytes);
     }
     Err(DeskError::Conflict(format!(
-        "no bundle is made: the verdict of {} in {} says {} {}, and what it rests on gives {} {} by this version of the program \
+        "no bundle is made: the verdict of {} in {} says {} {}, and what it rests on gives {} {} \
+            by this version of the program \
          ({}); judge it anew first",
         of.service,
         of.period,
@@ -139,7 +170,12 @@ pub fn bundle(archive: &Archive, book: &Book, ruling: &Ruling, collector: &[Publ
 ///
 /// # Errors
 /// When it is not.
-pub fn check_whole(archive: &Archive, period: &str, contract: &str, service: &str) -> Result<(), DeskError> {
+pub fn check_whole(
+    archive: &Archive,
+    period: &str,
+    contract: &str,
+    service: &str,
+) -> Result<(), DeskError> {
     let ruling = match present(archive, period, contract, service) {
         Ok(ruling) => ruling,
         Err(DeskError::Archive(error)) => return Err(error.into()),
@@ -150,7 +186,10 @@ pub fn check_whole(archive: &Archive, period: &str, contract: &str, service: &st
     if missing == 0 {
         return Ok(());
     }
-    Err(DeskError::Conflict(format!("{service} of {contract} in {period}: {}", removed_months::words(missing))))
+    Err(DeskError::Conflict(format!(
+        "{service} of {contract} in {period}: {}",
+        removed_months::words(missing)
+    )))
 }
 
 /// So many summaries that say nothing are put between others, to show that nothing is missing.
@@ -162,22 +201,29 @@ fn texts(book: &Book, of: &Judgement, grounds: &Grounds) -> Result<Vec<String>, 
     let Ok(period) = of.period.parse::<Period>() else {
         return Err(DeskError::Invalid(vec![format!("{} is no period", of.period)]));
     };
-    let all: Vec<(Written, &String)> =
-        book.all.iter().filter_map(|agreed| Some((read(&agreed.kept.toml)?, &agreed.kept.toml))).collect();
+    let all: Vec<(Written, &String)> = book
+        .all
+        .iter()
+        .filter_map(|agreed| Some((read(&agreed.kept.toml)?, &agreed.kept.toml)))
+        .collect();
     let others: Vec<Written> = all.iter().map(|(written, _)| written.clone()).collect();
     let mut chosen: Vec<String> = Vec::new();
     for (version, sha256) in &grounds.texts {
-        let found = book.version(&of.contract, *version).filter(|agreed| agreed.kept.sha256 == *sha256);
+        let found =
+            book.version(&of.contract, *version).filter(|agreed| agreed.kept.sha256 == *sha256);
         let Some(agreed) = found else {
             return Err(DeskError::Conflict(format!(
-                "the text of {} version {version} that the verdict rests on (SHA-256 {sha256}) is not here any more: put it back",
+                "the text of {} version {version} that the verdict rests on (SHA-256 {sha256}) is \
+                    not here any more: put it back",
                 of.contract
             )));
         };
         let Some(own) = read(&agreed.kept.toml) else { continue };
         let above = contract::parents_for(&own, &others, period);
         let above = above.into_iter().filter_map(|parent| {
-            let same = |written: &Written| (written.id(), written.version()) == (parent.id(), parent.version());
+            let same = |written: &Written| {
+                (written.id(), written.version()) == (parent.id(), parent.version())
+            };
             all.iter().find(|(written, _)| same(written)).map(|(_, text)| (*text).clone())
         });
         for text in std::iter::once(agreed.kept.toml.clone()).chain(above) {
@@ -189,9 +235,13 @@ fn texts(book: &Book, of: &Judgement, grounds: &Grounds) -> Result<Vec<String>, 
     Ok(chosen)
 }
 
-/// The summaries that a verdict rests on, those beside them that show that nothing is missing, those that name its agents' keys, and
-/// the keys.
-fn evidence(archive: &Archive, grounds: &Grounds, material: &mut Material) -> Result<(), DeskError> {
+/// The summaries that a verdict rests on, those beside them that show that nothing is missing,
+/// those that name its agents' keys, and the keys.
+fn evidence(
+    archive: &Archive,
+    grounds: &Grounds,
+    material: &mut Material,
+) -> Result<(), DeskError> {
     let basis = &grounds.basis;
     let all: Vec<Numbers> = basis.summaries.iter().chain(&basis.left_out).copied().collect();
     let mut entered: BTreeSet<Digest> = BTreeSet::new();
@@ -205,7 +255,8 @@ fn evidence(archive: &Archive, grounds: &Grounds, material: &mut Material) -> Re
         let stored = archive.stored(numbers)?;
         if (stored.len() as u64) < numbers.count() {
             return Err(DeskError::Conflict(format!(
-                "{} of the {} summaries {} to {} of chain {} of agent {} that the verdict rests on are not stored any more: they \
+                "{} of the {} summaries {} to {} of chain {} of agent {} that the verdict rests \
+                    on are not stored any more: they \
                  were let go; put them back, or make the bundle from where they were taken to",
                 numbers.count() - stored.len() as u64,
                 numbers.count(),
@@ -237,7 +288,9 @@ fn evidence(archive: &Archive, grounds: &Grounds, material: &mut Material) -> Re
 fn between(all: &[Numbers]) -> Vec<Numbers> {
     let mut sorted: Vec<Numbers> = all.to_vec();
     sorted.sort_by_key(|each| (each.agent, each.chain, each.from_seq));
-    let two = sorted.windows(2).filter(|two| (two[0].agent, two[0].chain) == (two[1].agent, two[1].chain));
+    let two = sorted
+        .windows(2)
+        .filter(|two| (two[0].agent, two[0].chain) == (two[1].agent, two[1].chain));
     two.filter_map(|two| {
         let (from_seq, to_seq) = (two[0].to_seq.checked_add(1)?, two[1].from_seq.checked_sub(1)?);
         (from_seq <= to_seq).then_some(Numbers { from_seq, to_seq, ..two[0] })

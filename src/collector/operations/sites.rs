@@ -28,12 +28,12 @@ const LONGEST: usize = 200;
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgentChange {
-    /// The site that it is at: whose contracts it is handed, and the only one that it may speak for from then on. Its own
-    /// configuration has to say the same.
+    /// The site that it is at: whose contracts it is handed, and the only one that it may speak for
+    /// from then on. Its own configuration has to say the same.
     #[schema(min_length = 1, max_length = 200)]
     pub site: Option<String>,
-    /// From when on it is there, not ahead of now; where it is absent, from now on. What it measured before that counts for the
-    /// site where it was then.
+    /// From when on it is there, not ahead of now; where it is absent, from now on. What it
+    /// measured before that counts for the site where it was then.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub from: Option<Wall>,
     /// Labels to set; one that is null is taken away.
@@ -44,8 +44,8 @@ pub struct AgentChange {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Revocation {
-    /// All that it said from this instant on is left out: what it measured since, and what came since. Where it is absent, what
-    /// came so far goes on counting.
+    /// All that it said from this instant on is left out: what it measured since, and what came
+    /// since. Where it is absent, what came so far goes on counting.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub since: Option<Wall>,
 }
@@ -68,7 +68,12 @@ pub struct SiteView {
 ///
 /// # Errors
 /// When there is no such agent, or it was revoked, which is for good.
-pub fn set_standing(archive: &Archive, agent: Kid, standing: Standing, actor: &Actor) -> Result<(), DeskError> {
+pub fn set_standing(
+    archive: &Archive,
+    agent: Kid,
+    standing: Standing,
+    actor: &Actor,
+) -> Result<(), DeskError> {
     stand(archive, agent, standing, None, actor)
 }
 
@@ -80,7 +85,11 @@ fn stand(
     actor: &Actor,
 ) -> Result<(), DeskError> {
     if !archive.set_standing(agent, standing)? {
-        return Err(DeskError::NotFound("there is no such agent, or it was revoked, which is for good: `wanproof collector agents` shows how each stands".to_owned()));
+        return Err(DeskError::NotFound(
+            "there is no such agent, or it was revoked, which is for \
+            good: `wanproof collector agents` shows how each stands"
+                .to_owned(),
+        ));
     }
     let action = if standing == Standing::Approved { "agent.approve" } else { "agent.revoke" };
     actor.did(archive, action, &agent.to_string(), json!({"since": since}))?;
@@ -91,12 +100,19 @@ fn stand(
 ///
 /// # Errors
 /// When there is no such agent, or the instant lies ahead.
-pub fn revoke(archive: &Archive, agent: Kid, how: &Revocation, actor: &Actor) -> Result<(), DeskError> {
+pub fn revoke(
+    archive: &Archive,
+    agent: Kid,
+    how: &Revocation,
+    actor: &Actor,
+) -> Result<(), DeskError> {
     if how.since.is_some_and(|since| since > actor.now) {
         return Err(DeskError::Invalid(vec!["since: it lies ahead of now".to_owned()]));
     }
     stand(archive, agent, Standing::Revoked, how.since, actor)?;
-    let (Some(since), Some(enrolled)) = (how.since, archive.enrolled(agent)?) else { return Ok(()) };
+    let (Some(since), Some(enrolled)) = (how.since, archive.enrolled(agent)?) else {
+        return Ok(());
+    };
     archive.leave_out(agent, since)?;
     let amendment = Amendment {
         agent,
@@ -106,15 +122,23 @@ pub fn revoke(archive: &Archive, agent: Kid, how: &Revocation, actor: &Actor) ->
         why: format!("agent {agent} was revoked, and what it said from {since} on is left out"),
     };
     amend::note(archive, &amendment, actor.now)?;
-    tracing::info!(%agent, %since, who = actor.who, "what an agent said is left out from an instant on");
+    tracing::info!(%agent, %since, who = actor.who, "what an agent said is left out from an \
+        instant on");
     Ok(())
 }
 
 /// Puts an agent to a site from an instant on, unless it is there already.
-fn put(archive: &Archive, agent: Kid, site: &str, from: Option<Wall>, actor: &Actor) -> Result<(), DeskError> {
+fn put(
+    archive: &Archive,
+    agent: Kid,
+    site: &str,
+    from: Option<Wall>,
+    actor: &Actor,
+) -> Result<(), DeskError> {
     let Some(enrolled) = archive.enrolled(agent)? else {
         return Err(DeskError::NotFound(
-            "there is no such agent: `wanproof collector agents` shows those that are known".to_owned(),
+            "there is no such agent: `wanproof collector agents` shows those that are known"
+                .to_owned(),
         ));
     };
     let is_there = enrolled.site_at(actor.now) == Some(site);
@@ -123,7 +147,8 @@ fn put(archive: &Archive, agent: Kid, site: &str, from: Option<Wall>, actor: &Ac
     }
     let from = from.unwrap_or(actor.now);
     archive.assign(agent, site, from, &actor.who, actor.now)?;
-    let were = enrolled.stays.iter().filter(|stay| stay.span.to > from).map(|stay| stay.site.clone());
+    let were =
+        enrolled.stays.iter().filter(|stay| stay.span.to > from).map(|stay| stay.site.clone());
     let amendment = Amendment {
         agent,
         from,
@@ -134,24 +159,36 @@ fn put(archive: &Archive, agent: Kid, site: &str, from: Option<Wall>, actor: &Ac
     Ok(amend::note(archive, &amendment, actor.now)?)
 }
 
-/// Changes an agent's site and labels. A site holds from now on, or from the instant named; months before it are judged by where
-/// the agent was then.
+/// Changes an agent's site and labels. A site holds from now on, or from the instant named; months
+/// before it are judged by where the agent was then.
 ///
 /// # Errors
 /// When there is no such agent, a name is too long, or the instant lies ahead.
-pub fn change(archive: &Archive, agent: Kid, change: &AgentChange, actor: &Actor) -> Result<(), DeskError> {
+pub fn change(
+    archive: &Archive,
+    agent: Kid,
+    change: &AgentChange,
+    actor: &Actor,
+) -> Result<(), DeskError> {
     let mut faults = Vec::new();
     let sound = |text: &str| {
         let count = text.chars().count();
         count > 0 && count <= LONGEST && !text.chars().any(char::is_control)
     };
     if change.site.as_deref().is_some_and(|site| !sound(site)) {
-        faults.push(format!("site: expected 1 to {LONGEST} characters, none of them a control character"));
+        faults.push(format!(
+            "site: expected 1 to {LONGEST} characters, none of them a control character"
+        ));
     }
     match (change.from, &change.site) {
-        (Some(_), None) => faults.push("from: it says since when the agent is at `site`, which is missing".to_owned()),
+        (Some(_), None) => faults.push(
+            "from: it says since when the agent is at `site`, which is \
+            missing"
+                .to_owned(),
+        ),
         (Some(from), Some(_)) if from > actor.now => faults.push(
-            "from: it lies ahead of now: put the agent to its new site once it is there, with the instant at which it came"
+            "from: it lies ahead of now: put the agent to its new site once it is there, with the \
+                instant at which it came"
                 .to_owned(),
         ),
         _ => {}
@@ -162,7 +199,9 @@ pub fn change(archive: &Archive, agent: Kid, change: &AgentChange, actor: &Actor
             Some(value) if sound(name) && sound(value) => {
                 labels.insert(name.clone(), value.clone());
             }
-            Some(_) => faults.push(format!("labels: {name:?}: a name and a value have 1 to {LONGEST} characters")),
+            Some(_) => faults.push(format!(
+                "labels: {name:?}: a name and a value have 1 to {LONGEST} characters"
+            )),
             None => {
                 labels.remove(name);
             }
@@ -176,7 +215,8 @@ pub fn change(archive: &Archive, agent: Kid, change: &AgentChange, actor: &Actor
     }
     if archive.key(agent)?.is_none() {
         return Err(DeskError::NotFound(
-            "there is no such agent: `wanproof collector agents` shows those that are known".to_owned(),
+            "there is no such agent: `wanproof collector agents` shows those that are known"
+                .to_owned(),
         ));
     }
     if let Some(site) = &change.site {

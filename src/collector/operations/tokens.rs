@@ -75,7 +75,8 @@ pub struct TokenWanted {
     pub name: String,
     /// What it is good for.
     pub scope: Scope,
-    /// When it ends. Where it is absent, one that changes ends after a year, and one that reads does not.
+    /// When it ends. Where it is absent, one that changes ends after a year, and one that reads
+    /// does not.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Wall>,
 }
@@ -96,7 +97,11 @@ pub struct TokenMade {
 ///
 /// # Errors
 /// When its name is taken or none.
-pub fn make(archive: &Archive, wanted: &TokenWanted, actor: &Actor) -> Result<TokenMade, DeskError> {
+pub fn make(
+    archive: &Archive,
+    wanted: &TokenWanted,
+    actor: &Actor,
+) -> Result<TokenMade, DeskError> {
     let TokenWanted { name, scope, until } = wanted;
     if !(1..=100).contains(&name.chars().count()) || name.chars().any(char::is_control) {
         return Err(DeskError::Invalid(vec!["name: expected 1 to 100 characters".to_owned()]));
@@ -106,14 +111,24 @@ pub fn make(archive: &Archive, wanted: &TokenWanted, actor: &Actor) -> Result<To
     }
     let until = until.or_else(|| (*scope == Scope::Admin).then(|| actor.now + USUAL));
     if archive.record::<Kept>(Kind::Token, &key(&[name]))?.is_some() {
-        return Err(DeskError::Conflict(format!("there is a token {name:?} already: revoke it first")));
+        return Err(DeskError::Conflict(format!(
+            "there is a token {name:?} already: revoke it first"
+        )));
     }
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| ArchiveError::Damaged(format!("the system gives no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        ArchiveError::Damaged(format!("the system gives no random numbers: {error}"))
+    })?;
     let token = base64url::encode(&bytes);
     let digest = Digest::of(token.as_bytes());
-    let kept = Kept { name: name.clone(), scope: *scope, digest, made: actor.now, by: actor.who.clone(), until };
+    let kept = Kept {
+        name: name.clone(),
+        scope: *scope,
+        digest,
+        made: actor.now,
+        by: actor.who.clone(),
+        until,
+    };
     archive.put_record(Kind::Token, &key(&[name]), &kept, actor.now)?;
     actor.did(archive, "token.make", name, json!({"scope": scope, "until": until}))?;
     Ok(TokenMade { name: name.clone(), token, until })
@@ -136,15 +151,30 @@ pub fn revoke(archive: &Archive, name: &str, actor: &Actor) -> Result<(), DeskEr
 /// # Errors
 /// When the database fails.
 pub fn all(archive: &Archive) -> Result<Vec<TokenView>, ArchiveError> {
-    let view = |Kept { name, scope, made, by, until, .. }: Kept| TokenView { name, scope, made, by, until };
-    Ok(archive.records::<Kept>(Kind::Token, Page::default())?.into_iter().map(|record| view(record.body)).collect())
+    let view = |Kept { name, scope, made, by, until, .. }: Kept| TokenView {
+        name,
+        scope,
+        made,
+        by,
+        until,
+    };
+    Ok(archive
+        .records::<Kept>(Kind::Token, Page::default())?
+        .into_iter()
+        .map(|record| view(record.body))
+        .collect())
 }
 
-/// Whose a token is, and what it is good for; one that has ended is none. Digests are compared, so the time it takes tells nothing of any token.
+/// Whose a token is, and what it is good for; one that has ended is none. Digests are compared, so
+/// the time it takes tells nothing of any token.
 ///
 /// # Errors
 /// When the database fails.
-pub fn find(archive: &Archive, given: &Digest, now: Wall) -> Result<Option<(String, Scope)>, ArchiveError> {
+pub fn find(
+    archive: &Archive,
+    given: &Digest,
+    now: Wall,
+) -> Result<Option<(String, Scope)>, ArchiveError> {
     let all = archive.records::<Kept>(Kind::Token, Page::default())?;
     let good = |kept: &Kept| kept.digest == *given && kept.until.is_none_or(|until| now < until);
     Ok(all.into_iter().map(|record| record.body).find(good).map(|kept| (kept.name, kept.scope)))

@@ -1,5 +1,5 @@
-//! What a hand changed of what an agent may speak for, carried out: what is left out is folded anew without it, and all that the
-//! change touches is judged again.
+//! What a hand changed of what an agent may speak for, carried out: what is left out is folded anew
+//! without it, and all that the change touches is judged again.
 
 use std::sync::Arc;
 
@@ -13,7 +13,12 @@ use crate::collector::{Collector, Fault};
 
 impl Rounds {
     /// Carries out what waits. Each step is a transaction, and done again it does the same.
-    pub(super) async fn amend(&self, collector: &Arc<Collector>, now: Wall, did: &mut Did) -> Result<(), Fault> {
+    pub(super) async fn amend(
+        &self,
+        collector: &Arc<Collector>,
+        now: Wall,
+        did: &mut Did,
+    ) -> Result<(), Fault> {
         let waiting = collector.read(|archive| Ok(amend::waiting(archive)?)).await?;
         if waiting.is_empty() {
             return Ok(());
@@ -29,8 +34,9 @@ impl Rounds {
                 from = from.min(first);
             }
             let (book, change) = (Arc::clone(&book), amendment.clone());
-            let touched =
-                collector.read(move |archive| Ok(amend::touched(archive, &book, &change, from, now)?)).await?;
+            let touched = collector
+                .read(move |archive| Ok(amend::touched(archive, &book, &change, from, now)?))
+                .await?;
             let write = move |archive: &Archive| {
                 for (contract, service, month) in &touched {
                     mark_because(archive, (contract, service, month), &amendment.why, now)?;
@@ -42,7 +48,8 @@ impl Rounds {
         Ok(())
     }
 
-    /// Folds anew what came since; gives the beginning of what that touches, or nothing while not all that came is folded.
+    /// Folds anew what came since; gives the beginning of what that touches, or nothing while not
+    /// all that came is folded.
     async fn fold_anew(
         &self,
         collector: &Arc<Collector>,
@@ -50,18 +57,24 @@ impl Rounds {
         now: Wall,
     ) -> Result<Option<Wall>, Fault> {
         let (agent, since) = (amendment.agent, amendment.from);
-        let Some(days) = collector.read(move |archive| Ok(refold::days(archive, agent, since)?)).await? else {
+        let Some(days) =
+            collector.read(move |archive| Ok(refold::days(archive, agent, since)?)).await?
+        else {
             return Ok(None);
         };
         let first = days.first().map_or(since, |day| Wall::from_secs(day * 86_400).min(since));
         for day in days {
             // Much may be to do, and the lease be near its end.
             self.lease_on(collector).await?;
-            let folded = collector.read(move |archive| Ok(refold::day(archive, agent, day)?)).await?;
+            let folded =
+                collector.read(move |archive| Ok(refold::day(archive, agent, day)?)).await?;
             collector.change(move |archive| folded.write(archive)).await?;
         }
-        let outages = collector.read(move |archive| Ok(refold::outages(archive, agent, first)?)).await?;
-        collector.change(move |archive| refold::write_outages(archive, agent, &outages, now)).await?;
+        let outages =
+            collector.read(move |archive| Ok(refold::outages(archive, agent, first)?)).await?;
+        collector
+            .change(move |archive| refold::write_outages(archive, agent, &outages, now))
+            .await?;
         Ok(Some(first))
     }
 }

@@ -1,6 +1,7 @@
-//! Who goes round where several replicas could. A lease names its holder and the instant until which it is believed to; whoever sees
-//! that instant pass takes over. Wall clocks are wrong now and then: a lease of one that was ahead would hold for years. Hence one
-//! that was not renewed for as long as a lease lasts, by the monotonic clock of whoever looks, is over too. Pure.
+//! Who goes round where several replicas could. A lease names its holder and the instant until
+//! which it is believed to; whoever sees that instant pass takes over. Wall clocks are wrong now
+//! and then: a lease of one that was ahead would hold for years. Hence one that was not renewed for
+//! as long as a lease lasts, by the monotonic clock of whoever looks, is over too. Pure.
 
 use std::time::Duration;
 
@@ -57,9 +58,15 @@ mod tests {
     #[test]
     fn a_lease_that_is_renewed_is_never_over_and_one_that_is_not_is_whatever_the_clock_says() {
         let mut watch = Watch::default();
-        assert!(!(0..100).any(|turn| watch.is_over(held(i64::try_from(turn).unwrap() * 20), at(turn * 20))));
+        assert!(
+            !(0..100)
+                .any(|turn| watch.is_over(held(i64::try_from(turn).unwrap() * 20), at(turn * 20)))
+        );
         // In the year 2100.
-        assert!(!watch.is_over(held(4_102_444_800), at(2000)) && !watch.is_over(held(4_102_444_800), at(2060)));
+        assert!(
+            !watch.is_over(held(4_102_444_800), at(2000))
+                && !watch.is_over(held(4_102_444_800), at(2060))
+        );
         assert!(watch.is_over(held(4_102_444_800), at(2061)));
     }
 

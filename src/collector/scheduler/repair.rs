@@ -1,5 +1,6 @@
-//! What is put right when a replica begins to go round: what was stored by a clock that was wrong, or by a program that took what is
-//! not taken any more. Nothing that was measured is changed; what is left out is said.
+//! What is put right when a replica begins to go round: what was stored by a clock that was wrong,
+//! or by a program that took what is not taken any more. Nothing that was measured is changed; what
+//! is left out is said.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ use crate::evidence::summary::AHEAD;
 pub fn heal(archive: &Archive, now: Wall) -> Result<(), ArchiveError> {
     for (agent, state) in AgentState::all(archive)? {
         if let Some(sound) = sound(archive, agent, &state, now)? {
-            tracing::warn!(%agent, "what an agent said of itself is put right: names that cannot be shown, or a time to come");
+            tracing::warn!(%agent, "what an agent said of itself is put right: names that cannot \
+                be shown, or a time to come");
             archive.put_record(Kind::Agent, &agent.to_string(), &sound, now)?;
         }
     }
@@ -46,12 +48,22 @@ pub fn heal(archive: &Archive, now: Wall) -> Result<(), ArchiveError> {
     told_of_lapses(archive, &reinstated, now)
 }
 
-/// What an agent said, as it would be taken now; absent where that is the same. Of a time that has not come nothing is believed.
-fn sound(archive: &Archive, agent: Kid, state: &AgentState, now: Wall) -> Result<Option<AgentState>, ArchiveError> {
+/// What an agent said, as it would be taken now; absent where that is the same. Of a time that has
+/// not come nothing is believed.
+fn sound(
+    archive: &Archive,
+    agent: Kid,
+    state: &AgentState,
+    now: Wall,
+) -> Result<Option<AgentState>, ArchiveError> {
     let is_name = |text: &str| text::name(text).is_ok();
     let mut sound = state.clone();
     if !is_name(&sound.site) {
-        sound.site = archive.key(agent)?.map(|known| known.site).filter(|site| is_name(site)).unwrap_or_default();
+        sound.site = archive
+            .key(agent)?
+            .map(|known| known.site)
+            .filter(|site| is_name(site))
+            .unwrap_or_default();
     }
     sound.probes.retain(|name, service| is_name(name) && service.as_deref().is_none_or(is_name));
     sound.contracts.retain(|(id, ..)| is_name(id));
@@ -64,7 +76,8 @@ fn sound(archive: &Archive, agent: Kid, state: &AgentState, now: Wall) -> Result
     Ok((sound != *state).then_some(sound))
 }
 
-/// A verdict that was reached at a time that has not come is reached anew: what was over by that clock may not be.
+/// A verdict that was reached at a time that has not come is reached anew: what was over by that
+/// clock may not be.
 fn judge_anew(archive: &Archive, id: &str, now: Wall) -> Result<(), ArchiveError> {
     #[derive(serde::Deserialize)]
     struct Of {
@@ -80,11 +93,16 @@ fn judge_anew(archive: &Archive, id: &str, now: Wall) -> Result<(), ArchiveError
 
 fn told_of_verdicts(archive: &Archive, count: usize, now: Wall) -> Result<(), ArchiveError> {
     let detail = format!(
-        "the collector's clock was ahead when it reached {count} verdicts, by what it says now: they are reached anew; see that it \
+        "the collector's clock was ahead when it reached {count} verdicts, by what it says now: \
+            they are reached anew; see that it \
          is synchronised"
     );
     let subject = "collector/verdicts".to_owned();
-    troubles::put_past(archive, Finding { kind: FindingKind::ClockAhead, subject, site: None, detail }, now)
+    troubles::put_past(
+        archive,
+        Finding { kind: FindingKind::ClockAhead, subject, site: None, detail },
+        now,
+    )
 }
 
 fn told_of_lapses(
@@ -93,22 +111,32 @@ fn told_of_lapses(
     now: Wall,
 ) -> Result<(), ArchiveError> {
     let detail = format!(
-        "the collector's clock was ahead when it let {} claims and {rights} rights lapse, by what it says now: they are as they were \
+        "the collector's clock was ahead when it let {} claims and {rights} rights lapse, by what \
+            it says now: they are as they were \
          before, and their logs say so; see that it is synchronised",
         claims.len()
     );
     let subject = "collector/claims".to_owned();
-    troubles::put_past(archive, Finding { kind: FindingKind::ClockAhead, subject, site: None, detail }, now)
+    troubles::put_past(
+        archive,
+        Finding { kind: FindingKind::ClockAhead, subject, site: None, detail },
+        now,
+    )
 }
 
 /// Says that what was left out by a clock that was behind counts again.
 pub fn told_of_evidence(archive: &Archive, count: u64, now: Wall) -> Result<(), ArchiveError> {
     let detail = format!(
-        "the collector's clock was behind when it left {count} summaries out as of a time to come: they were not when they were \
+        "the collector's clock was behind when it left {count} summaries out as of a time to \
+            come: they were not when they were \
          received, and count again; see that it is synchronised"
     );
     let subject = "collector/evidence".to_owned();
-    troubles::put_past(archive, Finding { kind: FindingKind::ClockBehind, subject, site: None, detail }, now)
+    troubles::put_past(
+        archive,
+        Finding { kind: FindingKind::ClockBehind, subject, site: None, detail },
+        now,
+    )
 }
 
 /// That the collector's clock is behind, where it is.
@@ -118,21 +146,32 @@ pub fn told_of_evidence(archive: &Archive, count: u64, now: Wall) -> Result<(), 
 pub fn clock_is_behind(archive: &Archive, now: Wall) -> Result<Option<Finding>, ArchiveError> {
     let Some(until) = archive.clock_is_behind(now)? else { return Ok(None) };
     let detail = format!(
-        "the collector's clock says {now}, and agents shipped what they measured until later, which was received until {until}: \
+        "the collector's clock says {now}, and agents shipped what they measured until later, \
+            which was received until {until}: \
          nothing is folded, judged or looked for until the clock is right; set it"
     );
-    Ok(Some(Finding { kind: FindingKind::ClockBehind, subject: "collector".to_owned(), site: None, detail }))
+    Ok(Some(Finding {
+        kind: FindingKind::ClockBehind,
+        subject: "collector".to_owned(),
+        site: None,
+        detail,
+    }))
 }
 
 /// Says that the collector's clock, or another replica's, was ahead when the lease was written.
 pub fn told_of_clock(archive: &Archive, ahead: Duration, now: Wall) -> Result<(), ArchiveError> {
     let detail = format!(
-        "the collector's clock, or another replica's, was {} ahead of what it says here now, and nothing was judged until this \
+        "the collector's clock, or another replica's, was {} ahead of what it says here now, and \
+            nothing was judged until this \
          was seen; see that the clocks are synchronised",
         format_duration(Duration::from_secs(ahead.as_secs()))
     );
     let subject = "collector".to_owned();
-    troubles::put_past(archive, Finding { kind: FindingKind::ClockAhead, subject, site: None, detail }, now)
+    troubles::put_past(
+        archive,
+        Finding { kind: FindingKind::ClockAhead, subject, site: None, detail },
+        now,
+    )
 }
 
 #[cfg(test)]
@@ -178,7 +217,12 @@ mod tests {
                 archive.add_agent(key.public(), "york", Standing::Approved, now)?;
             }
             let far = Wall::from_secs(8_000_000_000);
-            archive.put_record(Kind::Agent, &bad.kid().to_string(), &state("\u{1b}[2J", far), now)?;
+            archive.put_record(
+                Kind::Agent,
+                &bad.kid().to_string(),
+                &state("\u{1b}[2J", far),
+                now,
+            )?;
             archive.put_record(Kind::Agent, &good.kid().to_string(), &sound, now)?;
             archive.put_record(Kind::Agent, &later.kid().to_string(), &of_later, now)?;
             heal(archive, now)?;
@@ -203,9 +247,13 @@ mod tests {
             heal(archive, now)?;
             archive.records::<Case>(Kind::Dirty, Page::default())
         });
-        let marked: Vec<String> = marked.unwrap().into_iter().map(|record| record.body.period).collect();
+        let marked: Vec<String> =
+            marked.unwrap().into_iter().map(|record| record.body.period).collect();
         assert_eq!(marked, ["2027-01"]);
         let told = troubles::all(&archive).unwrap();
-        assert!(told.values().any(|trouble| trouble.finding.kind == FindingKind::ClockAhead), "{told:?}");
+        assert!(
+            told.values().any(|trouble| trouble.finding.kind == FindingKind::ClockAhead),
+            "{told:?}"
+        );
     }
 }

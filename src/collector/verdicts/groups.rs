@@ -1,5 +1,5 @@
-//! Many services' verdicts as one: how many stand how, what is due, and percentiles from their histograms merged, never from their
-//! percentiles.
+//! Many services' verdicts as one: how many stand how, what is due, and percentiles from their
+//! histograms merged, never from their percentiles.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,9 @@ impl std::str::FromStr for By {
             "provider" => Self::Provider,
             "level" => Self::Level,
             other => {
-                return Err(format!("{other:?} is not right: expected service, site, contract, provider or level"));
+                return Err(format!(
+                    "{other:?} is not right: expected service, site, contract, provider or level"
+                ));
             }
         })
     }
@@ -134,7 +136,10 @@ struct Group {
 
 /// Puts verdicts together, in the order of what they have in common.
 #[must_use]
-pub fn groups<'a>(all: impl IntoIterator<Item = (&'a Judgement, &'a Histograms)>, by: By) -> Vec<GroupView> {
+pub fn groups<'a>(
+    all: impl IntoIterator<Item = (&'a Judgement, &'a Histograms)>,
+    by: By,
+) -> Vec<GroupView> {
     let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
     for (judgement, histograms) in all {
         groups.entry(by.of(judgement)).or_default().add(by.of(judgement), judgement, histograms);
@@ -168,13 +173,20 @@ impl Group {
         }
         view.breached_services += u32::from(breached);
         view.outages += u32::try_from(judgement.outages.len()).unwrap_or(u32::MAX);
-        self.outage_ns += judgement.outages.iter().map(|each| i128::from(each.to.nanos_since(each.from))).sum::<i128>();
+        self.outage_ns += judgement
+            .outages
+            .iter()
+            .map(|each| i128::from(each.to.nanos_since(each.from)))
+            .sum::<i128>();
         if let Some(report) = &judgement.report {
             let sum = self.credit.entry(report.currency.clone()).or_default();
             *sum = &*sum + &report.money();
         }
         for (probe, text) in histograms {
-            let Some(read) = Packed::from_base64(text).ok().and_then(|packed| packed.unpack().ok()) else { continue };
+            let Some(read) = Packed::from_base64(text).ok().and_then(|packed| packed.unpack().ok())
+            else {
+                continue;
+            };
             match self.rtt.get_mut(probe) {
                 Some(all) => all.merge(&read),
                 None => {
@@ -187,8 +199,10 @@ impl Group {
     fn end(self) -> Option<GroupView> {
         let mut view = self.view?;
         view.outage_s = u64::try_from(self.outage_ns / 1_000_000_000).unwrap_or(0);
-        view.credit = self.credit.into_iter().map(|(currency, sum)| (currency, money(&sum))).collect();
-        view.rtt_us = self.rtt.iter().map(|(probe, all)| (probe.clone(), Percentiles::of(all))).collect();
+        view.credit =
+            self.credit.into_iter().map(|(currency, sum)| (currency, money(&sum))).collect();
+        view.rtt_us =
+            self.rtt.iter().map(|(probe, all)| (probe.clone(), Percentiles::of(all))).collect();
         Some(view)
     }
 }
@@ -216,8 +230,7 @@ mod tests {
             histogram.record_us(micros);
         });
         let result = if credit == "0.00" { "met" } else { "breached" };
-        let objective =
-            json!({"id": "a", "result": result, "actual": null, "target": "1", "coverage": "100", "credit": credit});
+        let objective = json!({"id": "a", "result": result, "actual": null, "target": "1", "coverage": "100", "credit": credit});
         let report = json!({"contract": "C", "version": 1, "service": service, "period": "2026-11", "objectives": [objective],
             "credit": credit, "currency": "GBP", "claim": {"by": null, "ticket_by": null, "lapsed": false}, "terminations": [],
             "duties": []});
@@ -260,10 +273,16 @@ mod tests {
         let by_contract = groups(with(), By::Contract);
         assert_eq!(by_contract.len(), 1);
         let one = &by_contract[0];
-        assert_eq!((one.services, one.breached_services, one.outages, one.outage_s), (2, 2, 2, 180));
+        assert_eq!(
+            (one.services, one.breached_services, one.outages, one.outage_s),
+            (2, 2, 2, 180)
+        );
         assert_eq!(one.credit["GBP"], "0.30");
         let rtt = &one.rtt_us["icmp"];
         assert_eq!((rtt.count, rtt.p50, rtt.p99, rtt.p999), (1000, 100, 100, 900));
-        assert_eq!(groups(with(), By::Site).iter().map(|each| each.name.as_str()).collect::<Vec<_>>(), ["x", "y"]);
+        assert_eq!(
+            groups(with(), By::Site).iter().map(|each| each.name.as_str()).collect::<Vec<_>>(),
+            ["x", "y"]
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! What was measured of a service, read as coarsely as it can be: days where a day is taken whole, hours where it is not, minutes
-//! where an hour is not. Only what an agent may speak for counts; of several that measure by a probe of one name, one binds.
+//! What was measured of a service, read as coarsely as it can be: days where a day is taken whole,
+//! hours where it is not, minutes where an hour is not. Only what an agent may speak for counts; of
+//! several that measure by a probe of one name, one binds.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +21,12 @@ use crate::sla::observed::{Observed, Seen};
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::Side;
 
-/// A service whose outcomes change more often than this in what is read of it is not judged: each change takes memory, and no line
-/// that anybody pays for does so. A probe each second of which every other one is lost makes 2.7 million in a month.
+/// A service whose outcomes change more often than this in what is read of it is not judged: each
+/// change takes memory, and no line that anybody pays for does so. A probe each second of which
+/// every other one is lost makes 2.7 million in a month.
 const MOST_RUNS: usize = 8_000_000;
-/// Nor one of which so many bytes are read beside its outcomes: a year of ten probes takes some 40 MB.
+/// Nor one of which so many bytes are read beside its outcomes: a year of ten probes takes some 40
+/// MB.
 const MOST_BYTES: usize = 256 * 1024 * 1024;
 
 /// What one probe of one agent measured.
@@ -54,7 +57,9 @@ impl Load {
         self.bytes += pieces.iter().map(Segment::weight).sum::<usize>();
         match self {
             Self { runs: ..=MOST_RUNS, bytes: ..=MOST_BYTES } => Ok(()),
-            Self { bytes: ..=MOST_BYTES, .. } => Err(format!("more than {MOST_RUNS} changes of outcome")),
+            Self { bytes: ..=MOST_BYTES, .. } => {
+                Err(format!("more than {MOST_RUNS} changes of outcome"))
+            }
             _ => Err(format!("more than {MOST_BYTES} bytes of intervals that stand apart")),
         }
     }
@@ -92,27 +97,39 @@ impl<'a> Sources<'a> {
             let mut pieces = Vec::new();
             for day in evaluator.archive.folded_days(agent, &probe, days, Depth::Days)? {
                 let own = decoded(&day.whole)?;
-                load.add(&own).map_err(|what| ArchiveError::Damaged(format!("{service} has {what} to judge")))?;
+                load.add(&own).map_err(|what| {
+                    ArchiveError::Damaged(format!("{service} has {what} to judge"))
+                })?;
                 if effort.is_spent() {
                     break;
                 }
                 pieces.extend(own);
             }
             if let Entry::Vacant(entry) = carrier_down.entry(agent) {
-                entry.insert(agent_state::carrier_down(evaluator.archive, agent, span_of_days(days))?);
+                entry.insert(agent_state::carrier_down(
+                    evaluator.archive,
+                    agent,
+                    span_of_days(days),
+                )?);
             }
-            let service = evaluator.fleet.get(agent).and_then(|said| said.probes.get(&probe)?.clone());
+            let service =
+                evaluator.fleet.get(agent).and_then(|said| said.probes.get(&probe)?.clone());
             all.push(Source { agent, probe, rank, service, pieces, beside: Vec::new() });
         }
         all.sort_by(|one, two| (&one.probe, one.rank).cmp(&(&two.probe, two.rank)));
-        let mut sources = Self { fleet: evaluator.fleet, places, all, effort, carrier_down, gone: 0 };
+        let mut sources =
+            Self { fleet: evaluator.fleet, places, all, effort, carrier_down, gone: 0 };
         sources.settle(evaluator.archive, &BTreeSet::new())?;
         Ok(sources)
     }
 
-    /// Finds out what counts, and of that what binds; reads finer whatever has a boundary strictly inside, and says whether any had one
-    /// of those given.
-    fn settle(&mut self, archive: &Archive, boundaries: &BTreeSet<Wall>) -> Result<bool, ArchiveError> {
+    /// Finds out what counts, and of that what binds; reads finer whatever has a boundary strictly
+    /// inside, and says whether any had one of those given.
+    fn settle(
+        &mut self,
+        archive: &Archive,
+        boundaries: &BTreeSet<Wall>,
+    ) -> Result<bool, ArchiveError> {
         let (mut refined, mut of) = (false, String::new());
         // By site: members of a service at two sites may have probes of one name.
         let mut covered: BTreeMap<String, Spans> = BTreeMap::new();
@@ -124,18 +141,32 @@ impl<'a> Sources<'a> {
             source.pieces.append(&mut source.beside);
             source.pieces.sort_by_key(|piece| piece.interval.from);
             let counts = source.counts(self.fleet, &self.places);
-            let edges =
-                counts.values().chain(covered.values()).flat_map(Spans::iter).flat_map(|span| [span.from, span.to]);
+            let edges = counts
+                .values()
+                .chain(covered.values())
+                .flat_map(Spans::iter)
+                .flat_map(|span| [span.from, span.to]);
             refined |= source.has_cut(boundaries);
-            self.gone += source.refine(archive, &edges.chain(boundaries.iter().copied()).collect(), self.effort)?;
+            self.gone += source.refine(
+                archive,
+                &edges.chain(boundaries.iter().copied()).collect(),
+                self.effort,
+            )?;
             let counts = source.counts(self.fleet, &self.places);
-            source.pieces.retain(|piece| counts.get(&piece.told).is_some_and(|spans| covers(spans, span_of(piece))));
+            source.pieces.retain(|piece| {
+                counts.get(&piece.told).is_some_and(|spans| covers(spans, span_of(piece)))
+            });
             let enrolled = self.fleet.register().get(source.agent);
             let site = |piece: &Segment| match &piece.told {
                 Some(told) => told.site.clone(),
-                None => enrolled.and_then(|own| own.site_at(piece.interval.from)).unwrap_or_default().to_owned(),
+                None => enrolled
+                    .and_then(|own| own.site_at(piece.interval.from))
+                    .unwrap_or_default()
+                    .to_owned(),
             };
-            let taken = |piece: &Segment| covered.get(&site(piece)).is_some_and(|spans| spans.touches(span_of(piece)));
+            let taken = |piece: &Segment| {
+                covered.get(&site(piece)).is_some_and(|spans| spans.touches(span_of(piece)))
+            };
             let pieces = std::mem::take(&mut source.pieces);
             (source.beside, source.pieces) = pieces.into_iter().partition(taken);
             let mut new: BTreeMap<String, Vec<Span>> = BTreeMap::new();
@@ -158,7 +189,8 @@ impl<'a> Sources<'a> {
 
     /// The agents that measured: the one that binds comes first.
     pub fn agents(&self) -> Vec<Kid> {
-        let own = self.all.iter().filter(|source| !source.pieces.is_empty() || !source.beside.is_empty());
+        let own =
+            self.all.iter().filter(|source| !source.pieces.is_empty() || !source.beside.is_empty());
         let ranked: BTreeSet<(Rank, Kid)> = own.map(|source| (source.rank, source.agent)).collect();
         ranked.into_iter().map(|(_, agent)| agent).collect()
     }
@@ -197,7 +229,11 @@ impl<'a> Sources<'a> {
 
     /// Whether anything that an agent measured binds within a span.
     pub fn binds(&self, agent: Kid, span: Span) -> bool {
-        let own = self.all.iter().filter(|source| source.agent == agent).flat_map(|source| &source.pieces);
+        let own = self
+            .all
+            .iter()
+            .filter(|source| source.agent == agent)
+            .flat_map(|source| &source.pieces);
         own.into_iter().any(|piece| !span_of(piece).and(span).is_empty())
     }
 
@@ -205,26 +241,39 @@ impl<'a> Sources<'a> {
     pub fn speaks(&self, agent: Kid, probe: &str, told: (Option<&str>, &str)) -> Spans {
         let (site, service) = told;
         let told = register::Told { agent, probe, site, service: Some(service) };
-        let own: Vec<Place<'_>> = self.places.iter().filter(|place| place.service.id == service).copied().collect();
+        let own: Vec<Place<'_>> =
+            self.places.iter().filter(|place| place.service.id == service).copied().collect();
         self.fleet.register().counts(&own, told)
     }
 
     /// As a judge takes it: by what binds.
     pub fn observed(&self, sides: Vec<(Span, Side)>) -> Observed {
-        observed(self.all.iter().map(|source| (source, vec![&source.pieces])), &self.carrier_down, sides)
+        observed(
+            self.all.iter().map(|source| (source, vec![&source.pieces])),
+            &self.carrier_down,
+            sides,
+        )
     }
 
     /// As a judge takes it: by one witness alone.
     pub fn alone(&self, agent: Kid, sides: Vec<(Span, Side)>) -> Observed {
         let own = self.all.iter().filter(|source| source.agent == agent);
-        observed(own.map(|source| (source, vec![&source.pieces, &source.beside])), &self.carrier_down, sides)
+        observed(
+            own.map(|source| (source, vec![&source.pieces, &source.beside])),
+            &self.carrier_down,
+            sides,
+        )
     }
 
     /// Reads finer whatever has a boundary strictly inside; false where nothing has.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn refine(&mut self, archive: &Archive, boundaries: &BTreeSet<Wall>) -> Result<bool, ArchiveError> {
+    pub fn refine(
+        &mut self,
+        archive: &Archive,
+        boundaries: &BTreeSet<Wall>,
+    ) -> Result<bool, ArchiveError> {
         if self.all.iter().any(|source| source.has_cut(boundaries)) {
             self.settle(archive, boundaries)
         } else {
@@ -255,7 +304,8 @@ impl Source {
         self.pieces.iter().chain(&self.beside).any(|piece| is_cut(piece, boundaries))
     }
 
-    /// Reads finer whatever has a boundary strictly inside; says how many of the summaries that it needed were let go.
+    /// Reads finer whatever has a boundary strictly inside; says how many of the summaries that it
+    /// needed were let go.
     fn refine(
         &mut self,
         archive: &Archive,
@@ -283,7 +333,8 @@ impl Source {
                     gone += removed_months::missing_of(archive, &[self.agent], (day, day))?;
                 }
                 for piece in cut {
-                    let minutes = agent_state::minutes(archive, self.agent, &self.probe, span_of(&piece))?;
+                    let minutes =
+                        agent_state::minutes(archive, self.agent, &self.probe, span_of(&piece))?;
                     self.pieces.extend(minutes);
                 }
             }
@@ -303,7 +354,9 @@ fn observed<'a>(
     let mut observed = Observed { sides, ..Observed::default() };
     for (source, pieces) in sources {
         let seen: &mut Seen = observed.probes.entry(source.probe.clone()).or_default();
-        seen.intervals.extend(pieces.iter().flat_map(|pieces| pieces.iter()).map(|piece| piece.interval.clone()));
+        seen.intervals.extend(
+            pieces.iter().flat_map(|pieces| pieces.iter()).map(|piece| piece.interval.clone()),
+        );
         if let Some(down) = carrier_down.get(&source.agent).filter(|down| !down.is_empty()) {
             let own: Spans = pieces.into_iter().flatten().map(span_of).collect();
             seen.carrier_down = seen.carrier_down.or(&down.and(&own));
@@ -319,7 +372,11 @@ fn observed<'a>(
 ///
 /// # Errors
 /// When the database fails.
-pub fn begun(evaluator: &Evaluator<'_>, versions: &[InForce], service: &str) -> Result<Option<i64>, ArchiveError> {
+pub fn begun(
+    evaluator: &Evaluator<'_>,
+    versions: &[InForce],
+    service: &str,
+) -> Result<Option<i64>, ArchiveError> {
     let mut first: Option<i64> = None;
     for (agent, probe) in probes(evaluator.fleet, &register::places(versions, service)) {
         let day = evaluator.archive.first_folded_day(agent, &probe)?;
@@ -349,14 +406,18 @@ fn is_cut(piece: &Segment, boundaries: &BTreeSet<Wall>) -> bool {
     // What is no longer than a minute is not merged.
     piece.interval.millis > 60_000
         && boundaries
-            .range((std::ops::Bound::Excluded(from), std::ops::Bound::Excluded(to.max(from.shifted(1)))))
+            .range((
+                std::ops::Bound::Excluded(from),
+                std::ops::Bound::Excluded(to.max(from.shifted(1))),
+            ))
             .next()
             .is_some()
 }
 
 /// Pieces of a folded day.
 pub fn decoded(bytes: &[u8]) -> Result<Vec<Segment>, ArchiveError> {
-    compaction::decode(bytes).map_err(|fault| ArchiveError::Damaged(format!("a folded day: {fault}")))
+    compaction::decode(bytes)
+        .map_err(|fault| ArchiveError::Damaged(format!("a folded day: {fault}")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The collector's database: a file, or the address of a server with what has to protect the way to it.
+//! The collector's database: a file, or the address of a server with what has to protect the way to
+//! it.
 
 use std::path::{Path, PathBuf};
 
@@ -42,15 +43,19 @@ pub struct Address {
 pub enum Encryption {
     /// It is in the clear (`disable`).
     Never,
-    /// It is in the clear where the server lets it be, else encrypted; who the server is, nobody checks (`allow`).
+    /// It is in the clear where the server lets it be, else encrypted; who the server is, nobody
+    /// checks (`allow`).
     Allowed,
-    /// It is encrypted where the server offers it; who the server is, nobody checks (`prefer`, which holds where nothing is said).
+    /// It is encrypted where the server offers it; who the server is, nobody checks (`prefer`,
+    /// which holds where nothing is said).
     Offered,
     /// It is encrypted, or not used; who the server is, nobody checks (`require`).
     Required,
-    /// It is encrypted, and an authority of this file vouches for the server, by whatever name (`verify-ca`).
+    /// It is encrypted, and an authority of this file vouches for the server, by whatever name
+    /// (`verify-ca`).
     Vouched(PathBuf),
-    /// It is encrypted, and an authority, of this file or else of this host, vouches for the server's name (`verify-full`).
+    /// It is encrypted, and an authority, of this file or else of this host, vouches for the
+    /// server's name (`verify-full`).
     Named(Option<PathBuf>),
 }
 
@@ -75,7 +80,8 @@ pub struct Parts {
 }
 
 impl Address {
-    /// Takes `postgres://user:password@host/database?option=value`; the files that it names are as they are written.
+    /// Takes `postgres://user:password@host/database?option=value`; the files that it names are as
+    /// they are written.
     #[must_use]
     pub fn new(url: String) -> Self {
         Self { url, beside: PathBuf::new() }
@@ -104,7 +110,8 @@ impl Address {
         let (place, options) = self.url.split_at(self.options());
         let (mut kept, mut mode, mut authority) = (Vec::new(), None, None);
         let (mut cert, mut own_key) = (None, None);
-        for option in options.trim_start_matches('?').split('&').filter(|option| !option.is_empty()) {
+        for option in options.trim_start_matches('?').split('&').filter(|option| !option.is_empty())
+        {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             match key {
                 "sslmode" => mode = Some(decoded(value)),
@@ -115,13 +122,15 @@ impl Address {
                 "sslnegotiation" => kept.push(option),
                 key if key.starts_with("ssl") => {
                     return Err(format!(
-                        "{key} is not known here: sslmode, sslrootcert, sslcert, sslkey and sslnegotiation are"
+                        "{key} is not known here: sslmode, sslrootcert, sslcert, sslkey and \
+                            sslnegotiation are"
                     ));
                 }
                 _ => kept.push(option),
             }
         }
-        let file = authority.filter(|authority| authority != "system").map(|path| self.beside.join(path));
+        let file =
+            authority.filter(|authority| authority != "system").map(|path| self.beside.join(path));
         let encryption = match (mode.as_deref().unwrap_or("prefer"), file) {
             ("disable", None) => Encryption::Never,
             ("allow", None) => Encryption::Allowed,
@@ -129,31 +138,39 @@ impl Address {
             ("require", None) => Encryption::Required,
             ("require" | "verify-ca", Some(file)) => Encryption::Vouched(file),
             ("verify-ca", None) => {
-                return Err(
-                    "sslmode=verify-ca needs the authority that vouches for the server: sslrootcert=FILE".to_owned()
-                );
+                return Err("sslmode=verify-ca needs the authority that vouches for the server: \
+                        sslrootcert=FILE"
+                    .to_owned());
             }
             ("verify-full", file) => Encryption::Named(file),
             ("disable" | "allow" | "prefer", Some(_)) => {
                 return Err(
-                    "sslrootcert vouches for nothing unless sslmode=verify-full, verify-ca or require is there"
+                    "sslrootcert vouches for nothing unless sslmode=verify-full, verify-ca or \
+                        require is there"
                         .to_owned(),
                 );
             }
             (other, _) => {
                 return Err(format!(
-                    "sslmode={other} is not right: expected disable, allow, prefer, require, verify-ca or verify-full"
+                    "sslmode={other} is not right: expected disable, allow, prefer, require, \
+                        verify-ca or verify-full"
                 ));
             }
         };
         let identity = match (cert, own_key) {
             (None, None) => None,
             (Some(_), Some(_)) if encryption == Encryption::Never => {
-                return Err("sslcert and sslkey are shown to nobody where sslmode=disable".to_owned());
+                return Err(
+                    "sslcert and sslkey are shown to nobody where sslmode=disable".to_owned()
+                );
             }
             (Some(cert), Some(key)) => Some(Identity { cert, key }),
-            (Some(_), None) => return Err("sslcert is there without sslkey, its private key".to_owned()),
-            (None, Some(_)) => return Err("sslkey is there without sslcert, its certificate".to_owned()),
+            (Some(_), None) => {
+                return Err("sslcert is there without sslkey, its private key".to_owned());
+            }
+            (None, Some(_)) => {
+                return Err("sslkey is there without sslcert, its certificate".to_owned());
+            }
         };
         let mut url = place.to_owned();
         for (at, option) in kept.iter().enumerate() {
@@ -218,7 +235,8 @@ pub(super) fn read(root: &Section<'_>, written: &str, beside: &Path) -> Option<D
     if let Some(path) = written.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
         return Some(Database::Sqlite(beside.join(path)));
     }
-    let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| written.strip_prefix(scheme));
+    let rest =
+        ["postgres://", "postgresql://"].iter().find_map(|scheme| written.strip_prefix(scheme));
     if rest.is_some_and(|rest| !rest.is_empty()) {
         let address = Address { url: written.to_owned(), beside: beside.to_owned() };
         let Parts { encryption, identity, .. } = match address.parts() {
@@ -238,7 +256,10 @@ pub(super) fn read(root: &Section<'_>, written: &str, beside: &Path) -> Option<D
         let mut sound = true;
         for (key, file) in files {
             if let Err(error) = std::fs::File::open(file) {
-                root.fault(format_args!("database: {key} {} cannot be read: {error}", file.display()));
+                root.fault(format_args!(
+                    "database: {key} {} cannot be read: {error}",
+                    file.display()
+                ));
                 sound = false;
             }
         }
@@ -248,7 +269,8 @@ pub(super) fn read(root: &Section<'_>, written: &str, beside: &Path) -> Option<D
         return Some(Database::Postgres(address));
     }
     root.fault(format_args!(
-        "database = {:?} is not right: expected \"sqlite:/path/to/collector.db\" or \"postgres://user@host/database\"",
+        "database = {:?} is not right: expected \"sqlite:/path/to/collector.db\" \
+            or \"postgres://user@host/database\"",
         written.split([':', '@']).next().unwrap_or_default()
     ));
     None
@@ -266,7 +288,8 @@ mod tests {
 
     #[test]
     fn a_server_takes_a_directory_for_the_key_and_its_password_is_not_told() {
-        let url = "postgres://wanproof:se:cr@et@db.example.net:5432/wan?sslmode=require&password=secret";
+        let url =
+            "postgres://wanproof:se:cr@et@db.example.net:5432/wan?sslmode=require&password=secret";
         let text = format!("listen = \"127.0.0.1:0\"\ndatabase = \"{url}\"\n");
         let faults = parse(&text, Path::new("/etc")).unwrap_err().0;
         assert!(faults.len() == 1 && faults[0].contains("data_dir is missing"), "{faults:?}");
@@ -291,13 +314,24 @@ mod tests {
         assert_eq!(way("?sslmode=require&sslrootcert=ca.pem"), Encryption::Vouched(ca.clone()));
         assert_eq!(way("?sslmode=verify-ca&sslrootcert=ca%2Epem"), Encryption::Vouched(ca.clone()));
         assert_eq!(way("?sslmode=verify-full&sslrootcert=ca.pem"), Encryption::Named(Some(ca)));
-        assert_eq!(way("?sslmode=verify-full&sslrootcert=system"), Encryption::Named(system.clone()));
+        assert_eq!(
+            way("?sslmode=verify-full&sslrootcert=system"),
+            Encryption::Named(system.clone())
+        );
         assert_eq!(way("?sslmode=verify-full"), Encryption::Named(system));
         assert_eq!(way("?sslmode=allow"), Encryption::Allowed);
-        let shown = parts("?sslcert=me.pem&sslmode=require&sslkey=/k/me.key").unwrap().identity.unwrap();
-        assert_eq!((shown.cert, shown.key), (PathBuf::from("/etc/wanproof/me.pem"), PathBuf::from("/k/me.key")));
-        let Parts { url, .. } = parts("?connect_timeout=5&sslmode=require&sslnegotiation=direct&user=w").unwrap();
-        assert_eq!(url, "postgres://u:p?@db.example.net/wan?connect_timeout=5&sslnegotiation=direct&user=w");
+        let shown =
+            parts("?sslcert=me.pem&sslmode=require&sslkey=/k/me.key").unwrap().identity.unwrap();
+        assert_eq!(
+            (shown.cert, shown.key),
+            (PathBuf::from("/etc/wanproof/me.pem"), PathBuf::from("/k/me.key"))
+        );
+        let Parts { url, .. } =
+            parts("?connect_timeout=5&sslmode=require&sslnegotiation=direct&user=w").unwrap();
+        assert_eq!(
+            url,
+            "postgres://u:p?@db.example.net/wan?connect_timeout=5&sslnegotiation=direct&user=w"
+        );
         for (options, what) in [
             ("?sslmode=perhaps", "sslmode=perhaps is not right"),
             ("?sslmode=allow&sslrootcert=ca.pem", "vouches for nothing"),
@@ -311,20 +345,29 @@ mod tests {
             assert!(parts(options).unwrap_err().contains(what), "{options}");
         }
         // Nothing but a socket's address has its slash there.
-        let socket = Address::new("postgres:///wan?host=/run/postgresql&user=a@b&sslmode=disable".to_owned());
+        let socket = Address::new(
+            "postgres:///wan?host=/run/postgresql&user=a@b&sslmode=disable".to_owned(),
+        );
         assert_eq!(socket.parts().unwrap().url, "postgres:///wan?host=/run/postgresql&user=a@b");
     }
 
     #[test]
     fn an_authority_that_cannot_be_read_is_a_fault_of_the_configuration() {
         let text = |options: &str| {
-            format!("listen = \"127.0.0.1:0\"\ndata_dir = \"/d\"\ndatabase = \"postgres://u@h/d?{options}\"\n")
+            format!(
+                "listen = \"127.0.0.1:0\"\ndata_dir = \"/d\"\ndatabase \
+                    = \"postgres://u@h/d?{options}\"\n"
+            )
         };
-        let faults = parse(&text("sslmode=verify-full&sslrootcert=no.pem"), Path::new("/nowhere")).unwrap_err().0;
+        let faults = parse(&text("sslmode=verify-full&sslrootcert=no.pem"), Path::new("/nowhere"))
+            .unwrap_err()
+            .0;
         assert!(faults[0].contains("sslrootcert /nowhere/no.pem cannot be read"), "{faults:?}");
-        let faults = parse(&text("sslcert=no.pem&sslkey=no.key"), Path::new("/nowhere")).unwrap_err().0;
+        let faults =
+            parse(&text("sslcert=no.pem&sslkey=no.key"), Path::new("/nowhere")).unwrap_err().0;
         assert!(
-            faults[0].contains("sslcert /nowhere/no.pem") && faults[1].contains("sslkey /nowhere/no.key"),
+            faults[0].contains("sslcert /nowhere/no.pem")
+                && faults[1].contains("sslkey /nowhere/no.key"),
             "{faults:?}"
         );
         let faults = parse(&text("sslmode=sometimes"), Path::new("/nowhere")).unwrap_err().0;

@@ -1,5 +1,5 @@
-//! The files of tokens, line by line: those that let an agent in once, and the operator's own. What is wrong with a line is said with
-//! its number, never with the token.
+//! The files of tokens, line by line: those that let an agent in once, and the operator's own. What
+//! is wrong with a line is said with its number, never with the token.
 
 use crate::base::time::Wall;
 use crate::evidence::digest::Digest;
@@ -20,8 +20,9 @@ pub struct Token {
     pub until: Option<Wall>,
 }
 
-/// The tokens of an enrolment file: one a line; then, apart by spaces, `site=NAME` (or the name alone; in quotes where there are
-/// spaces in it) and `until=2026-12-31`, the last day in UTC. `#` begins a comment. A line with a fault lets nobody in.
+/// The tokens of an enrolment file: one a line; then, apart by spaces, `site=NAME` (or the name
+/// alone; in quotes where there are spaces in it) and `until=2026-12-31`, the last day in UTC. `#`
+/// begins a comment. A line with a fault lets nobody in.
 #[must_use]
 pub fn enrolment(text: &str) -> (Vec<Token>, Vec<String>) {
     lines(text, |line| {
@@ -44,8 +45,14 @@ fn one(token: &str, mut rest: &str) -> Result<Token, String> {
         };
         match name {
             "until" if found.until.is_none() => found.until = Some(end_of(value)?),
-            "site" if found.site.is_none() && !value.is_empty() => found.site = Some(value.to_owned()),
-            _ => return Err(format!("{name} is there twice, or empty: expected TOKEN [site=NAME] [until=2026-12-31]")),
+            "site" if found.site.is_none() && !value.is_empty() => {
+                found.site = Some(value.to_owned())
+            }
+            _ => {
+                return Err(format!(
+                    "{name} is there twice, or empty: expected TOKEN [site=NAME] [until=2026-12-31]"
+                ));
+            }
         }
         rest = after.trim_start();
     }
@@ -61,8 +68,9 @@ pub struct Admin {
     pub until: Option<Wall>,
 }
 
-/// The operator's tokens: one a line, the token itself or `sha256:` and its digest in hexadecimal, after `until=2026-12-31` where it
-/// has a last day. A line that begins with `#` is a comment. A line with a fault lets nobody in.
+/// The operator's tokens: one a line, the token itself or `sha256:` and its digest in hexadecimal,
+/// after `until=2026-12-31` where it has a last day. A line that begins with `#` is a comment. A
+/// line with a fault lets nobody in.
 #[must_use]
 pub fn admin(text: &str) -> (Vec<Admin>, Vec<String>) {
     lines(text, |line| {
@@ -80,13 +88,15 @@ fn own(line: &str) -> Result<Admin, String> {
         None => (None, line),
     };
     if let Some(hex) = token.strip_prefix("sha256:") {
-        let digest = Digest::from_hex(hex).ok_or("sha256: is not followed by 64 hexadecimal digits")?;
+        let digest =
+            Digest::from_hex(hex).ok_or("sha256: is not followed by 64 hexadecimal digits")?;
         return Ok(Admin { digest, until });
     }
     let count = token.chars().count();
     if count < SHORTEST {
         return Err(format!(
-            "a token of {count} characters can be guessed: it has at least {SHORTEST}; `openssl rand -base64 24` makes one"
+            "a token of {count} characters can be guessed: it has at least {SHORTEST}; `openssl \
+                rand -base64 24` makes one"
         ));
     }
     Ok(Admin { digest: Digest::of(token.as_bytes()), until })
@@ -97,10 +107,12 @@ fn own(line: &str) -> Result<Admin, String> {
 /// # Errors
 /// When it is no such day.
 pub fn end_of(day: &str) -> Result<Wall, String> {
-    let begins =
-        Some(day).filter(|day| day.len() == 10).and_then(|day| format!("{day}T00:00:00Z").parse::<Wall>().ok());
-    let begins =
-        begins.ok_or_else(|| format!("until={day:?} is not right: expected the last day, such as 2026-12-31"))?;
+    let begins = Some(day)
+        .filter(|day| day.len() == 10)
+        .and_then(|day| format!("{day}T00:00:00Z").parse::<Wall>().ok());
+    let begins = begins.ok_or_else(|| {
+        format!("until={day:?} is not right: expected the last day, such as 2026-12-31")
+    })?;
     Ok(Wall::from_secs(begins.secs() + DAY))
 }
 
@@ -148,13 +160,18 @@ mod tests {
 
     #[test]
     fn a_line_with_a_fault_lets_nobody_in_and_is_told_by_its_number() {
-        let (found, faults) = enrolment("a until=31.12.2026\nb x y\nc site=\nd site=\"x\ne until=2026-02-30\nf");
+        let (found, faults) =
+            enrolment("a until=31.12.2026\nb x y\nc site=\nd site=\"x\ne until=2026-02-30\nf");
         assert_eq!(found.len(), 1);
         assert_eq!(faults.len(), 5, "{faults:?}");
         assert!(faults[0].starts_with("line 1: until=\"31.12.2026\""), "{faults:?}");
-        let (found, faults) = admin("# short ones\nlet me in\nsha256:00\nuntil=soon 0123456789abcdef\n");
+        let (found, faults) =
+            admin("# short ones\nlet me in\nsha256:00\nuntil=soon 0123456789abcdef\n");
         assert_eq!(found, []);
-        assert!(faults[0].starts_with("line 2: a token of 9 characters can be guessed"), "{faults:?}");
+        assert!(
+            faults[0].starts_with("line 2: a token of 9 characters can be guessed"),
+            "{faults:?}"
+        );
         assert!(!faults.join("").contains("let me in"), "{faults:?}");
         assert_eq!(faults.len(), 3, "{faults:?}");
     }
@@ -162,7 +179,10 @@ mod tests {
     #[test]
     fn an_operators_token_may_hold_spaces_and_have_a_last_day() {
         let hex = Digest::of(b"x").hex();
-        let text = format!("let me in, I work here\nsha256:{}\nuntil=2026-12-31 0123456789 abcdef", hex.to_uppercase());
+        let text = format!(
+            "let me in, I work here\nsha256:{}\nuntil=2026-12-31 0123456789 abcdef",
+            hex.to_uppercase()
+        );
         let (found, faults) = admin(&text);
         assert_eq!(faults, [""; 0]);
         let digests = [&b"let me in, I work here"[..], b"x", b"0123456789 abcdef"].map(Digest::of);

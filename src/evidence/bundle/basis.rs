@@ -1,5 +1,6 @@
-//! What a collector's verdict rests on, beside contracts, facts and register: when each version was in force, and which summaries
-//! counted. It stands in `claim.json`, so that whoever verifies judges by the very same.
+//! What a collector's verdict rests on, beside contracts, facts and register: when each version was
+//! in force, and which summaries counted. It stands in `claim.json`, so that whoever verifies
+//! judges by the very same.
 
 use std::collections::BTreeMap;
 
@@ -92,7 +93,10 @@ impl Reigned {
     /// The version with its terms.
     #[must_use]
     pub fn with(&self, contract: Contract) -> InForce {
-        InForce { contract, span: Span::new(self.from, self.to.unwrap_or(Wall::from_nanos(i64::MAX))) }
+        InForce {
+            contract,
+            span: Span::new(self.from, self.to.unwrap_or(Wall::from_nanos(i64::MAX))),
+        }
     }
 }
 
@@ -104,7 +108,8 @@ impl Rests {
     /// Whether the verdict rests on a summary.
     #[must_use]
     pub fn on(&self, summary: &Summary) -> bool {
-        let own = self.0.get(&(summary.agent, summary.chain)).map(Vec::as_slice).unwrap_or_default();
+        let own =
+            self.0.get(&(summary.agent, summary.chain)).map(Vec::as_slice).unwrap_or_default();
         let last = own.partition_point(|(from, _)| *from <= summary.seq).checked_sub(1);
         last.is_some_and(|last| summary.seq <= own[last].1)
     }
@@ -145,7 +150,10 @@ mod tests {
         let range = |n: u64| Numbers { agent, chain, from_seq: 3 * n, to_seq: 3 * n + 1 };
         // Some lie within others.
         let within = [Numbers { agent, chain, from_seq: 0, to_seq: 9 }, range(1)];
-        let basis = Basis { summaries: (0..MANY).rev().map(range).chain(within).collect(), ..Basis::default() };
+        let basis = Basis {
+            summaries: (0..MANY).rev().map(range).chain(within).collect(),
+            ..Basis::default()
+        };
         let rests = basis.rests();
         let mut counts = |seq: u64| {
             summary.seq = seq;

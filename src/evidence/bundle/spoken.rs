@@ -1,4 +1,5 @@
-//! What counts of some summaries, by the register of the collector that they were shipped to: `register.json`.
+//! What counts of some summaries, by the register of the collector that they were shipped to:
+//! `register.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,14 +27,16 @@ pub(super) fn received<'a>(receipts: impl Iterator<Item = &'a str>) -> Received 
     all
 }
 
-/// The part of a register that has to do with a service: the agents that ever were at one of its sites.
+/// The part of a register that has to do with a service: the agents that ever were at one of its
+/// sites.
 pub(super) fn part(register: &Register, versions: &[InForce], service: &str) -> Register {
     let places = register::places(versions, service);
     let sites: BTreeSet<&str> = places.iter().map(|place| place.service.site.as_str()).collect();
     register.of_sites(&sites)
 }
 
-/// Whose a summary says that it is, and by which key it says that it is signed, before it was verified.
+/// Whose a summary says that it is, and by which key it says that it is signed, before it was
+/// verified.
 pub(super) fn author(jws: &str) -> Option<(Kid, Kid)> {
     #[derive(serde::Deserialize)]
     struct Only {
@@ -47,8 +50,9 @@ pub(super) fn author(jws: &str) -> Option<(Kid, Kid)> {
 /// By rank, the parts that tell of one probe: the summary's place, and the part's in it.
 type Ranked = BTreeMap<Rank, Vec<(usize, usize)>>;
 
-/// The summaries with nothing left in them but what counts for a service and its members, and binds where several agents measured
-/// it by a probe of one name. Of a revoked agent, what came since it is left out does not count either.
+/// The summaries with nothing left in them but what counts for a service and its members, and binds
+/// where several agents measured it by a probe of one name. Of a revoked agent, what came since it
+/// is left out does not count either.
 pub(super) fn spoken(
     register: &Register,
     versions: &[InForce],
@@ -62,8 +66,12 @@ pub(super) fn spoken(
     let mut groups: BTreeMap<(String, String), Ranked> = BTreeMap::new();
     for (at, (digest, summary)) in summaries.iter_mut().enumerate() {
         let until = register.get(summary.agent).and_then(|enrolled| enrolled.until);
-        let late = until.is_some_and(|until| received.get(digest).is_none_or(|received| *received >= until));
-        let rank = ranks.entry(summary.agent).or_insert_with(|| counting.rank(summary.agent)).filter(|_| !late);
+        let late = until
+            .is_some_and(|until| received.get(digest).is_none_or(|received| *received >= until));
+        let rank = ranks
+            .entry(summary.agent)
+            .or_insert_with(|| counting.rank(summary.agent))
+            .filter(|_| !late);
         let Some(rank) = rank else {
             summary.probes.clear();
             summary.outages.clear();
@@ -115,7 +123,9 @@ impl Covered {
         if span.is_empty() {
             return;
         }
-        while let Some((&from, &to)) = self.0.range(..=span.to).next_back().filter(|(_, to)| **to >= span.from) {
+        while let Some((&from, &to)) =
+            self.0.range(..=span.to).next_back().filter(|(_, to)| **to >= span.from)
+        {
             self.0.remove(&from);
             span = Span::new(span.from.min(from), span.to.max(to));
         }
@@ -124,7 +134,13 @@ impl Covered {
 }
 
 /// Keeps of a probe's part what counts and what no other witness binds for.
-fn keep(counting: &Counting<'_>, summary: &mut Summary, part: usize, covered: &Covered, kept: &mut Vec<Span>) {
+fn keep(
+    counting: &Counting<'_>,
+    summary: &mut Summary,
+    part: usize,
+    covered: &Covered,
+    kept: &mut Vec<Span>,
+) {
     let Summary { agent, site, probes, .. } = summary;
     let part = &mut probes[part];
     let told = (part.name.as_str(), part.service.as_deref());
@@ -148,7 +164,8 @@ fn clipped(
         return None;
     }
     outage.from = speaks.from;
-    outage.to = Some(speaks.to).filter(|to| outage.to.is_some() || *to < Wall::from_nanos(i64::MAX));
+    outage.to =
+        Some(speaks.to).filter(|to| outage.to.is_some() || *to < Wall::from_nanos(i64::MAX));
     Some(outage)
 }
 

@@ -1,5 +1,5 @@
-//! What summaries say of a service, as a judge takes it. A probe measures a service when the contract names it and its agent's site is
-//! the service's, or when it names the service itself.
+//! What summaries say of a service, as a judge takes it. A probe measures a service when the
+//! contract names it and its agent's site is the service's, or when it names the service itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,10 @@ pub(super) fn judged(
 ) -> Result<Report, Vec<Fault>> {
     let with_names: Vec<InForce> = versions
         .iter()
-        .map(|version| InForce { contract: with_probes(&version.contract, summaries), span: version.span })
+        .map(|version| InForce {
+            contract: with_probes(&version.contract, summaries),
+            span: version.span,
+        })
         .collect();
     let mut observed = observed(&with_names, case, summaries);
     if looked == Looked::ByDay {
@@ -66,7 +69,10 @@ fn observed(versions: &[InForce], case: &Case, summaries: &[Summary]) -> Observe
     let contracts = || versions.iter().map(|version| &version.contract);
     let wanted: BTreeSet<(&str, &str)> = contracts()
         .flat_map(|contract| {
-            contract.service(service).into_iter().chain(contract.members_of(service).unwrap_or_default())
+            contract
+                .service(service)
+                .into_iter()
+                .chain(contract.members_of(service).unwrap_or_default())
         })
         .flat_map(|each| each.probes.iter().map(|probe| (probe.as_str(), each.site.as_str())))
         .collect();
@@ -82,21 +88,24 @@ fn observed(versions: &[InForce], case: &Case, summaries: &[Summary]) -> Observe
         let carrier_down = &without_carrier[&summary.agent];
         for probe in &summary.probes {
             let named = probe.service.as_deref();
-            let of_service = named.is_some_and(|of| contracts().any(|contract| contract.service(of).is_some()));
+            let of_service =
+                named.is_some_and(|of| contracts().any(|contract| contract.service(of).is_some()));
             if wanted.contains(&(probe.name.as_str(), summary.site.as_str()))
                 || (of_service && wanted.iter().any(|(name, _)| *name == probe.name))
             {
                 let seen = observed.probes.entry(probe.name.clone()).or_default();
                 let intervals: Vec<Interval> = probe.intervals().filter_map(Result::ok).collect();
                 if !carrier_down.is_empty() {
-                    let own: Spans = intervals.iter().map(|each| Span::new(each.from, each.to())).collect();
+                    let own: Spans =
+                        intervals.iter().map(|each| Span::new(each.from, each.to())).collect();
                     seen.carrier_down = seen.carrier_down.or(&carrier_down.and(&own));
                 }
                 seen.intervals.extend(intervals);
             }
         }
         let (known, places) = said.entry(summary.agent).or_default();
-        let own = OutageSaid::of(summary).filter(|outage| outage.service.as_deref() == Some(service));
+        let own =
+            OutageSaid::of(summary).filter(|outage| outage.service.as_deref() == Some(service));
         own.for_each(|outage| outage.enter(known, places));
     }
     for seen in observed.probes.values_mut() {
@@ -105,7 +114,10 @@ fn observed(versions: &[InForce], case: &Case, summaries: &[Summary]) -> Observe
     let end = summaries.iter().map(|summary| summary.to).max().unwrap_or_default();
     let as_of: Wall = case.facts.as_of.unwrap_or(end);
     observed.sides = told::in_order(
-        said.values().flat_map(|(known, _)| known).map(|each| (each.span(as_of), each.side())).collect(),
+        said.values()
+            .flat_map(|(known, _)| known)
+            .map(|each| (each.span(as_of), each.side()))
+            .collect(),
     );
     observed
 }

@@ -8,7 +8,8 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use crate::evidence::summary::LIMIT;
 
-/// There are never more members: a year's summaries of two agents, one every five minutes, with their receipts.
+/// There are never more members: a year's summaries of two agents, one every five minutes, with
+/// their receipts.
 const MEMBERS: usize = 500_000;
 /// A member is never longer, expanded; …
 const MEMBER_LIMIT: usize = 64 * 1024 * 1024;
@@ -17,7 +18,8 @@ const SHORT: usize = 64 * 1024;
 const NAME: usize = 4096;
 /// All members together are never longer, expanded: so much in any case, …
 const TOTAL_AT_LEAST: usize = 32 * 1024 * 1024;
-/// … and so many times the archive, since signatures and histograms, of which a bundle is full, compress badly.
+/// … and so many times the archive, since signatures and histograms, of which a bundle is full,
+/// compress badly.
 const TIMES: usize = 10;
 /// An archive is never longer.
 pub const ARCHIVE: usize = 1024 * 1024 * 1024;
@@ -58,7 +60,8 @@ pub fn write(members: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, NotAZip> {
     Ok(to.finish().map_err(form)?.into_inner())
 }
 
-/// The names in a zip's directory, in its order and each as often as it is there (APPNOTE.TXT, 4.3.12 to 4.3.16).
+/// The names in a zip's directory, in its order and each as often as it is there (APPNOTE.TXT,
+/// 4.3.12 to 4.3.16).
 fn directory(bytes: &[u8]) -> Option<Vec<String>> {
     let number = |at: usize, length: usize| {
         let little = bytes.get(at..at.checked_add(length)?)?.iter().rev();
@@ -79,7 +82,8 @@ fn directory(bytes: &[u8]) -> Option<Vec<String>> {
         if !is(at, b"PK\x01\x02") {
             return None;
         }
-        let (name, extra, comment) = (number(at + 28, 2)?, number(at + 30, 2)?, number(at + 32, 2)?);
+        let (name, extra, comment) =
+            (number(at + 28, 2)?, number(at + 30, 2)?, number(at + 32, 2)?);
         names.push(String::from_utf8_lossy(bytes.get(at + 46..at + 46 + name)?).into_owned());
         at += 46 + name + extra + comment;
     }
@@ -105,7 +109,10 @@ fn limit_of(name: &str) -> usize {
 /// Reads all members.
 pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, NotAZip> {
     if bytes.len() > ARCHIVE {
-        return Err(NotAZip::TooLarge(format!("it is {} bytes, of at most {ARCHIVE}", bytes.len())));
+        return Err(NotAZip::TooLarge(format!(
+            "it is {} bytes, of at most {ARCHIVE}",
+            bytes.len()
+        )));
     }
     // The reader keeps one of several members of one name; the directory has them all.
     let names = directory(bytes).ok_or_else(|| form("its directory cannot be read"))?;
@@ -138,10 +145,14 @@ pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, NotAZip> {
         let mut plain = Vec::new();
         member.take(limit.min(left) as u64 + 1).read_to_end(&mut plain).map_err(form)?;
         if plain.len() > limit {
-            return Err(NotAZip::TooLarge(format!("{name} is more than {limit} bytes when expanded")));
+            return Err(NotAZip::TooLarge(format!(
+                "{name} is more than {limit} bytes when expanded"
+            )));
         }
         left = left.checked_sub(plain.len()).ok_or_else(|| {
-            NotAZip::TooLarge(format!("all members together are more than {total_limit} bytes when expanded"))
+            NotAZip::TooLarge(format!(
+                "all members together are more than {total_limit} bytes when expanded"
+            ))
         })?;
         plain.shrink_to_fit();
         if members.insert(name.clone(), plain).is_some() {
@@ -158,7 +169,8 @@ mod tests {
 
     #[test]
     fn the_same_members_are_the_same_bytes_and_come_back() {
-        let members = BTreeMap::from([("b/2".to_owned(), vec![0; 10_000]), ("a".to_owned(), b"x".to_vec())]);
+        let members =
+            BTreeMap::from([("b/2".to_owned(), vec![0; 10_000]), ("a".to_owned(), b"x".to_vec())]);
         let bytes = write(&members).unwrap();
         assert_eq!(write(&members).unwrap(), bytes);
         assert_eq!(read(&bytes).unwrap(), members);
@@ -173,7 +185,10 @@ mod tests {
             assert!(bytes.len() < 1_000_000);
             read(&bytes).map(|members| members.len())
         };
-        assert_eq!(of(&[("a", TOTAL_AT_LEAST - 2 * LIMIT), ("summaries/1", LIMIT + 1), ("keys/k", SHORT)]), Ok(3));
+        assert_eq!(
+            of(&[("a", TOTAL_AT_LEAST - 2 * LIMIT), ("summaries/1", LIMIT + 1), ("keys/k", SHORT)]),
+            Ok(3)
+        );
         for (too_large, what) in [
             (vec![("a", MEMBER_LIMIT + 1)], "all members"),
             (vec![("a", TOTAL_AT_LEAST), ("b", 2 * 1024 * 1024)], "all members"),
@@ -207,13 +222,18 @@ mod tests {
 
     #[test]
     fn a_comment_hides_no_doubled_member_and_the_order_is_seen() {
-        let two = BTreeMap::from([("a".to_owned(), b"1".to_vec()), ("b".to_owned(), b"2".to_vec())]);
+        let two =
+            BTreeMap::from([("a".to_owned(), b"1".to_vec()), ("b".to_owned(), b"2".to_vec())]);
         let with = |names: &[(&str, &str)], comment: &str| {
             let mut bytes = write(&two).unwrap();
             for (from, to) in names {
-                let place = |mark: &[u8]| bytes.windows(mark.len()).rposition(|part| part == mark).unwrap();
+                let place =
+                    |mark: &[u8]| bytes.windows(mark.len()).rposition(|part| part == mark).unwrap();
                 // In the directory, where the name is the last part of its entry.
-                let at = (0..bytes.len()).rev().find(|&at| bytes[at..].starts_with(from.as_bytes())).unwrap();
+                let at = (0..bytes.len())
+                    .rev()
+                    .find(|&at| bytes[at..].starts_with(from.as_bytes()))
+                    .unwrap();
                 assert!(at > place(b"PK\x03\x04"));
                 bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
             }
@@ -227,7 +247,10 @@ mod tests {
 
     #[test]
     fn a_doubled_member_and_a_name_that_leads_elsewhere_are_refused() {
-        let two = BTreeMap::from([("aaaa".to_owned(), b"1".to_vec()), ("bbbb".to_owned(), b"2".to_vec())]);
+        let two = BTreeMap::from([
+            ("aaaa".to_owned(), b"1".to_vec()),
+            ("bbbb".to_owned(), b"2".to_vec()),
+        ]);
         let renamed = |to: &[u8; 4]| {
             let mut bytes = write(&two).unwrap();
             for at in 0..bytes.len() - 4 {

@@ -1,5 +1,5 @@
-//! What must add up in a summary. Each rule is one sentence of docs/wire.md; what is plausible but not said there is not
-//! asked for.
+//! What must add up in a summary. Each rule is one sentence of docs/wire.md; what is plausible but
+//! not said there is not asked for.
 
 use std::fmt;
 use std::time::Duration;
@@ -41,14 +41,19 @@ impl Malformed {
     }
 
     fn within(mut self, outer: fmt::Arguments<'_>) -> Self {
-        self.at = if self.at.is_empty() { outer.to_string() } else { format!("{outer}.{}", self.at) };
+        self.at =
+            if self.at.is_empty() { outer.to_string() } else { format!("{outer}.{}", self.at) };
         self
     }
 }
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.at.is_empty() { f.write_str(&self.what) } else { write!(f, "{}: {}", self.at, self.what) }
+        if self.at.is_empty() {
+            f.write_str(&self.what)
+        } else {
+            write!(f, "{}: {}", self.at, self.what)
+        }
     }
 }
 
@@ -76,15 +81,18 @@ pub fn check(summary: &Summary) -> Result<(), Malformed> {
     check_texts(summary)?;
     digests(summary)?;
     for (index, probe) in summary.probes.iter().enumerate() {
-        check_probe(probe, summary).map_err(|fault| fault.within(format_args!("probes[{index}]")))?;
+        check_probe(probe, summary)
+            .map_err(|fault| fault.within(format_args!("probes[{index}]")))?;
     }
     for (index, link) in summary.link.iter().enumerate() {
         check_link(link).map_err(|fault| fault.within(format_args!("link[{index}]")))?;
     }
     for (index, outage) in summary.outages.iter().enumerate() {
         let at = || format!("outages[{index}]");
-        rule(outage.to.is_none_or(|to| to >= outage.from), "to", || "it is before \"from\"".to_owned())
-            .map_err(|fault| fault.within(format_args!("{}", at())))?;
+        rule(outage.to.is_none_or(|to| to >= outage.from), "to", || {
+            "it is before \"from\"".to_owned()
+        })
+        .map_err(|fault| fault.within(format_args!("{}", at())))?;
     }
     if let Some(consent) = &summary.next_key {
         rotation::verify(consent, summary.agent, summary.chain, summary.seq)
@@ -93,7 +101,8 @@ pub fn check(summary: &Summary) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// No list is longer than any that a summary of the greatest length can hold in earnest, whatever else it could be filled with.
+/// No list is longer than any that a summary of the greatest length can hold in earnest, whatever
+/// else it could be filled with.
 fn lists(summary: &Summary) -> Result<(), Malformed> {
     let at_most = |at: &str, count: usize, most: usize| {
         rule(count <= most, at, || format!("there are {count}, of at most {most}"))
@@ -108,7 +117,10 @@ fn lists(summary: &Summary) -> Result<(), Malformed> {
     few("verdicts", summary.verdicts.len())?;
     for probe in &summary.probes {
         few("probes.intervals", probe.intervals.len())?;
-        probe.intervals.iter().try_for_each(|interval| few("probes.intervals.reasons", interval.reasons.len()))?;
+        probe
+            .intervals
+            .iter()
+            .try_for_each(|interval| few("probes.intervals.reasons", interval.reasons.len()))?;
     }
     summary.link.iter().try_for_each(|link| few("link.changes", link.changes.len()))?;
     summary.outages.iter().try_for_each(|outage| {
@@ -136,7 +148,9 @@ fn numbers(summary: &Summary) -> Result<(), Malformed> {
     })?;
     if let Some(follows) = &summary.follows {
         rule(summary.seq == 0, "follows", || "only number 0 has it".to_owned())?;
-        rule(follows.chain != summary.chain, "follows", || "a chain does not follow itself".to_owned())?;
+        rule(follows.chain != summary.chain, "follows", || {
+            "a chain does not follow itself".to_owned()
+        })?;
         rule(follows.seq <= LAST_SEQ, "follows.seq", || "it is above 2^53 - 1".to_owned())?;
     }
     for dropped in &summary.dropped {
@@ -150,37 +164,48 @@ fn numbers(summary: &Summary) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// The summary's span: cut at the multiples of something that divides an hour, so within one hour of UTC.
+/// The summary's span: cut at the multiples of something that divides an hour, so within one hour
+/// of UTC.
 fn span(summary: &Summary) -> Result<(), Malformed> {
     rule(summary.from <= summary.to, "to", || "it is before \"from\"".to_owned())?;
     rule(summary.to <= summary.from.floor(HOUR) + HOUR, "to", || {
-        format!("{} to {} is not within one hour of UTC, as every span is", summary.from, summary.to)
+        format!(
+            "{} to {} is not within one hour of UTC, as every span is",
+            summary.from, summary.to
+        )
     })
 }
 
 /// Digests are digests.
 fn digests(summary: &Summary) -> Result<(), Malformed> {
     for contract in &summary.contracts {
-        let hex =
-            contract.sha256.len() == 64 && contract.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let hex = contract.sha256.len() == 64
+            && contract.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         rule(hex, "contracts", || "\"sha256\" is 64 lowercase hexadecimal digits".to_owned())?;
     }
     Ok(())
 }
 
 fn check_link(link: &LinkPart) -> Result<(), Malformed> {
-    rule(link.cpu_percent.is_none_or(|percent| percent >= 0.0), "cpu_percent", || "it is negative".to_owned())
+    rule(link.cpu_percent.is_none_or(|percent| percent >= 0.0), "cpu_percent", || {
+        "it is negative".to_owned()
+    })
 }
 
 fn check_probe(probe: &ProbePart, summary: &Summary) -> Result<(), Malformed> {
     rule(probe.period_ms > 0, "period_ms", || "it is zero".to_owned())?;
     for (index, interval) in probe.intervals.iter().enumerate() {
-        check_interval(interval, probe, summary).map_err(|fault| fault.within(format_args!("intervals[{index}]")))?;
+        check_interval(interval, probe, summary)
+            .map_err(|fault| fault.within(format_args!("intervals[{index}]")))?;
     }
     Ok(())
 }
 
-fn check_interval(interval: &IntervalPart, probe: &ProbePart, summary: &Summary) -> Result<(), Malformed> {
+fn check_interval(
+    interval: &IntervalPart,
+    probe: &ProbePart,
+    summary: &Summary,
+) -> Result<(), Malformed> {
     place(interval, summary)?;
     sends(interval, probe.period_ms)?;
     let with_rtt = interval.outcomes.with_rtt();
@@ -196,17 +221,27 @@ fn check_interval(interval: &IntervalPart, probe: &ProbePart, summary: &Summary)
     phases(interval.phases_us.as_ref())
 }
 
-/// An interval lies within one minute of UTC and within the summary. Lengths have a resolution of one millisecond, so
-/// finer digits of an instant do not count.
+/// An interval lies within one minute of UTC and within the summary. Lengths have a resolution of
+/// one millisecond, so finer digits of an instant do not count.
 fn place(interval: &IntervalPart, summary: &Summary) -> Result<(), Malformed> {
     let floor = |at: Wall| at.floor(Duration::from_millis(1));
-    let (from, to) = (floor(interval.from), floor(interval.from) + Duration::from_millis(u64::from(interval.millis)));
+    let (from, to) = (
+        floor(interval.from),
+        floor(interval.from) + Duration::from_millis(u64::from(interval.millis)),
+    );
     rule(to <= from.floor(MINUTE) + MINUTE, "seconds", || {
         format!("{from} and {} ms are not within one minute of UTC", interval.millis)
     })?;
-    rule(from >= floor(summary.from) && to <= floor(summary.to) + roundup(summary.to), "from", || {
-        format!("{from} to {to} is not within the summary's span, {} to {}", summary.from, summary.to)
-    })
+    rule(
+        from >= floor(summary.from) && to <= floor(summary.to) + roundup(summary.to),
+        "from",
+        || {
+            format!(
+                "{from} to {to} is not within the summary's span, {} to {}",
+                summary.from, summary.to
+            )
+        },
+    )
 }
 
 /// A millisecond where an instant has digits finer than that.
@@ -220,14 +255,24 @@ fn sends(interval: &IntervalPart, period_ms: u32) -> Result<(), Malformed> {
     let (period, first) = (u64::from(period_ms), u64::from(interval.first_ms));
     // |count − millis / period| ≤ 1, in whole numbers.
     let adds_up = count.saturating_mul(period).abs_diff(millis) <= period;
-    rule(adds_up, "outcomes", || format!("there are {count}, in {millis} ms with one every {period} ms"))?;
+    rule(adds_up, "outcomes", || {
+        format!("there are {count}, in {millis} ms with one every {period} ms")
+    })?;
     let last = first.saturating_add(count.saturating_sub(1).saturating_mul(period));
-    rule(count == 0 || (first <= millis && last <= millis.saturating_add(period)), "first_ms", || {
-        format!("the last send would be due {last} ms after the beginning of an interval of {millis} ms")
-    })
+    rule(
+        count == 0 || (first <= millis && last <= millis.saturating_add(period)),
+        "first_ms",
+        || {
+            format!(
+                "the last send would be due {last} ms after the beginning of an interval of \
+                    {millis} ms"
+            )
+        },
+    )
 }
 
-/// No outcome has more reasons than there are sends with it. Words that are not known here are let through.
+/// No outcome has more reasons than there are sends with it. Words that are not known here are let
+/// through.
 fn reasons(interval: &IntervalPart) -> Result<(), Malformed> {
     for outcome in Outcome::ALL {
         let said: u64 = interval
@@ -237,11 +282,15 @@ fn reasons(interval: &IntervalPart) -> Result<(), Malformed> {
             .map(|(_, &count)| u64::from(count))
             .sum();
         let were = interval.outcomes.count(outcome);
-        rule(said <= were, "reasons", || format!("{said} for {}, of which there were {were}", outcome.word()))?;
+        rule(said <= were, "reasons", || {
+            format!("{said} for {}, of which there were {were}", outcome.word())
+        })?;
     }
     let clamped = interval.reasons.get("rtt/clamped").copied().unwrap_or(0);
     let with_rtt = interval.outcomes.with_rtt();
-    rule(u64::from(clamped) <= with_rtt, "reasons", || format!("{clamped} were clamped, of {with_rtt} with an RTT"))
+    rule(u64::from(clamped) <= with_rtt, "reasons", || {
+        format!("{clamped} were clamped, of {with_rtt} with an RTT")
+    })
 }
 
 /// How many neighbouring sends were both answered.
@@ -259,7 +308,8 @@ fn pairs(interval: &IntervalPart) -> u64 {
     pairs + run.saturating_sub(1)
 }
 
-/// A histogram holds as many values as it must, and the sum beside it is one that these values can have.
+/// A histogram holds as many values as it must, and the sum beside it is one that these values can
+/// have.
 fn spread(
     at: &str,
     packed: Option<&Packed>,
@@ -267,7 +317,10 @@ fn spread(
     expected: u64,
     clamped: bool,
 ) -> Result<(), Malformed> {
-    let figures = packed.map(Packed::figures).transpose().map_err(|fault| Malformed::new(at, fault.to_string()))?;
+    let figures = packed
+        .map(Packed::figures)
+        .transpose()
+        .map_err(|fault| Malformed::new(at, fault.to_string()))?;
     let figures = figures.unwrap_or_default();
     rule(figures.count == expected, at, || {
         format!("the histogram holds {} values, the outcomes give {expected}", figures.count)
@@ -275,7 +328,8 @@ fn spread(
     let Some(sum) = sum_ns.map(u128::from) else { return Ok(()) };
     // Each value was somewhere in its bucket, and rounded to a microsecond, to whichever side.
     let count = u128::from(figures.count);
-    let (lowest, highest) = (figures.lowest_us.saturating_sub(count) * 1000, (figures.highest_us + count) * 1000);
+    let (lowest, highest) =
+        (figures.lowest_us.saturating_sub(count) * 1000, (figures.highest_us + count) * 1000);
     rule(sum >= lowest && (clamped || sum <= highest), at, || {
         format!("a sum of {sum} ns is not one of the histogram's values, {lowest} to {highest} ns")
     })
@@ -285,7 +339,9 @@ fn phases(phases: Option<&Phases>) -> Result<(), Malformed> {
     let Some(phases) = phases else { return Ok(()) };
     for (name, packed) in phases.all() {
         if let Some(packed) = packed {
-            packed.figures().map_err(|fault| Malformed::new(format!("phases_us.{name}"), fault.to_string()))?;
+            packed
+                .figures()
+                .map_err(|fault| Malformed::new(format!("phases_us.{name}"), fault.to_string()))?;
         }
     }
     Ok(())

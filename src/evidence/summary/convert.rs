@@ -42,9 +42,21 @@ impl From<BTreeMap<Phase, Packed>> for Phases {
 impl From<Interval> for IntervalPart {
     /// The period of the interval goes into its probe's part.
     fn from(interval: Interval) -> Self {
-        let Interval { from, millis, first_ms, period_ms: _, duplicates, reordered, kernel_stamped, .. } = interval;
-        let split = |spread: Option<Spread>| spread.map(|Spread { histogram, sum_ns }| (histogram, sum_ns)).unzip();
-        let ((rtt_us, rtt_sum_ns), (ipdv_us, ipdv_sum_ns)) = (split(interval.rtt), split(interval.ipdv));
+        let Interval {
+            from,
+            millis,
+            first_ms,
+            period_ms: _,
+            duplicates,
+            reordered,
+            kernel_stamped,
+            ..
+        } = interval;
+        let split = |spread: Option<Spread>| {
+            spread.map(|Spread { histogram, sum_ns }| (histogram, sum_ns)).unzip()
+        };
+        let ((rtt_us, rtt_sum_ns), (ipdv_us, ipdv_sum_ns)) =
+            (split(interval.rtt), split(interval.ipdv));
         Self {
             from,
             millis,
@@ -65,7 +77,8 @@ impl From<Interval> for IntervalPart {
 }
 
 impl ProbePart {
-    /// What this probe saw, as the rest of the program knows it. A sum that is absent is derived from its histogram.
+    /// What this probe saw, as the rest of the program knows it. A sum that is absent is derived
+    /// from its histogram.
     ///
     /// # Errors
     /// When a histogram cannot be read; not for a summary that was checked.
@@ -96,7 +109,8 @@ impl IntervalPart {
     }
 }
 
-/// A histogram with its sum, said or derived from the middle of each bucket, as HdrHistogram derives a mean.
+/// A histogram with its sum, said or derived from the middle of each bucket, as HdrHistogram
+/// derives a mean.
 fn spread(packed: Option<&Packed>, sum_ns: Option<u64>) -> Result<Option<Spread>, NotAHistogram> {
     let Some(packed) = packed else { return Ok(None) };
     let sum_ns = match sum_ns {
@@ -110,16 +124,18 @@ fn spread(packed: Option<&Packed>, sum_ns: Option<u64>) -> Result<Option<Spread>
 }
 
 impl Summary {
-    /// When there was no carrier, by what the summary says of its links: where it names several, while none had one. A send
-    /// that was not made then is loss of carrier.
+    /// When there was no carrier, by what the summary says of its links: where it names several,
+    /// while none had one. A send that was not made then is loss of carrier.
     #[must_use]
     pub fn carrier_down(&self) -> Spans {
-        let down = self.link.iter().map(|link| without_carrier(link, Span::new(self.from, self.to)));
+        let down =
+            self.link.iter().map(|link| without_carrier(link, Span::new(self.from, self.to)));
         down.reduce(|a, b| a.and(&b)).unwrap_or_default()
     }
 }
 
-/// `carrier` is how it was at the span's end; before the first change it was the opposite of what it changed to.
+/// `carrier` is how it was at the span's end; before the first change it was the opposite of what
+/// it changed to.
 fn without_carrier(link: &LinkPart, span: Span) -> Spans {
     let mut down = Vec::new();
     let mut since = match link.changes.first().map_or(link.carrier, |first| first.carrier) {
@@ -130,7 +146,9 @@ fn without_carrier(link: &LinkPart, span: Span) -> Spans {
     for change in &link.changes {
         match change.carrier {
             Carrier::Down => since = since.or(Some(change.at)),
-            Carrier::Up | Carrier::Unknown => down.extend(since.take().map(|from| Span::new(from, change.at))),
+            Carrier::Up | Carrier::Unknown => {
+                down.extend(since.take().map(|from| Span::new(from, change.at)))
+            }
         }
     }
     down.extend(since.map(|from| Span::new(from, span.to)));

@@ -8,14 +8,21 @@ use serde::{Deserialize, Deserializer};
 use crate::base::time::Wall;
 
 /// Absent and null alike are the default.
-pub fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+pub fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// An RFC 3339 instant in UTC, of the years 1970 to 2261.
 pub fn utc<'de, D: Deserializer<'de>>(from: D) -> Result<Wall, D::Error> {
     let text = <Cow<'de, str>>::deserialize(from)?;
-    let fault = || D::Error::custom(format_args!("{:?} is not a time in UTC, such as 2026-06-03T01:00:00Z", &*text));
+    let fault = || {
+        D::Error::custom(format_args!(
+            "{:?} is not a time in UTC, such as 2026-06-03T01:00:00Z",
+            &*text
+        ))
+    };
     if is_utc(&text) { text.parse().map_err(|_| fault()) } else { Err(fault()) }
 }
 
@@ -26,8 +33,8 @@ pub fn utc_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Wall>, D
     Ok(Option::<At>::deserialize(from)?.map(|at| at.0))
 }
 
-/// Whether a text has the form of RFC 3339 in UTC; the calendar is left to the parser. Years that nanoseconds in 64
-/// bits cannot hold are left out.
+/// Whether a text has the form of RFC 3339 in UTC; the calendar is left to the parser. Years that
+/// nanoseconds in 64 bits cannot hold are left out.
 fn is_utc(text: &str) -> bool {
     let bytes = text.as_bytes();
     if bytes.len() < 20 {
@@ -72,15 +79,24 @@ pub mod seconds {
         }
     }
 
-    /// Reads it. A decimal of three places and a quotient by 1000 are both the nearest float, so they are equal.
+    /// Reads it. A decimal of three places and a quotient by 1000 are both the nearest float, so
+    /// they are equal.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
         let seconds = f64::deserialize(from)?;
-        let fault = || D::Error::custom(format_args!("{seconds} seconds: at most 60, with at most three decimals"));
+        let fault = || {
+            D::Error::custom(format_args!(
+                "{seconds} seconds: at most 60, with at most three decimals"
+            ))
+        };
         let millis = (seconds * 1000.0).round();
         if !(0.0..=f64::from(LONGEST)).contains(&millis) {
             return Err(fault());
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 to 60,000, and whole")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "within 0 to 60,000, and whole"
+        )]
         let whole = millis as u32;
         if f64::from(whole) / 1000.0 == seconds { Ok(whole) } else { Err(fault()) }
     }
@@ -99,7 +115,11 @@ mod tests {
             let text = serde_json::to_string(&Length(millis)).unwrap();
             assert_eq!(serde_json::from_str::<Length>(&text).unwrap(), Length(millis), "{text}");
             let padded = format!("{}.{:03}", millis / 1000, millis % 1000);
-            assert_eq!(serde_json::from_str::<Length>(&padded).unwrap(), Length(millis), "{padded}");
+            assert_eq!(
+                serde_json::from_str::<Length>(&padded).unwrap(),
+                Length(millis),
+                "{padded}"
+            );
         }
         assert_eq!(serde_json::to_string(&Length(60_000)).unwrap(), "60");
         assert_eq!(serde_json::to_string(&Length(59_999)).unwrap(), "59.999");
@@ -107,7 +127,9 @@ mod tests {
 
     #[test]
     fn lengths_with_four_decimals_negative_or_above_a_minute_are_refused() {
-        for text in ["59.9999", "0.0001", "-1", "-0.001", "60.001", "61", "1e9", "null", "\"60\"", "[]"] {
+        for text in
+            ["59.9999", "0.0001", "-1", "-0.001", "60.001", "61", "1e9", "null", "\"60\"", "[]"]
+        {
             assert!(serde_json::from_str::<Length>(text).is_err(), "{text}");
         }
     }

@@ -6,11 +6,11 @@ use crate::evidence::summary::{IntervalPart, LIMIT, Malformed, Summary};
 use crate::measure::histogram::Packed;
 use crate::measure::interval::Interval;
 
-/// A payload of this many bytes is below [`LIMIT`] as a compact JWS: base64url makes four of three, and the header, the
-/// signature, the digests and a `next_key` need less than 8 KiB.
+/// A payload of this many bytes is below [`LIMIT`] as a compact JWS: base64url makes four of three,
+/// and the header, the signature, the digests and a `next_key` need less than 8 KiB.
 const PAYLOAD: usize = (LIMIT - 8 * 1024) / 4 * 3;
-/// A payload is no longer than this where it can be split: signing, sealing and shipping a summary takes several times its
-/// length in memory, of which a router has little.
+/// A payload is no longer than this where it can be split: signing, sealing and shipping a summary
+/// takes several times its length in memory, of which a router has little.
 const HANDY: usize = 128 * 1024;
 
 /// How long what a summary says of one probe is at most, as JSON.
@@ -41,16 +41,23 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Lays a span out by probe, so that each part can be signed. A probe that is too much for one summary is itself cut, between
-    /// its intervals; one of which a single interval is too much is left out. `besides` is what the span says beside its probes.
+    /// Lays a span out by probe, so that each part can be signed. A probe that is too much for one
+    /// summary is itself cut, between its intervals; one of which a single interval is too much is
+    /// left out. `besides` is what the span says beside its probes.
     ///
     /// # Errors
     /// When what is not of a probe is too much for one summary.
-    pub fn of(besides: &Summary, probes: impl IntoIterator<Item = Lengths>) -> Result<Self, Malformed> {
+    pub fn of(
+        besides: &Summary,
+        probes: impl IntoIterator<Item = Lengths>,
+    ) -> Result<Self, Malformed> {
         let bare = length(&bare(besides));
         let mut used = length(besides);
         if used >= PAYLOAD {
-            return Err(Malformed::new("", "what it says beside its probes is too long for a summary"));
+            return Err(Malformed::new(
+                "",
+                "what it says beside its probes is too long for a summary",
+            ));
         }
         let (mut parts, mut part, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for (probe, Lengths { head, intervals }) in probes.into_iter().enumerate() {
@@ -102,13 +109,16 @@ pub fn bare(whole: &Summary) -> Summary {
 }
 
 impl IntervalPart {
-    /// A length that the JSON of an interval does not exceed: that of a histogram is told without compressing it, which costs more
-    /// than all else of a summary. Where it is much, it is the very length.
+    /// A length that the JSON of an interval does not exceed: that of a histogram is told without
+    /// compressing it, which costs more than all else of a summary. Where it is much, it is the
+    /// very length.
     #[must_use]
     pub fn length_at_most(mut interval: Interval) -> usize {
         let nothing = || Packed::from_bytes(Vec::new());
-        let histograms: Vec<Packed> =
-            interval.histograms_mut().map(|histogram| std::mem::replace(histogram, nothing())).collect();
+        let histograms: Vec<Packed> = interval
+            .histograms_mut()
+            .map(|histogram| std::mem::replace(histogram, nothing()))
+            .collect();
         let besides = length(&Self::from(interval));
         let at_most = besides + histograms.iter().map(Packed::base64_at_most).sum::<usize>();
         if at_most <= HANDY {

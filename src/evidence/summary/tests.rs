@@ -78,8 +78,11 @@ fn every_list_of_a_summary_has_a_bound() {
         let fault = read_value(&with(pointer, many(one))).unwrap_err().to_string();
         assert!(fault.contains("of at most 4096"), "{pointer}: {fault}");
     }
-    let reasons: serde_json::Map<String, Value> = (0..4097).map(|n| (format!("lost/{n}"), json!(0))).collect();
-    let fault = read_value(&with("/probes/0/intervals/0/reasons", Value::Object(reasons))).unwrap_err().to_string();
+    let reasons: serde_json::Map<String, Value> =
+        (0..4097).map(|n| (format!("lost/{n}"), json!(0))).collect();
+    let fault = read_value(&with("/probes/0/intervals/0/reasons", Value::Object(reasons)))
+        .unwrap_err()
+        .to_string();
     assert!(fault.contains("of at most 4096"), "{fault}");
     let ranges = |count| with("/dropped", Value::Array(vec![of("/dropped/0"); count]));
     assert!(read_value(&ranges(64)).is_ok());
@@ -106,7 +109,9 @@ fn with(pointer: &str, to: Value) -> Value {
     let parent = value.pointer_mut(parent).unwrap();
     match parent {
         Value::Object(members) => members.insert(name.to_owned(), to),
-        Value::Array(items) => Some(std::mem::replace(&mut items[name.parse::<usize>().unwrap()], to)),
+        Value::Array(items) => {
+            Some(std::mem::replace(&mut items[name.parse::<usize>().unwrap()], to))
+        }
         _ => panic!("{pointer}"),
     };
     value
@@ -132,13 +137,25 @@ fn the_pages_example_is_read_and_written_again() {
 
 #[test]
 fn members_that_are_not_known_are_ignored_everywhere() {
-    for place in ["", "/clock", "/contracts/0", "/probes/0", INTERVAL, "/link/0", "/outages/0", "/verdicts/0"] {
+    for place in [
+        "",
+        "/clock",
+        "/contracts/0",
+        "/probes/0",
+        INTERVAL,
+        "/link/0",
+        "/outages/0",
+        "/verdicts/0",
+    ] {
         let value = with(&format!("{place}/later"), json!({"deep": [1, {"er": "x"}]}));
         read_value(&value).unwrap();
     }
     read_value(&with(&format!("{INTERVAL}/phases_us/quic"), json!({"any": 1}))).unwrap();
-    read_value(&with(&format!("{INTERVAL}/reasons"), json!({"lost/timeout": 1, "lost/else": 1, "probe/limited": 99})))
-        .unwrap();
+    read_value(&with(
+        &format!("{INTERVAL}/reasons"),
+        json!({"lost/timeout": 1, "lost/else": 1, "probe/limited": 99}),
+    ))
+    .unwrap();
 }
 
 #[test]
@@ -160,7 +177,8 @@ fn what_may_be_absent_may_be_null_too() {
         format!("{INTERVAL}/phases_us"),
         "/next_key".to_owned(),
     ] {
-        read_value(&with(&place, Value::Null)).unwrap_or_else(|error| panic!("{place} null: {error}"));
+        read_value(&with(&place, Value::Null))
+            .unwrap_or_else(|error| panic!("{place} null: {error}"));
         let mut value = with(&place, Value::Null);
         let (parent, name) = place.rsplit_once('/').unwrap();
         value.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);
@@ -183,11 +201,18 @@ fn what_may_be_absent_may_be_null_too() {
 fn what_the_page_demands_may_not_be_absent() {
     let mut places: Vec<String> = Vec::new();
     for (at, names) in [
-        ("", "v agent site chain seq prev from to boot software clock contracts probes link outages verdicts"),
+        (
+            "",
+            "v agent site chain seq prev from to boot software clock contracts probes link \
+                outages verdicts",
+        ),
         ("/clock", "state"),
         ("/contracts/0", "id version sha256"),
         ("/probes/0", "name kind target period_ms timeout_ms cutoff_ms settings intervals"),
-        (INTERVAL, "from seconds outcomes reasons duplicates reordered kernel_stamped rtt_us ipdv_us"),
+        (
+            INTERVAL,
+            "from seconds outcomes reasons duplicates reordered kernel_stamped rtt_us ipdv_us",
+        ),
         ("/link/0", "interface carrier changes rx_bytes tx_bytes"),
         ("/outages/0", "probe from definition side evidence"),
         ("/verdicts/0", "contract version objective period result target"),
@@ -196,7 +221,10 @@ fn what_the_page_demands_may_not_be_absent() {
     }
     for place in places {
         assert!(matches!(read_value(&without(&place)), Err(NotASummary::Malformed(_))), "{place}");
-        assert!(matches!(read_value(&with(&place, Value::Null)), Err(NotASummary::Malformed(_))), "{place} null");
+        assert!(
+            matches!(read_value(&with(&place, Value::Null)), Err(NotASummary::Malformed(_))),
+            "{place} null"
+        );
     }
 }
 
@@ -204,7 +232,11 @@ fn what_the_page_demands_may_not_be_absent() {
 fn another_version_is_told_apart_from_what_is_malformed() {
     assert_eq!(read(br#"{"v":2,"anything":[]}"#), Err(NotASummary::Version(2)));
     for bytes in [&br#"{"v":"1"}"#[..], br#"{"v":-1}"#, b"[]", b"null", b"", b"{", br#"{"v":1}"#] {
-        assert!(matches!(read(bytes), Err(NotASummary::Malformed(_))), "{}", String::from_utf8_lossy(bytes));
+        assert!(
+            matches!(read(bytes), Err(NotASummary::Malformed(_))),
+            "{}",
+            String::from_utf8_lossy(bytes)
+        );
     }
 }
 
@@ -273,7 +305,8 @@ fn what_does_not_add_up_is_refused_with_its_place() {
         ("/outages/0/side".into(), json!("theirs"), "unknown variant"),
         ("/next_key".into(), json!("a.b.c"), "next_key"),
     ] {
-        let error = read_value(&with(&place, to.clone())).expect_err(&format!("{place} {to}")).to_string();
+        let error =
+            read_value(&with(&place, to.clone())).expect_err(&format!("{place} {to}")).to_string();
         assert!(error.contains(part), "{place} {to}: {error}");
     }
 }
@@ -310,15 +343,29 @@ fn no_text_holds_what_cannot_be_shown_and_names_are_not_empty() {
             assert!(error.contains("no printable character"), "{place} {text:?}: {error}");
         }
     }
-    for place in
-        ["/site", "/contracts/0/id", "/probes/0/name", "/probes/0/service", "/probes/0/target", "/outages/0/probe"]
-    {
+    for place in [
+        "/site",
+        "/contracts/0/id",
+        "/probes/0/name",
+        "/probes/0/service",
+        "/probes/0/target",
+        "/outages/0/probe",
+    ] {
         assert!(read_value(&with(place, json!(""))).is_err(), "{place} is empty");
-        assert!(read_value(&with(place, json!("é".repeat(200)))).is_ok(), "{place} has 200 characters");
-        assert!(read_value(&with(place, json!("é".repeat(201)))).is_err(), "{place} has 201 characters");
+        assert!(
+            read_value(&with(place, json!("é".repeat(200)))).is_ok(),
+            "{place} has 200 characters"
+        );
+        assert!(
+            read_value(&with(place, json!("é".repeat(201)))).is_err(),
+            "{place} has 201 characters"
+        );
     }
     for reason in ["", "lost/\0", "lost/\u{202e}", &"x".repeat(201)] {
-        assert!(read_value(&with(&format!("{INTERVAL}/reasons"), json!({reason: 0}))).is_err(), "{reason:?}");
+        assert!(
+            read_value(&with(&format!("{INTERVAL}/reasons"), json!({reason: 0}))).is_err(),
+            "{reason:?}"
+        );
     }
 }
 
@@ -326,14 +373,27 @@ fn no_text_holds_what_cannot_be_shown_and_names_are_not_empty() {
 fn a_span_outside_of_what_can_be_believed_is_refused_and_one_at_its_edge_is_not() {
     let at = |text: &str| text.parse::<Wall>().unwrap();
     let (enrolled, now) = (at("2026-11-23T10:00:00Z"), at("2027-01-01T00:00:00Z"));
-    let check = |from: &str, to: &str| check_window(at(from), at(to), enrolled, now).map_err(|fault| fault.to_string());
+    let check = |from: &str, to: &str| {
+        check_window(at(from), at(to), enrolled, now).map_err(|fault| fault.to_string())
+    };
     assert_eq!(check("2025-10-19T10:00:00Z", "2025-10-19T10:05:00Z"), Ok(()));
-    assert!(check("2025-10-19T09:59:59Z", "2025-10-19T10:00:00Z").unwrap_err().contains("400 days before"));
+    assert!(
+        check("2025-10-19T09:59:59Z", "2025-10-19T10:00:00Z")
+            .unwrap_err()
+            .contains("400 days before")
+    );
     assert_eq!(check("2027-01-01T23:55:00Z", "2027-01-02T00:00:00Z"), Ok(()));
-    assert!(check("2027-01-01T23:55:00Z", "2027-01-02T00:00:00.000000001Z").unwrap_err().contains("a day ahead"));
+    assert!(
+        check("2027-01-01T23:55:00Z", "2027-01-02T00:00:00.000000001Z")
+            .unwrap_err()
+            .contains("a day ahead")
+    );
     assert!(check("2261-12-31T23:00:00Z", "2261-12-31T23:05:00Z").is_err());
     // A clock at the end of what nanoseconds can say bounds nothing, and breaks nothing.
-    assert_eq!(check_window(enrolled, enrolled, Wall::from_nanos(i64::MIN), Wall::from_nanos(i64::MAX)), Ok(()));
+    assert_eq!(
+        check_window(enrolled, enrolled, Wall::from_nanos(i64::MIN), Wall::from_nanos(i64::MAX)),
+        Ok(())
+    );
 }
 
 #[test]
@@ -348,7 +408,8 @@ fn figures_at_the_edge_of_what_is_allowed_are_taken() {
         let value = with(&format!("{INTERVAL}/{place}"), to.clone());
         read_value(&value).unwrap_or_else(|error| panic!("{place} {to}: {error}"));
     }
-    // A value was rounded to whole microseconds, up or down, before it was recorded; its sum was not.
+    // A value was rounded to whole microseconds, up or down, before it was recorded; its sum was
+    // not.
     let values: Vec<u64> = (0..58).map(|n| 23_500 + n * 17).collect();
     let sum = values.iter().sum::<u64>() * 1000;
     for sum in [sum - 58 * 999, sum + 58 * 999] {
@@ -376,7 +437,8 @@ fn what_is_signed_is_numbered_and_chained_and_read_back() {
     let mut before: Option<Signed> = None;
     for seq in 0..3 {
         let signed = head.sign(template.clone(), &key).unwrap();
-        let payload = jws::parse(signed.jws.as_bytes(), Typ::Summary).unwrap().verify(key.public()).unwrap();
+        let payload =
+            jws::parse(signed.jws.as_bytes(), Typ::Summary).unwrap().verify(key.public()).unwrap();
         let summary = read(&payload).unwrap();
         assert_eq!((summary.seq, signed.seq, summary.chain), (seq, seq, chain));
         assert_eq!(summary.prev, before.map(|before| before.digest));
@@ -400,10 +462,12 @@ fn a_next_key_is_named_in_a_summary_that_both_keys_sign() {
     let (key, next) = (key(), SecretKey::from_seed(&[2; 32]));
     let mut head = Head::new(ChainId::from_bytes([7; 16]), None);
     let signed = head.sign_with_next_key(read_value(&example()).unwrap(), &key, &next).unwrap();
-    let payload = jws::parse(signed.jws.as_bytes(), Typ::Summary).unwrap().verify(key.public()).unwrap();
+    let payload =
+        jws::parse(signed.jws.as_bytes(), Typ::Summary).unwrap().verify(key.public()).unwrap();
     let summary = read(&payload).unwrap();
     let named: PublicKey =
-        rotation::verify(summary.next_key.as_deref().unwrap(), key.kid(), signed.chain, signed.seq).unwrap();
+        rotation::verify(summary.next_key.as_deref().unwrap(), key.kid(), signed.chain, signed.seq)
+            .unwrap();
     assert_eq!(named, *next.public());
     // Carried over into another summary it is worth nothing.
     let mut stolen = read_value(&example()).unwrap();
@@ -426,16 +490,22 @@ fn split(whole: &Summary) -> Vec<Summary> {
             ProbePart { intervals: probe.intervals[intervals].to_vec(), ..probe.clone() }
         };
         let next = bare(&besides);
-        Summary { probes: pieces.into_iter().map(piece).collect(), ..std::mem::replace(&mut besides, next) }
+        Summary {
+            probes: pieces.into_iter().map(piece).collect(),
+            ..std::mem::replace(&mut besides, next)
+        }
     };
     layout.parts.into_iter().map(part).collect()
 }
 
 #[test]
-fn the_length_that_an_interval_has_at_most_is_no_less_than_its_length_and_for_a_minute_not_much_more() {
+fn the_length_that_an_interval_has_at_most_is_no_less_than_its_length_and_for_a_minute_not_much_more()
+ {
     let of = |values: u64| {
-        let mut interval = read_value(&example()).unwrap().probes[0].intervals().next().unwrap().unwrap();
-        let values: Vec<u64> = (0..values).map(|n| ((n * 0x9e37_79b9 + n * n * n) % 50_000_000) >> (n % 16)).collect();
+        let mut interval =
+            read_value(&example()).unwrap().probes[0].intervals().next().unwrap().unwrap();
+        let values: Vec<u64> =
+            (0..values).map(|n| ((n * 0x9e37_79b9 + n * n * n) % 50_000_000) >> (n % 16)).collect();
         let packed = packed(&values);
         interval.phases = Phase::ALL.map(|phase| (phase, packed.clone())).into();
         interval.rtt = Some(Spread { histogram: packed, sum_ns: 0 });
@@ -444,7 +514,10 @@ fn the_length_that_an_interval_has_at_most_is_no_less_than_its_length_and_for_a_
     for values in [1, 2, 60, 600, 6_000] {
         let (exactly, at_most) = of(values);
         assert!(exactly <= at_most, "{values} values: {exactly} and {at_most}");
-        assert!(values > 60 || at_most < exactly * 3 / 2, "{values} values: {exactly} and {at_most}");
+        assert!(
+            values > 60 || at_most < exactly * 3 / 2,
+            "{values} values: {exactly} and {at_most}"
+        );
     }
     // What would fill a summary is told exactly.
     let (exactly, at_most) = of(300_000);
@@ -464,8 +537,9 @@ fn a_large_span_is_split_by_probe_and_nothing_is_lost() {
             ..noisy.intervals[0].clone()
         })
         .collect();
-    whole.probes =
-        (0..500).map(|n| ProbePart { name: format!("p{n}"), intervals: minutes.clone(), ..noisy.clone() }).collect();
+    whole.probes = (0..500)
+        .map(|n| ProbePart { name: format!("p{n}"), intervals: minutes.clone(), ..noisy.clone() })
+        .collect();
     // One probe that is too much by itself.
     let many: Vec<IntervalPart> = (0..2000).map(|n| minutes[n % 5].clone()).collect();
     whole.probes.insert(300, ProbePart { name: "big".into(), intervals: many, ..noisy });
@@ -502,10 +576,14 @@ fn a_probe_of_which_one_interval_is_too_much_is_left_out_alone() {
 #[test]
 fn what_cannot_be_split_is_as_long_as_it_must_be_and_refused_beyond_the_limit() {
     let mut whole = read_value(&example()).unwrap();
-    let told = |length| serde_json::Map::from_iter([("said".to_owned(), "x".repeat(length).into())]);
+    let told =
+        |length| serde_json::Map::from_iter([("said".to_owned(), "x".repeat(length).into())]);
     whole.outages[0].evidence = told(300 * 1024);
     let parts = split(&whole);
-    assert_eq!(parts.iter().map(|part| part.probes.len()).collect::<Vec<_>>(), [0, whole.probes.len()]);
+    assert_eq!(
+        parts.iter().map(|part| part.probes.len()).collect::<Vec<_>>(),
+        [0, whole.probes.len()]
+    );
     let key = key();
     let mut head = Head::new(whole.chain, None);
     assert!(parts.into_iter().all(|part| head.sign(part, &key).unwrap().jws.len() <= LIMIT));

@@ -1,5 +1,5 @@
-//! The texts of a summary, and its place in time: what is asked of both at the wire, and again of what was stored by a program
-//! that did not ask yet.
+//! The texts of a summary, and its place in time: what is asked of both at the wire, and again of
+//! what was stored by a program that did not ask yet.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ pub const BEFORE_ENROLMENT: Duration = Duration::from_secs(400 * 86_400);
 /// A summary does not end further ahead of the clock of whoever takes it.
 pub const AHEAD: Duration = Duration::from_secs(86_400);
 
-/// Whether every name in a summary is one, and every other text is printable and of a length to be shown.
+/// Whether every name in a summary is one, and every other text is printable and of a length to be
+/// shown.
 ///
 /// # Errors
 /// Says the first that is not, and where.
@@ -60,8 +61,9 @@ pub fn check_texts(summary: &Summary) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Whether a span lies in the time in which whoever takes a summary can believe it: `enrolled` is when its agent was, `now` what
-/// the taker's own clock says. Outside of it is the wrong clock, or nothing that was ever measured.
+/// Whether a span lies in the time in which whoever takes a summary can believe it: `enrolled` is
+/// when its agent was, `now` what the taker's own clock says. Outside of it is the wrong clock, or
+/// nothing that was ever measured.
 ///
 /// # Errors
 /// Says on which side it lies outside.
@@ -74,7 +76,10 @@ pub fn check_window(from: Wall, to: Wall, enrolled: Wall, now: Wall) -> Result<(
         return Err(Malformed::new("from", what));
     }
     if to > now + AHEAD {
-        return Err(Malformed::new("to", format!("{to} is more than a day ahead: here it is {now}")));
+        return Err(Malformed::new(
+            "to",
+            format!("{to} is more than a day ahead: here it is {now}"),
+        ));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! A histogram as runs: how many slots are empty, then how many values the next one holds. It is the shortest way to say a
-//! minute's worth, and what a database that compresses many together wants.
+//! A histogram as runs: how many slots are empty, then how many values the next one holds. It is
+//! the shortest way to say a minute's worth, and what a database that compresses many together
+//! wants.
 
 use std::convert::Infallible;
 
@@ -8,7 +9,8 @@ use crate::measure::histogram::{Form, HEADER, Histogram, NotAHistogram, Packed, 
 const UNREADABLE: NotAHistogram = NotAHistogram::Form("its counts cannot be read");
 
 impl Packed {
-    /// Gives each slot that holds something, in rising order: how many empty ones lie before it, and how many values it holds.
+    /// Gives each slot that holds something, in rising order: how many empty ones lie before it,
+    /// and how many values it holds.
     ///
     /// # Errors
     /// As [`Self::unpack`]; some may have been given by then.
@@ -47,7 +49,9 @@ impl Packed {
     ///
     /// # Errors
     /// The first that there is.
-    pub fn try_from_runs<E>(runs: impl IntoIterator<Item = Result<(u64, u64), E>>) -> Result<Self, E> {
+    pub fn try_from_runs<E>(
+        runs: impl IntoIterator<Item = Result<(u64, u64), E>>,
+    ) -> Result<Self, E> {
         let mut counts = Vec::new();
         for run in runs {
             let (empty, count) = run?;
@@ -72,7 +76,8 @@ impl Histogram {
         let mut slot = 0u64;
         other.each_run(|empty, count| {
             slot += empty;
-            // The first two rows count single microseconds; each row after them twice as many in a slot as the one before.
+            // The first two rows count single microseconds; each row after them twice as many in a
+            // slot as the one before.
             let row = (slot >> 10).saturating_sub(1);
             let lowest = (slot - (row << 10)) << row;
             self.0.saturating_record_n(lowest, count);

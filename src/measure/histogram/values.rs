@@ -1,5 +1,5 @@
-//! The values of a histogram that is made at once. A minute holds few: to sort their slots takes less time, and far less
-//! memory, than to count in every slot that there is.
+//! The values of a histogram that is made at once. A minute holds few: to sort their slots takes
+//! less time, and far less memory, than to count in every slot that there is.
 
 use crate::measure::histogram::{HIGHEST_US, Packed, Recorded};
 
@@ -34,7 +34,8 @@ impl Values {
 
 /// The slot of a value up to [`HIGHEST_US`].
 fn slot(micros: u64) -> u16 {
-    // The first two rows count single microseconds; each row after them twice as many in a slot as the one before.
+    // The first two rows count single microseconds; each row after them twice as many in a slot as
+    // the one before.
     let row = (u64::BITS - micros.leading_zeros()).saturating_sub(11);
     u16::try_from((u64::from(row) << 10) + (micros >> row)).expect("17 rows of 1,024")
 }

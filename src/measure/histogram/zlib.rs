@@ -1,5 +1,5 @@
-//! zlib streams in memory. A summary holds dozens of histograms of a hundred bytes each, and to make a coder costs more than to
-//! use it: each thread keeps one of either kind.
+//! zlib streams in memory. A summary holds dozens of histograms of a hundred bytes each, and to
+//! make a coder costs more than to use it: each thread keeps one of either kind.
 
 use std::cell::RefCell;
 
@@ -24,7 +24,9 @@ pub(super) fn expand(stream: &[u8], limit: usize) -> Result<Vec<u8>, NotAHistogr
         loop {
             let read = usize::try_from(zlib.total_in()).map_err(|_| BROKEN)?;
             let before = (read, plain.len());
-            let status = zlib.decompress_vec(&stream[read..], &mut plain, FlushDecompress::None).map_err(|_| BROKEN)?;
+            let status = zlib
+                .decompress_vec(&stream[read..], &mut plain, FlushDecompress::None)
+                .map_err(|_| BROKEN)?;
             if plain.len() > limit {
                 return Err(NotAHistogram::TooLarge);
             }
@@ -38,7 +40,9 @@ pub(super) fn expand(stream: &[u8], limit: usize) -> Result<Vec<u8>, NotAHistogr
                     plain.reserve((plain.len() * 3).clamp(1, limit + 1 - plain.len()));
                 }
                 // There was room, and nothing came of it: it is cut short.
-                Status::Ok | Status::BufError if (read, plain.len()) == before => return Err(BROKEN),
+                Status::Ok | Status::BufError if (read, plain.len()) == before => {
+                    return Err(BROKEN);
+                }
                 Status::Ok | Status::BufError => {}
             }
         }
@@ -60,8 +64,8 @@ pub(super) fn compress(plain: &[u8], to: &mut Vec<u8>) {
     });
 }
 
-/// A length that the stream of so many bytes does not exceed: bytes that cannot be compressed are stored, with five more for each
-/// block and six for the whole (RFC 1950, RFC 1951).
+/// A length that the stream of so many bytes does not exceed: bytes that cannot be compressed are
+/// stored, with five more for each block and six for the whole (RFC 1950, RFC 1951).
 pub(super) const fn at_most(plain: usize) -> usize {
     plain + plain / 4096 * 5 + 5 + 6
 }
@@ -91,7 +95,9 @@ mod tests {
                 expand(&stream[..cut.index(stream.len())], 5000), Err(NotAHistogram::Form("it does not expand"))
             );
             stream.push(0);
-            prop_assert_eq!(expand(&stream, 5000), Err(NotAHistogram::Form("something follows it")));
+            prop_assert_eq!(
+                expand(&stream, 5000), Err(NotAHistogram::Form("something follows it"))
+            );
         }
 
         #[test]

@@ -1,15 +1,18 @@
-//! Times, counted by buckets of both kinds: the fixed ones that every form of a page has, and those of Prometheus's native
-//! histograms.
+//! Times, counted by buckets of both kinds: the fixed ones that every form of a page has, and those
+//! of Prometheus's native histograms.
 
 /// The highest values of the fixed buckets, in microseconds; the last bucket has no end.
-const BOUNDS_US: [u64; 13] =
-    [500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000];
+const BOUNDS_US: [u64; 13] = [
+    500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000,
+    2_000_000, 5_000_000,
+];
 
 /// The schema of the native buckets: each ends at 2^(1/8) times the one before, 9 % above it.
 pub(super) const SCHEMA: i32 = 3;
 /// So many buckets double a value, 2^[`SCHEMA`].
 const OCTAVE: f64 = 8.0;
-/// Times below a microsecond lie in its bucket, times above a thousand seconds in theirs: so many buckets there are at most.
+/// Times below a microsecond lie in its bucket, times above a thousand seconds in theirs: so many
+/// buckets there are at most.
 const RANGE_NS: (u64, u64) = (1_000, 1_000_000_000_000);
 
 /// Times, counted by buckets.
@@ -53,7 +56,8 @@ impl Spread {
         })
     }
 
-    /// How many lie in each native bucket, by ascending numbers; those that are empty are not there.
+    /// How many lie in each native bucket, by ascending numbers; those that are empty are not
+    /// there.
     pub(super) fn native(&self) -> &[(i16, u64)] {
         &self.native
     }
@@ -75,7 +79,10 @@ mod tests {
     #[test]
     fn there_are_so_many_native_buckets_and_no_more() {
         assert_eq!((native(0), native(1_000)), (-159, -159));
-        assert_eq!((native(1_000_000_000), native(1_000_000_001), native(2_000_000_000)), (0, 1, 8));
+        assert_eq!(
+            (native(1_000_000_000), native(1_000_000_001), native(2_000_000_000)),
+            (0, 1, 8)
+        );
         assert_eq!((native(RANGE_NS.1), native(u64::MAX)), (80, 80));
     }
 
@@ -93,7 +100,9 @@ mod tests {
             let mut spread = Spread::default();
             all.iter().for_each(|&nanos| spread.record_ns(nanos));
             prop_assert_eq!(spread.count(), all.len() as u64);
-            prop_assert_eq!(spread.native().iter().map(|(_, count)| count).sum::<u64>(), all.len() as u64);
+            prop_assert_eq!(
+                spread.native().iter().map(|(_, count)| count).sum::<u64>(), all.len() as u64
+            );
             prop_assert!(spread.native().is_sorted_by(|a, b| a.0 < b.0));
             prop_assert_eq!(spread.up_to().last().unwrap(), (None, all.len() as u64));
         }

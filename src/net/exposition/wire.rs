@@ -1,5 +1,6 @@
-//! A page of metrics in Prometheus's protobuf: `io.prometheus.client` of <https://github.com/prometheus/client_model>. The messages
-//! are declared here with the numbers of `metrics.proto`, as far as they are written; prost writes them.
+//! A page of metrics in Prometheus's protobuf: `io.prometheus.client`
+//! of <https://github.com/prometheus/client_model>. The messages are declared here with the numbers of
+//! `metrics.proto`, as far as they are written; prost writes them.
 
 use prost::Message;
 
@@ -112,7 +113,13 @@ impl Sheet {
     }
 
     /// A counter, or a gauge and what is shown as one.
-    pub fn sample(&mut self, labels: Labels<'_>, more: Option<(&str, &str)>, kind: Kind, value: f64) {
+    pub fn sample(
+        &mut self,
+        labels: Labels<'_>,
+        more: Option<(&str, &str)>,
+        kind: Kind,
+        value: f64,
+    ) {
         let (label, value) = (pairs(labels, more), Some(Value { value: Some(value) }));
         self.family.metric.push(match kind {
             Kind::Counter => Metric { label, counter: value, ..Metric::default() },
@@ -124,7 +131,10 @@ impl Sheet {
     pub fn histogram(&mut self, labels: Labels<'_>, spread: &Spread) {
         let bucket = |(bound_us, count): (Option<u64>, u64)| {
             // The last is all of them, and goes without saying.
-            Some(Bucket { cumulative_count: Some(count), upper_bound: Some(bound_us? as f64 / 1e6) })
+            Some(Bucket {
+                cumulative_count: Some(count),
+                upper_bound: Some(bound_us? as f64 / 1e6),
+            })
         };
         let (mut positive_span, mut next) = (Vec::new(), 0);
         for run in spread.native().chunk_by(|(before, _), (after, _)| before + 1 == *after) {
@@ -167,7 +177,10 @@ impl Sheet {
 }
 
 fn pairs(labels: Labels<'_>, more: Option<(&str, &str)>) -> Vec<Label> {
-    let pair = |(name, value): (&str, &str)| Label { name: Some(name.to_owned()), value: Some(value.to_owned()) };
+    let pair = |(name, value): (&str, &str)| Label {
+        name: Some(name.to_owned()),
+        value: Some(value.to_owned()),
+    };
     labels.iter().copied().chain(more).map(pair).collect()
 }
 
@@ -185,17 +198,28 @@ mod tests {
         };
         // Its own examples: 150 in field 1, "testing" in field 2; and zigzag's table.
         assert_eq!(written(&|message| uint64::encode(1, &150, message)), [0x08, 0x96, 0x01]);
-        assert_eq!(written(&|message| string::encode(2, &"testing".to_owned(), message)), *b"\x12\x07testing");
-        for (value, zigzag) in
-            [(0, 0), (-1, 1), (1, 2), (-2, 3), (0x7fff_ffff, 0xffff_fffe), (-0x8000_0000, 0xffff_ffff)]
-        {
+        assert_eq!(
+            written(&|message| string::encode(2, &"testing".to_owned(), message)),
+            *b"\x12\x07testing"
+        );
+        for (value, zigzag) in [
+            (0, 0),
+            (-1, 1),
+            (1, 2),
+            (-2, 3),
+            (0x7fff_ffff, 0xffff_fffe),
+            (-0x8000_0000, 0xffff_ffff),
+        ] {
             assert_eq!(
                 written(&|message| sint64::encode(1, &value, message)),
                 written(&|message| uint64::encode(1, &zigzag, message)),
                 "{value}"
             );
         }
-        assert_eq!(written(&|message| double::encode(1, &1.0, message)), [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
+        assert_eq!(
+            written(&|message| double::encode(1, &1.0, message)),
+            [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]
+        );
     }
 
     #[test]
@@ -207,7 +231,9 @@ mod tests {
         sheet.family("d", "D.", Kind::Gauge);
         sheet.sample(&[], None, Kind::Gauge, 1.0);
         let one = b"\x09\0\0\0\0\0\0\xf0\x3f";
-        let mut page = b"\x24\x0a\x07a_total\x12\x02A.\x18\0\x22\x13\x0a\x06\x0a\x01b\x12\x01c\x1a\x09".to_vec();
+        let mut page =
+            b"\x24\x0a\x07a_total\x12\x02A.\x18\0\x22\x13\x0a\x06\x0a\x01b\x12\x01c\x1a\x09"
+                .to_vec();
         page.extend(one);
         page.extend(b"\x16\x0a\x01d\x12\x02D.\x18\x01\x22\x0b\x12\x09");
         page.extend(one);

@@ -1,13 +1,15 @@
-//! The engine of Linux: the kernel stamps each request when it is handed to the device and each reply when it comes from
-//! there (`SO_TIMESTAMPING`), so that neither depends on when this process runs.
+//! The engine of Linux: the kernel stamps each request when it is handed to the device and each
+//! reply when it comes from there (`SO_TIMESTAMPING`), so that neither depends on when this process
+//! runs.
 //!
-//! A request's stamp comes back on the socket's error queue together with the packet itself, which names the send that it
-//! belongs to: nothing is guessed from an order. ICMP errors come by the same queue (`IP_RECVERR`), with the quotation
-//! that names their cause.
+//! A request's stamp comes back on the socket's error queue together with the packet itself, which
+//! names the send that it belongs to: nothing is guessed from an order. ICMP errors come by the
+//! same queue (`IP_RECVERR`), with the quotation that names their cause.
 //!
-//! What Linux does not tell: a request that its own packet filter or a full queue drops is no error to an ICMPv6 datagram
-//! socket (`icmpv6_push_pending_frames` returns none). It has no transmit stamp then; but neither has one that waits for a
-//! next hop's hardware address. [`crate::net::hop`] tells the two apart.
+//! What Linux does not tell: a request that its own packet filter or a full queue drops is no error
+//! to an ICMPv6 datagram socket (`icmpv6_push_pending_frames` returns none). It has no transmit
+//! stamp then; but neither has one that waits for a next hop's hardware address.
+//! [`crate::net::hop`] tells the two apart.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
@@ -15,14 +17,17 @@ use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg,
+};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny};
 use socket2::Socket;
 
 use crate::measure::probe::Circuit;
 use crate::net::icmp::packet::{self, Mint, Request};
 use crate::net::icmp::{
-    Arrival, Drained, Echo, Engine, Family, Heard, Kind, Means, OpenError, Port, Stamps, Unsent, Whose,
+    Arrival, Drained, Echo, Engine, Family, Heard, Kind, Means, OpenError, Port, Stamps, Unsent,
+    Whose,
 };
 use crate::net::socket::wall;
 
@@ -34,8 +39,8 @@ const BATCH: usize = 64;
 const BATCH_BYTES: usize = 256 * 1024;
 /// System calls of one drain, on each queue.
 const ROUNDS: usize = 16;
-/// Bytes that can come before a payload: an IPv4 header with options, and ICMP's; on the error queue a link header as
-/// well.
+/// Bytes that can come before a payload: an IPv4 header with options, and ICMP's; on the error
+/// queue a link header as well.
 const BEFORE: usize = 128;
 /// What the kernel charges a receive queue for a small packet, at most, on the drivers known.
 const TRUESIZE: usize = 2304;
@@ -67,7 +72,12 @@ impl Kernel {
         Self { mint: Mint::default(), order }
     }
 
-    fn port(&self, family: Family, circuit: &Circuit, largest: u16) -> Result<KernelPort, OpenError> {
+    fn port(
+        &self,
+        family: Family,
+        circuit: &Circuit,
+        largest: u16,
+    ) -> Result<KernelPort, OpenError> {
         let opened = open::open(family, circuit, self.order)?;
         let slot = usize::from(largest) + BEFORE;
         Ok(KernelPort {
@@ -91,7 +101,12 @@ impl Kernel {
 }
 
 impl Engine for Kernel {
-    fn open(&self, family: Family, circuit: &Circuit, largest: u16) -> Result<Box<dyn Port>, OpenError> {
+    fn open(
+        &self,
+        family: Family,
+        circuit: &Circuit,
+        largest: u16,
+    ) -> Result<Box<dyn Port>, OpenError> {
         Ok(Box::new(self.port(family, circuit, largest)?))
     }
 }
@@ -113,7 +128,8 @@ struct KernelPort {
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
     replies: Vec<Arrival>,
-    /// How many packets the last reading of the receive queue found, and how many that of the error queue.
+    /// How many packets the last reading of the receive queue found, and how many that of the error
+    /// queue.
     usual: [usize; 2],
     /// The kernel's count of packets dropped from the receive queue.
     dropped: u32,
@@ -125,7 +141,10 @@ impl Port for KernelPort {
             self.outgoing.clear();
             for echo in part {
                 let Echo { token, to, seq, size, .. } = *echo;
-                self.mint.write(&mut self.outgoing, &Request { to, ident: self.ident, seq, token, size });
+                self.mint.write(
+                    &mut self.outgoing,
+                    &Request { to, ident: self.ident, seq, token, size },
+                );
             }
             let first = index * self.batch;
             // A source that is no address of this host any more is an invalid argument.
@@ -139,12 +158,18 @@ impl Port for KernelPort {
     }
 
     fn drain(&mut self, arrivals: &mut Vec<Arrival>) -> Drained {
-        // Replies are taken from the kernel first and told last: the stamps of all their requests are then on the error
-        // queue.
+        // Replies are taken from the kernel first and told last: the stamps of all their requests
+        // are then on the error queue.
         let mut replies = std::mem::take(&mut self.replies);
         let (heard, told) = match self.family {
-            Family::V4 => (self.read_replies::<SockaddrIn>(&mut replies), self.read_errors::<SockaddrIn>(arrivals)),
-            Family::V6 => (self.read_replies::<SockaddrIn6>(&mut replies), self.read_errors::<SockaddrIn6>(arrivals)),
+            Family::V4 => (
+                self.read_replies::<SockaddrIn>(&mut replies),
+                self.read_errors::<SockaddrIn>(arrivals),
+            ),
+            Family::V6 => (
+                self.read_replies::<SockaddrIn6>(&mut replies),
+                self.read_errors::<SockaddrIn6>(arrivals),
+            ),
         };
         arrivals.append(&mut replies);
         self.replies = replies;
@@ -169,16 +194,18 @@ impl Port for KernelPort {
     }
 
     fn is_stale(&self) -> bool {
-        self.interface.as_ref().is_some_and(|(name, index)| open::index_of(name).is_some_and(|now| now != *index))
+        self.interface
+            .as_ref()
+            .is_some_and(|(name, index)| open::index_of(name).is_some_and(|now| now != *index))
     }
 }
 
-/// The ICMP errors that the kernel keeps for a socket and gives to whichever call comes next; of all others a send call
-/// speaks for itself.
+/// The ICMP errors that the kernel keeps for a socket and gives to whichever call comes next; of
+/// all others a send call speaks for itself.
 fn may_be_older(errno: Errno) -> bool {
     use Errno::{
-        EACCES, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, ENONET, ENOPROTOOPT, EOPNOTSUPP, EPROTO,
-        EREMOTEIO,
+        EACCES, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, ENONET, ENOPROTOOPT,
+        EOPNOTSUPP, EPROTO, EREMOTEIO,
     };
     matches!(
         errno,
@@ -204,7 +231,8 @@ impl KernelPort {
         let mut packets = Vec::with_capacity(part.len());
         let mut addresses = Vec::with_capacity(part.len());
         for echo in part {
-            let (packet, after) = rest.split_at(usize::from(echo.size).max(packet::RECORD) + packet::HEADER);
+            let (packet, after) =
+                rest.split_at(usize::from(echo.size).max(packet::RECORD) + packet::HEADER);
             packets.push([IoSlice::new(packet)]);
             let ours = Family::of(echo.to) == self.family;
             addresses.push(ours.then(|| SocketAddrAny::from(SocketAddr::new(echo.to, 0))));
@@ -215,9 +243,9 @@ impl KernelPort {
         while next < part.len() {
             let wanted = packets[next..].iter().zip(&addresses[next..]).zip(&mut nothing);
             let mut messages = Vec::with_capacity(part.len() - next);
-            messages.extend(
-                wanted.map_while(|((packet, to), nothing)| Some(MMsgHdr::new_with_addr(to.as_ref()?, packet, nothing))),
-            );
+            messages.extend(wanted.map_while(|((packet, to), nothing)| {
+                Some(MMsgHdr::new_with_addr(to.as_ref()?, packet, nothing))
+            }));
             if messages.is_empty() {
                 fault(next, Errno::EAFNOSUPPORT);
                 next += 1;
@@ -229,7 +257,8 @@ impl KernelPort {
             match result {
                 Ok(sent) => (next, tries) = (next + sent.max(1), 0),
                 Err(Errno::EINTR) => {}
-                // An ICMP error about an earlier packet: once it is cleared, this one is tried again.
+                // An ICMP error about an earlier packet: once it is cleared, this one is tried
+                // again.
                 Err(errno) if tries < 3 && may_be_older(errno) => {
                     let _ = self.socket.take_error();
                     tries += 1;
@@ -251,7 +280,8 @@ impl KernelPort {
             for control in message.control {
                 match control {
                     ControlMessageOwned::ScmTimestampsns(stamps) => stamp = wall(stamps.system),
-                    ControlMessageOwned::Ipv4Ttl(hops) | ControlMessageOwned::Ipv6HopLimit(hops) => {
+                    ControlMessageOwned::Ipv4Ttl(hops)
+                    | ControlMessageOwned::Ipv6HopLimit(hops) => {
                         ttl = u8::try_from(hops).ok();
                     }
                     ControlMessageOwned::RxqOvfl(count) if count != dropped => {
@@ -263,7 +293,8 @@ impl KernelPort {
             }
             let with_header = family == Family::V4 && kind == Kind::Raw;
             let packet = if with_header { packet::behind_ipv4_header(bytes)? } else { bytes };
-            // The kernel checks what it gives to datagram sockets and to ICMPv6 ones, and hands the rest over as it came.
+            // The kernel checks what it gives to datagram sockets and to ICMPv6 ones, and hands the
+            // rest over as it came.
             if with_header && packet::checksum(packet) != 0 {
                 return None;
             }
@@ -286,7 +317,10 @@ impl KernelPort {
                 match control {
                     ControlMessageOwned::ScmTimestampsns(stamps) => stamp = wall(stamps.system),
                     ControlMessageOwned::Ipv4RecvErr(what, who) => {
-                        error = Some((what, who.map(|who| IpAddr::from(who.sin_addr.s_addr.to_ne_bytes()))));
+                        error = Some((
+                            what,
+                            who.map(|who| IpAddr::from(who.sin_addr.s_addr.to_ne_bytes())),
+                        ));
                     }
                     ControlMessageOwned::Ipv6RecvErr(what, who) => {
                         error = Some((what, who.map(|who| IpAddr::from(who.sin6_addr.s6_addr))));
@@ -318,19 +352,31 @@ impl KernelPort {
     }
 
     /// Reads one queue of the socket until it is empty, or for [`ROUNDS`] calls.
-    fn read<S: Address>(&mut self, queue: MsgFlags, mut each: impl FnMut(Message<'_>, &[u8]) -> Option<()>) -> Drained {
-        // As many as the last time and some more: what a call makes room for is paid for, whether it comes or not.
+    fn read<S: Address>(
+        &mut self,
+        queue: MsgFlags,
+        mut each: impl FnMut(Message<'_>, &[u8]) -> Option<()>,
+    ) -> Drained {
+        // As many as the last time and some more: what a call makes room for is paid for, whether
+        // it comes or not.
         let usual = usize::from(queue.contains(MsgFlags::MSG_ERRQUEUE));
-        // It is a power of two, so that the memory for it is of the same size as the last time, and at hand.
-        let mut batch = (self.usual[usual] * 5 / 4).clamp(4, BATCH).next_power_of_two().min(self.batch);
+        // It is a power of two, so that the memory for it is of the same size as the last time, and
+        // at hand.
+        let mut batch =
+            (self.usual[usual] * 5 / 4).clamp(4, BATCH).next_power_of_two().min(self.batch);
         let (mut found, mut interrupted) = (0, 0);
         for _ in 0..ROUNDS {
             self.incoming.resize(self.incoming.len().max(self.slot * batch), 0);
             let mut headers = MultiHeaders::<S>::preallocate(batch, Some(control_space()));
-            let mut slots: Vec<_> =
-                self.incoming.chunks_exact_mut(self.slot).take(batch).map(|slot| [IoSliceMut::new(slot)]).collect();
+            let mut slots: Vec<_> = self
+                .incoming
+                .chunks_exact_mut(self.slot)
+                .take(batch)
+                .map(|slot| [IoSliceMut::new(slot)])
+                .collect();
             let flags = queue | MsgFlags::MSG_DONTWAIT;
-            let result = recvmmsg(self.socket.as_raw_fd(), &mut headers, slots.iter_mut(), flags, None);
+            let result =
+                recvmmsg(self.socket.as_raw_fd(), &mut headers, slots.iter_mut(), flags, None);
             let mut count = 0;
             match result {
                 Ok(messages) => {
@@ -338,7 +384,10 @@ impl KernelPort {
                         count += 1;
                         let bytes = message.iovs().next().unwrap_or_default();
                         let Ok(control) = message.cmsgs() else { continue };
-                        each(Message { from: message.address.and_then(S::address), control }, bytes);
+                        each(
+                            Message { from: message.address.and_then(S::address), control },
+                            bytes,
+                        );
                     }
                 }
                 // An ICMP error's echo, or a signal: the call has taken nothing from the queue.
@@ -369,7 +418,13 @@ struct Message<'a> {
 
 /// Room for every control message that may come with one packet.
 fn control_space() -> Vec<u8> {
-    nix::cmsg_space!(nix::sys::socket::Timestamps, libc::sock_extended_err, libc::sockaddr_in6, i32, u32)
+    nix::cmsg_space!(
+        nix::sys::socket::Timestamps,
+        libc::sock_extended_err,
+        libc::sockaddr_in6,
+        i32,
+        u32
+    )
 }
 
 trait Address: SockaddrLike + Copy {

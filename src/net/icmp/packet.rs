@@ -1,8 +1,10 @@
-//! Echo requests and what comes back, as bytes: who a packet belongs to is read from the payload alone.
+//! Echo requests and what comes back, as bytes: who a packet belongs to is read from the payload
+//! alone.
 //!
-//! The first [`RECORD`] bytes of a payload name the send that it belongs to: a random cookie of this process, the probe,
-//! the send, and a keyed digest over both and the address it was sent to. Nobody who has not seen the packet can make
-//! them up, and a reply from another address than the one that was asked does not fit.
+//! The first [`RECORD`] bytes of a payload name the send that it belongs to: a random cookie of
+//! this process, the probe, the send, and a keyed digest over both and the address it was sent to.
+//! Nobody who has not seen the packet can make them up, and a reply from another address than the
+//! one that was asked does not fit.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -49,7 +51,8 @@ impl Default for Mint {
 }
 
 impl Mint {
-    /// Writes an echo request to the end of `packet`: header and payload of `size` bytes (at least [`RECORD`]).
+    /// Writes an echo request to the end of `packet`: header and payload of `size` bytes (at least
+    /// [`RECORD`]).
     pub fn write(&self, packet: &mut Vec<u8>, request: &Request) {
         let begin = packet.len();
         let mut header = [0; HEADER];
@@ -92,7 +95,8 @@ impl Mint {
         (digest == self.sign(token, to)).then_some(token)
     }
 
-    /// Whose reply this is, which came from `from` to a port with the identifier `ident`; anything else is nobody's.
+    /// Whose reply this is, which came from `from` to a port with the identifier `ident`; anything
+    /// else is nobody's.
     #[must_use]
     pub fn answered(&self, packet: &[u8], ident: u16, from: IpAddr) -> Option<Token> {
         let kind = if from.is_ipv4() { REPLY_V4 } else { REPLY_V6 };
@@ -109,13 +113,15 @@ impl Mint {
         (*cookie == self.cookie).then_some((token, u64::from_be_bytes(*digest)))
     }
 
-    /// Whose packet this is that the kernel hands back from its own way out: headers of the link and of IP, of whatever
-    /// length, come before it.
+    /// Whose packet this is that the kernel hands back from its own way out: headers of the link
+    /// and of IP, of whatever length, come before it.
     #[must_use]
     pub fn find(&self, frame: &[u8]) -> Option<Token> {
         // Without a link header, with Ethernet's, and with a VLAN tag; IPv4 and IPv6.
         const USUAL: [usize; 6] = [42, 28, 62, 48, 46, 66];
-        let at = |start: usize| frame.get(start..).and_then(|rest| self.claimed(rest)).map(|(token, _)| token);
+        let at = |start: usize| {
+            frame.get(start..).and_then(|rest| self.claimed(rest)).map(|(token, _)| token)
+        };
         USUAL.iter().find_map(|&start| at(start)).or_else(|| {
             let last = frame.len().min(200).checked_sub(RECORD)?;
             (0..=last).find_map(at)
@@ -161,7 +167,8 @@ impl<'a> Echo<'a> {
         Self::of([REPLY_V4, REPLY_V6], packet)
     }
 
-    /// Reads an echo request, as an ICMP error quotes it; the quotation may end anywhere behind the header.
+    /// Reads an echo request, as an ICMP error quotes it; the quotation may end anywhere behind the
+    /// header.
     #[must_use]
     pub fn request(packet: &'a [u8]) -> Option<Self> {
         Self::of([ECHO_V4, ECHO_V6], packet)
@@ -200,7 +207,8 @@ pub fn checksum(bytes: &[u8]) -> u16 {
     !u16::try_from(sum).expect("folded to 16 bits")
 }
 
-/// What an ICMP error says, in the words of `refused/…`; [`None`] for what is no refusal of a packet.
+/// What an ICMP error says, in the words of `refused/…`; [`None`] for what is no refusal of a
+/// packet.
 #[must_use]
 pub fn refusal(family: super::Family, kind: u8, code: u8) -> Option<&'static str> {
     use super::Family::{V4, V6};
@@ -250,11 +258,19 @@ mod tests {
         for size in [24u16, 25, 56, 57, 1472] {
             let mut packet = Vec::new();
             mint.write(&mut packet, &request(Token { lane: 1, send: 2 }, home(), size));
-            assert_eq!((packet.len(), checksum(&packet)), (usize::from(size) + HEADER, 0), "{size}");
+            assert_eq!(
+                (packet.len(), checksum(&packet)),
+                (usize::from(size) + HEADER, 0),
+                "{size}"
+            );
             let echo = Echo::request(&packet).unwrap();
             assert_eq!((echo.ident, echo.seq), (0x1234, 7));
         }
-        assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0x220d, "RFC 1071, section 3");
+        assert_eq!(
+            checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]),
+            0x220d,
+            "RFC 1071, section 3"
+        );
     }
 
     #[test]
@@ -297,8 +313,12 @@ mod tests {
         use crate::measure::outcome::{Outcome, Reason};
         for family in [crate::net::icmp::Family::V4, crate::net::icmp::Family::V6] {
             for (kind, code) in (0..=255).flat_map(|kind| (0..=20).map(move |code| (kind, code))) {
-                let said = refusal(family, kind, code).map(|said| Reason::new(Outcome::Refused, said));
-                assert!(said.is_none_or(|said| said.is_by_icmp() && !said.is_by_target()), "{kind} {code}");
+                let said =
+                    refusal(family, kind, code).map(|said| Reason::new(Outcome::Refused, said));
+                assert!(
+                    said.is_none_or(|said| said.is_by_icmp() && !said.is_by_target()),
+                    "{kind} {code}"
+                );
             }
         }
     }

@@ -1,8 +1,9 @@
-//! The portable engine: surge-ping. Requests and replies are stamped by this program, so that an RTT includes what this
-//! host needed to wake up.
+//! The portable engine: surge-ping. Requests and replies are stamped by this program, so that an
+//! RTT includes what this host needed to wake up.
 //!
-//! What it cannot do is said, not left out: marks, DSCP and don't-fragment are [`OpenError::Unsupported`]. A reply is
-//! known by source, identifier and sequence number; the payload is not shown by surge-ping, and a second reply not told.
+//! What it cannot do is said, not left out: marks, DSCP and don't-fragment are
+//! [`OpenError::Unsupported`]. A reply is known by source, identifier and sequence number; the
+//! payload is not shown by surge-ping, and a second reply not told.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,8 @@ use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence,
 use crate::measure::probe::{Circuit, Fragment};
 use crate::net::icmp::packet::{self, Mint};
 use crate::net::icmp::{
-    Arrival, Drained, Echo, Engine, Family, Heard, Kind, Means, OpenError, Port, Stamps, Unsent, Whose,
+    Arrival, Drained, Echo, Engine, Family, Heard, Kind, Means, OpenError, Port, Stamps, Unsent,
+    Whose,
 };
 
 /// Requests of one port under way at once; each has a task.
@@ -30,7 +32,12 @@ pub struct Portable {
 }
 
 impl Engine for Portable {
-    fn open(&self, family: Family, circuit: &Circuit, _largest: u16) -> Result<Box<dyn Port>, OpenError> {
+    fn open(
+        &self,
+        family: Family,
+        circuit: &Circuit,
+        _largest: u16,
+    ) -> Result<Box<dyn Port>, OpenError> {
         let unsupported = [
             (circuit.mark.is_some(), "a firewall mark"),
             (circuit.dscp.is_some(), "a DSCP"),
@@ -56,16 +63,28 @@ impl Engine for Portable {
             config = config.bind(SocketAddr::new(source, 0));
         }
         let client = Client::new(&config.build()).map_err(|error| fault(error, circuit))?;
-        let kind = if client.get_socket().get_type() == socket2::Type::DGRAM { Kind::Datagram } else { Kind::Raw };
+        let kind = if client.get_socket().get_type() == socket2::Type::DGRAM {
+            Kind::Datagram
+        } else {
+            Kind::Raw
+        };
         let arrivals = Arc::new(Mutex::new(Vec::new()));
-        Ok(Box::new(PortablePort { client, kind, mint: self.mint.clone(), ident: rand::random(), arrivals }))
+        Ok(Box::new(PortablePort {
+            client,
+            kind,
+            mint: self.mint.clone(),
+            ident: rand::random(),
+            arrivals,
+        }))
     }
 }
 
 fn fault(error: std::io::Error, circuit: &Circuit) -> OpenError {
     use crate::net::socket::Fault;
     match (error.raw_os_error().map(Errno::from_raw), &circuit.interface, circuit.source) {
-        (Some(Errno::ENODEV), Some(interface), _) => OpenError::Circuit(Fault::Interface(interface.clone())),
+        (Some(Errno::ENODEV), Some(interface), _) => {
+            OpenError::Circuit(Fault::Interface(interface.clone()))
+        }
         (Some(Errno::EADDRNOTAVAIL), _, Some(source)) => OpenError::Circuit(Fault::Source(source)),
         _ if error.kind() == std::io::ErrorKind::PermissionDenied => OpenError::Permission,
         _ => OpenError::Other(error),
@@ -96,7 +115,13 @@ impl Port for PortablePort {
             } else {
                 let mut payload = Vec::with_capacity(usize::from(echo.size));
                 self.mint.payload(&mut payload, echo.token, echo.to, echo.size);
-                tokio::spawn(wait(self.client.clone(), self.ident, *echo, payload, Arc::clone(&self.arrivals)));
+                tokio::spawn(wait(
+                    self.client.clone(),
+                    self.ident,
+                    *echo,
+                    payload,
+                    Arc::clone(&self.arrivals),
+                ));
             }
         }
     }
@@ -120,13 +145,21 @@ impl Port for PortablePort {
 }
 
 /// One request, from its sending to its reply.
-async fn wait(client: Client, ident: u16, echo: Echo, payload: Vec<u8>, arrivals: Arc<Mutex<Vec<Arrival>>>) {
+async fn wait(
+    client: Client,
+    ident: u16,
+    echo: Echo,
+    payload: Vec<u8>,
+    arrivals: Arc<Mutex<Vec<Arrival>>>,
+) {
     let mut pinger = client.pinger(echo.to, PingIdentifier(ident)).await;
     pinger.timeout(echo.timeout);
     let arrival = match pinger.ping(PingSequence(echo.seq), &payload).await {
         Ok((packet, rtt)) => told(&echo, &packet, rtt),
         Err(SurgeError::IOError(error)) => {
-            let why = error.raw_os_error().map_or(Unsent::Other(0), |number| Unsent::of(Errno::from_raw(number)));
+            let why = error
+                .raw_os_error()
+                .map_or(Unsent::Other(0), |number| Unsent::of(Errno::from_raw(number)));
             Some(Arrival::Unsent { token: echo.token, why })
         }
         // What nobody answered the caller settles by its own clock.

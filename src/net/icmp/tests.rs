@@ -19,7 +19,8 @@ const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// Every engine, and every kind of socket that this user may have.
 fn engines() -> Vec<(String, Box<dyn Engine>)> {
-    let mut all: Vec<(String, Box<dyn Engine>)> = vec![("portable".to_owned(), Box::new(Portable::default()))];
+    let mut all: Vec<(String, Box<dyn Engine>)> =
+        vec![("portable".to_owned(), Box::new(Portable::default()))];
     for order in [Order::Datagram, Order::Raw] {
         all.push((format!("kernel, {order:?}"), Box::new(Kernel::with(order))));
     }
@@ -43,7 +44,8 @@ fn echo(to: IpAddr, send: u32, size: u16) -> Echo {
     Echo { token: Token { lane: 77, send }, to, seq, size, timeout: Duration::from_secs(20) }
 }
 
-/// Reads until `enough` says so, or twenty seconds have passed, which fails the test that then looks at what came.
+/// Reads until `enough` says so, or twenty seconds have passed, which fails the test that then
+/// looks at what came.
 async fn read(port: &mut dyn Port, enough: impl Fn(&[Arrival]) -> bool) -> Vec<Arrival> {
     let mut arrivals = Vec::new();
     for _ in 0..10_000 {
@@ -69,13 +71,19 @@ async fn every_request_is_answered_under_its_own_token() {
     for (name, engine) in engines() {
         for to in [V4, V6] {
             let Some(mut port) = open(&name, &*engine, to, &Circuit::default()) else { continue };
-            let batch: Vec<_> = (0..40).map(|send| echo(to, send, 24 + u16::try_from(send).unwrap() * 33)).collect();
+            let batch: Vec<_> = (0..40)
+                .map(|send| echo(to, send, 24 + u16::try_from(send).unwrap() * 33))
+                .collect();
             let mut faults = Vec::new();
             port.send(&batch, &mut faults);
             assert_eq!(faults, [], "{name}, {to}");
             let arrivals = read(&mut *port, |arrivals| replies(arrivals).len() >= 40).await;
             let came = replies(&arrivals);
-            assert_eq!((came.len(), came.iter().collect::<HashSet<_>>().len()), (40, 40), "{name}, {to}");
+            assert_eq!(
+                (came.len(), came.iter().collect::<HashSet<_>>().len()),
+                (40, 40),
+                "{name}, {to}"
+            );
             for arrival in &arrivals {
                 if let Arrival::Reply { token, bytes, from, ttl, .. } = arrival {
                     assert_eq!((token.lane, *from), (77, to), "{name}");
@@ -98,12 +106,18 @@ async fn the_kernel_stamps_both_ends_between_the_readings_around_them() {
             port.send(&[echo(to, 5, 56)], &mut Vec::new());
             let arrivals = read(&mut *port, |arrivals| arrivals.len() == 2).await;
             let after = SystemClock.now().wall;
-            let [Arrival::Departed { token, at: tx }, Arrival::Reply { heard: Heard::At(Some(rx)), .. }] = arrivals[..]
+            let [
+                Arrival::Departed { token, at: tx },
+                Arrival::Reply { heard: Heard::At(Some(rx)), .. },
+            ] = arrivals[..]
             else {
                 panic!("{name}, {to}: {arrivals:?}");
             };
             assert_eq!(token, Token { lane: 77, send: 5 });
-            assert!(before <= tx && tx <= rx && rx <= after, "{name}, {to}: {before} {tx} {rx} {after}");
+            assert!(
+                before <= tx && tx <= rx && rx <= after,
+                "{name}, {to}: {before} {tx} {rx} {after}"
+            );
         }
     }
 }
@@ -118,7 +132,11 @@ async fn what_cannot_be_sent_is_told_by_its_place_and_harms_no_neighbour() {
         batch[9].to = V6;
         let mut faults = Vec::new();
         port.send(&batch, &mut faults);
-        assert_eq!(faults.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [3, 9], "{name}: {faults:?}");
+        assert_eq!(
+            faults.iter().map(|(place, _)| *place).collect::<Vec<_>>(),
+            [3, 9],
+            "{name}: {faults:?}"
+        );
         assert_eq!(faults[0].1, Unsent::Filtered, "{name}");
         let arrivals = read(&mut *port, |arrivals| replies(arrivals).len() >= 8).await;
         assert_eq!(replies(&arrivals).len(), 8, "{name}");
@@ -133,7 +151,8 @@ async fn a_circuit_that_is_not_here_is_named() {
         if open(&name, &*engine, V4, &Circuit::default()).is_none() {
             continue;
         }
-        for (circuit, reason) in [(&interface, "not-sent/interface"), (&source, "not-sent/source")] {
+        for (circuit, reason) in [(&interface, "not-sent/interface"), (&source, "not-sent/source")]
+        {
             let error = engine.open(Family::V4, circuit, 56).unwrap_err();
             assert_eq!(error.reason().to_string(), reason, "{name}: {error}");
         }
@@ -143,7 +162,8 @@ async fn a_circuit_that_is_not_here_is_named() {
     assert_eq!(error.reason().to_string(), "not-sent/unsupported");
 }
 
-/// A raw socket that sends any ICMP message to ourselves; [`None`], having said why, where this user may not have one.
+/// A raw socket that sends any ICMP message to ourselves; [`None`], having said why, where this
+/// user may not have one.
 fn forger() -> Option<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4));
     socket.inspect_err(|error| eprintln!("skipped: no forged replies, {error}")).ok()
@@ -165,7 +185,9 @@ async fn forged_truncated_and_oversized_replies_never_count() {
         let mut buffer = [0; 200];
         let length = (&spy).read(&mut buffer).unwrap();
         let packet = packet::behind_ipv4_header(&buffer[..length]).unwrap();
-        if packet.first() == Some(&0) && packet.get(HEADER + 8..HEADER + 12) == Some(&[0xfe, 0xed, 0xbe, 0xef]) {
+        if packet.first() == Some(&0)
+            && packet.get(HEADER + 8..HEADER + 12) == Some(&[0xfe, 0xed, 0xbe, 0xef])
+        {
             break packet.to_vec();
         }
     };
@@ -189,7 +211,8 @@ async fn forged_truncated_and_oversized_replies_never_count() {
         packet.truncate(HEADER);
         packet.resize(30_000, 7);
     });
-    // What is longer than any reply may be is cut off, so that nobody can say whether its checksum is right.
+    // What is longer than any reply may be is cut off, so that nobody can say whether its checksum
+    // is right.
     forge(&|packet| packet.resize(20_000, 7));
     // The last one is genuine but for its length; it shows that the others were read.
     forge(&|packet| packet.resize(100, 7));

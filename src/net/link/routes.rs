@@ -1,4 +1,5 @@
-//! The main route tables as `/proc/net/route` and `/proc/net/ipv6_route` print them, and which route a packet takes.
+//! The main route tables as `/proc/net/route` and `/proc/net/ipv6_route` print them, and which
+//! route a packet takes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,8 +18,8 @@ const UP: u32 = 0x1;
 /// The route forbids (`RTF_REJECT`).
 const REJECT: u32 = 0x200;
 
-/// Reads `/proc/net/route`; lines that cannot be read are passed over. Addresses are hexadecimal words in the byte order
-/// of the host.
+/// Reads `/proc/net/route`; lines that cannot be read are passed over. Addresses are hexadecimal
+/// words in the byte order of the host.
 pub fn v4(text: &str) -> Vec<Route> {
     text.lines().skip(1).filter_map(v4_line).collect()
 }
@@ -65,14 +66,22 @@ fn v6_line(line: &str) -> Option<Route> {
     })
 }
 
-/// The route that a packet to `target` takes: the longest prefix, then the lowest metric. What is for this host itself
-/// goes by `lo`, which the tables do not all say.
+/// The route that a packet to `target` takes: the longest prefix, then the lowest metric. What is
+/// for this host itself goes by `lo`, which the tables do not all say.
 pub fn best(routes: impl Iterator<Item = Route>, target: IpAddr) -> Option<Route> {
     if target.is_loopback() {
-        let lo = Route { interface: "lo".to_owned(), destination: target, prefix: 128, gateway: None, metric: 0 };
+        let lo = Route {
+            interface: "lo".to_owned(),
+            destination: target,
+            prefix: 128,
+            gateway: None,
+            metric: 0,
+        };
         return Some(lo);
     }
-    routes.filter(|route| holds(route, target)).min_by_key(|route| (u8::MAX - route.prefix, route.metric))
+    routes
+        .filter(|route| holds(route, target))
+        .min_by_key(|route| (u8::MAX - route.prefix, route.metric))
 }
 
 fn holds(route: &Route, target: IpAddr) -> bool {
@@ -81,8 +90,12 @@ fn holds(route: &Route, target: IpAddr) -> bool {
         difference.checked_shr(shift).unwrap_or(0) != 0
     };
     match (route.destination, target) {
-        (IpAddr::V4(network), IpAddr::V4(target)) => !differs(u128::from(u32::from(network) ^ u32::from(target)), 32),
-        (IpAddr::V6(network), IpAddr::V6(target)) => !differs(u128::from(network) ^ u128::from(target), 128),
+        (IpAddr::V4(network), IpAddr::V4(target)) => {
+            !differs(u128::from(u32::from(network) ^ u32::from(target)), 32)
+        }
+        (IpAddr::V6(network), IpAddr::V6(target)) => {
+            !differs(u128::from(network) ^ u128::from(target), 128)
+        }
         _ => false,
     }
 }
@@ -92,7 +105,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const V4: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+    const V4: &str =
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 wan0\t00000000\t010200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0
 lte0\t00000000\t016433C6\t0003\t0\t0\t700\t00000000\t0\t0\t0
 wan0\t000200C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0
@@ -100,9 +114,12 @@ lan0\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0
 off0\t006433C6\t00000000\t0000\t0\t0\t0\t00FFFFFF\t0\t0\t0
 ";
     const V6: &str = "\
-20010db8000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     wan0
-00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003     wan0
-00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo
+20010db8000000000000000000000000 40 00000000000000000000000000000000 00 \
+        00000000000000000000000000000000 00000100 00000001 00000000 00000001     wan0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 \
+        fe800000000000000000000000000001 00000400 00000001 00000000 00000003     wan0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 \
+        00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo
 ";
 
     fn way(target: &str) -> Option<(String, Option<String>)> {
@@ -122,7 +139,11 @@ off0\t006433C6\t00000000\t0000\t0\t0\t0\t00FFFFFF\t0\t0\t0
         assert_eq!(way("203.0.113.9"), by("wan0", Some("192.0.2.1")));
         assert_eq!(way("192.0.2.77"), by("wan0", None));
         assert_eq!(way("10.1.2.3"), by("lan0", None));
-        assert_eq!(way("198.51.100.1"), by("wan0", Some("192.0.2.1")), "a route that is not up is none");
+        assert_eq!(
+            way("198.51.100.1"),
+            by("wan0", Some("192.0.2.1")),
+            "a route that is not up is none"
+        );
         assert_eq!(way("127.0.0.1"), by("lo", None));
     }
 

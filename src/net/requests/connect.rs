@@ -16,13 +16,20 @@ use crate::net::requests::Course;
 use crate::net::requests::heard::{Datagrams, Stream};
 use crate::net::socket::{self, Fault, IcmpError};
 
-/// Connects by TCP. An error that `connect` gives at once is this host's (`n`), but for a refusal over loopback; one that
-/// comes later was brought by the network (`u`), unless this very host said it.
-pub async fn tcp(circuit: &Circuit, target: SocketAddr, course: &mut Course) -> Result<Stream, Reason> {
-    let socket = socket::open(circuit, target.ip(), Type::STREAM, Protocol::TCP).map_err(|fault| fault.reason())?;
+/// Connects by TCP. An error that `connect` gives at once is this host's (`n`), but for a refusal
+/// over loopback; one that comes later was brought by the network (`u`), unless this very host said
+/// it.
+pub async fn tcp(
+    circuit: &Circuit,
+    target: SocketAddr,
+    course: &mut Course,
+) -> Result<Stream, Reason> {
+    let socket = socket::open(circuit, target.ip(), Type::STREAM, Protocol::TCP)
+        .map_err(|fault| fault.reason())?;
     // Requests are small, and Nagle's algorithm would hold parts of them back.
     socket.set_tcp_nodelay(true).map_err(|error| Fault::Other(error).reason())?;
-    // Who said that it goes no further is on the error queue, as far as the kernel keeps one for TCP.
+    // Who said that it goes no further is on the error queue, as far as the kernel keeps one for
+    // TCP.
     let _ = socket::hear_errors(&socket, target.ip());
     course.departs();
     course.opens(target.ip(), TCP);
@@ -31,7 +38,8 @@ pub async fn tcp(circuit: &Circuit, target: SocketAddr, course: &mut Course) -> 
         Err(error) if error.raw_os_error().map(Errno::from_raw) == Some(Errno::EINPROGRESS) => {}
         Err(error) => return Err(at_once(&error)),
     }
-    let stream = TcpStream::from_std(socket.into()).map_err(|error| Fault::Other(error).reason())?;
+    let stream =
+        TcpStream::from_std(socket.into()).map_err(|error| Fault::Other(error).reason())?;
     let stream = Stream::new(stream, &course.heard);
     stream.tcp().writable().await.map_err(|error| later(&error))?;
     match stream.tcp().take_error() {
@@ -62,12 +70,19 @@ pub fn refused(socket: &impl AsRawFd, target: IpAddr, course: &mut Course) -> Op
     Some(Reason::new(Outcome::Refused, kind))
 }
 
-/// A UDP socket of the circuit, connected, so that it takes datagrams of the target only and hears of ICMP errors.
-pub fn udp(circuit: &Circuit, target: SocketAddr, course: &mut Course) -> Result<Datagrams, Reason> {
-    let socket = socket::open(circuit, target.ip(), Type::DGRAM, Protocol::UDP).map_err(|fault| fault.reason())?;
+/// A UDP socket of the circuit, connected, so that it takes datagrams of the target only and hears
+/// of ICMP errors.
+pub fn udp(
+    circuit: &Circuit,
+    target: SocketAddr,
+    course: &mut Course,
+) -> Result<Datagrams, Reason> {
+    let socket = socket::open(circuit, target.ip(), Type::DGRAM, Protocol::UDP)
+        .map_err(|fault| fault.reason())?;
     socket::hear_errors(&socket, target.ip()).map_err(|error| Fault::Other(error).reason())?;
     socket.connect(&target.into()).map_err(|error| at_once(&error))?;
-    let socket = UdpSocket::from_std(socket.into()).map_err(|error| Fault::Other(error).reason())?;
+    let socket =
+        UdpSocket::from_std(socket.into()).map_err(|error| Fault::Other(error).reason())?;
     course.departs();
     course.opens(target.ip(), UDP);
     Ok(Datagrams::new(socket, &course.heard))

@@ -1,8 +1,10 @@
-//! A DNS query (RFC 1035): by UDP, and again by TCP when the answer was cut short (RFC 7766). Without EDNS, as libc asks.
+//! A DNS query (RFC 1035): by UDP, and again by TCP when the answer was cut short (RFC 7766).
+//! Without EDNS, as libc asks.
 //!
-//! Good is an answer that holds a record of the type asked for. One without is refused, as `dns-no-records`: whoever
-//! configures a probe asks for what is there, and a resolver that lost it, or filters it, has not served.
-//! What does not belong to the query, by identifier and question, is not heard.
+//! Good is an answer that holds a record of the type asked for. One without is refused, as
+//! `dns-no-records`: whoever configures a probe asks for what is there, and a resolver that lost
+//! it, or filters it, has not served. What does not belong to the query, by identifier and
+//! question, is not heard.
 
 use std::net::SocketAddr;
 
@@ -15,7 +17,8 @@ use crate::measure::probe::Circuit;
 use crate::net::requests::{Course, connect};
 use crate::net::resolve::name;
 
-/// What is longer is cut off, and then malformed; without EDNS no answer by UDP is longer than 512 bytes.
+/// What is longer is cut off, and then malformed; without EDNS no answer by UDP is longer than 512
+/// bytes.
 const LARGEST: usize = 2048;
 
 pub async fn attempt(
@@ -25,7 +28,8 @@ pub async fn attempt(
     record: &str,
     course: &mut Course,
 ) -> Result<(), Reason> {
-    let question = Question::new(rand::random(), query, record).ok_or(Reason::new(Outcome::NotSent, "query"))?;
+    let question = Question::new(rand::random(), query, record)
+        .ok_or(Reason::new(Outcome::NotSent, "query"))?;
     let mut answer = by_udp(circuit, server, &question, course).await?;
     if answer.message.metadata.truncation {
         answer = by_tcp(circuit, server, &question, course).await?;
@@ -51,9 +55,11 @@ async fn by_udp(
     let mut buffer = [0; LARGEST];
     loop {
         let length = socket.receive(&mut buffer).await.map_err(|error| {
-            connect::refused(socket.udp(), server.ip(), course).unwrap_or_else(|| of_datagram(&error))
+            connect::refused(socket.udp(), server.ip(), course)
+                .unwrap_or_else(|| of_datagram(&error))
         })?;
-        // A datagram that is not ours may come from anybody: it is passed over, and the timeout bounds the loop.
+        // A datagram that is not ours may come from anybody: it is passed over, and the timeout
+        // bounds the loop.
         if let Some(message) = question.answered_by(&buffer[..length])? {
             course.opened();
             return Ok(Answer { message, bytes: length });
@@ -68,7 +74,8 @@ async fn by_tcp(
     course: &mut Course,
 ) -> Result<Answer, Reason> {
     let mut stream = connect::tcp(circuit, server, course).await?;
-    let length = u16::try_from(question.bytes.len()).expect("a question has one name, of at most 255 bytes");
+    let length =
+        u16::try_from(question.bytes.len()).expect("a question has one name, of at most 255 bytes");
     let framed = [&length.to_be_bytes()[..], &question.bytes].concat();
     stream.write_all(&framed).await.map_err(|error| connect::later(&error))?;
     loop {
@@ -112,7 +119,8 @@ impl Question {
 
     /// The message, if it is the answer to this question; an answer that cannot be read is refused.
     fn answered_by(&self, bytes: &[u8]) -> Result<Option<Message>, Reason> {
-        let ours = bytes.starts_with(&self.id.to_be_bytes()) && bytes.get(2).is_some_and(|flags| flags & 0x80 != 0);
+        let ours = bytes.starts_with(&self.id.to_be_bytes())
+            && bytes.get(2).is_some_and(|flags| flags & 0x80 != 0);
         if !ours {
             return Ok(None);
         }
@@ -133,7 +141,9 @@ impl Question {
             ResponseCode::NoError => {
                 let wanted = self.query.query_type();
                 let held = answer.answers.iter().map(|record| record.record_type());
-                if held.clone().any(|held| held == wanted) || wanted == RecordType::ANY && held.count() > 0 {
+                if held.clone().any(|held| held == wanted)
+                    || wanted == RecordType::ANY && held.count() > 0
+                {
                     return Ok(());
                 }
                 "dns-no-records"
@@ -174,7 +184,10 @@ mod tests {
         assert!(answer(7, "example.NET."));
         assert!(!answer(8, "example.net."));
         assert!(!answer(7, "example.org."));
-        assert!(question().answered_by(&question().bytes).unwrap().is_none(), "a question is no answer");
+        assert!(
+            question().answered_by(&question().bytes).unwrap().is_none(),
+            "a question is no answer"
+        );
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! When an answer's bytes came to this host, by the kernel's receive stamp: a busy router reads them late, and that is
-//! not the path's doing.
+//! When an answer's bytes came to this host, by the kernel's receive stamp: a busy router reads
+//! them late, and that is not the path's doing.
 //!
-//! `SO_TIMESTAMPING` with software receive stamps works for datagrams and for TCP, where a read brings the stamp of the
-//! last segment that it took from. A stamp that cannot be believed, by the same rule as an echo reply's, is replaced by the
-//! instant of the read.
+//! `SO_TIMESTAMPING` with software receive stamps works for datagrams and for TCP, where a read
+//! brings the stamp of the last segment that it took from. A stamp that cannot be believed, by the
+//! same rule as an echo reply's, is replaced by the instant of the read.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -75,7 +75,8 @@ impl Ear {
         }
         let placed = stamp.and_then(|stamp| self.timeline.place(stamp, self.since));
         let seen = self.timeline.seen();
-        let lag = placed.filter(|moment| moment.era == seen.era).map(|moment| seen.at.since(moment.at));
+        let lag =
+            placed.filter(|moment| moment.era == seen.era).map(|moment| seen.at.since(moment.at));
         now.checked_sub(lag.unwrap_or_default()).unwrap_or(now)
     }
 }
@@ -101,7 +102,11 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let Self { tcp, ear } = self.get_mut();
         loop {
             ready!(tcp.poll_read_ready(context))?;
@@ -119,7 +124,11 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.tcp).poll_write(context, bytes)
     }
 
@@ -169,13 +178,16 @@ mod system {
     use std::io::{self, IoSliceMut};
     use std::os::fd::{AsRawFd, BorrowedFd};
 
-    use nix::sys::socket::{ControlMessageOwned, MsgFlags, TimestampingFlag, Timestamps, recvmsg, setsockopt, sockopt};
+    use nix::sys::socket::{
+        ControlMessageOwned, MsgFlags, TimestampingFlag, Timestamps, recvmsg, setsockopt, sockopt,
+    };
 
     use crate::base::time::Wall;
     use crate::net::socket::wall;
 
     pub fn ask_for_stamps(socket: BorrowedFd<'_>) {
-        let flags = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE;
+        let flags = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
+            | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE;
         // Without stamps the instant of the read stands in.
         let _ = setsockopt(&socket, sockopt::Timestamping, &flags);
     }
@@ -184,7 +196,12 @@ mod system {
     pub fn receive(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<(usize, Option<Wall>)> {
         let mut control = nix::cmsg_space!(Timestamps);
         let mut room = [IoSliceMut::new(into)];
-        let message = recvmsg::<()>(socket.as_raw_fd(), &mut room, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
+        let message = recvmsg::<()>(
+            socket.as_raw_fd(),
+            &mut room,
+            Some(&mut control),
+            MsgFlags::MSG_DONTWAIT,
+        )?;
         let stamp = message.cmsgs().ok().and_then(|mut all| {
             all.find_map(|one| match one {
                 ControlMessageOwned::ScmTimestampsns(stamps) => wall(stamps.system),

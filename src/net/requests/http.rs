@@ -1,15 +1,17 @@
-//! An HTTP request, measured in phases, by hyper on a connection that was opened here: HTTP/1.1, or HTTP/2 where TLS is
-//! spoken and the server takes it. A server that then asks for HTTP/1.1 is asked again so, at once and from then on; the
-//! first time that counts into the RTT.
+//! An HTTP request, measured in phases, by hyper on a connection that was opened here: HTTP/1.1, or
+//! HTTP/2 where TLS is spoken and the server takes it. A server that then asks for HTTP/1.1 is
+//! asked again so, at once and from then on; the first time that counts into the RTT.
 //!
-//! What other clients take of old servers is taken: folded header lines (RFC 9112, section 5.2), white space before a
-//! colon (section 5.1), a `Location` in raw UTF-8. A body whose length was told is whole when so much came, whether or
-//! not TLS was closed properly; one whose length was not told is whole only after TLS's close_notify, else
-//! `refused/tls-truncated` (section 9.8): where the length is unknown, a cut looks like an end.
+//! What other clients take of old servers is taken: folded header lines (RFC 9112, section 5.2),
+//! white space before a colon (section 5.1), a `Location` in raw UTF-8. A body whose length was
+//! told is whole when so much came, whether or not TLS was closed properly; one whose length was
+//! not told is whole only after TLS's close_notify, else `refused/tls-truncated` (section 9.8):
+//! where the length is unknown, a cut looks like an end.
 //!
-//! The phases are durations that follow on each other without a gap: connect, TLS, first byte (of the response; with HTTP/2 its
-//! whole header), body. Each hop of a redirect is a connection of its own; its phases are added up, and only the last
-//! one's body is read. The look-up of a redirect's name is counted in no phase but `resolve`, and not in the RTT.
+//! The phases are durations that follow on each other without a gap: connect, TLS, first byte (of
+//! the response; with HTTP/2 its whole header), body. Each hop of a redirect is a connection of its
+//! own; its phases are added up, and only the last one's body is read. The look-up of a redirect's
+//! name is counted in no phase but `resolve`, and not in the RTT.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -86,7 +88,8 @@ impl Plan<'_> {
     /// Makes the request, and those that redirects ask for.
     pub async fn attempt(&self, address: IpAddr, course: &mut Course) -> Result<(), Reason> {
         let url = Url::parse(&without_scope(&self.http.url)).map_err(|_| not_sent("url"))?;
-        let method = Method::from_bytes(self.http.method.as_bytes()).map_err(|_| not_sent("method"))?;
+        let method =
+            Method::from_bytes(self.http.method.as_bytes()).map_err(|_| not_sent("method"))?;
         let mut hop = Hop { url, address, method };
         let mut left = self.http.follow_redirects;
         loop {
@@ -110,7 +113,12 @@ impl Plan<'_> {
     }
 
     /// Where a redirect leads, that `from` gave. It leads to this host only from this host.
-    async fn address_of(&self, url: &Url, from: IpAddr, course: &mut Course) -> Result<IpAddr, Reason> {
+    async fn address_of(
+        &self,
+        url: &Url,
+        from: IpAddr,
+        course: &mut Course,
+    ) -> Result<IpAddr, Reason> {
         let name = host_of(url).ok_or(refused("redirect"))?;
         let since = Instant::now();
         let resolution = self.resolver.once(&name, self.family).await;
@@ -151,7 +159,13 @@ impl Plan<'_> {
         }
     }
 
-    async fn http1<S>(&self, hop: &Hop, stream: S, since: Instant, course: &mut Course) -> Result<Step, Reason>
+    async fn http1<S>(
+        &self,
+        hop: &Hop,
+        stream: S,
+        since: Instant,
+        course: &mut Course,
+    ) -> Result<Step, Reason>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -179,7 +193,13 @@ impl Plan<'_> {
         driven(connection, exchange).await
     }
 
-    async fn http2<S>(&self, hop: &Hop, stream: S, since: Instant, course: &mut Course) -> Result<Step, Reason>
+    async fn http2<S>(
+        &self,
+        hop: &Hop,
+        stream: S,
+        since: Instant,
+        course: &mut Course,
+    ) -> Result<Step, Reason>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -219,7 +239,8 @@ impl Plan<'_> {
         let status = response.status();
         if self.http.follow_redirects > 0 && is_redirect(status) {
             course.until_heard(Phase::Body, first);
-            let onwards = response.headers().get(header::LOCATION).and_then(|to| joined(&hop.url, to));
+            let onwards =
+                response.headers().get(header::LOCATION).and_then(|to| joined(&hop.url, to));
             return onwards.map(|url| Step::Onwards(url, status)).ok_or(refused("redirect"));
         }
         let good = match self.http.expect_status.as_slice() {
@@ -227,11 +248,16 @@ impl Plan<'_> {
             expected => expected.contains(&status.as_u16()),
         };
         if !good {
-            return Err(Reason { outcome: Outcome::Refused, kind: format!("status-{}", status.as_u16()).into() });
+            return Err(Reason {
+                outcome: Outcome::Refused,
+                kind: format!("status-{}", status.as_u16()).into(),
+            });
         }
         let told = has_length(&response);
         let cut = |error: hyper::Error| match reason(&error) {
-            Reason { kind, .. } if !told && kind == "closed" && hop.url.scheme() == "https" => refused("tls-truncated"),
+            Reason { kind, .. } if !told && kind == "closed" && hop.url.scheme() == "https" => {
+                refused("tls-truncated")
+            }
             other => other,
         };
         let mut body = response.into_body();
@@ -249,7 +275,8 @@ impl Plan<'_> {
     }
 }
 
-/// Runs an exchange and the connection under it. The connection may end first, when all was received.
+/// Runs an exchange and the connection under it. The connection may end first, when all was
+/// received.
 async fn driven<T>(
     connection: impl Future<Output = hyper::Result<()>>,
     exchange: impl Future<Output = Result<T, Reason>>,
@@ -273,7 +300,11 @@ fn request(hop: &Hop, uri: Uri) -> Result<Request<Empty<Bytes>>, Reason> {
         .body(Empty::new())
         .map_err(|_| not_sent("url"))?;
     if !hop.url.username().is_empty() || hop.url.password().is_some() {
-        let pair = format!("{}:{}", plain(hop.url.username()), plain(hop.url.password().unwrap_or_default()));
+        let pair = format!(
+            "{}:{}",
+            plain(hop.url.username()),
+            plain(hop.url.password().unwrap_or_default())
+        );
         let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
         let mut value = HeaderValue::from_str(&basic).map_err(|_| not_sent("url"))?;
         value.set_sensitive(true);
@@ -286,7 +317,10 @@ fn request(hop: &Hop, uri: Uri) -> Result<Request<Empty<Bytes>>, Reason> {
 fn plain(part: &str) -> String {
     // In the form of a URL's query a plus is a space; elsewhere it is itself.
     let query = format!("={}", part.replace('+', "%2B"));
-    url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+    url::form_urlencoded::parse(query.as_bytes())
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
 }
 
 fn origin_form(url: &Url) -> Result<Uri, Reason> {
@@ -334,7 +368,8 @@ const fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// RFC 9110, section 15.4: 307 and 308 keep the method; the others turn POST into GET, 303 all but HEAD.
+/// RFC 9110, section 15.4: 307 and 308 keep the method; the others turn POST into GET, 303 all but
+/// HEAD.
 fn method_after(status: StatusCode, method: Method) -> Method {
     match status.as_u16() {
         303 if method != Method::HEAD => Method::GET,
@@ -349,13 +384,16 @@ fn joined(base: &Url, location: &HeaderValue) -> Option<Url> {
     (matches!(onwards.scheme(), "http" | "https") && onwards.has_host()).then_some(onwards)
 }
 
-/// A header's value as text: UTF-8 as it is, for the URL's parser to encode; any other byte encoded.
+/// A header's value as text: UTF-8 as it is, for the URL's parser to encode; any other byte
+/// encoded.
 fn text_of(value: &[u8]) -> std::borrow::Cow<'_, str> {
     match std::str::from_utf8(value) {
         Ok(text) => text.into(),
         Err(_) => value
             .iter()
-            .map(|byte| if byte.is_ascii() { char::from(*byte).to_string() } else { format!("%{byte:02X}") })
+            .map(|byte| {
+                if byte.is_ascii() { char::from(*byte).to_string() } else { format!("%{byte:02X}") }
+            })
             .collect::<String>()
             .into(),
     }
@@ -381,7 +419,10 @@ fn reason(error: &hyper::Error) -> Reason {
     }
     if let Some(code) = of_http2(error).and_then(h2::Error::reason) {
         // RFC 9113, section 7: the codes have numbers.
-        return Reason { outcome: Outcome::Refused, kind: format!("http2-error-{}", u32::from(code)).into() };
+        return Reason {
+            outcome: Outcome::Refused,
+            kind: format!("http2-error-{}", u32::from(code)).into(),
+        };
     }
     refused(if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         "closed"

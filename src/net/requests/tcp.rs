@@ -6,7 +6,11 @@ use crate::measure::outcome::Reason;
 use crate::measure::probe::Circuit;
 use crate::net::requests::{Course, connect};
 
-pub async fn attempt(circuit: &Circuit, target: SocketAddr, course: &mut Course) -> Result<(), Reason> {
+pub async fn attempt(
+    circuit: &Circuit,
+    target: SocketAddr,
+    course: &mut Course,
+) -> Result<(), Reason> {
     let _closed_when_dropped = connect::tcp(circuit, target, course).await?;
     course.end();
     Ok(())

@@ -1,6 +1,8 @@
-//! TLS on a connection that is already there, by rustls; how certificates are checked, [`trust`] knows.
+//! TLS on a connection that is already there, by rustls; how certificates are checked, [`trust`]
+//! knows.
 //!
-//! Every handshake is a full one: a resumed session would be a shorter measurement of another thing.
+//! Every handshake is a full one: a resumed session would be a shorter measurement of another
+//! thing.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -72,7 +74,12 @@ impl Settings {
     }
 
     /// Shakes hands, and offers these versions of HTTP.
-    pub async fn handshake(&self, host: &str, offer: Version, stream: Stream) -> Result<TlsStream<Stream>, Reason> {
+    pub async fn handshake(
+        &self,
+        host: &str,
+        offer: Version,
+        stream: Stream,
+    ) -> Result<TlsStream<Stream>, Reason> {
         let mut config = self.ready().map_err(|_| Reason::new(Outcome::NotSent, "tls-settings"))?;
         if offer != Version::Any {
             let mut narrow = ClientConfig::clone(&config);
@@ -107,7 +114,9 @@ pub fn reason(error: &io::Error) -> Reason {
         // A server that speaks something else answers with bytes that are no record of TLS.
         Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => "tls-not-spoken",
         Some(rustls::Error::PeerIncompatible(_)) => "tls-incompatible",
-        Some(rustls::Error::InvalidMessage(_) | rustls::Error::PeerMisbehaved(_)) => "tls-malformed",
+        Some(rustls::Error::InvalidMessage(_) | rustls::Error::PeerMisbehaved(_)) => {
+            "tls-malformed"
+        }
         Some(_) => "tls",
     };
     Reason::new(Outcome::Refused, kind)
@@ -115,15 +124,24 @@ pub fn reason(error: &io::Error) -> Reason {
 
 const fn certificate(fault: &CertificateError) -> &'static str {
     match fault {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "certificate-expired",
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "certificate-not-yet-valid",
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "certificate-name",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "certificate-expired"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "certificate-not-yet-valid"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "certificate-name"
+        }
         CertificateError::UnknownIssuer => "certificate-issuer",
         CertificateError::Revoked => "certificate-revoked",
         CertificateError::BadEncoding => "certificate-malformed",
         CertificateError::BadSignature => "certificate-signature",
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "certificate-purpose",
-        // webpki's word for an authority's certificate that a server shows as its own is among these.
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "certificate-purpose"
+        }
+        // webpki's word for an authority's certificate that a server shows as its own is among
+        // these.
         _ => "certificate",
     }
 }
@@ -143,8 +161,8 @@ fn protocols(offer: Version) -> Vec<Vec<u8>> {
     }
 }
 
-/// The roots of this host take time and memory to load: all probes that use them share one copy, for as long as there
-/// is one of them.
+/// The roots of this host take time and memory to load: all probes that use them share one copy,
+/// for as long as there is one of them.
 fn system() -> Result<Arc<ClientConfig>, NoTrust> {
     static SHARED: Mutex<Weak<ClientConfig>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,7 +187,9 @@ mod tests {
 
     #[test]
     fn certificates_that_cannot_be_trusted_are_named_and_nothing_else_is_trusted_instead() {
-        let settings = |pem: &str| Settings::new(&Tls::Checked { roots: Some(pem.to_owned()) }).ready().unwrap_err();
+        let settings = |pem: &str| {
+            Settings::new(&Tls::Checked { roots: Some(pem.to_owned()) }).ready().unwrap_err()
+        };
         assert!(matches!(settings(""), NoTrust::Empty));
         let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
         assert!(matches!(settings(cut), NoTrust::Pem(_) | NoTrust::Empty));

@@ -1,4 +1,5 @@
-//! One look-up of one name, by `/etc/hosts` and hickory-resolver: the one file that knows that crate's resolver.
+//! One look-up of one name, by `/etc/hosts` and hickory-resolver: the one file that knows that
+//! crate's resolver.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,7 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hickory_resolver::Resolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RecordType};
@@ -76,7 +79,8 @@ impl Source {
             }
         };
         let until: Option<Instant> = until.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let valid = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        let valid =
+            until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         Answer { families, valid }
     }
 
@@ -94,7 +98,8 @@ impl Source {
         (!found.is_empty()).then(|| Answer { families: vec![Ok(found)], valid: FROM_FILE })
     }
 
-    /// The resolver by the present resolv.conf. [`None`] never happens with a configuration that hickory made itself.
+    /// The resolver by the present resolv.conf. [`None`] never happens with a configuration that
+    /// hickory made itself.
     fn resolver(&self) -> Option<Asked> {
         let now = match self.files {
             Files::System => stamp(RESOLV_CONF),
@@ -112,7 +117,8 @@ impl Source {
                 for fault in &read.faults {
                     tracing::warn!("{RESOLV_CONF}: {fault}; this is left out, the rest is used");
                 }
-                let config = read.config.unwrap_or_else(|| of_server((Ipv4Addr::LOCALHOST, 53).into()));
+                let config =
+                    read.config.unwrap_or_else(|| of_server((Ipv4Addr::LOCALHOST, 53).into()));
                 (config, read.options, read.links)
             }
             Files::Server(server) => (of_server(server), ResolverOpts::default(), Vec::new()),
@@ -123,8 +129,10 @@ impl Source {
         // A name's task asks again by itself: a dead server is soon known, and soon asked again.
         options.timeout = options.timeout.min(PATIENCE);
         options.attempts = options.attempts.min(1);
-        let resolver =
-            Resolver::builder_with_config(config, Servers::by_links(links)).with_options(options).build().ok()?;
+        let resolver = Resolver::builder_with_config(config, Servers::by_links(links))
+            .with_options(options)
+            .build()
+            .ok()?;
         *asked = Some((now, resolver.clone()));
         Some(resolver)
     }

@@ -1,5 +1,6 @@
-//! `/etc/resolv.conf`: the name servers, the search list and the options (resolv.conf(5)). What is right in it
-//! is taken; what is not is left out and said: one odd word must not cost the name servers.
+//! `/etc/resolv.conf`: the name servers, the search list and the options (resolv.conf(5)). What is
+//! right in it is taken; what is not is left out and said: one odd word must not cost the name
+//! servers.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -26,7 +27,8 @@ pub struct Read {
 pub fn read(file: &[u8]) -> Read {
     let (mut links, mut faults) = (Vec::new(), Vec::new());
     // The parser takes few interfaces' names behind an address: they are taken off before.
-    let lines: Vec<Vec<u8>> = file.split(|&byte| byte == b'\n').map(|line| without_link(line, &mut links)).collect();
+    let lines: Vec<Vec<u8>> =
+        file.split(|&byte| byte == b'\n').map(|line| without_link(line, &mut links)).collect();
     let (parsed, errors) = resolv_conf::Config::parse_with_errors(&lines.join(&b'\n'));
     faults.extend(errors.iter().map(ToString::to_string));
     let servers: Vec<NameServerConfig> = parsed
@@ -36,7 +38,9 @@ pub fn read(file: &[u8]) -> Read {
         .inspect(|&server| {
             let named = links.iter().any(|(known, _)| *known == server);
             if target::is_link_local(server) && !named {
-                faults.push(format!("nameserver {server} is link-local: write {server}%eth0, with its interface"));
+                faults.push(format!(
+                    "nameserver {server} is link-local: write {server}%eth0, with its interface"
+                ));
             }
         })
         .map(NameServerConfig::udp_and_tcp)
@@ -79,26 +83,41 @@ mod tests {
     fn servers(read: &Read) -> Vec<String> {
         let config = read.config.as_ref();
         config
-            .map(|config| config.name_servers().iter().map(|server| server.ip.to_string()).collect())
+            .map(|config| {
+                config.name_servers().iter().map(|server| server.ip.to_string()).collect()
+            })
             .unwrap_or_default()
     }
 
     #[test]
     fn one_odd_word_costs_itself_and_is_said() {
         let long = "a".repeat(64);
-        for odd in ["search -x.", "search ..", &format!("search {long}"), "options nosuch", "nosuch", "nameserver x"] {
+        for odd in [
+            "search -x.",
+            "search ..",
+            &format!("search {long}"),
+            "options nosuch",
+            "nosuch",
+            "nameserver x",
+        ] {
             let file = format!("{odd}\nnameserver 192.0.2.53\n");
             let read = read(file.as_bytes());
             assert_eq!(servers(&read), ["192.0.2.53"], "{odd}");
             // `-x.` is odd to a registrar, and a name to DNS.
-            assert_eq!(read.faults.len(), usize::from(odd != "search -x."), "{odd}: {:?}", read.faults);
+            assert_eq!(
+                read.faults.len(),
+                usize::from(odd != "search -x."),
+                "{odd}: {:?}",
+                read.faults
+            );
         }
     }
 
     #[test]
     fn the_good_words_of_a_search_list_stay() {
         let read = read(b"search good.example .. other.example\nnameserver 192.0.2.53\n");
-        let search: Vec<String> = read.config.unwrap().search().iter().map(ToString::to_string).collect();
+        let search: Vec<String> =
+            read.config.unwrap().search().iter().map(ToString::to_string).collect();
         assert_eq!(search, ["good.example", "other.example"]);
         assert_eq!(read.faults, ["\"..\" in the search list is no domain"]);
     }

@@ -1,4 +1,5 @@
-//! Which address a name has, by the answers so far: the rules that [`super`] states, without a clock or a socket.
+//! Which address a name has, by the answers so far: the rules that [`super`] states, without a
+//! clock or a socket.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use crate::net::resolve::{DENIED, Failure, LONGEST, RETRY, Resolution, SHORTEST,
 /// What one look-up brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// One for each family that was asked for, IPv4 first: its addresses in the order of the answer (never empty), or why
-    /// there are none.
+    /// One for each family that was asked for, IPv4 first: its addresses in the order of the answer
+    /// (never empty), or why there are none.
     pub families: Vec<Result<Vec<IpAddr>, Failure>>,
     /// How long it may be relied on; the shortest TTL in it.
     pub valid: Duration,
@@ -36,10 +37,12 @@ impl Answer {
         self
     }
 
-    /// The failure to be told, when there is no address at all: what may be over soon before what is definite.
+    /// The failure to be told, when there is no address at all: what may be over soon before what
+    /// is definite.
     fn failure(&self) -> Failure {
         let all = || self.families.iter().filter_map(|family| family.as_ref().err().copied());
-        // A name without an address of one family and unknown for the other is not a name without any.
+        // A name without an address of one family and unknown for the other is not a name without
+        // any.
         let told = all().find(|failure| !failure.is_definite());
         let told = told.or_else(|| all().find(|failure| matches!(failure, Failure::NoHost(_))));
         told.or_else(|| all().next()).unwrap_or(Failure::NoAddress)
@@ -66,16 +69,31 @@ struct Present {
 }
 
 impl Held {
-    /// Takes the answer of a look-up that ended at `now`, and gives how long to wait until the next.
-    pub fn take(&mut self, answer: Answer, now: Mono, has_route: impl Fn(IpAddr) -> bool) -> Duration {
+    /// Takes the answer of a look-up that ended at `now`, and gives how long to wait until the
+    /// next.
+    pub fn take(
+        &mut self,
+        answer: Answer,
+        now: Mono,
+        has_route: impl Fn(IpAddr) -> bool,
+    ) -> Duration {
         let mut found = answer.families.iter().flatten().flatten().copied().peekable();
         if found.peek().is_none() {
             return self.fail(answer.failure(), now);
         }
-        // The present address's own family may be the one whose look-up got no answer: that does not speak against it.
+        // The present address's own family may be the one whose look-up got no answer: that does
+        // not speak against it.
         let unheard = self.present.is_some_and(|present| {
-            !answer.families.iter().flatten().flatten().any(|found| found.is_ipv4() == present.address.is_ipv4())
-                && answer.families.iter().any(|family| family.as_ref().is_err_and(|failure| !failure.is_definite()))
+            !answer
+                .families
+                .iter()
+                .flatten()
+                .flatten()
+                .any(|found| found.is_ipv4() == present.address.is_ipv4())
+                && answer
+                    .families
+                    .iter()
+                    .any(|family| family.as_ref().is_err_and(|failure| !failure.is_definite()))
                 && now - present.confirmed <= STALE
         });
         self.failures = 0;
@@ -83,8 +101,9 @@ impl Held {
         if unheard {
             return RETRY;
         }
-        let kept =
-            self.present.filter(|present| present.firm && found.clone().any(|address| address == present.address));
+        let kept = self.present.filter(|present| {
+            present.firm && found.clone().any(|address| address == present.address)
+        });
         let chosen = kept.unwrap_or_else(|| {
             let first = found.clone().next().expect("it was looked at above");
             let routed = found.find(|&address| has_route(address));
@@ -131,7 +150,10 @@ mod tests {
     }
 
     fn v4(addresses: &[&str]) -> Answer {
-        Answer { families: vec![Ok(addresses.iter().map(|text| ip(text)).collect())], valid: Duration::from_secs(60) }
+        Answer {
+            families: vec![Ok(addresses.iter().map(|text| ip(text)).collect())],
+            valid: Duration::from_secs(60),
+        }
     }
 
     fn both(four: Result<&str, Failure>, six: Result<&str, Failure>) -> Answer {
@@ -176,7 +198,11 @@ mod tests {
         held.take(both(Ok(A), Ok(SIX)), at(30), |address| address.is_ipv6());
         assert_eq!(held.resolution(), known(SIX));
         held.take(both(Ok(A), Ok(SIX)), at(60), |_| false);
-        assert_eq!(held.resolution(), known(SIX), "a route that is lost later is the line's matter");
+        assert_eq!(
+            held.resolution(),
+            known(SIX),
+            "a route that is lost later is the line's matter"
+        );
     }
 
     #[test]
@@ -210,7 +236,10 @@ mod tests {
     fn look_ups_that_fail_are_repeated_soon_and_then_less_often() {
         let mut held = Held::default();
         let mut pause = || held.take(Answer::failed(Failure::NoAnswer), at(0), always).as_secs();
-        assert_eq!([pause(), pause(), pause(), pause(), pause(), pause(), pause()], [1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(
+            [pause(), pause(), pause(), pause(), pause(), pause(), pause()],
+            [1, 2, 4, 8, 16, 30, 30]
+        );
         assert_eq!(held.take(v4(&[A]), at(0), always).as_secs(), 60);
         assert_eq!(held.take(Answer::failed(Failure::NoAnswer), at(0), always).as_secs(), 1);
     }
@@ -218,31 +247,56 @@ mod tests {
     #[test]
     fn a_ttl_is_held_within_its_bounds() {
         let mut held = Held::default();
-        let mut pause = |seconds| held.take(Answer { valid: Duration::from_secs(seconds), ..v4(&[A]) }, at(0), always);
-        assert_eq!([pause(0), pause(300), pause(86_400)], [SHORTEST, Duration::from_secs(300), LONGEST]);
+        let mut pause = |seconds| {
+            held.take(Answer { valid: Duration::from_secs(seconds), ..v4(&[A]) }, at(0), always)
+        };
+        assert_eq!(
+            [pause(0), pause(300), pause(86_400)],
+            [SHORTEST, Duration::from_secs(300), LONGEST]
+        );
     }
 
     #[test]
     fn an_address_at_which_no_other_host_can_be_is_no_answer() {
         let answer = |families: &[&[&str]]| Answer {
-            families: families.iter().map(|all| Ok(all.iter().map(|text| ip(text)).collect())).collect(),
+            families: families
+                .iter()
+                .map(|all| Ok(all.iter().map(|text| ip(text)).collect()))
+                .collect(),
             valid: Duration::from_secs(60),
         };
         let mut held = Held::default();
-        held.take(answer(&[&["0.0.0.0", "127.0.0.1", A], &["::"]]).of_hosts(AddressKind::of), at(0), always);
+        held.take(
+            answer(&[&["0.0.0.0", "127.0.0.1", A], &["::"]]).of_hosts(AddressKind::of),
+            at(0),
+            always,
+        );
         assert_eq!(held.resolution(), known(A));
-        // A CPE that has lost its line may say so; the address is kept for as long as after a denial.
+        // A CPE that has lost its line may say so; the address is kept for as long as after a
+        // denial.
         let said = || answer(&[&["0.0.0.0"], &["ff02::1"]]).of_hosts(AddressKind::of);
         held.take(said(), at(60), always);
         assert_eq!(held.resolution(), known(A));
         held.take(said(), at(61 + DENIED.as_secs()), always);
-        assert_eq!(held.resolution(), Resolution::Failed(Failure::NoHost(AddressKind::Unspecified)));
-        assert_eq!(Failure::NoHost(AddressKind::Unspecified).reason().to_string(), "not-sent/address-unspecified");
+        assert_eq!(
+            held.resolution(),
+            Resolution::Failed(Failure::NoHost(AddressKind::Unspecified))
+        );
+        assert_eq!(
+            Failure::NoHost(AddressKind::Unspecified).reason().to_string(),
+            "not-sent/address-unspecified"
+        );
     }
 
     #[test]
     fn a_family_that_was_not_heard_of_is_not_a_name_without_addresses() {
-        assert_eq!(both(Err(Failure::NoAddress), Err(Failure::NoAnswer)).failure(), Failure::NoAnswer);
-        assert_eq!(both(Err(Failure::NoAddress), Err(Failure::NoSuchName)).failure(), Failure::NoAddress);
+        assert_eq!(
+            both(Err(Failure::NoAddress), Err(Failure::NoAnswer)).failure(),
+            Failure::NoAnswer
+        );
+        assert_eq!(
+            both(Err(Failure::NoAddress), Err(Failure::NoSuchName)).failure(),
+            Failure::NoAddress
+        );
     }
 }

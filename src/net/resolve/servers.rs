@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
-use hickory_resolver::net::runtime::{RuntimeProvider, TokioHandle, TokioRuntimeProvider, TokioTime};
+use hickory_resolver::net::runtime::{
+    RuntimeProvider, TokioHandle, TokioRuntimeProvider, TokioTime,
+};
 use socket2::{Protocol, Type};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
@@ -56,9 +58,12 @@ impl RuntimeProvider for Servers {
         bind: Option<SocketAddr>,
         patience: Option<Duration>,
     ) -> Pin<Box<dyn Send + Future<Output = io::Result<Self::Tcp>>>> {
-        let Some(circuit) = self.circuit(server) else { return self.system.connect_tcp(server, bind, patience) };
+        let Some(circuit) = self.circuit(server) else {
+            return self.system.connect_tcp(server, bind, patience);
+        };
         Box::pin(async move {
-            let socket = socket::open(&circuit, server.ip(), Type::STREAM, Protocol::TCP).map_err(io::Error::other)?;
+            let socket = socket::open(&circuit, server.ip(), Type::STREAM, Protocol::TCP)
+                .map_err(io::Error::other)?;
             socket.set_tcp_nodelay(true)?;
             let connecting = TcpSocket::from_std_stream(socket.into()).connect(server);
             match tokio::time::timeout(patience.unwrap_or(CONNECT), connecting).await {
@@ -73,9 +78,12 @@ impl RuntimeProvider for Servers {
         local: SocketAddr,
         server: SocketAddr,
     ) -> Pin<Box<dyn Send + Future<Output = io::Result<Self::Udp>>>> {
-        let Some(circuit) = self.circuit(server) else { return self.system.bind_udp(local, server) };
+        let Some(circuit) = self.circuit(server) else {
+            return self.system.bind_udp(local, server);
+        };
         Box::pin(async move {
-            let socket = socket::open(&circuit, server.ip(), Type::DGRAM, Protocol::UDP).map_err(io::Error::other)?;
+            let socket = socket::open(&circuit, server.ip(), Type::DGRAM, Protocol::UDP)
+                .map_err(io::Error::other)?;
             socket.bind(&local.into())?;
             UdpSocket::from_std(socket.into())
         })

@@ -1,5 +1,5 @@
-//! Which hops a trace asks next, by what has answered: first outwards, some hops at a time, then once more those that
-//! were silent.
+//! Which hops a trace asks next, by what has answered: first outwards, some hops at a time, then
+//! once more those that were silent.
 
 use crate::net::trace::{Answer, Hop, MOST_HOPS, Said};
 
@@ -35,17 +35,22 @@ impl Survey {
         if let Stage::Outwards { next, silent } = self.stage {
             let heard = self.window.iter().any(|&ttl| self.answer(ttl).is_some());
             let silent = if heard || self.window.is_empty() { 0 } else { silent + 1 };
-            // Two windows without an answer: it is broken before them, and nothing is to be learnt beyond.
+            // Two windows without an answer: it is broken before them, and nothing is to be learnt
+            // beyond.
             if next <= MOST_HOPS && silent < 2 && self.end().is_none() {
                 let last = (next + WINDOW - 1).min(MOST_HOPS);
                 self.window = (next..=last).collect();
                 self.stage = Stage::Outwards { next: last + 1, silent };
                 return Some(self.window.clone());
             }
-            let before = self.end().unwrap_or_else(|| self.last().saturating_add(WINDOW).min(next - 1) + 1);
-            self.stage = Stage::Again((1..before).filter(|&ttl| self.answer(ttl).is_none()).rev().collect());
+            let before =
+                self.end().unwrap_or_else(|| self.last().saturating_add(WINDOW).min(next - 1) + 1);
+            self.stage =
+                Stage::Again((1..before).filter(|&ttl| self.answer(ttl).is_none()).rev().collect());
         }
-        let Stage::Again(left) = &mut self.stage else { unreachable!("the outward stage has just ended") };
+        let Stage::Again(left) = &mut self.stage else {
+            unreachable!("the outward stage has just ended")
+        };
         self.window = left.split_off(left.len().saturating_sub(usize::from(WINDOW)));
         self.window.reverse();
         // The end may have come nearer meanwhile.
@@ -62,7 +67,8 @@ impl Survey {
 
     /// Takes an answer; the first one of a hop counts.
     pub fn take(&mut self, ttl: u8, answer: Answer) {
-        if let Some(slot) = usize::from(ttl).checked_sub(1).and_then(|at| self.answers.get_mut(at)) {
+        if let Some(slot) = usize::from(ttl).checked_sub(1).and_then(|at| self.answers.get_mut(at))
+        {
             slot.get_or_insert(answer);
         }
     }
@@ -79,7 +85,8 @@ impl Survey {
 
     /// The nearest hop at which the way ends.
     fn end(&self) -> Option<u8> {
-        (1..=MOST_HOPS).find(|&ttl| self.answer(ttl).is_some_and(|answer| answer.said != Said::Passing))
+        (1..=MOST_HOPS)
+            .find(|&ttl| self.answer(ttl).is_some_and(|answer| answer.said != Said::Passing))
     }
 
     /// The farthest hop that answered; zero when none did.
@@ -99,7 +106,8 @@ mod tests {
         Answer { from: [192, 0, 2, 1].into(), after: Duration::ZERO, said }
     }
 
-    /// Asks a way whose hops answer so, each at its given time of asking; gives the windows and the hops.
+    /// Asks a way whose hops answer so, each at its given time of asking; gives the windows and the
+    /// hops.
     fn walk(way: impl Fn(u8, u8) -> Option<Said>) -> (Vec<Vec<u8>>, Vec<Hop>) {
         let mut survey = Survey::default();
         let mut asked = [0u8; 256];
@@ -118,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_whole_way_is_asked_once_and_ends_at_the_target() {
-        let (windows, hops) = walk(|ttl, _| Some(if ttl < 8 { Said::Passing } else { Said::Target }));
+        let (windows, hops) =
+            walk(|ttl, _| Some(if ttl < 8 { Said::Passing } else { Said::Target }));
         assert_eq!(windows, [(1..=6).collect::<Vec<_>>(), (7..=12).collect()]);
         assert_eq!(hops.len(), 8);
         assert_eq!(hops[7].answer, Some(says(Said::Target)));
@@ -133,13 +142,20 @@ mod tests {
             _ => Some(Said::Passing),
         });
         assert_eq!(windows, [vec![1, 2, 3, 4, 5, 6], vec![2, 3]]);
-        assert_eq!(hops.iter().map(|hop| hop.answer.is_some()).collect::<Vec<_>>(), [true, true, false, true]);
+        assert_eq!(
+            hops.iter().map(|hop| hop.answer.is_some()).collect::<Vec<_>>(),
+            [true, true, false, true]
+        );
     }
 
     #[test]
     fn a_broken_way_is_not_followed_for_ever() {
         let (windows, hops) = walk(|ttl, _| (ttl <= 2).then_some(Said::Passing));
-        assert_eq!(windows.concat().len(), 18 + 6, "three windows, and again what may be just behind the break");
+        assert_eq!(
+            windows.concat().len(),
+            18 + 6,
+            "three windows, and again what may be just behind the break"
+        );
         assert_eq!(hops.len(), 3);
         let (windows, hops) = walk(|_, _| None);
         assert_eq!(windows, [(1..=6).collect::<Vec<_>>(), (7..=12).collect(), (1..=6).collect()]);
@@ -148,7 +164,9 @@ mod tests {
 
     #[test]
     fn a_router_that_refuses_ends_the_way() {
-        let (_, hops) = walk(|ttl, _| Some(if ttl < 3 { Said::Passing } else { Said::Refused("host-unreachable") }));
+        let (_, hops) = walk(|ttl, _| {
+            Some(if ttl < 3 { Said::Passing } else { Said::Refused("host-unreachable") })
+        });
         assert_eq!(hops.len(), 3);
     }
 

@@ -5,16 +5,26 @@ use crate::sla::reader::{self, Need, Node, Reader};
 use crate::sla::terms::{Bound, Credit, CreditKind, Driver, Form, Gaps, Metric, Remedy, Tier};
 
 /// `[objective.remedy]`.
-pub(super) fn remedy(table: Reader<'_>, metric: Option<Metric>, target: Option<&Exact>) -> Option<Remedy> {
+pub(super) fn remedy(
+    table: Reader<'_>,
+    metric: Option<Metric>,
+    target: Option<&Exact>,
+) -> Option<Remedy> {
     let need = || Need::By("every remedy".to_owned());
     let driver: Option<Driver> = table.get("driver", need(), reader::word);
     if let (Some(driver), Some(metric)) = (driver, metric)
         && !suits(driver, metric)
     {
-        table.fault("driver", format!("\"{driver}\" needs downtime, which metric \"{metric}\" has not"));
+        table.fault(
+            "driver",
+            format!("\"{driver}\" needs downtime, which metric \"{metric}\" has not"),
+        );
     }
     if driver == Some(Driver::ExcessPercent) && target.is_some_and(Exact::is_zero) {
-        table.fault("driver", "\"excess_percent\" of target 0 cannot be worked out: use \"shortfall\"");
+        table.fault(
+            "driver",
+            "\"excess_percent\" of target 0 cannot be worked out: use \"shortfall\"",
+        );
     }
     let form = form(&table);
     let relative = FORMS.iter().filter_map(|form| table.node(form, Need::Optional)).any(has_share);
@@ -104,7 +114,11 @@ fn blocks(table: &Reader<'_>) -> Option<Form> {
 
 fn positive(node: &Node) -> Result<Exact, String> {
     let figure = reader::figure(node)?;
-    if figure.value.is_positive() { Ok(figure.value) } else { Err(format!("{} is not above 0", figure.written)) }
+    if figure.value.is_positive() {
+        Ok(figure.value)
+    } else {
+        Err(format!("{} is not above 0", figure.written))
+    }
 }
 
 /// A tier with its place in the file, counted from 1.
@@ -128,8 +142,10 @@ fn tiers(table: &Reader<'_>, gaps_allowed: bool) -> Option<Form> {
             Meeting::Overlaps => table.fault(&place, format!("overlaps tiers[{first}]")),
             Meeting::Hole if gaps_allowed => {}
             Meeting::Hole => {
-                let what =
-                    format!("there is a hole between tiers[{first}] and it: close it, or say gaps = \"no_credit\"");
+                let what = format!(
+                    "there is a hole between tiers[{first}] and it: close it, or say gaps \
+                        = \"no_credit\""
+                );
                 table.fault(&place, what);
             }
         }
@@ -161,7 +177,8 @@ fn one_tier(table: Reader<'_>) -> Option<Tier> {
         table.fault("", "has no bounds: expected over or from, and upto or below");
     }
     if let (Some((low, from)), Some((high, to))) = (&low, &high) {
-        let empty = low > high || (low == high && (*from, *to) != (Bound::Inclusive, Bound::Inclusive));
+        let empty =
+            low > high || (low == high && (*from, *to) != (Bound::Inclusive, Bound::Inclusive));
         if empty {
             table.fault("", format!("nothing lies in it: it ends at {high}, and begins at {low}"));
         }
@@ -182,7 +199,9 @@ enum Meeting {
 }
 
 fn meeting(below: &Tier, above: &Tier) -> Meeting {
-    let (Some((high, to)), Some((low, from))) = (&below.high, &above.low) else { return Meeting::Overlaps };
+    let (Some((high, to)), Some((low, from))) = (&below.high, &above.low) else {
+        return Meeting::Overlaps;
+    };
     match (high.cmp(low), to, from) {
         (std::cmp::Ordering::Greater, _, _) => Meeting::Overlaps,
         (std::cmp::Ordering::Equal, Bound::Inclusive, Bound::Inclusive) => Meeting::Overlaps,
@@ -204,14 +223,21 @@ pub(super) fn share(text: &str) -> Result<Exact, String> {
 
 /// A credit: `5%`, `1/30`, `1/days`, or an amount, `25.00`.
 fn credit(node: &Node) -> Result<Credit, String> {
-    let fault =
-        || format!("{} is no credit: expected \"5%\", \"1/30\", \"1/days\" or an amount, \"25.00\"", node.kind());
+    let fault = || {
+        format!(
+            "{} is no credit: expected \"5%\", \"1/30\", \"1/days\" or an amount, \"25.00\"",
+            node.kind()
+        )
+    };
     let kind = match node {
         Node::Text(text) if text == "1/days" => CreditKind::PerDay,
         Node::Text(text) if text.ends_with('%') => CreditKind::Share(share(text)?),
         Node::Text(text) if text.contains('/') => {
             let (top, bottom) = text.split_once('/').ok_or_else(fault)?;
-            let (top, bottom) = (Exact::parse(top).map_err(|_| fault())?, Exact::parse(bottom).map_err(|_| fault())?);
+            let (top, bottom) = (
+                Exact::parse(top).map_err(|_| fault())?,
+                Exact::parse(bottom).map_err(|_| fault())?,
+            );
             if top.is_negative() || !bottom.is_positive() {
                 return Err(fault());
             }

@@ -7,8 +7,8 @@ use crate::sla::calendar::{Every, whole_days};
 use crate::sla::contract::{every, identifier, money, sections};
 use crate::sla::reader::{self, Figure, Need, Node, Reader};
 use crate::sla::terms::{
-    Aggregate, CarrierLoss, Definition, DefinitionWord, DenominatorWord, Measure, Metric, Objective, OutageTerms,
-    Qualify, SpanWord, Split, Statistic, Unit,
+    Aggregate, CarrierLoss, Definition, DefinitionWord, DenominatorWord, Measure, Metric,
+    Objective, OutageTerms, Qualify, SpanWord, Split, Statistic, Unit,
 };
 
 /// One `[[objective]]`.
@@ -34,9 +34,13 @@ pub(super) fn objective(table: &Reader<'_>) -> Option<Objective> {
             (None, None)
         }
     };
-    let samples = matches!(metric, Some(Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos));
+    let samples = matches!(
+        metric,
+        Some(Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos)
+    );
     let by_probes = definition.is_some_and(|definition| definition != DefinitionWord::Ticket);
-    // Where no definition can be read, nobody knows whether probes are needed; the terms of a table that is there are.
+    // Where no definition can be read, nobody knows whether probes are needed; the terms of a table
+    // that is there are.
     let measured = samples || (is_availability && definition.is_none_or(|_| by_probes));
     let measure = table
         .table("measure", Need::when(samples || by_probes, &metric_name))
@@ -45,7 +49,8 @@ pub(super) fn objective(table: &Reader<'_>) -> Option<Objective> {
     if let (Some(metric), Some(unit)) = (metric, unit) {
         check_unit(table, metric, unit, measure.as_ref(), target.as_ref());
     }
-    let qualify = table.table("qualify", Need::Optional).map(|qualify| qualify_terms(qualify, metric));
+    let qualify =
+        table.table("qualify", Need::Optional).map(|qualify| qualify_terms(qualify, metric));
     let aggregate = table
         .table("aggregate", every("objective"))
         .and_then(|aggregate| aggregate_terms(aggregate, metric, &metric_name));
@@ -80,21 +85,37 @@ pub(super) fn objective(table: &Reader<'_>) -> Option<Objective> {
 }
 
 /// A unit that the metric has, and a target that lies within it.
-fn check_unit(table: &Reader<'_>, metric: Metric, unit: Unit, measure: Option<&Measure>, target: Option<&Figure>) {
+fn check_unit(
+    table: &Reader<'_>,
+    metric: Metric,
+    unit: Unit,
+    measure: Option<&Measure>,
+    target: Option<&Figure>,
+) {
     let share = [Unit::Percent, Unit::Ratio].as_slice();
     let time = [Unit::Ms, Unit::S].as_slice();
     let units = match metric {
         Metric::Availability | Metric::Loss | Metric::Delivery => share,
         // Without a statistic that can be read, either may be right.
         Metric::Rtt if measure.is_none() => &[Unit::Ms, Unit::S, Unit::Percent, Unit::Ratio],
-        Metric::Rtt if measure.and_then(|measure| measure.statistic) == Some(Statistic::ShareOver) => share,
+        Metric::Rtt
+            if measure.and_then(|measure| measure.statistic) == Some(Statistic::ShareOver) =>
+        {
+            share
+        }
         Metric::Rtt | Metric::Jitter | Metric::TimeToRestore | Metric::TimeToNotify => time,
         Metric::Mos => &[Unit::Ratio, Unit::Count],
         Metric::Count => &[Unit::Count],
     };
     if !units.contains(&unit) {
         let words: Vec<String> = units.iter().map(|unit| format!("\"{unit}\"")).collect();
-        table.fault("unit", format!("\"{unit}\" does not suit metric \"{metric}\": expected {}", words.join(" or ")));
+        table.fault(
+            "unit",
+            format!(
+                "\"{unit}\" does not suit metric \"{metric}\": expected {}",
+                words.join(" or ")
+            ),
+        );
         return;
     }
     let Some(target) = target else { return };
@@ -104,11 +125,15 @@ fn check_unit(table: &Reader<'_>, metric: Metric, unit: Unit, measure: Option<&M
         _ => return,
     };
     if target.value > Exact::from(highest) {
-        table.fault("target", format!("{} is not from 0 to {highest}, as a target in {unit} is", target.written));
+        table.fault(
+            "target",
+            format!("{} is not from 0 to {highest}, as a target in {unit} is", target.written),
+        );
     }
 }
 
-/// `[objective.measure]`; `metric` is absent where the table does not apply, and then nothing is needed.
+/// `[objective.measure]`; `metric` is absent where the table does not apply, and then nothing is
+/// needed.
 fn measure_terms(table: Reader<'_>, metric: Option<Metric>, name: &str) -> Option<Measure> {
     let applies = metric.is_some();
     let need = || Need::when(applies, name);
@@ -125,7 +150,8 @@ fn measure_terms(table: Reader<'_>, metric: Option<Metric>, name: &str) -> Optio
         }
     });
     let has_statistic = matches!(metric, Some(Metric::Rtt | Metric::Jitter));
-    let statistic: Option<Statistic> = table.get("statistic", Need::when(has_statistic, name), reader::word);
+    let statistic: Option<Statistic> =
+        table.get("statistic", Need::when(has_statistic, name), reader::word);
     if let (Some(statistic), Some(metric)) = (statistic, metric)
         && has_statistic
         && statistic.is_of_jitter() != (metric == Metric::Jitter)
@@ -133,7 +159,8 @@ fn measure_terms(table: Reader<'_>, metric: Option<Metric>, name: &str) -> Optio
         table.fault("statistic", format!("\"{statistic}\" is no statistic of metric \"{metric}\""));
     }
     let share_over = has_statistic && statistic == Some(Statistic::ShareOver);
-    let over = table.get("over", Need::when(share_over, "statistic \"share_over\""), reader::duration);
+    let over =
+        table.get("over", Need::when(share_over, "statistic \"share_over\""), reader::duration);
     let sampled = metric.is_some_and(|metric| metric != Metric::Availability);
     let only = table.get("only_while_available", Need::when(sampled, name), reader::truth);
     table.done();
@@ -150,14 +177,16 @@ fn measure_terms(table: Reader<'_>, metric: Option<Metric>, name: &str) -> Optio
     })
 }
 
-/// `[objective.outage]`: the definition's word as far as it can be read, and the terms where all of them can.
+/// `[objective.outage]`: the definition's word as far as it can be read, and the terms where all of
+/// them can.
 fn outage_terms(table: Reader<'_>) -> (Option<DefinitionWord>, Option<OutageTerms>) {
     let need = || Need::By("metric \"availability\"".to_owned());
     let word: Option<DefinitionWord> = table.get("definition", need(), reader::word);
     let definition = definition(&table, word);
     let by_probes = word.is_some_and(|word| word != DefinitionWord::Ticket);
     let by = word.map_or(String::new(), |word| format!("definition \"{word}\""));
-    let carrier: Option<CarrierLoss> = table.get("carrier_loss_is", Need::when(by_probes, by), reader::word);
+    let carrier: Option<CarrierLoss> =
+        table.get("carrier_loss_is", Need::when(by_probes, by), reader::word);
     let unknown_is = table.get("unknown_is", need(), reader::word);
     let sides = table.list("sides", need(), reader::word);
     if sides.as_ref().is_some_and(Vec::is_empty) {
@@ -175,22 +204,30 @@ fn outage_terms(table: Reader<'_>) -> (Option<DefinitionWord>, Option<OutageTerm
 /// Reads the keys of all definitions; those of the one that holds are needed.
 fn definition(table: &Reader<'_>, word: Option<DefinitionWord>) -> Option<Definition> {
     let by = word.map_or(String::new(), |word| format!("definition \"{word}\""));
-    let need = |words: &[DefinitionWord]| Need::when(word.is_some_and(|word| words.contains(&word)), &by);
+    let need =
+        |words: &[DefinitionWord]| Need::when(word.is_some_and(|word| words.contains(&word)), &by);
     let misses = table.get("misses", need(&[DefinitionWord::Misses]), reader::count);
     let answers = table.get("answers", need(&[DefinitionWord::Misses]), reader::count);
-    let interval = table.get("interval", need(&[DefinitionWord::LossRatio, DefinitionWord::TotalLoss]), reader::length);
-    let threshold = table.get("threshold", need(&[DefinitionWord::LossRatio, DefinitionWord::Mef]), |node| {
-        let figure = reader::unsigned(node)?;
-        match figure.value > Exact::one() {
-            true => Err(format!("{} is not from 0 to 1", figure.written)),
-            false => Ok(figure.value),
-        }
-    });
+    let interval = table.get(
+        "interval",
+        need(&[DefinitionWord::LossRatio, DefinitionWord::TotalLoss]),
+        reader::length,
+    );
+    let threshold =
+        table.get("threshold", need(&[DefinitionWord::LossRatio, DefinitionWord::Mef]), |node| {
+            let figure = reader::unsigned(node)?;
+            match figure.value > Exact::one() {
+                true => Err(format!("{} is not from 0 to 1", figure.written)),
+                false => Ok(figure.value),
+            }
+        });
     let dt = table.get("dt", need(&[DefinitionWord::Mef]), reader::length);
     let n = table.get("n", need(&[DefinitionWord::Mef]), reader::count);
     Some(match word? {
         DefinitionWord::Misses => Definition::Misses { misses: misses?, answers: answers? },
-        DefinitionWord::LossRatio => Definition::LossRatio { interval: interval?, threshold: threshold? },
+        DefinitionWord::LossRatio => {
+            Definition::LossRatio { interval: interval?, threshold: threshold? }
+        }
         DefinitionWord::Mef => Definition::Mef { dt: dt?, n: n?, threshold: threshold? },
         DefinitionWord::TotalLoss => Definition::TotalLoss { interval: interval? },
         DefinitionWord::Ticket => Definition::Ticket,
@@ -228,7 +265,9 @@ fn qualify_terms(table: Reader<'_>, metric: Option<Metric>) -> Option<Qualify> {
     let within = table.get("within", Need::Optional, reader::length);
     if let Some(window) = within.filter(|_| applies) {
         match longer_than {
-            None if !table.has("longer_than") => table.fault("longer_than", "missing: within needs it"),
+            None if !table.has("longer_than") => {
+                table.fault("longer_than", "missing: within needs it")
+            }
             Some(least) if least > window => {
                 table.fault("within", "is shorter than longer_than: nothing would ever count");
             }
@@ -236,13 +275,19 @@ fn qualify_terms(table: Reader<'_>, metric: Option<Metric>) -> Option<Qualify> {
         }
     }
     let first = table.get("first", Need::Optional, reader::duration);
-    let first_is = table.get("first_is", Need::when(table.has("first") && splits, "first"), reader::word);
+    let first_is =
+        table.get("first_is", Need::when(table.has("first") && splits, "first"), reader::word);
     let split_at = table.get("split_at", Need::when(splits, "[objective.qualify]"), reader::word);
     table.done();
     if splits && split_at.is_none() {
         return None;
     }
-    Some(Qualify { longer_than, within, first: first.zip(first_is), split_at: split_at.unwrap_or(Split::None) })
+    Some(Qualify {
+        longer_than,
+        within,
+        first: first.zip(first_is),
+        split_at: split_at.unwrap_or(Split::None),
+    })
 }
 
 /// `[objective.aggregate]`.
@@ -250,9 +295,9 @@ fn aggregate_terms(table: Reader<'_>, metric: Option<Metric>, name: &str) -> Opt
     let period: Option<SpanWord> = table.get("period", Need::Optional, reader::word);
     let rolling = table.get("rolling", Need::Optional, |node| {
         let length: Duration = reader::length(node)?;
-        whole_days(length)
-            .filter(|&days| days <= 3660)
-            .ok_or_else(|| format!("{} is not a whole number of days up to 3660, such as \"30d\"", node.kind()))
+        whole_days(length).filter(|&days| days <= 3660).ok_or_else(|| {
+            format!("{} is not a whole number of days up to 3660, such as \"30d\"", node.kind())
+        })
     });
     match (table.has("period"), table.has("rolling")) {
         (true, true) => table.fault("rolling", "stands beside period: keep one"),
@@ -261,22 +306,30 @@ fn aggregate_terms(table: Reader<'_>, metric: Option<Metric>, name: &str) -> Opt
     }
     let every = period.map(SpanWord::every).or(rolling.map(Every::Rolling));
     let available = metric == Some(Metric::Availability);
-    let denominator: Option<DenominatorWord> = table.get("denominator", Need::when(available, name), reader::word);
+    let denominator: Option<DenominatorWord> =
+        table.get("denominator", Need::when(available, name), reader::word);
     let fixed = denominator == Some(DenominatorWord::Fixed);
-    let minutes = table.get("fixed_minutes", Need::when(fixed && available, "denominator \"fixed\""), |node| {
-        let figure = reader::figure(node)?;
-        match figure.value.is_positive() {
-            true => Ok(figure.value),
-            false => Err(format!("{} is not above 0", figure.written)),
-        }
-    });
+    let minutes = table.get(
+        "fixed_minutes",
+        Need::when(fixed && available, "denominator \"fixed\""),
+        |node| {
+            let figure = reader::figure(node)?;
+            match figure.value.is_positive() {
+                true => Ok(figure.value),
+                false => Err(format!("{} is not above 0", figure.written)),
+            }
+        },
+    );
     let by_event = matches!(metric, Some(Metric::TimeToRestore | Metric::TimeToNotify));
     let statistic = table.get("statistic", Need::when(by_event, name), reader::word);
     let hours = table.table("hours", Need::Optional).map(sections::weekly);
     let decimals = table.get("decimals", Need::Optional, reader::whole(0, 20));
-    let rounding = table.get("rounding", Need::when(table.has("decimals"), "decimals"), reader::word);
+    let rounding =
+        table.get("rounding", Need::when(table.has("decimals"), "decimals"), reader::word);
     table.done();
-    if available && denominator.is_none() || fixed && available && minutes.is_none() || by_event && statistic.is_none()
+    if available && denominator.is_none()
+        || fixed && available && minutes.is_none()
+        || by_event && statistic.is_none()
     {
         return None;
     }

@@ -6,8 +6,8 @@ use crate::sla::contract::{every, identifier, money};
 use crate::sla::currency::Currency;
 use crate::sla::reader::{self, Need, Node, Reader};
 use crate::sla::terms::{
-    Agreement, Cap, Claim, ClaimClock, ClaimMode, Combine, Condition, Duty, Exclusion, Limit, PartyTerms, Renewal,
-    Service, Termination,
+    Agreement, Cap, Claim, ClaimClock, ClaimMode, Combine, Condition, Duty, Exclusion, Limit,
+    PartyTerms, Renewal, Service, Termination,
 };
 
 /// `[agreement]`.
@@ -36,13 +36,15 @@ pub(super) fn agreement(table: Reader<'_>) -> Option<Agreement> {
     let renewal: Option<Renewal> = table.get("renewal", need(), reader::word);
     let timezone = table.get("timezone", need(), |node| {
         let name = reader::text(node)?;
-        Zone::get(&name)
-            .ok_or_else(|| format!("{name:?} is no time zone of the IANA database, such as \"Europe/London\""))
+        Zone::get(&name).ok_or_else(|| {
+            format!("{name:?} is no time zone of the IANA database, such as \"Europe/London\"")
+        })
     });
     let holidays = table.list("holidays", Need::Optional, reader::day).unwrap_or_default();
     let currency = table.get("currency", need(), |node| {
         let code = reader::text(node)?;
-        Currency::get(&code).ok_or_else(|| format!("{code:?} is no currency of ISO 4217, such as \"GBP\""))
+        Currency::get(&code)
+            .ok_or_else(|| format!("{code:?} is no currency of ISO 4217, such as \"GBP\""))
     });
     let measured_by = table.get("measured_by", need(), reader::word);
     table.done();
@@ -100,7 +102,8 @@ pub(super) fn service(table: &Reader<'_>) -> Option<Service> {
 /// The identifier of an agent: an RFC 7638 thumbprint, 43 characters of base64url.
 fn thumbprint(node: &Node) -> Result<String, String> {
     let text = reader::text(node)?;
-    let sound = text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let sound = text.len() == 43
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     if sound {
         Ok(text)
     } else {
@@ -152,7 +155,9 @@ fn clock(node: &Node, latest: u16) -> Result<u16, String> {
     let Node::Text(text) = node else { return Err(fault()) };
     let (hours, minutes) = text.split_once(':').ok_or_else(fault)?;
     let two = |part: &str| -> Option<u16> {
-        (part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse().ok()).flatten()
+        (part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| part.parse().ok())
+            .flatten()
     };
     let (hours, minutes) = (two(hours).ok_or_else(fault)?, two(minutes).ok_or_else(fault)?);
     let total = hours * 60 + minutes;
@@ -173,7 +178,9 @@ pub(super) fn combine(table: &Reader<'_>) -> Option<Combine> {
 pub(super) fn cap(table: &Reader<'_>) -> Option<Cap> {
     let per = table.get("per", every("cap"), reader::word);
     let limit = table.get("limit", every("cap"), |node| match node {
-        Node::Text(text) if text.ends_with('%') => money::share(text).map(|share| (Limit::Share(share), text.clone())),
+        Node::Text(text) if text.ends_with('%') => {
+            money::share(text).map(|share| (Limit::Share(share), text.clone()))
+        }
         _ => reader::unsigned(node).map(|figure| (Limit::Amount(figure.value), figure.written)),
     });
     let (limit, written) = limit?;
@@ -186,8 +193,9 @@ pub(super) fn claim(table: Reader<'_>) -> Option<Claim> {
     let mode: Option<ClaimMode> = table.get("mode", need(), reader::word);
     let asked = || Need::when(mode == Some(ClaimMode::OnRequest), "mode \"on_request\"");
     let ticket_within = table.get("ticket_within", Need::Optional, reader::duration);
-    let within = table
-        .get("within", asked(), |node| reader::whole(0, 36_600)(node).map(|within| u32::try_from(within).unwrap_or(0)));
+    let within = table.get("within", asked(), |node| {
+        reader::whole(0, 36_600)(node).map(|within| u32::try_from(within).unwrap_or(0))
+    });
     let unit = table.get("unit", asked(), reader::word);
     let counted_from = table.get("counted_from", asked(), reader::word);
     let rounding = table.get("rounding", need(), reader::word);
@@ -196,7 +204,9 @@ pub(super) fn claim(table: Reader<'_>) -> Option<Claim> {
     table.done();
     let clock = match mode? {
         ClaimMode::Automatic => None,
-        ClaimMode::OnRequest => Some(ClaimClock { within: within?, unit: unit?, counted_from: counted_from? }),
+        ClaimMode::OnRequest => {
+            Some(ClaimClock { within: within?, unit: unit?, counted_from: counted_from? })
+        }
     };
     Some(Claim {
         mode: mode?,
@@ -230,7 +240,8 @@ pub(super) fn termination(table: &Reader<'_>) -> Option<Termination> {
 
 fn condition(table: Reader<'_>) -> Option<Condition> {
     let need = |by: &str| Need::By(format!("a condition on {by}"));
-    let kinds: Vec<&str> = ["events", "downtime_over", "breached"].into_iter().filter(|key| table.has(key)).collect();
+    let kinds: Vec<&str> =
+        ["events", "downtime_over", "breached"].into_iter().filter(|key| table.has(key)).collect();
     // Keys of other conditions are known, and do not apply.
     for key in ["longer_than", "within_days", "period", "consecutive", "times", "of_periods"] {
         table.node(key, Need::Optional);
@@ -240,10 +251,8 @@ fn condition(table: Reader<'_>) -> Option<Condition> {
             let events = table.get("events", need("events"), reader::count);
             let longer_than = table.get("longer_than", need("events"), reader::duration);
             let within_days = table.get("within_days", need("events"), reader::count);
-            events.zip(longer_than).zip(within_days).map(|((events, longer_than), within_days)| Condition::Events {
-                events,
-                longer_than,
-                within_days,
+            events.zip(longer_than).zip(within_days).map(|((events, longer_than), within_days)| {
+                Condition::Events { events, longer_than, within_days }
             })
         }
         ["downtime_over"] => {
@@ -258,7 +267,13 @@ fn condition(table: Reader<'_>) -> Option<Condition> {
             None
         }
         _ => {
-            table.fault("", format!("says several things at once: {}; write one condition for each", kinds.join(", ")));
+            table.fault(
+                "",
+                format!(
+                    "says several things at once: {}; write one condition for each",
+                    kinds.join(", ")
+                ),
+            );
             table.keys();
             None
         }
@@ -280,7 +295,10 @@ fn breached(table: &Reader<'_>) -> Option<Condition> {
             let of_periods = table.get("of_periods", need("times"), reader::count);
             let (times, of_periods) = (times?, of_periods?);
             if times > of_periods {
-                table.fault("times", format!("{times} of {of_periods} periods can never be breached"));
+                table.fault(
+                    "times",
+                    format!("{times} of {of_periods} periods can never be breached"),
+                );
             }
             Some(Condition::Times { objective: objective?, times, of_periods })
         }

@@ -1,4 +1,5 @@
-//! A contract as it comes out once its parents are put in: every term as it was written, and which contract it is from.
+//! A contract as it comes out once its parents are put in: every term as it was written, and which
+//! contract it is from.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,8 @@ pub struct Section {
 /// One term.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Term {
-    /// Which element of the section it belongs to, by its id or else its number; absent in a section that is one table.
+    /// Which element of the section it belongs to, by its id or else its number; absent in a
+    /// section that is one table.
     pub of: Option<String>,
     /// Its key, with those of the tables that it is in: `outage.misses`.
     pub key: String,
@@ -33,15 +35,16 @@ pub struct Term {
     pub value: String,
 }
 
-/// Every section that the contract has or inherits, in the order of the format's page. Parents are looked for as
-/// [`resolve`](super::resolve) does.
+/// Every section that the contract has or inherits, in the order of the format's page. Parents are
+/// looked for as [`resolve`](super::resolve) does.
 #[must_use]
 pub fn shown(own: &Written, others: &[Written]) -> Vec<Section> {
     let faults = Faults::default();
     let line = ancestry(own, others, END, &faults).line;
     let name = |written: &Written| written.id().unwrap_or_default().to_owned();
     let of_section = |section: &'static str| {
-        let mut holders = line.iter().copied().filter(|written| written.table.contains_key(section));
+        let mut holders =
+            line.iter().copied().filter(|written| written.table.contains_key(section));
         let holder = holders.next()?;
         Some(Section {
             section,
@@ -74,17 +77,23 @@ fn terms(section: &Node) -> Vec<Term> {
     all
 }
 
-/// A table's own terms, then those of the tables in it; party tables and the like, which hold a line, stay in one.
+/// A table's own terms, then those of the tables in it; party tables and the like, which hold a
+/// line, stay in one.
 fn flatten(of: Option<&str>, path: &str, table: &BTreeMap<String, Node>, all: &mut Vec<Term>) {
     let key = |key: &String| if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-    let is_large = |name: &str| ["measure", "outage", "qualify", "aggregate", "remedy"].contains(&name);
+    let is_large =
+        |name: &str| ["measure", "outage", "qualify", "aggregate", "remedy"].contains(&name);
     for (name, node) in table.iter().filter(|(name, _)| !is_large(name) && *name != "id") {
         all.push(Term { of: of.map(str::to_owned), key: key(name), value: node.to_string() });
     }
     for (name, node) in table.iter().filter(|(name, _)| is_large(name)) {
         match node {
             Node::Table(inner) => flatten(of, &key(name), inner, all),
-            other => all.push(Term { of: of.map(str::to_owned), key: key(name), value: other.to_string() }),
+            other => all.push(Term {
+                of: of.map(str::to_owned),
+                key: key(name),
+                value: other.to_string(),
+            }),
         }
     }
 }

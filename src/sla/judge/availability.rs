@@ -4,7 +4,9 @@ use crate::base::decimal::{Exact, Rounding};
 use crate::base::time::Wall;
 use crate::sla::calendar::Stretch;
 use crate::sla::judge::outages::{self, Counting, Happening, Outage};
-use crate::sla::judge::{Compared, Evaluation, Ground, Growth, Judged, claims, compare, coverage, grown};
+use crate::sla::judge::{
+    Compared, Evaluation, Ground, Growth, Judged, claims, compare, coverage, grown,
+};
 use crate::sla::report::{Budget, Outcome};
 use crate::sla::span::Span;
 use crate::sla::terms::{Definition, Objective, OutageTerms, Unit, UnknownIs};
@@ -38,7 +40,11 @@ pub(super) fn judge<'a>(
     let mut unknown = evaluation.unknown(known.as_ref(), &ground, &happened, now);
     let mut steps = Vec::new();
     if !unknown.is_empty() && terms.unknown_is != UnknownIs::Unknown {
-        steps.push(format!("{} are unknown and count as {}", words::seconds(unknown.nanos()), terms.unknown_is));
+        steps.push(format!(
+            "{} are unknown and count as {}",
+            words::seconds(unknown.nanos()),
+            terms.unknown_is
+        ));
         if terms.unknown_is == UnknownIs::Down {
             happened.extend(unknown.iter().map(Happening::unknown));
         }
@@ -49,15 +55,21 @@ pub(super) fn judge<'a>(
     tell(&tally, &ground, window, &mut steps);
 
     let Some(length) = length(objective, &ground) else {
-        let mut judged =
-            Judged::nothing(objective, stretch, "exclusions and hours leave nothing of the period".to_owned());
+        let mut judged = Judged::nothing(
+            objective,
+            stretch,
+            "exclusions and hours leave nothing of the period".to_owned(),
+        );
         judged.provisional = now.is_some();
         return judged;
     };
     let computed = share_up(tally.downtime, &length, objective.unit);
     let (exact, text) = match evaluation.facts.values.get(&objective.id) {
         Some(value) => {
-            steps.push(format!("the facts give {} {}, which wins over the events", value.written, objective.unit));
+            steps.push(format!(
+                "the facts give {} {}, which wins over the events",
+                value.written, objective.unit
+            ));
             (value.value.clone(), value.written.clone())
         }
         None => {
@@ -77,16 +89,21 @@ pub(super) fn judge<'a>(
     let enough = least.is_none_or(|least| coverage >= *least);
     let outcome = settle(&compared, &Certain { now, given, at_worst, enough }, &mut steps);
     if !enough {
-        let (coverage, least) = (coverage.fixed(6, Rounding::Down), least.cloned().unwrap_or_default());
+        let (coverage, least) =
+            (coverage.fixed(6, Rounding::Down), least.cloned().unwrap_or_default());
         steps.push(match outcome {
             Outcome::Breached => {
-                format!("coverage is {coverage} %, below {least} %; the target is missed all the same")
+                format!(
+                    "coverage is {coverage} %, below {least} %; the target is missed all the same"
+                )
             }
             _ => format!("coverage is {coverage} %, below {least} %: {outcome}"),
         });
     }
-    let budget = (now.is_some() && !given).then(|| budget(objective, &length, tally.downtime, &mut steps));
-    let growth = growth(evaluation, objective, window, &tally, &length, given.then_some(&compared.actual));
+    let budget =
+        (now.is_some() && !given).then(|| budget(objective, &length, tally.downtime, &mut steps));
+    let growth =
+        growth(evaluation, objective, window, &tally, &length, given.then_some(&compared.actual));
     Judged {
         objective,
         stretch,
@@ -108,7 +125,12 @@ pub(super) fn judge<'a>(
 }
 
 /// How much downtime the target allows, and how much of it is left.
-fn budget(objective: &Objective, length: &Exact, downtime: i128, steps: &mut Vec<String>) -> Budget {
+fn budget(
+    objective: &Objective,
+    length: &Exact,
+    downtime: i128,
+    steps: &mut Vec<String>,
+) -> Budget {
     let target = &objective.target.value;
     let up = if objective.unit == Unit::Percent {
         target.over(&Exact::hundred()).unwrap_or_default()
@@ -118,7 +140,10 @@ fn budget(objective: &Objective, length: &Exact, downtime: i128, steps: &mut Vec
     let allowed = &(&Exact::one() - &up) * length;
     let left = &allowed - &Exact::seconds(downtime);
     steps.push(match left.is_negative() {
-        true => format!("the target allows {allowed} s of downtime, which is exceeded by {} s", left.abs()),
+        true => format!(
+            "the target allows {allowed} s of downtime, which is exceeded by {} s",
+            left.abs()
+        ),
         false => format!("the target allows {allowed} s of downtime, of which {left} s are left"),
     });
     Budget { allowed_s: allowed.trimmed(6), left_s: left.trimmed(6) }
@@ -145,20 +170,28 @@ fn settle(compared: &Compared, certain: &Certain, steps: &mut Vec<String>) -> Ou
         };
     };
     if certain.given {
-        steps.push(format!("the period still runs at {now}, so a given value is not final: not_determined"));
+        steps.push(format!(
+            "the period still runs at {now}, so a given value is not final: not_determined"
+        ));
         return Outcome::NotDetermined;
     }
     match (compared.outcome, certain.at_worst) {
         (Outcome::Breached, _) => {
-            steps.push(format!("the period still runs at {now}; even if all that is to come is good: breached"));
+            steps.push(format!(
+                "the period still runs at {now}; even if all that is to come is good: breached"
+            ));
             Outcome::Breached
         }
         (_, Some(Outcome::Met)) if certain.enough => {
-            steps.push(format!("the period still runs at {now}; even if all that is to come is bad: met"));
+            steps.push(format!(
+                "the period still runs at {now}; even if all that is to come is bad: met"
+            ));
             Outcome::Met
         }
         _ => {
-            steps.push(format!("the period still runs at {now}, and nothing is certain yet: not_determined"));
+            steps.push(format!(
+                "the period still runs at {now}, and nothing is certain yet: not_determined"
+            ));
             Outcome::NotDetermined
         }
     }
@@ -175,15 +208,21 @@ fn tally(
     let by_ticket = terms.definition == Definition::Ticket;
     let counting = Counting { sides: &terms.sides, severity: objective.severity, by_ticket };
     let joined = outages::joined(happened, evaluation.contract, &evaluation.service.id, &counting);
-    let owned = |outage: Outage| if evaluation.owns(&outage) { Some(outage) } else { outage.without_events() };
+    let owned = |outage: Outage| {
+        if evaluation.owns(&outage) { Some(outage) } else { outage.without_events() }
+    };
     let joined: Vec<Outage> = joined.into_iter().filter_map(owned).collect();
     let inside = match &ground.hours {
         Some(hours) => outages::keep(joined, |parts| parts.and(hours)),
         None => outages::keep(joined, Clone::clone),
     };
-    let removed = inside.iter().map(|outage| outage.parts.and(&ground.excluded.downtime).within(window).nanos()).sum();
+    let removed = inside
+        .iter()
+        .map(|outage| outage.parts.and(&ground.excluded.downtime).within(window).nanos())
+        .sum();
     let left = outages::keep(inside, |parts| parts.minus(&ground.excluded.downtime));
-    let in_window = |outage: &Outage| !outage.parts.within(window).is_empty() || window.holds(outage.begins());
+    let in_window =
+        |outage: &Outage| !outage.parts.within(window).is_empty() || window.holds(outage.begins());
     let before = left.iter().filter(|outage| in_window(outage)).count();
     let mut outages = outages::qualified(left, objective.qualify.as_ref(), evaluation.zone);
     outages.retain(in_window);
@@ -222,20 +261,32 @@ fn share_up(downtime: i128, length: &Exact, unit: Unit) -> Exact {
     if unit == Unit::Percent { &up * &Exact::hundred() } else { up }
 }
 
-fn arithmetic(tally: &Tally, length: &Exact, stretch: &Stretch, objective: &Objective, text: &str) -> String {
+fn arithmetic(
+    tally: &Tally,
+    length: &Exact,
+    stretch: &Stretch,
+    objective: &Objective,
+    text: &str,
+) -> String {
     let of = match &objective.aggregate.fixed_minutes {
         Some(minutes) => format!("an agreed {minutes} minutes"),
         None => stretch.name.to_string(),
     };
     let down = words::seconds(tally.downtime);
-    format!("downtime is {down} of {length} s ({of}): 1 − {down} / {length} s = {text} {}", objective.unit)
+    format!(
+        "downtime is {down} of {length} s ({of}): 1 − {down} / {length} s = {text} {}",
+        objective.unit
+    )
 }
 
 fn tell(tally: &Tally, ground: &Ground, window: Span, steps: &mut Vec<String>) {
     let excluded = ground.excluded.each.iter().flat_map(|(id, _, spans, notes)| {
         let inside = spans.within(window).nanos();
-        let holds = (inside > 0).then(|| format!("exclusion {id:?} holds for {}", words::seconds(inside)));
-        holds.into_iter().chain(notes.iter().map(move |note| format!("exclusion {id:?}: {note}, and so count")))
+        let holds =
+            (inside > 0).then(|| format!("exclusion {id:?} holds for {}", words::seconds(inside)));
+        holds
+            .into_iter()
+            .chain(notes.iter().map(move |note| format!("exclusion {id:?}: {note}, and so count")))
     });
     words::some(steps, &excluded.collect::<Vec<_>>(), String::clone);
     if tally.removed > 0 {
@@ -261,9 +312,19 @@ fn told(outage: &Outage) -> String {
     } else {
         String::new()
     };
-    let tickets: Vec<String> = outage.tickets.iter().filter_map(|ticket| ticket.id.clone()).collect();
-    let tickets = if tickets.is_empty() { String::new() } else { format!(", ticket {}", words::list(&tickets)) };
-    format!("down from {} to {}: {}{pieces}{tickets}", parts.from, parts.to, words::seconds(outage.nanos()))
+    let tickets: Vec<String> =
+        outage.tickets.iter().filter_map(|ticket| ticket.id.clone()).collect();
+    let tickets = if tickets.is_empty() {
+        String::new()
+    } else {
+        format!(", ticket {}", words::list(&tickets))
+    };
+    format!(
+        "down from {} to {}: {}{pieces}{tickets}",
+        parts.from,
+        parts.to,
+        words::seconds(outage.nanos())
+    )
 }
 
 fn growth(
@@ -274,7 +335,8 @@ fn growth(
     length: &Exact,
     given: Option<&Exact>,
 ) -> Growth {
-    let begun = tally.outages.iter().enumerate().filter(|(_, outage)| window.holds(outage.begins()));
+    let begun =
+        tally.outages.iter().enumerate().filter(|(_, outage)| window.holds(outage.begins()));
     let begun: Vec<(usize, &Outage)> = begun.collect();
     let share = |value: &Exact| match objective.unit {
         Unit::Percent => value.over(&Exact::hundred()).unwrap_or_default(),
@@ -282,14 +344,19 @@ fn growth(
     };
     let down_at = |value: &Exact| &(&Exact::one() - &share(value)) * length;
     let downtime = Exact::seconds(tally.downtime);
-    let excess = &given.map_or_else(|| downtime.clone(), down_at) - &down_at(&objective.target.value);
-    let mut days: Vec<_> = begun.iter().map(|(_, outage)| evaluation.zone.day(outage.begins())).collect();
+    let excess =
+        &given.map_or_else(|| downtime.clone(), down_at) - &down_at(&objective.target.value);
+    let mut days: Vec<_> =
+        begun.iter().map(|(_, outage)| evaluation.zone.day(outage.begins())).collect();
     days.sort_unstable();
     days.dedup();
     Growth {
         downtime,
         excess: excess.max(Exact::zero()),
-        events: begun.into_iter().map(|(at, outage)| grown(evaluation, at, outage, outage.nanos())).collect(),
+        events: begun
+            .into_iter()
+            .map(|(at, outage)| grown(evaluation, at, outage, outage.nanos()))
+            .collect(),
         days,
         count: evaluation.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
         ticketed: tally.outages.iter().any(|outage| claims::ticketed(evaluation, outage)),

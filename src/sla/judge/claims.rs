@@ -10,8 +10,8 @@ use crate::sla::judge::{Evaluation, Judged};
 use crate::sla::report::{ClaimState, DutyState, TicketDue};
 use crate::sla::terms::{After, Claim, ClaimClock, ClaimUnit, CountedFrom, Duty};
 
-/// Until when a ticket for an outage must be opened; absent where the contract sets no such time, and for unknown time, which
-/// is no event.
+/// Until when a ticket for an outage must be opened; absent where the contract sets no such time,
+/// and for unknown time, which is no event.
 fn ticket_by(evaluation: &Evaluation<'_>, outage: &Outage) -> Option<Wall> {
     Some(outage.known?.from + evaluation.contract.claim.as_ref()?.ticket_within?)
 }
@@ -30,8 +30,9 @@ fn ticket_lapsed(evaluation: &Evaluation<'_>, outage: &Outage) -> bool {
 }
 
 impl Judged<'_> {
-    /// The events for which it earned its credit: by driver `event` those that did, else all that count; of those, where tickets
-    /// are required, the ones that have theirs in time if any has. Unknown time is no event.
+    /// The events for which it earned its credit: by driver `event` those that did, else all that
+    /// count; of those, where tickets are required, the ones that have theirs in time if any has.
+    /// Unknown time is no event.
     fn events(&self, evaluation: &Evaluation<'_>) -> Vec<&Outage> {
         let all: Vec<&Outage> = match &self.earned {
             Some(earned) => earned.iter().filter_map(|at| self.matter.get(*at)).collect(),
@@ -46,19 +47,31 @@ impl Judged<'_> {
 }
 
 /// Until when what is due must be claimed.
-pub(super) fn state(evaluation: &Evaluation<'_>, judged: &[Judged<'_>], paid: &Exact) -> ClaimState {
+pub(super) fn state(
+    evaluation: &Evaluation<'_>,
+    judged: &[Judged<'_>],
+    paid: &Exact,
+) -> ClaimState {
     let none = ClaimState { by: None, ticket_by: None, lapsed: false };
     let Some(claim) = &evaluation.contract.claim else { return none };
-    let due = judged.iter().filter(|each| each.objective.remedy.is_some() && evaluation.is_due(&each.stretch));
-    let (earning, idle): (Vec<&Judged<'_>>, Vec<_>) = due.partition(|each| each.credit.is_positive());
+    let due = judged
+        .iter()
+        .filter(|each| each.objective.remedy.is_some() && evaluation.is_due(&each.stretch));
+    let (earning, idle): (Vec<&Judged<'_>>, Vec<_>) =
+        due.partition(|each| each.credit.is_positive());
     let events: Vec<&Outage> = match earning.is_empty() {
         false => earning.iter().flat_map(|each| each.events(evaluation)).collect(),
         // Where nothing is earned yet, or for want of a ticket, all that count might.
-        true => idle.iter().flat_map(|each| &each.matter).filter(|outage| outage.known.is_some()).collect(),
+        true => idle
+            .iter()
+            .flat_map(|each| &each.matter)
+            .filter(|outage| outage.known.is_some())
+            .collect(),
     };
     let by = if paid.is_positive() { claim_by(evaluation, claim, &events) } else { None };
     let late = !events.is_empty() && events.iter().all(|outage| ticket_lapsed(evaluation, outage));
-    let past = by.is_some_and(|by| evaluation.facts.as_of.is_some_and(|at| evaluation.zone.day(at) > by));
+    let past =
+        by.is_some_and(|by| evaluation.facts.as_of.is_some_and(|at| evaluation.zone.day(at) > by));
     ClaimState {
         by,
         ticket_by: events.iter().filter_map(|outage| ticket_by(evaluation, outage)).min(),
@@ -66,8 +79,12 @@ pub(super) fn state(evaluation: &Evaluation<'_>, judged: &[Judged<'_>], paid: &E
     }
 }
 
-/// The first ticket that must be opened, whether what it is for earns here or in a later period's verdict.
-pub(super) fn first_ticket(evaluation: &Evaluation<'_>, judged: &[Judged<'_>]) -> Option<TicketDue> {
+/// The first ticket that must be opened, whether what it is for earns here or in a later period's
+/// verdict.
+pub(super) fn first_ticket(
+    evaluation: &Evaluation<'_>,
+    judged: &[Judged<'_>],
+) -> Option<TicketDue> {
     let remedied = judged.iter().filter(|each| each.objective.remedy.is_some());
     let due = remedied.flat_map(|each| each.events(evaluation)).filter_map(|outage| {
         let by = ticket_by(evaluation, outage)?;
@@ -87,10 +104,13 @@ fn claim_by(evaluation: &Evaluation<'_>, claim: &Claim, events: &[&Outage]) -> O
         _ if events.is_empty() => vec![evaluation.asked.last],
         CountedFrom::EventStart => known.map(|event| day(event.from)).collect(),
         CountedFrom::Restored => {
-            let restored = events.iter().filter(|outage| !outage.lasts).filter_map(|outage| outage.known);
+            let restored =
+                events.iter().filter(|outage| !outage.lasts).filter_map(|outage| outage.known);
             restored.map(|event| day(event.to)).collect()
         }
-        CountedFrom::TicketClosed => events.iter().filter_map(|outage| outage.closed()).map(day).collect(),
+        CountedFrom::TicketClosed => {
+            events.iter().filter_map(|outage| outage.closed()).map(day).collect()
+        }
     };
     starts.into_iter().min().map(|start| after(evaluation, start, clock))
 }
@@ -98,11 +118,14 @@ fn claim_by(evaluation: &Evaluation<'_>, claim: &Claim, events: &[&Outage]) -> O
 fn after(evaluation: &Evaluation<'_>, start: Day, clock: ClaimClock) -> Day {
     match clock.unit {
         ClaimUnit::Days => start.plus(i64::from(clock.within)),
-        ClaimUnit::BusinessDays => business_days_after(start, clock.within, &evaluation.contract.agreement.holidays),
+        ClaimUnit::BusinessDays => {
+            business_days_after(start, clock.within, &evaluation.contract.agreement.holidays)
+        }
     }
 }
 
-/// What the parties had to do: for each duty, for each event that begins in the period, or once at the period's end.
+/// What the parties had to do: for each duty, for each event that begins in the period, or once at
+/// the period's end.
 pub(super) fn duties(evaluation: &Evaluation<'_>) -> Vec<DutyState> {
     let mut done: BTreeMap<(&str, Option<usize>), Wall> = BTreeMap::new();
     for said in &evaluation.facts.duties {
@@ -140,8 +163,8 @@ struct Begun {
     told: Vec<usize>,
 }
 
-/// What began in the period: outages that were measured, and those of the facts' events that are about none of them, since a
-/// ticket about an outage is no other outage.
+/// What began in the period: outages that were measured, and those of the facts' events that are
+/// about none of them, since a ticket about an outage is no other outage.
 fn begun(evaluation: &Evaluation<'_>) -> Vec<Begun> {
     let holds = |at: Wall| evaluation.asked.span.and(evaluation.version_span.span).holds(at);
     let mut seen = evaluation.measured_happenings();
@@ -162,8 +185,13 @@ fn begun(evaluation: &Evaluation<'_>) -> Vec<Begun> {
     let measured = seen.iter().zip(about).filter(|(each, _)| holds(each.span.from));
     let measured = measured.map(|(each, told)| {
         // Where nobody saw it up again, its end is what the facts say.
-        let said = || told.iter().filter_map(|number| evaluation.facts.events.get(*number)?.to).max();
-        Begun { from: each.span.from, to: if each.lasts { said() } else { Some(each.span.to) }, told }
+        let said =
+            || told.iter().filter_map(|number| evaluation.facts.events.get(*number)?.to).max();
+        Begun {
+            from: each.span.from,
+            to: if each.lasts { said() } else { Some(each.span.to) },
+            told,
+        }
     });
     measured.chain(alone).collect()
 }

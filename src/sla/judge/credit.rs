@@ -1,9 +1,12 @@
-//! Remedies: from what the driver grows with to a credit, exactly. Money is rounded only when it is written.
+//! Remedies: from what the driver grows with to a credit, exactly. Money is rounded only when it is
+//! written.
 
 use crate::base::decimal::Exact;
 use crate::sla::judge::{Evaluation, Grown, Judged};
 use crate::sla::report::Outcome;
-use crate::sla::terms::{Base, Bound, Credit, CreditKind, Driver, Form, Remedy, Tier, UnitRounding};
+use crate::sla::terms::{
+    Base, Bound, Credit, CreditKind, Driver, Form, Remedy, Tier, UnitRounding,
+};
 use crate::sla::words;
 
 /// Gives an objective the credit that it earns by itself.
@@ -13,7 +16,9 @@ pub(super) fn earn(evaluation: &Evaluation<'_>, judged: &mut Judged<'_>) {
     if !evaluation.is_due(&judged.stretch) {
         // Else it would be paid in each of the shorter periods that its own is made of.
         let (own, due) = (judged.stretch.name, evaluation.asked.every.holding(judged.stretch.last));
-        judged.steps.push(format!("what {own} earns stands in the verdict of {due}, in which it ends: nothing here"));
+        judged.steps.push(format!(
+            "what {own} earns stands in the verdict of {due}, in which it ends: nothing here"
+        ));
         return;
     }
     judged.credit = match judged.outcome {
@@ -42,7 +47,9 @@ fn by_event(
     let (mut all, mut earned, mut each) = (Exact::zero(), Vec::new(), Vec::new());
     for Grown { at, length, ticketed } in &judged.growth.events {
         if remedy.requires_ticket && !ticketed {
-            each.push(format!("the outage of {length} s has no ticket opened in time: nothing is earned by it"));
+            each.push(format!(
+                "the outage of {length} s has no ticket opened in time: nothing is earned by it"
+            ));
             continue;
         }
         let credit = purse.by_form(remedy, length, &mut each);
@@ -57,7 +64,12 @@ fn by_event(
     (all, earned)
 }
 
-fn earned(evaluation: &Evaluation<'_>, judged: &Judged<'_>, remedy: &Remedy, steps: &mut Vec<String>) -> Exact {
+fn earned(
+    evaluation: &Evaluation<'_>,
+    judged: &Judged<'_>,
+    remedy: &Remedy,
+    steps: &mut Vec<String>,
+) -> Exact {
     let growth = &judged.growth;
     let purse = Purse { evaluation, judged, base: base(evaluation, remedy.base) };
     if remedy.requires_ticket && !growth.ticketed {
@@ -65,7 +77,10 @@ fn earned(evaluation: &Evaluation<'_>, judged: &Judged<'_>, remedy: &Remedy, ste
         return Exact::zero();
     }
     let Some(x) = driven(judged, remedy.driver) else {
-        steps.push(format!("driver {}: the target was not missed, nothing is earned", remedy.driver));
+        steps.push(format!(
+            "driver {}: the target was not missed, nothing is earned",
+            remedy.driver
+        ));
         return Exact::zero();
     };
     purse.by_form(remedy, &x, steps)
@@ -92,7 +107,9 @@ fn driven(judged: &Judged<'_>, driver: Driver) -> Option<Exact> {
         Driver::Days => Exact::from(growth.days.len() as u64),
         Driver::Actual => judged.actual.clone()?,
         Driver::Shortfall => missed_by()?,
-        Driver::ExcessPercent => (&missed_by()? * &Exact::hundred()).over(&objective.target.value)?,
+        Driver::ExcessPercent => {
+            (&missed_by()? * &Exact::hundred()).over(&objective.target.value)?
+        }
         Driver::Count => growth.count.clone(),
     })
 }
@@ -101,7 +118,9 @@ fn driven(judged: &Judged<'_>, driver: Driver) -> Option<Exact> {
 fn base(evaluation: &Evaluation<'_>, base: Option<Base>) -> (Exact, &'static str) {
     match base {
         Some(Base::Usage) => (evaluation.usage.clone(), "the usage charge"),
-        Some(Base::Greater) if evaluation.usage > evaluation.mrc => (evaluation.usage.clone(), "the usage charge"),
+        Some(Base::Greater) if evaluation.usage > evaluation.mrc => {
+            (evaluation.usage.clone(), "the usage charge")
+        }
         _ => (evaluation.mrc.clone(), "the monthly charge"),
     }
 }
@@ -118,15 +137,24 @@ impl Purse<'_> {
         match &credit.kind {
             CreditKind::Amount(amount) => amount.clone(),
             CreditKind::Share(share) => share * &self.base.0,
-            CreditKind::PerDay => self.base.0.over(&Exact::from(self.judged.stretch.days())).unwrap_or_default(),
+            CreditKind::PerDay => {
+                self.base.0.over(&Exact::from(self.judged.stretch.days())).unwrap_or_default()
+            }
         }
     }
 
     /// A credit in words: `5% of the monthly charge of 4000.00 GBP`.
     fn told(&self, credit: &Credit) -> String {
         match credit.kind {
-            CreditKind::Amount(_) => format!("{} {}", credit.written, self.evaluation.contract.agreement.currency.code),
-            _ => format!("{} of {}, {}", credit.written, self.base.1, self.evaluation.money(&self.base.0)),
+            CreditKind::Amount(_) => {
+                format!("{} {}", credit.written, self.evaluation.contract.agreement.currency.code)
+            }
+            _ => format!(
+                "{} of {}, {}",
+                credit.written,
+                self.base.1,
+                self.evaluation.money(&self.base.0)
+            ),
         }
     }
 
@@ -154,19 +182,32 @@ impl Purse<'_> {
 
     fn tiers(&self, tiers: &[Tier], x: &Exact) -> (Exact, String) {
         match tiers.iter().find(|tier| tier.holds(x)) {
-            Some(tier) => (self.worth(&tier.credit), format!("tier {}: {}", tier.told(), self.told(&tier.credit))),
+            Some(tier) => (
+                self.worth(&tier.credit),
+                format!("tier {}: {}", tier.told(), self.told(&tier.credit)),
+            ),
             None => (Exact::zero(), "no tier holds it: 0".to_owned()),
         }
     }
 
-    fn per_unit(&self, unit: &Exact, rounding: UnitRounding, credit: &Credit, x: &Exact) -> (Exact, String) {
+    fn per_unit(
+        &self,
+        unit: &Exact,
+        rounding: UnitRounding,
+        credit: &Credit,
+        x: &Exact,
+    ) -> (Exact, String) {
         let units = x.over(unit).unwrap_or_default();
         let units = match rounding {
             UnitRounding::Up => units.ceil(),
             UnitRounding::Down => units.floor(),
             UnitRounding::Exact => units,
         };
-        let how = format!("{x} / {unit}, {} = {units} units of {}", rounding_told(rounding), self.told(credit));
+        let how = format!(
+            "{x} / {unit}, {} = {units} units of {}",
+            rounding_told(rounding),
+            self.told(credit)
+        );
         (&units * &self.worth(credit), how)
     }
 
@@ -178,23 +219,35 @@ impl Purse<'_> {
             if !left.is_positive() {
                 break;
             }
-            let times =
-                if number + 1 == blocks.len() { left.over(size).unwrap_or_default().ceil() } else { Exact::one() };
+            let times = if number + 1 == blocks.len() {
+                left.over(size).unwrap_or_default().ceil()
+            } else {
+                Exact::one()
+            };
             worth = &worth + &(&times * &self.worth(credit));
             parts.push(format!("{times} of {size} at {}", credit.written));
             left = &left - &(&times * size);
         }
-        (worth, format!("blocks begun: {}, of {}", words::list(&parts), self.evaluation.money(&self.base.0)))
+        (
+            worth,
+            format!(
+                "blocks begun: {}, of {}",
+                words::list(&parts),
+                self.evaluation.money(&self.base.0)
+            ),
+        )
     }
 
     fn escalation(&self, credits: &[Credit], x: &Exact) -> (Exact, String) {
         if !self.judged.is_breached() {
             return (Exact::zero(), "the period is not breached: 0".to_owned());
         }
-        let before = self.evaluation.breached_in_a_row(&self.judged.stretch, &self.judged.objective.id);
+        let before =
+            self.evaluation.breached_in_a_row(&self.judged.stretch, &self.judged.objective.id);
         let credit = credits.get(before).or_else(|| credits.last());
         let Some(credit) = credit else { return (Exact::zero(), "no step".to_owned()) };
-        let how = format!("breached period number {} in a row: {x} × {}", before + 1, self.told(credit));
+        let how =
+            format!("breached period number {} in a row: {x} × {}", before + 1, self.told(credit));
         (x * &self.worth(credit), how)
     }
 }

@@ -1,4 +1,5 @@
-//! Everything that is before the judge: contract, facts, measurements, and the time that they are about.
+//! Everything that is before the judge: contract, facts, measurements, and the time that they are
+//! about.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use crate::sla::judge::{Judged, VersionSpan, availability, credit, events, exclu
 use crate::sla::observed::{self, Observed, Timeline};
 use crate::sla::outage::Rule;
 use crate::sla::span::{Span, Spans};
-use crate::sla::terms::{Contract, Definition, Metric, Objective, Renewal, RoundingWord, Service, Side, SlaFrom};
+use crate::sla::terms::{
+    Contract, Definition, Metric, Objective, Renewal, RoundingWord, Service, Side, SlaFrom,
+};
 
 /// Everything that is before the judge.
 pub(super) struct Evaluation<'a> {
@@ -52,21 +55,35 @@ impl<'a> Evaluation<'a> {
         effort: &'a Effort<'a>,
     ) -> Self {
         let zone = &contract.agreement.timezone;
-        let lengths = contract.objectives_of(&service.id).filter_map(|objective| match objective.aggregate.every {
-            Every::Rolling(days) => Some(days),
-            _ => None,
+        let lengths = contract.objectives_of(&service.id).filter_map(|objective| {
+            match objective.aggregate.every {
+                Every::Rolling(days) => Some(days),
+                _ => None,
+            }
         });
         let asked = Stretch::holding(period.every(lengths.max().unwrap_or(1)), period.last(), zone);
         let mut timelines = BTreeMap::new();
         for objective in contract.objectives_of(&service.id) {
-            if let (Some(observed), Some(rule), Some(measure)) = (observed, Rule::of(objective), &objective.measure) {
-                let timeline = observed::timeline(observed, contract, &service.id, &measure.probes, &rule, effort);
+            if let (Some(observed), Some(rule), Some(measure)) =
+                (observed, Rule::of(objective), &objective.measure)
+            {
+                let timeline = observed::timeline(
+                    observed,
+                    contract,
+                    &service.id,
+                    &measure.probes,
+                    &rule,
+                    effort,
+                );
                 timelines.insert(objective.id.as_str(), timeline);
             }
         }
         let mut breached: BTreeMap<Period, BTreeSet<&str>> = BTreeMap::new();
         for previous in &facts.previous {
-            breached.entry(previous.period).or_default().extend(previous.breached.iter().map(String::as_str));
+            breached
+                .entry(previous.period)
+                .or_default()
+                .extend(previous.breached.iter().map(String::as_str));
         }
         Self {
             claimed: exclusions::claimed(contract, &facts.excluded, zone),
@@ -97,7 +114,9 @@ impl<'a> Evaluation<'a> {
         let mut judged = match objective.metric {
             _ if window.is_empty() => Judged::nothing(objective, stretch, self.why_nothing()),
             Metric::Availability => availability::judge(self, objective, stretch, window),
-            Metric::TimeToRestore | Metric::TimeToNotify => events::judge(self, objective, stretch, window),
+            Metric::TimeToRestore | Metric::TimeToNotify => {
+                events::judge(self, objective, stretch, window)
+            }
             Metric::Count => values::count(self, objective, stretch, window),
             Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos => {
                 values::judge(self, objective, stretch, window)
@@ -107,42 +126,61 @@ impl<'a> Evaluation<'a> {
         judged
     }
 
-    /// Whether what an objective earns over one of its own periods falls due in the period asked for: there its own ends.
+    /// Whether what an objective earns over one of its own periods falls due in the period asked
+    /// for: there its own ends.
     pub(super) fn is_due(&self, stretch: &Stretch) -> bool {
         self.asked.first <= stretch.last && stretch.last <= self.asked.last
     }
 
-    /// Whether an outage is this version's: it was in force when it began. Unknown time belongs to whoever judges it.
+    /// Whether an outage is this version's: it was in force when it began. Unknown time belongs to
+    /// whoever judges it.
     pub(super) fn owns(&self, outage: &Outage) -> bool {
         let begins = self.contract.agreement.effective_from.max(self.version_span.span.from);
         outage.known.is_none_or(|event| begins <= event.from)
     }
 
-    /// The time that an objective is judged over: its period as far as the service level holds in it. Where the version changed
-    /// while an outage lasted, that belongs whole to the version in force when it began.
+    /// The time that an objective is judged over: its period as far as the service level holds in
+    /// it. Where the version changed while an outage lasted, that belongs whole to the version in
+    /// force when it began.
     pub(super) fn window(&self, objective: &Objective) -> Span {
         let stretch = Stretch::holding(objective.aggregate.every, self.asked.last, self.zone);
         let window = stretch.span.and(self.scope);
         if window.is_empty() || objective.metric != Metric::Availability {
             return window;
         }
-        let from = self.version_span.begins.get(&objective.id).map_or(window.from, |&begins| begins.max(window.from));
-        let to = self.handed_over(objective).filter(|_| window.to == self.version_span.span.to).unwrap_or(window.to);
+        let from = self
+            .version_span
+            .begins
+            .get(&objective.id)
+            .map_or(window.from, |&begins| begins.max(window.from));
+        let to = self
+            .handed_over(objective)
+            .filter(|_| window.to == self.version_span.span.to)
+            .unwrap_or(window.to);
         Span::new(from, to.min(stretch.span.to).max(from))
     }
 
-    /// Until when an outage lasts that began while this version was in force, where that is no longer so at its end.
+    /// Until when an outage lasts that began while this version was in force, where that is no
+    /// longer so at its end.
     fn handed_over(&self, objective: &Objective) -> Option<Wall> {
         let (terms, end) = (objective.outage.as_ref()?, self.version_span.span.to);
         if end == Wall::from_nanos(i64::MAX) {
             return None;
         }
-        let happened: Vec<Happening> =
-            self.happenings(objective).into_iter().filter_map(|each| each.cut(self.facts.as_of)).collect();
+        let happened: Vec<Happening> = self
+            .happenings(objective)
+            .into_iter()
+            .filter_map(|each| each.cut(self.facts.as_of))
+            .collect();
         let by_ticket = terms.definition == Definition::Ticket;
         let counting = Counting { sides: &terms.sides, severity: objective.severity, by_ticket };
         let all = outages::joined(&happened, self.contract, &self.service.id, &counting);
-        let begins = self.version_span.begins.get(&objective.id).copied().unwrap_or(self.version_span.span.from);
+        let begins = self
+            .version_span
+            .begins
+            .get(&objective.id)
+            .copied()
+            .unwrap_or(self.version_span.span.from);
         all.iter()
             .filter_map(|each| each.known)
             .find(|each| begins <= each.from && each.from < end && end < each.to)
@@ -154,7 +192,10 @@ impl<'a> Evaluation<'a> {
         if !self.version_span.shared {
             return Vec::new();
         }
-        let all = self.contract.objectives_of(&self.service.id).filter(|each| each.metric == Metric::Availability);
+        let all = self
+            .contract
+            .objectives_of(&self.service.id)
+            .filter(|each| each.metric == Metric::Availability);
         all.filter_map(|each| Some((each.id.clone(), self.handed_over(each)?))).collect()
     }
 
@@ -173,7 +214,9 @@ impl<'a> Evaluation<'a> {
     pub(super) fn why_nothing(&self) -> String {
         match self.scope.is_empty() {
             true => "the service level never holds".to_owned(),
-            false => format!("the service level holds from {}, and not in this period", self.scope.from),
+            false => {
+                format!("the service level holds from {}, and not in this period", self.scope.from)
+            }
         }
     }
 
@@ -201,20 +244,26 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// What happened to the service: by the first objective that looks at outcomes, else as the facts say.
+    /// What happened to the service: by the first objective that looks at outcomes, else as the
+    /// facts say.
     pub(super) fn service_happenings(&self) -> Vec<Happening> {
-        let first = self.contract.objectives_of(&self.service.id).find_map(|each| self.timelines.get(each.id.as_str()));
+        let first = self
+            .contract
+            .objectives_of(&self.service.id)
+            .find_map(|each| self.timelines.get(each.id.as_str()));
         first.map_or_else(|| self.told(), |timeline| self.seen(timeline))
     }
 
-    /// What was measured to have happened to the service, by the first objective that looks at outcomes.
+    /// What was measured to have happened to the service, by the first objective that looks at
+    /// outcomes.
     pub(super) fn measured_happenings(&self) -> Vec<Happening> {
         let mut all = self.contract.objectives_of(&self.service.id);
         let first = all.find_map(|each| self.timelines.get(each.id.as_str()));
         first.map_or_else(Vec::new, |timeline| self.seen(timeline))
     }
 
-    /// The same with all that the facts say beside what was measured: of what is no outage only they tell.
+    /// The same with all that the facts say beside what was measured: of what is no outage only
+    /// they tell.
     pub(super) fn all_happenings(&self) -> Vec<Happening> {
         let mut all = self.service_happenings();
         if !self.timelines.is_empty() {
@@ -223,17 +272,22 @@ impl<'a> Evaluation<'a> {
         all
     }
 
-    /// Measured outages, with the sides that were recorded, and the tickets and sides of the facts' events that overlap them.
+    /// Measured outages, with the sides that were recorded, and the tickets and sides of the facts'
+    /// events that overlap them.
     pub(super) fn seen(&self, timeline: &Timeline) -> Vec<Happening> {
         let recorded = self.observed.map(|observed| observed.sides.as_slice()).unwrap_or_default();
         let known = timeline.known();
         // What nobody saw up again still lasts.
         let last_up = timeline.up.hull().map(|hull| hull.to);
         let spans: Vec<Span> = timeline.down.iter().collect();
-        // The stretches lie apart and in order: those that something overlaps are found, not looked for one by one.
+        // The stretches lie apart and in order: those that something overlaps are found, not looked
+        // for one by one.
         let overlapped = |other: Span| {
             let first = spans.partition_point(|span| span.to <= other.from);
-            let count = spans[first..].iter().take_while(|span| span.from < other.to && !other.is_empty()).count();
+            let count = spans[first..]
+                .iter()
+                .take_while(|span| span.from < other.to && !other.is_empty())
+                .count();
             first..first + count
         };
         let mut sides: Vec<Option<(i128, Side)>> = vec![None; spans.len()];
@@ -280,7 +334,11 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The outages on the provider's side or of nobody's, of any severity or of one.
-    pub(super) fn provider_outages(&self, happenings: &[Happening], objective: Option<&Objective>) -> Vec<Outage> {
+    pub(super) fn provider_outages(
+        &self,
+        happenings: &[Happening],
+        objective: Option<&Objective>,
+    ) -> Vec<Outage> {
         let sides = [Side::Provider, Side::Unknown];
         let severity = objective.and_then(|objective| objective.severity);
         let counting = Counting { sides: &sides, severity, by_ticket: false };
@@ -305,7 +363,8 @@ impl<'a> Evaluation<'a> {
 
     /// The periods before the one that an objective is judged on, the latest first.
     pub(super) fn earlier(&self, stretch: &Stretch) -> impl Iterator<Item = Period> + use<> {
-        // Rolling periods are asked for by another's end when that is what is reported; their history goes by reports.
+        // Rolling periods are asked for by another's end when that is what is reported; their
+        // history goes by reports.
         let from = match (stretch.every, self.asked.every) {
             (Every::Rolling(_), Every::Rolling(_)) => *stretch,
             (Every::Rolling(_), _) => self.asked,
@@ -317,12 +376,15 @@ impl<'a> Evaluation<'a> {
 
     /// How many periods in a row, up to the one before the judged, were breached.
     pub(super) fn breached_in_a_row(&self, stretch: &Stretch, objective: &str) -> usize {
-        self.earlier(stretch).take(1200).take_while(|period| self.was_breached(*period, objective)).count()
+        self.earlier(stretch)
+            .take(1200)
+            .take_while(|period| self.was_breached(*period, objective))
+            .count()
     }
 }
 
-/// When a service's objectives hold: from its beginning and the agreement's, whichever is later, to the agreement's end
-/// where it is not renewed.
+/// When a service's objectives hold: from its beginning and the agreement's, whichever is later, to
+/// the agreement's end where it is not renewed.
 fn scope(contract: &Contract, service: &Service, zone: &Zone) -> Span {
     let agreement = &contract.agreement;
     let begins = match service.sla_from {
@@ -358,10 +420,16 @@ impl Evaluation<'_> {
     ) -> Ground {
         let hours = objective.aggregate.hours.as_ref().map(|hours| {
             let tickets = happenings.iter().flat_map(|each| &each.tickets);
-            let tickets = tickets.map(|ticket| Span::new(ticket.opened, ticket.closed.unwrap_or(ticket.opened)));
-            let told = happenings.iter().filter_map(|each| each.notified).map(|told| Span::new(told, told));
+            let tickets = tickets
+                .map(|ticket| Span::new(ticket.opened, ticket.closed.unwrap_or(ticket.opened)));
+            let told = happenings
+                .iter()
+                .filter_map(|each| each.notified)
+                .map(|told| Span::new(told, told));
             let all = happenings.iter().map(|each| each.span).chain(tickets).chain(told);
-            let reach = all.fold(window, |reach, span| Span::new(reach.from.min(span.from), reach.to.max(span.to)));
+            let reach = all.fold(window, |reach, span| {
+                Span::new(reach.from.min(span.from), reach.to.max(span.to))
+            });
             hours.within(&reach.into(), self.zone)
         });
         let excluded = exclusions::excluded(&self.claimed, hours.as_ref(), stretch, self.zone);

@@ -20,15 +20,21 @@ pub(super) fn judge<'a>(
     let now = evaluation.now(window);
     let happened: Vec<Happening> = all.into_iter().filter_map(|each| each.cut(now)).collect();
     let outages = counted(evaluation, objective, &ground, window, &happened);
-    let times: Vec<Option<i128>> = outages.iter().map(|outage| time(objective, outage, &ground)).collect();
+    let times: Vec<Option<i128>> =
+        outages.iter().map(|outage| time(objective, outage, &ground)).collect();
     let unknown = evaluation.unknown(None, &ground, &happened, now);
     let coverage = coverage(&ground.base, &unknown);
-    let mut judged =
-        Judged { coverage, provisional: now.is_some(), ..Judged::nothing(objective, stretch, String::new()) };
+    let mut judged = Judged {
+        coverage,
+        provisional: now.is_some(),
+        ..Judged::nothing(objective, stretch, String::new())
+    };
     judged.steps.clear();
     judged.growth = growth(evaluation, objective, &outages, &times);
-    let known: Vec<Exact> = times.iter().flatten().map(|&nanos| in_unit(nanos, objective.unit)).collect();
-    let beyond = known.iter().filter(|time| !objective.op.holds(time, &objective.target.value)).count();
+    let known: Vec<Exact> =
+        times.iter().flatten().map(|&nanos| in_unit(nanos, objective.unit)).collect();
+    let beyond =
+        known.iter().filter(|time| !objective.op.holds(time, &objective.target.value)).count();
     judged.beyond = Some(beyond as u64);
     judged.growth.count = Exact::from(beyond as u64);
     judged.matter = outages;
@@ -64,7 +70,9 @@ pub(super) fn judge<'a>(
             let sum: Exact = known.iter().cloned().sum();
             sum.over(&Exact::from(known.len() as u64)).unwrap_or_default()
         }
-        EventStatistic::Max | EventStatistic::Each => known.iter().max().cloned().unwrap_or_default(),
+        EventStatistic::Max | EventStatistic::Each => {
+            known.iter().max().cloned().unwrap_or_default()
+        }
     };
     let text = exact.trimmed(6);
     let what = match statistic {
@@ -72,7 +80,11 @@ pub(super) fn judge<'a>(
         EventStatistic::Max => "the longest",
         EventStatistic::Each => "each counts, and the worst",
     };
-    judged.steps.push(format!("{what} is {text} {}; beyond the target: {}", objective.unit, words::number(beyond)));
+    judged.steps.push(format!(
+        "{what} is {text} {}; beyond the target: {}",
+        objective.unit,
+        words::number(beyond)
+    ));
     let compared = compare(objective, &exact);
     judged.steps.extend(compared.steps);
     judged.exact = Some(text);
@@ -87,14 +99,16 @@ pub(super) fn judge<'a>(
             Outcome::Breached if certain => Outcome::Breached,
             _ => Outcome::NotDetermined,
         };
-        let why = now.map_or("an outage still lasts".to_owned(), |now| format!("the period still runs at {now}"));
+        let why = now.map_or("an outage still lasts".to_owned(), |now| {
+            format!("the period still runs at {now}")
+        });
         judged.steps.push(format!("{why}: {}", judged.outcome));
     }
     judged
 }
 
-/// The outages of the provider's or of nobody's side that begin in the window, are not excluded whole, touch the hours,
-/// and are long enough.
+/// The outages of the provider's or of nobody's side that begin in the window, are not excluded
+/// whole, touch the hours, and are long enough.
 fn counted(
     evaluation: &Evaluation<'_>,
     objective: &Objective,
@@ -131,8 +145,14 @@ fn in_unit(nanos: i128, unit: Unit) -> Exact {
     if unit == Unit::Ms { &seconds * &Exact::from(1000) } else { seconds }
 }
 
-fn growth(evaluation: &Evaluation<'_>, objective: &Objective, outages: &[Outage], times: &[Option<i128>]) -> Growth {
-    let mut days: Vec<_> = outages.iter().map(|outage| evaluation.zone.day(outage.event.from)).collect();
+fn growth(
+    evaluation: &Evaluation<'_>,
+    objective: &Objective,
+    outages: &[Outage],
+    times: &[Option<i128>],
+) -> Growth {
+    let mut days: Vec<_> =
+        outages.iter().map(|outage| evaluation.zone.day(outage.event.from)).collect();
     days.sort_unstable();
     days.dedup();
     let each = outages.iter().zip(times).enumerate();

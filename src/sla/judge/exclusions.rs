@@ -1,5 +1,5 @@
-//! Which of the time that is claimed as excluded really is: announced early enough, inside its window, and no more of it
-//! in a period than agreed.
+//! Which of the time that is claimed as excluded really is: announced early enough, inside its
+//! window, and no more of it in a period than agreed.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,11 @@ pub(super) struct Claimed<'a> {
 }
 
 /// What is claimed by each exclusion of a contract; those of which nothing is claimed are left out.
-pub(super) fn claimed<'a>(contract: &'a Contract, facts: &[Excluded], zone: &Zone) -> Vec<Claimed<'a>> {
+pub(super) fn claimed<'a>(
+    contract: &'a Contract,
+    facts: &[Excluded],
+    zone: &Zone,
+) -> Vec<Claimed<'a>> {
     let mut by_id: BTreeMap<&str, Vec<&Excluded>> = BTreeMap::new();
     for each in facts {
         by_id.entry(&each.exclusion).or_default().push(each);
@@ -45,7 +49,10 @@ pub(super) fn claimed<'a>(contract: &'a Contract, facts: &[Excluded], zone: &Zon
             let before = spans.nanos();
             spans = spans.and(&window.within(&spans, zone));
             if spans.nanos() < before {
-                notes.push(format!("{} lie outside its window", words::seconds(before - spans.nanos())));
+                notes.push(format!(
+                    "{} lie outside its window",
+                    words::seconds(before - spans.nanos())
+                ));
             }
         }
         all.push(Claimed { exclusion, spans, notes });
@@ -53,9 +60,14 @@ pub(super) fn claimed<'a>(contract: &'a Contract, facts: &[Excluded], zone: &Zon
     all
 }
 
-/// Works out the excluded time. `hours` are those that count at all; `stretch` is the period judged, whose kind says over
-/// what `at_most` is counted.
-pub(super) fn excluded(claimed: &[Claimed<'_>], hours: Option<&Spans>, stretch: &Stretch, zone: &Zone) -> ExcludedTime {
+/// Works out the excluded time. `hours` are those that count at all; `stretch` is the period
+/// judged, whose kind says over what `at_most` is counted.
+pub(super) fn excluded(
+    claimed: &[Claimed<'_>],
+    hours: Option<&Spans>,
+    stretch: &Stretch,
+    zone: &Zone,
+) -> ExcludedTime {
     let mut all = ExcludedTime::default();
     for Claimed { exclusion, spans, notes } in claimed {
         let (mut spans, mut notes) = (spans.clone(), notes.clone());
@@ -65,7 +77,10 @@ pub(super) fn excluded(claimed: &[Claimed<'_>], hours: Option<&Spans>, stretch: 
         if let Some(most) = exclusion.at_most {
             let limited = limited(&spans, i128::from(nanos_of(most)), stretch, zone);
             if limited.nanos() < spans.nanos() {
-                notes.push(format!("{} are beyond at_most", words::seconds(spans.nanos() - limited.nanos())));
+                notes.push(format!(
+                    "{} are beyond at_most",
+                    words::seconds(spans.nanos() - limited.nanos())
+                ));
             }
             spans = limited;
         }
@@ -75,7 +90,8 @@ pub(super) fn excluded(claimed: &[Claimed<'_>], hours: Option<&Spans>, stretch: 
         let those = all.each.iter().filter(|(_, removes, ..)| which(*removes));
         those.flat_map(|(_, _, spans, _)| spans.iter()).collect::<Spans>()
     };
-    (all.downtime, all.period) = (of(|_| true), of(|removes| removes == Removes::DowntimeAndPeriod));
+    (all.downtime, all.period) =
+        (of(|_| true), of(|removes| removes == Removes::DowntimeAndPeriod));
     all
 }
 
@@ -84,20 +100,24 @@ fn in_time(exclusion: &Exclusion, claimed: &Excluded, notes: &mut Vec<String>) -
     let latest = claimed.span.from - notice;
     let in_time = claimed.notified.is_some_and(|told| told <= latest);
     if !in_time {
-        let told = claimed.notified.map_or("was not announced".to_owned(), |told| format!("was announced at {told}"));
-        notes.push(format!("that from {} {told}, and needed notice by {latest}", claimed.span.from));
+        let told = claimed
+            .notified
+            .map_or("was not announced".to_owned(), |told| format!("was announced at {told}"));
+        notes
+            .push(format!("that from {} {told}, and needed notice by {latest}", claimed.span.from));
     }
     in_time
 }
 
-/// The earliest of it in each period, up to a limit. Rolling periods are not laid end to end; of them only the one that is
-/// judged is limited.
+/// The earliest of it in each period, up to a limit. Rolling periods are not laid end to end; of
+/// them only the one that is judged is limited.
 fn limited(spans: &Spans, most: i128, stretch: &Stretch, zone: &Zone) -> Spans {
     if let Every::Rolling(_) = stretch.every {
         let inside = spans.within(stretch.span);
         return spans.minus(&Spans::from(stretch.span)).or(&inside.earliest(most));
     }
-    // One walk over all of it, cut where a period ends; what is left of the limit begins anew with each.
+    // One walk over all of it, cut where a period ends; what is left of the limit begins anew with
+    // each.
     let mut kept: Vec<Span> = Vec::new();
     let mut period: Option<Span> = None;
     let mut left = most;
@@ -114,7 +134,10 @@ fn limited(spans: &Spans, most: i128, stretch: &Stretch, zone: &Zone) -> Spans {
             let end = if open.to > span.from { open.to.min(span.to) } else { span.to };
             let inside = Span::new(span.from, end);
             let taken = inside.nanos().min(left);
-            kept.push(Span::new(inside.from, inside.from.shifted(i64::try_from(taken).unwrap_or(i64::MAX))));
+            kept.push(Span::new(
+                inside.from,
+                inside.from.shifted(i64::try_from(taken).unwrap_or(i64::MAX)),
+            ));
             left -= taken;
             span.from = end;
         }

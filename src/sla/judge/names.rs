@@ -9,7 +9,12 @@ use crate::sla::fault::Fault;
 use crate::sla::terms::{After, Contract, Driver, Duty, Metric, Objective, Unit};
 
 /// All that the facts name and the contract has not.
-pub(super) fn check(contract: &Contract, service: &str, period: Period, facts: &Facts) -> Vec<Fault> {
+pub(super) fn check(
+    contract: &Contract,
+    service: &str,
+    period: Period,
+    facts: &Facts,
+) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut fault = |place: String, what: String| faults.push(Fault::new(&facts.file, place, what));
     let id = contract.id();
@@ -18,7 +23,12 @@ pub(super) fn check(contract: &Contract, service: &str, period: Period, facts: &
             fault("service".to_owned(), format!("{service:?} is no service of contract {id:?}"));
             BTreeSet::new()
         }
-        Some(_) => contract.members_of(service).unwrap_or_default().into_iter().map(|each| each.id.as_str()).collect(),
+        Some(_) => contract
+            .members_of(service)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|each| each.id.as_str())
+            .collect(),
     };
     let mut events = |events: &[Event], place: &str| {
         for (number, event) in events.iter().enumerate() {
@@ -43,16 +53,24 @@ pub(super) fn check(contract: &Contract, service: &str, period: Period, facts: &
         if previous.period == period {
             fault(place(), format!("{period} is the period that is judged, not an earlier one"));
         } else if previous.period.last() >= period.last() {
-            fault(place(), format!("{} is not before the period that is judged, {period}", previous.period));
+            fault(
+                place(),
+                format!("{} is not before the period that is judged, {period}", previous.period),
+            );
         } else if !periods.insert(previous.period) {
             fault(place(), format!("{} is there twice: tell of it once", previous.period));
         }
-        for objective in previous.breached.iter().filter(|objective| !objectives.contains_key(objective.as_str())) {
+        for objective in previous
+            .breached
+            .iter()
+            .filter(|objective| !objectives.contains_key(objective.as_str()))
+        {
             let what = format!("{objective:?} is no objective of contract {id:?}");
             fault(format!("previous[{number}].breached"), what);
         }
     }
-    let exclusions: BTreeSet<&str> = contract.exclusions.iter().map(|exclusion| exclusion.id.as_str()).collect();
+    let exclusions: BTreeSet<&str> =
+        contract.exclusions.iter().map(|exclusion| exclusion.id.as_str()).collect();
     for (number, excluded) in facts.excluded.iter().enumerate() {
         if !exclusions.contains(excluded.exclusion.as_str()) {
             let what = format!("{:?} is no exclusion of contract {id:?}", excluded.exclusion);
@@ -66,7 +84,10 @@ pub(super) fn check(contract: &Contract, service: &str, period: Period, facts: &
             continue;
         };
         if let Some(highest) = highest(objective).filter(|highest| value.value > *highest) {
-            let what = format!("{} is not from 0 to {highest}, as a value in {} is", value.written, objective.unit);
+            let what = format!(
+                "{} is not from 0 to {highest}, as a value in {} is",
+                value.written, objective.unit
+            );
             fault(format!("values.{key}"), what);
         }
     }
@@ -74,13 +95,16 @@ pub(super) fn check(contract: &Contract, service: &str, period: Period, facts: &
         match objectives.get(key.as_str()) {
             None => fault(format!("counts.{key}"), unknown(key)),
             Some(objective) if !is_counted(objective) => {
-                let what = format!("objective {key:?} has no count: neither its metric nor its driver is \"count\"");
+                let what = format!(
+                    "objective {key:?} has no count: neither its metric nor its driver is \"count\""
+                );
                 fault(format!("counts.{key}"), what);
             }
             Some(_) => {}
         }
     }
-    let duties: BTreeMap<&str, &Duty> = contract.duties.iter().map(|duty| (duty.id.as_str(), duty)).collect();
+    let duties: BTreeMap<&str, &Duty> =
+        contract.duties.iter().map(|duty| (duty.id.as_str(), duty)).collect();
     for (number, done) in facts.duties.iter().enumerate() {
         let place = |key: &str| format!("duties[{number}].{key}");
         let Some(duty) = duties.get(done.duty.as_str()) else {
@@ -89,7 +113,10 @@ pub(super) fn check(contract: &Contract, service: &str, period: Period, facts: &
         };
         match done.event {
             Some(event) if event >= facts.events.len() => {
-                let what = format!("there is no event {event}; there are {}, counted from 0", facts.events.len());
+                let what = format!(
+                    "there is no event {event}; there are {}, counted from 0",
+                    facts.events.len()
+                );
                 fault(place("event"), what);
             }
             None if duty.after != After::PeriodEnd => {

@@ -1,7 +1,8 @@
 //! Step 1: from what happened to the outages that count.
 //!
-//! What counts by side and severity is joined where it overlaps or touches; hours and exclusions are taken away, and what
-//! remains of one outage is one outage; then it is split, qualified and shortened by its deductible.
+//! What counts by side and severity is joined where it overlaps or touches; hours and exclusions
+//! are taken away, and what remains of one outage is one outage; then it is split, qualified and
+//! shortened by its deductible.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::sla::terms::{Contract, FirstIs, Qualify, Severity, Side, Split};
 pub(super) struct Happening {
     pub(super) span: Span,
     pub(super) lasts: bool,
-    /// Absent for unknown time that the contract counts as down: it counts whatever the sides, and is no event.
+    /// Absent for unknown time that the contract counts as down: it counts whatever the sides, and
+    /// is no event.
     pub(super) side: Option<Side>,
     pub(super) severity: Option<Severity>,
     pub(super) service: Option<String>,
@@ -42,7 +44,15 @@ impl Happening {
 
     /// Unknown time that counts as down.
     pub(super) fn unknown(span: Span) -> Self {
-        Self { span, lasts: false, side: None, severity: None, service: None, notified: None, tickets: Vec::new() }
+        Self {
+            span,
+            lasts: false,
+            side: None,
+            severity: None,
+            service: None,
+            notified: None,
+            tickets: Vec::new(),
+        }
     }
 
     /// As it stands at an instant: what begins later has not happened, what ends later lasts.
@@ -55,7 +65,9 @@ impl Happening {
         self.span.to = self.span.to.min(at);
         self.notified = self.notified.filter(|&told| told <= at);
         self.tickets.retain(|ticket| ticket.opened <= at);
-        for ticket in self.tickets.iter_mut().filter(|ticket| ticket.closed.is_some_and(|closed| closed > at)) {
+        for ticket in
+            self.tickets.iter_mut().filter(|ticket| ticket.closed.is_some_and(|closed| closed > at))
+        {
             Arc::make_mut(ticket).closed = None;
         }
         Some(self)
@@ -65,8 +77,8 @@ impl Happening {
 /// An outage: what is left of one or several happenings that overlap or touch.
 #[derive(Clone, Debug)]
 pub(super) struct Outage {
-    /// From where what happened began to where it ended, before anything was taken away. What counts may begin before it, by a
-    /// ticket that was opened earlier.
+    /// From where what happened began to where it ended, before anything was taken away. What
+    /// counts may begin before it, by a ticket that was opened earlier.
     pub(super) event: Span,
     /// The same of events alone; absent where it is made of unknown time, which is no event.
     pub(super) known: Option<Span>,
@@ -103,20 +115,30 @@ impl Outage {
         closed.and_then(|all| all.into_iter().max())
     }
 
-    /// By its tickets: from the earliest opening to the earlier of restored and closed, less waiting for the customer. Absent
-    /// without a ticket.
+    /// By its tickets: from the earliest opening to the earlier of restored and closed, less
+    /// waiting for the customer. Absent without a ticket.
     pub(super) fn by_ticket(&self) -> Option<Spans> {
         let restored = self.known.unwrap_or(self.event).to;
         let to = self.closed().map_or(restored, |closed| closed.min(restored));
-        let waiting: Spans = self.tickets.iter().flat_map(|ticket| ticket.waiting.iter().copied()).collect();
+        let waiting: Spans =
+            self.tickets.iter().flat_map(|ticket| ticket.waiting.iter().copied()).collect();
         Some(Spans::from(Span::new(self.opened()?, to)).minus(&waiting))
     }
 
-    /// What is left of it without its events: the unknown time that was joined to them; absent where that is nothing.
+    /// What is left of it without its events: the unknown time that was joined to them; absent
+    /// where that is nothing.
     pub(super) fn without_events(self) -> Option<Self> {
         let parts = self.parts.minus(&self.known.map_or_else(Spans::none, Spans::from));
         let event = parts.hull()?;
-        Some(Self { event, known: None, lasts: false, parts, began: None, notified: None, tickets: Arc::new([]) })
+        Some(Self {
+            event,
+            known: None,
+            lasts: false,
+            parts,
+            began: None,
+            notified: None,
+            tickets: Arc::new([]),
+        })
     }
 
     fn of(happening: &Happening, by_ticket: bool) -> Self {
@@ -124,7 +146,15 @@ impl Outage {
         // What counts by a ticket is known only once all tickets of what is joined are.
         let parts = if by_ticket && side.is_some() { Spans::none() } else { span.into() };
         let tickets = happening.tickets.as_slice().into();
-        Self { event: span, known: side.map(|_| span), lasts, parts, began: None, notified, tickets }
+        Self {
+            event: span,
+            known: side.map(|_| span),
+            lasts,
+            parts,
+            began: None,
+            notified,
+            tickets,
+        }
     }
 }
 
@@ -154,7 +184,8 @@ impl Counting<'_> {
     }
 }
 
-/// The outages of a service, from what happened to it and to its members. Each service of its graph is looked at once.
+/// The outages of a service, from what happened to it and to its members. Each service of its graph
+/// is looked at once.
 pub(super) fn joined(
     happenings: &[Happening],
     contract: &Contract,
@@ -173,8 +204,11 @@ pub(super) fn joined(
         if counting.by_ticket {
             all = all.into_iter().filter_map(timed_by_ticket).collect();
         }
-        let members: Vec<&[Outage]> =
-            each.members.iter().map(|id| known.get(id.as_str()).map_or(&[][..], Vec::as_slice)).collect();
+        let members: Vec<&[Outage]> = each
+            .members
+            .iter()
+            .map(|id| known.get(id.as_str()).map_or(&[][..], Vec::as_slice))
+            .collect();
         let common = while_all(&members);
         if !common.is_empty() {
             all.extend(common);
@@ -195,7 +229,9 @@ fn timed_by_ticket(mut outage: Outage) -> Option<Outage> {
 
 /// Down only while all of them are.
 fn while_all(members: &[&[Outage]]) -> Vec<Outage> {
-    let down = |outages: &&[Outage]| outages.iter().flat_map(|outage| outage.parts.iter()).collect::<Spans>();
+    let down = |outages: &&[Outage]| {
+        outages.iter().flat_map(|outage| outage.parts.iter()).collect::<Spans>()
+    };
     let common = members.iter().map(down).reduce(|a, b| a.and(&b)).unwrap_or_default();
     let common: Vec<Span> = common.iter().collect();
     let mut behind: Vec<Vec<&Outage>> = vec![Vec::new(); common.len()];
@@ -228,17 +264,22 @@ fn of_all(span: Span, behind: &[&Outage]) -> Outage {
         parts: span.into(),
         began: None,
         notified: behind.iter().filter_map(|outage| outage.notified).min(),
-        tickets: each_once(behind.iter().flat_map(|outage| outage.tickets.iter().cloned()).collect()),
+        tickets: each_once(
+            behind.iter().flat_map(|outage| outage.tickets.iter().cloned()).collect(),
+        ),
     }
 }
 
 fn each_once(mut tickets: Vec<Arc<Ticket>>) -> Arc<[Arc<Ticket>]> {
-    tickets.sort_by(|a, b| (a.opened, a.closed, &a.id, &a.waiting).cmp(&(b.opened, b.closed, &b.id, &b.waiting)));
+    tickets.sort_by(|a, b| {
+        (a.opened, a.closed, &a.id, &a.waiting).cmp(&(b.opened, b.closed, &b.id, &b.waiting))
+    });
     tickets.dedup();
     tickets.into()
 }
 
-/// What belongs to the outage that is open while others are joined to it: it is put together once, when it is complete.
+/// What belongs to the outage that is open while others are joined to it: it is put together once,
+/// when it is complete.
 #[derive(Default)]
 struct Open {
     parts: Vec<Span>,
@@ -271,7 +312,11 @@ fn join(mut all: Vec<Outage>) -> Vec<Outage> {
         match joined.last_mut() {
             Some(last) if outage.event.from <= last.event.to => {
                 open.add(&outage);
-                last.lasts = if outage.event.to > last.event.to { outage.lasts } else { last.lasts || outage.lasts };
+                last.lasts = if outage.event.to > last.event.to {
+                    outage.lasts
+                } else {
+                    last.lasts || outage.lasts
+                };
                 last.event.to = last.event.to.max(outage.event.to);
                 last.known = hull([last.known, outage.known]);
                 last.notified = [last.notified, outage.notified].into_iter().flatten().min();
@@ -292,7 +337,8 @@ fn hull(spans: [Option<Span>; 2]) -> Option<Span> {
     spans.into_iter().flatten().reduce(|a, b| Span::new(a.from.min(b.from), a.to.max(b.to)))
 }
 
-/// Keeps of each outage what lies in, or out of, a set of time; one of which nothing is left is gone.
+/// Keeps of each outage what lies in, or out of, a set of time; one of which nothing is left is
+/// gone.
 pub(super) fn keep(outages: Vec<Outage>, of: impl Fn(&Spans) -> Spans) -> Vec<Outage> {
     outages
         .into_iter()
@@ -316,7 +362,10 @@ pub(super) fn qualified(outages: Vec<Outage>, terms: Option<&Qualify>, zone: &Zo
     let first = i128::from(nanos_of(first));
     match first_is {
         FirstIs::Subtracted => {
-            let began = outages.into_iter().map(|outage| Outage { began: Some(outage.begins()), ..outage }).collect();
+            let began = outages
+                .into_iter()
+                .map(|outage| Outage { began: Some(outage.begins()), ..outage })
+                .collect();
             keep(began, |parts| parts.without_earliest(first))
         }
         FirstIs::Waived => outages.into_iter().filter(|outage| outage.nanos() > first).collect(),
@@ -350,20 +399,26 @@ fn split(outage: Outage, zone: &Zone) -> Vec<Outage> {
             part.from = end;
         }
     }
-    pieces.into_iter().map(|(_, spans)| Outage { parts: spans.into_iter().collect(), ..outage.clone() }).collect()
+    pieces
+        .into_iter()
+        .map(|(_, spans)| Outage { parts: spans.into_iter().collect(), ..outage.clone() })
+        .collect()
 }
 
-/// The outages of which some part lies in a window of this length that holds at least so much downtime, whether in one
-/// piece or several.
+/// The outages of which some part lies in a window of this length that holds at least so much
+/// downtime, whether in one piece or several.
 fn dense(outages: Vec<Outage>, least: i128, window: i64) -> Vec<Outage> {
     let down: Spans = outages.iter().flat_map(|outage| outage.parts.iter()).collect();
     let down = span::Measured::new(&down);
-    // The downtime in a window changes its slope only where an edge enters or leaves it, and one outage may begin where
-    // another ends: so these windows are enough. Those a nanosecond beside them touch an outage that they would only meet.
+    // The downtime in a window changes its slope only where an edge enters or leaves it, and one
+    // outage may begin where another ends: so these windows are enough. Those a nanosecond beside
+    // them touch an outage that they would only meet.
     let parts = outages.iter().flat_map(|outage| outage.parts.iter());
-    let edges: BTreeSet<i64> = parts.flat_map(|span| [span.from.nanos(), span.to.nanos()]).collect();
+    let edges: BTreeSet<i64> =
+        parts.flat_map(|span| [span.from.nanos(), span.to.nanos()]).collect();
     let starts = edges.iter().flat_map(|&edge| [edge, edge.saturating_sub(window)]);
-    let starts: BTreeSet<i64> = starts.flat_map(|at| [at.saturating_sub(1), at, at.saturating_add(1)]).collect();
+    let starts: BTreeSet<i64> =
+        starts.flat_map(|at| [at.saturating_sub(1), at, at.saturating_add(1)]).collect();
     let holds = |&at: &i64| {
         let span = Span::new(Wall::from_nanos(at), Wall::from_nanos(at.saturating_add(window)));
         down.within(span) >= least

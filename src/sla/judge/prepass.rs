@@ -1,5 +1,6 @@
-//! What was measured of a service as it stands before it is judged: its outages by themselves, for laying another party's
-//! log beside them, and the instants across which stored intervals may not be merged.
+//! What was measured of a service as it stands before it is judged: its outages by themselves, for
+//! laying another party's log beside them, and the instants across which stored intervals may not
+//! be merged.
 
 use std::collections::BTreeSet;
 
@@ -26,17 +27,20 @@ pub struct Measured {
 /// A service in a period, before it is judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// What touches the period of the outages, by the first objective that looks at outcomes; in order.
+    /// What touches the period of the outages, by the first objective that looks at outcomes; in
+    /// order.
     pub outages: Vec<Measured>,
-    /// Where the time that some objective's figure is taken from begins or ends. An interval that has none of these strictly
-    /// inside may stand for the minutes that it was merged of: they are all taken or all left out.
+    /// Where the time that some objective's figure is taken from begins or ends. An interval that
+    /// has none of these strictly inside may stand for the minutes that it was merged of: they are
+    /// all taken or all left out.
     pub boundaries: BTreeSet<Wall>,
 }
 
 /// Looks at what was measured of a service in a period.
 ///
 /// # Errors
-/// When the service is not the contract's, or the facts name what the contract has not; all at once.
+/// When the service is not the contract's, or the facts name what the contract has not; all at
+/// once.
 pub fn survey(
     contract: &Contract,
     service: &str,
@@ -57,24 +61,32 @@ fn survey_one(
 ) -> Result<Survey, Vec<Fault>> {
     let contract = contract.of(period)?;
     let faults = names::check(contract, service, period, facts);
-    let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else { return Err(faults) };
+    let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else {
+        return Err(faults);
+    };
     if let Some(fault) = bounds::check(contract, &service.id, facts) {
         return Err(vec![fault]);
     }
     let version_span = VersionSpan::default();
-    let evaluation = Evaluation::new(contract, service, period, Some(observed), facts, &version_span, effort);
+    let evaluation =
+        Evaluation::new(contract, service, period, Some(observed), facts, &version_span, effort);
     let happenings = evaluation.service_happenings();
     let mut survey = Survey::default();
     for each in happenings.iter().filter(|each| !each.span.and(evaluation.asked.span).is_empty()) {
         survey.outages.push(Measured { span: each.span, side: each.side.unwrap_or(Side::Unknown) });
     }
-    let mut edges = |spans: &Spans| survey.boundaries.extend(spans.iter().flat_map(|span| [span.from, span.to]));
+    let mut edges = |spans: &Spans| {
+        survey.boundaries.extend(spans.iter().flat_map(|span| [span.from, span.to]))
+    };
     edges(&evaluation.downtime());
     for objective in contract.objectives_of(&service.id) {
-        let sampled =
-            matches!(objective.metric, Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos);
+        let sampled = matches!(
+            objective.metric,
+            Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos
+        );
         if sampled {
-            let stretch = Stretch::holding(objective.aggregate.every, evaluation.asked.last, evaluation.zone);
+            let stretch =
+                Stretch::holding(objective.aggregate.every, evaluation.asked.last, evaluation.zone);
             let window = stretch.span.and(evaluation.scope);
             edges(&evaluation.ground(objective, &stretch, window, &happenings).base);
         }
@@ -97,7 +109,8 @@ pub fn survey_by(
     survey_within(versions, service, period, observed, facts, &Effort::unlimited())
 }
 
-/// As [`survey_by`], as long as it may take; once the effort is spent, what this gives is not to be believed.
+/// As [`survey_by`], as long as it may take; once the effort is spent, what this gives is not to be
+/// believed.
 ///
 /// # Errors
 /// As there.
@@ -114,7 +127,9 @@ pub fn survey_within(
     for version in versions {
         match survey_one(&version.contract, service, period, observed, facts, effort) {
             Ok(mut surveyed) => {
-                surveyed.boundaries.extend(whole.map(|earlier| earlier.boundaries).unwrap_or_default());
+                surveyed
+                    .boundaries
+                    .extend(whole.map(|earlier| earlier.boundaries).unwrap_or_default());
                 surveyed.boundaries.extend([version.span.from, version.span.to]);
                 whole = Some(surveyed);
             }

@@ -1,7 +1,8 @@
 //! Rights to terminate: when their conditions came to be fulfilled.
 //!
-//! A right accrues on the day on which its condition comes to be fulfilled; while it stays fulfilled it does not accrue
-//! again. For outages count the sides provider and unknown, after exclusions and before they have to qualify.
+//! A right accrues on the day on which its condition comes to be fulfilled; while it stays
+//! fulfilled it does not accrue again. For outages count the sides provider and unknown, after
+//! exclusions and before they have to qualify.
 
 use crate::base::time::{Wall, nanos_of};
 use crate::sla::calendar::{Day, Stretch};
@@ -19,9 +20,14 @@ pub(super) fn accrued(evaluation: &Evaluation<'_>, judged: &[Judged<'_>]) -> Vec
     let outages = outages(evaluation);
     let mut rights = Vec::new();
     for termination in &evaluation.contract.terminations {
-        let all = termination.any.iter().flat_map(|condition| accruals(evaluation, judged, &outages, condition));
+        let all = termination
+            .any
+            .iter()
+            .flat_map(|condition| accruals(evaluation, judged, &outages, condition));
         let inside = all.filter(|(day, _)| {
-            evaluation.asked.first <= *day && *day <= evaluation.asked.last && evaluation.is_past(*day)
+            evaluation.asked.first <= *day
+                && *day <= evaluation.asked.last
+                && evaluation.is_past(*day)
         });
         let Some((accrued, why)) = inside.min_by_key(|(day, _)| *day) else { continue };
         rights.push(Right {
@@ -46,9 +52,14 @@ fn outages(evaluation: &Evaluation<'_>) -> Vec<Outage> {
     let now = evaluation.facts.as_of;
     let happened: Vec<Happening> =
         evaluation.service_happenings().into_iter().filter_map(|each| each.cut(now)).collect();
-    let excluded = exclusions::excluded(&evaluation.claimed, None, &evaluation.asked, evaluation.zone);
-    let left = outages::keep(evaluation.provider_outages(&happened, None), |parts| parts.minus(&excluded.downtime));
-    left.into_iter().filter(|outage| evaluation.owns(outage) && evaluation.scope.holds(outage.begins())).collect()
+    let excluded =
+        exclusions::excluded(&evaluation.claimed, None, &evaluation.asked, evaluation.zone);
+    let left = outages::keep(evaluation.provider_outages(&happened, None), |parts| {
+        parts.minus(&excluded.downtime)
+    });
+    left.into_iter()
+        .filter(|outage| evaluation.owns(outage) && evaluation.scope.holds(outage.begins()))
+        .collect()
 }
 
 /// The days on which a condition came to be fulfilled, and why.
@@ -62,15 +73,21 @@ fn accruals(
         Condition::Events { events, longer_than, within_days } => {
             let long: Vec<&Outage> = outages
                 .iter()
-                .filter(|outage| !outage.lasts && outage.nanos() > i128::from(nanos_of(*longer_than)))
+                .filter(|outage| {
+                    !outage.lasts && outage.nanos() > i128::from(nanos_of(*longer_than))
+                })
                 .collect();
             let count = *events as usize;
             let fulfilled = |end: usize| {
                 let Some(start) = (end + 1).checked_sub(count) else { return false };
-                let apart = evaluation.zone.day(long[end].begins()).since(evaluation.zone.day(long[start].begins()));
+                let apart = evaluation
+                    .zone
+                    .day(long[end].begins())
+                    .since(evaluation.zone.day(long[start].begins()));
                 apart < i64::from(*within_days)
             };
-            let came = (0..long.len()).filter(|&end| fulfilled(end) && (end == 0 || count == 1 || !fulfilled(end - 1)));
+            let came = (0..long.len())
+                .filter(|&end| fulfilled(end) && (end == 0 || count == 1 || !fulfilled(end - 1)));
             came.map(|end| {
                 let day = long[end].parts.hull().map_or(long[end].event.to, |hull| hull.to);
                 let told = words::counted(count, "outage");
@@ -84,12 +101,17 @@ fn accruals(
             })
             .collect()
         }
-        Condition::DowntimeOver { limit, period } => passed(evaluation, outages, i128::from(nanos_of(*limit)), *period),
+        Condition::DowntimeOver { limit, period } => {
+            passed(evaluation, outages, i128::from(nanos_of(*limit)), *period)
+        }
         Condition::Consecutive { objective, consecutive } => breached(
             evaluation,
             judged,
             objective,
-            |evaluation, judged| evaluation.breached_in_a_row(&judged.stretch, objective) + 1 == *consecutive as usize,
+            |evaluation, judged| {
+                evaluation.breached_in_a_row(&judged.stretch, objective) + 1
+                    == *consecutive as usize
+            },
             &format!("{consecutive} breached periods of {objective:?} in a row"),
         ),
         Condition::Times { objective, times, of_periods } => breached(
@@ -112,7 +134,8 @@ fn accruals(
     }
 }
 
-/// The last day of the period that an objective is judged on, when it is breached, has ended, and the condition holds.
+/// The last day of the period that an objective is judged on, when it is breached, has ended, and
+/// the condition holds.
 fn breached(
     evaluation: &Evaluation<'_>,
     judged: &[Judged<'_>],
@@ -120,12 +143,22 @@ fn breached(
     holds: impl Fn(&Evaluation<'_>, &Judged<'_>) -> bool,
     why: &str,
 ) -> Vec<(Day, String)> {
-    let all = judged.iter().filter(|each| each.objective.id == objective && each.is_breached() && !each.provisional);
-    all.filter(|each| holds(evaluation, each)).map(|each| (each.stretch.last, why.to_owned())).collect()
+    let all = judged
+        .iter()
+        .filter(|each| each.objective.id == objective && each.is_breached() && !each.provisional);
+    all.filter(|each| holds(evaluation, each))
+        .map(|each| (each.stretch.last, why.to_owned()))
+        .collect()
 }
 
-/// The local day on which a period's downtime passed a limit, for each of the periods that the one asked for touches.
-fn passed(evaluation: &Evaluation<'_>, outages: &[Outage], limit: i128, period: SpanWord) -> Vec<(Day, String)> {
+/// The local day on which a period's downtime passed a limit, for each of the periods that the one
+/// asked for touches.
+fn passed(
+    evaluation: &Evaluation<'_>,
+    outages: &[Outage],
+    limit: i128,
+    period: SpanWord,
+) -> Vec<(Day, String)> {
     let mut days = Vec::new();
     let mut day = evaluation.asked.first;
     while day <= evaluation.asked.last {

@@ -1,4 +1,5 @@
-//! From the credits of single objectives to what is paid: combined, capped, rounded once, and not paid below the minimum.
+//! From the credits of single objectives to what is paid: combined, capped, rounded once, and not
+//! paid below the minimum.
 
 use crate::base::decimal::Exact;
 use crate::sla::calendar::{Every, Stretch};
@@ -18,15 +19,20 @@ pub(super) fn of(evaluation: &Evaluation<'_>, judged: &[Judged<'_>]) -> Total {
     let mut left: Vec<&Judged<'_>> = judged.iter().collect();
     let mut sum = Exact::zero();
     for combine in &evaluation.contract.combines {
-        let credit = |id: &String| judged.iter().find(|each| each.objective.id == *id).map(|each| each.credit.clone());
+        let credit = |id: &String| {
+            judged.iter().find(|each| each.objective.id == *id).map(|each| each.credit.clone())
+        };
         let credits: Vec<Exact> = combine.objectives.iter().filter_map(credit).collect();
         left.retain(|each| !combine.objectives.contains(&each.objective.id));
         let one = match combine.rule {
             CombineRule::Sum => credits.iter().cloned().sum(),
             CombineRule::Max => credits.iter().max().cloned().unwrap_or_default(),
-            CombineRule::First => credits.iter().find(|credit| credit.is_positive()).cloned().unwrap_or_default(),
+            CombineRule::First => {
+                credits.iter().find(|credit| credit.is_positive()).cloned().unwrap_or_default()
+            }
         };
-        let of = words::list(&combine.objectives.iter().map(|id| format!("{id:?}")).collect::<Vec<_>>());
+        let of =
+            words::list(&combine.objectives.iter().map(|id| format!("{id:?}")).collect::<Vec<_>>());
         steps.push(format!("{} of {of}: {}", combine.rule, evaluation.money(&one)));
         sum = &sum + &one;
     }
@@ -58,7 +64,8 @@ fn capped(evaluation: &Evaluation<'_>, cap: &Cap, sum: Exact, steps: &mut Vec<St
         Every::Rolling(_) => last,
         _ => Stretch::holding(every, evaluation.asked.first, evaluation.zone),
     };
-    let (of_span, of_asked) = (every.months().unwrap_or(1), evaluation.asked.every.months().unwrap_or(1));
+    let (of_span, of_asked) =
+        (every.months().unwrap_or(1), evaluation.asked.every.months().unwrap_or(1));
     let spans = (of_asked / of_span).max(1);
     let each = match &cap.limit {
         Limit::Amount(amount) => amount.clone(),
@@ -69,8 +76,11 @@ fn capped(evaluation: &Evaluation<'_>, cap: &Cap, sum: Exact, steps: &mut Vec<St
     let paid = evaluation.facts.previous.iter().filter(|previous| inside(previous.period.last()));
     let paid: Exact = paid.map(|previous| previous.credit.clone()).sum();
     let room = (&limit - &paid).max(Exact::zero());
-    let names =
-        if first.name == last.name { last.name.to_string() } else { format!("{} to {}", first.name, last.name) };
+    let names = if first.name == last.name {
+        last.name.to_string()
+    } else {
+        format!("{} to {}", first.name, last.name)
+    };
     if sum <= room {
         return sum;
     }

@@ -20,19 +20,24 @@ pub(super) fn judge<'a>(
     let happenings = evaluation.service_happenings();
     let ground = evaluation.ground(objective, &stretch, window, &happenings);
     let now = evaluation.now(window);
-    let happened: Vec<Happening> = happenings.into_iter().filter_map(|each| each.cut(now)).collect();
+    let happened: Vec<Happening> =
+        happenings.into_iter().filter_map(|each| each.cut(now)).collect();
     let known = measured_time(evaluation, objective);
     let unknown = evaluation.unknown(known.as_ref(), &ground, &happened, now);
     let coverage = coverage(&ground.base, &unknown);
-    let mut judged =
-        Judged { coverage, provisional: now.is_some(), ..Judged::nothing(objective, stretch, String::new()) };
+    let mut judged = Judged {
+        coverage,
+        provisional: now.is_some(),
+        ..Judged::nothing(objective, stretch, String::new())
+    };
     judged.steps.clear();
     (judged.growth, judged.matter) = growth(evaluation, objective, window, now);
     if !actual(evaluation, objective, &ground, now, &mut judged) {
         judged.steps.push(format!("no value is known: {}", judged.outcome));
         return judged;
     }
-    let least = objective.measure.as_ref().map_or_else(Exact::zero, |measure| measure.min_coverage.clone());
+    let least =
+        objective.measure.as_ref().map_or_else(Exact::zero, |measure| measure.min_coverage.clone());
     let text = judged.coverage.fixed(6, Rounding::Down);
     if judged.coverage < least {
         judged.outcome = Outcome::NotDetermined;
@@ -41,7 +46,8 @@ pub(super) fn judge<'a>(
         // Only what cannot fall again is certain before the end.
         let statistic = objective.measure.as_ref().and_then(|measure| measure.statistic);
         let highest = matches!(statistic, Some(Statistic::Max | Statistic::Rfc3550Max));
-        let certain = highest && matches!(objective.op, Op::AtMost | Op::Below) && judged.is_breached();
+        let certain =
+            highest && matches!(objective.op, Op::AtMost | Op::Below) && judged.is_breached();
         judged.outcome = if certain { Outcome::Breached } else { Outcome::NotDetermined };
         judged.steps.push(format!("the period still runs at {now}: {}", judged.outcome));
     }
@@ -55,7 +61,17 @@ fn measured_time(evaluation: &Evaluation<'_>, objective: &Objective) -> Option<S
         return None;
     }
     let (service, rule) = (&evaluation.service.id, observed::knowing());
-    Some(observed::timeline(observed, evaluation.contract, service, &measure.probes, &rule, evaluation.effort).known())
+    Some(
+        observed::timeline(
+            observed,
+            evaluation.contract,
+            service,
+            &measure.probes,
+            &rule,
+            evaluation.effort,
+        )
+        .known(),
+    )
 }
 
 /// Finds and compares the actual; false when there is none.
@@ -73,12 +89,18 @@ fn actual(
         let Some(observed) = evaluation.observed else { return false };
         let only = objective.measure.as_ref().is_some_and(|measure| measure.only_while_available);
         let down = if only { evaluation.downtime() } else { Spans::none() };
-        let until = Span::new(Wall::from_nanos(i64::MIN), now.unwrap_or(Wall::from_nanos(i64::MAX)));
+        let until =
+            Span::new(Wall::from_nanos(i64::MIN), now.unwrap_or(Wall::from_nanos(i64::MAX)));
         let base = ground.base.within(until);
         let service = &evaluation.service.id;
-        let Some(figure) =
-            observed::figure(observed, evaluation.contract, service, objective, (&base, &down), evaluation.effort)
-        else {
+        let Some(figure) = observed::figure(
+            observed,
+            evaluation.contract,
+            service,
+            objective,
+            (&base, &down),
+            evaluation.effort,
+        ) else {
             return false;
         };
         let text = match objective.metric {
@@ -87,7 +109,9 @@ fn actual(
             _ => figure.exact.trimmed(6),
         };
         if only && !down.is_empty() {
-            judged.steps.push("intervals that touch the service's downtime are left out whole".to_owned());
+            judged
+                .steps
+                .push("intervals that touch the service's downtime are left out whole".to_owned());
         }
         judged.steps.push(format!("{}: {text} {}", figure.step, objective.unit));
         (figure.exact, text)
@@ -101,7 +125,10 @@ fn actual(
 }
 
 fn shares(objective: &Objective) -> bool {
-    objective.measure.as_ref().is_some_and(|measure| measure.statistic == Some(Statistic::ShareOver))
+    objective
+        .measure
+        .as_ref()
+        .is_some_and(|measure| measure.statistic == Some(Statistic::ShareOver))
 }
 
 /// A count is what the facts say.
@@ -112,13 +139,19 @@ pub(super) fn count<'a>(
     window: Span,
 ) -> Judged<'a> {
     let now = evaluation.now(window);
-    let mut judged = Judged { provisional: now.is_some(), ..Judged::nothing(objective, stretch, String::new()) };
+    let mut judged =
+        Judged { provisional: now.is_some(), ..Judged::nothing(objective, stretch, String::new()) };
     judged.coverage = Exact::hundred();
     judged.steps.clear();
     (judged.growth, judged.matter) = growth(evaluation, objective, window, now);
-    let given = evaluation.facts.counts.get(&objective.id).map(|count| (count.clone(), count.trimmed(6)));
+    let given =
+        evaluation.facts.counts.get(&objective.id).map(|count| (count.clone(), count.trimmed(6)));
     let given = given.or_else(|| {
-        evaluation.facts.values.get(&objective.id).map(|value| (value.value.clone(), value.written.clone()))
+        evaluation
+            .facts
+            .values
+            .get(&objective.id)
+            .map(|value| (value.value.clone(), value.written.clone()))
     });
     let Some((exact, text)) = given else {
         judged.steps.push(format!("the facts give no count: {}", judged.outcome));
@@ -141,8 +174,9 @@ pub(super) fn count<'a>(
     judged
 }
 
-/// What a remedy may grow with, and the events that matter for its claim: where a ticket is required, all that may bring one,
-/// else those that are told as degraded, since an outage by itself says nothing of delay, loss or jitter.
+/// What a remedy may grow with, and the events that matter for its claim: where a ticket is
+/// required, all that may bring one, else those that are told as degraded, since an outage by
+/// itself says nothing of delay, loss or jitter.
 fn growth(
     evaluation: &Evaluation<'_>,
     objective: &Objective,

@@ -1,9 +1,10 @@
-//! A period in which one version of a contract took the place of another: each minute is judged by the version that was in
-//! force then, and an outage by the one in force when it began.
+//! A period in which one version of a contract took the place of another: each minute is judged by
+//! the version that was in force then, and an outage by the one in force when it began.
 //!
-//! Each version has its part of the period, as if its service had begun and ended there; an outage of an availability objective
-//! that lasts when the version changes prolongs that part of its objective's time, and the next version's begins when it is
-//! over. What an earlier version's part earned counts as paid before where the later one's caps are applied.
+//! Each version has its part of the period, as if its service had begun and ended there; an outage
+//! of an availability objective that lasts when the version changes prolongs that part of its
+//! objective's time, and the next version's begins when it is over. What an earlier version's part
+//! earned counts as paid before where the later one's caps are applied.
 
 use std::collections::BTreeMap;
 
@@ -36,17 +37,24 @@ impl InForce {
         Self { contract, span: VersionSpan::default().span }
     }
 
-    /// The versions of one contract by their own words: each from its `effective_from` until a higher one begins. The first
-    /// in force comes first.
+    /// The versions of one contract by their own words: each from its `effective_from` until a
+    /// higher one begins. The first in force comes first.
     #[must_use]
     pub fn by_their_terms(mut versions: Vec<Contract>) -> Vec<Self> {
         versions.sort_by_key(|contract| contract.agreement.version);
         versions.dedup_by_key(|contract| contract.agreement.version);
-        let begins: Vec<Wall> = versions.iter().map(|contract| contract.agreement.effective_from).collect();
-        let ends = |at: usize| begins[at + 1..].iter().min().copied().unwrap_or(Wall::from_nanos(i64::MAX));
-        let spans: Vec<Span> = (0..versions.len()).map(|at| Span::new(begins[at], ends(at))).collect();
-        let mut all: Vec<Self> =
-            versions.into_iter().zip(spans).map(|(contract, span)| Self { contract, span }).collect();
+        let begins: Vec<Wall> =
+            versions.iter().map(|contract| contract.agreement.effective_from).collect();
+        let ends = |at: usize| {
+            begins[at + 1..].iter().min().copied().unwrap_or(Wall::from_nanos(i64::MAX))
+        };
+        let spans: Vec<Span> =
+            (0..versions.len()).map(|at| Span::new(begins[at], ends(at))).collect();
+        let mut all: Vec<Self> = versions
+            .into_iter()
+            .zip(spans)
+            .map(|(contract, span)| Self { contract, span })
+            .collect();
         all.sort_by_key(|version| (version.span.from, version.contract.agreement.version));
         all
     }
@@ -56,7 +64,8 @@ impl InForce {
 #[derive(Clone, Debug)]
 pub(super) struct VersionSpan {
     pub(super) span: Span,
-    /// Objectives whose time begins later, since an outage lasted when the version changed: by their ids.
+    /// Objectives whose time begins later, since an outage lasted when the version changed: by
+    /// their ids.
     pub(super) begins: BTreeMap<String, Wall>,
     /// Whether there are others: then what does not touch the period is left out.
     pub(super) shared: bool,
@@ -69,8 +78,8 @@ impl Default for VersionSpan {
     }
 }
 
-/// Judges what was measured of a service in a period by the versions of a contract, each for its part. The report is the last
-/// version's that is in force in it; verdicts by another say so.
+/// Judges what was measured of a service in a period by the versions of a contract, each for its
+/// part. The report is the last version's that is in force in it; verdicts by another say so.
 ///
 /// # Errors
 /// When no version has the service, or the facts name what none of them has; all at once.
@@ -98,11 +107,18 @@ pub fn judge_within(
 ) -> Result<Report, Vec<Fault>> {
     let all: Vec<&InForce> = versions
         .iter()
-        .filter(|each| each.contract.of(period).unwrap_or(&each.contract).service(service).is_some())
+        .filter(|each| {
+            each.contract.of(period).unwrap_or(&each.contract).service(service).is_some()
+        })
         .collect();
-    let touching: Vec<&InForce> = all.iter().copied().filter(|each| touches(each, period)).collect();
+    let touching: Vec<&InForce> =
+        all.iter().copied().filter(|each| touches(each, period)).collect();
     let Some(last) = touching.last().or(all.last()).copied().or(versions.last()) else {
-        return Err(vec![Fault::new(&facts.file, "service", "no version of the contract is known")]);
+        return Err(vec![Fault::new(
+            &facts.file,
+            "service",
+            "no version of the contract is known",
+        )]);
     };
     if touching.len() < 2 {
         let version_span = VersionSpan { span: last.span, ..VersionSpan::default() };
@@ -125,7 +141,12 @@ pub fn judge_within(
             *begin = (*begin).max(at);
         }
         paid = &paid + &judged.paid;
-        facts.previous.push(Previous { period, breached: Vec::new(), credit: judged.paid, events: Vec::new() });
+        facts.previous.push(Previous {
+            period,
+            breached: Vec::new(),
+            credit: judged.paid,
+            events: Vec::new(),
+        });
         parts.push(judged.report);
     }
     together(parts, &paid, last)
@@ -143,15 +164,17 @@ impl Previous {
     #[must_use]
     pub fn of(report: &Report) -> Self {
         let own = report.objectives.iter().filter(|verdict| verdict.period.is_none());
-        let breached = own.filter(|verdict| verdict.result == Outcome::Breached && !verdict.provisional);
+        let breached =
+            own.filter(|verdict| verdict.result == Outcome::Breached && !verdict.provisional);
         let mut breached: Vec<String> = breached.map(|verdict| verdict.id.clone()).collect();
         breached.dedup();
         let credit = Exact::parse(&report.credit).unwrap_or_default();
         Self { period: report.period, breached, credit, events: Vec::new() }
     }
 
-    /// As a fact of another period: objectives that the versions which judge that do not have are left out, and so is what was
-    /// paid for a period of another length, which is paid in those of this length already.
+    /// As a fact of another period: objectives that the versions which judge that do not have are
+    /// left out, and so is what was paid for a period of another length, which is paid in those of
+    /// this length already.
     #[must_use]
     pub fn among(&self, versions: &[InForce], asked: Period) -> Self {
         let mut own = self.clone();
@@ -179,13 +202,21 @@ fn touches(version: &InForce, period: Period) -> bool {
 }
 
 /// What the facts name and none of the versions has.
-fn unknown_names(versions: &[&InForce], service: &str, period: Period, facts: &Facts) -> Vec<Fault> {
-    let mut all = versions
-        .iter()
-        .map(|each| names::check(each.contract.of(period).unwrap_or(&each.contract), service, period, facts));
+fn unknown_names(
+    versions: &[&InForce],
+    service: &str,
+    period: Period,
+    facts: &Facts,
+) -> Vec<Fault> {
+    let mut all = versions.iter().map(|each| {
+        names::check(each.contract.of(period).unwrap_or(&each.contract), service, period, facts)
+    });
     let first = all.next().unwrap_or_default();
     all.fold(first, |common, faults| {
-        common.into_iter().filter(|fault| faults.iter().any(|other| other.place == fault.place)).collect()
+        common
+            .into_iter()
+            .filter(|fault| faults.iter().any(|other| other.place == fault.place))
+            .collect()
     })
 }
 
@@ -199,12 +230,21 @@ fn together(parts: Vec<Report>, paid: &Exact, last: &InForce) -> Result<Report, 
         );
         return Err(vec![Fault::new(&agreement.id, "agreement.currency", what)]);
     }
-    let mut parts: Vec<Report> = parts.into_iter().filter(|part| !part.objectives.is_empty()).collect();
+    let mut parts: Vec<Report> =
+        parts.into_iter().filter(|part| !part.objectives.is_empty()).collect();
     let Some(mut whole) = parts.pop() else {
-        return Err(vec![Fault::new(&agreement.id, "objective", "no version has an objective for this service")]);
+        return Err(vec![Fault::new(
+            &agreement.id,
+            "objective",
+            "no version has an objective for this service",
+        )]);
     };
-    let claims: Vec<ClaimState> =
-        parts.iter().chain([&whole]).filter(|part| part.is_credited()).map(|part| part.claim.clone()).collect();
+    let claims: Vec<ClaimState> = parts
+        .iter()
+        .chain([&whole])
+        .filter(|part| part.is_credited())
+        .map(|part| part.claim.clone())
+        .collect();
     let ticket_by = parts.iter().chain([&whole]).filter_map(|part| part.claim.ticket_by).min();
     whole.ticket = parts.iter().chain([&whole]).filter_map(|part| part.ticket).min();
     let open: Vec<&ClaimState> = claims.iter().filter(|claim| !claim.lapsed).collect();

@@ -125,7 +125,8 @@ words! {
     }
 }
 cycle! {
-    /// An agreement. It is closed only when every claim under it is final: see [`may_close`](super::may_close).
+    /// An agreement. It is closed only when every claim under it is final: see
+    /// [`may_close`](super::may_close).
     Agreement, "agreement", AgreementState begins Negotiating, AgreementAction:
     Negotiating Activate Active,
     Active Suspend Suspended, Active GiveNotice NoticeGiven, Active Expire Expired, Active HoldOver Holdover,

@@ -1,11 +1,11 @@
-//! Whose life cycle a stored entry belongs to, and whether an entry may follow those that are stored: for whoever keeps
-//! the logs of many things in one place.
+//! Whose life cycle a stored entry belongs to, and whether an entry may follow those that are
+//! stored: for whoever keeps the logs of many things in one place.
 
 use std::fmt;
 
 use crate::sla::lifecycle::{
-    Agreement, AgreementAction, Claim, ClaimState, Cycle, Entry, Log, ObjectivePeriod, Refused, Service,
-    TerminationRight, Version, VersionAction, VersionState,
+    Agreement, AgreementAction, Claim, ClaimState, Cycle, Entry, Log, ObjectivePeriod, Refused,
+    Service, TerminationRight, Version, VersionAction, VersionState,
 };
 use crate::sla::reader::{Word, words};
 
@@ -44,7 +44,8 @@ pub struct Subject {
 
 impl Subject {
     fn new(cycle: CycleWord, contract: &str, service: &str, period: &str, item: &str) -> Self {
-        let [contract, service, period, item] = [contract, service, period, item].map(str::to_owned);
+        let [contract, service, period, item] =
+            [contract, service, period, item].map(str::to_owned);
         Self { cycle, contract, service, period, item }
     }
 
@@ -131,13 +132,17 @@ fn standing<C: Cycle>(entries: impl IntoIterator<Item = Entry>) -> Result<Standi
     Ok(Standing { state: log.state().word(), allowed, revisions })
 }
 
-/// Whether an entry may follow what is stored, and where its subject stands then. `stored` are all entries of the
-/// subject's agreement, in the order of recording.
+/// Whether an entry may follow what is stored, and where its subject stands then. `stored` are all
+/// entries of the subject's agreement, in the order of recording.
 ///
 /// # Errors
-/// When its own life cycle refuses it; when it would bring a second version into force at once; when it would close an
-/// agreement under which a claim is not final.
-pub fn follow(stored: &[(Subject, Entry)], subject: &Subject, entry: Entry) -> Result<Standing, Refused> {
+/// When its own life cycle refuses it; when it would bring a second version into force at once;
+/// when it would close an agreement under which a claim is not final.
+pub fn follow(
+    stored: &[(Subject, Entry)],
+    subject: &Subject,
+    entry: Entry,
+) -> Result<Standing, Refused> {
     guard(stored, subject, &entry)?;
     let own = stored.iter().filter(|(of, _)| of == subject).map(|(_, entry)| entry.clone());
     subject.cycle.replay(own.chain([entry]))
@@ -145,8 +150,11 @@ pub fn follow(stored: &[(Subject, Entry)], subject: &Subject, entry: Entry) -> R
 
 fn guard(stored: &[(Subject, Entry)], subject: &Subject, entry: &Entry) -> Result<(), Refused> {
     let under = |cycle: CycleWord| {
-        let mut all: Vec<&Subject> =
-            stored.iter().map(|(of, _)| of).filter(|of| of.cycle == cycle && of.contract == subject.contract).collect();
+        let mut all: Vec<&Subject> = stored
+            .iter()
+            .map(|(of, _)| of)
+            .filter(|of| of.cycle == cycle && of.contract == subject.contract)
+            .collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -174,7 +182,10 @@ fn guard(stored: &[(Subject, Entry)], subject: &Subject, entry: &Entry) -> Resul
             }
         }
         if !open.is_empty() {
-            let what = format!("an agreement is closed only when every claim is final: {}", open.join(", "));
+            let what = format!(
+                "an agreement is closed only when every claim is final: {}",
+                open.join(", ")
+            );
             return Err(Refused::Rule(what));
         }
     }
@@ -188,7 +199,14 @@ mod tests {
 
     fn entry(action: &str, second: i64) -> Entry {
         let at = Wall::from_secs(second);
-        Entry { action: action.to_owned(), at, recorded: at, who: "noc".to_owned(), evidence: None, said: None }
+        Entry {
+            action: action.to_owned(),
+            at,
+            recorded: at,
+            who: "noc".to_owned(),
+            evidence: None,
+            said: None,
+        }
     }
 
     /// Follows each, as far as none is refused.
@@ -205,7 +223,8 @@ mod tests {
 
     #[test]
     fn only_one_version_is_in_force_at_once() {
-        let [one, two, other] = [("A", 1), ("A", 2), ("B", 1)].map(|(id, version)| Subject::version(id, version));
+        let [one, two, other] =
+            [("A", 1), ("A", 2), ("B", 1)].map(|(id, version)| Subject::version(id, version));
         let mut steps = Vec::new();
         for version in [&one, &two, &other] {
             steps.extend(["propose", "sign"].map(|action| (version.clone(), action)));
@@ -234,14 +253,19 @@ mod tests {
             all(&steps(std::slice::from_ref(&close))).unwrap_err().to_string(),
             "an agreement is closed only when every claim is final: s 2026-06 is claimable"
         );
-        assert_eq!(all(&steps(&[(claim.clone(), "lapse"), close])).unwrap().last(), Some(&"closed"));
+        assert_eq!(
+            all(&steps(&[(claim.clone(), "lapse"), close])).unwrap().last(),
+            Some(&"closed")
+        );
     }
 
     #[test]
     fn a_recomputation_is_a_new_revision() {
         let period = Subject::period("A", "s", "2026-06", "avail");
-        let entries =
-            ["judge", "freeze", "revise", "revise"].into_iter().zip(0..).map(|(action, at)| entry(action, at));
+        let entries = ["judge", "freeze", "revise", "revise"]
+            .into_iter()
+            .zip(0..)
+            .map(|(action, at)| entry(action, at));
         let standing = period.cycle.replay(entries).unwrap();
         assert_eq!((standing.state, standing.revisions), ("frozen", 2));
         assert_eq!(period.to_string(), "period A s 2026-06 avail");

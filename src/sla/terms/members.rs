@@ -1,4 +1,5 @@
-//! Which services back each other up: the graph of `members`, walked without going over any service twice.
+//! Which services back each other up: the graph of `members`, walked without going over any service
+//! twice.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +34,8 @@ impl<'a> Members<'a> {
         Self { services, places }
     }
 
-    /// Some services and their members at all depths, each once, members before those that they are members of; absent when one
-    /// of them is a member of itself.
+    /// Some services and their members at all depths, each once, members before those that they are
+    /// members of; absent when one of them is a member of itself.
     #[must_use]
     pub fn of<'b>(&self, ids: impl IntoIterator<Item = &'b str>) -> Option<Vec<&'a Service>> {
         let mut walked = vec![Walked::Not; self.services.len()];
@@ -73,8 +74,9 @@ impl<'a> Members<'a> {
     #[must_use]
     pub fn rings(&self) -> Vec<&'a Service> {
         // Those whose members are all placed are placed; in a ring, or above one, nobody ever is.
-        let places =
-            |service: &'a Service| service.members.iter().filter_map(|id| self.places.get(id.as_str()).copied());
+        let places = |service: &'a Service| {
+            service.members.iter().filter_map(|id| self.places.get(id.as_str()).copied())
+        };
         let mut above: Vec<Vec<usize>> = vec![Vec::new(); self.services.len()];
         let mut open: Vec<usize> = vec![0; self.services.len()];
         for (place, service) in self.services.iter().enumerate() {
@@ -90,7 +92,12 @@ impl<'a> Members<'a> {
                 ready.extend((open[*other] == 0).then_some(*other));
             }
         }
-        self.services.iter().zip(&open).filter(|(_, open)| **open > 0).map(|(service, _)| service).collect()
+        self.services
+            .iter()
+            .zip(&open)
+            .filter(|(_, open)| **open > 0)
+            .map(|(service, _)| service)
+            .collect()
     }
 
     /// The first service of each graph that is larger than [`MOST`], with how many it has.

@@ -190,7 +190,15 @@ impl Statistic {
     /// Whether it is one of jitter; else it is one of RTT.
     #[must_use]
     pub const fn is_of_jitter(self) -> bool {
-        matches!(self, Self::IpdvMean | Self::IpdvP95 | Self::IpdvP99 | Self::PdvP95 | Self::PdvP99 | Self::Rfc3550Max)
+        matches!(
+            self,
+            Self::IpdvMean
+                | Self::IpdvP95
+                | Self::IpdvP99
+                | Self::PdvP95
+                | Self::PdvP99
+                | Self::Rfc3550Max
+        )
     }
 }
 

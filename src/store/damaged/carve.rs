@@ -1,7 +1,9 @@
-//! Rows of a damaged database that its trees do not lead to any more: each page of the file is looked at by itself. What is
-//! found there may be of a page that was free, so it is believed only under its own checksum.
+//! Rows of a damaged database that its trees do not lead to any more: each page of the file is
+//! looked at by itself. What is found there may be of a page that was free, so it is believed only
+//! under its own checksum.
 //!
-//! Source: SQLite's "Database File Format", sections 1.5 (cell payload overflow), 1.6 (B-tree pages) and 2.1 (record format).
+//! Source: SQLite's "Database File Format", sections 1.5 (cell payload overflow), 1.6 (B-tree
+//! pages) and 2.1 (record format).
 
 use std::fs::File;
 use std::io;
@@ -44,7 +46,8 @@ impl Carver {
             }
             _ => usual,
         };
-        let page = if told.is_power_of_two() && (512..=32_768).contains(&told) { told } else { usual };
+        let page =
+            if told.is_power_of_two() && (512..=32_768).contains(&told) { told } else { usual };
         let pages = file.metadata()?.len() / u64::from(page);
         Ok(Self { file, page: page as usize, pages })
     }
@@ -54,7 +57,8 @@ impl Carver {
         self.pages
     }
 
-    /// The rows of a page, counted from 0, as far as they can be read; none where it is no leaf of a table.
+    /// The rows of a page, counted from 0, as far as they can be read; none where it is no leaf of
+    /// a table.
     pub fn rows(&self, number: u64) -> Vec<Row> {
         let Some(page) = self.read(number) else { return Vec::new() };
         let start = if number == 0 { HEADER } else { 0 };
@@ -72,9 +76,11 @@ impl Carver {
         Some(page)
     }
 
-    /// A leaf's cell: the payload's length, the row's number, and the payload, the rest of which may be on other pages.
+    /// A leaf's cell: the payload's length, the row's number, and the payload, the rest of which
+    /// may be on other pages.
     fn cell(&self, mut cell: &[u8]) -> Option<Row> {
-        let length = usize::try_from(varint(&mut cell)?).ok().filter(|length| *length <= LONGEST)?;
+        let length =
+            usize::try_from(varint(&mut cell)?).ok().filter(|length| *length <= LONGEST)?;
         let id = varint(&mut cell)?.cast_signed();
         let usable = self.page;
         let most = usable - 35;
@@ -113,12 +119,18 @@ fn record(payload: &[u8]) -> Option<Vec<Value>> {
         };
         columns.push(match varint(&mut types)? {
             0 => Value::Null,
-            number @ 1..=6 => Value::Integer(integer(take([1, 2, 3, 4, 6, 8][usize::try_from(number - 1).ok()?])?)),
+            number @ 1..=6 => Value::Integer(integer(take(
+                [1, 2, 3, 4, 6, 8][usize::try_from(number - 1).ok()?],
+            )?)),
             7 => Value::Real(f64::from_be_bytes(take(8)?.try_into().ok()?)),
             constant @ 8..=9 => Value::Integer(i64::from(constant == 9)),
             10 | 11 => return None,
-            blob if blob % 2 == 0 => Value::Blob(take(usize::try_from((blob - 12) / 2).ok()?)?.to_vec()),
-            text => Value::Text(String::from_utf8(take(usize::try_from((text - 13) / 2).ok()?)?.to_vec()).ok()?),
+            blob if blob % 2 == 0 => {
+                Value::Blob(take(usize::try_from((blob - 12) / 2).ok()?)?.to_vec())
+            }
+            text => Value::Text(
+                String::from_utf8(take(usize::try_from((text - 13) / 2).ok()?)?.to_vec()).ok()?,
+            ),
         });
     }
     Some(columns)
@@ -126,7 +138,9 @@ fn record(payload: &[u8]) -> Option<Vec<Value>> {
 
 fn integer(bytes: &[u8]) -> i64 {
     let negative = bytes.first().is_some_and(|first| first & 0x80 != 0);
-    bytes.iter().fold(if negative { -1 } else { 0 }, |number, byte| (number << 8) | i64::from(*byte))
+    bytes
+        .iter()
+        .fold(if negative { -1 } else { 0 }, |number, byte| (number << 8) | i64::from(*byte))
 }
 
 /// SQLite's own: big-endian, seven bits a byte, the ninth whole.

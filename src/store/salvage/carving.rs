@@ -1,5 +1,6 @@
-//! Brings over what the trees of a damaged database do not lead to: probes, minutes, hours and days that lie whole in some page.
-//! Each has a checksum that tells what it is. Summaries and outages are left: what became of them since cannot be told.
+//! Brings over what the trees of a damaged database do not lead to: probes, minutes, hours and days
+//! that lie whole in some page. Each has a checksum that tells what it is. Summaries and outages
+//! are left: what became of them since cannot be told.
 
 use rusqlite::types::Value;
 use rusqlite::{params, params_from_iter};
@@ -21,7 +22,8 @@ pub struct Carving {
     next: u64,
 }
 
-/// What minutes were rolled up to is looked for before them: a page that is free may still hold those minutes.
+/// What minutes were rolled up to is looked for before them: a page that is free may still hold
+/// those minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     SeriesAndDays,
@@ -38,7 +40,8 @@ impl Carving {
         self.next > 0 || !matches!(self.looking_for, Wanted::SeriesAndDays)
     }
 
-    /// Looks at some more pages: how much was found there that was missing; nothing once all were looked at.
+    /// Looks at some more pages: how much was found there that was missing; nothing once all were
+    /// looked at.
     pub fn step(&mut self, store: &Store) -> Result<Option<u64>, StoreError> {
         if self.next >= self.carver.pages() {
             self.looking_for = match self.looking_for {
@@ -61,13 +64,19 @@ impl Carving {
 
     fn bring_over(&self, store: &Store, (id, mut columns): Row) -> Result<usize, StoreError> {
         match (self.looking_for, columns.as_slice()) {
-            (Wanted::SeriesAndDays, [Value::Null, Value::Text(_), ..]) if columns.len() == SERIES => {
+            (Wanted::SeriesAndDays, [Value::Null, Value::Text(_), ..])
+                if columns.len() == SERIES =>
+            {
                 columns[0] = Value::Integer(id);
                 store.salvage_series(columns)?;
                 Ok(0)
             }
-            (Wanted::SeriesAndDays, [Value::Null, Value::Blob(body)]) => rolled(store, Tier::Days, id, body),
-            (Wanted::Hours, [Value::Null, Value::Blob(body)]) if !has(store, Tier::Days, id.div_euclid(24))? => {
+            (Wanted::SeriesAndDays, [Value::Null, Value::Blob(body)]) => {
+                rolled(store, Tier::Days, id, body)
+            }
+            (Wanted::Hours, [Value::Null, Value::Blob(body)])
+                if !has(store, Tier::Days, id.div_euclid(24))? =>
+            {
                 rolled(store, Tier::Hours, id, body)
             }
             (Wanted::Minutes, [Value::Null, Value::Integer(start_ms), Value::Blob(body)]) => {
@@ -88,7 +97,10 @@ impl Carving {
 
 /// The body tells when it begins, so that an hour is not taken for a day.
 fn rolled(store: &Store, tier: Tier, id: i64, body: &[u8]) -> Result<usize, StoreError> {
-    if id.checked_mul(tier.millis()).is_none_or(|start_ms| block::read(start_ms, body, |_| true).is_err()) {
+    if id
+        .checked_mul(tier.millis())
+        .is_none_or(|start_ms| block::read(start_ms, body, |_| true).is_err())
+    {
         return Ok(0);
     }
     let sql = format!("INSERT OR IGNORE INTO {} (id, body) VALUES (?1, ?2)", tier.table());
@@ -96,7 +108,8 @@ fn rolled(store: &Store, tier: Tier, id: i64, body: &[u8]) -> Result<usize, Stor
 }
 
 fn has(store: &Store, tier: Tier, id: i64) -> Result<bool, StoreError> {
-    let mut wanted = store.db.prepare_cached(&format!("SELECT 1 FROM {} WHERE id = ?1", tier.table()))?;
+    let mut wanted =
+        store.db.prepare_cached(&format!("SELECT 1 FROM {} WHERE id = ?1", tier.table()))?;
     Ok(wanted.exists([id])?)
 }
 
@@ -108,12 +121,17 @@ impl Store {
             _ => return Ok(()),
         };
         let sql =
-            "INSERT OR IGNORE INTO series (id, probe, service, kind, target, address, period_ms, timeout_ms, cutoff_ms,
+            "INSERT OR IGNORE INTO series (id, probe, service, kind, target, address, period_ms, \
+                timeout_ms, cutoff_ms,
                    settings, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         // What is no such row at all is refused by its columns' constraints.
         let entered = match self.db.execute(sql, params_from_iter(row)) {
             Ok(entered) => entered,
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => 0,
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
+            {
+                0
+            }
             Err(error) => return Err(error.into()),
         };
         if entered > 0 && self.all_series().is_err() {

@@ -9,24 +9,29 @@ use crate::measure::histogram::Packed;
 use crate::measure::interval::{Interval, Phase, Spread};
 use crate::store::{StoreError, block};
 
-const COLUMNS: &str = "i.id, i.series, i.start_ms, i.millis, i.first_ms, s.period_ms, i.outcomes, i.reasons, i.duplicates, \
-    i.reordered, i.kernel_stamped, i.rtt, i.rtt_sum_ns, i.ipdv, i.ipdv_sum_ns, i.rfc3550_max_ns, i.phases";
+const COLUMNS: &str = "i.id, i.series, i.start_ms, i.millis, i.first_ms, s.period_ms, i.outcomes, \
+    i.reasons, i.duplicates, \
+    i.reordered, i.kernel_stamped, i.rtt, i.rtt_sum_ns, i.ipdv, i.ipdv_sum_ns, i.rfc3550_max_ns, \
+    i.phases";
 
-/// Makes blocks of all intervals, in the order of writing, and drops their table. A block has the number of its last interval,
-/// so that what was summarised before still is.
+/// Makes blocks of all intervals, in the order of writing, and drops their table. A block has the
+/// number of its last interval, so that what was summarised before still is.
 pub fn intervals(db: &Connection) -> Result<(), StoreError> {
     let summarised: i64 = db.query_row(
         "SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = 'summarised'",
         [],
         |row| row.get(0),
     )?;
-    let sql = format!("SELECT {COLUMNS} FROM interval i JOIN series s ON s.id = i.series ORDER BY i.id");
+    let sql =
+        format!("SELECT {COLUMNS} FROM interval i JOIN series s ON s.id = i.series ORDER BY i.id");
     let mut all = db.prepare(&sql)?;
     let mut rows = all.query([])?;
     let mut open: Vec<(i64, block::Row)> = Vec::new();
     while let Some(row) = rows.next()? {
         let next: (i64, block::Row) = (row.get(0)?, (row.get(1)?, read(row)?));
-        let minute = |(id, (_, interval)): &(i64, block::Row)| (*id > summarised, interval.from.millis() / 60_000);
+        let minute = |(id, (_, interval)): &(i64, block::Row)| {
+            (*id > summarised, interval.from.millis() / 60_000)
+        };
         if open.last().is_some_and(|last| minute(last) != minute(&next)) {
             shut(db, &open)?;
             open.clear();
@@ -42,14 +47,20 @@ pub fn intervals(db: &Connection) -> Result<(), StoreError> {
 fn shut(db: &Connection, open: &[(i64, block::Row)]) -> Result<(), StoreError> {
     let Some((id, _)) = open.last() else { return Ok(()) };
     let start_ms = open.iter().map(|(_, (_, interval))| interval.from.millis()).min().unwrap_or(0);
-    let body = block::write(start_ms, open.iter().map(|(_, (series, interval))| (*series, interval)))
-        .map_err(StoreError::Unpacked)?;
-    db.execute("INSERT INTO block (id, start_ms, body) VALUES (?1, ?2, ?3)", params![id, start_ms, body])?;
+    let body =
+        block::write(start_ms, open.iter().map(|(_, (series, interval))| (*series, interval)))
+            .map_err(StoreError::Unpacked)?;
+    db.execute(
+        "INSERT INTO block (id, start_ms, body) VALUES (?1, ?2, ?3)",
+        params![id, start_ms, body],
+    )?;
     Ok(())
 }
 
 fn read(row: &Row<'_>) -> Result<Interval, StoreError> {
-    let damaged = |what: &str| StoreError::Damaged(format!("interval {}: {what}", row.get::<_, i64>(0).unwrap_or(-1)));
+    let damaged = |what: &str| {
+        StoreError::Damaged(format!("interval {}: {what}", row.get::<_, i64>(0).unwrap_or(-1)))
+    };
     let spread = |histogram: usize, sum: usize| -> Result<Option<Spread>, StoreError> {
         let bytes: Option<Vec<u8>> = row.get(histogram)?;
         let sum: Option<i64> = row.get(sum)?;
@@ -65,9 +76,14 @@ fn read(row: &Row<'_>) -> Result<Interval, StoreError> {
         millis: row.get(3)?,
         first_ms: row.get(4)?,
         period_ms: row.get(5)?,
-        outcomes: row.get::<_, String>(6)?.parse().map_err(|_| damaged("its outcomes cannot be read"))?,
+        outcomes: row
+            .get::<_, String>(6)?
+            .parse()
+            .map_err(|_| damaged("its outcomes cannot be read"))?,
         reasons: match reasons {
-            Some(text) => serde_json::from_str(&text).map_err(|_| damaged("its reasons cannot be read"))?,
+            Some(text) => {
+                serde_json::from_str(&text).map_err(|_| damaged("its reasons cannot be read"))?
+            }
             None => BTreeMap::new(),
         },
         duplicates: row.get(8)?,
@@ -101,10 +117,15 @@ mod tests {
     /// Writes an interval as that schema's program did.
     fn insert(db: &Connection, series: i64, interval: &Interval) {
         let json = |empty: bool, text: serde_json::Result<String>| (!empty).then(|| text.unwrap());
-        let bytes = |spread: &Option<Spread>| spread.as_ref().map(|spread| spread.histogram.bytes().to_vec());
-        let sum = |spread: &Option<Spread>| spread.as_ref().map(|spread| i64::try_from(spread.sum_ns).unwrap());
+        let bytes = |spread: &Option<Spread>| {
+            spread.as_ref().map(|spread| spread.histogram.bytes().to_vec())
+        };
+        let sum = |spread: &Option<Spread>| {
+            spread.as_ref().map(|spread| i64::try_from(spread.sum_ns).unwrap())
+        };
         db.execute(
-            "INSERT INTO interval (series, start_ms, millis, first_ms, outcomes, reasons, duplicates, reordered,
+            "INSERT INTO interval (series, start_ms, millis, first_ms, outcomes, reasons, \
+                duplicates, reordered,
              kernel_stamped, rtt, rtt_sum_ns, ipdv, ipdv_sum_ns, rfc3550_max_ns, phases)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             params![
@@ -128,15 +149,16 @@ mod tests {
         .unwrap();
     }
 
-    /// A database of schema 3 with two probes' minutes, and one that a clock that was set back wrote after them; all but those of
-    /// the last three minutes in a summary, which waits.
+    /// A database of schema 3 with two probes' minutes, and one that a clock that was set back
+    /// wrote after them; all but those of the last three minutes in a summary, which waits.
     fn of_schema_3(path: &std::path::Path, all: &[(i64, Interval)], summarised: usize) {
         let db = Connection::open(path).unwrap();
         MIGRATIONS[..3].iter().for_each(|migration| db.execute_batch(migration).unwrap());
         db.pragma_update(None, "user_version", 3).unwrap();
         for (id, probe) in [(1, "p"), (2, "q")] {
             db.execute(
-                "INSERT INTO series VALUES (?1, ?2, 'ckt', 'icmp', '192.0.2.1', '192.0.2.1', 1000, 2000, 1000, 'digest')",
+                "INSERT INTO series VALUES (?1, ?2, 'ckt', 'icmp', '192.0.2.1', '192.0.2.1', \
+                    1000, 2000, 1000, 'digest')",
                 params![id, probe],
             )
             .unwrap();
@@ -151,7 +173,8 @@ mod tests {
         meta("next_seq", "1");
         meta("prev", &Digest::of(JWS.as_bytes()).to_string());
         db.execute(
-            "INSERT INTO summary (chain, seq, from_ns, to_ns, digest, bytes, state, jws) VALUES (?1, 0, ?2, ?2, ?3, ?4, 'waiting', ?5)",
+            "INSERT INTO summary (chain, seq, from_ns, to_ns, digest, bytes, state, jws) VALUES \
+                (?1, 0, ?2, ?2, ?3, ?4, 'waiting', ?5)",
             params![
                 CHAIN,
                 NOW.nanos(),
@@ -161,7 +184,11 @@ mod tests {
             ],
         )
         .unwrap();
-        db.execute("INSERT INTO event (at_ns, kind, detail) VALUES (?1, 'start', 'wanproof')", [NOW.nanos()]).unwrap();
+        db.execute(
+            "INSERT INTO event (at_ns, kind, detail) VALUES (?1, 'start', 'wanproof')",
+            [NOW.nanos()],
+        )
+        .unwrap();
         db.execute(
             "INSERT INTO outage (service, probe, definition, from_ns, to_ns, side, evidence)
              VALUES ('ckt', 'p', 'builtin', ?1, NULL, 'unknown', '{}')",
@@ -170,7 +197,8 @@ mod tests {
         .unwrap();
         db.execute("INSERT INTO sheet (hour, body) VALUES (12, NULL)", []).unwrap();
         db.execute(
-            "INSERT INTO life (cycle, contract, service, period, item, action, at_ns, recorded_ns, who)
+            "INSERT INTO life (cycle, contract, service, period, item, action, at_ns, \
+                recorded_ns, who)
              VALUES ('claim', 'ACME', '', '2026-11', '', 'draft', 1, 1, 'me')",
             [],
         )
@@ -179,8 +207,10 @@ mod tests {
 
     #[test]
     fn a_database_of_schema_3_loses_nothing() {
-        let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
-        let minutes = prop::collection::vec((block::tests::intervals(), block::tests::intervals()), 5..20);
+        let mut runner =
+            TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
+        let minutes =
+            prop::collection::vec((block::tests::intervals(), block::tests::intervals()), 5..20);
         let tested = runner.run(&minutes, |pairs| {
             let mut all = Vec::new();
             for (number, (p, q)) in pairs.into_iter().enumerate() {
@@ -204,8 +234,11 @@ mod tests {
             prop_assert!(matches!(found, Found::Sound));
             let ever = (Wall::from_nanos(0), Wall::from_nanos(i64::MAX));
             for (series, probe) in [(1, "p"), (2, "q")] {
-                let mut written: Vec<Interval> =
-                    all.iter().filter(|(of, _)| *of == series).map(|(_, interval)| interval.clone()).collect();
+                let mut written: Vec<Interval> = all
+                    .iter()
+                    .filter(|(of, _)| *of == series)
+                    .map(|(_, interval)| interval.clone())
+                    .collect();
                 written.sort_by_key(|interval| interval.from);
                 prop_assert_eq!(store.intervals(probe, ever.0, ever.1).unwrap(), written);
             }
@@ -221,10 +254,16 @@ mod tests {
             prop_assert_eq!(store.open_outages().unwrap().len(), 1);
             prop_assert_eq!(store.journal(9).unwrap().len(), 1);
             let rows = |table: &str| -> i64 {
-                store.db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+                store
+                    .db
+                    .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
+                    .unwrap()
             };
             prop_assert_eq!((rows("life"), rows("sheet")), (1, 1));
-            prop_assert!(store.db.prepare("SELECT 1 FROM interval").is_err(), "its rows are blocks now");
+            prop_assert!(
+                store.db.prepare("SELECT 1 FROM interval").is_err(),
+                "its rows are blocks now"
+            );
             drop(store);
             prop_assert!(crate::store::salvage::scrub(dir.path()).is_ok());
             Ok(())

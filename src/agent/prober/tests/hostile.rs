@@ -1,5 +1,5 @@
-//! Many targets, and a network that shuffles, repeats, alters, cuts, lengthens and invents replies: what each send was answered
-//! with is what its own target sent, once.
+//! Many targets, and a network that shuffles, repeats, alters, cuts, lengthens and invents replies:
+//! what each send was answered with is what its own target sent, once.
 
 use proptest::prelude::*;
 
@@ -161,11 +161,13 @@ impl Port for Sky {
         for (at, token) in air.departures.borrow_mut().extract_if(.., |(at, _)| *at <= now) {
             arrivals.push(Arrival::Departed { token, at: wall(at) });
         }
-        let mut here: Vec<_> = air.flying.borrow_mut().extract_if(.., |(at, ..)| *at <= now).collect();
+        let mut here: Vec<_> =
+            air.flying.borrow_mut().extract_if(.., |(at, ..)| *at <= now).collect();
         here.sort_by_key(|(at, ..)| *at);
         for (at, from, packet) in here {
             if let Some(token) = air.mint.answered(&packet, IDENT, from) {
-                let (heard, bytes) = (Heard::At(Some(wall(at))), u32::try_from(packet.len()).unwrap());
+                let (heard, bytes) =
+                    (Heard::At(Some(wall(at))), u32::try_from(packet.len()).unwrap());
                 arrivals.push(Arrival::Reply { token, heard, ttl: Some(57), bytes, from });
             }
         }
@@ -267,7 +269,13 @@ proptest! {
             let again = if in_time.is_empty() { 0 } else { genuine.len() - 1 };
             let after_all = if in_time.is_empty() { late.len() } else { 0 };
             let counted = |all: &HashMap<_, usize>| all.get(of).copied().unwrap_or(0);
-            prop_assert_eq!((counted(&duplicates), counted(&stragglers)), (again, after_all), "{:?}: {:?}", of, genuine);
+            prop_assert_eq!(
+                (counted(&duplicates), counted(&stragglers)),
+                (again, after_all),
+                "{:?}: {:?}",
+                of,
+                genuine
+            );
         }
     }
 }

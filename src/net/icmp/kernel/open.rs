@@ -12,9 +12,9 @@ use crate::net::icmp::kernel::Order;
 use crate::net::icmp::{Family, Kind, OpenError};
 use crate::net::socket::{self, Fault};
 
-/// The receive queue that is asked for: it holds what 10,000 probes a second are answered with within 100 ms, stamps
-/// included. The kernel gives less to a process without CAP_NET_ADMIN (`net.core.rmem_max`); memory is used only by what
-/// is waiting in it.
+/// The receive queue that is asked for: it holds what 10,000 probes a second are answered with
+/// within 100 ms, stamps included. The kernel gives less to a process without CAP_NET_ADMIN
+/// (`net.core.rmem_max`); memory is used only by what is waiting in it.
 const RECEIVE_BYTES: usize = 8 * 1024 * 1024;
 
 pub(super) struct Opened {
@@ -27,15 +27,17 @@ pub(super) struct Opened {
 pub(super) fn open(family: Family, circuit: &Circuit, order: Order) -> Result<Opened, OpenError> {
     let (socket, kind) = create(family, order)?;
     socket.set_nonblocking(true).map_err(OpenError::Other)?;
-    // The index is read before the socket is bound to it: when the interface is replaced in between, the port is found
-    // stale and opened again.
-    let interface = circuit.interface.as_ref().map(|name| (name.clone(), index_of(name).unwrap_or(0)));
+    // The index is read before the socket is bound to it: when the interface is replaced in
+    // between, the port is found stale and opened again.
+    let interface =
+        circuit.interface.as_ref().map(|name| (name.clone(), index_of(name).unwrap_or(0)));
     socket::set(&socket, circuit, family.unspecified())?;
     hear(&socket, family).map_err(|error| OpenError::Other(error.into()))?;
     let stamps = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE;
-    setsockopt(&socket, sockopt::Timestamping, &stamps).map_err(|error| OpenError::Unstamped(error.into()))?;
+    setsockopt(&socket, sockopt::Timestamping, &stamps)
+        .map_err(|error| OpenError::Unstamped(error.into()))?;
     if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BYTES).is_err() {
         // The kernel takes as much of it as this process may have.
         let _ = socket.set_recv_buffer_size(RECEIVE_BYTES);
@@ -57,7 +59,8 @@ fn create(family: Family, order: Order) -> Result<(Socket, Kind), OpenError> {
         Family::V6 => (Domain::IPV6, Protocol::ICMPV6),
     };
     let of = |kind: Type| Socket::new(domain, kind, Some(protocol));
-    let tries = [(Order::Raw, Type::DGRAM, Kind::Datagram), (Order::Datagram, Type::RAW, Kind::Raw)];
+    let tries =
+        [(Order::Raw, Type::DGRAM, Kind::Datagram), (Order::Datagram, Type::RAW, Kind::Raw)];
     let mut refused = false;
     for (unless, kind, name) in tries {
         if order == unless {
@@ -75,10 +78,15 @@ fn create(family: Family, order: Order) -> Result<(Socket, Kind), OpenError> {
             Err(error) => return Err(OpenError::Other(error)),
         }
     }
-    Err(if refused { OpenError::Permission } else { OpenError::Other(io::ErrorKind::Unsupported.into()) })
+    Err(if refused {
+        OpenError::Permission
+    } else {
+        OpenError::Other(io::ErrorKind::Unsupported.into())
+    })
 }
 
-/// Asks for ICMP errors, the TTL of replies, and the count of packets that the queue had no room for.
+/// Asks for ICMP errors, the TTL of replies, and the count of packets that the queue had no room
+/// for.
 fn hear(socket: &Socket, family: Family) -> nix::Result<()> {
     match family {
         Family::V4 => {
@@ -93,8 +101,8 @@ fn hear(socket: &Socket, family: Family) -> nix::Result<()> {
     setsockopt(socket, sockopt::RxqOvfl, &1)
 }
 
-/// Binds the socket to its source, and gives the identifier that its requests carry: for a datagram socket the kernel
-/// chooses one that no other has, for a raw one it is random.
+/// Binds the socket to its source, and gives the identifier that its requests carry: for a datagram
+/// socket the kernel chooses one that no other has, for a raw one it is random.
 fn bind(socket: &Socket, family: Family, circuit: &Circuit, kind: Kind) -> Result<u16, OpenError> {
     if circuit.source.is_some() || kind == Kind::Datagram {
         let source = circuit.source.unwrap_or(family.unspecified());
@@ -112,8 +120,8 @@ fn bind(socket: &Socket, family: Family, circuit: &Circuit, kind: Kind) -> Resul
     }
 }
 
-/// A raw socket gets a copy of all ICMP of this host; this filter keeps what is not an echo reply to `ident` from its
-/// queue. ICMP errors do not pass it: they come by the error queue.
+/// A raw socket gets a copy of all ICMP of this host; this filter keeps what is not an echo reply
+/// to `ident` from its queue. ICMP errors do not pass it: they come by the error queue.
 fn only_replies(family: Family, ident: u16) -> Vec<SockFilter> {
     // Classic BPF (linux/filter.h). An IPv4 raw socket sees the IP header, an IPv6 one does not.
     const LDX_IP_HEADER: u16 = 0xb1;

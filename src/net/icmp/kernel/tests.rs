@@ -53,7 +53,9 @@ fn a_receive_queue_that_overflowed_is_told_with_the_next_packet() {
 fn a_dscp_is_on_the_wire() {
     use std::io::Read as _;
     let circuit = Circuit { dscp: Some(46), ..Circuit::default() };
-    let Ok(spy) = Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(socket2::Protocol::ICMPV4)) else {
+    let Ok(spy) =
+        Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(socket2::Protocol::ICMPV4))
+    else {
         eprintln!("skipped: this user may not look at packets");
         return;
     };

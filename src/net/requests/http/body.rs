@@ -1,4 +1,5 @@
-//! A body, held against what is expected of it while it comes in; only as much of it is kept as the text is long.
+//! A body, held against what is expected of it while it comes in; only as much of it is kept as the
+//! text is long.
 
 /// What is checked of a body.
 #[derive(Debug)]
@@ -13,7 +14,12 @@ pub struct Check<'a> {
 
 impl<'a> Check<'a> {
     pub fn new(limit: u64, wanted: Option<&'a str>) -> Self {
-        Self { limit, bytes: 0, wanted: wanted.filter(|text| !text.is_empty()).map(str::as_bytes), tail: Vec::new() }
+        Self {
+            limit,
+            bytes: 0,
+            wanted: wanted.filter(|text| !text.is_empty()).map(str::as_bytes),
+            tail: Vec::new(),
+        }
     }
 
     /// Takes the next part. The error is the kind of a refusal.
@@ -31,7 +37,9 @@ impl<'a> Check<'a> {
             self.tail = Vec::new();
             return Ok(());
         }
-        self.tail.extend_from_slice(&data[over..][data[over..].len().saturating_sub(wanted.len() - 1)..]);
+        self.tail.extend_from_slice(
+            &data[over..][data[over..].len().saturating_sub(wanted.len() - 1)..],
+        );
         let surplus = self.tail.len().saturating_sub(wanted.len() - 1);
         self.tail.drain(..surplus);
         Ok(())
