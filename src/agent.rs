@@ -561,7 +561,7 @@ impl Session {
             set.iter().for_each(|closed| self.live.closed(closed));
             let held: Vec<u64> = set
                 .iter()
-                .filter_map(|closed| Some(closed.unlabelled.as_ref()?.weight()))
+                .filter_map(|closed| Some(closed.provisional.as_ref()?.weight()))
                 .collect();
             if held.is_empty() {
                 self.label_held();

@@ -17,7 +17,7 @@ use tracing::debug;
 use crate::agent::outage_detector::Labels;
 use crate::base::time::Wall;
 use crate::measure::event::{Event, ProbeId};
-use crate::measure::ledger::Closed;
+use crate::measure::ledger::FinishedInterval;
 use crate::measure::outcome::{Outcome, Outcomes, Reason};
 use crate::measure::probe::Probe;
 
@@ -250,7 +250,7 @@ impl Live {
     }
 
     /// Takes a finished interval.
-    pub fn closed(&self, closed: &Closed) {
+    pub fn closed(&self, closed: &FinishedInterval) {
         if let Some(row) = self.shared.borrow_mut().row(closed.probe.0 as usize) {
             row.outcomes.clone_from(&closed.interval.outcomes);
             row.limited = closed.interval.limited();

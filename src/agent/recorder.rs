@@ -16,7 +16,7 @@ use crate::agent::summariser::{SpanState, Summariser};
 use crate::base::time::{Clock, Now, SystemClock, Wall};
 use crate::config::agent::Keep;
 use crate::measure::event::ProbeId;
-use crate::measure::ledger::Closed;
+use crate::measure::ledger::FinishedInterval;
 use crate::measure::probe::Probe;
 use crate::store::contracts::ContractFile;
 use crate::store::journal::Noted;
@@ -44,7 +44,7 @@ pub enum OutageKey {
 }
 
 enum Job {
-    Siblings(Vec<Closed>),
+    Siblings(Vec<FinishedInterval>),
     Opened(OutageKey, Outage),
     Closed(OutageKey, Wall),
     Attributed(OutageKey, String, serde_json::Value),
@@ -170,7 +170,7 @@ impl Recorder {
     }
 
     /// Hands over a whole set of siblings.
-    pub fn siblings(&self, set: Vec<Closed>) {
+    pub fn siblings(&self, set: Vec<FinishedInterval>) {
         self.send(Job::Siblings(set));
     }
 

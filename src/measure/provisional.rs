@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::base::time::{Mono, Now};
-use crate::measure::event::{Event, ProbeId, Settled, Stamp};
-use crate::measure::interval::{Interval, Phase};
-use crate::measure::ledger::Ledger;
+use crate::base::time::Mono;
+use crate::measure::event::{Settled, Stamp};
+use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
+
+mod label;
 
 /// What one probe saw over a stretch that no wall clock labels yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl Sent {
 /// What an interval that is being filled remembers of single sends, by their places in it, while no
 /// label is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Trace {
+pub(super) struct SendMarks {
     sends: BTreeMap<usize, Marks>,
 }
 
@@ -80,7 +81,7 @@ struct Marks {
     reordered: u32,
 }
 
-impl Trace {
+impl SendMarks {
     pub(super) fn settled(&mut self, index: usize, settled: &Settled) {
         let kernel_stamped = settled.outcome.has_rtt() && settled.stamp == Some(Stamp::Kernel);
         if kernel_stamped || settled.reason.is_some() || !settled.phases.is_empty() {
@@ -115,46 +116,6 @@ impl Trace {
 }
 
 impl Provisional {
-    /// The intervals that it would have been, had the wall clock been right: `anchor` is a reading
-    /// of both clocks when it is. They are cut at the ends of UTC minutes, or at the multiples of
-    /// `every` where that is shorter.
-    #[must_use]
-    pub fn label(&self, anchor: Now, every: Duration) -> Vec<Interval> {
-        const PROBE: ProbeId = ProbeId(0);
-        let at = |mono| anchor.at(mono);
-        let mut ledger = Ledger::new([self.period], every, at(self.begun));
-        let mut told = Vec::new();
-        let mut due = self.first_due;
-        for (send, sent) in (0..).zip(&self.sends) {
-            let settled = Settled {
-                probe: PROBE,
-                send,
-                outcome: sent.outcome,
-                rtt_ns: sent.rtt_ns,
-                stamp: sent.rtt_ns.map(|_| sent.stamp),
-                reason: sent.reason.clone(),
-                seq: None,
-                ttl: None,
-                bytes: None,
-                from: None,
-                phases: sent.phases.clone(),
-            };
-            let lag = Event::Lag { send: self.late, receive: None };
-            for event in [Event::Due { probe: PROBE, send, at: due }, lag, Event::Settled(settled)]
-            {
-                ledger.apply(&event, &mut told);
-            }
-            (0..sent.duplicates)
-                .for_each(|_| ledger.apply(&Event::Duplicate { probe: PROBE, send }, &mut told));
-            (0..sent.reordered)
-                .for_each(|_| ledger.apply(&Event::Reordered { probe: PROBE, send }, &mut told));
-            told.clear();
-            due = due + self.period;
-        }
-        ledger.close(at(self.ended));
-        ledger.finished().into_iter().flatten().map(|closed| closed.interval).collect()
-    }
-
     /// About how many bytes it takes at rest.
     #[must_use]
     pub fn weight(&self) -> u64 {
@@ -163,108 +124,4 @@ impl Provisional {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::time::Wall;
-    use crate::measure::ledger::Closed;
-    use proptest::prelude::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    /// What a book says of these sends, one a second, that begins at `start`; with or without
-    /// labels.
-    fn book(start: Now, sends: &[Sent], held: bool) -> Vec<Closed> {
-        let mut ledger = Ledger::new([SECOND], MINUTE, start);
-        if held {
-            ledger.hold();
-        }
-        let mut now = start;
-        for (send, sent) in (0..).zip(sends) {
-            let probe = ProbeId(0);
-            let settled = Settled {
-                probe,
-                send,
-                outcome: sent.outcome,
-                rtt_ns: sent.rtt_ns,
-                stamp: Some(sent.stamp),
-                reason: sent.reason.clone(),
-                seq: None,
-                ttl: None,
-                bytes: None,
-                from: None,
-                phases: sent.phases.clone(),
-            };
-            ledger.apply(&Event::Due { probe, send, at: now.mono + SECOND / 4 }, &mut Vec::new());
-            ledger.apply(&Event::Settled(settled), &mut Vec::new());
-            for _ in 0..sent.duplicates {
-                ledger.apply(&Event::Duplicate { probe, send }, &mut Vec::new());
-            }
-            now = Now { wall: now.wall + SECOND, mono: now.mono + SECOND };
-            ledger.advance(now);
-        }
-        ledger.close(now);
-        ledger.finished().into_iter().flatten().collect()
-    }
-
-    fn sends() -> impl Strategy<Value = Vec<Sent>> {
-        let one = ("[atlunx]", 1u64..3_000_000_000, any::<bool>(), 0u32..3).prop_map(
-            |(letter, rtt, kernel, duplicates)| {
-                let outcome = letter.chars().next().and_then(Outcome::from_letter).unwrap();
-                let mut sent = Sent::new(outcome, outcome.has_rtt().then_some(rtt));
-                if kernel && outcome.has_rtt() {
-                    sent.stamp = Stamp::Kernel;
-                }
-                if !outcome.has_rtt() {
-                    sent.reason = Some(Reason::new(outcome, "some-kind"));
-                }
-                if outcome == Outcome::Answered {
-                    sent.phases = vec![(Phase::Connect, rtt / 2), (Phase::Body, rtt / 3)];
-                    sent.duplicates = duplicates;
-                }
-                sent
-            },
-        );
-        prop::collection::vec(one, 1..150)
-    }
-
-    proptest! {
-        /// The wrong clock's minutes lie anywhere in the true ones; what was measured does not
-        /// depend on where.
-        #[test]
-        fn what_is_labelled_later_is_what_a_right_clock_would_have_given(sends in sends(), wrong in 0i64..60_000, true_ms in 0i64..60_000) {
-            let mono = Mono::from_nanos(77_000_000_000);
-            let wrong = Now { wall: Wall::from_millis(wrong), mono };
-            let right = Now { wall: Wall::from_millis(1_780_000_000_000 + true_ms), mono };
-            let held = book(wrong, &sends, true);
-            let labelled: Vec<Interval> =
-                held.iter().flat_map(|closed| closed.unlabelled.as_ref().unwrap().label(right, MINUTE)).collect();
-            let expected: Vec<Interval> = book(right, &sends, false).into_iter().map(|closed| closed.interval).collect();
-            // Each lies within a minute, and one begins where another ends.
-            for pair in labelled.windows(2) {
-                prop_assert_eq!(pair[0].to(), pair[1].from);
-            }
-            for interval in &labelled {
-                prop_assert!(
-                    interval.from.floor(MINUTE) + MINUTE >= interval.to(), "{:?}", interval
-                );
-            }
-            // Every send is due when it would have been, with the same end, and every figure but
-            // those of neighbours adds up.
-            let sends = |all: &[Interval]| all.iter().flat_map(|one| one.sends().collect::<Vec<_>>()).collect::<Vec<_>>();
-            prop_assert_eq!(sends(&labelled), sends(&expected));
-            let count = |all: &[Interval]| {
-                let mut minutes: BTreeMap<Wall, (u64, u32, u32, BTreeMap<String, u32>)> = BTreeMap::new();
-                for one in all {
-                    let minute = minutes.entry(one.from.floor(MINUTE)).or_default();
-                    minute.0 += one.rtt.as_ref().map_or(0, |rtt| rtt.sum_ns);
-                    minute.1 += one.kernel_stamped;
-                    minute.2 += one.duplicates;
-                    one.reasons.iter().for_each(|(reason, count)| *minute.3.entry(reason.clone()).or_default() += count);
-                }
-                minutes
-            };
-            prop_assert_eq!(count(&labelled), count(&expected));
-        }
-    }
-}
+mod tests;

@@ -19,7 +19,7 @@ use crate::base::time::{Clock, Mono, Wall};
 use crate::config::agent::{Keep, Term};
 use crate::config::probe::settings_digest;
 use crate::measure::event::ProbeId;
-use crate::measure::ledger::Closed;
+use crate::measure::ledger::FinishedInterval;
 use crate::measure::probe::Probe;
 use crate::store::contracts::ContractFile;
 use crate::store::intervals::{Series, SeriesId};
@@ -81,7 +81,7 @@ type Seats = Vec<Option<[Arc<Probe>; 2]>>;
 /// What waits to be written, in order.
 enum Work {
     /// With the probes that had the places then.
-    Siblings(Arc<Seats>, Vec<Closed>),
+    Siblings(Arc<Seats>, Vec<FinishedInterval>),
     Opened(OutageKey, Outage),
     Closed(OutageKey, Wall),
     Attributed(OutageKey, String, serde_json::Value),
@@ -403,7 +403,7 @@ impl Database {
                             if stays {
                                 known[at] = Some((address, id));
                             }
-                            match &closed.unlabelled {
+                            match &closed.provisional {
                                 Some(unlabelled) => held.push((id, &**unlabelled)),
                                 None => rows.push((id, &closed.interval)),
                             }
@@ -635,7 +635,7 @@ mod tests {
     }
 
     /// A minute of the probe at the first place.
-    fn minute(number: u32, address: [u8; 4]) -> Vec<Closed> {
+    fn minute(number: u32, address: [u8; 4]) -> Vec<FinishedInterval> {
         let from = Now { wall: BEGIN + SECOND * 60 * number, mono: Mono::default() };
         let mut ledger = Ledger::new([SECOND], SECOND * 60, from);
         ledger.apply(
