@@ -34,6 +34,7 @@ pub mod retention;
 pub mod rollup;
 pub mod salvage;
 mod schema;
+mod tier;
 
 /// The name of the database's file in the data directory.
 pub const FILE: &str = "agent.db";

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{error, info, warn};
 
-use crate::agent::summariser::new_chain;
 use crate::base::time::Wall;
 use crate::evidence::key::{Kid, SecretKey};
 use crate::store::journal::Noted;
 use crate::store::keyfile::{self, AGENT, AGENT_NEXT, KeyFault, Origin};
 use crate::store::keys::Identity;
+use crate::store::outbox::new_chain;
 use crate::store::{Store, StoreError};
 
 /// The key in use, for whoever else signs with it; it changes with a rotation.

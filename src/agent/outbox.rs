@@ -7,7 +7,6 @@ use tokio::sync::Notify;
 
 use crate::agent::recorder::{Recorder, Unanswered};
 use crate::agent::shipper::{Answer, Outbox, OutboxFault, Waiting};
-use crate::agent::summariser::new_chain;
 use crate::base::time::{Clock, SystemClock};
 use crate::evidence::answer::ContractText;
 use crate::evidence::key::PublicKey;
@@ -15,6 +14,7 @@ use crate::sla::contract::Written;
 use crate::store::contracts::{COLLECTOR, ContractFile, Received};
 use crate::store::journal::Noted;
 use crate::store::keys::CollectorKeys;
+use crate::store::outbox::new_chain;
 use crate::store::{Store, StoreError};
 
 /// The outbox that the recorder keeps.

@@ -31,21 +31,23 @@ use crate::net::icmp::Arrival;
 mod environment;
 mod hops;
 mod interfaces;
+mod lane;
+mod probes;
 mod receiving;
-mod roster;
 mod sending;
 mod sockets;
 #[cfg(test)]
 mod tests;
+mod unsent;
 
 pub use environment::{Pace, World};
 pub use sockets::{Shut, Standing};
 
 use hops::Hops;
 use interfaces::Ways;
-use roster::Lane;
-use sending::settle;
+use lane::Lane;
 use sockets::Outlets;
+use unsent::settle;
 
 /// A process that woke this much later than it had asked to did not observe what happened
 /// meanwhile.

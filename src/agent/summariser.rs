@@ -19,6 +19,7 @@ use crate::measure::interval::Interval;
 use crate::store::intervals::{RowId, Series, SeriesId};
 use crate::store::journal::Noted;
 use crate::store::outages::Outage;
+use crate::store::outbox::new_chain;
 use crate::store::packed_summary::{Gathered, Made};
 use crate::store::{Store, StoreError};
 
@@ -316,16 +317,6 @@ fn part_of(series: Series, intervals: Vec<IntervalPart>) -> ProbePart {
         settings: series.settings,
         intervals,
     }
-}
-
-/// A new chain's random name.
-///
-/// # Errors
-/// When the system gives no random bytes.
-pub fn new_chain() -> Result<ChainId, StoreError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| StoreError::Random(error.to_string()))?;
-    Ok(ChainId::from_bytes(bytes))
 }
 
 /// An outage as a summary holds it.

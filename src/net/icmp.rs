@@ -16,6 +16,7 @@ use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::Circuit;
 use crate::net::socket::Fault;
 
+pub mod error_queue;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod kernel;
 pub mod packet;

@@ -13,7 +13,7 @@ use crate::base::time::Wall;
 use crate::measure::interval::Interval;
 use crate::measure::rollup::join;
 use crate::sla::contract::{self, Written};
-use crate::store::rollup::Tier;
+use crate::store::tier::Tier;
 use crate::store::{Store, StoreError, block};
 
 const HOUR: Duration = Tier::Hours.length();

@@ -9,7 +9,7 @@ use tracing::warn;
 use crate::base::time::Wall;
 use crate::measure::interval::Interval;
 use crate::store::bytes::sum;
-use crate::store::rollup::Tier;
+use crate::store::tier::Tier;
 use crate::store::{Store, StoreError, block};
 
 /// A probe with one set of settings and one address: what its intervals have in common.

@@ -101,6 +101,16 @@ pub(in crate::store) const COLUMNS: &str = "chain, seq, from_ns, to_ns, digest, 
 /// Where the body stands in these.
 pub(in crate::store) const BODY: usize = 11;
 
+/// A new chain's random name.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn new_chain() -> Result<ChainId, StoreError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Random(error.to_string()))?;
+    Ok(ChainId::from_bytes(bytes))
+}
+
 impl Store {
     /// Where the chain stands; [`None`] before [`Self::begin_chain`].
     ///

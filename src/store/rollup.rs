@@ -2,7 +2,6 @@
 //! that no transaction is long.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
@@ -10,39 +9,8 @@ use crate::base::time::Wall;
 use crate::measure::interval::Interval;
 use crate::measure::rollup::join;
 use crate::store::intervals::SeriesId;
+use crate::store::tier::Tier;
 use crate::store::{Store, StoreError, block};
-
-/// What minutes are rolled up to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tier {
-    /// Of hours, by UTC.
-    Hours,
-    /// Of days, by UTC.
-    Days,
-}
-
-impl Tier {
-    pub(in crate::store) const fn table(self) -> &'static str {
-        match self {
-            Self::Hours => "hour",
-            Self::Days => "day",
-        }
-    }
-
-    pub(in crate::store) const fn length(self) -> Duration {
-        match self {
-            Self::Hours => Duration::from_secs(3600),
-            Self::Days => Duration::from_secs(86_400),
-        }
-    }
-
-    pub(in crate::store) const fn millis(self) -> i64 {
-        match self {
-            Self::Hours => 3_600_000,
-            Self::Days => 86_400_000,
-        }
-    }
-}
 
 impl Store {
     /// Rolls the oldest hour of minutes up, when it ended by `before` and no summary that waits to
@@ -179,6 +147,8 @@ fn rolled(tier: Tier, id: i64, body: &[u8]) -> Result<Vec<block::Row>, StoreErro
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::store::block;
     use crate::store::intervals::Series;

@@ -14,9 +14,9 @@ use crate::store::contracts::ContractFile;
 use crate::store::damaged::carve::Carver;
 use crate::store::damaged::{self, AT_ONCE, SUFFIXES, with};
 use crate::store::outbox::{self, ENDED, State};
-use crate::store::rollup::Tier;
 use crate::store::salvage::carving::Carving;
 use crate::store::schema::PAGE;
+use crate::store::tier::Tier;
 use crate::store::{FILE, Store, StoreError, block, bytes, outages, provisional};
 
 mod carving;

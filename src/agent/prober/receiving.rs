@@ -11,7 +11,7 @@ use crate::measure::outcome::{Outcome, Reason};
 use crate::net::icmp::{Arrival, Drained, Heard, Token, Unsent, Whose};
 
 use super::hops::Stamped;
-use super::roster::{Kind, PLACES};
+use super::lane::{Kind, PLACES};
 use super::sockets::IDENTS;
 use super::{Prober, id};
 

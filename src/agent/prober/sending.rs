@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use crate::base::time::Mono;
 use crate::evidence::summary::Carrier;
-use crate::measure::event::{Event, ProbeId, Settled};
+use crate::measure::event::{Event, ProbeId};
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::schedule::{Chance, Turn, patience};
 use crate::net::icmp::{Echo, Family, Token};
 use crate::net::resolve::Resolution;
 
 use super::hops::Stamped;
-use super::roster::Kind;
+use super::lane::Kind;
+use super::unsent::settle;
 use super::{Done, Prober, Sending};
 
 /// Events of one pass, beyond which the rest of a backlog is left to the next one.
@@ -134,21 +135,4 @@ impl Prober {
         let gathered = over(GATHERED).clamp(least, most);
         gathered.min(over(room)).min(self.shortest / 10).max(Duration::from_millis(1))
     }
-}
-
-/// Settles a send that never was in the air.
-pub(super) fn settle(turn: Turn, reason: Reason, events: &mut Vec<Event>) {
-    events.push(Event::Settled(Settled {
-        probe: turn.probe,
-        send: turn.send,
-        outcome: reason.outcome,
-        rtt_ns: None,
-        stamp: None,
-        reason: Some(reason),
-        seq: None,
-        ttl: None,
-        bytes: None,
-        from: None,
-        phases: Vec::new(),
-    }));
 }

@@ -18,7 +18,7 @@ use crate::measure::rtt::Moment;
 use crate::measure::schedule::Turn;
 use crate::net::icmp::{Arrival, Drained, Echo, Engine, Family, Means, Port, Unsent};
 
-use super::sending::settle;
+use super::unsent::settle;
 
 /// Requests handed over with one reading of the clocks.
 const BATCH: usize = 64;

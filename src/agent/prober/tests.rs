@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::roster::{Kind, PLACES};
+use super::lane::{Kind, PLACES};
 use super::sockets::IDENTS;
 use super::*;
 use crate::base::time::{Clock, NANOS, Wall};

@@ -12,9 +12,10 @@ use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::Circuit;
 use crate::net::hop;
 use crate::net::icmp::Unsent;
+use crate::net::icmp::error_queue::{self, IcmpError};
 use crate::net::requests::Course;
 use crate::net::requests::heard::{Datagrams, Stream};
-use crate::net::socket::{self, Fault, IcmpError};
+use crate::net::socket::{self, Fault};
 
 /// Connects by TCP. An error that `connect` gives at once is this host's (`n`), but for a refusal
 /// over loopback; one that comes later was brought by the network (`u`), unless this very host said
@@ -60,7 +61,7 @@ const UDP: u8 = 17;
 
 /// What the ICMP error on a socket's error queue means; [`None`] when there is none.
 pub fn refused(socket: &impl AsRawFd, target: IpAddr, course: &mut Course) -> Option<Reason> {
-    let IcmpError { kind, from } = socket::icmp_error(socket)?;
+    let IcmpError { kind, from } = error_queue::newest_error(socket)?;
     course.refused_by = from;
     if from.is_some_and(|from| from != target && hop::is_own(from)) {
         // This very host's word of its own packet: nobody on the path has said anything.

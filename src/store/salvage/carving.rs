@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{params, params_from_iter};
 
 use crate::store::damaged::carve::{Carver, Row};
-use crate::store::rollup::Tier;
+use crate::store::tier::Tier;
 use crate::store::{Store, StoreError, block};
 
 /// Pages that are looked at in one transaction.
