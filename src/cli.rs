@@ -44,6 +44,8 @@ pub mod report;
 #[cfg(feature = "agent")]
 pub mod run;
 #[cfg(feature = "agent")]
+mod snapshot;
+#[cfg(feature = "agent")]
 pub mod source;
 #[cfg(feature = "agent")]
 pub mod status;

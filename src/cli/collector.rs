@@ -18,8 +18,9 @@ use crate::cli::{Exit, Failure, ending, print};
 use crate::collector::archive::agents::Standing;
 use crate::collector::archive::conflicts::Conflict;
 use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::operations::months;
 use crate::collector::operations::sites::{self, Revocation};
-use crate::collector::{self, Collector, StartError, fleet, removed_months};
+use crate::collector::{self, Collector, StartError, fleet};
 use crate::config::collector::CollectorConfig;
 use crate::config::written::Faults;
 use crate::evidence::chain::ChainId;
@@ -444,8 +445,7 @@ fn export(source: &Source, dir: &Path) -> Result<(), Failure> {
 
 fn let_go(month: Period, source: &Source) -> Result<(), Failure> {
     let (_, mut archive) = source.archive()?;
-    let count =
-        archive.write(|archive| removed_months::let_go(archive, month, &operate::actor()))?;
+    let count = archive.write(|archive| months::let_go(archive, month, &operate::actor()))?;
     print::line(format_args!(
         "{count} summaries of {month} are let go; what was judged of it stays as it was"
     ))

@@ -6,7 +6,7 @@ use crate::agent::live::Snapshot;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::given::since;
 use crate::cli::source::{self, Source};
-use crate::cli::{Exit, Failure, print, status};
+use crate::cli::{Exit, Failure, print, snapshot};
 use crate::store::outages::{Outage, Shown};
 use crate::store::{Store, StoreError};
 
@@ -36,7 +36,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let all = store.outages(from, Wall::from_nanos(i64::MAX)).map_err(could)?;
     let all: Vec<Outage> = all.into_iter().map(|(_, outage)| outage).collect();
     let observed =
-        observed(&store, &all, status::ask(&places.status_socket).as_ref()).map_err(could)?;
+        observed(&store, &all, snapshot::ask(&places.status_socket).as_ref()).map_err(could)?;
     if args.json {
         let observed_until = |outage: &Outage| match &observed {
             Observed::Now(_) => None,

@@ -11,7 +11,7 @@ use crate::agent::terms::Terms;
 use crate::base::bounded;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::source::Source;
-use crate::cli::{Exit, Failure, print, status, verdict};
+use crate::cli::{Exit, Failure, print, snapshot, verdict};
 use crate::config::agent::AgentConfig;
 use crate::sla::calendar::Period;
 use crate::sla::deadline::Deadline;
@@ -123,7 +123,7 @@ fn tell_end(args: &Args, store: &Store) -> Result<(), Failure> {
         last = last.max(store.observed_until(&outage.probe).map_err(could)?);
     }
     if let Some(last) = last
-        && status::ask(&args.source.found()?.places.status_socket).is_none()
+        && snapshot::ask(&args.source.found()?.places.status_socket).is_none()
     {
         let last = print::instant(last);
         print::note(format_args!(

@@ -1,7 +1,5 @@
 //! `wanproof status`: what is measured now, what waits, and the verdicts so far.
 
-use std::io::Read;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,15 +8,14 @@ use serde_json::{Value, json};
 use crate::agent::live::{LiveProbe, Snapshot, coverage};
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::estimate::{self, Estimate};
-use crate::cli::report;
+use crate::cli::snapshot::ask;
 use crate::cli::source::{self, Found, Source};
-use crate::cli::{Exit, Failure, print};
+use crate::cli::{Exit, Failure, print, report};
 use crate::config::agent::Keep;
 use crate::measure::interval::Interval;
 use crate::measure::reasons::Reasons;
-use crate::store::Store;
-use crate::store::keyfile;
 use crate::store::outbox::Tally;
+use crate::store::{Store, keyfile};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -132,15 +129,6 @@ fn store_json(bytes: u64, max_bytes: Option<u64>, estimate: Option<&Estimate>) -
     store["bytes"] = json!(bytes);
     store["max_bytes"] = json!(max_bytes);
     store
-}
-
-/// Asks the running agent; [`None`] when none answers within a second.
-pub(super) fn ask(socket: &Path) -> Option<Snapshot> {
-    let mut stream = UnixStream::connect(socket).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
 }
 
 /// What the database says of an agent that does not run.

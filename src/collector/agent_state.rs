@@ -14,7 +14,7 @@ use crate::collector::archive::late::Change;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::compaction::{self, DAY, HOUR, NotPieces, Segment, Told};
-use crate::collector::findings::{Finding, FindingKind};
+use crate::collector::findings::finding::{Finding, FindingKind};
 use crate::collector::operations::key;
 use crate::collector::{lateness, troubles};
 use crate::evidence::base64url;

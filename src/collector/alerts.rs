@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::base::time::Wall;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::findings::{Finding, FindingKind};
+use crate::collector::findings::finding::{Finding, FindingKind};
 use crate::collector::operations::key;
 
 pub mod channel;

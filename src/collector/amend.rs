@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Wall;
 use crate::collector::archive::ledger::{Kind, Page, Record};
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::findings::Undermined;
+use crate::collector::findings::finding::{Finding, FindingKind};
 use crate::collector::operations::agreements::Book;
 use crate::collector::operations::key;
-use crate::collector::scheduler;
+use crate::collector::periods;
 use crate::collector::verdicts::{Judgement, outcome, services_at};
 use crate::evidence::key::Kid;
 use crate::sla::calendar::Period;
@@ -75,7 +75,7 @@ pub fn touched(
     let sites: BTreeSet<&str> = amendment.sites.iter().map(String::as_str).collect();
     let mut all = BTreeSet::new();
     for contract in book.all.iter().filter_map(|agreed| agreed.contract.as_ref().ok()) {
-        let months = scheduler::months(contract, Span::new(from, now.max(from.shifted(1))));
+        let months = periods::months(contract, Span::new(from, now.max(from.shifted(1))));
         for service in services_at(contract, &sites) {
             let case =
                 |month: &Period| (contract.id().to_owned(), service.to_owned(), month.to_string());
@@ -123,7 +123,7 @@ pub fn undermine(
 pub fn undermined(archive: &Archive) -> Result<Vec<Undermined>, ArchiveError> {
     let mut all = Vec::new();
     for record in archive.records::<Undermined>(Kind::Undermined, Page::default())? {
-        if scheduler::is_frozen(archive, &record.id)? {
+        if periods::is_frozen(archive, &record.id)? {
             all.push(record.body);
         }
     }
@@ -136,4 +136,51 @@ pub fn undermined(archive: &Archive) -> Result<Vec<Undermined>, ArchiveError> {
 /// When the database fails.
 pub fn waiting(archive: &Archive) -> Result<Vec<Record<Amendment>>, ArchiveError> {
     archive.records(Kind::Amendment, Page::default())
+}
+
+/// A frozen verdict that rests on what does not count any more, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undermined {
+    /// The contract.
+    pub contract: String,
+    /// The service.
+    pub service: String,
+    /// Its site.
+    pub site: String,
+    /// The period.
+    pub period: String,
+    /// What was done.
+    pub why: String,
+    /// What it says: the objectives that are breached, and the credit.
+    pub says: (Vec<String>, String),
+    /// What it would say if it were judged now.
+    pub would_say: (Vec<String>, String),
+}
+
+impl Undermined {
+    /// What is told of it.
+    #[must_use]
+    pub fn finding(&self) -> Finding {
+        let told = |(breached, credit): &(Vec<String>, String)| match breached.as_slice() {
+            [] => format!("nothing breached, credit {credit}"),
+            all => format!("{} breached, credit {credit}", all.join(", ")),
+        };
+        let would = if self.says == self.would_say {
+            "judged anew it would say the same".to_owned()
+        } else {
+            format!("judged anew it would say: {}", told(&self.would_say))
+        };
+        Finding {
+            kind: FindingKind::FrozenVerdict,
+            subject: format!("{}/{}/{}", self.contract, self.service, self.period),
+            site: Some(self.site.clone()),
+            detail: format!(
+                "the verdict of {} in {} is frozen and stays ({}), but {}; {would}",
+                self.service,
+                self.period,
+                told(&self.says),
+                self.why
+            ),
+        }
+    }
 }

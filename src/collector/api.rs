@@ -13,6 +13,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Described, Respons
 use utoipa::{OpenApi, ToSchema};
 
 use crate::collector::Collector;
+use crate::collector::http::answer::answered;
 use crate::collector::operations::facts::Source;
 use crate::collector::verdicts::groups::By;
 
@@ -106,7 +107,7 @@ pub fn router() -> Router<Arc<Collector>> {
 #[utoipa::path(get, path = "/v1/openapi.json", security(()),
     responses((status = 200, body = Object, content_type = "application/json", description = "OpenAPI 3.1.")))]
 async fn description(State(_): State<Arc<Collector>>) -> Response {
-    crate::collector::http::answered("application/json", describe())
+    answered("application/json", describe())
 }
 
 /// The description of the API, as JSON (OpenAPI 3.1).

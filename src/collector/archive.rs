@@ -34,8 +34,9 @@ use jiff::civil::Date;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::base::time::Wall;
-use crate::collector::archive::db::{Db, args};
+use crate::collector::archive::db::Db;
 use crate::collector::archive::postgres::Postgres;
+use crate::collector::archive::value::args;
 use crate::config::collector::{Address, Database};
 use crate::evidence::digest::Digest;
 use crate::evidence::key::{Kid, PublicKey};
@@ -56,11 +57,13 @@ mod parts;
 pub mod pending;
 mod postgres;
 pub mod quarantine;
+mod query;
 pub mod salvage;
 mod schema;
 pub mod summaries;
+mod value;
 
-pub use postgres::Fault as PostgresFault;
+pub use postgres::fault::Fault as PostgresFault;
 
 /// How long a command waits while another process writes.
 const BUSY: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::base::time::Wall;
 use crate::collector::archive::summaries::AgentRow;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::operations::sites::{self, Labels};
+use crate::collector::operations::labels::{self, Labels};
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::{Kid, PublicKey};
 use crate::evidence::register::{Enrolled, Stay};
@@ -159,7 +159,7 @@ pub fn one(
     now: Wall,
 ) -> Result<Option<AgentView>, ArchiveError> {
     let Some(row) = archive.agent(agent)? else { return Ok(None) };
-    let labels = sites::labels(archive, agent)?;
+    let labels = labels::labels(archive, agent)?;
     Ok(Some(placed(view(row, silent_after, now), labels, archive.enrolled(agent)?.as_ref())))
 }
 
@@ -194,7 +194,7 @@ fn views(
     silent_after: u32,
     now: Wall,
 ) -> Result<Vec<AgentView>, ArchiveError> {
-    let (mut labels, register) = (sites::all_labels(archive)?, archive.register()?);
+    let (mut labels, register) = (labels::all_labels(archive)?, archive.register()?);
     let views = rows.into_iter().map(|row| {
         let labels = labels.remove(&row.agent.to_string()).unwrap_or_default();
         let enrolled = register.get(row.agent);

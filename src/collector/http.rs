@@ -1,39 +1,31 @@
 //! The URL map on one page, and what each address does.
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{
-    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
-    RETRY_AFTER, WWW_AUTHENTICATE,
-};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::collector::api::extract::Reader;
-use crate::collector::body::{Encoding, Type};
+use crate::collector::body::Type;
 use crate::collector::caller::{Answer, Caller, Held};
 use crate::collector::connections::Underway;
-use crate::collector::memory_budget::Reservation;
+use crate::collector::http::answer::answered;
+use crate::collector::http::request::{bearer, encoding, only, read};
 use crate::collector::{Collector, Fault, api};
 use crate::evidence::enrol;
 use crate::evidence::problem::{Kind, Problem};
 use crate::net::exposition::Form;
+pub(in crate::collector) mod answer;
+pub(in crate::collector) mod request;
 
-/// A body is given so long to arrive, …
-const BODY_TIME: Duration = Duration::from_secs(120);
-/// … and each part of it so long after the one before.
-const PART_TIME: Duration = Duration::from_secs(30);
-/// So much is made ready for a body before its bytes come.
-const AT_FIRST: usize = 64 * 1024;
 /// What a request takes beside its head and its body, …
 const REQUEST: usize = 4 * 1024;
 /// … and each field of the head beside its name and value, in bytes.
@@ -185,114 +177,4 @@ async fn metrics(
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let form = Form::wanted(accept);
     Ok(answered(form.content_type(), collector.metrics_page(form).await?))
-}
-
-/// A value as JSON.
-pub(super) fn text(value: &impl serde::Serialize) -> String {
-    super::json(value)
-}
-
-pub(super) fn answered(of: &'static str, body: impl Into<Body>) -> Response {
-    let headers: [(HeaderName, &'static str); 2] =
-        [(CONTENT_TYPE, of), (CACHE_CONTROL, "no-store")];
-    (headers, body.into()).into_response()
-}
-
-fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
-    Encoding::of(headers.get_all(CONTENT_ENCODING).iter())
-}
-
-fn length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// The value of a field that is there once at most: of two, whoever stands between could have
-/// looked at the other.
-pub(super) fn only<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'a HeaderValue>, Problem> {
-    let mut all = headers.get_all(name).iter();
-    let first = all.next();
-    match all.next() {
-        None => Ok(first),
-        Some(_) => {
-            Err(Problem::new(Kind::Malformed, format_args!("there is more than one {name} header")))
-        }
-    }
-}
-
-/// The token of the Authorization header (RFC 6750).
-pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
-    let value = only(headers, &AUTHORIZATION)?.and_then(|value| value.to_str().ok());
-    let token = value.and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-    });
-    token.ok_or_else(|| Problem::new(Kind::Unauthorized, "an Authorization: Bearer is needed"))
-}
-
-/// Reads a body into memory that is reserved for it, as long as it is within its limit and comes in
-/// time.
-pub(super) async fn read(
-    mut body: Body,
-    headers: &HeaderMap,
-    limit: usize,
-    caller: &Caller,
-    memory: &mut Reservation,
-) -> Result<Vec<u8>, Fault> {
-    let large = || {
-        Fault::from(Problem::new(Kind::TooLarge, format_args!("a body is at most {limit} bytes")))
-    };
-    let slow = || Fault::busy("the body came too slowly");
-    let expected = length(headers).unwrap_or(0);
-    if expected > limit {
-        return Err(large());
-    }
-    let until = Instant::now() + BODY_TIME;
-    let _arriving = caller.peer.arriving();
-    memory.arrives();
-    let mut bytes = Vec::with_capacity(expected.min(AT_FIRST));
-    loop {
-        let next = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
-        let next = tokio::select! {
-            next = timeout_at(until.min(Instant::now() + PART_TIME), next) => next.map_err(|_| slow())?,
-            () = memory.asked_to_leave() => return Err(slow()),
-        };
-        let Some(frame) = next else { break };
-        let frame = frame.map_err(|error| {
-            Fault::from(Problem::new(
-                Kind::Malformed,
-                format_args!("the body could not be read: {error}"),
-            ))
-        })?;
-        if let Ok(data) = frame.into_data() {
-            if bytes.len() + data.len() > limit {
-                return Err(large());
-            }
-            memory.take(data.len()).await?;
-            bytes.extend_from_slice(&data);
-        }
-    }
-    memory.arrived();
-    Ok(bytes)
-}
-
-impl IntoResponse for Fault {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.problem.status())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self.problem).unwrap_or_default();
-        let mut response =
-            (status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
-        if let Some(wait) = self.retry_after {
-            // Rounded up: whoever waits so long is not too early.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-        }
-        if self.problem.kind() == Some(Kind::Unauthorized) {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
-    }
 }

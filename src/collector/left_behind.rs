@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Wall;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::findings::{Finding, FindingKind};
+use crate::collector::findings::finding::{Finding, FindingKind};
 use crate::collector::fleet::AgentView;
 use crate::evidence::key::Kid;
 

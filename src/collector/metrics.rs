@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::time::Wall;
-use crate::collector::findings::Finding;
+use crate::collector::findings::finding::Finding;
 use crate::collector::fleet::AgentView;
-use crate::collector::scheduler::Did;
+use crate::collector::scheduler::did::Did;
 use crate::net::exposition::{Form, Kind, Page, Spread};
 
 /// The counts, from the collector's start.

@@ -7,8 +7,8 @@ use wanproof::collector::operations::DeskError;
 use wanproof::collector::operations::agreements::Step;
 use wanproof::collector::operations::claims::{self, Attach, AttachmentKind};
 use wanproof::collector::operations::facts::{self, Source};
+use wanproof::collector::operations::months;
 use wanproof::collector::operations::rulings::{self, Ruling};
-use wanproof::collector::removed_months;
 use wanproof::collector::verdicts::{Evaluator, Fleet};
 use wanproof::evidence::bundle;
 use wanproof::evidence::key::SecretKey;
@@ -212,7 +212,7 @@ pub fn a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew(place: &Pl
     let actor = |now: &str| super::actor(now.parse().unwrap());
     let let_go = |desk: &mut Desk, now: &str| {
         let actor = actor(now);
-        desk.archive.write(|archive| removed_months::let_go(archive, november(), &actor))
+        desk.archive.write(|archive| months::let_go(archive, november(), &actor))
     };
     assert!(
         matches!(let_go(&mut desk, "2026-12-02T09:00:00Z"), Err(DeskError::Conflict(_))),
@@ -233,7 +233,7 @@ pub fn a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew(place: &Pl
     assert!(again.report.is_none() && why.starts_with("246 of the summaries"), "{why}");
     let now = desk.now;
     desk.archive
-        .write(|archive| removed_months::keep(archive, "2026-11/FLEET/ckt-1", &again, &why, now))
+        .write(|archive| months::keep(archive, "2026-11/FLEET/ckt-1", &again, &why, now))
         .unwrap();
     let kept = present(&desk).judgement;
     assert_eq!(

@@ -15,11 +15,11 @@ use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::folds::{Depth, FoldedDay};
 use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::archive::{Archive, ArchiveError, packed};
-use wanproof::collector::findings::Finding;
+use wanproof::collector::findings::{self, finding::Finding};
 use wanproof::collector::operations::agreements::{self, Step};
 use wanproof::collector::operations::claims::{self, ClaimView};
 use wanproof::collector::operations::{Actor, DeskError};
-use wanproof::collector::scheduler::{self, Did, Rounds};
+use wanproof::collector::scheduler::{Rounds, did::Did};
 use wanproof::config::collector::{
     Address, Alerts, CollectorConfig, Database, Enrolment, Evidence, Limits, Waiting,
 };
@@ -356,7 +356,7 @@ impl World {
     pub async fn findings(&self) -> Vec<Finding> {
         let (place, now) = (config(&self.place, self.limit), self.clock.now().wall);
         let archive = self.archive();
-        tokio::task::spawn_blocking(move || scheduler::findings(&archive, &place, now).unwrap())
+        tokio::task::spawn_blocking(move || findings::all(&archive, &place, now).unwrap())
             .await
             .unwrap()
     }

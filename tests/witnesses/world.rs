@@ -10,10 +10,10 @@ use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::{Archive, packed};
-use wanproof::collector::findings::Finding;
+use wanproof::collector::findings::{self, finding::Finding};
 use wanproof::collector::operations::agreements::{self, Book, Step};
 use wanproof::collector::operations::{Actor, DeskError, claims};
-use wanproof::collector::scheduler::{self, Rounds};
+use wanproof::collector::scheduler::Rounds;
 use wanproof::collector::verdicts::{Evaluator, Fleet, Judgement};
 use wanproof::config::collector::{Address, CollectorConfig, Database};
 use wanproof::evidence::bundle::{self, Material, Which};
@@ -298,7 +298,7 @@ impl World {
     }
 
     pub fn findings(&self) -> Vec<Finding> {
-        scheduler::findings(&self.archive, &self.config, self.now).unwrap()
+        findings::all(&self.archive, &self.config, self.now).unwrap()
     }
 
     /// The findings of a kind.

@@ -19,15 +19,17 @@ use crate::collector::api::report as fleet_report;
 use crate::collector::archive::audit::Via;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::findings::finding::Finding;
 use crate::collector::operations::agreements::{self, AgreementView, Book, PartySignature, Step};
 use crate::collector::operations::claims::{self, Attach, AttachmentKind, Invoice};
 use crate::collector::operations::facts::{self, Source as FactSource};
+use crate::collector::operations::labels::labels;
 use crate::collector::operations::sites::{self, AgentChange};
 use crate::collector::operations::tokens::{self, Scope, TokenWanted};
 use crate::collector::operations::{Actor, DeskError};
-use crate::collector::scheduler;
 use crate::collector::verdicts::groups::{By, GroupView};
 use crate::collector::verdicts::{ByProvider, Fleet, Judgement};
+use crate::collector::{findings, marks};
 use crate::config::collector::tokens::end_of;
 use crate::evidence::key::{Kid, PublicKey};
 use crate::sla::printed::{Printed, PrintedVerdict};
@@ -166,7 +168,7 @@ pub(super) fn label(args: &Label) -> Result<(), Failure> {
     }
     let labels = args.listing.change(|archive| {
         sites::change(archive, args.named.agent, &change, &actor())?;
-        Ok(sites::labels(archive, args.named.agent)?)
+        Ok(labels(archive, args.named.agent)?)
     })?;
     if args.listing.json {
         return print::json(&labels);
@@ -319,7 +321,7 @@ pub(super) fn contracts(args: &Contracts) -> Result<(), Failure> {
                 for service in
                     contract.map(|contract| contract.services.as_slice()).unwrap_or_default()
                 {
-                    scheduler::mark_all(archive, id, &service.id, actor.now)?;
+                    marks::mark_all(archive, id, &service.id, actor.now)?;
                 }
                 Ok(state)
             })?;
@@ -444,7 +446,7 @@ pub(super) fn import_facts(args: &FactsArgs) -> Result<(), Failure> {
             written,
             &actor,
         )?;
-        scheduler::mark_all(archive, &args.contract, &args.service, actor.now)?;
+        marks::mark_all(archive, &args.contract, &args.service, actor.now)?;
         Ok(kept)
     })?;
     let events = kept.facts.get("events").and_then(Value::as_array).map_or(0, Vec::len);
@@ -747,7 +749,7 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
             let claim = listing.change(|archive| {
                 let actor = actor();
                 let claim = claims::attach(archive, &book, &id, &what, &actor)?;
-                scheduler::mark(archive, contract, service, period, actor.now)?;
+                marks::mark(archive, contract, service, period, actor.now)?;
                 Ok(claim)
             })?;
             let count = claim.attachments.len();
@@ -825,10 +827,8 @@ pub(super) fn claims(args: &Claims) -> Result<(), Failure> {
 /// What is missing or wrong now.
 pub(super) fn findings(listing: &Listing) -> Result<Exit, Failure> {
     let (config, archive) = listing.source.archive()?;
-    let found = scheduler::findings(&archive, &config, SystemClock.now().wall)?;
-    let row = |finding: &crate::collector::findings::Finding| {
-        vec![finding.kind.word().to_owned(), finding.detail.clone()]
-    };
+    let found = findings::all(&archive, &config, SystemClock.now().wall)?;
+    let row = |finding: &Finding| vec![finding.kind.word().to_owned(), finding.detail.clone()];
     listing.show(&found, &["WHAT", "DETAIL"], row, "nothing is missing")?;
     Ok(Exit::Done)
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::base::time::Wall;
 use crate::collector::alerts::Alert;
 use crate::collector::alerts::rule::{Event, Message};
-use crate::collector::findings::FindingKind;
+use crate::collector::findings::finding::FindingKind;
 use crate::config::collector::{Alerts, Mail, MailSecurity, Rate};
 use crate::evidence::digest::Digest;
 use crate::net::web;

@@ -12,8 +12,8 @@ use crate::collector::alerts::channel::Listener;
 use crate::collector::alerts::rule::{self, Message, Setting};
 use crate::collector::alerts::{self, Receiver};
 use crate::collector::archive::ledger::Page;
-use crate::collector::scheduler::lease::Watch;
-use crate::collector::{Collector, Fault, last_orders, scheduler};
+use crate::collector::lease::watch::Watch;
+use crate::collector::{Collector, Fault, last_orders, lease};
 use crate::config::collector::{Alerts, Rate};
 
 /// Everybody who may be told.
@@ -53,7 +53,7 @@ struct Teller {
 pub async fn run(collector: Arc<Collector>, whom: &'static str, mut stop: watch::Receiver<bool>) {
     let mut teller = Teller {
         whom,
-        holder: scheduler::holder(),
+        holder: lease::holder(),
         watch: Watch::default(),
         share: Share::default(),
         failures: 0,
@@ -85,7 +85,7 @@ pub async fn run(collector: Arc<Collector>, whom: &'static str, mut stop: watch:
             _ = stop.wait_for(|&stop| stop) => {}
         }
     }
-    scheduler::release(&collector, &teller.lease(), &teller.holder).await;
+    lease::release(&collector, &teller.lease(), &teller.holder).await;
 }
 
 impl Teller {
@@ -105,7 +105,7 @@ impl Teller {
             return Ok(Next::News);
         }
         let (name, now) = (self.lease(), SystemClock.now());
-        if !scheduler::hold(collector, &name, &self.holder, &mut self.watch, now).await? {
+        if !lease::hold(collector, &name, &self.holder, &mut self.watch, now).await? {
             return Ok(Next::After(LOOK));
         }
         // Whoever told before may have told this: what is due is read again under the lease.

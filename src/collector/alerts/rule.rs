@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::base::time::Wall;
 use crate::collector::alerts::Alert;
-use crate::collector::findings::{Finding, FindingKind};
+use crate::collector::findings::finding::{Finding, FindingKind};
 
 /// More than so many findings of one kind that begin or end together are one message.
 const SINGLE: usize = 3;

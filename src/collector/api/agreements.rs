@@ -15,13 +15,14 @@ use crate::base::time::{Clock, SystemClock, Wall};
 use crate::collector::api::extract::{
     Admin, Asked, Json, Named, Paging, Reader, Toml, json, limit, made, page, part,
 };
+use crate::collector::http::answer::answered;
 use crate::collector::operations::DeskError;
 use crate::collector::operations::agreements::{
     self, AgreementView, Book, Difference, Served, Step,
 };
 use crate::collector::operations::facts::{self, Source};
 use crate::collector::verdicts::Fleet;
-use crate::collector::{Collector, Fault, http, scheduler};
+use crate::collector::{Collector, Fault, marks};
 use crate::evidence::key::Kid;
 
 /// The addresses.
@@ -80,7 +81,7 @@ pub async fn text(
 ) -> Result<Response, Fault> {
     let book = collector.book().await?;
     match book.version(&id, version) {
-        Some(agreed) => Ok(http::answered("application/toml", agreed.kept.toml.clone())),
+        Some(agreed) => Ok(answered("application/toml", agreed.kept.toml.clone())),
         None => Err(unknown(&id, version).problem()?.into()),
     }
 }
@@ -131,7 +132,7 @@ pub async fn act(
             let services =
                 agreed.contract.as_ref().map(|terms| terms.services.as_slice()).unwrap_or_default();
             for service in services {
-                scheduler::mark_all(archive, &id, &service.id, admin.actor.now)?;
+                marks::mark_all(archive, &id, &service.id, admin.actor.now)?;
             }
             Ok(agreed.view())
         })
@@ -249,7 +250,7 @@ pub async fn import_facts(
                 written,
                 &admin.actor,
             )?;
-            scheduler::mark_all(archive, &contract, &service, admin.actor.now)?;
+            marks::mark_all(archive, &contract, &service, admin.actor.now)?;
             Ok(kept)
         })
         .await?;

@@ -19,7 +19,7 @@ use crate::collector::operations::claims::{
 };
 use crate::collector::operations::key;
 use crate::collector::verdicts::Judgement;
-use crate::collector::{Collector, Fault, scheduler};
+use crate::collector::{Collector, Fault, marks};
 
 /// Duties of so long ago are shown: thirteen months.
 const MONTHS: std::time::Duration = std::time::Duration::from_secs(396 * 86_400);
@@ -105,7 +105,7 @@ pub async fn attach(
         .desk(move |archive| {
             let id = claims::id_of(&contract, &service, &period);
             let claim = claims::attach(archive, &book, &id, &what, &admin.actor)?;
-            scheduler::mark(archive, &contract, &service, &period, admin.actor.now)?;
+            marks::mark(archive, &contract, &service, &period, admin.actor.now)?;
             Ok(claim)
         })
         .await?;

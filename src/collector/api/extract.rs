@@ -17,7 +17,8 @@ use crate::base::time::{Clock, SystemClock};
 use crate::collector::archive::Archive;
 use crate::collector::archive::audit::Via;
 use crate::collector::caller::Caller;
-use crate::collector::http::{self, bearer};
+use crate::collector::http::answer::{answered, text};
+use crate::collector::http::request::{self, bearer, only};
 use crate::collector::operations::tokens::Scope;
 use crate::collector::operations::{Actor, DeskError};
 use crate::collector::{Collector, Fault};
@@ -157,7 +158,7 @@ impl FromRequest<Arc<Collector>> for Toml {
 
 async fn body_of(request: Request, collector: &Collector, of: &[&str]) -> Result<Vec<u8>, Fault> {
     let (parts, body) = request.into_parts();
-    let given = http::only(&parts.headers, &CONTENT_TYPE)?
+    let given = only(&parts.headers, &CONTENT_TYPE)?
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let given = given.split(';').next().unwrap_or_default().trim();
@@ -176,7 +177,7 @@ async fn body_of(request: Request, collector: &Collector, of: &[&str]) -> Result
 async fn read(parts: &Parts, body: Body, collector: &Collector) -> Result<Vec<u8>, Fault> {
     let caller = Caller::of(&parts.extensions)?;
     let mut memory = caller.reservation(&collector.memory);
-    let bytes = http::read(body, &parts.headers, LIMIT, &caller, &mut memory).await?;
+    let bytes = request::read(body, &parts.headers, LIMIT, &caller, &mut memory).await?;
     let parsed = (bytes.len() * PARSED).min(PARSED_LIMIT);
     memory.take(parsed).await?;
     caller.keep(memory);
@@ -214,7 +215,7 @@ pub fn limit(asked: Option<u32>) -> Result<u32, Fault> {
 
 /// JSON.
 pub fn json(value: &impl Serialize) -> Response {
-    http::answered("application/json", http::text(value))
+    answered("application/json", text(value))
 }
 
 /// JSON of what was made.

@@ -17,7 +17,7 @@ use crate::collector::api::extract::{
 };
 use crate::collector::archive::audit::Audited;
 use crate::collector::archive::ledger::Page;
-use crate::collector::findings::Finding;
+use crate::collector::findings::finding::Finding;
 use crate::collector::operations::tokens::{self, TokenMade, TokenView, TokenWanted};
 use crate::collector::{Collector, Fault};
 use crate::evidence::problem::{Kind as ProblemKind, Problem};

@@ -21,7 +21,7 @@ use crate::collector::operations::facts::{self, Source};
 use crate::collector::operations::{DeskError, key, rulings};
 use crate::collector::verdicts::groups::{By, GroupView, groups};
 use crate::collector::verdicts::{ByProvider, Histograms, Judgement, OutageView, id_of};
-use crate::collector::{Collector, Fault, scheduler};
+use crate::collector::{Collector, Fault, marks, periods};
 use crate::sla::calendar::{Every, Period, Zone};
 use crate::sla::printed::Printed;
 
@@ -214,7 +214,7 @@ pub async fn act(
             if action == "revise" {
                 rulings::check_whole(archive, &period, &contract, &service)?;
             }
-            let mut log = scheduler::period_log(archive, &id)?;
+            let mut log = periods::period_log(archive, &id)?;
             let entry = log.in_order(step.entry(&action, &admin.actor)?);
             log.append(entry.clone())?;
             archive.append(Kind::Period, &id, &entry, admin.actor.now)?;
@@ -222,7 +222,7 @@ pub async fn act(
                 // The old one stays as it was, with what it rests on where that is known.
                 archive.append(Kind::Verdict, &id, &judged, admin.actor.now)?;
                 rulings::keep(archive, (&period, &contract, &service), "revise", admin.actor.now)?;
-                scheduler::revise(archive, &contract, &service, &period, admin.actor.now)?;
+                marks::revise(archive, &contract, &service, &period, admin.actor.now)?;
             }
             let detail = object!({"evidence": entry.evidence, "said": entry.said});
             admin.actor.did(archive, &format!("verdict.{action}"), &id, detail)?;

@@ -8,8 +8,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::base::time::Wall;
 use crate::collector::archive::agents::{Right, Standing};
-use crate::collector::archive::db::{Db, Row, args};
+use crate::collector::archive::db::{Db, Row};
 use crate::collector::archive::postgres::Postgres;
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError, lock_of};
 use crate::evidence::chain::{ChainId, Dropped, Follows};
 use crate::evidence::digest::Digest;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::base::time::Wall;
-use crate::collector::archive::db::{Row, args};
-use crate::collector::archive::summaries::{about, asking};
+use crate::collector::archive::db::Row;
+use crate::collector::archive::query::{about, asking};
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::chain::ChainId;
 use crate::evidence::digest::Digest;

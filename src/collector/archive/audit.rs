@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::base::time::Wall;
-use crate::collector::archive::db::{Row, args};
+use crate::collector::archive::db::Row;
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError};
 
 /// How an operator came to do something.

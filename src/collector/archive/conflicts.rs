@@ -1,7 +1,7 @@
 //! What did not fit into its chain, kept aside: evidence of a fault, for the operator.
 
 use crate::base::time::Wall;
-use crate::collector::archive::db::args;
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError, packed};
 use crate::evidence::receipt::Subject;
 

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::base::time::Wall;
-use crate::collector::archive::db::{Row, args};
+use crate::collector::archive::db::Row;
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError, packed};
 use crate::evidence::bundle::Numbers;
 use crate::evidence::chain::ChainId;

@@ -4,8 +4,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::iter;
 
-use crate::collector::archive::db::{Row, Value, args};
-use crate::collector::archive::summaries::{about, asking};
+use crate::collector::archive::db::Row;
+use crate::collector::archive::query::{about, asking};
+use crate::collector::archive::value::{Value, args};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::chain::{ChainId, Dropped, Follows, Gap, Told};
 use crate::evidence::key::Kid;

@@ -1,7 +1,7 @@
 //! The requests that were granted: each is good once, whichever replica it comes to.
 
 use crate::base::time::Wall;
-use crate::collector::archive::db::args;
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::digest::Digest;
 use crate::evidence::key::Kid;

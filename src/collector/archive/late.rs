@@ -2,7 +2,8 @@
 //! no verdict rests on them, until something that came later bounds them or somebody accepts them.
 
 use crate::base::time::Wall;
-use crate::collector::archive::db::{Row, args};
+use crate::collector::archive::db::Row;
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::bundle::Numbers;
 use crate::evidence::chain::{ChainId, Dropped, Gap, Told};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::time::Wall;
-use crate::collector::archive::db::args;
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError};
 
 /// What a record or a log is about.

@@ -6,11 +6,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::ToSpan as _;
 use jiff::civil::{Date, date};
-use jiff::{ToSpan as _, tz::TimeZone};
+use jiff::tz::TimeZone;
 
 use crate::base::time::Wall;
-use crate::collector::archive::db::{Db, args};
+use crate::collector::archive::db::Db;
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError, schema};
 use crate::sla::calendar::Period;
 use crate::sla::span::Span;

@@ -3,8 +3,8 @@
 
 use crate::base::time::Wall;
 use crate::collector::archive::agents::Standing;
-use crate::collector::archive::db::args;
 use crate::collector::archive::ledger::Kind;
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::key::Kid;
 

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use crate::base::time::Wall;
-use crate::collector::archive::db::{Row, args};
+use crate::collector::archive::db::Row;
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;

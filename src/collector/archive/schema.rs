@@ -8,7 +8,8 @@
 //! distributed engine can place its rows by it (docs/operations.md), and a time in nanoseconds by
 //! which PostgreSQL keeps it in parts of a month: [`PARTED`].
 
-use crate::collector::archive::db::{Db, args};
+use crate::collector::archive::db::Db;
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError};
 
 /// A step, in the SQL of each.

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::base::time::Wall;
 use crate::collector::archive::agents::Standing;
-use crate::collector::archive::db::{Row, Value, args};
+use crate::collector::archive::db::Row;
 use crate::collector::archive::gaps::Missing;
+use crate::collector::archive::query::{about, asking};
+use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError, packed};
 use crate::evidence::bundle::Numbers;
 use crate::evidence::chain::ChainId;
@@ -244,19 +246,6 @@ impl Archive {
             chain, seq";
         self.db.each(sql, args![], |row| take(stored(row)?))
     }
-}
-
-/// A query about one agent or all of them; `column` holds the agent.
-pub(super) fn asking(only: Option<Kid>, select: &str, column: &str, rest: &str) -> String {
-    match only {
-        Some(_) => format!("{select} WHERE {column} = ?1 {rest}"),
-        None => format!("{select} {rest}"),
-    }
-}
-
-/// Its parameter, where it has one.
-pub(super) fn about(only: &Option<Kid>) -> Vec<Value<'_>> {
-    only.iter().map(Value::from).collect()
 }
 
 fn stored(row: &Row<'_>) -> Result<Stored, ArchiveError> {

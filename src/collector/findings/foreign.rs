@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::base::time::Wall;
 use crate::collector::agent_state::{AgentState, Times};
-use crate::collector::findings::{Finding, FindingKind, Look};
+use crate::collector::findings::finding::{Finding, FindingKind};
+use crate::collector::findings::look::Look;
 use crate::collector::fleet::AgentView;
 use crate::collector::operations::agreements::Book;
 use crate::sla::span::Span;

@@ -8,16 +8,14 @@ use utoipa::ToSchema;
 
 use crate::base::time::Wall;
 use crate::collector::amend::{self, Amendment, LeavesOut};
+use crate::collector::archive::Archive;
 use crate::collector::archive::agents::Standing;
-use crate::collector::archive::ledger::{Kind, Page};
-use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::archive::ledger::Kind;
 use crate::collector::fleet::AgentView;
+use crate::collector::operations::labels::{Labels, labels};
 use crate::collector::operations::{Actor, DeskError};
 use crate::evidence::key::Kid;
 use crate::sla::span::Span;
-
-/// Labels of an agent: what an operator sorts by, such as `region = north`.
-pub type Labels = BTreeMap<String, String>;
 
 /// An agent has at most so many labels.
 const LABELS: usize = 64;
@@ -228,23 +226,6 @@ pub fn change(
     let detail = json!({"site": change.site, "from": change.from, "labels": change.labels});
     actor.did(archive, "agent.change", &agent.to_string(), detail)?;
     Ok(())
-}
-
-/// The labels of an agent.
-///
-/// # Errors
-/// When the database fails.
-pub fn labels(archive: &Archive, agent: Kid) -> Result<Labels, ArchiveError> {
-    Ok(archive.record(Kind::Labels, &agent.to_string())?.unwrap_or_default())
-}
-
-/// The labels of every agent that has any.
-///
-/// # Errors
-/// When the database fails.
-pub fn all_labels(archive: &Archive) -> Result<BTreeMap<String, Labels>, ArchiveError> {
-    let all = archive.records::<Labels>(Kind::Labels, Page::default())?;
-    Ok(all.into_iter().map(|record| (record.id, record.body)).collect())
 }
 
 /// The sites of some agents, by name.

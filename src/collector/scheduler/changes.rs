@@ -8,7 +8,9 @@ use crate::collector::agent_state::refold;
 use crate::collector::amend::{self, Amendment, LeavesOut};
 use crate::collector::archive::Archive;
 use crate::collector::archive::ledger::{Kind, Record};
-use crate::collector::scheduler::{Did, Rounds, mark_because};
+use crate::collector::marks::mark_because;
+use crate::collector::scheduler::Rounds;
+use crate::collector::scheduler::did::Did;
 use crate::collector::{Collector, Fault};
 
 impl Rounds {

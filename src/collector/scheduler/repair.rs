@@ -2,16 +2,14 @@
 //! or by a program that took what is not taken any more. Nothing that was measured is changed; what
 //! is left out is said.
 
-use std::time::Duration;
-
 use crate::base::text;
-use crate::base::time::{Wall, format_duration};
+use crate::base::time::Wall;
 use crate::collector::agent_state::{AgentState, CLOCKS_DIFFER};
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::findings::{Finding, FindingKind};
+use crate::collector::findings::finding::{Finding, FindingKind};
+use crate::collector::marks::{Case, mark};
 use crate::collector::operations::claims::{self, Reinstated};
-use crate::collector::scheduler::{Case, mark};
 use crate::collector::troubles;
 use crate::evidence::key::Kid;
 use crate::evidence::summary::AHEAD;
@@ -135,41 +133,6 @@ pub fn told_of_evidence(archive: &Archive, count: u64, now: Wall) -> Result<(), 
     troubles::put_past(
         archive,
         Finding { kind: FindingKind::ClockBehind, subject, site: None, detail },
-        now,
-    )
-}
-
-/// That the collector's clock is behind, where it is.
-///
-/// # Errors
-/// When the database fails.
-pub fn clock_is_behind(archive: &Archive, now: Wall) -> Result<Option<Finding>, ArchiveError> {
-    let Some(until) = archive.clock_is_behind(now)? else { return Ok(None) };
-    let detail = format!(
-        "the collector's clock says {now}, and agents shipped what they measured until later, \
-            which was received until {until}: \
-         nothing is folded, judged or looked for until the clock is right; set it"
-    );
-    Ok(Some(Finding {
-        kind: FindingKind::ClockBehind,
-        subject: "collector".to_owned(),
-        site: None,
-        detail,
-    }))
-}
-
-/// Says that the collector's clock, or another replica's, was ahead when the lease was written.
-pub fn told_of_clock(archive: &Archive, ahead: Duration, now: Wall) -> Result<(), ArchiveError> {
-    let detail = format!(
-        "the collector's clock, or another replica's, was {} ahead of what it says here now, and \
-            nothing was judged until this \
-         was seen; see that the clocks are synchronised",
-        format_duration(Duration::from_secs(ahead.as_secs()))
-    );
-    let subject = "collector".to_owned();
-    troubles::put_past(
-        archive,
-        Finding { kind: FindingKind::ClockAhead, subject, site: None, detail },
         now,
     )
 }
