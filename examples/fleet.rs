@@ -35,6 +35,8 @@ mod process;
 mod replicas;
 #[path = "fleet/script.rs"]
 mod script;
+#[path = "fleet/shards.rs"]
+mod shards;
 #[path = "fleet/stored.rs"]
 mod stored;
 

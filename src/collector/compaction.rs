@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer as _};
 
 use crate::base::time::Wall;
 use crate::measure::histogram::{Histogram, Packed};
@@ -17,7 +17,9 @@ use crate::measure::outcome::{Outcome, Outcomes, Reason};
 
 /// A day of one probe is never more, in bytes before it is compressed: a probe each 10 ms with a
 /// loss each second makes 500 kB.
-const MOST: usize = 16 * 1024 * 1024;
+const MOST: usize = 4 * 1024 * 1024;
+/// What each allocation takes beside what is asked for, at most.
+const ALLOCATED: usize = 16;
 /// An hour.
 pub const HOUR: Duration = Duration::from_secs(3600);
 /// A day, in UTC.
@@ -60,53 +62,96 @@ pub enum NotPieces {
 }
 
 /// As a piece is written. The parts of an HTTP exchange are not: no contract judges by them.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
+struct Written<'a> {
+    settings: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<&'a Told>,
+    from: i64,
+    millis: u32,
+    first: u32,
+    period: u32,
+    outcomes: &'a Outcomes,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    reasons: &'a BTreeMap<String, u32>,
+    counts: (u32, u32, u32),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtt: Option<(&'a Packed, u64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipdv: Option<(&'a Packed, u64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jitter: Option<u64>,
+}
+
+impl<'a> Written<'a> {
+    fn of(Segment { settings, told, interval }: &'a Segment) -> Self {
+        let spread = |of: &'a Option<Spread>| of.as_ref().map(|of| (&of.histogram, of.sum_ns));
+        Self {
+            settings,
+            told: told.as_deref(),
+            from: interval.from.nanos(),
+            millis: interval.millis,
+            first: interval.first_ms,
+            period: interval.period_ms,
+            outcomes: &interval.outcomes,
+            reasons: &interval.reasons,
+            counts: (interval.duplicates, interval.reordered, interval.kernel_stamped),
+            rtt: spread(&interval.rtt),
+            ipdv: spread(&interval.ipdv),
+            jitter: interval.rfc3550_max_ns,
+        }
+    }
+}
+
+/// As a piece is read.
+#[derive(Deserialize)]
 struct Kept {
     settings: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     told: Option<Told>,
     from: i64,
     millis: u32,
     first: u32,
     period: u32,
     outcomes: Outcomes,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
     reasons: BTreeMap<String, u32>,
     #[serde(default)]
     counts: (u32, u32, u32),
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     rtt: Option<(Packed, u64)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     ipdv: Option<(Packed, u64)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     jitter: Option<u64>,
+}
+
+/// A text that ends where a day's would be too long.
+#[derive(Default)]
+struct Day(Vec<u8>);
+
+impl std::io::Write for Day {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > MOST {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes pieces.
 ///
 /// # Errors
-/// Never for what fits into memory.
+/// When they are more than is kept of a day.
 pub fn encode(pieces: &[Segment]) -> Result<Vec<u8>, NotPieces> {
-    let spread = |of: &Option<Spread>| of.as_ref().map(|of| (of.histogram.clone(), of.sum_ns));
-    let kept = |Segment { settings, told, interval }: &Segment| Kept {
-        settings: settings.to_string(),
-        told: told.as_deref().cloned(),
-        from: interval.from.nanos(),
-        millis: interval.millis,
-        first: interval.first_ms,
-        period: interval.period_ms,
-        outcomes: interval.outcomes.clone(),
-        reasons: interval.reasons.clone(),
-        counts: (interval.duplicates, interval.reordered, interval.kernel_stamped),
-        rtt: spread(&interval.rtt),
-        ipdv: spread(&interval.ipdv),
-        jitter: interval.rfc3550_max_ns,
-    };
-    let text = serde_json::to_vec(&pieces.iter().map(kept).collect::<Vec<_>>())?;
-    if text.len() > MOST {
-        return Err(NotPieces::TooMuch);
-    }
-    Ok(zstd::bulk::compress(&text, 1)?)
+    let mut day = Day::default();
+    serde_json::Serializer::new(&mut day)
+        .collect_seq(pieces.iter().map(Written::of))
+        .map_err(|fault| if fault.is_io() { NotPieces::TooMuch } else { fault.into() })?;
+    let mut packed = zstd::bulk::compress(&day.0, 1)?;
+    // It was made with room for a text that does not compress.
+    packed.shrink_to_fit();
+    Ok(packed)
 }
 
 /// Reads pieces.
@@ -166,11 +211,13 @@ impl Segment {
     pub fn weight(&self) -> usize {
         let Self { interval, .. } = self;
         let spreads = [&interval.rtt, &interval.ipdv].into_iter().flatten();
-        let reasons =
-            interval.reasons.keys().map(|reason| size_of::<(String, u32)>() + reason.len());
+        let reasons = interval.reasons.keys().map(|reason| ALLOCATED + reason.len());
+        // A map has places for eleven in each of its nodes, of which five are filled at least.
+        let nodes = interval.reasons.len().div_ceil(5) * (11 * size_of::<(String, u32)>());
         size_of::<Self>()
             + spreads.map(|spread| spread.histogram.base64_at_most()).sum::<usize>()
             + reasons.sum::<usize>()
+            + nodes
     }
 }
 
