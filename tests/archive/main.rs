@@ -2,10 +2,9 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "archive/damaged.rs"]
 mod damaged;
-#[path = "archive/encrypted.rs"]
 mod encrypted;
 
 use std::sync::{Arc, Barrier};

@@ -3,7 +3,6 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[path = "wire/foreign.rs"]
 #[expect(dead_code, reason = "what ships is used by the collector's test")]
 mod foreign;
 

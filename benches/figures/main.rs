@@ -1,25 +1,16 @@
 //! The figures of docs/benchmarks.md, measured side by side with the peers on the fake WAN;
 //! `benches/run` starts it.
 
-#[path = "figures/accuracy.rs"]
 mod accuracy;
-#[path = "figures/bounds.rs"]
 mod bounds;
-#[path = "../tests/common/mod.rs"]
+#[path = "../../tests/common/mod.rs"]
 mod common;
-#[path = "figures/flash.rs"]
 mod flash;
-#[path = "figures/offline.rs"]
+mod judge;
 mod offline;
-#[path = "figures/judge.rs"]
-mod outage_detector;
-#[path = "figures/rate.rs"]
 mod rate;
-#[path = "figures/soak.rs"]
 mod soak;
-#[path = "figures/tools.rs"]
 mod tools;
-#[path = "figures/weight.rs"]
 mod weight;
 
 use clap::Parser;
@@ -30,7 +21,7 @@ enum Figure {
     /// Error of the RTT against the truth, on an idle core and on one shared with two busy loops
     Accuracy(accuracy::Args),
     /// Judging a period of many services from an edge database of thirteen months
-    Judge(outage_detector::Args),
+    Judge(judge::Args),
     /// Judging as many events, exclusions, duties and members as a file may hold
     Bounds(bounds::Args),
     /// CPU for each probe, and peak memory
@@ -50,7 +41,7 @@ fn main() {
     let words = std::env::args().filter(|word| word != "--bench");
     match Figure::parse_from(words) {
         Figure::Accuracy(args) => accuracy::run(&args),
-        Figure::Judge(args) => outage_detector::run(&args),
+        Figure::Judge(args) => judge::run(&args),
         Figure::Bounds(args) => bounds::run(&args),
         Figure::Weight(args) => weight::run(&args),
         Figure::Rate(args) => rate::run(&args),

@@ -5,21 +5,13 @@
     reason = "what helpers of a test cannot have is that test's failure"
 )]
 
-#[path = "net/dns.rs"]
 mod dns;
-#[path = "net/http.rs"]
 mod http;
-#[path = "net/names.rs"]
 mod names;
-#[path = "net/peers.rs"]
 mod peers;
-#[path = "net/servers.rs"]
 mod servers;
-#[path = "net/tcp.rs"]
 mod tcp;
-#[path = "net/unsent.rs"]
 mod unsent;
-#[path = "net/wire.rs"]
 mod wire;
 
 use std::sync::Arc;

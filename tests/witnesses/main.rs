@@ -4,8 +4,8 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "witnesses/world.rs"]
 mod world;
 
 use std::time::Duration;

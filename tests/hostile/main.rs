@@ -4,15 +4,13 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[path = "common/postgres.rs"]
+#[path = "../common/postgres.rs"]
 #[expect(dead_code, reason = "other tests ask it for more")]
 mod postgres;
-#[path = "common/process.rs"]
+#[path = "../common/process.rs"]
 #[expect(dead_code, reason = "other tests ask it for more")]
 mod process;
-#[path = "hostile/property.rs"]
 mod property;
-#[path = "hostile/world.rs"]
 mod world;
 
 use std::time::Duration;

@@ -14,23 +14,14 @@
 //! standard input closes. It needs root or an unprivileged user namespace; where neither is to be
 //! had it says so and exits with 77.
 
-#[path = "fakewan/place.rs"]
-mod address_kind;
-#[path = "fakewan/fate.rs"]
 mod fate;
-#[path = "fakewan/http.rs"]
 mod http;
-#[path = "fakewan/log.rs"]
 mod log;
-#[path = "fakewan/network.rs"]
 mod network;
-#[path = "fakewan/packet.rs"]
 mod packet;
-#[path = "fakewan/recorder.rs"]
+mod place;
 mod recorder;
-#[path = "fakewan/scenario.rs"]
 mod scenario;
-#[path = "fakewan/table.rs"]
 mod table;
 
 use std::io::Write as _;
@@ -47,8 +38,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use wanproof::base::time::{nanos_of, parse_duration};
 
-use address_kind::Place;
 use network::{Manner, Network, Wait};
+use place::Place;
 use recorder::Recorder;
 use scenario::Scenario;
 
@@ -142,14 +133,14 @@ fn run(args: &Run) -> Result<ExitCode, Fault> {
     let scenario =
         Scenario::parse(&text).map_err(|fault| format!("{}: {fault}", args.scenario.display()))?;
     let signals = signals()?;
-    let user = address_kind::enter(match args {
+    let user = place::enter(match args {
         Run { here: true, .. } => Place::Here,
         Run { user_namespace: true, .. } => Place::NewUser,
         _ => Place::New,
     })
     .map_err(Fault::Place)?;
-    let device = address_kind::device(&scenario.device).map_err(Fault::Place)?;
-    address_kind::set_up(&scenario)?;
+    let device = place::device(&scenario.device).map_err(Fault::Place)?;
+    place::set_up(&scenario)?;
     let serves = scenario.rules.iter().any(|rules| rules.http.is_some());
     let http =
         serves.then(http::serve).transpose().map_err(|fault| format!("no HTTP server: {fault}"))?;
@@ -169,7 +160,7 @@ fn run(args: &Run) -> Result<ExitCode, Fault> {
     ready(&serde_json::json!({
         "ready": true, "pid": std::process::id(), "device": scenario.device, "local": scenario.local, "http": http,
         "addresses": scenario.rules.iter().flat_map(|rules| &rules.at).map(ToString::to_string).collect::<Vec<_>>(),
-        "start": {"wall": wall, "mono": mono}, "log": args.log, "enter": address_kind::entry(user),
+        "start": {"wall": wall, "mono": mono}, "log": args.log, "enter": place::entry(user),
     }));
     let mut child = match &args.command[..] {
         [] => None,
@@ -194,7 +185,7 @@ fn run(args: &Run) -> Result<ExitCode, Fault> {
         _ = child.kill().and_then(|()| child.wait());
     }
     let now = wanproof::base::time::Clock::now(&wanproof::base::time::SystemClock);
-    let (packets, overrun) = (network.packets, address_kind::overrun(&scenario.device));
+    let (packets, overrun) = (network.packets, place::overrun(&scenario.device));
     let (wall, mono) = (now.wall.nanos(), now.mono.nanos());
     network.recorder().remark(&format!("end {wall} {mono} packets {packets} overrun {overrun}"));
     network.finish()?;

@@ -3,8 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "edge/disk.rs"]
 mod disk;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,24 +3,20 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[path = "api/delivery.rs"]
 mod delivery;
-#[path = "wire/foreign.rs"]
+#[path = "../wire/foreign.rs"]
 #[expect(dead_code, reason = "forgeries are in the collector's own test")]
 mod foreign;
-#[path = "api/health.rs"]
 mod health;
-#[path = "api/mail.rs"]
 mod mail;
-#[path = "api/operators.rs"]
 mod operators;
-#[path = "common/postgres.rs"]
+#[path = "../common/postgres.rs"]
 #[expect(dead_code, reason = "other tests ask it for more")]
 mod postgres;
-#[path = "common/process.rs"]
+#[path = "../common/process.rs"]
 #[expect(dead_code, reason = "other tests start programs")]
 mod process;
-#[path = "common/secret.rs"]
+#[path = "../common/secret.rs"]
 mod secret;
 
 use std::path::{Path, PathBuf};
@@ -37,7 +33,7 @@ use tokio::sync::{mpsc, watch};
 use wanproof::collector::{self, Collector};
 use wanproof::config::collector::CollectorConfig;
 
-const CONTRACT: &str = include_str!("fleet/contract.toml");
+const CONTRACT: &str = include_str!("../fleet/contract.toml");
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The contract of the line that the foreign agent measures.

@@ -3,10 +3,9 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[path = "fleet/backdated.rs"]
 mod backdated;
-#[path = "fleet/bundles.rs"]
 mod bundles;
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::collections::BTreeMap;
@@ -42,7 +41,7 @@ use wanproof::sla::observed::{Observed, Seen};
 use wanproof::sla::report::Outcome as Result;
 use wanproof::sla::terms::Contract;
 
-const CONTRACT: &str = include_str!("fleet/contract.toml");
+const CONTRACT: &str = include_str!("contract.toml");
 
 /// A database that is there as long as the place.
 struct Place {

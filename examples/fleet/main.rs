@@ -14,30 +14,20 @@
 //! and `benches/run stored` do it all.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for a terminal")]
 
-#[path = "fleet/agent.rs"]
 mod agent;
-#[path = "fleet/attack.rs"]
 mod attack;
-#[path = "fleet/central.rs"]
 mod central;
-#[path = "fleet/figures.rs"]
 mod figures;
-#[path = "fleet/line.rs"]
 mod line;
-#[path = "fleet/load.rs"]
 mod load;
-#[path = "../tests/common/postgres.rs"]
+#[path = "../../tests/common/postgres.rs"]
 #[expect(dead_code, reason = "tests ask it for more")]
 mod postgres;
-#[path = "../tests/common/process.rs"]
+#[path = "../../tests/common/process.rs"]
 mod process;
-#[path = "fleet/replicas.rs"]
 mod replicas;
-#[path = "fleet/script.rs"]
 mod script;
-#[path = "fleet/shards.rs"]
 mod shards;
-#[path = "fleet/stored.rs"]
 mod stored;
 
 use std::process::ExitCode;
