@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use wanproof::base::time::Wall;
-use wanproof::sla::{contract, evaluate, facts};
+use wanproof::sla::{contract, facts, judge_facts};
 
 use crate::tools::{heading, row};
 
@@ -71,7 +71,7 @@ fn once(files: &Files) -> Duration {
     let begun = Instant::now();
     let contract = contract::parse(&files.contract, "contract").expect("a contract");
     let case = facts::parse(&files.facts, "facts").expect("facts");
-    let report = evaluate(&contract, &case).expect("judged");
+    let report = judge_facts(&contract, &case).expect("judged");
     let printed = serde_json::to_string(&report).expect("JSON");
     let took = begun.elapsed();
     assert!(printed.len() > 500);

@@ -3,25 +3,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::effort::Effort;
 use crate::base::time::Wall;
 use crate::evidence::summary::VerdictPart;
 use crate::measure::interval::Interval;
-use crate::sla::calendar::{Day, Every, Period};
+use crate::sla;
+use crate::sla::calendar::{Every, Period};
 use crate::sla::contract::{self, Written};
-use crate::sla::facts::{Facts, Previous};
+use crate::sla::evaluate::{Asked, Earlier, Evaluated, Measurements};
+use crate::sla::facts::Facts;
 use crate::sla::fault::Fault;
 use crate::sla::judge::{self, InForce};
-use crate::sla::observed::{Observed, Seen};
-use crate::sla::reach::{self, needed};
+use crate::sla::observed::{Seen, is_cut};
 use crate::sla::report::Report;
 use crate::sla::span::Span;
 use crate::sla::terms::{Contract, Side};
 use crate::store::contracts::ContractFile;
 use crate::store::outages::Outage;
 use crate::store::{Store, StoreError};
-
-/// No earlier period is looked at that ended so many days before the last thing that is stored.
-const LOOK_BACK: i64 = 800;
 
 /// Why nothing was judged.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +89,7 @@ pub fn stored(
             .and_then(|own| contract::resolve(&own, &written))
         {
             Ok(mut contract) => {
-                take_in(&mut contract, &measured);
+                measured.iter().for_each(|(service, probe)| contract.add_probe(service, probe));
                 versions.entry(&file.id).or_default().push(contract.clone());
                 if contract.agreement.effective_from <= now
                     || !contracts.contains_key(file.id.as_str())
@@ -128,17 +127,6 @@ pub(super) fn services_of(versions: &[Contract], here: impl Fn(&String) -> bool)
         }
     }
     services
-}
-
-/// Adds to a contract's services the probes that name them.
-fn take_in(contract: &mut Contract, measured: &BTreeSet<(String, String)>) {
-    contract.each_service(|service| {
-        for (_, probe) in measured.iter().filter(|(of, _)| *of == service.id) {
-            if !service.probes.contains(probe) {
-                service.probes.push(probe.clone());
-            }
-        }
-    });
 }
 
 /// The month of an instant, in a contract's zone.
@@ -220,11 +208,9 @@ pub fn month_alone(
 ) -> Result<Vec<Report>, ReviewError> {
     let facts = Facts { as_of: Some(at), ..Facts::default() };
     let mut all = Vec::new();
+    let mut history = History { begun: None, ..History::new(store, judged, &facts)? };
     for services in services.chunks(TOGETHER) {
-        let mut stock = observe(store, &judged.versions, services, month)?;
-        for service in services {
-            all.push(judge_one(store, &mut stock, &judged.versions, service, month, &facts)?);
-        }
+        all.extend(history.reports(services, month, &facts)?);
     }
     Ok(all)
 }
@@ -253,9 +239,11 @@ pub struct History<'a> {
     judged: &'a Judged,
     /// What earlier periods are judged with.
     facts: Facts,
-    /// No earlier day is looked at.
-    begun: Day,
-    known: BTreeMap<(Period, String), Previous>,
+    /// The first instant of which anything is stored; absent where no earlier period is looked at.
+    begun: Option<Wall>,
+    known: BTreeMap<(Period, String), Earlier>,
+    /// The outages that touch a span, as they were read last.
+    outages: Option<(Span, Vec<Outage>)>,
 }
 
 impl<'a> History<'a> {
@@ -265,23 +253,16 @@ impl<'a> History<'a> {
     /// # Errors
     /// When the database cannot be read.
     pub fn new(store: &'a Store, judged: &'a Judged, facts: &Facts) -> Result<Self, StoreError> {
-        let zone = &judged.contract.agreement.timezone;
-        let (first, last) = store.extent()?.unwrap_or_default();
-        let begun = zone.day(first).max(zone.day(last).plus(-LOOK_BACK));
+        let (first, _) = store.extent()?.unwrap_or_default();
         let facts = Facts {
             values: BTreeMap::new(),
             counts: BTreeMap::new(),
             mrc: None,
             usage: None,
+            duties: Vec::new(),
             ..facts.clone()
         };
-        Ok(Self {
-            store,
-            judged,
-            facts: Facts { duties: Vec::new(), ..facts },
-            begun,
-            known: BTreeMap::new(),
-        })
+        Ok(Self { store, judged, facts, begun: Some(first), known: BTreeMap::new(), outages: None })
     }
 
     /// Judges some of the services in a period.
@@ -294,93 +275,109 @@ impl<'a> History<'a> {
         period: Period,
         facts: &Facts,
     ) -> Result<Vec<Report>, ReviewError> {
-        let versions = &self.judged.versions;
-        let mut earlier: BTreeSet<(Day, Period)> = BTreeSet::new();
-        for service in services {
-            for version in judge::judging(versions, period) {
-                let needed = reach::earlier(&version.contract, service, period);
-                earlier.extend(needed.into_iter().map(|period| (period.last(), period)));
-            }
-        }
-        // What the facts say of an earlier period holds for the service that they are about, which
-        // is judged alone then.
-        let told: BTreeSet<Period> =
-            facts.previous.iter().map(|previous| previous.period).collect();
-        earlier.retain(|(last, period)| *last >= self.begun && !told.contains(period));
-        for (_, period) in &earlier {
-            self.look_at(services, *period)?;
-        }
-        let mut stock = observe(self.store, versions, services, period)?;
-        let mut all = Vec::new();
-        for service in services {
-            let mut facts = facts.clone();
-            let known = earlier
-                .iter()
-                .filter_map(|(_, earlier)| self.known.get(&(*earlier, service.clone())));
-            facts.previous.extend(known.map(|previous| previous.among(versions, period)));
-            all.push(judge_one(self.store, &mut stock, versions, service, period, &facts)?);
-        }
-        Ok(all)
+        let all = self.evaluated(services, period, facts)?.into_iter();
+        all.map(|each| each.report.map_err(ReviewError::Faults)).collect()
     }
 
-    /// Judges an earlier period, unless that was done.
-    fn look_at(&mut self, services: &[String], period: Period) -> Result<(), ReviewError> {
+    fn evaluated(
+        &mut self,
+        services: &[String],
+        period: Period,
+        facts: &Facts,
+    ) -> Result<Vec<Evaluated>, ReviewError> {
+        let asked = Asked { versions: &self.judged.versions, services, period, facts };
+        sla::evaluate(self, &asked, &Effort::unlimited())
+    }
+}
+
+impl Measurements for History<'_> {
+    type Error = ReviewError;
+
+    fn begun(&mut self, _service: &str) -> Result<Option<Wall>, ReviewError> {
+        Ok(self.begun)
+    }
+
+    fn earlier(
+        &mut self,
+        services: &[String],
+        period: Period,
+    ) -> Result<BTreeMap<String, Earlier>, ReviewError> {
         let unknown = |service: &&String| !self.known.contains_key(&(period, (*service).clone()));
-        let services: Vec<String> = services.iter().filter(unknown).cloned().collect();
-        if services.is_empty() {
+        let unknown: Vec<String> = services.iter().filter(unknown).cloned().collect();
+        if !unknown.is_empty() {
+            let mut facts = self.facts.clone();
+            facts.previous.retain(|previous| previous.period.last() < period.last());
+            for each in self.evaluated(&unknown, period, &facts)? {
+                let report = each.report.map_err(ReviewError::Faults)?;
+                let key = (period, report.service.clone());
+                self.known.insert(key, Earlier::of(&report, each.outages));
+            }
+        }
+        let known = services.iter().filter_map(|service| {
+            Some((service.clone(), self.known.get(&(period, service.clone()))?.clone()))
+        });
+        Ok(known.collect())
+    }
+
+    fn outages(&mut self, service: &str, span: Span) -> Result<Vec<(Span, Side)>, ReviewError> {
+        let outages = match self.outages.take() {
+            Some((of, outages)) if of == span => outages,
+            _ => {
+                let all = self.store.outages(span.from, span.to)?.into_iter();
+                all.map(|(_, outage)| outage).collect()
+            }
+        };
+        let (_, outages) = self.outages.insert((span, outages));
+        let own = outages.iter().filter(|outage| outage.service.as_deref() == Some(service));
+        Ok(own.map(|outage| sided(outage, span)).collect())
+    }
+
+    fn observe(
+        &mut self,
+        asked: &Asked<'_>,
+        span: Span,
+    ) -> Result<BTreeMap<String, Seen>, ReviewError> {
+        let (wanted, figured) = wanted(asked);
+        let all = self.store.outcomes(&wanted, span.from, span.to)?;
+        let mut merged = if figured.is_empty() {
+            BTreeMap::new()
+        } else {
+            self.store.figures(&figured, span.from, span.to)?
+        };
+        // Which sends were not made for want of a carrier, this agent's intervals count themselves.
+        let seen = |(probe, intervals)| {
+            let merged = merged.remove(&probe);
+            (probe, Seen { intervals, merged, ..Seen::default() })
+        };
+        Ok(all.into_iter().map(seen).collect())
+    }
+
+    fn refine(
+        &mut self,
+        (versions, service): (&[InForce], &str),
+        boundaries: &BTreeSet<Wall>,
+        seen: &mut BTreeMap<String, Seen>,
+    ) -> Result<(), ReviewError> {
+        if seen.values().all(|seen| seen.merged.is_none()) {
             return Ok(());
         }
-        let mut facts = self.facts.clone();
-        facts.previous.retain(|previous| previous.period.last() < period.last());
-        for report in self.reports(&services, period, &facts)? {
-            self.known.insert((period, report.service.clone()), Previous::of(&report));
+        for probe in probes_of(versions, service).collect::<BTreeSet<&str>>() {
+            if let Some(merged) = seen.get_mut(probe).and_then(|seen| seen.merged.as_mut()) {
+                refine(self.store, probe, merged, boundaries)?;
+            }
         }
         Ok(())
     }
 }
 
-/// What is stored of some services.
-struct Stock {
-    observed: Observed,
-    outages: Vec<Outage>,
-    /// How far it reaches.
-    span: Span,
-}
-
-fn judge_one(
-    store: &Store,
-    stock: &mut Stock,
-    versions: &[InForce],
-    service: &str,
-    period: Period,
-    facts: &Facts,
-) -> Result<Report, ReviewError> {
-    let own = stock.outages.iter().filter(|outage| outage.service.as_deref() == Some(service));
-    let sides = own.map(|outage| {
-        let side = match outage.side.as_str() {
-            "provider" => Side::Provider,
-            "customer" => Side::Customer,
-            _ => Side::Unknown,
-        };
-        (Span::new(outage.from, outage.to.unwrap_or(stock.span.to)), side)
-    });
-    stock.observed.sides = sides.collect();
-    let merged = |seen: &Seen| seen.merged.is_some();
-    if stock.observed.probes.values().any(merged)
-        // What is wrong with the facts, judging tells.
-        && let Ok(surveyed) = judge::survey_by(versions, service, period, &stock.observed, facts)
-    {
-        let probes: BTreeSet<&str> = probes_of(versions, service).collect();
-        for (probe, seen) in
-            stock.observed.probes.iter_mut().filter(|(probe, _)| probes.contains(probe.as_str()))
-        {
-            if let Some(merged) = &mut seen.merged {
-                refine(store, probe, merged, &surveyed.boundaries)?;
-            }
-        }
-    }
-    judge::judge_by(versions, service, period, Some(&stock.observed), facts)
-        .map_err(ReviewError::Faults)
+/// A stored outage with its side; one that lasts goes on for all of a span.
+fn sided(outage: &Outage, span: Span) -> (Span, Side) {
+    let side = match outage.side.as_str() {
+        "provider" => Side::Provider,
+        "customer" => Side::Customer,
+        _ => Side::Unknown,
+    };
+    (Span::new(outage.from, outage.to.unwrap_or(span.to)), side)
 }
 
 /// The probes of a service and its members, by any of the versions.
@@ -398,17 +395,11 @@ fn refine(
     merged: &mut Vec<Interval>,
     boundaries: &BTreeSet<Wall>,
 ) -> Result<(), StoreError> {
-    use std::ops::Bound::Excluded;
-    let is_cut = |piece: &Interval| {
-        let (from, to) = (piece.from, piece.to().max(piece.from.shifted(1)));
-        piece.millis > MINUTE_MS
-            && boundaries.range((Excluded(from), Excluded(to))).next().is_some()
-    };
-    if !merged.iter().any(is_cut) {
+    if !merged.iter().any(|piece| is_cut(piece, boundaries)) {
         return Ok(());
     }
     let (cut, mut all): (Vec<Interval>, Vec<Interval>) =
-        std::mem::take(merged).into_iter().partition(is_cut);
+        std::mem::take(merged).into_iter().partition(|piece| is_cut(piece, boundaries));
     for piece in cut {
         let minutes = store.intervals(probe, piece.from, piece.to())?.into_iter();
         all.extend(minutes.filter(|minute| minute.from >= piece.from && minute.from < piece.to()));
@@ -418,37 +409,14 @@ fn refine(
     Ok(())
 }
 
-/// What is no longer than this was not merged.
-const MINUTE_MS: u32 = 60_000;
-
-/// Reads all that judging some services in a period looks at: outcomes, and histograms only of
-/// probes of which a figure is asked.
-fn observe(
-    store: &Store,
-    versions: &[InForce],
-    services: &[String],
-    period: Period,
-) -> Result<Stock, StoreError> {
+/// The probes of the services, and those of them of which a figure is asked: the others' outcomes
+/// are enough.
+fn wanted<'a>(asked: &Asked<'a>) -> (BTreeSet<&'a str>, BTreeSet<&'a str>) {
+    let (mut wanted, mut figured) = (BTreeSet::new(), BTreeSet::new());
     let contracts: Vec<&Contract> =
-        judge::judging(versions, period).map(|version| &version.contract).collect();
-    let whole = |recorded: &[Span]| {
-        let spans =
-            contracts.iter().map(|contract| needed(contract, period, recorded.iter().copied()));
-        let all =
-            spans.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)));
-        all.unwrap_or_else(|| Span::new(Wall::default(), Wall::default()))
-    };
-    let least = whole(&[]);
-    let of_them = |outage: &Outage| outage.service.as_ref().is_some_and(|of| services.contains(of));
-    let recorded =
-        store.outages(least.from, least.to)?.into_iter().map(|(_, outage)| outage).filter(of_them);
-    let recorded: Vec<Span> =
-        recorded.map(|outage| Span::new(outage.from, outage.to.unwrap_or(least.to))).collect();
-    let span = whole(&recorded);
-    let mut wanted: BTreeSet<&str> = BTreeSet::new();
-    let mut figured: BTreeSet<&str> = BTreeSet::new();
+        judge::judging(asked.versions, asked.period).map(|version| &version.contract).collect();
     for (service, contract) in
-        services.iter().flat_map(|service| contracts.iter().map(move |each| (service, *each)))
+        asked.services.iter().flat_map(|service| contracts.iter().map(move |each| (service, *each)))
     {
         let members = contract.members_of(service).unwrap_or_default();
         let probes = members.iter().flat_map(|each| each.probes.iter().map(String::as_str));
@@ -463,23 +431,5 @@ fn observe(
             figured.extend(Some(probe).filter(|probe| sampled.contains(probe)));
         }
     }
-    let all = store.outcomes(&wanted, span.from, span.to)?;
-    let mut merged = if figured.is_empty() {
-        BTreeMap::new()
-    } else {
-        store.figures(&figured, span.from, span.to)?
-    };
-    // Which sends were not made for want of a carrier, this agent's intervals count themselves.
-    let seen = |(probe, intervals)| {
-        let merged = merged.remove(&probe);
-        (probe, Seen { intervals, merged, ..Seen::default() })
-    };
-    let observed = Observed { probes: all.into_iter().map(seen).collect(), sides: Vec::new() };
-    let outages = store
-        .outages(span.from, span.to)?
-        .into_iter()
-        .map(|(_, outage)| outage)
-        .filter(of_them)
-        .collect();
-    Ok(Stock { observed, outages, span })
+    (wanted, figured)
 }

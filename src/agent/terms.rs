@@ -101,14 +101,11 @@ impl Terms {
 
     /// A contract, with the probes that name its services themselves.
     fn with_probes(&self, mut contract: Contract) -> Contract {
-        contract.each_service(|own| {
-            for probe in self.probes.iter().filter(|probe| probe.service.as_ref() == Some(&own.id))
-            {
-                if !own.probes.contains(&probe.name) {
-                    own.probes.push(probe.name.clone());
-                }
+        for probe in &self.probes {
+            if let Some(service) = &probe.service {
+                contract.add_probe(service, &probe.name);
             }
-        });
+        }
         contract
     }
 
@@ -372,11 +369,8 @@ fn bind(
     }
     // A probe may name its service, where the contract does not name the probe.
     for (probe, service) in config.probes.iter().zip(&services) {
-        for own in contracts.iter_mut().flat_map(|loaded| &mut loaded.contract.services) {
-            if service.as_ref() == Some(&own.id) && !own.probes.contains(&probe.name) {
-                own.probes.push(probe.name.clone());
-            }
-        }
+        let Some(service) = service else { continue };
+        contracts.iter_mut().for_each(|loaded| loaded.contract.add_probe(service, &probe.name));
     }
     let watches = watches(config, &contracts, now, &services);
     let probes =

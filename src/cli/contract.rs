@@ -133,7 +133,7 @@ fn evaluate(contracts: &[PathBuf], facts: &Path) -> Result<crate::sla::Report, F
         }
         (Err(failure), _) | (_, Err(failure)) => return Err(failure),
     };
-    crate::sla::evaluate(&contract, &case).map_err(|faults| told(&faults))
+    crate::sla::judge_facts(&contract, &case).map_err(|faults| told(&faults))
 }
 
 /// A contract that judges, with where it comes from.

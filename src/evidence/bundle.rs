@@ -18,7 +18,7 @@ use crate::sla::contract::{self, Written};
 use crate::sla::facts::{self, Case};
 use crate::sla::fault::Fault;
 use crate::sla::judge::{InForce, judge_by, judging};
-use crate::sla::reach::needed;
+use crate::sla::reach;
 use crate::sla::report::Report;
 use crate::sla::span::Span;
 use crate::sla::terms::Contract;
@@ -513,7 +513,7 @@ fn line(written: &[Written], own: usize, period: Period) -> Vec<usize> {
 
 /// Where the time that judging a case looks at begins, whatever the summaries tell of outages.
 fn begin(versions: &[InForce], case: &Case) -> Wall {
-    looked_at(versions, case, &[]).from
+    reach::by_versions(versions, case.period, &[]).from
 }
 
 /// All the time that judging a case looks at, by what the summaries tell of outages.
@@ -527,13 +527,5 @@ fn reach<'a>(
     let own = all.filter(|outage| outage.service.as_deref() == Some(case.service.as_str()));
     let outages: Vec<Span> =
         own.map(|outage| Span::new(outage.from, outage.to.unwrap_or(end))).collect();
-    looked_at(versions, case, &outages)
-}
-
-fn looked_at(versions: &[InForce], case: &Case, outages: &[Span]) -> Span {
-    let all = versions
-        .iter()
-        .map(|version| needed(&version.contract, case.period, outages.iter().copied()));
-    let all = all.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)));
-    all.expect("there is always a version")
+    reach::by_versions(versions, case.period, &outages)
 }

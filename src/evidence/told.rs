@@ -8,9 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::Wall;
 use crate::evidence::summary::{Side as SummarySide, Summary};
-use crate::sla::calendar::Period;
-use crate::sla::judge::InForce;
-use crate::sla::reach::needed;
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::Side;
 
@@ -201,16 +198,6 @@ pub fn in_order(mut sides: Vec<(Span, Side)>) -> Vec<(Span, Side)> {
     sides.sort_unstable();
     sides.dedup();
     sides
-}
-
-/// All the time that judging a period looks at, by the versions that judge it, and by what was told
-/// of outages.
-#[must_use]
-pub fn reach(versions: &[InForce], period: Period, outages: &[(Span, Side)]) -> Span {
-    let told = || outages.iter().map(|(span, _)| *span);
-    let all = versions.iter().map(|version| needed(&version.contract, period, told()));
-    let all = all.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)));
-    all.unwrap_or_else(|| Span::new(Wall::default(), Wall::default()))
 }
 
 /// The UTC day of an instant, counted from 1970-01-01.

@@ -11,7 +11,7 @@ use crate::sla::fault::Fault;
 use crate::sla::observed::{Observed, Timeline};
 use crate::sla::report::{Budget, Down, Outcome, Report, Verdict};
 use crate::sla::span::Spans;
-use crate::sla::terms::{Contract, MeasuredBy, Objective};
+use crate::sla::terms::{Contract, MeasuredBy, Objective, Service};
 use crate::sla::words;
 
 mod availability;
@@ -29,27 +29,46 @@ mod total;
 mod values;
 mod versions;
 
-use evaluation::{Evaluation, Ground};
+use evaluation::{Evaluation, Ground, Measurement, Timelines};
 use outages::Outage;
 use versions::VersionSpan;
 
-pub use prepass::{Measured, Survey, survey, survey_by, survey_within};
-pub use versions::{InForce, judge_by, judge_within, judging};
+pub use prepass::{Measured, Survey};
+pub use versions::{InForce, Prepared, judge_by, judging};
 
-/// Judges facts by a contract.
+/// What is asked of a contract: how a service stands in a period.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// The period.
+    pub period: Period,
+    /// What does not come from measurement: exclusions, tickets, charges, earlier periods, `as_of`;
+    /// they may be empty. A measured outage takes the tickets, and the side where one is said, of
+    /// those of the facts' events that it overlaps.
+    pub facts: &'a Facts,
+    /// How long it may take.
+    pub effort: &'a Effort<'a>,
+}
+
+/// Judges facts by a contract, with nothing measured.
 ///
 /// # Errors
 /// When the facts name what the contract has not; all at once.
-pub fn evaluate(contract: &Contract, case: &Case) -> Result<Report, Vec<Fault>> {
-    let (version_span, effort) = (VersionSpan::default(), Effort::unlimited());
-    run(contract, &case.service, case.period, None, &case.facts, &version_span, &effort)
-        .map(|judged| judged.report)
+pub fn judge_facts(contract: &Contract, case: &Case) -> Result<Report, Vec<Fault>> {
+    let effort = Effort::unlimited();
+    let question = Question {
+        service: &case.service,
+        period: case.period,
+        facts: &case.facts,
+        effort: &effort,
+    };
+    let timelines = Timelines::default();
+    let measured = Measurement { observed: None, timelines: &timelines };
+    run(contract, question, measured, &VersionSpan::default()).map(|judged| judged.report)
 }
 
-/// Judges what was measured of a service in a period. The facts bring what does not come from
-/// measurement: exclusions, tickets, charges, earlier periods, `as_of`; they may be empty. A
-/// measured outage takes the tickets, and the side where one is said, of those of the facts' events
-/// that it overlaps.
+/// Judges what was measured of a service in a period by one version of a contract.
 ///
 /// # Errors
 /// When the service is not the contract's, or the facts name what the contract has not; all at
@@ -61,36 +80,25 @@ pub fn judge(
     observed: &Observed,
     facts: &Facts,
 ) -> Result<Report, Vec<Fault>> {
-    let (version_span, effort) = (VersionSpan::default(), Effort::unlimited());
-    run(contract, service, period, Some(observed), facts, &version_span, &effort)
-        .map(|judged| judged.report)
+    let effort = Effort::unlimited();
+    let question = Question { service, period, facts, effort: &effort };
+    let timelines = Timelines::of(contract.of(period)?, service, observed, &effort);
+    let measured = Measurement { observed: Some(observed), timelines: &timelines };
+    run(contract, question, measured, &VersionSpan::default()).map(|judged| judged.report)
 }
 
 fn run(
     contract: &Contract,
-    service: &str,
-    period: Period,
-    observed: Option<&Observed>,
-    facts: &Facts,
+    question: Question<'_>,
+    measured: Measurement<'_>,
     version_span: &VersionSpan,
-    effort: &Effort<'_>,
 ) -> Result<Part, Vec<Fault>> {
+    let Question { period, facts, effort, .. } = question;
     let contract = contract.of(period)?;
     // Where several versions judge, a name is known when one of them has it; that was looked at
     // before.
-    let faults = if version_span.shared {
-        Vec::new()
-    } else {
-        names::check(contract, service, period, facts)
-    };
-    let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else {
-        return Err(faults);
-    };
-    if let Some(fault) = bounds::check(contract, &service.id, facts) {
-        return Err(vec![fault]);
-    }
-    let evaluation =
-        Evaluation::new(contract, service, period, observed, facts, version_span, effort);
+    let service = check(contract, question, !version_span.shared)?;
+    let evaluation = Evaluation::new(contract, service, question, measured, version_span);
     let touched =
         |objective: &&Objective| !version_span.shared || !evaluation.window(objective).is_empty();
     let judged: Vec<Judged<'_>> = contract
@@ -101,34 +109,53 @@ fn run(
     if effort.is_spent() {
         return Err(vec![Fault::new(&facts.file, "", "it takes longer to judge than it may")]);
     }
-    let total = total::of(&evaluation, &judged);
+    Ok(part(&evaluation, &judged))
+}
+
+/// The service that is asked about, where the facts are ones that it can be judged with.
+fn check<'a>(
+    contract: &'a Contract,
+    question: Question<'_>,
+    names: bool,
+) -> Result<&'a Service, Vec<Fault>> {
+    let Question { service, period, facts, .. } = question;
+    let faults = if names { names::check(contract, service, period, facts) } else { Vec::new() };
+    let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else {
+        return Err(faults);
+    };
+    bounds::check(contract, &service.id, facts).map_or(Ok(service), |fault| Err(vec![fault]))
+}
+
+/// The report of one version's verdicts.
+fn part(evaluation: &Evaluation<'_>, judged: &[Judged<'_>]) -> Part {
+    let agreement = &evaluation.contract.agreement;
+    let total = total::of(evaluation, judged);
     let mut verdicts: Vec<Verdict> =
-        judged.iter().map(|judged| judged.verdict(&evaluation)).collect();
+        judged.iter().map(|judged| judged.verdict(evaluation)).collect();
     // How the credits became one stands with the last that earned any.
     if let Some(last) = judged.iter().rposition(|judged| judged.credit.is_positive()) {
         verdicts[last].steps.extend(total.steps);
     }
     let mut report = Report {
-        contract: contract.agreement.id.clone(),
-        version: contract.agreement.version,
-        service: service.id.clone(),
-        period,
+        contract: agreement.id.clone(),
+        version: agreement.version,
+        service: evaluation.service.id.clone(),
+        period: evaluation.period,
         objectives: verdicts,
         tzdata: Some(TZDATA.to_owned()),
-        credit: total.paid.fixed(contract.agreement.currency.decimals, Rounding::HalfUp),
-        currency: contract.agreement.currency.code.clone(),
-        claim: claims::state(&evaluation, &judged, &total.paid),
-        ticket: claims::first_ticket(&evaluation, &judged),
-        terminations: rights::accrued(&evaluation, &judged),
-        duties: claims::duties(&evaluation),
-        measured_by: contract.agreement.measured_by,
-        as_of: facts.as_of,
+        credit: total.paid.fixed(agreement.currency.decimals, Rounding::HalfUp),
+        currency: agreement.currency.code.clone(),
+        claim: claims::state(evaluation, judged, &total.paid),
+        ticket: claims::first_ticket(evaluation, judged),
+        terminations: rights::accrued(evaluation, judged),
+        duties: claims::duties(evaluation),
+        measured_by: agreement.measured_by,
+        as_of: evaluation.facts.as_of,
         ends: evaluation.asked.span.to,
         deadlines: Vec::new(),
     };
-    report.deadlines = deadline::of(&report, &contract.agreement.timezone);
-    let hands_over = evaluation.hands_over();
-    Ok(Part { report, paid: total.paid, hands_over })
+    report.deadlines = deadline::of(&report, &agreement.timezone);
+    Part { report, paid: total.paid, hands_over: evaluation.hands_over() }
 }
 
 /// What one version of a contract says of a period, or of its part of it.

@@ -2,7 +2,8 @@
 //! to the figures of an objective. Runs of equal outcomes are taken whole, histograms are merged,
 //! means are exact sums by counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Duration;
 
 use crate::base::decimal::Exact;
@@ -207,8 +208,17 @@ fn runs(seen: &Seen, rule: &Rule, effort: &Effort<'_>, mut tell: impl FnMut(Run)
     }
 }
 
-/// An interval's length where nothing was rolled up.
+/// An interval's length where nothing was merged.
 const MINUTE_MS: u32 = 60_000;
+
+/// Whether a boundary lies strictly inside of an interval that was merged of minutes: then it may
+/// not stand for them.
+#[must_use]
+pub fn is_cut(interval: &Interval, boundaries: &BTreeSet<Wall>) -> bool {
+    let (from, to) = (interval.from, interval.to().max(interval.from.shifted(1)));
+    interval.millis > MINUTE_MS
+        && boundaries.range((Bound::Excluded(from), Bound::Excluded(to))).next().is_some()
+}
 
 /// The figure of an objective other than availability, from the intervals that lie in a stretch of
 /// time.

@@ -3,14 +3,14 @@
 //! default.
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::base::decimal::Exact;
 use crate::base::time::Wall;
+use crate::sla::as_text::{maybe, text, word};
 use crate::sla::calendar::{Day, Period};
-use crate::sla::reader::Word;
-use crate::sla::report::{Outcome, Report};
+use crate::sla::report::{Budget, Outcome, Report};
 use crate::sla::terms::Party;
 
 /// A report: see [`Report`], whose JSON this is.
@@ -38,6 +38,9 @@ pub struct Printed {
     pub terminations: Vec<PrintedRight>,
     /// What the parties had to do.
     pub duties: Vec<PrintedDuty>,
+    /// The time zone data by which local days were found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tzdata: Option<String>,
     /// What else it says, which nobody reads here.
     #[serde(flatten)]
     more: Map<String, Value>,
@@ -62,6 +65,8 @@ pub struct PrintedVerdict {
     pub period: Option<Period>,
     /// What is compared; absent where there is none.
     pub actual: Option<String>,
+    /// The same, before rounding.
+    pub exact: Option<String>,
     /// The target.
     pub target: String,
     /// Known time in percent.
@@ -69,9 +74,21 @@ pub struct PrintedVerdict {
     /// Qualified downtime in seconds; for availability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downtime_s: Option<String>,
+    /// Downtime removed by exclusions, in seconds; for availability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excluded_s: Option<String>,
+    /// How many events are beyond the target; for times to restore and to notify.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// While the period runs, how much downtime the target allows; for availability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// What it earns by itself, as a decimal.
     #[serde(deserialize_with = "decimal")]
     pub credit: String,
+    /// How all this came about, in words.
+    #[serde(default)]
+    pub steps: Vec<String>,
     /// What else it says.
     #[serde(flatten)]
     more: Map<String, Value>,
@@ -152,12 +169,11 @@ impl Printed {
             .next()
     }
 
+    /// Without the words of its arithmetic, and without the data by which local days were found.
     fn without_words(&self) -> Self {
         let mut bare = self.clone();
-        bare.more.clear();
-        for verdict in &mut bare.objectives {
-            verdict.more.remove("steps");
-        }
+        bare.tzdata = None;
+        bare.objectives.iter_mut().for_each(|verdict| verdict.steps.clear());
         bare
     }
 
@@ -185,70 +201,6 @@ fn decimal<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let text = String::deserialize(from)?;
     Exact::parse(&text).map_err(|_| D::Error::custom(format_args!("{text:?} is no amount")))?;
     Ok(text)
-}
-
-/// What is written as its text.
-mod text {
-    use super::{Deserializer, Serializer};
-    use serde::Deserialize as _;
-    use serde::de::Error as _;
-
-    pub(super) fn serialize<T: std::fmt::Display, S: Serializer>(
-        value: &T,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        to.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, T: std::str::FromStr, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<T, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map_err(|_| D::Error::custom(format_args!("{text:?} is not understood")))
-    }
-}
-
-/// The same, or null.
-mod maybe {
-    use super::{Deserializer, Serializer};
-    use serde::Deserialize as _;
-    use serde::de::Error as _;
-
-    pub(super) fn serialize<T: std::fmt::Display, S: Serializer>(
-        value: &Option<T>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => to.collect_str(value),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, T: std::str::FromStr, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<T>, D::Error> {
-        let read = |text: String| {
-            text.parse().map_err(|_| D::Error::custom(format_args!("{text:?} is not understood")))
-        };
-        Option::<String>::deserialize(from)?.map(read).transpose()
-    }
-}
-
-/// A word of a list.
-mod word {
-    use super::{Deserializer, Serializer, Word};
-    use serde::Deserialize as _;
-    use serde::de::Error as _;
-
-    pub(super) fn serialize<T: Word, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(value.word())
-    }
-
-    pub(super) fn deserialize<'de, T: Word, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
-        let text = String::deserialize(from)?;
-        let known = T::ALL.iter().copied().find(|word| word.word() == text);
-        known.ok_or_else(|| D::Error::custom(format_args!("{text:?} is none of its words")))
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::time::Wall;
 use crate::sla::calendar::{Day, Every, Period, Stretch};
+use crate::sla::judge::InForce;
 use crate::sla::span::Span;
 use crate::sla::terms::{Condition, Contract, Form};
 
@@ -58,6 +59,20 @@ pub fn needed(
         }
     }
     reach
+}
+
+/// The same by all the versions that judge the period; nothing where there is none.
+#[must_use]
+pub fn by_versions<'a>(
+    versions: impl IntoIterator<Item = &'a InForce>,
+    period: Period,
+    recorded: &[Span],
+) -> Span {
+    let all = versions
+        .into_iter()
+        .map(|version| needed(&version.contract, period, recorded.iter().copied()));
+    let all = all.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)));
+    all.unwrap_or_else(|| Span::new(Wall::default(), Wall::default()))
 }
 
 /// The earlier periods whose verdicts judging a period looks at, the earliest first: for credits

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::base::time::Wall;
+use crate::sla::as_text::{maybe, text, word};
 use crate::sla::calendar::{Day, Period};
 use crate::sla::deadline::Deadline;
 use crate::sla::facts::Ticket;
-use crate::sla::reader::{Word, words};
+use crate::sla::reader::words;
 use crate::sla::span::Span;
 use crate::sla::terms::{MeasuredBy, Op, Party, Unit};
 
@@ -35,7 +36,7 @@ pub struct Report {
     /// The service.
     pub service: String,
     /// The period asked for.
-    #[serde(serialize_with = "shown")]
+    #[serde(serialize_with = "text::serialize")]
     pub period: Period,
     /// One verdict for each objective that holds for the service, in the contract's order.
     pub objectives: Vec<Verdict>,
@@ -82,13 +83,13 @@ pub struct Verdict {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
     /// How it stands.
-    #[serde(serialize_with = "worded")]
+    #[serde(serialize_with = "word::serialize")]
     pub result: Outcome,
     /// Whether the period still runs; then the result is what is certain already.
     #[serde(skip_serializing_if = "is_final")]
     pub provisional: bool,
     /// The objective's own period, where it is another than the one asked for.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "maybe_shown")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "maybe::serialize")]
     pub period: Option<Period>,
     /// What is compared: rounded where the contract says so. Absent when there is none.
     pub actual: Option<String>,
@@ -127,7 +128,7 @@ pub struct Verdict {
 }
 
 /// How much downtime a target allows in a period that still runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// All of it, in seconds.
     pub allowed_s: String,
@@ -158,7 +159,7 @@ pub struct Down {
 pub struct ClaimState {
     /// The last local day on which to claim; absent where no credit is due or none has to be
     /// claimed.
-    #[serde(serialize_with = "maybe_shown")]
+    #[serde(serialize_with = "maybe::serialize")]
     pub by: Option<Day>,
     /// Until when a ticket must be opened for the earliest event; absent where there is no event or
     /// no such term.
@@ -182,10 +183,10 @@ pub struct Right {
     /// Which.
     pub id: String,
     /// The local day on which it accrued.
-    #[serde(serialize_with = "shown")]
+    #[serde(serialize_with = "text::serialize")]
     pub accrued: Day,
     /// The last local day on which it may be exercised.
-    #[serde(serialize_with = "shown")]
+    #[serde(serialize_with = "text::serialize")]
     pub exercise_by: Day,
     /// Who may.
     #[serde(skip)]
@@ -201,7 +202,7 @@ pub struct DutyState {
     /// Which duty.
     pub id: String,
     /// Who must.
-    #[serde(serialize_with = "worded")]
+    #[serde(serialize_with = "word::serialize")]
     pub party: Party,
     /// By when.
     pub due: Wall,
@@ -254,22 +255,4 @@ fn is_money(amount: &str) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_final(provisional: &bool) -> bool {
     !provisional
-}
-
-fn shown<T: std::fmt::Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(value)
-}
-
-fn maybe_shown<T: std::fmt::Display, S: Serializer>(
-    value: &Option<T>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => to.collect_str(value),
-        None => to.serialize_none(),
-    }
-}
-
-fn worded<T: Word, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(value.word())
 }

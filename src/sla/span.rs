@@ -1,9 +1,11 @@
 //! Stretches of time and sets of them: what is down, excluded, unknown, within hours.
 
+use serde::Serialize;
+
 use crate::base::time::Wall;
 
 /// A stretch of time: from an instant, up to but not including another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Span {
     /// Where it begins.
     pub from: Wall,

@@ -453,6 +453,13 @@ pub struct Duty {
     pub after: After,
 }
 
+impl Service {
+    /// Whether it is the service of this name, and no probe of this name is among its own.
+    fn lacks(&self, id: &str, probe: &str) -> bool {
+        self.id == id && !self.probes.iter().any(|known| known == probe)
+    }
+}
+
 impl Contract {
     /// The contract as it judges a period: with the versions of its parents that were in force when
     /// the period began.
@@ -489,11 +496,21 @@ impl Contract {
         self.agreement.timezone.midnight(period.first(lengths.max().unwrap_or(1)))
     }
 
-    /// Does something with each service, whichever versions of the parents it comes from.
-    pub fn each_service(&mut self, mut with: impl FnMut(&mut Service)) {
+    /// Adds to a service a probe that names it itself, unless the contract names the probe there.
+    pub fn add_probe(&mut self, service: &str, probe: &str) {
         let eras = self.eras.iter_mut().filter_map(|era| era.contract.as_mut().ok());
         let all = eras.flat_map(|contract| &mut contract.services).chain(&mut self.services);
-        all.for_each(&mut with);
+        for own in all.filter(|own| own.lacks(service, probe)) {
+            own.probes.push(probe.to_owned());
+        }
+    }
+
+    /// Whether [`Self::add_probe`] has something to add.
+    #[must_use]
+    pub fn lacks_probe(&self, service: &str, probe: &str) -> bool {
+        let eras = self.eras.iter().filter_map(|era| era.contract.as_ref().ok());
+        let all = eras.flat_map(|contract| &contract.services).chain(&self.services);
+        all.into_iter().any(|own| own.lacks(service, probe))
     }
 
     /// The service of this name.
@@ -517,6 +534,15 @@ impl Contract {
     #[must_use]
     pub fn members_of(&self, id: &str) -> Option<Vec<&Service>> {
         Members::new(&self.services).of([id])
+    }
+
+    /// The same of several services.
+    #[must_use]
+    pub fn members_of_all<'a>(
+        &self,
+        ids: impl IntoIterator<Item = &'a str>,
+    ) -> Option<Vec<&Service>> {
+        Members::new(&self.services).of(ids)
     }
 
     /// The objective of this name.

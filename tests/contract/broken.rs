@@ -61,7 +61,7 @@ fn broken_facts_are_told_exactly_what_is_wrong() {
     for case in cases(BROKEN_FACTS) {
         let read = facts::parse(&edited(FACTS, &case), "f.json");
         let faults = read
-            .and_then(|facts| wanproof::sla::evaluate(&contract, &facts))
+            .and_then(|facts| wanproof::sla::judge_facts(&contract, &facts))
             .expect_err(&case.name);
         let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(told, case.faults, "{}", case.name);

@@ -6,14 +6,14 @@ use std::process::Command;
 use super::support::{
     CLAIM, Terms, availability, delay, judge, june, remedy, restore, service, value, verdict,
 };
-use wanproof::sla::{contract, evaluate, facts};
+use wanproof::sla::{contract, facts, judge_facts};
 
 /// What is wrong with facts, judged by a contract.
 fn faults(terms: &Terms, text: &str) -> Vec<String> {
     let told = |faults: Vec<wanproof::sla::Fault>| faults.iter().map(ToString::to_string).collect();
     match facts::parse(text, "f.json") {
         Err(faults) => told(faults),
-        Ok(case) => evaluate(&terms.parse(), &case).err().map(told).unwrap_or_default(),
+        Ok(case) => judge_facts(&terms.parse(), &case).err().map(told).unwrap_or_default(),
     }
 }
 

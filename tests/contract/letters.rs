@@ -11,7 +11,7 @@ const FACTS: &str = include_str!("../testdata/contracts/page.facts.json");
 fn page(facts: &str) -> (Contract, Report, Facts) {
     let contract = contract::parse(PAGE, "c.toml").expect("a contract");
     let case = facts::parse(facts, "f.json").expect("facts");
-    let report = wanproof::sla::evaluate(&contract, &case).expect("facts that fit");
+    let report = wanproof::sla::judge_facts(&contract, &case).expect("facts that fit");
     (contract, report, case.facts)
 }
 

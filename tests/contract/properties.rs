@@ -171,7 +171,7 @@ proptest! {
         if let Ok(contract) = contract::parse(&text, "t.toml")
             && let Ok(case) = facts::parse(include_str!("../testdata/contracts/page.facts.json"), "f.json")
         {
-            let _ = wanproof::sla::evaluate(&contract, &case);
+            let _ = wanproof::sla::judge_facts(&contract, &case);
         }
     }
 }

@@ -244,7 +244,7 @@ fn a_later_version_of_a_parent_that_is_broken_breaks_only_its_own_periods() {
     let contract = contract::resolve(&child(""), &parents).expect("the latest is right");
     assert_eq!(credit_of(&contract, "2026-07"), "300.00");
     let case = facts::parse(&month("2026-05", &[]), "facts.json").expect("facts");
-    let faults = wanproof::sla::evaluate(&contract, &case).expect_err("May has no objective");
+    let faults = wanproof::sla::judge_facts(&contract, &case).expect_err("May has no objective");
     assert!(faults[0].to_string().contains("objective: missing"), "{faults:?}");
 }
 

@@ -1,7 +1,7 @@
 //! Contracts and facts in a few words, for tests.
 
 use wanproof::sla::report::{Outcome, Report, Verdict};
-use wanproof::sla::{Contract, contract, evaluate, facts};
+use wanproof::sla::{Contract, contract, facts, judge_facts};
 
 /// A contract: the head and one service, then what the test is about.
 pub struct Terms {
@@ -85,7 +85,7 @@ settled = "next_invoice"
 pub fn judge(contract: &Contract, text: &str) -> Report {
     let case =
         facts::parse(text, "facts.json").unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
-    evaluate(contract, &case).unwrap_or_else(|faults| panic!("{faults:#?}"))
+    judge_facts(contract, &case).unwrap_or_else(|faults| panic!("{faults:#?}"))
 }
 
 /// An availability objective by single misses; `target`, `more` for `[objective.aggregate]`, and

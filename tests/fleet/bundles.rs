@@ -23,17 +23,17 @@ fn second() -> String {
     CONTRACT.replace("version = 1", "version = 2\nsupersedes = 1").replace("99.99", "99.95")
 }
 
-fn present(desk: &Desk) -> Ruling {
-    rulings::present(&desk.archive, "2026-11", "FLEET", "ckt-1").unwrap()
+pub fn present(desk: &Desk, month: &str) -> Ruling {
+    rulings::present(&desk.archive, month, "FLEET", "ckt-1").unwrap()
 }
 
-fn bundled(desk: &Desk, ruling: &Ruling) -> Result<Vec<u8>, DeskError> {
+pub fn bundled(desk: &Desk, ruling: &Ruling) -> Result<Vec<u8>, DeskError> {
     let collector = *SecretKey::from_seed(&[99; 32]).public();
     rulings::bundle(&desk.archive, &desk.book(), ruling, &[collector])
 }
 
 /// What somebody says of a bundle who has it alone, and trusts both keys.
-fn checked(desk: &Desk, bytes: &[u8]) -> Verdict {
+pub fn checked(desk: &Desk, bytes: &[u8]) -> Verdict {
     let mut verifier = Verifier::new();
     verifier.trust(*SecretKey::from_seed(&[99; 32]).public());
     verifier.trust(*desk.agent.key.public());
@@ -41,11 +41,15 @@ fn checked(desk: &Desk, bytes: &[u8]) -> Verdict {
 }
 
 fn member(bytes: &[u8], name: &str) -> Value {
+    serde_json::from_str(&member_text(bytes, name)).unwrap()
+}
+
+pub fn member_text(bytes: &[u8], name: &str) -> String {
     use std::io::Read as _;
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
     let mut text = String::new();
     archive.by_name(name).unwrap().read_to_string(&mut text).unwrap();
-    serde_json::from_str(&text).unwrap()
+    text
 }
 
 fn judged_of(line: &[Interval], desk: &mut Desk) {
@@ -111,7 +115,7 @@ pub fn bundle_claim_and_verdict_say_the_same_money_and_a_third_person_comes_to_i
 
     let claim = claims::one(&desk.archive, &id, desk.now).unwrap();
     let said = after.report.as_ref().unwrap();
-    let bytes = bundled(&desk, &present(&desk)).unwrap();
+    let bytes = bundled(&desk, &present(&desk, "2026-11")).unwrap();
     let claimed = member(&bytes, "claim.json");
     assert_eq!(
         (claimed["credit"].as_str(), claimed["currency"].as_str()),
@@ -132,13 +136,7 @@ pub fn bundle_claim_and_verdict_say_the_same_money_and_a_third_person_comes_to_i
     ] {
         assert!(not.contains(told), "{told}: {not}");
     }
-    let page = {
-        use std::io::Read as _;
-        let mut archive = zip::ZipArchive::new(std::io::Cursor::new(&bytes)).unwrap();
-        let mut text = String::new();
-        archive.by_name("report.html").unwrap().read_to_string(&mut text).unwrap();
-        text
-    };
+    let page = member_text(&bytes, "report.html");
     assert!(page.contains(&claim.credit), "the page says it too");
 }
 
@@ -169,7 +167,10 @@ pub fn what_was_asked_for_is_what_its_bundle_says_whatever_comes_later(place: &P
     let verdict = checked(&desk, &asked);
     assert!(verdict.ok, "{:#?}", verdict.findings);
     assert_eq!(verdict.checked.summaries, 21, "what came later is no part of it");
-    assert_eq!(member(&bundled(&desk, &present(&desk)).unwrap(), "claim.json")["credit"], "800.00");
+    assert_eq!(
+        member(&bundled(&desk, &present(&desk, "2026-11")).unwrap(), "claim.json")["credit"],
+        "800.00"
+    );
 }
 
 pub fn no_bundle_is_made_of_a_verdict_whose_ground_is_gone(place: &Place) {
@@ -178,7 +179,7 @@ pub fn no_bundle_is_made_of_a_verdict_whose_ground_is_gone(place: &Place) {
     desk.store(&summaries);
     desk.fold();
     desk.judge(november());
-    let ruling = present(&desk);
+    let ruling = present(&desk, "2026-11");
     let refused = |ruling: &Ruling| bundled(&desk, ruling).unwrap_err().to_string();
     let mut other = ruling.clone();
     other.judgement.report = serde_json::from_value({
@@ -235,7 +236,7 @@ pub fn a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew(place: &Pl
     desk.archive
         .write(|archive| months::keep(archive, "2026-11/FLEET/ckt-1", &again, &why, now))
         .unwrap();
-    let kept = present(&desk).judgement;
+    let kept = present(&desk, "2026-11").judgement;
     assert_eq!(
         (&kept.report, kept.gone.as_ref()),
         (&before.report, Some(&why)),
@@ -261,7 +262,9 @@ pub fn a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew(place: &Pl
     );
     let revised = rulings::check_whole(&desk.archive, "2026-11", "FLEET", "ckt-1").unwrap_err();
     assert!(matches!(revised, DeskError::Conflict(_)), "{revised}");
-    assert!(bundled(&desk, &present(&desk)).unwrap_err().to_string().contains("were let go"));
+    assert!(
+        bundled(&desk, &present(&desk, "2026-11")).unwrap_err().to_string().contains("were let go")
+    );
 }
 
 /// `wanproof collector …` on a database, its answer; it has to do what it is asked.

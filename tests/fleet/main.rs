@@ -7,6 +7,7 @@ mod backdated;
 mod bundles;
 #[path = "../common/mod.rs"]
 mod common;
+mod evaluators;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -94,7 +95,10 @@ on_both! {
     an_agent_that_ships_into_a_gap_of_another_chain_is_heard_of
     what_is_accepted_lets_nothing_in_that_goes_on_from_it_or_came_later
     a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew
+    one_month_is_judged_to_the_same_bytes_at_the_edge_in_the_archive_and_from_the_bundle
 }
+
+use evaluators::one_month_is_judged_to_the_same_bytes_at_the_edge_in_the_archive_and_from_the_bundle;
 
 use bundles::a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew;
 
@@ -283,13 +287,17 @@ struct Desk {
 
 impl Desk {
     fn open(place: &Place) -> Self {
+        Self::open_with(place, CONTRACT)
+    }
+
+    fn open_with(place: &Place, contract: &str) -> Self {
         let mut archive = Archive::open(&place.database).unwrap();
         let agent = Agent::new();
         let now: Wall = "2026-12-02T09:00:00Z".parse().unwrap();
         archive
             .write(|archive| {
                 archive.add_agent(agent.key.public(), "pune-01", Standing::Approved, start())?;
-                agreements::import(archive, None, CONTRACT, &actor(start()))?;
+                agreements::import(archive, None, contract, &actor(start()))?;
                 for (action, at) in [("propose", 1), ("sign", 2), ("take_effect", 3)] {
                     let at =
                         "2026-02-01T00:00:00Z".parse::<Wall>().unwrap() + Duration::from_secs(at);
@@ -421,7 +429,7 @@ fn a_fleet_is_judged_as_its_minutes_are(place: &Place) {
     );
     assert_eq!((report.objectives[0].result, report.credit.as_str()), (Result::Breached, "400.00"));
     assert_eq!(judged.outages.len(), 7, "{:?}", judged.outages);
-    assert_eq!(judged.outages[0].side, "provider");
+    assert_eq!(judged.outages[0].side.to_string(), "provider");
     // December has what came after the month's end, and no more.
     let december = desk.judge("2026-12".parse().unwrap());
     assert!(!december.ended);

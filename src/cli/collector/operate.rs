@@ -556,9 +556,7 @@ fn one(args: &Report, archive: &Archive, contract: &str, service: &str) -> Resul
         for outage in &judged.outages {
             print::line(format_args!(
                 "outage {} to {}, side {}",
-                outage.from,
-                outage.to,
-                print::one(&outage.side)
+                outage.from, outage.to, outage.side
             ))?;
         }
         for differs in &judged.differs {

@@ -101,13 +101,9 @@ fn measured(
     let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
     let series: Vec<_> = store.all_series().map_err(could)?.into_values().collect();
     let site = store.site().map_err(could)?;
-    for service in &mut contract.services {
-        for seen in
-            series.iter().filter(|seen| seen.service.as_deref() == Some(service.id.as_str()))
-        {
-            if !service.probes.contains(&seen.probe) {
-                service.probes.push(seen.probe.clone());
-            }
+    for seen in &series {
+        if let Some(service) = &seen.service {
+            contract.add_probe(service, &seen.probe);
         }
     }
     let here = |service: &&crate::sla::terms::Service| {

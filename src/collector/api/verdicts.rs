@@ -9,7 +9,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json as object};
+use serde_json::json as object;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::base::time::{Clock, SystemClock, Wall};
@@ -23,7 +23,9 @@ use crate::collector::verdicts::groups::{By, GroupView, groups};
 use crate::collector::verdicts::{ByProvider, Histograms, Judgement, OutageView, id_of};
 use crate::collector::{Collector, Fault, marks, periods};
 use crate::sla::calendar::{Every, Period, Zone};
+use crate::sla::facts::Event;
 use crate::sla::printed::Printed;
+use crate::sla::terms::Side;
 
 /// The addresses.
 pub fn router() -> Router<Arc<Collector>> {
@@ -292,16 +294,10 @@ pub fn lay_beside(
     let log = facts::kept(archive, contract, service, Source::Provider)?;
     let span = span_of(&judged);
     let mut theirs: Vec<OutageView> = Vec::new();
-    for event in log.facts.get("events").and_then(Value::as_array).into_iter().flatten() {
-        let at = |name: &str| event[name].as_str().and_then(|at| at.parse::<Wall>().ok());
-        let Some(from) = at("from") else { continue };
-        let to = at("to").unwrap_or(judged.as_of).max(from);
+    for event in told(&log, &judged) {
+        let (from, to) = (event.from, event.to.unwrap_or(judged.as_of).max(event.from));
         if span.is_none_or(|(begin, end)| to > begin && from < end) {
-            theirs.push(OutageView {
-                from,
-                to,
-                side: event["side"].as_str().unwrap_or("provider").to_owned(),
-            });
+            theirs.push(OutageView { from, to, side: event.side.unwrap_or(Side::Provider) });
         }
     }
     theirs.sort_by_key(|each| (each.from, each.to));
@@ -316,6 +312,13 @@ pub fn lay_beside(
         ours: judged.report,
         theirs: judged.by_provider,
     })
+}
+
+/// The events of the provider's own log, which had no faults when it was imported.
+fn told(log: &facts::Kept, judged: &Judgement) -> Vec<Event> {
+    let Ok(period) = judged.period.parse() else { return Vec::new() };
+    let text = facts::text(log, &judged.service, period, judged.as_of, &[]);
+    facts::case(&text).map(|case| case.facts.events).unwrap_or_default()
 }
 
 /// When a verdict's month begins and ends, widened by a day for whatever zone it is in.
@@ -357,11 +360,7 @@ mod tests {
     use super::*;
 
     fn outage(from: i64, to: i64) -> OutageView {
-        OutageView {
-            from: Wall::from_secs(from),
-            to: Wall::from_secs(to),
-            side: "provider".to_owned(),
-        }
+        OutageView { from: Wall::from_secs(from), to: Wall::from_secs(to), side: Side::Provider }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::collector::operations::agreements::Book;
 use crate::collector::operations::{Actor, DeskError, key};
 use crate::evidence::digest::Digest;
 use crate::sla::calendar::Period;
+use crate::sla::evaluate::Earlier;
 use crate::sla::facts::{self, Case};
 
 /// Whose facts they are.
@@ -154,7 +155,13 @@ pub fn add(
 
 /// The facts that a service is judged with, as a facts file.
 #[must_use]
-pub fn text(kept: &Kept, service: &str, period: Period, as_of: Wall, previous: &[Value]) -> String {
+pub fn text(
+    kept: &Kept,
+    service: &str,
+    period: Period,
+    as_of: Wall,
+    previous: &[Earlier],
+) -> String {
     whole(kept.facts.clone(), service, &period.to_string(), as_of, previous)
 }
 
@@ -163,7 +170,7 @@ fn whole(
     service: &str,
     period: &str,
     as_of: Wall,
-    previous: &[Value],
+    previous: &[Earlier],
 ) -> String {
     written.insert("period".to_owned(), json!(period));
     written.insert("service".to_owned(), json!(service));

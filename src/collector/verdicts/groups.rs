@@ -223,6 +223,7 @@ mod tests {
     use super::*;
     use crate::base::time::Wall;
     use crate::collector::verdicts::OutageView;
+    use crate::sla::terms::Side;
 
     fn judgement(service: &str, site: &str, credit: &str, micros: &[u64]) -> Judgement {
         let mut histogram = Histogram::new();
@@ -252,7 +253,7 @@ mod tests {
             outages: vec![OutageView {
                 from: Wall::from_secs(0),
                 to: Wall::from_secs(90),
-                side: "provider".to_owned(),
+                side: Side::Provider,
             }],
             agents: Vec::new(),
             witnesses: Vec::new(),

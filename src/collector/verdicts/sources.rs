@@ -11,15 +11,15 @@ use crate::base::time::Wall;
 use crate::collector::archive::folds::Depth;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::compaction::{self, Segment, Told};
-use crate::collector::verdicts::{Evaluator, Fleet};
+use crate::collector::verdicts::{Evaluator, Fleet, Histograms};
 use crate::collector::{agent_state, removed_months};
 use crate::evidence::key::Kid;
 use crate::evidence::register::{self, Place, Rank};
 use crate::evidence::told::{day_of, span_of as span_of_days};
+use crate::measure::histogram::Histogram;
 use crate::sla::judge::InForce;
-use crate::sla::observed::{Observed, Seen};
+use crate::sla::observed::{Seen, is_cut};
 use crate::sla::span::{Span, Spans};
-use crate::sla::terms::Side;
 
 /// A service whose outcomes change more often than this in what is read of it is not judged: each
 /// change takes memory, and no line that anybody pays for does so. A probe each second of which
@@ -123,14 +123,16 @@ impl<'a> Sources<'a> {
         Ok(sources)
     }
 
-    /// Finds out what counts, and of that what binds; reads finer whatever has a boundary strictly
-    /// inside, and says whether any had one of those given.
-    fn settle(
+    /// Finds out what counts, and of that what binds; reads finer whatever a boundary cuts.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn settle(
         &mut self,
         archive: &Archive,
         boundaries: &BTreeSet<Wall>,
-    ) -> Result<bool, ArchiveError> {
-        let (mut refined, mut of) = (false, String::new());
+    ) -> Result<(), ArchiveError> {
+        let mut of = String::new();
         // By site: members of a service at two sites may have probes of one name.
         let mut covered: BTreeMap<String, Spans> = BTreeMap::new();
         for source in &mut self.all {
@@ -146,7 +148,6 @@ impl<'a> Sources<'a> {
                 .chain(covered.values())
                 .flat_map(Spans::iter)
                 .flat_map(|span| [span.from, span.to]);
-            refined |= source.has_cut(boundaries);
             self.gone += source.refine(
                 archive,
                 &edges.chain(boundaries.iter().copied()).collect(),
@@ -179,7 +180,7 @@ impl<'a> Sources<'a> {
                 *all = all.or(&spans);
             }
         }
-        Ok(refined)
+        Ok(())
     }
 
     /// How much may still be done.
@@ -215,8 +216,8 @@ impl<'a> Sources<'a> {
         all.map(|piece| piece.interval.to()).max()
     }
 
-    /// The probes that name a service themselves, beside those of its contract.
-    pub fn named(&self, service: &str) -> BTreeSet<&str> {
+    /// The probes that name a service themselves.
+    pub fn naming(&self, service: &str) -> BTreeSet<String> {
         let names = |source: &&Source| {
             let told = |piece: &Segment| match &piece.told {
                 Some(told) => told.service.as_deref() == Some(service),
@@ -224,7 +225,7 @@ impl<'a> Sources<'a> {
             };
             source.pieces.iter().chain(&source.beside).any(told)
         };
-        self.all.iter().filter(names).map(|source| source.probe.as_str()).collect()
+        self.all.iter().filter(names).map(|source| source.probe.clone()).collect()
     }
 
     /// Whether anything that an agent measured binds within a span.
@@ -246,39 +247,42 @@ impl<'a> Sources<'a> {
         self.fleet.register().counts(&own, told)
     }
 
-    /// As a judge takes it: by what binds.
-    pub fn observed(&self, sides: Vec<(Span, Side)>) -> Observed {
-        observed(
-            self.all.iter().map(|source| (source, vec![&source.pieces])),
-            &self.carrier_down,
-            sides,
-        )
+    /// What binds, by probe.
+    pub fn binding_seen(&self) -> BTreeMap<String, Seen> {
+        seen(self.all.iter().map(|source| (source, vec![&source.pieces])), &self.carrier_down)
     }
 
-    /// As a judge takes it: by one witness alone.
-    pub fn alone(&self, agent: Kid, sides: Vec<(Span, Side)>) -> Observed {
+    /// What one witness measured, by probe.
+    pub fn seen_by(&self, agent: Kid) -> BTreeMap<String, Seen> {
         let own = self.all.iter().filter(|source| source.agent == agent);
-        observed(
-            own.map(|source| (source, vec![&source.pieces, &source.beside])),
-            &self.carrier_down,
-            sides,
-        )
+        seen(own.map(|source| (source, vec![&source.pieces, &source.beside])), &self.carrier_down)
     }
 
-    /// Reads finer whatever has a boundary strictly inside; false where nothing has.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn refine(
-        &mut self,
-        archive: &Archive,
-        boundaries: &BTreeSet<Wall>,
-    ) -> Result<bool, ArchiveError> {
-        if self.all.iter().any(|source| source.has_cut(boundaries)) {
-            self.settle(archive, boundaries)
-        } else {
-            Ok(false)
+    /// The RTTs of each probe that bind within a span, merged.
+    pub fn histograms(&self, span: Span) -> Histograms {
+        let mut merged: BTreeMap<&str, Histogram> = BTreeMap::new();
+        for source in &self.all {
+            let intervals = source.pieces.iter().map(|piece| &piece.interval);
+            for interval in intervals.filter(|each| span.holds(each.from) && each.to() <= span.to) {
+                let rtt = interval.rtt.as_ref();
+                if let Some(read) = rtt.and_then(|rtt| rtt.histogram.unpack().ok()) {
+                    match merged.get_mut(source.probe.as_str()) {
+                        Some(all) => all.merge(&read),
+                        None => {
+                            merged.insert(&source.probe, read);
+                        }
+                    }
+                }
+            }
         }
+        let packed =
+            merged.into_iter().filter_map(|(name, all)| Some((name.to_owned(), all.pack()?)));
+        packed.map(|(name, packed)| (name, packed.to_base64())).collect()
+    }
+
+    /// Whether a boundary cuts anything.
+    pub fn has_cut(&self, boundaries: &BTreeSet<Wall>) -> bool {
+        self.all.iter().any(|source| source.has_cut(boundaries))
     }
 }
 
@@ -301,7 +305,7 @@ impl Source {
     }
 
     fn has_cut(&self, boundaries: &BTreeSet<Wall>) -> bool {
-        self.pieces.iter().chain(&self.beside).any(|piece| is_cut(piece, boundaries))
+        self.pieces.iter().chain(&self.beside).any(|piece| is_cut(&piece.interval, boundaries))
     }
 
     /// Reads finer whatever has a boundary strictly inside; says how many of the summaries that it
@@ -316,7 +320,7 @@ impl Source {
         let cut: BTreeSet<i64> = self
             .pieces
             .iter()
-            .filter(|piece| is_cut(piece, boundaries))
+            .filter(|piece| is_cut(&piece.interval, boundaries))
             .map(|piece| day_of(piece.interval.from))
             .collect();
         self.pieces.retain(|piece| !cut.contains(&day_of(piece.interval.from)));
@@ -327,7 +331,7 @@ impl Source {
             for folded in archive.folded_days(self.agent, &self.probe, (day, day), Depth::Hours)? {
                 let hours = decoded(folded.hours.as_deref().unwrap_or_default())?;
                 let (cut, whole): (Vec<Segment>, Vec<Segment>) =
-                    hours.into_iter().partition(|piece| is_cut(piece, boundaries));
+                    hours.into_iter().partition(|piece| is_cut(&piece.interval, boundaries));
                 self.pieces.extend(whole);
                 if !cut.is_empty() {
                     gone += removed_months::missing_of(archive, &[self.agent], (day, day))?;
@@ -346,14 +350,13 @@ impl Source {
     }
 }
 
-fn observed<'a>(
+fn seen<'a>(
     sources: impl Iterator<Item = (&'a Source, Vec<&'a Vec<Segment>>)>,
     carrier_down: &BTreeMap<Kid, Spans>,
-    sides: Vec<(Span, Side)>,
-) -> Observed {
-    let mut observed = Observed { sides, ..Observed::default() };
+) -> BTreeMap<String, Seen> {
+    let mut all: BTreeMap<String, Seen> = BTreeMap::new();
     for (source, pieces) in sources {
-        let seen: &mut Seen = observed.probes.entry(source.probe.clone()).or_default();
+        let seen = all.entry(source.probe.clone()).or_default();
         seen.intervals.extend(
             pieces.iter().flat_map(|pieces| pieces.iter()).map(|piece| piece.interval.clone()),
         );
@@ -362,10 +365,10 @@ fn observed<'a>(
             seen.carrier_down = seen.carrier_down.or(&down.and(&own));
         }
     }
-    for seen in observed.probes.values_mut() {
+    for seen in all.values_mut() {
         seen.intervals.sort_by_key(|interval| interval.from);
     }
-    observed
+    all
 }
 
 /// The first day of which anything was measured of a service.
@@ -398,20 +401,6 @@ fn span_of(piece: &Segment) -> Span {
 /// Whether a stretch lies in some others whole.
 fn covers(spans: &Spans, span: Span) -> bool {
     if span.is_empty() { spans.holds(span.from) } else { spans.covers(span) }
-}
-
-/// Whether a boundary lies strictly inside of a piece.
-fn is_cut(piece: &Segment, boundaries: &BTreeSet<Wall>) -> bool {
-    let (from, to) = (piece.interval.from, piece.interval.to());
-    // What is no longer than a minute is not merged.
-    piece.interval.millis > 60_000
-        && boundaries
-            .range((
-                std::ops::Bound::Excluded(from),
-                std::ops::Bound::Excluded(to.max(from.shifted(1))),
-            ))
-            .next()
-            .is_some()
 }
 
 /// Pieces of a folded day.

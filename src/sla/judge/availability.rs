@@ -36,7 +36,7 @@ pub(super) fn judge<'a>(
     let ground = evaluation.ground(objective, &stretch, window, &all);
     let now = evaluation.now(window);
     let mut happened: Vec<Happening> = all.into_iter().filter_map(|each| each.cut(now)).collect();
-    let known = evaluation.timelines.get(objective.id.as_str()).map(super::Timeline::known);
+    let known = evaluation.timelines.get(objective).map(super::Timeline::known);
     let mut unknown = evaluation.unknown(known.as_ref(), &ground, &happened, now);
     let mut steps = Vec::new();
     if !unknown.is_empty() && terms.unknown_is != UnknownIs::Unknown {

@@ -10,13 +10,58 @@ use crate::base::time::Wall;
 use crate::sla::calendar::{Every, Period, Stretch, Zone};
 use crate::sla::facts::{Event, Facts};
 use crate::sla::judge::outages::{self, Counting, Happening, Outage};
-use crate::sla::judge::{Judged, VersionSpan, availability, credit, events, exclusions, values};
+use crate::sla::judge::{
+    Judged, Question, VersionSpan, availability, credit, events, exclusions, values,
+};
 use crate::sla::observed::{self, Observed, Timeline};
 use crate::sla::outage::Rule;
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::{
     Contract, Definition, Metric, Objective, Renewal, RoundingWord, Service, Side, SlaFrom,
 };
+
+/// A service's time by each objective of a version that detects outages, by the objective's id. It
+/// is worked out once, and looked at by the prepass and by the judge.
+#[derive(Debug, Default)]
+pub(super) struct Timelines(BTreeMap<String, Timeline>);
+
+impl Timelines {
+    pub(super) fn of(
+        contract: &Contract,
+        service: &str,
+        observed: &Observed,
+        effort: &Effort<'_>,
+    ) -> Self {
+        let all = contract.objectives_of(service).filter_map(|objective| {
+            let (rule, measure) = (Rule::of(objective)?, objective.measure.as_ref()?);
+            let timeline =
+                observed::timeline(observed, contract, service, &measure.probes, &rule, effort);
+            Some((objective.id.clone(), timeline))
+        });
+        Self(all.collect())
+    }
+
+    pub(super) fn get(&self, objective: &Objective) -> Option<&Timeline> {
+        self.0.get(&objective.id)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// When the service was down by any of them.
+    pub(super) fn down(&self) -> Spans {
+        self.0.values().flat_map(|timeline| timeline.down.iter()).collect()
+    }
+}
+
+/// What was measured, as a version of the contract takes it.
+#[derive(Clone, Copy)]
+pub(super) struct Measurement<'a> {
+    /// Absent where facts alone are judged.
+    pub(super) observed: Option<&'a Observed>,
+    pub(super) timelines: &'a Timelines,
+}
 
 /// Everything that is before the judge.
 pub(super) struct Evaluation<'a> {
@@ -25,7 +70,8 @@ pub(super) struct Evaluation<'a> {
     pub(super) facts: &'a Facts,
     pub(super) observed: Option<&'a Observed>,
     pub(super) zone: &'a Zone,
-    /// The period asked for.
+    /// The period asked for, as it was asked and as time.
+    pub(super) period: Period,
     pub(super) asked: Stretch,
     /// When the service's objectives hold.
     pub(super) scope: Span,
@@ -33,7 +79,7 @@ pub(super) struct Evaluation<'a> {
     pub(super) mrc: Exact,
     pub(super) usage: Exact,
     /// The service's time by each objective that detects outages.
-    pub(super) timelines: BTreeMap<&'a str, Timeline>,
+    pub(super) timelines: &'a Timelines,
     /// When this version of the contract is in force.
     pub(super) version_span: &'a VersionSpan,
     /// What is claimed as excluded.
@@ -48,12 +94,12 @@ impl<'a> Evaluation<'a> {
     pub(super) fn new(
         contract: &'a Contract,
         service: &'a Service,
-        period: Period,
-        observed: Option<&'a Observed>,
-        facts: &'a Facts,
+        question: Question<'a>,
+        measured: Measurement<'a>,
         version_span: &'a VersionSpan,
-        effort: &'a Effort<'a>,
     ) -> Self {
+        let Question { period, facts, effort, .. } = question;
+        let Measurement { observed, timelines } = measured;
         let zone = &contract.agreement.timezone;
         let lengths = contract.objectives_of(&service.id).filter_map(|objective| {
             match objective.aggregate.every {
@@ -62,22 +108,6 @@ impl<'a> Evaluation<'a> {
             }
         });
         let asked = Stretch::holding(period.every(lengths.max().unwrap_or(1)), period.last(), zone);
-        let mut timelines = BTreeMap::new();
-        for objective in contract.objectives_of(&service.id) {
-            if let (Some(observed), Some(rule), Some(measure)) =
-                (observed, Rule::of(objective), &objective.measure)
-            {
-                let timeline = observed::timeline(
-                    observed,
-                    contract,
-                    &service.id,
-                    &measure.probes,
-                    &rule,
-                    effort,
-                );
-                timelines.insert(objective.id.as_str(), timeline);
-            }
-        }
         let mut breached: BTreeMap<Period, BTreeSet<&str>> = BTreeMap::new();
         for previous in &facts.previous {
             breached
@@ -93,6 +123,7 @@ impl<'a> Evaluation<'a> {
             facts,
             observed,
             zone,
+            period,
             asked,
             scope: scope(contract, service, zone).and(version_span.span),
             version_span,
@@ -238,7 +269,7 @@ impl<'a> Evaluation<'a> {
 
     /// What happened to the service, as an objective sees it.
     pub(super) fn happenings(&self, objective: &Objective) -> Vec<Happening> {
-        match self.timelines.get(objective.id.as_str()) {
+        match self.timelines.get(objective) {
             Some(timeline) => self.seen(timeline),
             None => self.told(),
         }
@@ -247,10 +278,8 @@ impl<'a> Evaluation<'a> {
     /// What happened to the service: by the first objective that looks at outcomes, else as the
     /// facts say.
     pub(super) fn service_happenings(&self) -> Vec<Happening> {
-        let first = self
-            .contract
-            .objectives_of(&self.service.id)
-            .find_map(|each| self.timelines.get(each.id.as_str()));
+        let first =
+            self.contract.objectives_of(&self.service.id).find_map(|each| self.timelines.get(each));
         first.map_or_else(|| self.told(), |timeline| self.seen(timeline))
     }
 
@@ -258,7 +287,7 @@ impl<'a> Evaluation<'a> {
     /// outcomes.
     pub(super) fn measured_happenings(&self) -> Vec<Happening> {
         let mut all = self.contract.objectives_of(&self.service.id);
-        let first = all.find_map(|each| self.timelines.get(each.id.as_str()));
+        let first = all.find_map(|each| self.timelines.get(each));
         first.map_or_else(Vec::new, |timeline| self.seen(timeline))
     }
 

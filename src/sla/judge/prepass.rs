@@ -4,23 +4,26 @@
 
 use std::collections::BTreeSet;
 
-use crate::base::effort::Effort;
+use serde::Serialize;
+
 use crate::base::time::Wall;
-use crate::sla::calendar::{Period, Stretch};
-use crate::sla::facts::Facts;
+use crate::sla::as_text::word;
+use crate::sla::calendar::Stretch;
 use crate::sla::fault::Fault;
-use crate::sla::judge::evaluation::Evaluation;
-use crate::sla::judge::{InForce, VersionSpan, bounds, names};
+use crate::sla::judge::evaluation::{Evaluation, Measurement};
+use crate::sla::judge::{InForce, Prepared, Question, VersionSpan, check};
 use crate::sla::observed::Observed;
 use crate::sla::span::{Span, Spans};
-use crate::sla::terms::{Contract, Metric, Side};
+use crate::sla::terms::Side;
 
 /// An outage that was measured, before exclusions and qualification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Measured {
     /// When.
+    #[serde(flatten)]
     pub span: Span,
     /// Whose side failed.
+    #[serde(serialize_with = "word::serialize")]
     pub side: Side,
 }
 
@@ -36,40 +39,33 @@ pub struct Survey {
     pub boundaries: BTreeSet<Wall>,
 }
 
-/// Looks at what was measured of a service in a period.
-///
-/// # Errors
-/// When the service is not the contract's, or the facts name what the contract has not; all at
-/// once.
-pub fn survey(
-    contract: &Contract,
-    service: &str,
-    period: Period,
-    observed: &Observed,
-    facts: &Facts,
-) -> Result<Survey, Vec<Fault>> {
-    survey_one(contract, service, period, observed, facts, &Effort::unlimited())
+impl Prepared<'_> {
+    /// Looks at what was measured: outages by the last of the versions, the boundaries of all. A
+    /// version that cannot be judged by adds nothing: judging tells what is wrong. Once the effort
+    /// is spent, what this gives is not to be believed.
+    #[must_use]
+    pub fn survey(&self, observed: &Observed) -> Survey {
+        let mut whole = Survey::default();
+        for (version, timelines) in &self.versions {
+            let measured = Measurement { observed: Some(observed), timelines };
+            if let Ok(Survey { outages, boundaries }) = survey(version, self.question, measured) {
+                whole.outages = outages;
+                whole.boundaries.extend(boundaries);
+            }
+        }
+        whole
+    }
 }
 
-fn survey_one(
-    contract: &Contract,
-    service: &str,
-    period: Period,
-    observed: &Observed,
-    facts: &Facts,
-    effort: &Effort<'_>,
+fn survey(
+    version: &InForce,
+    question: Question<'_>,
+    measured: Measurement<'_>,
 ) -> Result<Survey, Vec<Fault>> {
-    let contract = contract.of(period)?;
-    let faults = names::check(contract, service, period, facts);
-    let Some(service) = contract.service(service).filter(|_| faults.is_empty()) else {
-        return Err(faults);
-    };
-    if let Some(fault) = bounds::check(contract, &service.id, facts) {
-        return Err(vec![fault]);
-    }
+    let contract = version.contract.of(question.period)?;
+    let service = check(contract, question, true)?;
     let version_span = VersionSpan::default();
-    let evaluation =
-        Evaluation::new(contract, service, period, Some(observed), facts, &version_span, effort);
+    let evaluation = Evaluation::new(contract, service, question, measured, &version_span);
     let happenings = evaluation.service_happenings();
     let mut survey = Survey::default();
     for each in happenings.iter().filter(|each| !each.span.and(evaluation.asked.span).is_empty()) {
@@ -79,63 +75,13 @@ fn survey_one(
         survey.boundaries.extend(spans.iter().flat_map(|span| [span.from, span.to]))
     };
     edges(&evaluation.downtime());
-    for objective in contract.objectives_of(&service.id) {
-        let sampled = matches!(
-            objective.metric,
-            Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos
-        );
-        if sampled {
-            let stretch =
-                Stretch::holding(objective.aggregate.every, evaluation.asked.last, evaluation.zone);
-            let window = stretch.span.and(evaluation.scope);
-            edges(&evaluation.ground(objective, &stretch, window, &happenings).base);
-        }
+    for objective in contract.objectives_of(&service.id).filter(|each| each.samples()) {
+        let stretch =
+            Stretch::holding(objective.aggregate.every, evaluation.asked.last, evaluation.zone);
+        let window = stretch.span.and(evaluation.scope);
+        edges(&evaluation.ground(objective, &stretch, window, &happenings).base);
     }
-    survey.boundaries.extend(facts.as_of);
+    survey.boundaries.extend(question.facts.as_of);
+    survey.boundaries.extend([version.span.from, version.span.to]);
     Ok(survey)
-}
-
-/// The same by several versions: outages by the last of them, and the boundaries of all.
-///
-/// # Errors
-/// When none of them can be judged by.
-pub fn survey_by(
-    versions: &[InForce],
-    service: &str,
-    period: Period,
-    observed: &Observed,
-    facts: &Facts,
-) -> Result<Survey, Vec<Fault>> {
-    survey_within(versions, service, period, observed, facts, &Effort::unlimited())
-}
-
-/// As [`survey_by`], as long as it may take; once the effort is spent, what this gives is not to be
-/// believed.
-///
-/// # Errors
-/// As there.
-pub fn survey_within(
-    versions: &[InForce],
-    service: &str,
-    period: Period,
-    observed: &Observed,
-    facts: &Facts,
-    effort: &Effort<'_>,
-) -> Result<Survey, Vec<Fault>> {
-    let mut whole: Option<Survey> = None;
-    let mut faults = Vec::new();
-    for version in versions {
-        match survey_one(&version.contract, service, period, observed, facts, effort) {
-            Ok(mut surveyed) => {
-                surveyed
-                    .boundaries
-                    .extend(whole.map(|earlier| earlier.boundaries).unwrap_or_default());
-                surveyed.boundaries.extend([version.span.from, version.span.to]);
-                whole = Some(surveyed);
-            }
-            // Facts may name what only another version has; judging finds out whether none has it.
-            Err(found) => faults.extend(found),
-        }
-    }
-    whole.ok_or(faults)
 }

@@ -206,7 +206,7 @@ impl Evaluation<'_> {
     pub(super) fn downtime(&self) -> Spans {
         match self.timelines.is_empty() {
             true => self.told().iter().map(|each| each.span).collect(),
-            false => self.timelines.values().flat_map(|timeline| timeline.down.iter()).collect(),
+            false => self.timelines.down(),
         }
     }
 }

@@ -15,9 +15,9 @@ use crate::sla::calendar::{Period, Stretch};
 use crate::sla::deadline;
 use crate::sla::facts::{Facts, Previous};
 use crate::sla::fault::Fault;
-use crate::sla::judge::{names, run};
+use crate::sla::judge::{Measurement, Question, Timelines, names, run};
 use crate::sla::observed::Observed;
-use crate::sla::report::{ClaimState, Outcome, Report};
+use crate::sla::report::{ClaimState, Report};
 use crate::sla::span::Span;
 use crate::sla::terms::Contract;
 
@@ -90,66 +90,102 @@ pub fn judge_by(
     observed: Option<&Observed>,
     facts: &Facts,
 ) -> Result<Report, Vec<Fault>> {
-    judge_within(versions, service, period, observed, facts, &Effort::unlimited())
+    let effort = Effort::unlimited();
+    let question = Question { service, period, facts, effort: &effort };
+    Prepared::new(versions, question, observed).judge(observed)
 }
 
-/// As [`judge_by`], as long as it may take.
-///
-/// # Errors
-/// As there; and when the effort is spent before there is a verdict.
-pub fn judge_within(
-    versions: &[InForce],
-    service: &str,
-    period: Period,
-    observed: Option<&Observed>,
-    facts: &Facts,
-    effort: &Effort<'_>,
-) -> Result<Report, Vec<Fault>> {
-    let all: Vec<&InForce> = versions
-        .iter()
-        .filter(|each| {
-            each.contract.of(period).unwrap_or(&each.contract).service(service).is_some()
-        })
-        .collect();
-    let touching: Vec<&InForce> =
-        all.iter().copied().filter(|each| touches(each, period)).collect();
-    let Some(last) = touching.last().or(all.last()).copied().or(versions.last()) else {
-        return Err(vec![Fault::new(
-            &facts.file,
-            "service",
-            "no version of the contract is known",
-        )]);
-    };
-    if touching.len() < 2 {
-        let version_span = VersionSpan { span: last.span, ..VersionSpan::default() };
-        return run(&last.contract, service, period, observed, facts, &version_span, effort)
-            .map(|judged| judged.report);
-    }
-    let known = unknown_names(&touching, service, period, facts);
-    if !known.is_empty() {
-        return Err(known);
-    }
-    let mut facts = facts.clone();
-    let mut parts: Vec<Report> = Vec::new();
-    let mut paid = Exact::zero();
-    let mut begins: BTreeMap<String, Wall> = BTreeMap::new();
-    for InForce { contract, span } in touching {
-        let version_span = VersionSpan { span: *span, begins: begins.clone(), shared: true };
-        let judged = run(contract, service, period, observed, &facts, &version_span, effort)?;
-        for (objective, at) in judged.hands_over {
-            let begin = begins.entry(objective).or_insert(at);
-            *begin = (*begin).max(at);
+/// The versions that judge a service in a period, each with the service's time by it.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    pub(super) question: Question<'a>,
+    pub(super) versions: Vec<(&'a InForce, Timelines)>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Finds the versions that have the service and are in force in some of the period, else the
+    /// last one, and works out the service's time by each of their objectives.
+    #[must_use]
+    pub fn new(
+        versions: &'a [InForce],
+        question: Question<'a>,
+        observed: Option<&Observed>,
+    ) -> Self {
+        let Question { service, period, effort, .. } = question;
+        let all: Vec<&InForce> =
+            versions.iter().filter(|each| of(each, period).service(service).is_some()).collect();
+        let mut judging: Vec<&InForce> =
+            all.iter().copied().filter(|each| touches(each, period)).collect();
+        if judging.is_empty() {
+            judging.extend(all.last().copied().or(versions.last()));
         }
-        paid = &paid + &judged.paid;
-        facts.previous.push(Previous {
-            period,
-            breached: Vec::new(),
-            credit: judged.paid,
-            events: Vec::new(),
-        });
-        parts.push(judged.report);
+        let timelines = |version: &InForce| match (observed, version.contract.of(period)) {
+            (Some(observed), Ok(contract)) => Timelines::of(contract, service, observed, effort),
+            _ => Timelines::default(),
+        };
+        let versions = judging.into_iter().map(|version| (version, timelines(version)));
+        Self { question, versions: versions.collect() }
     }
-    together(parts, &paid, last)
+
+    /// Judges. What is observed may be finer than what this was made of.
+    ///
+    /// # Errors
+    /// As [`judge_by`]; and when the effort is spent before there is a verdict.
+    pub fn judge(&self, observed: Option<&Observed>) -> Result<Report, Vec<Fault>> {
+        let facts = self.question.facts;
+        match self.versions.as_slice() {
+            [] => {
+                let what = "no version of the contract is known";
+                Err(vec![Fault::new(&facts.file, "service", what)])
+            }
+            [(InForce { contract, span }, timelines)] => {
+                let version_span = VersionSpan { span: *span, ..VersionSpan::default() };
+                let measured = Measurement { observed, timelines };
+                run(contract, self.question, measured, &version_span).map(|judged| judged.report)
+            }
+            several => self.each_its_part(several, observed),
+        }
+    }
+
+    fn each_its_part(
+        &self,
+        versions: &[(&InForce, Timelines)],
+        observed: Option<&Observed>,
+    ) -> Result<Report, Vec<Fault>> {
+        let Question { period, facts, .. } = self.question;
+        let unknown = unknown_names(versions, self.question);
+        if !unknown.is_empty() {
+            return Err(unknown);
+        }
+        let mut facts = facts.clone();
+        let (mut parts, mut paid) = (Vec::new(), Exact::zero());
+        let mut begins: BTreeMap<String, Wall> = BTreeMap::new();
+        for (InForce { contract, span }, timelines) in versions {
+            let version_span = VersionSpan { span: *span, begins: begins.clone(), shared: true };
+            let question = Question { facts: &facts, ..self.question };
+            let measured = Measurement { observed, timelines };
+            let judged = run(contract, question, measured, &version_span)?;
+            for (objective, at) in judged.hands_over {
+                let begin = begins.entry(objective).or_insert(at);
+                *begin = (*begin).max(at);
+            }
+            paid = &paid + &judged.paid;
+            facts.previous.push(Previous {
+                period,
+                breached: Vec::new(),
+                credit: judged.paid,
+                events: Vec::new(),
+            });
+            parts.push(judged.report);
+        }
+        let (last, _) = versions.last().expect("there are several");
+        together(parts, &paid, last)
+    }
+}
+
+/// The contract as it is for a period; where that cannot be read, as it is now.
+fn of(version: &InForce, period: Period) -> &Contract {
+    version.contract.of(period).unwrap_or(&version.contract)
 }
 
 /// The versions that judge a period: those in force in some of it, else the last.
@@ -159,42 +195,11 @@ pub fn judging(versions: &[InForce], period: Period) -> impl Iterator<Item = &In
     versions.iter().filter(move |each| any && touches(each, period)).chain(last)
 }
 
-impl Previous {
-    /// An earlier period by its report: what of its own was breached, and what was paid.
-    #[must_use]
-    pub fn of(report: &Report) -> Self {
-        let own = report.objectives.iter().filter(|verdict| verdict.period.is_none());
-        let breached =
-            own.filter(|verdict| verdict.result == Outcome::Breached && !verdict.provisional);
-        let mut breached: Vec<String> = breached.map(|verdict| verdict.id.clone()).collect();
-        breached.dedup();
-        let credit = Exact::parse(&report.credit).unwrap_or_default();
-        Self { period: report.period, breached, credit, events: Vec::new() }
-    }
-
-    /// As a fact of another period: objectives that the versions which judge that do not have are
-    /// left out, and so is what was paid for a period of another length, which is paid in those of
-    /// this length already.
-    #[must_use]
-    pub fn among(&self, versions: &[InForce], asked: Period) -> Self {
-        let mut own = self.clone();
-        let has = |version: &InForce, id: &str| {
-            version.contract.of(asked).unwrap_or(&version.contract).objective(id).is_some()
-        };
-        own.breached.retain(|id| judging(versions, asked).any(|version| has(version, id)));
-        if std::mem::discriminant(&own.period.every(1)) != std::mem::discriminant(&asked.every(1)) {
-            own.credit = Exact::zero();
-        }
-        own
-    }
-}
-
 /// Whether a version is in force in some of the time that judging a period is about.
 fn touches(version: &InForce, period: Period) -> bool {
     let zone = &version.contract.agreement.timezone;
     let asked = Stretch::holding(period.every(1), period.last(), zone).span;
-    let contract = version.contract.of(period).unwrap_or(&version.contract);
-    let own = contract.objectives.iter().map(|objective| &objective.aggregate.every);
+    let own = of(version, period).objectives.iter().map(|objective| &objective.aggregate.every);
     let own = own.map(|every| Stretch::holding(*every, period.last(), zone).span);
     let begins = version.span.from.max(version.contract.agreement.effective_from);
     let span = Span::new(begins, version.span.to.max(begins));
@@ -202,16 +207,12 @@ fn touches(version: &InForce, period: Period) -> bool {
 }
 
 /// What the facts name and none of the versions has.
-fn unknown_names(
-    versions: &[&InForce],
-    service: &str,
-    period: Period,
-    facts: &Facts,
-) -> Vec<Fault> {
-    let mut all = versions.iter().map(|each| {
-        names::check(each.contract.of(period).unwrap_or(&each.contract), service, period, facts)
-    });
-    let first = all.next().unwrap_or_default();
+fn unknown_names(versions: &[(&InForce, Timelines)], question: Question<'_>) -> Vec<Fault> {
+    let Question { service, period, facts, .. } = question;
+    let mut all = versions
+        .iter()
+        .map(|(version, _)| names::check(of(version, period), service, period, facts));
+    let Some(first) = all.next() else { return Vec::new() };
     all.fold(first, |common, faults| {
         common
             .into_iter()
