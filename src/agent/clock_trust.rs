@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::time::{Clock, Mono, Now, SystemClock, Wall};
 use crate::measure::ledger::STEP;
-use crate::net::clock::Kept;
+use crate::net::clock::ClockDiscipline;
 use crate::store::provisional::Doubt;
 
 /// No clock is right that says less: this program was not made yet.
@@ -19,6 +19,15 @@ const MARGIN: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(86_400);
 /// Of the database's limit, what is held may take so much.
 const SHARE: u64 = 16;
+
+/// Whether labels of before and those of now are by one clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Labels {
+    /// They are.
+    Known,
+    /// Those of now are provisional.
+    Provisional,
+}
 
 /// What time it is, as far as that is known.
 #[derive(Debug, Default)]
@@ -74,7 +83,7 @@ impl ClockTrust {
     #[must_use]
     pub fn begin(
         now: Now,
-        kept: Kept,
+        discipline: ClockDiscipline,
         newest: Option<Wall>,
         before: Option<&Doubt>,
     ) -> (Self, Start) {
@@ -83,9 +92,9 @@ impl ClockTrust {
         let since = match before {
             Some(doubt) => {
                 let stepped = doubt.ahead_ns.abs_diff(seen_ns) >= step();
-                (!is_set(now.wall, kept, floor, stepped)).then_some(Since::Before)
+                (!is_set(now.wall, discipline, floor, stepped)).then_some(Since::Before)
             }
-            None => is_wrong(now.wall, kept, floor).then_some(Since::Now),
+            None => is_wrong(now.wall, discipline, floor).then_some(Since::Now),
         };
         let Some(since) = since else { return (Self::default(), Start::Relied) };
         let ahead_ns = before.map_or(seen_ns, |doubt| doubt.ahead_ns);
@@ -144,11 +153,11 @@ impl ClockTrust {
 
     /// Looks at the clock, and tells when the doubt ends; from then on labels are its. To be called
     /// often: a step is seen between two looks.
-    pub fn look(&mut self, now: Now, kept: impl FnOnce() -> Kept) -> Option<End> {
+    pub fn look(&mut self, now: Now, discipline: impl FnOnce() -> ClockDiscipline) -> Option<End> {
         let doubted = self.doubted.as_mut()?;
         let seen_ns = ahead(now);
         let stepped = std::mem::replace(&mut doubted.seen_ns, seen_ns).abs_diff(seen_ns) >= step();
-        let end = if is_set(now.wall, kept(), doubted.floor, stepped) {
+        let end = if is_set(now.wall, discipline(), doubted.floor, stepped) {
             End::Set
         } else if doubted.held > doubted.room
             || (now.wall >= MADE && now.mono - doubted.since > LONGEST)
@@ -179,14 +188,15 @@ fn step() -> u64 {
 }
 
 /// Whether a clock that nobody doubted must be wrong.
-fn is_wrong(wall: Wall, kept: Kept, floor: Wall) -> bool {
-    wall < MADE || (kept != Kept::Synchronised && wall + MARGIN < floor)
+fn is_wrong(wall: Wall, discipline: ClockDiscipline, floor: Wall) -> bool {
+    wall < MADE || (discipline != ClockDiscipline::Synchronised && wall + MARGIN < floor)
 }
 
 /// Whether a clock that was in doubt is set: somebody keeps it, or it was just stepped, to where it
 /// may be right. That it reaches that by itself says nothing.
-fn is_set(wall: Wall, kept: Kept, floor: Wall, stepped: bool) -> bool {
-    wall >= MADE && (kept == Kept::Synchronised || (stepped && wall + MARGIN >= floor))
+fn is_set(wall: Wall, discipline: ClockDiscipline, floor: Wall, stepped: bool) -> bool {
+    wall >= MADE
+        && (discipline == ClockDiscipline::Synchronised || (stepped && wall + MARGIN >= floor))
 }
 
 #[cfg(test)]
@@ -199,7 +209,7 @@ mod tests {
         Now { wall, mono: Mono::from_nanos(mono * 1_000_000_000) }
     }
 
-    fn kept(kept: Kept) -> impl FnOnce() -> Kept {
+    fn kept(kept: ClockDiscipline) -> impl FnOnce() -> ClockDiscipline {
         move || kept
     }
 
@@ -207,30 +217,42 @@ mod tests {
     fn a_clock_that_says_less_than_is_known_is_doubted_and_no_other() {
         let begin = |wall, kept, newest| ClockTrust::begin(at(wall, 50), kept, newest, None).1;
         let (day, doubted) = (Duration::from_secs(86_400), Start::Doubted(Since::Now));
-        assert_eq!(begin(Wall::from_secs(50), Kept::Unsynchronised, None), doubted, "1970");
         assert_eq!(
-            begin(Wall::from_secs(50), Kept::Synchronised, None),
+            begin(Wall::from_secs(50), ClockDiscipline::Unsynchronised, None),
+            doubted,
+            "1970"
+        );
+        assert_eq!(
+            begin(Wall::from_secs(50), ClockDiscipline::Synchronised, None),
             doubted,
             "no such clock is kept"
         );
-        assert_eq!(begin(TRUE - day, Kept::Unsynchronised, Some(TRUE)), doubted);
-        assert_eq!(begin(TRUE - day, Kept::Unknown, Some(TRUE)), doubted);
+        assert_eq!(begin(TRUE - day, ClockDiscipline::Unsynchronised, Some(TRUE)), doubted);
+        assert_eq!(begin(TRUE - day, ClockDiscipline::Unknown, Some(TRUE)), doubted);
         assert_eq!(
-            begin(TRUE - day, Kept::Synchronised, Some(TRUE)),
+            begin(TRUE - day, ClockDiscipline::Synchronised, Some(TRUE)),
             Start::Relied,
             "what is stored may be wrong"
         );
-        assert_eq!(begin(TRUE, Kept::Unsynchronised, Some(TRUE - day)), Start::Relied);
-        assert_eq!(begin(TRUE, Kept::Unsynchronised, None), Start::Relied);
-        assert_eq!(begin(TRUE - MARGIN, Kept::Unsynchronised, Some(TRUE)), Start::Relied);
+        assert_eq!(begin(TRUE, ClockDiscipline::Unsynchronised, Some(TRUE - day)), Start::Relied);
+        assert_eq!(begin(TRUE, ClockDiscipline::Unsynchronised, None), Start::Relied);
+        assert_eq!(
+            begin(TRUE - MARGIN, ClockDiscipline::Unsynchronised, Some(TRUE)),
+            Start::Relied
+        );
     }
 
     #[test]
     fn the_dial_runs_on_until_the_clock_is_set_and_no_wrong_step_ends_the_doubt() {
-        let (mut clock_trust, _) =
-            ClockTrust::begin(at(Wall::from_secs(50), 50), Kept::Unsynchronised, Some(TRUE), None);
-        let look =
-            |clock_trust: &mut ClockTrust, now| clock_trust.look(now, kept(Kept::Unsynchronised));
+        let (mut clock_trust, _) = ClockTrust::begin(
+            at(Wall::from_secs(50), 50),
+            ClockDiscipline::Unsynchronised,
+            Some(TRUE),
+            None,
+        );
+        let look = |clock_trust: &mut ClockTrust, now| {
+            clock_trust.look(now, kept(ClockDiscipline::Unsynchronised))
+        };
         assert_eq!(clock_trust.read(at(TRUE, 60)), at(Wall::from_secs(60), 60));
         assert_eq!(look(&mut clock_trust, at(Wall::from_secs(60), 60)), None);
         // Somebody sets last year; it runs on, and beyond what is known.
@@ -247,11 +269,18 @@ mod tests {
 
     #[test]
     fn a_clock_that_the_kernel_says_is_kept_is_set_without_a_step() {
-        let (mut clock_trust, _) =
-            ClockTrust::begin(at(TRUE - LONGEST, 50), Kept::Unsynchronised, Some(TRUE), None);
-        assert_eq!(clock_trust.look(at(TRUE - LONGEST, 50), kept(Kept::Unsynchronised)), None);
+        let (mut clock_trust, _) = ClockTrust::begin(
+            at(TRUE - LONGEST, 50),
+            ClockDiscipline::Unsynchronised,
+            Some(TRUE),
+            None,
+        );
         assert_eq!(
-            clock_trust.look(at(TRUE - LONGEST, 50), kept(Kept::Synchronised)),
+            clock_trust.look(at(TRUE - LONGEST, 50), kept(ClockDiscipline::Unsynchronised)),
+            None
+        );
+        assert_eq!(
+            clock_trust.look(at(TRUE - LONGEST, 50), kept(ClockDiscipline::Synchronised)),
             Some(End::Set)
         );
     }
@@ -261,35 +290,47 @@ mod tests {
         let after = |clock_trust: &mut ClockTrust, wall: Wall, seconds| {
             (1..=seconds).find(|second| {
                 let now = at(wall + Duration::from_secs(*second), 50 + second);
-                clock_trust.look(now, kept(Kept::Unsynchronised)).is_some()
+                clock_trust.look(now, kept(ClockDiscipline::Unsynchronised)).is_some()
             })
         };
-        let (mut clock_trust, _) =
-            ClockTrust::begin(at(TRUE - LONGEST * 9, 50), Kept::Unsynchronised, Some(TRUE), None);
+        let (mut clock_trust, _) = ClockTrust::begin(
+            at(TRUE - LONGEST * 9, 50),
+            ClockDiscipline::Unsynchronised,
+            Some(TRUE),
+            None,
+        );
         assert_eq!(after(&mut clock_trust, TRUE - LONGEST * 9, 100_000), Some(86_401));
         // In 1970 it is not done: as long as there is room, the truth is waited for.
-        let (mut clock_trust, _) =
-            ClockTrust::begin(at(Wall::from_secs(50), 50), Kept::Unsynchronised, None, None);
+        let (mut clock_trust, _) = ClockTrust::begin(
+            at(Wall::from_secs(50), 50),
+            ClockDiscipline::Unsynchronised,
+            None,
+            None,
+        );
         clock_trust.limit(100, 16_000);
         assert_eq!(after(&mut clock_trust, Wall::from_secs(50), 200_000), None);
         clock_trust.holds(900);
         assert_eq!(after(&mut clock_trust, Wall::from_secs(200_050), 1), None);
         clock_trust.holds(1);
         let now = at(Wall::from_secs(50), 50);
-        assert_eq!(clock_trust.look(now, kept(Kept::Unsynchronised)), Some(End::GivenUp));
+        assert_eq!(
+            clock_trust.look(now, kept(ClockDiscipline::Unsynchronised)),
+            Some(End::GivenUp)
+        );
     }
 
     #[test]
     fn a_restart_within_the_boot_goes_on_doubting_until_the_clock_was_set_meanwhile() {
         let before = Doubt { boot: "b".to_owned(), ahead_ns: 0 };
         let begin = |now, kept| ClockTrust::begin(now, kept, Some(TRUE), Some(&before));
-        let (clock_trust, start) = begin(at(Wall::from_secs(90), 90), Kept::Unsynchronised);
+        let (clock_trust, start) =
+            begin(at(Wall::from_secs(90), 90), ClockDiscipline::Unsynchronised);
         assert_eq!(start, Start::Doubted(Since::Before));
         assert_eq!(
             (clock_trust.ahead_ns(), clock_trust.read(at(TRUE, 95)).wall),
             (Some(0), Wall::from_secs(95))
         );
-        assert_eq!(begin(at(TRUE, 90), Kept::Unsynchronised).1, Start::Relied);
+        assert_eq!(begin(at(TRUE, 90), ClockDiscipline::Unsynchronised).1, Start::Relied);
         assert_eq!(by(ahead(at(TRUE, 90)), Mono::from_nanos(0)), TRUE - Duration::from_secs(90));
     }
 }

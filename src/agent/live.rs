@@ -14,7 +14,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tracing::debug;
 
-use crate::agent::outage_detector::Labels;
+use crate::agent::clock_trust::Labels;
 use crate::base::time::Wall;
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::ledger::FinishedInterval;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
+use crate::agent::outages::OutageKey;
 use crate::agent::summariser::{SpanState, Summariser};
 use crate::base::time::{Clock, Now, SystemClock, Wall};
 use crate::config::agent::Keep;
@@ -20,7 +21,7 @@ use crate::measure::ledger::FinishedInterval;
 use crate::measure::probe::Probe;
 use crate::store::contracts::ContractFile;
 use crate::store::journal::Noted;
-use crate::store::outages::{Outage, OutageId};
+use crate::store::outages::Outage;
 use crate::store::{FILE, FileId, Store, StoreError, salvage};
 
 mod database;
@@ -32,15 +33,6 @@ const SCRUB: Duration = Duration::from_secs(86_400);
 #[derive(Clone, Debug)]
 pub struct Recorder {
     jobs: Sender<Job>,
-}
-
-/// An outage's number between the judge and the recorder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OutageKey {
-    /// It began in this run.
-    New(u64),
-    /// It was open in the database when this run began.
-    Stored(OutageId),
 }
 
 enum Job {
@@ -185,8 +177,8 @@ impl Recorder {
     }
 
     /// Enters whose side failed, and why it is thought so.
-    pub fn attributed(&self, key: OutageKey, side: &str, evidence: serde_json::Value) {
-        self.send(Job::Attributed(key, side.to_owned(), evidence));
+    pub fn attributed(&self, key: OutageKey, side: String, evidence: serde_json::Value) {
+        self.send(Job::Attributed(key, side, evidence));
     }
 
     /// Adds a line to the journal.

@@ -17,7 +17,6 @@ use tracing::{info, warn};
 use crate::agent::hooks::Hooks;
 use crate::agent::live::Window;
 use crate::agent::metrics::Metrics;
-use crate::agent::outage_detector::News;
 use crate::agent::outbox::Recorded;
 use crate::agent::recorder::{Seat, Setup};
 use crate::agent::ship_task::ShipTask;
@@ -142,13 +141,8 @@ impl Session {
         let places =
             self.prober.reload(terms.named().to_vec(), |place| ledger.holds(place), &mut events);
         self.book(&mut events);
-        let news = self.judge.reconfigure(&config, &terms, &places, now.wall);
-        for (at, one) in news.iter().filter(|(_, one)| matches!(one, News::Closed(..))).cloned() {
-            if let News::Closed(key, outage, _) = &one {
-                self.recorder.attributed(*key, &outage.side, outage.evidence.clone());
-            }
-            self.tell(at, one);
-        }
+        let (ends, states) = self.outages.reconfigure(&config, &terms, &places, now.wall);
+        self.report(ends);
         if config.hooks != self.config.hooks {
             // Whoever was to be told by the old configuration still is.
             let before = std::mem::replace(&mut self.hooks, Hooks::start(&config.hooks));
@@ -163,9 +157,7 @@ impl Session {
         self.config = config;
         self.ledger.cut_every(every(&self.config));
         self.seat(places, now);
-        for (at, one) in news.into_iter().filter(|(_, one)| matches!(one, News::State(..))) {
-            self.tell(at, one);
-        }
+        self.report(states);
         self.hand_over();
         Ok(())
     }
@@ -183,7 +175,7 @@ impl Session {
         }
         let Self { config, terms, live, recorder, .. } = self;
         live.show(&config.site, terms.named(), &places);
-        self.diagnosis.watch(&config.probes, &places, &new);
+        self.outages.watch(&config.probes, &places, &new);
         let seat = |((probe, named), &place): ((&Arc<Probe>, &Arc<Probe>), &ProbeId)| Seat {
             place,
             probe: Arc::clone(probe),

@@ -7,14 +7,14 @@ use rtime_clock::adjtime::{Timex, adjtimex};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockHealth {
     /// Whether a time daemon keeps it.
-    pub kept: Kept,
+    pub discipline: ClockDiscipline,
     /// The kernel's bound on its error, in microseconds, while it is kept.
     pub max_error_us: Option<u64>,
 }
 
 /// Whether a time daemon keeps the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum ClockDiscipline {
     /// The kernel was told that it is synchronised.
     Synchronised,
     /// It was not, or not lately.
@@ -32,12 +32,12 @@ pub fn health() -> ClockHealth {
     const TIME_ERROR: i32 = 5;
     let mut timex = Timex::new();
     match adjtimex(&mut timex) {
-        Err(_) => ClockHealth { kept: Kept::Unknown, max_error_us: None },
+        Err(_) => ClockHealth { discipline: ClockDiscipline::Unknown, max_error_us: None },
         Ok(state) if state == TIME_ERROR || timex.0.status & STA_UNSYNC != 0 => {
-            ClockHealth { kept: Kept::Unsynchronised, max_error_us: None }
+            ClockHealth { discipline: ClockDiscipline::Unsynchronised, max_error_us: None }
         }
         Ok(_) => ClockHealth {
-            kept: Kept::Synchronised,
+            discipline: ClockDiscipline::Synchronised,
             max_error_us: u64::try_from(timex.0.maxerror).ok(),
         },
     }
@@ -50,6 +50,10 @@ mod tests {
     #[test]
     fn the_kernel_says_how_its_clock_is_kept() {
         let health = health();
-        assert_eq!(health.kept == Kept::Synchronised, health.max_error_us.is_some(), "{health:?}");
+        assert_eq!(
+            health.discipline == ClockDiscipline::Synchronised,
+            health.max_error_us.is_some(),
+            "{health:?}"
+        );
     }
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use crate::agent::keys::Keys;
-use crate::agent::recorder::{Job, Label, OutageKey, Seat, Setup, Why as LabelledFor};
+use crate::agent::outages::OutageKey;
+use crate::agent::recorder::{Job, Label, Seat, Setup, Why as LabelledFor};
 use crate::agent::summariser::{SpanState, Summariser};
 use crate::base::text;
 use crate::base::time::{Clock, Mono, Wall};
