@@ -26,10 +26,11 @@ mod diagnosis;
 mod key;
 
 pub use detector::{OutageDetector, Past, Renew};
-pub use diagnosis::{Attribution, Diagnosis};
+pub use diagnosis::Attribution;
 pub use key::OutageKey;
 
 use detector::Change;
+use diagnosis::Diagnosis;
 
 /// What is to be written and told of an outage or of a probe.
 #[derive(Clone, Debug, PartialEq)]
