@@ -32,12 +32,6 @@ use crate::store::provisional::SET_LATER;
 
 use super::key::OutageKey;
 
-pub use case::Attribution;
-use case::{Case, word};
-use load::Load;
-use subject::Subject;
-use tracing::{Done, TraceRequest, Moment, UnderWay, Way, circuit};
-
 mod case;
 mod judging;
 mod load;
@@ -45,6 +39,13 @@ mod refusals;
 mod runs;
 mod subject;
 mod tracing;
+
+pub use case::Attribution;
+
+use case::{Case, word};
+use load::Load;
+use subject::Subject;
+use tracing::{Done, Moment, TraceRequest, UnderWay, Way, circuit};
 
 /// How often, and for how long after an outage began, the next hop is looked at: a neighbour that
 /// was known is only found silent after half a minute, and later it may be silent for another
