@@ -3,7 +3,7 @@
 //!
 //! # The map of this house
 //!
-//! A file imports from its own room and from the floors below it, never upwards; `tests/floors.rs`
+//! A file imports from its own room and from the floors below it, never upwards; `tests/floors/`
 //! reads the `use` lines and keeps it so.
 //!
 //! | floor | room | what it knows |
