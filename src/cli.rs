@@ -18,6 +18,7 @@ pub mod contract;
 mod ending;
 #[cfg(feature = "agent")]
 mod estimate;
+mod failure;
 #[cfg(any(feature = "agent", feature = "collector"))]
 mod given;
 #[cfg(feature = "agent")]

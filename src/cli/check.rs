@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::agent::terms::Terms;
 use crate::agent::warnings;
 use crate::base::time::{Clock, SystemClock};
-use crate::cli::estimate;
+use crate::cli::estimate::{self, Estimate};
 use crate::cli::source::named_or_usual;
 use crate::cli::{Exit, Failure, print};
 use crate::config::agent::{self, AgentConfig};
@@ -42,13 +42,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if is_collectors(&path) {
         return check_collector(args, &path);
     }
-    let checked =
-        agent::load(&path).and_then(|config| Terms::load(&config).map(|terms| (config, terms)));
-    let checked = checked.and_then(|(config, terms)| match of_this_host(&path, &config) {
-        faults if faults.is_empty() => Ok((config, terms)),
-        faults => Err(Faults(faults)),
-    });
-    let (config, terms) = match checked {
+    let (config, terms) = match checked(&path) {
         Ok(checked) => checked,
         Err(faults) => {
             if args.json {
@@ -64,35 +58,51 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         }
         return Err(Failure::Usage(warnings.join("\n")));
     }
-    let contracts: Vec<String> = terms
-        .contracts
-        .iter()
-        .map(|loaded| format!("{} version {}", loaded.file.id, loaded.file.version))
-        .collect();
-    let estimate = estimate::planned(&config);
-    let notes = terms
-        .notes
-        .iter()
-        .cloned()
-        .chain(estimate.note(&config.keep))
-        .chain(no_directory(&config.data_dir));
-    let notes: Vec<String> = notes.collect();
     if args.json {
-        let (site, probes) = (&config.site, config.probes.len());
-        let mut store = estimate.json();
-        store["max_bytes"] = json!(config.keep.max_bytes);
-        print::json(&json!({
-            "ok": true,
-            "site": site,
-            "probes": probes,
-            "contracts": contracts,
-            "store": store,
-            "notes": notes,
-            "warnings": warnings,
-        }))?;
-        return Ok(Exit::Done);
+        print::json(&shown(&config, &terms, &warnings))?;
+    } else {
+        print::line(format_args!("{}: sound", path.display()))?;
+        tell(&config, &terms, &warnings)?;
     }
-    print::line(format_args!("{}: sound", path.display()))?;
+    Ok(Exit::Done)
+}
+
+/// The configuration and its contracts, or all their faults.
+fn checked(path: &Path) -> Result<(AgentConfig, Terms), Faults> {
+    let config = agent::load(path)?;
+    let terms = Terms::load(&config)?;
+    match of_this_host(path, &config) {
+        faults if faults.is_empty() => Ok((config, terms)),
+        faults => Err(Faults(faults)),
+    }
+}
+
+fn contracts(terms: &Terms) -> Vec<String> {
+    let all = terms.contracts.iter();
+    all.map(|loaded| format!("{} version {}", loaded.file.id, loaded.file.version)).collect()
+}
+
+fn notes(config: &AgentConfig, terms: &Terms, estimate: &Estimate) -> Vec<String> {
+    let all = terms.notes.iter().cloned().chain(estimate.note(&config.keep));
+    all.chain(no_directory(&config.data_dir)).collect()
+}
+
+fn shown(config: &AgentConfig, terms: &Terms, warnings: &[String]) -> Value {
+    let estimate = estimate::planned(config);
+    let mut store = estimate.json();
+    store["max_bytes"] = json!(config.keep.max_bytes);
+    json!({
+        "ok": true,
+        "site": config.site,
+        "probes": config.probes.len(),
+        "contracts": contracts(terms),
+        "store": store,
+        "notes": notes(config, terms, &estimate),
+        "warnings": warnings,
+    })
+}
+
+fn tell(config: &AgentConfig, terms: &Terms, warnings: &[String]) -> Result<(), Failure> {
     for (at, probe) in config.probes.iter().enumerate() {
         let measures = match terms.service_of(at) {
             Some(service) => format!("measures {service}"),
@@ -100,18 +110,19 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         };
         print::line(format_args!("  probe {probe}: {measures}"))?;
     }
-    for contract in contracts {
+    for contract in contracts(terms) {
         print::line(format_args!("  contract {contract}"))?;
     }
+    let estimate = estimate::planned(config);
     let [a_day, kept] = estimate.words();
     print::line(format_args!("  store: {a_day}\n    {kept}"))?;
-    for note in &notes {
+    for note in notes(config, terms, &estimate) {
         print::line(format_args!("  note: {note}"))?;
     }
-    for warning in &warnings {
+    for warning in warnings {
         print::line(format_args!("  warning: {warning}"))?;
     }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// What may be a mistake in the contracts and the probes; and what the agent's database, where

@@ -254,19 +254,23 @@ fn check(files: &[PathBuf], strict: Doubts, json: bool) -> Result<Exit, Failure>
         print::note(format!("warning: {warning}"));
     }
     if json {
-        print::json(&checked)?;
+        print::json(&checked)?
     } else {
-        let mut text = String::new();
-        for Checked { file, id, version, services, objectives, .. } in &checked {
-            let (services, objectives) = (list_or_none(services), list_or_none(objectives));
-            let what = format!(
-                "{id} version {version} is right; services: {services}; objectives: {objectives}"
-            );
-            print::wrap(&mut text, &format!("{file}: "), "  ", &what);
-        }
-        print::line(text.trim_end())?;
+        tell(&checked)?
     }
     Ok(Exit::Done)
+}
+
+fn tell(all: &[Checked]) -> Result<(), Failure> {
+    let mut text = String::new();
+    for Checked { file, id, version, services, objectives, .. } in all {
+        let (services, objectives) = (list_or_none(services), list_or_none(objectives));
+        let what = format!(
+            "{id} version {version} is right; services: {services}; objectives: {objectives}"
+        );
+        print::wrap(&mut text, &format!("{file}: "), "  ", &what);
+    }
+    print::line(text.trim_end())
 }
 
 fn list_or_none(names: &[String]) -> String {

@@ -65,8 +65,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let from = args.since;
     let to = SystemClock.now().wall;
     let store = args.source.store()?;
-    let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
-    let known = store.probes().map_err(could)?;
+    let known = store.probes()?;
     if !known.contains(&args.probe) {
         let known = if known.is_empty() { "none yet".to_owned() } else { known.join(", ") };
         return Err(Failure::Usage(format!(
@@ -74,7 +73,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             args.probe
         )));
     }
-    let intervals = store.intervals(&args.probe, from, to).map_err(could)?;
+    let intervals = store.intervals(&args.probe, from, to)?;
     let (all, sum_ns) = merged(&intervals)?;
     let figures = figures(&all, sum_ns);
     if args.json {

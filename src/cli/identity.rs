@@ -60,14 +60,13 @@ fn identity(dir: &Path) -> Result<Option<Identity>, Failure> {
 }
 
 fn present(dir: &Path) -> Result<PublicKey, Failure> {
-    let could = |error: KeyFault| Failure::Could(error.to_string());
-    Ok(*match keyfile::credential(AGENT).map_err(could)? {
+    Ok(*match keyfile::credential(AGENT)? {
         Some(key) => key,
         None => keyfile::load(&dir.join(AGENT)).map_err(|fault| match fault {
             KeyFault::Missing(_) => Failure::Could(format!(
                 "{fault}: the agent makes it at its first start, as does `wanproof init`"
             )),
-            fault => could(fault),
+            fault => fault.into(),
         })?,
     }
     .public())
@@ -96,8 +95,7 @@ fn rotate(dir: &Path, known: Option<&Identity>, agent: Kid) -> Result<(), Failur
             file.display()
         )));
     }
-    let could = |error: KeyFault| Failure::Could(error.to_string());
-    keyfile::save_next(&file, &keyfile::generate().map_err(could)?, agent).map_err(could)
+    Ok(keyfile::save_next(&file, &keyfile::generate()?, agent)?)
 }
 
 fn tell(

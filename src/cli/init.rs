@@ -40,8 +40,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let data = args.dir.join("data");
     store::make_dir(&data).map_err(|error| could(&data, &error))?;
     let key_file = data.join(keyfile::AGENT);
-    let (key, _) =
-        keyfile::load_or_create(&key_file).map_err(|error| Failure::Could(error.to_string()))?;
+    let (key, _) = keyfile::load_or_create(&key_file)?;
     let site = args.site.clone().unwrap_or_else(host_name);
     let text = EXAMPLE.replacen("site = \"leeds-01\"", &format!("site = {site:?}"), 1).replacen(
         "data_dir = \"/var/lib/wanproof\"               ",

@@ -33,7 +33,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let from = args.since;
     let store = args.source.store()?;
-    let mut all = store.journal(u32::MAX).map_err(|error| Failure::Could(error.to_string()))?;
+    let mut all = store.journal(u32::MAX)?;
     all.retain(|entry| {
         entry.at >= from && (args.kind.is_empty() || args.kind.contains(&entry.kind))
     });

@@ -79,7 +79,7 @@ pub fn now() -> Wall {
 /// # Errors
 /// When it is not there or cannot be written.
 pub fn adding(source: &Source) -> Result<Store, Failure> {
-    Store::add(&source.data_dir()?).map_err(could)
+    Ok(Store::add(&source.data_dir()?)?)
 }
 
 /// Adds a step that somebody took, and tells where its subject stands then.
@@ -118,7 +118,7 @@ pub fn record(store: &mut Store, step: &Step) -> Result<Standing, Failure> {
         NotRecorded::Refused(refused) => {
             Failure::Usage(format!("{}: refused: {refused}", step.subject))
         }
-        NotRecorded::Store(error) => could(error),
+        NotRecorded::Store(error) => error.into(),
     })
 }
 
@@ -131,7 +131,7 @@ pub fn print_logs(
     wanted: impl Fn(&Subject) -> bool,
     json: bool,
 ) -> Result<Exit, Failure> {
-    let all = store.life(None).map_err(could)?;
+    let all = store.life(None)?;
     let mut subjects: Vec<&Subject> =
         all.iter().map(|(of, _)| of).filter(|of| wanted(of)).collect();
     subjects.sort_unstable();
@@ -142,8 +142,8 @@ pub fn print_logs(
         let log: Vec<Entry> =
             all.iter().filter(|(of, _)| of == subject).map(|(_, entry)| entry.clone()).collect();
         let standing = subject.cycle.replay(log.iter().cloned());
-        let standing = standing
-            .map_err(|refused| could(StoreError::Damaged(format!("{subject}: {refused}"))))?;
+        let standing =
+            standing.map_err(|refused| StoreError::Damaged(format!("{subject}: {refused}")))?;
         values.push(shown(subject, &standing, &log));
         text.push_str(&format!("{subject}: {}\n", standing.state.replace('_', " ")));
         for entry in &log {
@@ -184,8 +184,4 @@ fn shown(subject: &Subject, standing: &Standing, log: &[Entry]) -> Value {
         "revisions": standing.revisions,
         "log": log,
     })
-}
-
-fn could(error: StoreError) -> Failure {
-    Failure::Could(error.to_string())
 }

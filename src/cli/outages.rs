@@ -30,13 +30,11 @@ pub struct Args {
 /// When the data cannot be read.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let from = args.since;
-    let could = |error: StoreError| Failure::Could(error.to_string());
     let places = args.source.found()?.places;
     let store = source::read(&places.data_dir)?;
-    let all = store.outages(from, Wall::from_nanos(i64::MAX)).map_err(could)?;
+    let all = store.outages(from, Wall::from_nanos(i64::MAX))?;
     let all: Vec<Outage> = all.into_iter().map(|(_, outage)| outage).collect();
-    let observed =
-        observed(&store, &all, snapshot::ask(&places.status_socket).as_ref()).map_err(could)?;
+    let observed = observed(&store, &all, snapshot::ask(&places.status_socket).as_ref())?;
     if args.json {
         let observed_until = |outage: &Outage| match &observed {
             Observed::Now(_) => None,

@@ -44,7 +44,7 @@ struct Shown<'a> {
 /// When the data cannot be read, or the files cannot be written.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let store = args.source.store()?;
-    let all = store.summaries().map_err(|error| Failure::Could(error.to_string()))?;
+    let all = store.summaries()?;
     if let Some(dir) = &args.export {
         export(&store, dir)?;
     }
@@ -108,11 +108,11 @@ pub fn export(store: &Store, dir: &Path) -> Result<(), Failure> {
         std::fs::write(path, text)
             .map_err(|error| Failure::Could(format!("{}: {error}", path.display())))
     };
-    for entry in &store.summaries().map_err(|error| Failure::Could(error.to_string()))? {
+    for entry in &store.summaries()? {
         let chain = dir.join(entry.chain.to_string());
         std::fs::create_dir_all(&chain)
             .map_err(|error| Failure::Could(format!("{}: {error}", chain.display())))?;
-        let jws = store.summary_jws(entry).map_err(|error| Failure::Could(error.to_string()))?;
+        let jws = store.summary_jws(entry)?;
         write(&chain.join(format!("{}.jws", entry.seq)), &jws)?;
         if let Some(receipt) = &entry.receipt {
             write(&chain.join(format!("{}.receipt.jws", entry.seq)), receipt)?;

@@ -147,24 +147,7 @@ async fn ping(args: &Args) -> Result<Exit, Failure> {
         resolved = resolve(&hosts, args.family(), &resolver) => resolved,
         () = interrupt.wait() => return Ok(Exit::Done),
     };
-    let mut missing = 0;
-    let mut probes = Vec::new();
-    for (host, resolution) in hosts.iter().zip(resolved) {
-        match resolution {
-            Resolution::Known(_) => probes.push(Arc::new(args.probe(host))),
-            Resolution::Failed(why) => {
-                missing += 1;
-                print::note(format_args!("{host}: {why}"));
-            }
-            Resolution::Pending => {
-                missing += 1;
-                print::note(format_args!(
-                    "{host}: no name server answered within {} s",
-                    LOOK_UP.as_secs()
-                ));
-            }
-        }
-    }
+    let (probes, missing) = probes(args, &hosts, resolved);
     if probes.is_empty() {
         return Err(Failure::Could("no host to ping is left".to_owned()));
     }
@@ -205,6 +188,29 @@ async fn ping(args: &Args) -> Result<Exit, Failure> {
     }
     let silent = tallies.iter().any(|tally| tally.answered() == 0);
     Ok(if silent || missing > 0 { Exit::Bad } else { Exit::Done })
+}
+
+/// The probes of the hosts whose names are known, and how many are not: that is told.
+fn probes(args: &Args, hosts: &[String], resolved: Vec<Resolution>) -> (Vec<Arc<Probe>>, usize) {
+    let mut missing = 0;
+    let mut probes = Vec::new();
+    for (host, resolution) in hosts.iter().zip(resolved) {
+        match resolution {
+            Resolution::Known(_) => probes.push(Arc::new(args.probe(host))),
+            Resolution::Failed(why) => {
+                missing += 1;
+                print::note(format_args!("{host}: {why}"));
+            }
+            Resolution::Pending => {
+                missing += 1;
+                print::note(format_args!(
+                    "{host}: no name server answered within {} s",
+                    LOOK_UP.as_secs()
+                ));
+            }
+        }
+    }
+    (probes, missing)
 }
 
 /// SIGINT or SIGTERM.

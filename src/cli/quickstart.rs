@@ -237,11 +237,9 @@ async fn ask(socket: &Path) -> Option<Snapshot> {
 fn conclude(dir: &Path) -> Result<Exit, Failure> {
     let config = crate::config::agent::load(&dir.join("agent.toml"))
         .map_err(|faults| Failure::Usage(faults.to_string()))?;
-    let store = Store::read(&config.data_dir).map_err(|error| Failure::Could(error.to_string()))?;
+    let store = Store::read(&config.data_dir)?;
     let now = Wall::from_secs(SystemClock.now().wall.secs());
-    let found = store
-        .outages(Wall::from_nanos(0), Wall::from_nanos(i64::MAX))
-        .map_err(|error| Failure::Could(error.to_string()))?;
+    let found = store.outages(Wall::from_nanos(0), Wall::from_nanos(i64::MAX))?;
     let found: Vec<_> = found.into_iter().map(|(_, outage)| outage).collect();
     print::line("\nOutages (wanproof outages)\n")?;
     print::line(if found.is_empty() {

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::agent::claims::Due;
 use crate::agent::live::{LiveProbe, Snapshot, coverage};
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::estimate::{self, Estimate};
 use crate::cli::snapshot::ask;
 use crate::cli::source::{self, Found, Source};
 use crate::cli::{Exit, Failure, print, report};
-use crate::config::agent::Keep;
+use crate::config::agent::{AgentConfig, Keep};
 use crate::measure::interval::Interval;
 use crate::measure::reasons::Reasons;
 use crate::store::outbox::Tally;
@@ -27,42 +28,78 @@ pub struct Args {
     json: bool,
 }
 
+/// All that is shown.
+struct Status {
+    snapshot: Snapshot,
+    running: bool,
+    /// Until when the data of an agent that does not run goes.
+    observed_until: Option<Wall>,
+    tally: Tally,
+    bytes: u64,
+    config: Option<AgentConfig>,
+    due: Vec<Due>,
+    estimate: Option<Estimate>,
+    now: Wall,
+}
+
 /// Runs it.
 ///
 /// # Errors
 /// When the data cannot be read.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
-    let Found { places, config } = args.source.found()?;
-    let store = source::read(&places.data_dir)?;
-    let running = ask(&places.status_socket);
-    let snapshot = match &running {
-        Some(snapshot) => snapshot.clone(),
-        None => from_store(&store, &places.data_dir)?,
-    };
-    // What is stored of an agent that does not run ends there.
-    let observed_until = match running {
-        Some(_) => None,
-        None => store.newest().map_err(could)?,
-    };
-    let tally = store.tally().map_err(could)?;
-    let bytes = store.bytes().map_err(could)?;
-    let max_bytes = config.as_ref().map(|config| config.keep.max_bytes);
-    let now = SystemClock.now().wall;
-    let due = report::due(&store, config.as_ref(), now)?;
-    let (verdicts, deadlines) = (report::so_far(&due, now), report::deadlines(&due, now));
-    let keep = config.as_ref().map_or_else(Keep::default, |config| config.keep);
-    let estimate = store.rates().map_err(could)?.map(|rates| estimate::measured(&keep, rates));
+    let status = Status::read(&args.source)?;
     if args.json {
+        print::json(&status.json())?
+    } else {
+        status.tell()?
+    }
+    Ok(Exit::Done)
+}
+
+impl Status {
+    fn read(source: &Source) -> Result<Self, Failure> {
+        let Found { places, config } = source.found()?;
+        let store = source::read(&places.data_dir)?;
+        let running = ask(&places.status_socket);
+        let snapshot = match &running {
+            Some(snapshot) => snapshot.clone(),
+            None => from_store(&store, &places.data_dir)?,
+        };
+        // What is stored of an agent that does not run ends there.
+        let observed_until = match running {
+            Some(_) => None,
+            None => store.newest()?,
+        };
+        let now = SystemClock.now().wall;
+        let keep = config.as_ref().map_or_else(Keep::default, |config| config.keep);
+        Ok(Self {
+            snapshot,
+            running: running.is_some(),
+            observed_until,
+            tally: store.tally()?,
+            bytes: store.bytes()?,
+            due: report::due(&store, config.as_ref(), now)?,
+            estimate: store.rates()?.map(|rates| estimate::measured(&keep, rates)),
+            config,
+            now,
+        })
+    }
+
+    fn max_bytes(&self) -> Option<u64> {
+        self.config.as_ref().map(|config| config.keep.max_bytes)
+    }
+
+    fn json(&self) -> Value {
+        let Self { snapshot, tally, now, .. } = self;
         let last_accepted = tally.last_accepted.as_ref().map(
             |(chain, seq, received)| json!({"chain": chain, "seq": seq, "received": received}),
         );
-        print::json(&json!({
+        json!({
             "agent": snapshot.agent,
             "site": snapshot.site,
             "software": snapshot.software,
-            "running": running.is_some(),
-            "observed_until": observed_until,
+            "running": self.running,
+            "observed_until": self.observed_until,
             "clock": {"state": snapshot.clock, "set": !snapshot.clock_unset},
             "fault": snapshot.fault,
             "probes": snapshot.probes,
@@ -73,55 +110,68 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
                 "last_accepted": last_accepted,
                 "refused": tally.refused,
             },
-            "store": store_json(bytes, max_bytes, estimate.as_ref()),
-            "verdicts": verdicts,
-            "deadlines": deadlines.iter().map(|(due, deadline)| json!({
+            "store": store_json(self.bytes, self.max_bytes(), self.estimate.as_ref()),
+            "verdicts": report::so_far(&self.due, *now),
+            "deadlines": report::deadlines(&self.due, *now).iter().map(|(due, deadline)| json!({
                 "contract": due.report.contract,
                 "service": due.report.service,
                 "period": due.report.period.to_string(),
                 "deadline": deadline,
-                "left": deadline.left(now),
+                "left": deadline.left(*now),
             })).collect::<Vec<Value>>(),
-        }))?;
-        return Ok(Exit::Done);
+        })
     }
-    print::line(print::one(&headline(&snapshot, running.is_some())))?;
-    if let Some(last) = observed_until {
-        print::line(format_args!("the last that it recorded is of {}", print::instant(last)))?;
+
+    fn tell(&self) -> Result<(), Failure> {
+        let Self { snapshot, now, .. } = self;
+        print::line(print::one(&headline(snapshot, self.running)))?;
+        if let Some(last) = self.observed_until {
+            print::line(format_args!("the last that it recorded is of {}", print::instant(last)))?;
+        }
+        if snapshot.clock_unset {
+            print::line(
+                "the clock is not set yet: what is measured is held, and labelled once it is",
+            )?;
+        }
+        if let Some(fault) = &snapshot.fault {
+            print::line(format_args!(
+                "the last reload was refused, the old configuration holds:\n{fault}"
+            ))?;
+        }
+        print::line(probes(&snapshot.probes))?;
+        let remarks: Vec<String> =
+            snapshot.probes.iter().flat_map(|probe| remarks(probe, *now)).collect();
+        if !remarks.is_empty() {
+            let mut text = String::new();
+            remarks.iter().for_each(|remark| print::wrap(&mut text, "", "  ", remark));
+            print::line(text.trim_end())?;
+        }
+        let (verdicts, deadlines) =
+            (report::so_far(&self.due, *now), report::deadlines(&self.due, *now));
+        if !verdicts.is_empty() {
+            print::line("")?;
+            print::line(report::so_far_text(&verdicts))?;
+        }
+        if !deadlines.is_empty() {
+            print::line("")?;
+            print::line(report::deadlines_text(&deadlines, *now))?;
+        }
+        self.tell_of_data()
     }
-    if snapshot.clock_unset {
-        print::line("the clock is not set yet: what is measured is held, and labelled once it is")?;
-    }
-    if let Some(fault) = &snapshot.fault {
-        print::line(format_args!(
-            "the last reload was refused, the old configuration holds:\n{fault}"
-        ))?;
-    }
-    print::line(probes(&snapshot.probes))?;
-    let remarks: Vec<String> =
-        snapshot.probes.iter().flat_map(|probe| remarks(probe, now)).collect();
-    if !remarks.is_empty() {
-        let mut text = String::new();
-        remarks.iter().for_each(|remark| print::wrap(&mut text, "", "  ", remark));
-        print::line(text.trim_end())?;
-    }
-    if !verdicts.is_empty() {
+
+    /// The outbox and the database.
+    fn tell_of_data(&self) -> Result<(), Failure> {
         print::line("")?;
-        print::line(report::so_far_text(&verdicts))?;
+        let ships = self.config.as_ref().is_none_or(|config| config.collector.is_some());
+        print::line(outbox(&self.tally, ships))?;
+        let limit =
+            self.max_bytes().map_or(String::new(), |max| format!(" of {}", print::bytes(max)));
+        print::line(format_args!("store   {}{limit}", print::bytes(self.bytes)))?;
+        for line in self.estimate.iter().flat_map(Estimate::words) {
+            print::line(format_args!("        {line}"))?;
+        }
+        Ok(())
     }
-    if !deadlines.is_empty() {
-        print::line("")?;
-        print::line(report::deadlines_text(&deadlines, now))?;
-    }
-    print::line("")?;
-    let ships = config.as_ref().is_none_or(|config| config.collector.is_some());
-    print::line(outbox(&tally, ships))?;
-    let limit = max_bytes.map_or(String::new(), |max| format!(" of {}", print::bytes(max)));
-    print::line(format_args!("store   {}{limit}", print::bytes(bytes)))?;
-    for line in estimate.iter().flat_map(Estimate::words) {
-        print::line(format_args!("        {line}"))?;
-    }
-    Ok(Exit::Done)
 }
 
 fn store_json(bytes: u64, max_bytes: Option<u64>, estimate: Option<&Estimate>) -> Value {
@@ -133,13 +183,12 @@ fn store_json(bytes: u64, max_bytes: Option<u64>, estimate: Option<&Estimate>) -
 
 /// What the database says of an agent that does not run.
 fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
-    let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
-    let all = store.all_series().map_err(could)?;
+    let all = store.all_series()?;
     let mut probes = Vec::new();
-    for name in store.probes().map_err(could)? {
+    for name in store.probes()? {
         // The last series of a name is its latest.
         let Some(series) = all.values().rev().find(|series| series.probe == name) else { continue };
-        let last = store.last_interval(&name).map_err(could)?;
+        let last = store.last_interval(&name)?;
         probes.push(LiveProbe {
             place: probes.len(),
             name,
@@ -159,13 +208,13 @@ fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
             certificate_until: None,
         });
     }
-    let agent = match store.identity().map_err(could)? {
+    let agent = match store.identity()? {
         Some(known) => known.agent.to_string(),
         None => keyfile::load(&dir.join(keyfile::AGENT))
             .map(|key| key.kid().to_string())
             .unwrap_or_default(),
     };
-    let site = store.site().map_err(could)?.unwrap_or_default();
+    let site = store.site()?.unwrap_or_default();
     let software = crate::SOFTWARE.to_owned();
     Ok(Snapshot {
         agent,

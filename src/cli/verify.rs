@@ -138,22 +138,21 @@ fn own_keys(source: &Source, trusted: &mut Vec<PublicKey>) -> Result<(), Failure
     if source.config.is_none() && source.data.is_none() {
         return Ok(());
     }
-    let could = |error: &dyn std::fmt::Display| Failure::Could(error.to_string());
     let store = source.store()?;
-    match store.identity().map_err(|error| could(&error))? {
+    match store.identity()? {
         Some(known) => trusted.extend(known.keys.into_iter().map(|signer| signer.jwk)),
         None => match keyfile::load(&source.data_dir()?.join(keyfile::AGENT)) {
             Ok(key) => trusted.push(*key.public()),
             // A copy of the data may well be without the private key.
             Err(keyfile::KeyFault::Missing(_)) => {}
-            Err(fault) => return Err(could(&fault)),
+            Err(fault) => return Err(fault.into()),
         },
     }
     let configured = source.configured()?.and_then(|config| config.collector?.key);
     if let Some(jwk) = configured {
-        trusted.push(PublicKey::from_jwk(&jwk).map_err(|fault| could(&fault))?);
+        trusted.push(PublicKey::from_jwk(&jwk).map_err(|fault| Failure::Could(fault.to_string()))?);
     }
-    trusted.extend(store.collector_keys().map_err(|error| could(&error))?.all());
+    trusted.extend(store.collector_keys()?.all());
     Ok(())
 }
 

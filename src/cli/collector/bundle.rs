@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Source, keys};
+use crate::cli::collector::keys;
+use crate::cli::collector::source::Source;
 use crate::cli::{Failure, print};
 use crate::collector::archive::Archive;
 use crate::collector::operations::agreements::Book;

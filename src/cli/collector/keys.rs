@@ -1,19 +1,20 @@
 //! `wanproof collector key`: the collector's public keys, and the change to the next one.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
 
-use super::Source;
-use super::operate::actor;
 use crate::base::time::{Clock, SystemClock, Wall};
+use crate::cli::collector::listing::actor;
+use crate::cli::collector::source::Source;
 use crate::cli::{Failure, print};
+use crate::collector::archive::Archive;
 use crate::collector::archive::agents::Standing;
-use crate::collector::fleet::AgentView;
-use crate::collector::{self, CREDENTIAL, fleet, left_behind};
+use crate::collector::fleet::{self, AgentView};
+use crate::collector::{self, CREDENTIAL, left_behind};
 use crate::config::collector::CollectorConfig;
 use crate::evidence::key::{PublicKey, SecretKey};
 use crate::store::keyfile::{self, KeyFault};
@@ -26,7 +27,7 @@ const NAMED: usize = 10;
 
 /// A public key, with the names that it is known by.
 #[derive(Serialize)]
-struct Named<'a> {
+pub(super) struct Named<'a> {
     #[serde(flatten)]
     jwk: &'a PublicKey,
     fingerprint: String,
@@ -39,15 +40,11 @@ pub(super) enum Which {
     Next,
 }
 
-fn could(fault: KeyFault) -> Failure {
-    Failure::Could(fault.to_string())
-}
-
 /// The collector's own key.
 pub(super) fn own(config: &CollectorConfig) -> Result<SecretKey, Failure> {
-    match keyfile::credential(CREDENTIAL).map_err(could)? {
+    match keyfile::credential(CREDENTIAL)? {
         Some(key) => Ok(key),
-        None => keyfile::load(&config.key_file).map_err(could),
+        None => Ok(keyfile::load(&config.key_file)?),
     }
 }
 
@@ -57,9 +54,7 @@ pub(super) fn show(source: &Source, which: Which, as_json: bool) -> Result<(), F
     let key = match which {
         Which::Present => own(&config)?,
         Which::Next => {
-            let made =
-                keyfile::load_or_create_like(&collector::next_key_file(&config), &config.key_file);
-            made.map_err(could)?.0
+            keyfile::load_or_create_like(&collector::next_key_file(&config), &config.key_file)?.0
         }
     };
     tell(key.public(), as_json)
@@ -80,27 +75,15 @@ fn tell(key: &PublicKey, as_json: bool) -> Result<(), Failure> {
 pub(super) fn change(source: &Source, whom: Whom, as_json: bool) -> Result<(), Failure> {
     let (config, mut archive) = source.archive()?;
     let file = collector::next_key_file(&config);
-    let next = match keyfile::load(&file) {
-        Ok(next) => next,
-        Err(KeyFault::Missing(_)) => {
-            return Err(Failure::Usage(
-                "there is no next key: `wanproof collector key --next` makes one; reload the \
-                    collector, so that it announces it, \
-                 and let it do so until every agent has heard of it"
-                    .to_owned(),
-            ));
-        }
-        Err(fault) => return Err(could(fault)),
-    };
+    let next = next(&file)?;
     if !config.key_file.exists() {
         return Err(Failure::Usage(format!(
             "{} is not there: where the key is a systemd credential, put it there for this, and \
-                make the next one the credential \
-             afterwards",
+             make the next one the credential afterwards",
             config.key_file.display()
         )));
     }
-    let present = keyfile::load(&config.key_file).map_err(could)?;
+    let present = keyfile::load(&config.key_file)?;
     let is_done = archive.collector()? == Some(next.kid());
     let deaf = if is_done { Vec::new() } else { unaware(&config, &archive, &file)? };
     let (left, waited_for): (Vec<&AgentView>, Vec<&AgentView>) =
@@ -108,10 +91,9 @@ pub(super) fn change(source: &Source, whom: Whom, as_json: bool) -> Result<(), F
     if !waited_for.is_empty() {
         return Err(Failure::Could(format!(
             "{} of the agents were not heard of since the next key was announced, or less than \
-                two hours after it, and would not \
-             believe it: {}; wait for them; or go on without those that were not heard of since a \
-                day, by --not-heard-since \
-             2026-11-30; or say --anyway and give it to them by `[collector] key`",
+             two hours after it, and would not believe it: {}; wait for them; or go on without \
+             those that were not heard of since a day, by --not-heard-since 2026-11-30; or say \
+             --anyway and give it to them by `[collector] key`",
             waited_for.len(),
             sites_of(&waited_for)
         )));
@@ -132,28 +114,44 @@ pub(super) fn change(source: &Source, whom: Whom, as_json: bool) -> Result<(), F
     if !left.is_empty() {
         print::note(format_args!(
             "{} agents have not heard of the new key, and are left behind: {}; should one come \
-                back, give it the key by \
-             `[collector] key`: `wanproof collector findings` names each until then",
+             back, give it the key by `[collector] key`: `wanproof collector findings` names each \
+             until then",
             left.len(),
             sites_of(&left)
         ));
     }
-    let failed = |path: &PathBuf, error: std::io::Error| {
-        Failure::Could(format!("{}: {error}", path.display()))
-    };
-    let mut former = config.key_file.clone().into_os_string();
-    former.push(".former");
-    let former = PathBuf::from(former);
-    fs::copy(&config.key_file, &former).map_err(|error| failed(&former, error))?;
-    keyfile::succeed(&file, &config.key_file).map_err(could)?;
+    let former = put_in_place(&file, &config.key_file)?;
     tell(next.public(), as_json)?;
     print::note(format_args!(
         "it signs from the collector's next start: restart it now, after this same command on the \
-            host of each replica;\n\
-         the former key is {}, and signs nothing more",
+         host of each replica;\nthe former key is {}, and signs nothing more",
         former.display()
     ));
     Ok(())
+}
+
+/// The key that is to follow.
+fn next(file: &Path) -> Result<SecretKey, Failure> {
+    match keyfile::load(file) {
+        Err(KeyFault::Missing(_)) => Err(Failure::Usage(
+            "there is no next key: `wanproof collector key --next` makes one; reload the \
+             collector, so that it announces it, and let it do so until every agent has heard of \
+             it"
+            .to_owned(),
+        )),
+        key => Ok(key?),
+    }
+}
+
+/// Puts the next key where the present one lies; that one stays beside it. Says where.
+fn put_in_place(next: &Path, present: &Path) -> Result<PathBuf, Failure> {
+    let mut former = present.to_owned().into_os_string();
+    former.push(".former");
+    let former = PathBuf::from(former);
+    fs::copy(present, &former)
+        .map_err(|error| Failure::Could(format!("{}: {error}", former.display())))?;
+    keyfile::succeed(next, present)?;
+    Ok(former)
 }
 
 /// Without whom a change goes on.
@@ -190,8 +188,8 @@ fn sites_of(agents: &[&AgentView]) -> String {
 /// The approved agents that cannot have heard of the next key.
 fn unaware(
     config: &CollectorConfig,
-    archive: &collector::archive::Archive,
-    next: &std::path::Path,
+    archive: &Archive,
+    next: &Path,
 ) -> Result<Vec<AgentView>, Failure> {
     let made = fs::metadata(next).and_then(|about| about.modified());
     let made = made.map_err(|error| Failure::Could(format!("{}: {error}", next.display())))?;

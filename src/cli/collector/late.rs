@@ -1,7 +1,7 @@
 //! `wanproof collector accept`: evidence that came too late counts, since somebody says why.
 
-use super::Source;
-use super::operate::actor;
+use crate::cli::collector::listing::actor;
+use crate::cli::collector::source::Source;
 use crate::cli::given::agent;
 use crate::cli::{Failure, print};
 use crate::collector::operations::late::{self, Accept};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::operate::{Listing, actor};
+use crate::cli::collector::listing::{Listing, actor};
 use crate::cli::{Failure, print};
 use crate::collector::archive::audit::Audited;
 use crate::collector::operations::pending::{self, RejectWanted};

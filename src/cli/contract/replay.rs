@@ -1,6 +1,7 @@
 //! `wanproof contract replay`: stored history, judged by another contract or version: which minutes
 //! its rules match, and what its clauses would have paid.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -13,6 +14,7 @@ use crate::sla::calendar::{NotAPeriod, Period};
 use crate::sla::facts::{self, Facts};
 use crate::sla::{Contract, Report};
 use crate::store::Store;
+use crate::store::intervals::Series;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -71,7 +73,7 @@ pub(super) fn run(args: &Args, mut contract: Contract) -> Result<Exit, Failure> 
             let report =
                 review::review(&store, &judged, service, period, &facts).map_err(|error| {
                     match error {
-                        ReviewError::Store(error) => Failure::Could(error.to_string()),
+                        ReviewError::Store(error) => error.into(),
                         ReviewError::Faults(faults) => super::told(&faults),
                     }
                 })?;
@@ -98,9 +100,8 @@ fn measured(
     contract: &mut Contract,
     only: Option<&str>,
 ) -> Result<Vec<String>, Failure> {
-    let could = |error: crate::store::StoreError| Failure::Could(error.to_string());
-    let series: Vec<_> = store.all_series().map_err(could)?.into_values().collect();
-    let site = store.site().map_err(could)?;
+    let series: Vec<_> = store.all_series()?.into_values().collect();
+    let site = store.site()?;
     for seen in &series {
         if let Some(service) = &seen.service {
             contract.add_probe(service, &seen.probe);
@@ -119,24 +120,7 @@ fn measured(
         contract.services.iter().map(|service| service.id.clone()).filter(of).collect();
     match only {
         None if services.is_empty() => {
-            let names: Vec<&str> =
-                contract.services.iter().map(|service| service.id.as_str()).collect();
-            let what = format!(
-                "nothing stored here measures a service of contract {:?} ({}): its [[service]] \
-                    must have this site{} and \
-                 name these probes: {}",
-                contract.id(),
-                names.join(", "),
-                site.map_or(String::new(), |site| format!(", {site:?},")),
-                series
-                    .iter()
-                    .map(|seen| seen.probe.as_str())
-                    .collect::<std::collections::BTreeSet<_>>()
-                    .into_iter()
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            );
-            Err(Failure::Usage(what))
+            Err(Failure::Usage(nothing_measured(contract, site.as_deref(), &series)))
         }
         None => Ok(services),
         Some(id) if contract.service(id).is_none() => {
@@ -150,4 +134,18 @@ fn measured(
             Ok(services)
         }
     }
+}
+
+/// That nothing stored measures a service of the contract, and what would.
+fn nothing_measured(contract: &Contract, site: Option<&str>, series: &[Series]) -> String {
+    let names: Vec<&str> = contract.services.iter().map(|service| service.id.as_str()).collect();
+    let probes: BTreeSet<&str> = series.iter().map(|seen| seen.probe.as_str()).collect();
+    format!(
+        "nothing stored here measures a service of contract {:?} ({}): its [[service]] must have \
+         this site{} and name these probes: {}",
+        contract.id(),
+        names.join(", "),
+        site.map_or(String::new(), |site| format!(", {site:?},")),
+        probes.into_iter().collect::<Vec<_>>().join(", ")
+    )
 }

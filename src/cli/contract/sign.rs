@@ -126,8 +126,7 @@ fn write(
     first: Option<&str>,
 ) -> Result<Exit, Failure> {
     let party = Party::from(args.party);
-    let (key, origin) =
-        keyfile::load_or_create(&args.key).map_err(|fault| Failure::Could(fault.to_string()))?;
+    let (key, origin) = keyfile::load_or_create(&args.key)?;
     let jws = contract_signature::sign(files, &judging.contract, party, now(), first, &key);
     let out = args.out.clone().unwrap_or_else(|| beside(&judging.own.path, party));
     fs::write(&out, format!("{jws}\n"))
