@@ -2,12 +2,9 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[path = "wire/foreign.rs"]
-#[expect(dead_code, reason = "other tests ask it for more")]
-mod foreign;
-#[path = "common/process.rs"]
-mod process;
-
+mod kit;
+use kit::foreign;
+use kit::process;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;

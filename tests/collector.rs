@@ -2,9 +2,8 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[path = "wire/foreign.rs"]
-mod foreign;
-
+mod kit;
+use kit::foreign;
 use std::path::Path;
 use std::time::Duration;
 

@@ -4,9 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-#[path = "common/secret.rs"]
-mod secret;
-
+mod kit;
+use kit::secret;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,14 +1,14 @@
 //! The fake WAN does what its scenario says and logs what it did, seen through iputils ping and
 //! fping.
 
-mod common;
+mod kit;
 
 use std::collections::BTreeMap;
 
-use common::fate::{Fate, Proto};
-use common::log::{Kind, What};
-use common::scenario::Scenario;
-use common::wan::{Wan, installed};
+use kit::fate::{Fate, Proto};
+use kit::log::{Kind, What};
+use kit::scenario::Scenario;
+use kit::wan::{Wan, installed};
 
 #[test]
 fn every_packet_meets_the_fate_that_its_seed_and_number_give() {

@@ -2,22 +2,12 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[path = "../examples/fleet/agent.rs"]
-#[expect(dead_code, reason = "the benchmark goes on where the database was filled")]
-mod agent;
-#[path = "../examples/fleet/line.rs"]
-#[expect(dead_code, reason = "the benchmark keeps idle connections")]
-mod line;
-#[path = "common/postgres.rs"]
-#[expect(dead_code, reason = "other tests ask it for more")]
-mod postgres;
-#[path = "common/process.rs"]
-mod process;
-#[path = "../examples/fleet/replicas.rs"]
-mod replicas;
-#[path = "../examples/fleet/script.rs"]
-mod script;
-
+mod kit;
+use kit::fleet::agent;
+use kit::fleet::line;
+use kit::fleet::replicas;
+use kit::fleet::script;
+use kit::postgres;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;

@@ -5,9 +5,8 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-#[path = "common/secret.rs"]
-mod secret;
-
+mod kit;
+use kit::secret;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -2,28 +2,16 @@
 //! counter-examples of, each for a bounded while from the same seeds.
 #![cfg(all(feature = "agent", feature = "collector"))]
 
-#[path = "../fuzz/properties/body.rs"]
-mod body;
-#[path = "../fuzz/properties/bundle.rs"]
-mod bundle;
-#[path = "../fuzz/properties/contract.rs"]
-mod contract;
-#[path = "../fuzz/properties/facts.rs"]
-mod facts;
-#[path = "../fuzz/properties/histogram.rs"]
-mod histogram;
-#[path = "../fuzz/properties/jws.rs"]
-mod jws;
-#[path = "../fuzz/properties/packet.rs"]
-mod packet;
-#[path = "../fuzz/properties/summary.rs"]
-mod summary;
+#[path = "../fuzz/properties/mod.rs"]
+mod properties;
 
 use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
+
+use properties::{body, bundle, contract, facts, histogram, jws, packet, summary};
 
 /// What is done to a seed.
 #[derive(Clone, Debug)]

@@ -1,11 +1,11 @@
 //! The units, as systemd itself judges how tightly they hold the programs in.
 
-mod common;
+mod kit;
 
 use std::path::Path;
 use std::process::Command;
 
-use common::wan::installed;
+use kit::wan::installed;
 
 #[test]
 fn systemd_finds_both_units_tight() {

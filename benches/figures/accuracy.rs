@@ -7,9 +7,9 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::common::log::{Truth, What};
-use crate::common::process::Running;
-use crate::common::wan::Wan;
+use crate::kit::log::{Truth, What};
+use crate::kit::process::Running;
+use crate::kit::wan::Wan;
 use crate::tools::{Tool, busy, heading, median, note, on_the_core, row, spinning, targets};
 
 /// The arguments.

@@ -12,7 +12,7 @@ use wanproof::base::time::Wall;
 use wanproof::base::time::parse_duration;
 use wanproof::config::agent::{Keep, Term};
 
-use crate::common::edge::{Edge, Plan};
+use crate::kit::edge::{Edge, Plan};
 use crate::tools::{heading, note, row};
 
 /// The arguments.

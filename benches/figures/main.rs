@@ -3,10 +3,10 @@
 
 mod accuracy;
 mod bounds;
-#[path = "../../tests/common/mod.rs"]
-mod common;
 mod flash;
 mod judge;
+#[path = "../../tests/kit/mod.rs"]
+mod kit;
 mod offline;
 mod rate;
 mod soak;

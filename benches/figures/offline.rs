@@ -8,7 +8,7 @@ use wanproof::base::time::Wall;
 use wanproof::config::agent::Keep;
 use wanproof::store::FILE;
 
-use crate::common::edge::{Edge, Plan};
+use crate::kit::edge::{Edge, Plan};
 use crate::tools::{heading, row};
 
 /// The arguments.

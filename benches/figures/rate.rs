@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::log::What;
-use crate::common::process::Running;
-use crate::common::summaries::{array, chained, exported, letters};
+use crate::kit::log::What;
+use crate::kit::process::Running;
+use crate::kit::summaries::{array, chained, exported, letters};
 use crate::tools::{Tool, heading, note, row, spinning, targets};
 use crate::weight::{agent, pause};
 

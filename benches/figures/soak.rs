@@ -1,7 +1,7 @@
 //! An hour's traffic in a minute, and whether the agent holds more memory at its end than after its
 //! first tenth.
 
-use crate::common::soak::soak;
+use crate::kit::soak::soak;
 use crate::tools::{Tool, heading, note, row};
 
 /// The arguments.
@@ -19,7 +19,7 @@ pub struct Args {
 /// Measures and prints.
 pub fn run(args: &Args) {
     note(&format!("{} targets, {} minutes' traffic", args.targets, args.seconds));
-    let agent = |wan: &crate::common::wan::Wan, config: &str| {
+    let agent = |wan: &crate::kit::wan::Wan, config: &str| {
         let mut command = Tool::Wanproof.command(wan);
         command.args(["run", "--config", config]);
         command

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::process::Running;
-use crate::common::wan::Wan;
+use crate::kit::process::Running;
+use crate::kit::wan::Wan;
 
 /// The core that tools share with busy loops; the network has the other.
 pub const CORE: &str = "0";
@@ -66,7 +66,7 @@ impl Tool {
     /// Whether it can be run here; says so when not.
     pub fn is_here(self) -> bool {
         let program = self.program();
-        let here = Path::new(&program).is_absolute() || crate::common::wan::installed(&program);
+        let here = Path::new(&program).is_absolute() || crate::kit::wan::installed(&program);
         if !here {
             note(&format!("{} is left out", self.name()));
         }

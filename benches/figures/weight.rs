@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use wanproof::base::time::{Clock as _, SystemClock};
 
-use crate::common::log::Truth;
-use crate::common::process::Running;
-use crate::common::wan::Wan;
+use crate::kit::log::Truth;
+use crate::kit::process::Running;
+use crate::kit::wan::Wan;
 use crate::tools::{NETWORK_CORE, Tool, heading, note, row, targets};
 
 /// The arguments.
@@ -128,7 +128,7 @@ pub fn pause(length: Duration) {
 }
 
 fn sent(truth: &Truth, within: std::ops::Range<u64>) -> u64 {
-    let echo = |line: &&crate::common::log::Line| line.kind == crate::common::log::Kind::Icmp4;
+    let echo = |line: &&crate::kit::log::Line| line.kind == crate::kit::log::Kind::Icmp4;
     truth.lines.iter().filter(echo).filter(|line| within.contains(&line.mono)).count() as u64
 }
 

@@ -14,16 +14,18 @@
 //! standard input closes. It needs root or an unprivileged user namespace; where neither is to be
 //! had it says so and exits with 77.
 
-mod fate;
 mod http;
-mod log;
+#[path = "../../tests/kit/mod.rs"]
+mod kit;
 mod network;
 mod packet;
 mod place;
 mod recorder;
-mod scenario;
 mod table;
 
+use kit::fate;
+use kit::log;
+use kit::scenario;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;

@@ -14,22 +14,21 @@
 //! and `benches/run stored` do it all.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for a terminal")]
 
-mod agent;
 mod attack;
 mod central;
 mod figures;
-mod line;
+#[path = "../../tests/kit/mod.rs"]
+mod kit;
 mod load;
-#[path = "../../tests/common/postgres.rs"]
-#[expect(dead_code, reason = "tests ask it for more")]
-mod postgres;
-#[path = "../../tests/common/process.rs"]
-mod process;
-mod replicas;
-mod script;
 mod shards;
 mod stored;
 
+use kit::fleet::agent;
+use kit::fleet::line;
+use kit::fleet::replicas;
+use kit::fleet::script;
+use kit::postgres;
+use kit::process;
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -4,21 +4,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod delivery;
-#[path = "../wire/foreign.rs"]
-#[expect(dead_code, reason = "forgeries are in the collector's own test")]
-mod foreign;
 mod health;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod mail;
 mod operators;
-#[path = "../common/postgres.rs"]
-#[expect(dead_code, reason = "other tests ask it for more")]
-mod postgres;
-#[path = "../common/process.rs"]
-#[expect(dead_code, reason = "other tests start programs")]
-mod process;
-#[path = "../common/secret.rs"]
-mod secret;
 
+use kit::foreign;
+use kit::postgres;
+use kit::secret;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;

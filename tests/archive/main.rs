@@ -2,15 +2,15 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[path = "../common/mod.rs"]
-mod common;
 mod damaged;
 mod encrypted;
+#[path = "../kit/mod.rs"]
+mod kit;
 
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use common::postgres;
+use kit::postgres;
 use serde_json::json;
 use wanproof::base::time::Wall;
 use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};

@@ -9,11 +9,11 @@ use wanproof::base::time::Wall;
 use wanproof::store::salvage::scrub;
 use wanproof::store::{FILE, Found, Store};
 
-use super::common;
-use super::common::edge::Edge;
-use super::common::notify::Notified;
-use super::common::process::{PATIENCE, Running};
-use super::common::wan::Wan;
+use super::kit;
+use super::kit::edge::Edge;
+use super::kit::notify::Notified;
+use super::kit::process::{PATIENCE, Running};
+use super::kit::wan::Wan;
 use super::{BEGIN, EVER, SECOND, everything, plan, sends, verified};
 
 /// Makes the directory that is the first argument a small disk of its own, in memory, and becomes
@@ -43,7 +43,7 @@ fn on_a_small_disk(test: &str) -> Option<PathBuf> {
         String::from_utf8_lossy(&told.stderr)
     );
     if told.status.code() == Some(77) || text.contains("unshare failed") {
-        common::wan::skip(&text);
+        kit::wan::skip(&text);
     } else {
         assert!(told.status.success() && text.contains("1 passed"), "{text}");
         print!("{text}");

@@ -3,16 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-#[path = "../common/mod.rs"]
-mod common;
 mod disk;
+#[path = "../kit/mod.rs"]
+mod kit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use common::edge::{Edge, Plan};
+use kit::edge::{Edge, Plan};
 use wanproof::base::time::Wall;
 use wanproof::config::agent::{Keep, Term};
 use wanproof::evidence::digest::Digest;

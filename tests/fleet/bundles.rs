@@ -15,7 +15,7 @@ use wanproof::evidence::key::SecretKey;
 use wanproof::evidence::verify::{Verdict, Verifier};
 use wanproof::measure::interval::Interval;
 
-use super::common::wan::skip;
+use super::kit::wan::skip;
 use super::{CONTRACT, Desk, Place, given, line, november, supersede};
 
 /// The second version, which is in force from an instant that its text does not say.

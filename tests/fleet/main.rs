@@ -5,14 +5,14 @@
 
 mod backdated;
 mod bundles;
-#[path = "../common/mod.rs"]
-mod common;
 mod evaluators;
+#[path = "../kit/mod.rs"]
+mod kit;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::postgres;
+use kit::postgres;
 use serde_json::{Map, Value, json};
 use wanproof::base::time::Wall;
 use wanproof::collector::agent_state;

@@ -4,15 +4,12 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[path = "../common/postgres.rs"]
-#[expect(dead_code, reason = "other tests ask it for more")]
-mod postgres;
-#[path = "../common/process.rs"]
-#[expect(dead_code, reason = "other tests ask it for more")]
-mod process;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod property;
 mod world;
 
+use kit::postgres;
 use std::time::Duration;
 
 use serde_json::json;

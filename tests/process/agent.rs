@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-use crate::common;
+use crate::kit;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -13,10 +13,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use common::notify::Notified;
-use common::process::{PATIENCE, Running};
-use common::summaries::{array, chained, digest, exported, letters, told};
-use common::wan::Wan;
+use kit::notify::Notified;
+use kit::process::{PATIENCE, Running};
+use kit::summaries::{array, chained, digest, exported, letters, told};
+use kit::wan::Wan;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 

@@ -3,17 +3,14 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[path = "../wire/foreign.rs"]
-#[expect(dead_code, reason = "forgeries are in the collector's own test")]
-mod foreign;
-
+use crate::kit::foreign;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::common::notify::Notified;
-use crate::common::process::Running;
-use crate::common::secret;
-use crate::common::wan::installed;
+use crate::kit::notify::Notified;
+use crate::kit::process::Running;
+use crate::kit::secret;
+use crate::kit::wan::installed;
 use crate::metrics;
 use foreign::Foreign;
 use nix::sys::signal::Signal;

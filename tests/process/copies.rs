@@ -16,7 +16,7 @@ use wanproof::store::journal::Noted;
 use wanproof::store::keyfile;
 use wanproof::store::outages::Outage;
 
-use crate::common::wan::skip;
+use crate::kit::wan::skip;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

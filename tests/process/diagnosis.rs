@@ -2,15 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-use crate::common;
+use crate::kit;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::notify::Notified;
-use common::process::{PATIENCE, Running};
-use common::summaries::array;
-use common::wan::Wan;
+use kit::notify::Notified;
+use kit::process::{PATIENCE, Running};
+use kit::summaries::array;
+use kit::wan::Wan;
 use serde_json::Value;
 
 /// A line with a gateway before it, which `gateway` says more of; it fails for eight seconds behind
@@ -269,7 +269,7 @@ fn what_the_target_itself_refuses_is_nobody_s_path() {
                   add rule ip t o ip saddr 10.99.1.1 icmp type echo-reply drop";
     let set = site.wan.output("nft", &[filter]);
     if !set.status.success() {
-        return common::wan::skip(&format!(
+        return kit::wan::skip(&format!(
             "no packet filter here: {}",
             String::from_utf8_lossy(&set.stderr)
         ));
@@ -331,7 +331,7 @@ fn another_probe_of_the_same_target_that_is_answered_proves_the_path() {
                   add rule ip t o ip saddr 10.99.1.1 icmp type echo-reply drop";
     let set = site.wan.output("nft", &[filter]);
     if !set.status.success() {
-        return common::wan::skip(&format!(
+        return kit::wan::skip(&format!(
             "no packet filter here: {}",
             String::from_utf8_lossy(&set.stderr)
         ));

@@ -1,7 +1,7 @@
 //! The main job, whole: agent and collector as processes in the fake WAN, held against the truth of
 //! every packet.
 
-use crate::common;
+use crate::kit;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use common::log::{Kind, Line, Truth, What};
-use common::notify::Notified;
-use common::process::{PATIENCE, Running};
-use common::summaries::{Told, array, chained, exported, thumbprint, told, verified};
-use common::wan::Wan;
+use kit::log::{Kind, Line, Truth, What};
+use kit::notify::Notified;
+use kit::process::{PATIENCE, Running};
+use kit::summaries::{Told, array, chained, exported, thumbprint, told, verified};
+use kit::wan::Wan;
 use serde_json::Value;
 use wanproof::base::time::Wall;
 
@@ -197,7 +197,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn what_agent_and_collector_say_is_the_truth_though_the_collector_was_away() {
     if !cfg!(feature = "collector") {
-        return common::wan::skip("the router's build has no collector");
+        return kit::wan::skip("the router's build has no collector");
     }
     let Some(site) = Site::new() else { return };
     let mut collector = site.start("collector serve --config collector.toml");
@@ -299,7 +299,7 @@ fn receipts_hold(kept: &Files, stored: &Files, identity: &Value, collector: &Val
     for ((chain, number, kind), jws) in stored.iter().filter(|((_, _, kind), _)| kind != "jws") {
         let receipt = verified(jws, collector, "wanproof-receipt+jws");
         let summary = &stored[&(chain.clone(), *number, "jws".to_owned())];
-        assert_eq!(receipt["digest"], common::summaries::digest(summary));
+        assert_eq!(receipt["digest"], kit::summaries::digest(summary));
         assert_eq!(
             (&receipt["chain"], &receipt["seq"]),
             (&Value::from(chain.as_str()), &Value::from(*number))

@@ -21,9 +21,9 @@ use wanproof::collector::archive::Archive;
 use wanproof::config::collector::Database;
 
 use crate::collector::Desk;
-use crate::common::notify::Notified;
-use crate::common::process::{PATIENCE, Running};
-use crate::common::wan::skip;
+use crate::kit::notify::Notified;
+use crate::kit::process::{PATIENCE, Running};
+use crate::kit::wan::skip;
 use crate::start::{Host, Lo, until};
 
 /// A file without an end takes the place of what is there, if anything is.

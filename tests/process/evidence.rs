@@ -4,15 +4,15 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-use crate::common;
+use crate::kit;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use common::process::{PATIENCE, Running};
-use common::summaries::{array, exported, verified};
+use kit::process::{PATIENCE, Running};
+use kit::summaries::{array, exported, verified};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -146,7 +146,7 @@ impl Site {
                 "numbers rise by one, from 0"
             );
             assert_eq!(body["prev"], prev, "number {number} follows the one before");
-            prev = json!(common::summaries::digest(jws));
+            prev = json!(kit::summaries::digest(jws));
             chains.insert(chain.clone());
             all.push(body);
         }

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-use crate::common;
+use crate::kit;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -12,8 +12,8 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use common::process::{PATIENCE, Running};
-use common::summaries::array;
+use kit::process::{PATIENCE, Running};
+use kit::summaries::array;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 

@@ -5,16 +5,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-use crate::common;
+use crate::kit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::notify::Notified;
-use common::process::{PATIENCE, Running};
-use common::summaries::{array, chained, exported, told};
-use common::wan::Wan;
+use kit::notify::Notified;
+use kit::process::{PATIENCE, Running};
+use kit::summaries::{array, chained, exported, told};
+use kit::wan::Wan;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use wanproof::base::time::Wall;
@@ -212,7 +212,7 @@ fn whoever_is_killed_nothing_committed_is_lost_nothing_is_there_twice_and_no_out
     let there: BTreeMap<(String, u64), String> = stored
         .iter()
         .filter(|((_, _, kind), _)| kind == "jws")
-        .map(|((chain, seq, _), jws)| ((chain.clone(), *seq), common::summaries::digest(jws)))
+        .map(|((chain, seq, _), jws)| ((chain.clone(), *seq), kit::summaries::digest(jws)))
         .collect();
     assert!(
         now.accepted.iter().all(|at| there.contains_key(at)),
@@ -259,7 +259,7 @@ fn does_not_overlap(name: &str, committed: &Committed) {
             *from >= ended,
             "{name}: the interval of {from} begins before the one before has ended"
         );
-        let sends = u64::try_from(common::summaries::letters(outcomes).len()).unwrap();
+        let sends = u64::try_from(kit::summaries::letters(outcomes).len()).unwrap();
         // Sends are 100 ms apart; the last one's period may reach into the next interval.
         ended = *from + Duration::from_millis(100 * sends.saturating_sub(1));
     }

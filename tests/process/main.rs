@@ -1,8 +1,8 @@
 //! The programs as their users meet them: processes in the fake WAN, or on loopback. They wait more
 //! than they work, so they share a program and wait side by side.
 
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../kit/mod.rs"]
+mod kit;
 
 mod agent;
 mod collector;

@@ -3,15 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-use crate::common;
+use crate::kit;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::notify::Notified;
-use common::process::{PATIENCE, Running};
-use common::summaries::{array, chained, exported, told};
-use common::wan::{Wan, installed, skip};
+use kit::notify::Notified;
+use kit::process::{PATIENCE, Running};
+use kit::summaries::{array, chained, exported, told};
+use kit::wan::{Wan, installed, skip};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-use crate::common;
+use crate::kit;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::process::{PATIENCE, Running};
-use common::wan::installed;
+use kit::process::{PATIENCE, Running};
+use kit::wan::installed;
 use nix::sys::signal::Signal;
 
 fn agent(dir: &Path) -> (Running, String) {

@@ -2,15 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-use crate::common;
+use crate::kit;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::process::Command;
 
-use common::log::What;
-use common::process::Running;
-use common::wan::{Wan, installed};
+use kit::log::What;
+use kit::process::Running;
+use kit::wan::{Wan, installed};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -149,10 +149,10 @@ fn what_is_said_is_the_truth(sockets: Sockets) {
     }
 }
 
-fn line_kind(target: &str) -> common::log::Kind {
+fn line_kind(target: &str) -> kit::log::Kind {
     match target.parse().unwrap() {
-        IpAddr::V4(_) => common::log::Kind::Icmp4,
-        IpAddr::V6(_) => common::log::Kind::Icmp6,
+        IpAddr::V4(_) => kit::log::Kind::Icmp4,
+        IpAddr::V6(_) => kit::log::Kind::Icmp6,
     }
 }
 
@@ -348,7 +348,7 @@ fn who_may_not_ping_is_told_the_two_remedies() {
     let output = run(wan.command("setpriv").args(nobody).arg(WANPROOF));
     let err = String::from_utf8_lossy(&output.stderr);
     if err.contains("setpriv:") {
-        return common::wan::skip("another user cannot be taken on here");
+        return kit::wan::skip("another user cannot be taken on here");
     }
     assert_eq!(output.status.code(), Some(3), "{err}");
     assert!(err.contains("sysctl -w net.ipv4.ping_group_range=\"65534 65534\""), "{err}");
@@ -373,9 +373,7 @@ fn a_link_without_a_carrier_is_told_apart_from_a_dead_path() {
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if !output.status.success() {
-        return common::wan::skip(&format!(
-            "no namespace with links of its own could be made: {err}"
-        ));
+        return kit::wan::skip(&format!("no namespace with links of its own could be made: {err}"));
     }
     let summaries: Vec<&str> = out.lines().filter(|line| line.contains("\"sent\"")).collect();
     assert_eq!(summaries.len(), 3, "{out}{err}");
@@ -406,9 +404,7 @@ fn what_a_full_queue_does_not_take_is_not_sent_and_never_lost() {
         let (out, err) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         if !output.status.success() {
-            return common::wan::skip(&format!(
-                "no namespace with a slow line could be made: {err}"
-            ));
+            return kit::wan::skip(&format!("no namespace with a slow line could be made: {err}"));
         }
         let said = Said::of(&out);
         let letters = |wanted: &str| {
@@ -443,7 +439,7 @@ fn dscp_and_mark_are_what_a_packet_filter_sees() {
                  add rule inet t out meta mark 77 drop";
     let set = wan.output("nft", &[rules]);
     if !set.status.success() {
-        return common::wan::skip(&format!(
+        return kit::wan::skip(&format!(
             "no packet filter here: {}",
             String::from_utf8_lossy(&set.stderr)
         ));
@@ -482,7 +478,7 @@ fn an_interface_that_goes_and_comes_again_is_used_again() {
     let mut ping =
         Running::start(Command::new("unshare").args(namespaces).args(["sh", "-c", &script]));
     let Some(far) = ping.line(|line| line.starts_with("far ")) else {
-        return common::wan::skip(&format!("no namespace could be made: {}", ping.told()));
+        return kit::wan::skip(&format!("no namespace could be made: {}", ping.told()));
     };
     let far = far.trim_start_matches("far ").to_owned();
     let near = ping.pid().to_string();

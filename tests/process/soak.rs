@@ -1,6 +1,6 @@
 //! The agent holds no more memory after many minutes' traffic than after a few.
 
-use crate::common;
+use crate::kit;
 
 /// Seconds, each of a minute's traffic: until its buffers have grown to their size, and until its
 /// memory is looked at again.
@@ -12,7 +12,7 @@ const SLACK_KIB: u64 = 256;
 
 #[test]
 fn memory_stays_flat_whatever_the_network_does() {
-    let soak = common::soak::soak(20, SECONDS[1] as u64, |wan, config| {
+    let soak = kit::soak::soak(20, SECONDS[1] as u64, |wan, config| {
         let mut command = wan.command(env!("CARGO_BIN_EXE_wanproof"));
         command.args(["run", "--config", config]);
         command

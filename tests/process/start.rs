@@ -4,15 +4,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-use crate::common;
+use crate::kit;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use common::process::{PATIENCE, Running};
-use common::summaries::{array, chained, exported, letters};
-use common::wan::skip;
+use kit::process::{PATIENCE, Running};
+use kit::summaries::{array, chained, exported, letters};
+use kit::wan::skip;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use wanproof::base::time::{Clock as _, SystemClock, Wall};

@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::collector::{Desk, wanproof};
-use crate::common::process::{PATIENCE, Running};
-use crate::common::summaries::array;
+use crate::kit::process::{PATIENCE, Running};
+use crate::kit::summaries::array;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use wanproof::base::time::{Clock as _, SystemClock};

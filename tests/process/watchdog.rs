@@ -3,16 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-use crate::common;
+use crate::kit;
 use crate::start::{Host, Lo, until};
 
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use common::notify::Notified;
-use common::process::{PATIENCE, Running};
-use common::wan::skip;
+use kit::notify::Notified;
+use kit::process::{PATIENCE, Running};
+use kit::wan::skip;
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
-use crate::common;
+use crate::kit;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::process::{PATIENCE, Running};
-use common::summaries::array;
-use common::wan::Wan;
+use kit::process::{PATIENCE, Running};
+use kit::summaries::array;
+use kit::wan::Wan;
 use serde_json::Value;
 
 /// A web server that answers 503 until it is told to be well, and 200 from then on.

@@ -3,9 +3,9 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[expect(dead_code, reason = "what ships is used by the collector's test")]
-mod foreign;
-
+#[path = "../kit/mod.rs"]
+mod kit;
+use kit::foreign;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;

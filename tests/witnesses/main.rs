@@ -4,8 +4,8 @@
 #![cfg(all(feature = "agent", feature = "collector"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod world;
 
 use std::time::Duration;

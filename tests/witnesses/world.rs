@@ -27,7 +27,7 @@ use wanproof::measure::histogram::Histogram;
 use wanproof::measure::outcome::Outcomes;
 use wanproof::sla::calendar::Period;
 
-use crate::common::postgres;
+use crate::kit::postgres;
 
 /// A database that is there as long as the place.
 pub struct Place {

@@ -23,8 +23,8 @@ use wanproof::store::keyfile;
 
 use super::agent::Agent;
 use super::line::{Broken, Line};
-use super::process::Running;
 use super::script::{Script, Site, random};
+use crate::kit::process::Running;
 
 /// How many replicas.
 const REPLICAS: usize = 3;

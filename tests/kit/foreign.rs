@@ -1,5 +1,6 @@
 //! An agent that somebody else wrote from docs/wire.md: JOSE by josekit (OpenSSL), histograms by
 //! hdrhistogram itself, JSON by hand. It uses nothing of this crate.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

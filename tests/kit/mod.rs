@@ -14,17 +14,18 @@
     reason = "each test uses a part; the network writes the log that tests only read"
 )]
 
-#[path = "../../examples/fakewan/fate.rs"]
-pub mod fate;
-#[path = "../../examples/fakewan/log.rs"]
-pub mod log;
-#[path = "../../examples/fakewan/scenario.rs"]
-pub mod scenario;
-
+#[cfg(feature = "agent")]
 pub mod edge;
+pub mod fate;
+#[cfg(all(feature = "agent", feature = "collector"))]
+pub mod fleet;
+#[cfg(feature = "collector")]
+pub mod foreign;
+pub mod log;
 pub mod notify;
 pub mod postgres;
 pub mod process;
+pub mod scenario;
 pub mod secret;
 pub mod soak;
 pub mod summaries;
