@@ -131,6 +131,12 @@ impl Exact {
         (!divisor.is_zero()).then(|| Self(&self.0 / &divisor.0))
     }
 
+    /// A hundredth of it.
+    #[must_use]
+    pub fn hundredth(&self) -> Self {
+        Self(&self.0 / &Self::hundred().0)
+    }
+
     /// The smallest whole number that is not below it.
     #[must_use]
     pub fn ceil(&self) -> Self {

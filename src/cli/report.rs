@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::agent::claims::{self, Due};
 use crate::agent::review::{self, Judged, ReviewError};
@@ -20,6 +20,9 @@ use crate::sla::report::Report;
 use crate::store::Store;
 
 mod page;
+mod so_far;
+
+pub use so_far::SoFar;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -223,81 +226,6 @@ pub fn due_of(store: &Store, judged: &[Judged], now: Wall) -> Result<Vec<Due>, F
         }
     }
     Ok(all)
-}
-
-/// The verdicts of running periods as JSON shows them in `status`.
-#[must_use]
-pub fn so_far(all: &[Due], now: Wall) -> Vec<Value> {
-    let running = all.iter().map(|due| &due.report).filter(|report| report.ends > now);
-    let of_report = |report: &Report| {
-        let shown = serde_json::to_value(report).unwrap_or_default();
-        let objectives = shown["objectives"].as_array().cloned().unwrap_or_default();
-        let verdict = |objective: Value| {
-            // An objective may have a version and a period of its own.
-            let own = |key: &str| objective.get(key).unwrap_or(&shown[key]).clone();
-            let mut verdict = json!({
-                "contract": shown["contract"], "version": own("version"), "service": shown["service"],
-                "objective": objective["id"], "period": own("period"), "result": objective["result"],
-                "actual": objective["actual"], "target": objective["target"], "coverage": objective["coverage"],
-            });
-            if objective["provisional"] == json!(true) {
-                verdict["provisional"] = json!(true);
-            }
-            if objective["budget"].is_object() {
-                verdict["budget"] = objective["budget"].clone();
-            }
-            verdict
-        };
-        objectives.into_iter().map(verdict).collect::<Vec<_>>()
-    };
-    running.flat_map(of_report).collect()
-}
-
-/// The same as a table for people, a period at a time.
-#[must_use]
-pub fn so_far_text(all: &[Value]) -> String {
-    let heading = ["SERVICE", "OBJECTIVE", "SO FAR", "ACTUAL", "TARGET", "COVERAGE", "LEFT"]
-        .map(str::to_owned);
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let periods: std::collections::BTreeSet<String> =
-        all.iter().map(|verdict| text(&verdict["period"])).collect();
-    let mut shown = Vec::new();
-    for period in periods {
-        let rows: Vec<Vec<String>> = all
-            .iter()
-            .filter(|verdict| verdict["period"] == json!(period))
-            .map(|verdict| {
-                let result = text(&verdict["result"]).replace('_', " ");
-                let coverage = text(&verdict["coverage"]);
-                // Three decimals are enough for people.
-                let coverage = coverage
-                    .get(..coverage.len().saturating_sub(3))
-                    .unwrap_or(&coverage)
-                    .to_owned();
-                let (actual, target) = (text(&verdict["actual"]), text(&verdict["target"]));
-                let [service, objective] = [&verdict["service"], &verdict["objective"]].map(text);
-                vec![
-                    service,
-                    objective,
-                    result,
-                    actual,
-                    target,
-                    coverage,
-                    budget_left(&verdict["budget"]),
-                ]
-            })
-            .collect();
-        shown.push(format!("{period}, so far\n{}", print::fitted(&heading, &rows)));
-    }
-    shown.join("\n\n")
-}
-
-/// What is left of the downtime that the target allows: `42m 30s`; `-3m 5s` once it is exceeded.
-fn budget_left(budget: &Value) -> String {
-    let Some(text) = budget["left_s"].as_str() else { return "-".to_owned() };
-    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
-    let seconds = digits.split('.').next().and_then(|whole| whole.parse().ok()).unwrap_or(0);
-    format!("{sign}{}", print::length(std::time::Duration::from_secs(seconds)))
 }
 
 /// What must still be done, the most urgent first.

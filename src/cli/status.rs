@@ -9,6 +9,7 @@ use crate::agent::claims::Due;
 use crate::agent::live::{LiveProbe, Snapshot, coverage};
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::estimate::{self, Estimate};
+use crate::cli::report::SoFar;
 use crate::cli::snapshot::ask;
 use crate::cli::source::{self, Found, Source};
 use crate::cli::{Exit, Failure, print, report};
@@ -111,7 +112,7 @@ impl Status {
                 "refused": tally.refused,
             },
             "store": store_json(self.bytes, self.max_bytes(), self.estimate.as_ref()),
-            "verdicts": report::so_far(&self.due, *now),
+            "verdicts": SoFar::of(&self.due, *now),
             "deadlines": report::deadlines(&self.due, *now).iter().map(|(due, deadline)| json!({
                 "contract": due.report.contract,
                 "service": due.report.service,
@@ -147,10 +148,10 @@ impl Status {
             print::line(text.trim_end())?;
         }
         let (verdicts, deadlines) =
-            (report::so_far(&self.due, *now), report::deadlines(&self.due, *now));
+            (SoFar::of(&self.due, *now), report::deadlines(&self.due, *now));
         if !verdicts.is_empty() {
             print::line("")?;
-            print::line(report::so_far_text(&verdicts))?;
+            print::line(SoFar::text(&verdicts))?;
         }
         if !deadlines.is_empty() {
             print::line("")?;

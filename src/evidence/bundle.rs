@@ -33,9 +33,6 @@ pub use basis::{Accepted, Basis, Numbers, Reigned};
 pub use check::check;
 pub use zip::{ARCHIVE, NotAZip};
 
-/// Which program makes this; one of another version may write `report.html` otherwise.
-pub(super) const SOFTWARE: &str = concat!("wanproof ", env!("CARGO_PKG_VERSION"));
-
 /// The member that says what each agent may speak for, by the collector's register.
 const REGISTER: &str = "register.json";
 /// What the facts' file is called.
@@ -301,7 +298,7 @@ fn claim(report: &Report, basis: Option<&Basis>, digests: BTreeMap<String, Strin
         period: report.period.to_string(),
         credit: report.credit.clone(),
         currency: report.currency.clone(),
-        software: SOFTWARE.to_owned(),
+        software: crate::SOFTWARE.to_owned(),
         basis: basis.cloned(),
         members: digests,
     }

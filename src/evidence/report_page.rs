@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::base::time::{Wall, format_duration};
-use crate::evidence::bundle::SOFTWARE;
 use crate::evidence::summary::{ClockState, OutagePart, Side, Summary};
 use crate::measure::histogram::{Histogram, Packed};
 use crate::measure::interval::Interval;
@@ -157,7 +156,7 @@ pub fn of_bundle(shown: &Shown<'_>) -> String {
             BUNDLE.zip</code> recomputes all of it, \
          this page too, and says what it could not prove.</p>\n",
     );
-    let _ = writeln!(to, "{}</body></html>", written_by(SOFTWARE));
+    let _ = writeln!(to, "{}</body></html>", written_by(crate::SOFTWARE));
     to
 }
 
@@ -186,7 +185,7 @@ pub fn of_reports(all: &[Shown<'_>]) -> String {
          evidence: <code>wanproof claim bundle</code> makes what the other party can check by \
             itself.</p>\n",
     );
-    let _ = writeln!(to, "{}</body></html>", written_by(SOFTWARE));
+    let _ = writeln!(to, "{}</body></html>", written_by(crate::SOFTWARE));
     to
 }
 

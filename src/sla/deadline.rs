@@ -1,12 +1,11 @@
 //! Deadlines: until when a ticket must be opened, a credit claimed, a right exercised, a duty done;
 //! and how long that is.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::base::time::Wall;
-use crate::sla::calendar::{Day, Zone};
-use crate::sla::reader::{Word, words};
-use crate::sla::report::{Report, TicketDue};
+use crate::sla::as_text::word;
+use crate::sla::reader::words;
 
 words! {
     /// What must be done by then.
@@ -26,7 +25,7 @@ words! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Deadline {
     /// What.
-    #[serde(serialize_with = "worded")]
+    #[serde(serialize_with = "word::serialize")]
     pub kind: DeadlineKind,
     /// Which right or duty; the service for a ticket or a claim.
     pub id: String,
@@ -67,63 +66,6 @@ pub fn left(ends: Wall, now: Wall) -> String {
         _ => "less than a minute".to_owned(),
     };
     if nanos < 0 { format!("{length} ago") } else { format!("in {length}") }
-}
-
-/// All deadlines that a report names, the earliest first.
-#[must_use]
-pub fn of(report: &Report, zone: &Zone) -> Vec<Deadline> {
-    let after = |day: Day| zone.midnight(day.plus(1));
-    let mut all = Vec::new();
-    let service = &report.service;
-    if let Some(TicketDue { by, kept }) = report.ticket {
-        all.push(Deadline {
-            kind: DeadlineKind::Ticket,
-            id: service.clone(),
-            what: format!("open a ticket for the first outage of {service} in {}", report.period),
-            by: by.to_string(),
-            ends: by,
-            kept,
-        });
-    }
-    if let Some(by) = report.claim.by {
-        all.push(Deadline {
-            kind: DeadlineKind::Claim,
-            id: service.clone(),
-            what: format!(
-                "claim {} {} for {service} in {}",
-                report.credit, report.currency, report.period
-            ),
-            by: by.to_string(),
-            ends: after(by),
-            kept: None,
-        });
-    }
-    for right in &report.terminations {
-        all.push(Deadline {
-            kind: DeadlineKind::Exercise,
-            id: right.id.clone(),
-            what: format!("the {} may terminate {service}: {}", right.by, right.why),
-            by: right.exercise_by.to_string(),
-            ends: after(right.exercise_by),
-            kept: None,
-        });
-    }
-    for duty in &report.duties {
-        all.push(Deadline {
-            kind: DeadlineKind::Duty,
-            id: duty.id.clone(),
-            what: format!("the {} must {}", duty.party, duty.what),
-            by: duty.due.to_string(),
-            ends: duty.due,
-            kept: duty.kept,
-        });
-    }
-    all.sort_by_key(|deadline| deadline.ends);
-    all
-}
-
-fn worded<T: Word, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(value.word())
 }
 
 #[cfg(test)]

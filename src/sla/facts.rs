@@ -240,8 +240,8 @@ fn span(table: &Reader<'_>) -> Option<Span> {
     let need = || Need::By("every element".to_owned());
     let from = table.get("from", need(), reader::instant);
     let to = table.get("to", need(), reader::instant);
-    ordered(table, "to", from?, to?)
-        .then(|| Span::new(from.unwrap_or_default(), to.unwrap_or_default()))
+    let (from, to) = (from?, to?);
+    ordered(table, "to", from, to).then(|| Span::new(from, to))
 }
 
 /// Whether one instant is not before another; a fault where it is.

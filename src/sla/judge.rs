@@ -5,7 +5,6 @@ use crate::base::decimal::{Exact, Rounding};
 use crate::base::effort::Effort;
 use crate::base::time::Wall;
 use crate::sla::calendar::{Day, Period, Stretch, TZDATA};
-use crate::sla::deadline;
 use crate::sla::facts::{Case, Facts};
 use crate::sla::fault::Fault;
 use crate::sla::observed::{Observed, Timeline};
@@ -18,6 +17,7 @@ mod availability;
 mod bounds;
 mod claims;
 mod credit;
+mod deadlines;
 mod evaluation;
 mod events;
 mod exclusions;
@@ -154,7 +154,7 @@ fn part(evaluation: &Evaluation<'_>, judged: &[Judged<'_>]) -> Part {
         ends: evaluation.asked.span.to,
         deadlines: Vec::new(),
     };
-    report.deadlines = deadline::of(&report, &agreement.timezone);
+    report.deadlines = deadlines::of(&report, &agreement.timezone);
     Part { report, paid: total.paid, hands_over: evaluation.hands_over() }
 }
 
@@ -233,7 +233,8 @@ fn grown(evaluation: &Evaluation<'_>, at: usize, outage: &Outage, nanos: i128) -
 /// Known time in percent of the time that is judged.
 fn coverage(base: &Spans, unknown: &Spans) -> Exact {
     let known = base.nanos() - base.and(unknown).nanos();
-    Exact::ratio(known * 100, base.nanos()).unwrap_or_default()
+    // Where nothing is judged, nothing is known.
+    Exact::ratio(known * 100, base.nanos()).unwrap_or_else(Exact::zero)
 }
 
 /// The figures of an objective that is compared with its target.

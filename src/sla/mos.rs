@@ -11,7 +11,7 @@ use crate::base::decimal::Exact;
 #[must_use]
 pub fn score(latency_ms: &Exact, jitter_ms: &Exact, loss_percent: &Exact) -> Exact {
     let r = rating(latency_ms, jitter_ms, loss_percent);
-    let of = |top: i64, bottom: i64| Exact::ratio(top, bottom).unwrap_or_default();
+    let of = |top: i64, bottom: i64| Exact::ratio(top, bottom).expect("no bottom is 0");
     let cubic = &(&r * &(&r - &Exact::from(60))) * &(&Exact::hundred() - &r);
     let score = &(&Exact::one() + &(&of(35, 1000) * &r)) + &(&of(7, 1_000_000) * &cubic);
     score.max(Exact::one())
@@ -20,7 +20,7 @@ pub fn score(latency_ms: &Exact, jitter_ms: &Exact, loss_percent: &Exact) -> Exa
 /// The rating R behind the score.
 #[must_use]
 pub fn rating(latency_ms: &Exact, jitter_ms: &Exact, loss_percent: &Exact) -> Exact {
-    let of = |top: i64, bottom: i64| Exact::ratio(top, bottom).unwrap_or_default();
+    let of = |top: i64, bottom: i64| Exact::ratio(top, bottom).expect("no bottom is 0");
     let l = &(latency_ms + &(&Exact::from(2) * jitter_ms)) + &Exact::from(10);
     let taken = match l < Exact::from(160) {
         true => &l * &of(1, 40),
@@ -34,7 +34,7 @@ pub fn rating(latency_ms: &Exact, jitter_ms: &Exact, loss_percent: &Exact) -> Ex
 /// J) / 16, begun at zero; for equal spacing D is the difference of neighbouring round-trip times.
 #[must_use]
 pub fn rfc3550(rtts: &[Exact]) -> Vec<Exact> {
-    let sixteenth = Exact::ratio(1, 16).unwrap_or_default();
+    let sixteenth = Exact::ratio(1, 16).expect("16 is not 0");
     let mut jitter = Exact::zero();
     ipdv(rtts)
         .into_iter()

@@ -384,8 +384,11 @@ impl Samples {
                 }
             }
             (Metric::Mos, _) => {
-                let (latency, jitter, loss) =
-                    (self.rtt.mean_ms()?, self.ipdv.mean_ms().unwrap_or_default(), self.loss()?);
+                let (latency, jitter, loss) = (
+                    self.rtt.mean_ms()?,
+                    self.ipdv.mean_ms().unwrap_or_else(Exact::zero),
+                    self.loss()?,
+                );
                 let step = format!(
                     "simplified E-model from a mean RTT of {latency} ms, a mean |IPDV| of \
                         {jitter} ms and {loss} % loss"

@@ -2,6 +2,7 @@
 //! rules may not touch.
 
 mod circles;
+mod typed;
 
 use std::path::{Path, PathBuf};
 

@@ -872,7 +872,8 @@ fn reconcile_line(
     evidence: &str,
     actor: &Actor,
 ) -> Result<Reconciled, DeskError> {
-    let credited = Exact::parse(&line.credit).unwrap_or_default();
+    let credited = Exact::parse(&line.credit)
+        .map_err(|_| DeskError::Invalid(vec![format!("credit: {:?} is no amount", line.credit)]))?;
     let id = id_of(&invoice.contract, &line.service, &line.period);
     let base = Reconciled {
         service: line.service.clone(),
@@ -885,7 +886,9 @@ fn reconcile_line(
     };
     let Some(kept) = archive.record::<Kept>(Kind::Claim, &id)? else { return Ok(base) };
     let due = kept.granted.clone().unwrap_or_else(|| kept.credit.clone());
-    let difference = &Exact::parse(&due).unwrap_or_default() - &credited;
+    let asked = Exact::parse(&due)
+        .map_err(|_| ArchiveError::Damaged(format!("the claim {id}: {due:?} is no amount")))?;
+    let difference = &asked - &credited;
     let mut log: Log<Claim> = replay(archive, Kind::Claim, &id)?;
     let what = match () {
         () if kept.currency != invoice.currency => "other-currency",

@@ -88,9 +88,8 @@ pub(super) fn judge<'a>(
     let least = objective.measure.as_ref().map(|measure| &measure.min_coverage);
     let enough = least.is_none_or(|least| coverage >= *least);
     let outcome = settle(&compared, &Certain { now, given, at_worst, enough }, &mut steps);
-    if !enough {
-        let (coverage, least) =
-            (coverage.fixed(6, Rounding::Down), least.cloned().unwrap_or_default());
+    if let Some(least) = least.filter(|_| !enough) {
+        let coverage = coverage.fixed(6, Rounding::Down);
         steps.push(match outcome {
             Outcome::Breached => {
                 format!(
@@ -132,11 +131,7 @@ fn budget(
     steps: &mut Vec<String>,
 ) -> Budget {
     let target = &objective.target.value;
-    let up = if objective.unit == Unit::Percent {
-        target.over(&Exact::hundred()).unwrap_or_default()
-    } else {
-        target.clone()
-    };
+    let up = if objective.unit == Unit::Percent { target.hundredth() } else { target.clone() };
     let allowed = &(&Exact::one() - &up) * length;
     let left = &allowed - &Exact::seconds(downtime);
     steps.push(match left.is_negative() {
@@ -256,7 +251,7 @@ fn length(objective: &Objective, ground: &Ground) -> Option<Exact> {
 
 /// The share of time that was not down, in percent or as a ratio; never below none.
 fn share_up(downtime: i128, length: &Exact, unit: Unit) -> Exact {
-    let down = Exact::seconds(downtime).over(length).unwrap_or_default();
+    let down = Exact::seconds(downtime).over(length).expect("there is time to judge");
     let up = (&Exact::one() - &down).max(Exact::zero());
     if unit == Unit::Percent { &up * &Exact::hundred() } else { up }
 }
@@ -339,7 +334,7 @@ fn growth(
         tally.outages.iter().enumerate().filter(|(_, outage)| window.holds(outage.begins()));
     let begun: Vec<(usize, &Outage)> = begun.collect();
     let share = |value: &Exact| match objective.unit {
-        Unit::Percent => value.over(&Exact::hundred()).unwrap_or_default(),
+        Unit::Percent => value.hundredth(),
         _ => value.clone(),
     };
     let down_at = |value: &Exact| &(&Exact::one() - &share(value)) * length;
@@ -358,7 +353,7 @@ fn growth(
             .map(|(at, outage)| grown(evaluation, at, outage, outage.nanos()))
             .collect(),
         days,
-        count: evaluation.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
+        count: evaluation.count(objective),
         ticketed: tally.outages.iter().any(|outage| claims::ticketed(evaluation, outage)),
     }
 }

@@ -138,7 +138,8 @@ impl Purse<'_> {
             CreditKind::Amount(amount) => amount.clone(),
             CreditKind::Share(share) => share * &self.base.0,
             CreditKind::PerDay => {
-                self.base.0.over(&Exact::from(self.judged.stretch.days())).unwrap_or_default()
+                let days = Exact::from(self.judged.stretch.days());
+                self.base.0.over(&days).expect("a period has at least one day")
             }
         }
     }
@@ -197,7 +198,7 @@ impl Purse<'_> {
         credit: &Credit,
         x: &Exact,
     ) -> (Exact, String) {
-        let units = x.over(unit).unwrap_or_default();
+        let units = x.over(unit).expect("a contract has positive units only");
         let units = match rounding {
             UnitRounding::Up => units.ceil(),
             UnitRounding::Down => units.floor(),
@@ -220,7 +221,7 @@ impl Purse<'_> {
                 break;
             }
             let times = if number + 1 == blocks.len() {
-                left.over(size).unwrap_or_default().ceil()
+                left.over(size).expect("a contract has positive blocks only").ceil()
             } else {
                 Exact::one()
             };

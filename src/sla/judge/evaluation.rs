@@ -374,6 +374,11 @@ impl<'a> Evaluation<'a> {
         outages::joined(happenings, self.contract, &self.service.id, &counting)
     }
 
+    /// The count that the facts give of an objective: none where they are silent.
+    pub(super) fn count(&self, objective: &Objective) -> Exact {
+        self.facts.counts.get(&objective.id).cloned().unwrap_or_else(Exact::zero)
+    }
+
     /// How money is rounded.
     pub(super) fn rounding(&self) -> Rounding {
         self.contract.claim.as_ref().map_or(RoundingWord::HalfUp, |claim| claim.rounding).how()

@@ -68,10 +68,10 @@ pub(super) fn judge<'a>(
     let exact = match statistic {
         EventStatistic::Mean => {
             let sum: Exact = known.iter().cloned().sum();
-            sum.over(&Exact::from(known.len() as u64)).unwrap_or_default()
+            sum.over(&Exact::from(known.len() as u64)).expect("there is one at least")
         }
         EventStatistic::Max | EventStatistic::Each => {
-            known.iter().max().cloned().unwrap_or_default()
+            known.iter().max().cloned().expect("there is one at least")
         }
     };
     let text = exact.trimmed(6);
@@ -164,6 +164,6 @@ fn growth(
         ticketed: events.iter().any(|each| each.ticketed),
         events,
         days,
-        count: evaluation.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
+        count: evaluation.count(objective),
     }
 }

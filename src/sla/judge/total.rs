@@ -26,9 +26,10 @@ pub(super) fn of(evaluation: &Evaluation<'_>, judged: &[Judged<'_>]) -> Total {
         left.retain(|each| !combine.objectives.contains(&each.objective.id));
         let one = match combine.rule {
             CombineRule::Sum => credits.iter().cloned().sum(),
-            CombineRule::Max => credits.iter().max().cloned().unwrap_or_default(),
+            CombineRule::Max => credits.iter().max().cloned().unwrap_or_else(Exact::zero),
             CombineRule::First => {
-                credits.iter().find(|credit| credit.is_positive()).cloned().unwrap_or_default()
+                let earned = credits.iter().find(|credit| credit.is_positive());
+                earned.cloned().unwrap_or_else(Exact::zero)
             }
         };
         let of =

@@ -194,7 +194,7 @@ fn growth(
     };
     let matter = if requires { of(None) } else { of(Some(Severity::Degraded)) };
     let growth = Growth {
-        count: evaluation.facts.counts.get(&objective.id).cloned().unwrap_or_default(),
+        count: evaluation.count(objective),
         ticketed: matter.iter().any(|outage| claims::ticketed(evaluation, outage)),
         ..Growth::default()
     };

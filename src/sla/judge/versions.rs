@@ -12,10 +12,9 @@ use crate::base::decimal::{Exact, Rounding};
 use crate::base::effort::Effort;
 use crate::base::time::Wall;
 use crate::sla::calendar::{Period, Stretch};
-use crate::sla::deadline;
 use crate::sla::facts::{Facts, Previous};
 use crate::sla::fault::Fault;
-use crate::sla::judge::{Measurement, Question, Timelines, names, run};
+use crate::sla::judge::{Measurement, Question, Timelines, deadlines, names, run};
 use crate::sla::observed::Observed;
 use crate::sla::report::{ClaimState, Report};
 use crate::sla::span::Span;
@@ -274,6 +273,6 @@ fn together(parts: Vec<Report>, paid: &Exact, last: &InForce) -> Result<Report, 
     duties.append(&mut whole.duties);
     (whole.objectives, whole.terminations, whole.duties) = (objectives, terminations, duties);
     whole.credit = paid.fixed(agreement.currency.decimals, Rounding::HalfUp);
-    whole.deadlines = deadline::of(&whole, &agreement.timezone);
+    whole.deadlines = deadlines::of(&whole, &agreement.timezone);
     Ok(whole)
 }
