@@ -6,7 +6,7 @@ use crate::collector::archive::{Archive, ArchiveError, salvage};
 use crate::collector::findings::finding::Finding;
 use crate::collector::findings::look::Look;
 use crate::collector::operations::agreements::Book;
-use crate::collector::operations::{claims, late};
+use crate::collector::operations::{claims, duties, late, rights};
 use crate::collector::troubles::clock_is_behind;
 use crate::collector::verdicts::{Fleet, Judgement};
 use crate::collector::{alerts, amend, fleet, left_behind};
@@ -34,8 +34,8 @@ pub fn all(
     let fleet = Fleet::load(archive)?;
     let verdicts = recent(archive, now)?;
     let claims = claims::all(archive, Page::default(), now)?;
-    let rights = claims::rights(archive, Page::default(), now)?;
-    let duties = claims::duties(&verdicts, now);
+    let rights = rights::all(archive, Page::default(), now)?;
+    let duties = duties::of(&verdicts, now);
     let salvaged = match &config.database {
         // It is over once the damaged file was moved away.
         Database::Sqlite(path) => {

@@ -10,11 +10,16 @@ use crate::evidence::problem::{Kind as ProblemKind, Problem};
 
 pub mod agreements;
 pub mod claims;
+pub mod duties;
 pub mod facts;
+pub mod invoices;
 pub mod labels;
+pub mod lapses;
 pub mod late;
+mod logs;
 pub mod months;
 pub mod pending;
+pub mod rights;
 pub mod rulings;
 pub mod sites;
 pub mod tokens;

@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 use wanproof::collector::archive::ledger::Kind;
-use wanproof::collector::operations::DeskError;
 use wanproof::collector::operations::agreements::Step;
-use wanproof::collector::operations::claims::{self, Attach, AttachmentKind};
+use wanproof::collector::operations::claims;
+use wanproof::collector::operations::claims::attachments::{self, Attach, AttachmentKind};
 use wanproof::collector::operations::facts::{self, Source};
-use wanproof::collector::operations::months;
 use wanproof::collector::operations::rulings::{self, Ruling};
+use wanproof::collector::operations::{DeskError, months};
 use wanproof::collector::verdicts::{Evaluator, Fleet};
 use wanproof::evidence::bundle;
 use wanproof::evidence::key::SecretKey;
@@ -108,7 +108,7 @@ pub fn bundle_claim_and_verdict_say_the_same_money_and_a_third_person_comes_to_i
         opened: Some("2026-11-29T23:58:00Z".parse().unwrap()),
         closed: None,
     };
-    desk.desk(|archive, actor| claims::attach(archive, &book, &id, &ticket, actor)).unwrap();
+    desk.desk(|archive, actor| attachments::attach(archive, &book, &id, &ticket, actor)).unwrap();
     let after = desk.judge(november());
     assert_ne!(judged.grounds.facts, after.grounds.facts, "the ticket is a fact now");
     assert_eq!(after.grounds.basis.versions.len(), 2, "each version judges its part");
@@ -254,7 +254,7 @@ pub fn a_month_that_was_let_go_keeps_its_money_and_is_not_judged_anew(place: &Pl
         closed: None,
     };
     let refused = desk
-        .desk(|archive, actor| claims::attach(archive, &book, &id, &ticket, actor))
+        .desk(|archive, actor| attachments::attach(archive, &book, &id, &ticket, actor))
         .unwrap_err();
     assert!(
         matches!(&refused, DeskError::Conflict(what) if what.contains("were let go")),

@@ -22,9 +22,12 @@ use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::archive::{Archive, packed};
 use wanproof::collector::operations::agreements::{self, Book, Served, Step};
-use wanproof::collector::operations::claims::{self, Attach, AttachmentKind, Invoice, InvoiceLine};
+use wanproof::collector::operations::claims::attachments::{self, Attach, AttachmentKind};
+use wanproof::collector::operations::claims::{self, follow};
 use wanproof::collector::operations::facts::{self, Source};
+use wanproof::collector::operations::invoices::{self, Invoice, InvoiceLine};
 use wanproof::collector::operations::{Actor, DeskError};
+use wanproof::collector::operations::{duties, lapses, rights};
 use wanproof::collector::verdicts::{Evaluator, Fleet, Judgement};
 use wanproof::config::collector::{Address, Database};
 use wanproof::evidence::chain::ChainId;
@@ -363,7 +366,7 @@ impl Desk {
                 let id = wanproof::collector::verdicts::id_of(month, "FLEET", "ckt-1");
                 archive.put_record(Kind::Verdict, &id, &judged, now)?;
                 archive.put_record(Kind::Grounds, &id, &judged.grounds, now)?;
-                claims::follow(archive, &contract, &judged, now)
+                follow::follow(archive, &contract, &judged, now)
             })
             .unwrap();
         judged
@@ -636,12 +639,12 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
         ("met", "breached")
     );
     // Two outages of more than a minute within thirty days.
-    let rights = claims::rights(&desk.archive, Page::default(), desk.now).unwrap();
+    let rights = rights::all(&desk.archive, Page::default(), desk.now).unwrap();
     assert_eq!(
         (rights.len(), rights[0].state.as_str(), rights[0].accrued.as_str()),
         (1, "accrued", "2026-11-30")
     );
-    let duties = claims::duties([&ended], desk.now);
+    let duties = duties::of([&ended], desk.now);
     assert!(!duties.is_empty() && duties.iter().all(|duty| duty.state == "overdue"), "{duties:?}");
 
     let book = desk.book();
@@ -656,13 +659,13 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
     };
     let lacking = Attach { opened: None, ..ticket.clone() };
     assert!(matches!(
-        desk.desk(|archive, actor| claims::attach(archive, &book, &id, &lacking, actor)),
+        desk.desk(|archive, actor| attachments::attach(archive, &book, &id, &lacking, actor)),
         Err(DeskError::Invalid(_))
     ));
-    desk.desk(|archive, actor| claims::attach(archive, &book, &id, &ticket, actor)).unwrap();
+    desk.desk(|archive, actor| attachments::attach(archive, &book, &id, &ticket, actor)).unwrap();
     // A ticket about one outage takes away no duty, neither about it nor about another one.
     let shown = |judged: &Judgement, now| -> Vec<_> {
-        claims::duties([judged], now)
+        duties::of([judged], now)
             .into_iter()
             .map(|duty| (duty.duty, duty.due, duty.state))
             .collect()
@@ -688,7 +691,7 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
         opened: None,
         closed: None,
     };
-    desk.desk(|archive, actor| claims::attach(archive, &book, &id, &answer, actor)).unwrap();
+    desk.desk(|archive, actor| attachments::attach(archive, &book, &id, &answer, actor)).unwrap();
     assert!(
         matches!(act(&mut desk, "accept_partly", None), Err(DeskError::Invalid(_))),
         "how much?"
@@ -712,7 +715,7 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
         ],
     };
     let reconcile = |desk: &mut Desk, invoice: &Invoice| {
-        desk.desk(|archive, actor| claims::reconcile(archive, invoice, actor))
+        desk.desk(|archive, actor| invoices::reconcile(archive, invoice, actor))
     };
     let short = reconcile(&mut desk, &invoice("1", "300.00")).unwrap();
     assert_eq!((short[0].what.as_str(), short[0].difference.as_str()), ("short", "50.00"));
@@ -727,8 +730,8 @@ fn a_claim_goes_from_the_verdict_to_the_invoice(place: &Place) {
     // A right that nobody exercises lapses with its day.
     desk.now = "2027-01-15T09:00:00Z".parse().unwrap();
     let now = desk.now;
-    desk.archive.write(|archive| claims::lapse(archive, now)).unwrap();
-    assert_eq!(claims::rights(&desk.archive, Page::default(), now).unwrap()[0].state, "lapsed");
+    desk.archive.write(|archive| lapses::lapse(archive, now)).unwrap();
+    assert_eq!(rights::all(&desk.archive, Page::default(), now).unwrap()[0].state, "lapsed");
 }
 
 fn the_providers_log_stands_beside_what_was_measured(place: &Place) {

@@ -22,7 +22,7 @@ use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::findings::finding::{Finding, FindingKind};
 use wanproof::collector::operations::agreements::Step;
 use wanproof::collector::operations::sites::{self, Revocation};
-use wanproof::collector::operations::{Actor, claims};
+use wanproof::collector::operations::{Actor, claims, rights};
 use wanproof::collector::scheduler::did::Did;
 use wanproof::evidence::chain::{ChainId, LAST_SEQ};
 use wanproof::evidence::late::{self, Front};
@@ -356,9 +356,8 @@ async fn what_a_clock_that_was_ahead_let_lapse_comes_back_and_lapses_on_its_day(
     world.settle().await;
     let now = |world: &World| world.clock.now().wall;
     let rights = |world: &World| -> Vec<(String, Vec<String>)> {
-        let all =
-            claims::rights(&world.archive(), Page::default(), world.clock.now().wall).unwrap();
-        let log = |right: &claims::RightView| {
+        let all = rights::all(&world.archive(), Page::default(), world.clock.now().wall).unwrap();
+        let log = |right: &rights::RightView| {
             right.log.iter().map(|entry| entry.action.clone()).collect()
         };
         all.iter().map(|right| (right.state.clone(), log(right))).collect()

@@ -12,9 +12,11 @@ use crate::cli::given::{TIME, instant};
 use crate::cli::{Failure, print};
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::marks;
-use crate::collector::operations::claims::{
-    self, Attach, AttachmentKind, ClaimView, DutyView, Invoice, Reconciled, RightView,
-};
+use crate::collector::operations::claims::attachments::{self, Attach, AttachmentKind};
+use crate::collector::operations::claims::{self, ClaimView};
+use crate::collector::operations::duties::{self, DutyView};
+use crate::collector::operations::invoices::{self, Invoice, Reconciled};
+use crate::collector::operations::rights::{self, RightView};
 use crate::collector::verdicts::Judgement;
 
 /// `collector claims`.
@@ -164,7 +166,7 @@ fn attach(listing: &Listing, of: &AttachArgs) -> Result<(), Failure> {
     let id = claims::id_of(&of.contract, &of.service, &of.period);
     let claim = listing.change(|archive| {
         let actor = actor();
-        let claim = claims::attach(archive, &book, &id, &what, &actor)?;
+        let claim = attachments::attach(archive, &book, &id, &what, &actor)?;
         marks::mark(archive, &of.contract, &of.service, &of.period, actor.now)?;
         Ok(claim)
     })?;
@@ -178,7 +180,7 @@ fn attach(listing: &Listing, of: &AttachArgs) -> Result<(), Failure> {
 fn reconcile(listing: &Listing, file: &Path) -> Result<(), Failure> {
     let invoice: Invoice = serde_json::from_str(unmarked(&read(file)?))
         .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
-    let lines = listing.change(|archive| claims::reconcile(archive, &invoice, &actor()))?;
+    let lines = listing.change(|archive| invoices::reconcile(archive, &invoice, &actor()))?;
     let row = |line: &Reconciled| {
         vec![
             line.service.clone(),
@@ -194,7 +196,7 @@ fn reconcile(listing: &Listing, file: &Path) -> Result<(), Failure> {
 }
 
 fn rights(listing: &Listing) -> Result<(), Failure> {
-    let all = claims::rights(&listing.archive()?, Page::default(), SystemClock.now().wall)?;
+    let all = rights::all(&listing.archive()?, Page::default(), SystemClock.now().wall)?;
     let row = |right: &RightView| {
         vec![
             right.contract.clone(),
@@ -213,7 +215,7 @@ fn rights(listing: &Listing) -> Result<(), Failure> {
 fn duties(listing: &Listing) -> Result<(), Failure> {
     let verdicts = listing.archive()?.records::<Judgement>(Kind::Verdict, Page::default())?;
     let of = verdicts.iter().map(|record| &record.body);
-    let all = claims::duties(of, SystemClock.now().wall);
+    let all = duties::of(of, SystemClock.now().wall);
     let row = |duty: &DutyView| {
         vec![
             duty.service.clone(),

@@ -14,10 +14,12 @@ use crate::collector::api::extract::{
 };
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::operations::agreements::Step;
-use crate::collector::operations::claims::{
-    self, Attach, ClaimView, DutyView, Invoice, Reconciled, RightView,
-};
+use crate::collector::operations::claims::attachments::{self, Attach};
+use crate::collector::operations::claims::{self, ClaimView};
+use crate::collector::operations::duties::{self, DutyView};
+use crate::collector::operations::invoices::{self, Invoice, Reconciled};
 use crate::collector::operations::key;
+use crate::collector::operations::rights::{self, RightView};
 use crate::collector::verdicts::Judgement;
 use crate::collector::{Collector, Fault, marks};
 
@@ -104,7 +106,7 @@ pub async fn attach(
     let claim = collector
         .desk(move |archive| {
             let id = claims::id_of(&contract, &service, &period);
-            let claim = claims::attach(archive, &book, &id, &what, &admin.actor)?;
+            let claim = attachments::attach(archive, &book, &id, &what, &admin.actor)?;
             marks::mark(archive, &contract, &service, &period, admin.actor.now)?;
             Ok(claim)
         })
@@ -126,7 +128,7 @@ pub async fn rights(
     let all = collector
         .read(move |archive| {
             let page = Page { prefix: "", after: paging.after.as_deref(), limit: Some(limit) };
-            Ok(claims::rights(archive, page, SystemClock.now().wall)?)
+            Ok(rights::all(archive, page, SystemClock.now().wall)?)
         })
         .await?;
     Ok(page(&all, limit, &uri, |right| right.id.clone()))
@@ -151,7 +153,7 @@ pub async fn act_on_right(
 ) -> Result<Response, Fault> {
     let id = key(&[&contract, &service, &right, &accrued]);
     let right = collector
-        .desk(move |archive| claims::act_on_right(archive, &id, &action, &step, &admin.actor))
+        .desk(move |archive| rights::act(archive, &id, &action, &step, &admin.actor))
         .await?;
     Ok(json(&right))
 }
@@ -174,7 +176,7 @@ pub async fn duties(
                 Kind::Verdict,
                 Page { after: Some(&since), ..Page::default() },
             )?;
-            Ok(claims::duties(verdicts.iter().map(|record| &record.body), SystemClock.now().wall))
+            Ok(duties::of(verdicts.iter().map(|record| &record.body), SystemClock.now().wall))
         })
         .await?;
     let name =
@@ -191,6 +193,6 @@ pub async fn invoice(
     Json(invoice): Json<Invoice>,
 ) -> Result<Response, Fault> {
     let lines =
-        collector.desk(move |archive| claims::reconcile(archive, &invoice, &admin.actor)).await?;
+        collector.desk(move |archive| invoices::reconcile(archive, &invoice, &admin.actor)).await?;
     Ok(json(&lines))
 }

@@ -7,8 +7,10 @@ use crate::collector::archive::salvage::Salvaged;
 use crate::collector::fleet::AgentView;
 use crate::collector::left_behind::LeftBehind;
 use crate::collector::operations::agreements::Book;
-use crate::collector::operations::claims::{ClaimView, DutyView, RightView};
+use crate::collector::operations::claims::ClaimView;
+use crate::collector::operations::duties::DutyView;
 use crate::collector::operations::late::LateView;
+use crate::collector::operations::rights::RightView;
 use crate::collector::verdicts::{Fleet, Judgement};
 
 /// Everything that is looked at.

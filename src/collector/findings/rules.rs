@@ -12,8 +12,10 @@ use crate::collector::findings::foreign;
 use crate::collector::findings::look::Look;
 use crate::collector::left_behind::LeftBehind;
 use crate::collector::operations::agreements::Served;
-use crate::collector::operations::claims::{ClaimView, DutyView, RightView};
+use crate::collector::operations::claims::ClaimView;
+use crate::collector::operations::duties::DutyView;
 use crate::collector::operations::late::LateView;
+use crate::collector::operations::rights::RightView;
 use crate::collector::verdicts::Judgement;
 use crate::evidence::key::Kid;
 

@@ -168,46 +168,9 @@ pub fn change(
     change: &AgentChange,
     actor: &Actor,
 ) -> Result<(), DeskError> {
-    let mut faults = Vec::new();
-    let sound = |text: &str| {
-        let count = text.chars().count();
-        count > 0 && count <= LONGEST && !text.chars().any(char::is_control)
-    };
-    if change.site.as_deref().is_some_and(|site| !sound(site)) {
-        faults.push(format!(
-            "site: expected 1 to {LONGEST} characters, none of them a control character"
-        ));
-    }
-    match (change.from, &change.site) {
-        (Some(_), None) => faults.push(
-            "from: it says since when the agent is at `site`, which is \
-            missing"
-                .to_owned(),
-        ),
-        (Some(from), Some(_)) if from > actor.now => faults.push(
-            "from: it lies ahead of now: put the agent to its new site once it is there, with the \
-                instant at which it came"
-                .to_owned(),
-        ),
-        _ => {}
-    }
+    let mut faults = faults_of_site(change, actor.now);
     let mut labels = labels(archive, agent)?;
-    for (name, value) in change.labels.iter().flatten() {
-        match value {
-            Some(value) if sound(name) && sound(value) => {
-                labels.insert(name.clone(), value.clone());
-            }
-            Some(_) => faults.push(format!(
-                "labels: {name:?}: a name and a value have 1 to {LONGEST} characters"
-            )),
-            None => {
-                labels.remove(name);
-            }
-        }
-    }
-    if labels.len() > LABELS {
-        faults.push(format!("labels: an agent has at most {LABELS}"));
-    }
+    relabel(&mut labels, change, &mut faults);
     if !faults.is_empty() {
         return Err(DeskError::Invalid(faults));
     }
@@ -226,6 +189,52 @@ pub fn change(
     let detail = json!({"site": change.site, "from": change.from, "labels": change.labels});
     actor.did(archive, "agent.change", &agent.to_string(), detail)?;
     Ok(())
+}
+
+/// Whether a name or a value can be shown.
+fn is_sound(text: &str) -> bool {
+    let count = text.chars().count();
+    count > 0 && count <= LONGEST && !text.chars().any(char::is_control)
+}
+
+fn faults_of_site(change: &AgentChange, now: Wall) -> Vec<String> {
+    let mut faults = Vec::new();
+    if change.site.as_deref().is_some_and(|site| !is_sound(site)) {
+        faults.push(format!(
+            "site: expected 1 to {LONGEST} characters, none of them a control character"
+        ));
+    }
+    match (change.from, &change.site) {
+        (Some(_), None) => faults
+            .push("from: it says since when the agent is at `site`, which is missing".to_owned()),
+        (Some(from), Some(_)) if from > now => faults.push(
+            "from: it lies ahead of now: put the agent to its new site once it is there, with the \
+             instant at which it came"
+                .to_owned(),
+        ),
+        _ => {}
+    }
+    faults
+}
+
+/// Sets and takes away labels, as far as they are sound.
+fn relabel(labels: &mut Labels, change: &AgentChange, faults: &mut Vec<String>) {
+    for (name, value) in change.labels.iter().flatten() {
+        match value {
+            Some(value) if is_sound(name) && is_sound(value) => {
+                labels.insert(name.clone(), value.clone());
+            }
+            Some(_) => faults.push(format!(
+                "labels: {name:?}: a name and a value have 1 to {LONGEST} characters"
+            )),
+            None => {
+                labels.remove(name);
+            }
+        }
+    }
+    if labels.len() > LABELS {
+        faults.push(format!("labels: an agent has at most {LABELS}"));
+    }
 }
 
 /// The sites of some agents, by name.

@@ -10,7 +10,8 @@ use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::findings::finding::{Finding, FindingKind};
 use crate::collector::marks::{Asked, Case, mark_later};
 use crate::collector::operations::agreements::Book;
-use crate::collector::operations::{claims, months};
+use crate::collector::operations::claims::follow;
+use crate::collector::operations::months;
 use crate::collector::periods::{has_begun, is_frozen, period_log};
 use crate::collector::scheduler::Rounds;
 use crate::collector::scheduler::did::Did;
@@ -208,7 +209,7 @@ fn write_judged(
     }
     let version = book.version(&judged.contract, judged.version);
     match version.and_then(|agreed| agreed.contract.as_ref().ok()) {
-        Some(contract) => claims::follow(archive, contract, judged, now),
+        Some(contract) => follow::follow(archive, contract, judged, now),
         None => Ok(()),
     }
 }

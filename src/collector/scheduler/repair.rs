@@ -9,7 +9,7 @@ use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::findings::finding::{Finding, FindingKind};
 use crate::collector::marks::{Case, mark};
-use crate::collector::operations::claims::{self, Reinstated};
+use crate::collector::operations::lapses::{self, Reinstated};
 use crate::collector::troubles;
 use crate::evidence::key::Kid;
 use crate::evidence::summary::AHEAD;
@@ -36,7 +36,7 @@ pub fn heal(archive: &Archive, now: Wall) -> Result<(), ArchiveError> {
     if !ahead.is_empty() {
         told_of_verdicts(archive, ahead.len(), now)?;
     }
-    let reinstated = claims::reinstate(archive, now + CLOCKS_DIFFER, now)?;
+    let reinstated = lapses::reinstate(archive, now + CLOCKS_DIFFER, now)?;
     for (contract, service, period) in &reinstated.claims {
         mark(archive, contract, service, period, now)?;
     }

@@ -9,7 +9,7 @@ use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::marks::{Ended, mark};
 use crate::collector::operations::agreements::{Agreed, Book};
-use crate::collector::operations::{claims, months};
+use crate::collector::operations::{lapses, months};
 use crate::collector::scheduler::Rounds;
 use crate::collector::verdicts::{SETTLED, id_of};
 use crate::collector::{Collector, Fault};
@@ -29,7 +29,7 @@ impl Rounds {
                 mark(archive, contract, service, month, now)
             })?;
             months::look(archive, now)?;
-            claims::lapse(archive, now)
+            lapses::lapse(archive, now)
         };
         collector.change(write).await
     }
