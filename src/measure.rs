@@ -1,6 +1,8 @@
 //! Measuring, without touching the network: what became of each probe, and the minute's figures.
 
 pub mod address_kind;
+pub mod carrier;
+pub mod clock_state;
 pub mod event;
 pub mod flight;
 pub mod histogram;

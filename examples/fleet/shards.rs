@@ -14,7 +14,8 @@ use wanproof::collector::operations::{Actor, DeskError};
 use wanproof::evidence::chain::{ChainId, Head};
 use wanproof::evidence::enrol;
 use wanproof::evidence::key::SecretKey;
-use wanproof::evidence::summary::{Clock, ClockState, IntervalPart, ProbePart, Summary};
+use wanproof::evidence::summary::{Clock, IntervalPart, ProbePart, Summary};
+use wanproof::measure::clock_state::ClockState;
 use wanproof::measure::outcome::{Outcome, Outcomes};
 
 use super::central::Central;

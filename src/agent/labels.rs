@@ -7,7 +7,8 @@ use crate::agent::clock_trust::Labels;
 use crate::agent::recorder::{Label, Why};
 use crate::agent::summariser::SpanState;
 use crate::base::time::{Now, Wall};
-use crate::evidence::summary::{Clock as ClockPart, ClockState};
+use crate::evidence::summary::Clock as ClockPart;
+use crate::measure::clock_state::ClockState;
 use crate::net::clock::{ClockDiscipline, health};
 
 use super::Session;

@@ -14,7 +14,7 @@ use crate::agent::live::Live;
 use crate::agent::terms::Terms;
 use crate::base::time::{Now, Wall};
 use crate::config::agent::AgentConfig;
-use crate::evidence::summary::Carrier;
+use crate::measure::carrier::Carrier;
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::ledger::SettledSend;
 use crate::measure::probe::Probe;

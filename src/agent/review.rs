@@ -372,12 +372,7 @@ impl Measurements for History<'_> {
 
 /// A stored outage with its side; one that lasts goes on for all of a span.
 fn sided(outage: &Outage, span: Span) -> (Span, Side) {
-    let side = match outage.side.as_str() {
-        "provider" => Side::Provider,
-        "customer" => Side::Customer,
-        _ => Side::Unknown,
-    };
-    (Span::new(outage.from, outage.to.unwrap_or(span.to)), side)
+    (Span::new(outage.from, outage.to.unwrap_or(span.to)), outage.side())
 }
 
 /// The probes of a service and its members, by any of the versions.

@@ -13,7 +13,7 @@ use crate::evidence::chain::{ChainId, Head};
 use crate::evidence::key::SecretKey;
 use crate::evidence::summary::{
     self, Clock, ContractRef, IntervalPart, Layout, Lengths, LinkPart, Malformed, OutagePart,
-    OwnLag, Piece, ProbePart, Side, Signed, Summary, VERSION, VerdictPart,
+    OwnLag, Piece, ProbePart, Signed, Summary, VERSION, VerdictPart,
 };
 use crate::measure::interval::Interval;
 use crate::store::intervals::{RowId, Series, SeriesId};
@@ -322,17 +322,14 @@ fn part_of(series: Series, intervals: Vec<IntervalPart>) -> ProbePart {
 /// An outage as a summary holds it.
 #[must_use]
 pub fn part(outage: Outage) -> OutagePart {
+    let side = outage.side();
     OutagePart {
         service: outage.service,
         probe: outage.probe,
         from: outage.from,
         to: outage.to,
         definition: outage.definition,
-        side: match outage.side.as_str() {
-            "provider" => Side::Provider,
-            "customer" => Side::Customer,
-            _ => Side::Unknown,
-        },
+        side,
         evidence: match outage.evidence {
             serde_json::Value::Object(members) => members,
             _ => serde_json::Map::new(),
@@ -345,7 +342,8 @@ mod tests {
     use super::*;
     use crate::base::time::{Mono, Now};
     use crate::evidence::chain::Dropped;
-    use crate::evidence::summary::{ClockState, ClockStep};
+    use crate::evidence::summary::ClockStep;
+    use crate::measure::clock_state::ClockState;
     use crate::measure::event::{Event, ProbeId, Settled};
     use crate::measure::ledger::Ledger;
     use crate::measure::outcome::Outcome;

@@ -22,7 +22,7 @@ use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
 use crate::evidence::late::Front;
 use crate::evidence::register::Enrolled;
-use crate::evidence::summary::{self, ClockState, ProbePart, Summary};
+use crate::evidence::summary::{self, ProbePart, Summary};
 use crate::evidence::told::{CarrierDown, OutageSaid, Places, STRETCHES, day_of};
 use crate::sla::span::{Span, Spans};
 
@@ -201,11 +201,6 @@ impl AgentState {
     /// What an agent says in a summary; what it said before is kept where this says nothing of it.
     fn of(read: &Read, before: Option<Self>) -> Self {
         let summary = &read.summary;
-        let state = match summary.clock.state {
-            ClockState::Synchronised => "synchronised",
-            ClockState::Unsynchronised => "unsynchronised",
-            ClockState::Unknown => "unknown",
-        };
         // A span is split among several summaries where there is much to say: the probes of one are
         // not all there are.
         let mut probes = before.as_ref().map(|before| before.probes.clone()).unwrap_or_default();
@@ -235,7 +230,7 @@ impl AgentState {
             software: summary.software.clone(),
             heard: summary.to,
             place: Some(Placed { chain: summary.chain, seq: summary.seq, received: read.received }),
-            clock: state.to_owned(),
+            clock: summary.clock.state.word().to_owned(),
             contracts: summary
                 .contracts
                 .iter()

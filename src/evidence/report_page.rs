@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::base::time::{Wall, format_duration};
-use crate::evidence::summary::{ClockState, OutagePart, Side, Summary};
+use crate::evidence::summary::{OutagePart, Summary};
+use crate::measure::clock_state::ClockState;
 use crate::measure::histogram::{Histogram, Packed};
 use crate::measure::interval::Interval;
 use crate::measure::outcome::{Outcome, Outcomes};
@@ -421,11 +422,7 @@ fn outages(to: &mut String, seen: &Seen) {
             by<th>Side<th>What was seen</tr>\n",
     );
     for outage in all.values() {
-        let side = match outage.side {
-            Side::Provider => "provider",
-            Side::Customer => "customer",
-            Side::Unknown => "unknown",
-        };
+        let side = outage.side;
         let _ = writeln!(
             to,
             "<tr><td>{}<td>{}<td class=\"n\">{}<td>{}<td>{}<td>{side}<td><small>{}</small></tr>",

@@ -18,8 +18,9 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use crate::evidence::summary::{Carrier, Side};
+use crate::measure::carrier::Carrier;
 use crate::measure::outcome::Outcome;
+use crate::sla::terms::Side;
 
 /// This host was busy when its processors were, by so many percent or more.
 pub const BUSY_PERCENT: f64 = 95.0;
@@ -415,11 +416,7 @@ mod tests {
     /// The table as docs/operations.md has it.
     fn as_written() -> String {
         let rows = TABLE.iter().zip(1..).map(|(row, number)| {
-            let side = match row.side {
-                Side::Provider => "provider",
-                Side::Customer => "customer",
-                Side::Unknown => "unknown",
-            };
+            let side = row.side;
             format!("| {number} | {} | {side} | {} |\n", row.seen, row.why)
         });
         rows.collect()

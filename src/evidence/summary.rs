@@ -15,8 +15,11 @@ use crate::evidence::json;
 use crate::evidence::jws::{self, Typ};
 use crate::evidence::key::{Kid, SecretKey};
 use crate::evidence::rotation;
+use crate::measure::carrier::Carrier;
+use crate::measure::clock_state::ClockState;
 use crate::measure::histogram::Packed;
 use crate::measure::outcome::Outcomes;
+use crate::sla::terms::Side;
 
 mod check;
 mod convert;
@@ -118,18 +121,6 @@ pub struct Clock {
     /// How it was stepped in the span.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "form::or_default")]
     pub steps: Vec<ClockStep>,
-}
-
-/// Whether the wall clock is synchronised, by `adjtimex`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClockState {
-    /// It is.
-    Synchronised,
-    /// It is not.
-    Unsynchronised,
-    /// The system does not say.
-    Unknown,
 }
 
 /// A step of the wall clock.
@@ -260,18 +251,6 @@ pub struct LinkPart {
     pub cpu_percent: Option<f64>,
 }
 
-/// Whether an interface has a carrier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Carrier {
-    /// It has.
-    Up,
-    /// It has not.
-    Down,
-    /// The system does not say.
-    Unknown,
-}
-
 /// A change of an interface's carrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CarrierChange {
@@ -298,22 +277,11 @@ pub struct OutagePart {
     pub to: Option<Wall>,
     /// By which definition: `CONTRACT/VERSION#OBJECTIVE`, or `builtin`.
     pub definition: String,
-    /// Whose side failed.
+    /// Whose side failed; never a third party's, which nobody can measure.
+    #[serde(with = "form::side")]
     pub side: Side,
     /// What was seen around it: an object.
     pub evidence: serde_json::Map<String, serde_json::Value>,
-}
-
-/// Whose side an outage lies on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// The provider's.
-    Provider,
-    /// The customer's.
-    Customer,
-    /// It cannot be told.
-    Unknown,
 }
 
 /// A verdict that the agent reached itself.

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Wall;
-use crate::evidence::summary::{Side as SummarySide, Summary};
+use crate::evidence::summary::Summary;
+use crate::sla::as_text::word;
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::Side;
 
@@ -36,7 +37,8 @@ pub struct OutageSaid {
     /// When it ended.
     pub to: Option<Wall>,
     /// Whose side it lies on.
-    pub side: SummarySide,
+    #[serde(with = "word")]
+    pub side: Side,
     /// Where the span of the summary ends that knows most of it.
     #[serde(default)]
     pub told: Wall,
@@ -61,16 +63,6 @@ impl OutageSaid {
     #[must_use]
     pub fn span(&self, as_of: Wall) -> Span {
         Span::new(self.from, self.to.unwrap_or(as_of))
-    }
-
-    /// Its side, as a judge takes it.
-    #[must_use]
-    pub const fn side(&self) -> Side {
-        match self.side {
-            SummarySide::Provider => Side::Provider,
-            SummarySide::Customer => Side::Customer,
-            SummarySide::Unknown => Side::Unknown,
-        }
     }
 
     /// Enters it among those that were told before, of which `places` says where they are; there
@@ -226,7 +218,7 @@ mod tests {
 
     use super::*;
 
-    fn said(from: i64, to: Option<i64>, side: SummarySide, told: i64) -> OutageSaid {
+    fn said(from: i64, to: Option<i64>, side: Side, told: i64) -> OutageSaid {
         OutageSaid {
             site: None,
             service: Some("s".to_owned()),
@@ -242,15 +234,11 @@ mod tests {
     #[test]
     fn a_later_summary_knows_more_and_an_end_that_was_told_stays() {
         let (mut known, mut places) = (Vec::new(), Places::default());
-        said(10, Some(50), SummarySide::Unknown, 60).enter(&mut known, &mut places);
-        said(10, None, SummarySide::Customer, 30).enter(&mut known, &mut places);
-        assert_eq!(
-            known,
-            [said(10, Some(50), SummarySide::Unknown, 60)],
-            "an earlier one came late"
-        );
-        said(10, None, SummarySide::Provider, 90).enter(&mut known, &mut places);
-        assert_eq!(known, [said(10, Some(50), SummarySide::Provider, 90)]);
+        said(10, Some(50), Side::Unknown, 60).enter(&mut known, &mut places);
+        said(10, None, Side::Customer, 30).enter(&mut known, &mut places);
+        assert_eq!(known, [said(10, Some(50), Side::Unknown, 60)], "an earlier one came late");
+        said(10, None, Side::Provider, 90).enter(&mut known, &mut places);
+        assert_eq!(known, [said(10, Some(50), Side::Provider, 90)]);
         assert_eq!(
             known[0].span(Wall::from_secs(99)),
             Span::new(Wall::from_secs(10), Wall::from_secs(50))
@@ -299,12 +287,12 @@ mod tests {
         #[test]
         fn in_which_order_summaries_come_changes_nothing_of_what_is_known(order in Just((0..8i64).collect::<Vec<_>>()).prop_shuffle()) {
             let all: Vec<OutageSaid> = (0..8)
-                .map(|at| said(at % 2, (at > 4).then_some(40), if at % 3 == 0 { SummarySide::Provider } else { SummarySide::Unknown }, at))
+                .map(|at| said(at % 2, (at > 4).then_some(40), if at % 3 == 0 { Side::Provider } else { Side::Unknown }, at))
                 .collect();
             let known = |order: &[i64]| {
                 let (mut known, mut places) = (Vec::new(), Places::default());
                 order.iter().for_each(|&at| all[usize::try_from(at).unwrap()].clone().enter(&mut known, &mut places));
-                in_order(known.iter().map(|each| (each.span(Wall::from_secs(99)), each.side())).collect())
+                in_order(known.iter().map(|each| (each.span(Wall::from_secs(99)), each.side)).collect())
             };
             prop_assert_eq!(known(&order), known(&[0, 1, 2, 3, 4, 5, 6, 7]));
         }

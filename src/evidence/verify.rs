@@ -16,7 +16,8 @@ use crate::evidence::key::{Kid, PublicKey};
 use crate::evidence::late;
 use crate::evidence::receipt::{self, Receipt};
 use crate::evidence::rotation;
-use crate::evidence::summary::{self, ClockState, Summary};
+use crate::evidence::summary::{self, Summary};
+use crate::measure::clock_state::ClockState;
 
 /// Something that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

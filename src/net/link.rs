@@ -14,8 +14,9 @@ use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
 use crate::base::time::{Clock, Mono, SystemClock, Wall};
-use crate::evidence::summary::{Carrier, CarrierChange, LinkPart};
+use crate::evidence::summary::{CarrierChange, LinkPart};
 use crate::measure::address_kind::AddressKind;
+use crate::measure::carrier::Carrier;
 use crate::measure::probe::Circuit;
 use crate::net::hop;
 use crate::net::socket;

@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::base::time::{Clock, Mono, SystemClock, Wall, nanos_of};
-use crate::evidence::summary::Carrier;
 use crate::measure::address_kind::AddressKind;
+use crate::measure::carrier::Carrier;
 use crate::measure::interval::Phase;
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::{Attempt, Probe, Test, Tls};

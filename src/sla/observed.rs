@@ -9,12 +9,13 @@ use std::time::Duration;
 use crate::base::decimal::Exact;
 use crate::base::effort::Effort;
 use crate::base::time::Wall;
+use crate::measure::carrier::Carrier;
 use crate::measure::histogram::Histogram;
 use crate::measure::interval::{Interval, Spread};
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::rollup::cut;
 use crate::sla::mos;
-use crate::sla::outage::{Carrier, Class, Detector, Edge, Rule, Run};
+use crate::sla::outage::{Class, Detector, Edge, Rule, Run};
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::{
     CarrierLoss, Contract, Definition, Late, Measure, Metric, Objective, Side, Statistic, Unit,

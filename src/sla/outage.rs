@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::base::decimal::Exact;
 use crate::base::time::{Wall, nanos_of};
+use crate::measure::carrier::Carrier;
 use crate::measure::outcome::Outcome;
 use crate::sla::terms::{CarrierLoss, Contract, Definition, Late, Objective};
 
@@ -108,15 +109,6 @@ pub fn rules(contract: &Contract, service: &str) -> Vec<Applied> {
             (!probes.is_empty()).then(|| Applied { objective: objective.id.clone(), probes, rule })
         })
         .collect()
-}
-
-/// Whether the line had carrier when a probe was due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Carrier {
-    /// It had, or nobody knows.
-    Up,
-    /// It had none.
-    Down,
 }
 
 /// What an outcome is by a rule.

@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use crate::base::time::Wall;
 use crate::measure::reasons::Reasons;
+use crate::sla::reader::Word;
+use crate::sla::terms::Side;
 use crate::store::bytes::sum;
 use crate::store::{Store, StoreError};
 
@@ -28,6 +30,12 @@ pub struct Outage {
 }
 
 impl Outage {
+    /// Whose side failed, as the rules take it.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        Side::ALL.iter().copied().find(|side| side.word() == self.side).unwrap_or(Side::Unknown)
+    }
+
     /// Why its probe's sends were not answered since it began, as far as its evidence says: what is
     /// of an earlier version does not.
     #[must_use]

@@ -5,9 +5,10 @@ use super::support::{
 };
 use wanproof::base::decimal::{Exact, Rounding};
 use wanproof::base::time::Wall;
+use wanproof::measure::carrier::Carrier;
 use wanproof::measure::outcome::Outcome as Probe;
 use wanproof::sla::mos;
-use wanproof::sla::outage::{Carrier, Detector, Edge, Rule};
+use wanproof::sla::outage::{Detector, Edge, Rule};
 use wanproof::sla::report::{Outcome, Report};
 use wanproof::sla::terms::{CarrierLoss, Definition, Late};
 

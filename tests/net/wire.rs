@@ -547,7 +547,7 @@ fn without_a_carrier_nothing_is_sent_and_nothing_goes_by_another_way() {
             }
         }
         assert_eq!(lab.arrived(), []);
-        assert_eq!(link::carrier("wan1"), wanproof::evidence::summary::Carrier::Up);
+        assert_eq!(link::carrier("wan1"), wanproof::measure::carrier::Carrier::Up);
     });
 }
 

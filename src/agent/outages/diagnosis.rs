@@ -21,12 +21,13 @@ use tokio::task::JoinSet;
 use crate::agent::live::Live;
 use crate::base::time::{Clock, Now, SystemClock, Wall};
 use crate::evidence::side::{Asked, Seen};
-use crate::evidence::summary::{Carrier, Side};
+use crate::measure::carrier::Carrier;
 use crate::measure::event::{Event, ProbeId, Settled};
 use crate::measure::ledger::SettledSend;
 use crate::measure::outcome::Outcome;
 use crate::measure::probe::Probe;
 use crate::net::link;
+use crate::sla::terms::Side;
 use crate::store::outages::Outage;
 use crate::store::provisional::SET_LATER;
 

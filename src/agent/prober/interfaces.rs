@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::base::time::Mono;
-use crate::evidence::summary::Carrier;
 use crate::measure::address_kind::AddressKind;
+use crate::measure::carrier::Carrier;
 use crate::measure::outcome::Reason;
 use crate::measure::probe::Circuit;
 use crate::net::hop;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::base::time::{Mono, Wall};
-use crate::evidence::summary::Carrier;
+use crate::measure::carrier::Carrier;
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::flight::{Answer, Departure, Doubt, Silence, Time};
 use crate::measure::outcome::{Outcome, Reason};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::time::Mono;
-use crate::evidence::summary::Carrier;
+use crate::measure::carrier::Carrier;
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::schedule::{Chance, Turn, patience};

@@ -132,7 +132,7 @@ impl<'a, 'e> Archived<'a, 'e> {
             }
             let speaks = self.sources.speaks(agent, &said.probe, (said.site.as_deref(), service));
             if let Some(lasted) = speaks.within(said.span(self.as_of)).hull() {
-                sides.push((lasted, said.side()));
+                sides.push((lasted, said.side));
             }
         }
         Ok(sides)

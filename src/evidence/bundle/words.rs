@@ -91,7 +91,7 @@ fn outages(case: &Case, summaries: &[Summary]) -> Vec<(Span, Side)> {
     let end = summaries.iter().map(|summary| summary.to).max().unwrap_or_default();
     let as_of = case.facts.as_of.unwrap_or(end);
     let all = said.values().flat_map(|(known, _)| known);
-    told::in_order(all.map(|each| (each.span(as_of), each.side())).collect())
+    told::in_order(all.map(|each| (each.span(as_of), each.side)).collect())
 }
 
 /// What the summaries say of the services and their members.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::summary::{Carrier, IntervalPart, LinkPart, Phases, ProbePart, Summary};
+use crate::evidence::summary::{IntervalPart, LinkPart, Phases, ProbePart, Summary};
+use crate::measure::carrier::Carrier;
 use crate::measure::histogram::{NotAHistogram, Packed};
 use crate::measure::interval::{Interval, Phase, Spread};
 use crate::sla::span::{Span, Spans};

@@ -14,6 +14,26 @@ pub fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
+/// A side that can be measured.
+pub mod side {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer};
+
+    pub use crate::sla::as_text::word::serialize;
+    use crate::sla::terms::Side;
+
+    /// Reads it; a third party's is none.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Side, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        match &*text {
+            "provider" => Ok(Side::Provider),
+            "customer" => Ok(Side::Customer),
+            "unknown" => Ok(Side::Unknown),
+            other => Err(D::Error::unknown_variant(other, &["provider", "customer", "unknown"])),
+        }
+    }
+}
+
 /// An RFC 3339 instant in UTC, of the years 1970 to 2261.
 pub fn utc<'de, D: Deserializer<'de>>(from: D) -> Result<Wall, D::Error> {
     let text = <Cow<'de, str>>::deserialize(from)?;

@@ -6,7 +6,9 @@ use wanproof::evidence::chain::{ChainId, Head};
 use wanproof::evidence::digest::Digest;
 use wanproof::evidence::enrol;
 use wanproof::evidence::key::SecretKey;
-use wanproof::evidence::summary::{Carrier, Clock, ClockState, LinkPart, Signed, Summary};
+use wanproof::evidence::summary::{Clock, LinkPart, Signed, Summary};
+use wanproof::measure::carrier::Carrier;
+use wanproof::measure::clock_state::ClockState;
 
 use super::script::{BEGIN, Script, Site, random};
 

@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::agent::clock_trust::Labels;
 use crate::agent::outages::key::OutageKey;
 use crate::base::time::Now;
+use crate::measure::carrier::Carrier;
 use crate::measure::outcome::{Outcome, Reason};
-use crate::sla::outage::Carrier;
 use crate::store::{Store, StoreError};
 
 use super::watch::{Open, Seen, Watching};

@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::agent::outages::key::OutageKey;
 use crate::agent::terms::Standard;
 use crate::base::time::Wall;
+use crate::measure::carrier::Carrier;
 use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::reasons::Reasons;
-use crate::sla::outage::{Carrier, Class, Detector, Edge, Rule, State};
+use crate::sla::outage::{Class, Detector, Edge, Rule, State};
 use crate::store::outages::Outage;
 
 /// One definition of an outage, at work.

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::agent::outages::key::OutageKey;
 use crate::base::time::Wall;
 use crate::evidence::side::Seen;
-use crate::evidence::summary::Side;
+use crate::sla::reader::Word;
+use crate::sla::terms::Side;
 use crate::store::outages::Outage;
 
 /// Whose side an outage is thought to lie on, and why.
@@ -57,10 +58,6 @@ impl Case {
     }
 }
 
-pub(super) const fn word(side: Side) -> &'static str {
-    match side {
-        Side::Provider => "provider",
-        Side::Customer => "customer",
-        Side::Unknown => "unknown",
-    }
+pub(super) fn word(side: Side) -> &'static str {
+    side.word()
 }

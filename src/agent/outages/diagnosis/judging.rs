@@ -2,7 +2,7 @@
 
 use crate::agent::outages::key::OutageKey;
 use crate::evidence::side::NextHop;
-use crate::evidence::summary::Carrier;
+use crate::measure::carrier::Carrier;
 use crate::measure::probe::Role;
 use crate::net::hop::{self, FirstHop};
 use crate::net::link;
