@@ -4,22 +4,25 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
-use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
-use tracing::debug;
 
 use crate::agent::clock_trust::Labels;
 use crate::base::time::Wall;
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::ledger::FinishedInterval;
-use crate::measure::outcome::{Outcome, Outcomes, Reason};
+use crate::measure::outcome::{Outcome, Outcomes};
 use crate::measure::probe::Probe;
+
+mod row;
+mod window;
+
+pub use window::Window;
+
+use row::Row;
 
 /// What the running agent tells of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -93,30 +96,6 @@ struct Table {
     rows: Vec<Option<Row>>,
 }
 
-/// What is known of a probe now.
-#[derive(Debug)]
-struct Row {
-    probe: Arc<Probe>,
-    state: &'static str,
-    address: Option<IpAddr>,
-    last_rtt_ns: Option<u64>,
-    /// The outcomes of its last closed interval.
-    outcomes: Outcomes,
-    limited: u32,
-    certificate_until: Option<Wall>,
-    /// What most probes have nothing of.
-    trouble: Option<Box<Trouble>>,
-}
-
-/// Why sends were not answered.
-#[derive(Debug, Default)]
-struct Trouble {
-    /// The last one.
-    last: Option<Reason>,
-    /// Those of the last closed interval.
-    reasons: BTreeMap<String, u32>,
-}
-
 impl Table {
     fn row(&mut self, place: usize) -> Option<&mut Row> {
         self.rows.get_mut(place)?.as_mut()
@@ -125,66 +104,6 @@ impl Table {
     fn probe(&self, place: ProbeId) -> Option<LiveProbe> {
         let place = place.0 as usize;
         self.rows.get(place)?.as_ref().map(|row| row.live(place))
-    }
-}
-
-impl Row {
-    fn new(probe: &Arc<Probe>) -> Self {
-        Self {
-            probe: Arc::clone(probe),
-            state: "unknown",
-            address: None,
-            last_rtt_ns: None,
-            outcomes: Outcomes::default(),
-            limited: 0,
-            certificate_until: None,
-            trouble: None,
-        }
-    }
-
-    /// Takes why its last send was not answered, if it was not.
-    fn failed(&mut self, reason: Option<&Reason>) {
-        match &mut self.trouble {
-            None if reason.is_none() => {}
-            trouble => trouble.get_or_insert_default().last = reason.cloned(),
-        }
-    }
-
-    /// Takes why sends of its last closed interval were not answered.
-    fn closed(&mut self, reasons: &BTreeMap<String, u32>) {
-        match &mut self.trouble {
-            None if reasons.is_empty() => {}
-            Some(trouble) if reasons.is_empty() && trouble.last.is_none() => self.trouble = None,
-            trouble => trouble.get_or_insert_default().reasons.clone_from(reasons),
-        }
-    }
-
-    fn live(&self, place: usize) -> LiveProbe {
-        #[expect(clippy::cast_precision_loss, reason = "an RTT in nanoseconds is far below 2^53")]
-        let us = |rtt: u64| rtt as f64 / 1000.0;
-        LiveProbe {
-            place,
-            name: self.probe.name.clone(),
-            kind: self.probe.kind().to_owned(),
-            service: self.probe.service.clone(),
-            state: self.state.to_owned(),
-            address: self.address,
-            last_rtt_us: self.last_rtt_ns.map(us),
-            reason: self
-                .trouble
-                .as_ref()
-                .and_then(|trouble| trouble.last.as_ref())
-                .map(ToString::to_string),
-            outcomes: self.outcomes.to_string(),
-            reasons: self
-                .trouble
-                .as_ref()
-                .map(|trouble| trouble.reasons.clone())
-                .unwrap_or_default(),
-            coverage: coverage(&self.outcomes),
-            limited: self.limited,
-            certificate_until: self.certificate_until,
-        }
     }
 }
 
@@ -313,63 +232,4 @@ pub fn coverage(outcomes: &Outcomes) -> Option<String> {
     let unknown = outcomes.count(Outcome::NotSent) + outcomes.count(Outcome::NotObserved);
     let hundredths = ((due - unknown) * 10_000).checked_div(due)?;
     Some(format!("{}.{:02}", hundredths / 100, hundredths % 100))
-}
-
-/// The socket at which the running agent can be asked; its file goes with it.
-#[derive(Debug)]
-pub struct Window {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-impl Window {
-    /// Opens it; what a dead agent left there is replaced. Its mode lets the agent's user and group
-    /// in.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub fn open(path: &Path) -> std::io::Result<Self> {
-        use std::os::unix::fs::PermissionsExt;
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-        Ok(Self { listener, path: path.to_owned() })
-    }
-
-    /// Answers everyone who comes with a snapshot, a line of JSON, for ever.
-    pub async fn serve(&self, live: &Live) {
-        loop {
-            match self.listener.accept().await {
-                Ok((mut guest, _)) => {
-                    let text =
-                        serde_json::to_string(&live.snapshot()).expect("a snapshot is JSON") + "\n";
-                    // A guest who does not read costs a task for a second, and nothing else.
-                    tokio::task::spawn_local(async move {
-                        let told = tokio::time::timeout(
-                            std::time::Duration::from_secs(1),
-                            guest.write_all(text.as_bytes()),
-                        );
-                        if !matches!(told.await, Ok(Ok(()))) {
-                            debug!("a status guest left early");
-                        }
-                    });
-                }
-                Err(error) => {
-                    debug!(%error, "a status guest could not be let in");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Window {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            debug!(%error, "the status socket was gone already");
-        }
-    }
 }

@@ -29,14 +29,16 @@ use crate::agent::recorder::Recorder;
 use crate::measure::event::{Event, ProbeId};
 use crate::measure::outcome::Outcome;
 use crate::measure::reasons::Reasons;
-use crate::net::exposition::{Form, Kind, Page, Spread};
+use crate::net::exposition::{Form, Spread};
+
+mod page;
+
+use page::Sources;
 
 /// Guests at one time; more wait at the door.
 const GUESTS: usize = 8;
 /// How long one may stay.
 const STAY: Duration = Duration::from_secs(10);
-/// How long the database may take to answer; else the page is without it.
-const STORE: Duration = Duration::from_secs(2);
 /// How soon an address that cannot be had is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -62,14 +64,6 @@ struct Counts {
     outcomes: [u64; Outcome::ALL.len()],
     reasons: Reasons,
     rtt: Spread,
-}
-
-/// What the page is made of.
-#[derive(Clone)]
-struct Sources {
-    book: Rc<RefCell<Book>>,
-    live: Live,
-    recorder: Recorder,
 }
 
 impl Metrics {
@@ -215,97 +209,4 @@ async fn answer(request: &Request<Incoming>, sources: &Sources) -> Response<Full
     let mut response = Response::new(Full::new(Bytes::from(sources.page(form).await)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
     response
-}
-
-impl Sources {
-    async fn page(&self, form: Form) -> Vec<u8> {
-        let asked = self.recorder.ask(|store| Ok((store.tally()?, store.bytes()?)));
-        let stored = tokio::time::timeout(STORE, asked).await.ok().and_then(Result::ok);
-        let mut page = Page::new(form);
-        page.family(Kind::Info, "wanproof_build", "The program.");
-        page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-        self.probes(&mut page);
-        if let Some((tally, bytes)) = stored {
-            page.family(
-                Kind::Gauge,
-                "wanproof_outbox_summaries",
-                "Summaries that wait for the collector, or were refused.",
-            );
-            page.sample(&[("state", "waiting")], tally.waiting);
-            page.sample(&[("state", "refused")], tally.refused);
-            page.family(Kind::Gauge, "wanproof_outbox_bytes", "Bytes of the summaries that wait.");
-            page.sample(&[], tally.bytes);
-            page.family(Kind::Gauge, "wanproof_store_bytes", "Bytes of the database in use.");
-            page.sample(&[], bytes);
-        }
-        page.end()
-    }
-
-    fn probes(&self, page: &mut Page) {
-        let (now, book) = (self.live.snapshot(), self.book.borrow());
-        let probes =
-            || now.probes.iter().filter_map(|probe| Some((probe, book.probes.get(probe.place)?)));
-        page.family(
-            Kind::Counter,
-            "wanproof_probe_outcomes",
-            "What became of the sends of each probe.",
-        );
-        for (probe, counts) in probes() {
-            for (outcome, count) in Outcome::ALL.iter().zip(counts.outcomes) {
-                page.sample(&[("probe", &probe.name), ("outcome", outcome.word())], count);
-            }
-        }
-        if probes().any(|(_, counts)| !counts.reasons.is_empty()) {
-            page.family(
-                Kind::Counter,
-                "wanproof_probe_reasons",
-                "Why sends of each probe were not answered.",
-            );
-            for (probe, counts) in probes() {
-                for (reason, count) in counts.reasons.ranked() {
-                    page.sample(&[("probe", &probe.name), ("reason", &reason)], count);
-                }
-            }
-        }
-        let states = ["up", "down", "unknown"];
-        page.family(
-            Kind::StateSet,
-            "wanproof_probe_state",
-            "The state of each probe, by its contract.",
-        );
-        probes()
-            .for_each(|(probe, _)| page.states(&[("probe", &probe.name)], &states, &probe.state));
-        page.family(
-            Kind::Histogram,
-            "wanproof_probe_rtt_seconds",
-            "Times from a send to its answer, late ones too.",
-        );
-        probes().for_each(|(probe, counts)| page.histogram(&[("probe", &probe.name)], &counts.rtt));
-        let ending = || probes().filter_map(|(probe, _)| Some((probe, probe.certificate_until?)));
-        if ending().next().is_some() {
-            let help = "When the certificate of each probe's server ends, in seconds since 1970.";
-            page.family(Kind::Gauge, "wanproof_probe_certificate_expiry_timestamp_seconds", help);
-            for (probe, until) in ending() {
-                page.sample(&[("probe", &probe.name)], u64::try_from(until.secs()).unwrap_or(0));
-            }
-        }
-        let lags = [
-            (
-                "wanproof_send_lag_seconds",
-                "How long after its time each batch of sends was handed over.",
-                &book.send_lag,
-            ),
-            (
-                "wanproof_receive_lag_seconds",
-                "How long the oldest reply of each batch lay unread.",
-                &book.receive_lag,
-            ),
-        ];
-        for (name, help, lag) in lags {
-            page.family(Kind::Histogram, name, help);
-            page.histogram(&[], lag);
-        }
-        page.family(Kind::StateSet, "wanproof_clock_state", "How the wall clock is kept.");
-        page.states(&[], &["synchronised", "unsynchronised", "unknown"], &now.clock);
-    }
 }

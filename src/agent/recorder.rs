@@ -26,6 +26,8 @@ use crate::store::{FILE, FileId, Store, StoreError, salvage};
 
 mod database;
 
+use database::Database;
+
 /// How often the whole database is read and checked, besides at every start.
 const SCRUB: Duration = Duration::from_secs(86_400);
 
@@ -144,10 +146,10 @@ impl Recorder {
         let (jobs, inbox) = mpsc::channel();
         let dir = store.path().parent().unwrap_or(Path::new(".")).to_owned();
         let (present, gone) = mpsc::channel();
-        let desk = database::Database::new(Box::new(clock), store, summariser, present);
+        let database = Database::new(Box::new(clock), store, summariser, present);
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
-            .spawn(move || desk.run(&inbox))?;
+            .spawn(move || database.run(&inbox))?;
         let found = jobs.clone();
         std::thread::Builder::new()
             .name("scrubber".to_owned())

@@ -51,10 +51,7 @@ impl Session {
         // Before anything is made.
         Terms::load(&config)?;
         let places: Vec<ProbeId> = (0..).map(ProbeId).take(config.probes.len()).collect();
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
+        let boot = boot_id();
         let (store, taken_up) = open_store(&config, &places, &boot)?;
         let TakenUp { terms, keys, detector, clock_trust, labels } = taken_up;
         terms.notes.iter().for_each(|note| warn!("{note}"));
@@ -69,9 +66,8 @@ impl Session {
         privileges::drop_all(kept_privileges(&config));
         let (recorder, writer) = start_recorder(&config, store, keys, &boot)?;
         let contracts = Arc::new(Notify::new());
-        let recorded = Recorded { recorder: recorder.clone(), contracts: Arc::clone(&contracts) };
-        let ship_task =
-            ShipTask::start(ShipTask::prepare(&config, agent, key.clone(), recorded)?, None);
+        let outbox = Recorded { recorder: recorder.clone(), contracts: Arc::clone(&contracts) };
+        let shipper = ShipTask::prepare(&config, agent, key.clone(), outbox)?;
         // The ledger begins when probing did, however long it took to come here.
         let now = clock_trust.now().at(prober.begun());
         let mut session = Self {
@@ -88,7 +84,7 @@ impl Session {
             terms,
             recorder,
             writer,
-            ship_task,
+            ship_task: ShipTask::start(shipper, None),
             summarised: now.wall,
             judged: None,
             steps: Vec::new(),
@@ -113,6 +109,12 @@ impl Session {
         }
         Ok(session)
     }
+}
+
+/// The kernel's name for this boot; empty where it has none.
+fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
 }
 
 /// Opens the database and takes up what it knows; one that is damaged is set aside.

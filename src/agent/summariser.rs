@@ -1,7 +1,6 @@
 //! Makes and signs summaries of what was written: within the writer's transaction, so that a
 //! number, its summary and what it holds are on the disk together or not at all.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tracing::{error, info};
@@ -12,16 +11,18 @@ use crate::base::time::{Clock as _, SystemClock, Wall};
 use crate::evidence::chain::{ChainId, Head};
 use crate::evidence::key::SecretKey;
 use crate::evidence::summary::{
-    self, Clock, ContractRef, IntervalPart, Layout, Lengths, LinkPart, Malformed, OutagePart,
-    OwnLag, Piece, ProbePart, Signed, Summary, VERSION, VerdictPart,
+    self, Clock, ContractRef, Layout, LinkPart, Malformed, OutagePart, OwnLag, Signed, Summary,
+    VERSION, VerdictPart,
 };
-use crate::measure::interval::Interval;
-use crate::store::intervals::{RowId, Series, SeriesId};
+use crate::store::intervals::RowId;
 use crate::store::journal::Noted;
 use crate::store::outages::Outage;
 use crate::store::outbox::new_chain;
-use crate::store::packed_summary::{Gathered, Made};
 use crate::store::{Store, StoreError};
+
+mod span;
+
+use span::Span;
 
 /// What a span's summaries say beside its intervals.
 #[derive(Clone, Debug)]
@@ -250,75 +251,6 @@ struct By {
     next: Option<SecretKey>,
 }
 
-/// The intervals of one span, as far as they must be known before any is signed.
-struct Span {
-    /// The first and the last block that holds them.
-    blocks: (RowId, RowId),
-    /// Where the first begins and the last ends.
-    extent: Option<(Wall, Wall)>,
-    /// The series that have any, and how long what is said of each is at most.
-    probes: Vec<(SeriesId, Lengths)>,
-}
-
-impl Span {
-    /// Looks at all intervals of these blocks, one after the other: together they may be more than
-    /// a router has memory for.
-    fn of(store: &Store, blocks: (RowId, RowId)) -> Result<Self, StoreError> {
-        let mut extent: Option<(Wall, Wall)> = None;
-        let mut intervals: BTreeMap<SeriesId, Vec<usize>> = BTreeMap::new();
-        let take = |series, interval: Interval| {
-            let (from, to) = (interval.from, interval.to());
-            extent =
-                Some(extent.map_or((from, to), |(first, last)| (first.min(from), last.max(to))));
-            // Mostly it is one, and room for four is what a vector begins with.
-            intervals
-                .entry(series)
-                .or_insert_with(|| Vec::with_capacity(1))
-                .push(IntervalPart::length_at_most(interval));
-        };
-        store.each_interval(blocks, |_| true, take)?;
-        let mut probes = Vec::with_capacity(intervals.len());
-        let mut heads = BTreeMap::new();
-        let head = |id, series| heads.extend([(id, summary::length(&part_of(series, Vec::new())))]);
-        store.each_series(|series| intervals.contains_key(&series), head)?;
-        for (series, intervals) in intervals {
-            probes.extend(heads.get(&series).map(|&head| (series, Lengths { head, intervals })));
-        }
-        Ok(Self { blocks, extent, probes })
-    }
-
-    /// What a summary says of its probes, and what it is made of.
-    fn read(&self, store: &Store, pieces: &[Piece]) -> Result<(Vec<ProbePart>, Made), StoreError> {
-        let of = |piece: &Piece| self.probes[piece.probe].0;
-        let (Gathered { mut series, mut intervals }, made) =
-            store.gather(self.blocks, pieces.iter().map(of).collect())?;
-        let part = |piece: &Piece| {
-            let mut intervals = intervals.remove(&of(piece))?;
-            intervals.truncate(piece.intervals.end);
-            let intervals =
-                intervals.into_iter().skip(piece.intervals.start).map(IntervalPart::from).collect();
-            Some(part_of(series.remove(&of(piece))?, intervals))
-        };
-        Ok((pieces.iter().filter_map(part).collect(), made))
-    }
-}
-
-/// What a summary says of a series.
-fn part_of(series: Series, intervals: Vec<IntervalPart>) -> ProbePart {
-    ProbePart {
-        name: series.probe,
-        service: series.service,
-        kind: series.kind,
-        target: series.target,
-        address: series.address.map(|address| address.to_string()),
-        period_ms: series.period_ms,
-        timeout_ms: series.timeout_ms,
-        cutoff_ms: series.cutoff_ms,
-        settings: series.settings,
-        intervals,
-    }
-}
-
 /// An outage as a summary holds it.
 #[must_use]
 pub fn part(outage: Outage) -> OutagePart {
@@ -338,213 +270,4 @@ pub fn part(outage: Outage) -> OutagePart {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::time::{Mono, Now};
-    use crate::evidence::chain::Dropped;
-    use crate::evidence::summary::ClockStep;
-    use crate::measure::clock_state::ClockState;
-    use crate::measure::event::{Event, ProbeId, Settled};
-    use crate::measure::ledger::Ledger;
-    use crate::measure::outcome::Outcome;
-    use crate::store::intervals::Series;
-
-    const SECOND: Duration = Duration::from_secs(1);
-    /// So many long words are longer than a summary may be.
-    const LONG_WORDS: usize = 4096;
-
-    /// A probe a second that is always answered, its book and its database, on clocks that a test
-    /// moves.
-    struct Desk {
-        _dir: tempfile::TempDir,
-        store: Store,
-        summariser: Summariser,
-        ledger: Ledger,
-        now: Now,
-        sent: u64,
-        steps: Vec<ClockStep>,
-    }
-
-    impl Desk {
-        fn new(at: i64) -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let now = Now { wall: Wall::from_secs(at), mono: Mono::from_nanos(1_000_000_000_000) };
-            let (store, _) = Store::open(dir.path(), now.wall).unwrap();
-            let keys = Keys::fixed(SecretKey::from_seed(&[7; 32]));
-            let every = Duration::from_secs(300);
-            let summariser = Summariser { keys, site: "s".to_owned(), boot: String::new(), every };
-            let ledger = Ledger::new([SECOND], every, now);
-            Self { _dir: dir, store, summariser, ledger, now, sent: 0, steps: Vec::new() }
-        }
-
-        /// Lets time pass, a probe a second.
-        fn pass(&mut self, seconds: u64) {
-            for _ in 0..seconds {
-                let (probe, send) = (ProbeId(0), self.sent);
-                let settled = Settled {
-                    probe,
-                    send,
-                    outcome: Outcome::Answered,
-                    rtt_ns: Some(5_000_000),
-                    stamp: None,
-                    reason: None,
-                    seq: None,
-                    ttl: None,
-                    bytes: None,
-                    from: None,
-                    phases: Vec::new(),
-                };
-                let due = Event::Due { probe, send, at: self.now.mono + SECOND / 2 };
-                for event in [due, Event::Settled(settled)] {
-                    self.ledger.apply(&event, &mut Vec::new());
-                }
-                self.sent += 1;
-                self.now = Now { wall: self.now.wall + SECOND, mono: self.now.mono + SECOND };
-                self.turn();
-            }
-        }
-
-        fn turn(&mut self) {
-            if let Some(step) = self.ledger.advance(self.now) {
-                self.steps.push(ClockStep { at: step.at, by_us: step.by_ns / 1000 });
-            }
-            let id = self.series("p");
-            for closed in self.ledger.finished().into_iter().flatten() {
-                self.store.append(id, &closed.interval).unwrap();
-            }
-        }
-
-        fn series(&self, probe: &str) -> SeriesId {
-            let series = Series {
-                probe: probe.to_owned(),
-                service: None,
-                kind: "icmp".to_owned(),
-                target: "127.0.0.1".to_owned(),
-                address: None,
-                period_ms: 1000,
-                timeout_ms: 1000,
-                cutoff_ms: 1000,
-                settings: "x".to_owned(),
-            };
-            self.store.series(&series).unwrap()
-        }
-
-        /// Signs what there is; gives the spans, outcomes counted.
-        fn summarise(&mut self) -> Vec<(i64, i64, u64)> {
-            self.ledger.close(self.now);
-            self.turn();
-            let summaries = self.sign();
-            assert_eq!(self.store.journal(10).unwrap(), [], "no fault was told");
-            let outcomes = |summary: &Summary| {
-                summary
-                    .probes
-                    .iter()
-                    .flat_map(|probe| &probe.intervals)
-                    .map(|one| one.outcomes.len())
-                    .sum()
-            };
-            summaries
-                .iter()
-                .map(|summary| (summary.from.secs(), summary.to.secs(), outcomes(summary)))
-                .collect()
-        }
-
-        fn sign(&self) -> Vec<Summary> {
-            let state = SpanState {
-                until: self.now.wall,
-                clock: Clock {
-                    state: ClockState::Unknown,
-                    max_error_us: None,
-                    steps: self.steps.clone(),
-                },
-                contracts: Vec::new(),
-                link: Vec::new(),
-                judged: Vec::new(),
-                own_lag_us: None,
-            };
-            self.summariser
-                .summarise(&self.store, &state, &mut self.summariser.keys.clone())
-                .unwrap();
-            let read = |(_, jws): (_, String)| {
-                let payload =
-                    crate::evidence::jws::parse(jws.as_bytes(), crate::evidence::jws::Typ::Summary)
-                        .unwrap();
-                summary::read(payload.unverified_payload()).unwrap()
-            };
-            self.store.waiting(100, 1 << 30).unwrap().into_iter().map(read).collect()
-        }
-    }
-
-    #[test]
-    fn what_no_collector_would_take_is_left_out_and_told_and_the_rest_is_signed() {
-        let mut desk = Desk::new(3_000_000);
-        desk.pass(63);
-        let (first, _) = desk.store.unsummarised().unwrap()[0];
-        let mut all = Vec::new();
-        desk.store
-            .each_interval((first, first), |_| true, |_, interval| all.push(interval))
-            .unwrap();
-        let sound = all.pop().unwrap();
-        let wrong = Interval { kernel_stamped: 61, ..sound.clone() };
-        let words = (0..LONG_WORDS).map(|number| (format!("lost/{number:0>250}"), 0));
-        let long = Interval { reasons: words.collect(), ..sound.clone() };
-        let set = [("sound", &sound), ("wrong", &wrong), ("long", &long)];
-        let set: Vec<_> = set.map(|(probe, interval)| (desk.series(probe), interval)).into();
-        desk.store.append_set(&set).unwrap();
-        let probes = |summary: &Summary| {
-            summary.probes.iter().map(|probe| probe.name.clone()).collect::<Vec<_>>()
-        };
-        assert_eq!(desk.sign().iter().map(probes).collect::<Vec<_>>(), [["p", "sound"]]);
-        let told: Vec<String> =
-            desk.store.journal(10).unwrap().into_iter().map(|line| line.detail).collect();
-        assert_eq!(told.len(), 2);
-        for (probe, fault) in [("wrong", "kernel_stamped"), ("long", "too long")] {
-            let of = format!("for probe {probe}: ");
-            assert!(
-                told.iter().any(|detail| detail.contains(&of) && detail.contains(fault)),
-                "{told:?}"
-            );
-        }
-        assert_eq!(desk.store.unsummarised().unwrap(), []);
-    }
-
-    #[test]
-    fn what_was_dropped_is_told_by_as_many_summaries_as_that_needs() {
-        let mut desk = Desk::new(3_000_000);
-        let chain = ChainId::from_bytes([9; 16]);
-        let all: Vec<Dropped> =
-            (0..100).map(|n| Dropped { chain, from_seq: 2 * n, to_seq: 2 * n }).collect();
-        desk.store.remember_dropped(&all).unwrap();
-        desk.pass(600);
-        desk.ledger.close(desk.now);
-        desk.turn();
-        let told: Vec<Vec<Dropped>> =
-            desk.sign().into_iter().map(|summary| summary.dropped).collect();
-        assert_eq!(told.concat(), all);
-        assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [64, 36]);
-    }
-
-    #[test]
-    fn spans_are_cut_at_the_multiples_of_every() {
-        let mut desk = Desk::new(3_000_200);
-        desk.pass(700);
-        assert_eq!(
-            desk.summarise(),
-            [(3_000_200, 3_000_300, 100), (3_000_300, 3_000_600, 300), (3_000_600, 3_000_900, 300)]
-        );
-        assert_eq!(desk.store.unsummarised().unwrap(), []);
-    }
-
-    #[test]
-    fn every_outcome_is_in_a_summary_though_the_clock_was_set_back_and_forth() {
-        for by in [-40, 40, -7200, 7200] {
-            let mut desk = Desk::new(3_000_200);
-            desk.pass(130);
-            desk.now.wall = desk.now.wall.shifted(by * 1_000_000_000);
-            desk.turn();
-            desk.pass(130);
-            let total: u64 = desk.summarise().iter().map(|(_, _, outcomes)| outcomes).sum();
-            assert_eq!((total, desk.steps.len()), (260, 1), "{by} s");
-        }
-    }
-}
+mod tests;

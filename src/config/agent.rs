@@ -196,21 +196,40 @@ fn agent(root: &Section<'_>, beside: &Path) -> Option<AgentConfig> {
     let socket = root.text("status_socket").map(|path| beside.join(path));
     let collector = root.section("collector").and_then(|section| collector(&section, beside));
     let keep = root.section("store").map_or_else(Keep::default, |section| keep(&section));
-    let metrics = root.section("metrics").and_then(|section| {
-        let listen =
-            section.parsed("listen", "an address and port such as \"127.0.0.1:9464\"", |text| {
-                text.parse().ok()
-            });
-        if !section.has("listen") {
-            section.fault("listen is missing");
-        }
-        listen
-    });
+    let metrics = root.section("metrics").and_then(|section| metrics(&section));
     let hooks = root.section("hooks").map_or_else(Hooks::default, |section| hooks(&section));
     let defaults = root.section("defaults").map_or_else(Written::default, |mut section| {
         section.call("[defaults]".to_owned());
         Written::read(&section, beside)
     });
+    let probes = probes(root, &defaults, beside);
+    let data_dir = data_dir?;
+    Some(AgentConfig {
+        site: site?,
+        contracts,
+        status_socket: socket.unwrap_or_else(|| data_dir.join(SOCKET)),
+        data_dir,
+        collector,
+        keep,
+        metrics,
+        hooks,
+        probes,
+    })
+}
+
+/// Where metrics are shown.
+fn metrics(section: &Section<'_>) -> Option<SocketAddr> {
+    let listen =
+        section.parsed("listen", "an address and port such as \"127.0.0.1:9464\"", |text| {
+            text.parse().ok()
+        });
+    if !section.has("listen") {
+        section.fault("listen is missing");
+    }
+    listen
+}
+
+fn probes(root: &Section<'_>, defaults: &Written, beside: &Path) -> Vec<Arc<Probe>> {
     let mut names = BTreeSet::new();
     let mut probes = Vec::new();
     let sections = root.sections("probe");
@@ -227,25 +246,14 @@ fn agent(root: &Section<'_>, beside: &Path) -> Option<AgentConfig> {
             if !names.insert(name.clone()) {
                 section.fault("another probe has this name");
             }
-            probes.extend(probe(&section, name, &defaults, beside).map(Arc::new));
+            probes.extend(probe(&section, name, defaults, beside).map(Arc::new));
         } else {
             // Its other faults are told all the same.
-            probe(&section, String::new(), &defaults, beside);
+            probe(&section, String::new(), defaults, beside);
         }
     }
     probes.shrink_to_fit();
-    let data_dir = data_dir?;
-    Some(AgentConfig {
-        site: site?,
-        contracts,
-        status_socket: socket.unwrap_or_else(|| data_dir.join(SOCKET)),
-        data_dir,
-        collector,
-        keep,
-        metrics,
-        hooks,
-        probes,
-    })
+    probes
 }
 
 /// A name that is safe in files, tables and URLs.
@@ -347,69 +355,4 @@ fn hooks(section: &Section<'_>) -> Hooks {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::measure::probe::Test;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn faults(text: &str) -> Vec<String> {
-        parse(text, "agent.toml", Path::new("/nowhere")).map(|_| ()).unwrap_err().0
-    }
-
-    const HEAD: &str = "site = \"leeds-01\"\ndata_dir = \"data\"\n";
-
-    #[test]
-    fn a_probe_takes_what_it_does_not_say_from_the_defaults() {
-        let text = format!(
-            "{HEAD}[defaults]\ntimeout = \"3s\"\ndscp = \"af41\"\n[[probe]]\nname = \"a\"\nkind \
-                = \"icmp\"\ntarget = \"::1\"\ncutoff = \"1s\"\n"
-        );
-        let config = parse(&text, "agent.toml", Path::new("/etc/wanproof")).unwrap();
-        let probe = &config.probes[0];
-        assert_eq!(
-            (probe.timeout, probe.cutoff, probe.circuit.dscp),
-            (3 * MS * 1000, 1000 * MS, Some(34))
-        );
-        assert_eq!(config.data_dir, Path::new("/etc/wanproof/data"));
-        assert_eq!(config.status_socket, Path::new("/etc/wanproof/data/agent.sock"));
-    }
-
-    #[test]
-    fn urls_are_taken_apart() {
-        let text =
-            |url| format!("{HEAD}[[probe]]\nname = \"a\"\nkind = \"http\"\nurl = \"{url}\"\n");
-        for (url, host, port) in [
-            ("http://a.example/x?y:80", "a.example", 80),
-            ("https://a.example:8443", "a.example", 8443),
-            ("https://[::1]/", "::1", 443),
-            ("http://[::1]:81/", "::1", 81),
-        ] {
-            let config = parse(&text(url), "agent.toml", Path::new("/")).unwrap();
-            let Test::Http(http) = &config.probes[0].test else { panic!() };
-            assert_eq!((http.host.as_str(), http.port), (host, port));
-        }
-        for url in
-            ["ftp://a", "http://", "http://a:0/", "http://a:x/", "http://u@a/", "http://a b/"]
-        {
-            assert_eq!(faults(&text(url)).len(), 1, "{url}");
-        }
-    }
-
-    #[test]
-    fn a_cutoff_beyond_the_timeout_is_a_fault_with_its_place() {
-        let text = format!(
-            "{HEAD}[[probe]]\nname = \"hq-icmp\"\nkind = \"icmp\"\ntarget = \"::1\"\ncutoff \
-                = \"3s\"\ntimeout = \"2s\"\n"
-        );
-        assert_eq!(
-            faults(&text),
-            ["agent.toml: probe \"hq-icmp\": cutoff 3s is longer than timeout 2s"]
-        );
-    }
-
-    #[test]
-    fn a_secret_prints_as_an_ellipsis() {
-        assert_eq!(format!("{:?}", Token("one-time".to_owned())), "…");
-    }
-}
+mod tests;

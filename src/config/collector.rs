@@ -5,14 +5,21 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use database::{Address, Database, Encryption, Identity, Parts};
-
 use crate::base::bounded;
 use crate::config::secret;
-use crate::config::written::{self, Faults, Section, parse_bytes};
+use crate::config::written::{self, Faults, Section};
 
+mod alerts;
 mod database;
+mod enrolment;
+mod limits;
 pub mod tokens;
+
+pub use database::{Address, Database, Encryption, Identity, Parts};
+
+use alerts::alerts;
+use enrolment::{enrolment, waiting};
+use limits::limits;
 
 /// The collector's configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -256,7 +263,7 @@ impl CollectorConfig {
 
 fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
     let listen = root.parsed("listen", "an address and a port, such as \"0.0.0.0:8443\"", |text| {
-        text.parse().ok()
+        text.parse::<SocketAddr>().ok()
     });
     if !root.has("listen") {
         root.fault("listen is missing");
@@ -264,29 +271,15 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
     let database =
         root.needed_text("database").and_then(|written| database::read(root, &written, beside));
     let path = |key| root.text(key).map(|path| beside.join(path));
-    let data_dir = path("data_dir").or_else(|| match database.as_ref()? {
-        // A file that is named alone lies in the working directory, whose parent is no name.
-        Database::Sqlite(path) => path.parent().map(|parent| Path::new(".").join(parent)),
-        Database::Postgres(_) => {
-            root.fault(
-                "data_dir is missing: where the database is a server, the collector's key \
-                still lies here",
-            );
-            None
-        }
-    });
+    let data_dir = path("data_dir").or_else(|| dir_of(root, database.as_ref()?));
     let key_file = path("key_file").or_else(|| Some(data_dir.as_ref()?.join("collector.key")));
     let contracts_dir = path("contracts_dir");
     let tls = root.section("tls").map(|section| tls(&section, beside));
-    if let (Some(listen), None) = (listen, &tls) {
-        let listen: SocketAddr = listen;
-        if !listen.ip().is_loopback() {
-            root.fault(format_args!(
-                "listen {listen} can be reached from elsewhere, and without [tls] everything \
-                    would be sent in the clear: \
-                 give [tls] a cert and a key, or listen on 127.0.0.1"
-            ));
-        }
+    if let Some(listen) = listen.filter(|listen| tls.is_none() && !listen.ip().is_loopback()) {
+        root.fault(format_args!(
+            "listen {listen} can be reached from elsewhere, and without [tls] everything would be \
+                sent in the clear: give [tls] a cert and a key, or listen on 127.0.0.1"
+        ));
     }
     let (enrolment, waiting) = match root.section("enrolment") {
         Some(section) => (enrolment(&section, beside), waiting(&section)),
@@ -325,6 +318,21 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
     })
 }
 
+/// The directory of a database that is a file.
+fn dir_of(root: &Section<'_>, database: &Database) -> Option<PathBuf> {
+    match database {
+        // A file that is named alone lies in the working directory, whose parent is no name.
+        Database::Sqlite(path) => path.parent().map(|parent| Path::new(".").join(parent)),
+        Database::Postgres(_) => {
+            root.fault(
+                "data_dir is missing: where the database is a server, the collector's key \
+                still lies here",
+            );
+            None
+        }
+    }
+}
+
 /// A file that must be there.
 fn readable<'a>(section: &Section<'a>, key: &'a str, beside: &Path) -> Option<PathBuf> {
     let path = beside.join(section.needed_text(key)?);
@@ -353,80 +361,9 @@ fn tokens_in(
     faults.is_empty().then_some(path)
 }
 
-fn waiting(section: &Section<'_>) -> Waiting {
-    let usual = Waiting::default();
-    Waiting {
-        all: number(section, "pending", 1..=1_000_000).unwrap_or(usual.all),
-        from_one: number(section, "pending_per_address", 1..=1_000_000).unwrap_or(usual.from_one),
-        long: section
-            .duration("pending_for", Duration::from_secs(3600)..=Duration::from_secs(400 * 86_400))
-            .unwrap_or(usual.long),
-    }
-}
-
 fn tls(section: &Section<'_>, beside: &Path) -> Option<Tls> {
     let (cert, key) = (readable(section, "cert", beside), secret::named(section, "key", beside));
     Some(Tls { cert: cert?, key: key? })
-}
-
-fn enrolment(section: &Section<'_>, beside: &Path) -> Option<Enrolment> {
-    #[derive(Clone, Copy)]
-    enum Mode {
-        Token,
-        Operator,
-        Open,
-    }
-    let modes = [("token", Mode::Token), ("operator", Mode::Operator), ("open", Mode::Open)];
-    let mode = section.one_of("mode", &modes);
-    if !section.has("mode") {
-        section.fault("mode is missing: token, operator or open");
-    }
-    match mode? {
-        Mode::Token => {
-            tokens_in(section, beside, |text| tokens::enrolment(text).1).map(Enrolment::Token)
-        }
-        // A token file may stay in the file while another mode is tried.
-        Mode::Operator => section
-            .text("token_file")
-            .map_or(Some(Enrolment::Operator), |_| Some(Enrolment::Operator)),
-        Mode::Open => {
-            section.text("token_file").map_or(Some(Enrolment::Open), |_| Some(Enrolment::Open))
-        }
-    }
-}
-
-fn limits(section: &Section<'_>) -> Limits {
-    let body = section.parsed("body", "a size from \"1KiB\" to \"4MiB\"", |text| {
-        parse_bytes(text)
-            .and_then(|bytes| usize::try_from(bytes).ok())
-            .filter(|bytes| (1024..=BODY).contains(bytes))
-    });
-    let per_agent = section.parsed("per_agent", RATE, rate);
-    let stored = section.parsed("bytes_per_agent", "a size from \"1MiB\" to \"3GiB\"", |text| {
-        parse_bytes(text)
-            .and_then(|bytes| u32::try_from(bytes).ok())
-            .filter(|bytes| (1 << 20..=3 << 30).contains(bytes))
-    });
-    let many =
-        |key| number(section, key, 16..=65_536).and_then(|number| usize::try_from(number).ok());
-    let (connections, each) = (many("connections"), many("connections_per_address"));
-    let judging = section.duration("judging", Duration::from_secs(1)..=Duration::from_secs(600));
-    let standard = Limits::default();
-    let limits = Limits {
-        body: body.unwrap_or(standard.body),
-        per_agent: per_agent.unwrap_or(standard.per_agent),
-        bytes_per_agent: stored.map_or(standard.bytes_per_agent, a_day),
-        connections: connections.unwrap_or(standard.connections),
-        connections_per_address: each.unwrap_or(standard.connections_per_address),
-        judging: judging.unwrap_or(standard.judging),
-    };
-    if each.is_some() && limits.connections_per_address > limits.connections {
-        section.fault(format_args!(
-            "connections_per_address = {} is more than connections, {}: one address could take all",
-            limits.connections_per_address, limits.connections
-        ));
-    }
-    limits
 }
 
 /// How a rate is written.
@@ -452,33 +389,6 @@ fn evidence(section: &Section<'_>) -> Evidence {
     Evidence { late_after: late_after.unwrap_or(Evidence::default().late_after) }
 }
 
-fn alerts(section: &Section<'_>, beside: &Path) -> Option<Alerts> {
-    let standard = Alerts::default();
-    let silent_after = number(section, "silent_after", 1..=1000).unwrap_or(standard.silent_after);
-    let claim_days = number(section, "claim_days", 0..=366).unwrap_or(standard.claim_days);
-    let hold = section
-        .duration("hold", Duration::ZERO..=Duration::from_secs(86_400))
-        .unwrap_or(standard.hold);
-    let url = |key| {
-        section.parsed(key, "an address that begins with https:// or http://", |text| {
-            (text.starts_with("https://") || text.starts_with("http://")).then(|| text.to_owned())
-        })
-    };
-    let (webhook, heartbeat) = (url("webhook"), url("heartbeat"));
-    let rate = section.parsed("rate", RATE, rate).unwrap_or(standard.rate);
-    let heartbeat_every = section
-        .duration("heartbeat_every", Duration::from_secs(1)..=Duration::from_secs(86_400))
-        .unwrap_or(standard.heartbeat_every);
-    if heartbeat.is_none() && section.has("heartbeat_every") && !section.has("heartbeat") {
-        section.fault("heartbeat_every is there without heartbeat");
-    }
-    let mail = match section.section("mail") {
-        Some(section) => Some(mail(&section, beside)?),
-        None => None,
-    };
-    Some(Alerts { silent_after, hold, claim_days, webhook, mail, rate, heartbeat, heartbeat_every })
-}
-
 /// A whole number, written as one or in quotes.
 fn number<'a>(
     section: &Section<'a>,
@@ -496,172 +406,5 @@ fn number<'a>(
     })
 }
 
-fn mail(section: &Section<'_>, beside: &Path) -> Option<Mail> {
-    let kinds = [
-        ("tls", MailSecurity::Tls),
-        ("starttls", MailSecurity::StartTls),
-        ("none", MailSecurity::None),
-    ];
-    let security = section
-        .one_of("security", &kinds)
-        .or_else(|| (!section.has("security")).then_some(MailSecurity::Tls));
-    let server = section.needed_text("server").and_then(|server| {
-        let read = server
-            .rsplit_once(':')
-            .and_then(|(host, port)| Some((host.to_owned(), port.parse::<u16>().ok()?)));
-        if read.is_none() {
-            section.fault(format_args!(
-                "server = {server:?} is not right: expected \"smtp.example.net:465\""
-            ));
-        }
-        read
-    });
-    if let (Some((host, _)), Some(MailSecurity::None)) = (&server, security) {
-        let here = host.trim_matches(['[', ']']);
-        if here != "localhost"
-            && !here.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        {
-            section.fault(
-                "security = \"none\" sends everything in the clear: it is only for a \
-                server on this host; use tls or starttls",
-            );
-        }
-    }
-    let ca = section.has("ca").then(|| readable(section, "ca", beside));
-    let (user, has_password) = (section.text("user"), section.has("password_file"));
-    if user.is_none() && has_password {
-        section.fault("password_file is there without user");
-    }
-    let login = user.map(|user| Some((user, secret::named(section, "password_file", beside)?)));
-    let address = |text: &str| {
-        text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
-    };
-    let from = section.needed_text("from").filter(|from| {
-        let sound = address(from);
-        if !sound {
-            section.fault(format_args!("from = {from:?} is no e-mail address"));
-        }
-        sound
-    });
-    let to: Vec<String> = section.texts("to").unwrap_or_default();
-    if to.is_empty() || !to.iter().all(|to| address(to)) {
-        section.fault("to: expected a list of e-mail addresses, such as [\"noc@example.net\"]");
-    }
-    let rate = section.parsed("rate", RATE, rate);
-    let (host, port) = server?;
-    // A file that cannot be read was told above; nothing is made of half a section.
-    let whole = |read: Option<Option<PathBuf>>| read.is_none_or(|read| read.is_some());
-    if !whole(ca.clone()) || login.as_ref().is_some_and(Option::is_none) {
-        return None;
-    }
-    Some(Mail {
-        host,
-        port,
-        security: security?,
-        ca: ca.flatten(),
-        login: login.flatten(),
-        from: from?,
-        to,
-        rate,
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    fn parse(text: &str, beside: &Path) -> Result<CollectorConfig, Faults> {
-        CollectorConfig::parse(text, "collector.toml", beside)
-    }
-
-    #[test]
-    fn the_whole_file_is_read_and_paths_are_beside_it() {
-        let at = tempfile::tempdir().unwrap();
-        for name in ["tokens", "admin-token", "cert.pem", "key.pem"] {
-            std::fs::write(at.path().join(name), "sixteen characters").unwrap();
-            std::fs::set_permissions(at.path().join(name), std::fs::Permissions::from_mode(0o600))
-                .unwrap();
-        }
-        let text = r#"
-            listen = "0.0.0.0:8443"
-            database = "sqlite:collector.db"
-            data_dir = "/var/lib/wanproof-collector"
-            key_file = "collector.key"
-            contracts_dir = "contracts"
-            tls = { cert = "cert.pem", key = "key.pem" }
-            enrolment = { mode = "token", token_file = "tokens" }
-            admin = { token_file = "admin-token" }
-            limits = { body = "2MiB", per_agent = "10/s", bytes_per_agent = "16MiB" }
-            alerts = { silent_after = "5", webhook = "https://example.net/hook" }
-        "#;
-        let config = parse(text, at.path()).unwrap();
-        assert_eq!(config.database, Database::Sqlite(at.path().join("collector.db")));
-        assert_eq!(config.data_dir, Path::new("/var/lib/wanproof-collector"));
-        assert_eq!(config.enrolment, Enrolment::Token(at.path().join("tokens")));
-        assert_eq!(config.limits.body, 2 << 20);
-        assert_eq!(config.limits.per_agent, Rate { count: 10, per: Duration::from_secs(1) });
-        assert_eq!(
-            config.limits.bytes_per_agent,
-            Rate { count: 16 << 20, per: Duration::from_secs(86_400) }
-        );
-        assert_eq!(config.alerts.silent_after, 5);
-    }
-
-    #[test]
-    fn a_database_beside_a_configuration_in_the_working_directory_lies_there_too() {
-        let config =
-            parse("listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:c.db\"", Path::new("")).unwrap();
-        assert_eq!(
-            (config.data_dir.as_path(), config.key_file.as_path()),
-            (Path::new("."), Path::new("./collector.key"))
-        );
-    }
-
-    #[test]
-    fn a_short_file_gets_safe_defaults() {
-        let config =
-            parse("listen = \"127.0.0.1:0\"\ndatabase = \"sqlite:/x/c.db\"", Path::new("/etc"))
-                .unwrap();
-        assert_eq!(
-            (config.data_dir.as_path(), config.enrolment),
-            (Path::new("/x"), Enrolment::Operator)
-        );
-        assert_eq!(config.key_file, Path::new("/x/collector.key"));
-        assert_eq!(config.limits.per_agent, Rate { count: 60, per: Duration::from_secs(60) });
-    }
-
-    #[test]
-    fn all_faults_are_told_together() {
-        let text = r#"
-            listen = "0.0.0.0:80"
-            database = "mysql://u:secret@h/d"
-            typo = 1
-            enrolment = { mode = "token" }
-            admin = { token_file = "no-such-file" }
-            limits = { body = "5MiB", per_agent = "0/m", bytes_per_agent = "4GiB" }
-            alerts = { silent_after = 0, webhook = "example.net" }
-        "#;
-        let faults = parse(text, Path::new("/nowhere")).unwrap_err().0;
-        for part in [
-            "listen 0.0.0.0:80 can be reached from elsewhere",
-            "database = \"mysql\" is not right",
-            "[enrolment]: token_file is missing",
-            "[admin]: token_file: /nowhere/no-such-file cannot be read",
-            "[limits]: body = \"5MiB\"",
-            "[limits]: per_agent = \"0/m\"",
-            "[limits]: bytes_per_agent = \"4GiB\"",
-            "[alerts]: silent_after = 0",
-            "[alerts]: webhook = \"example.net\"",
-            "typo is no key that is known here",
-        ] {
-            assert_eq!(
-                faults.iter().filter(|fault| fault.contains(part)).count(),
-                1,
-                "{part}: {faults:#?}"
-            );
-        }
-        assert_eq!(faults.len(), 10, "{faults:#?}");
-    }
-}
+mod tests;

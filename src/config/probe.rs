@@ -4,14 +4,21 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use crate::config::written::Section;
 use crate::measure::address_kind::AddressKind;
-use crate::measure::probe::{
-    Circuit, Dns, Family, Fragment, Http, Probe, Role, Test, Tls, Version,
-};
+use crate::measure::probe::{Circuit, Dns, Family, Fragment, Probe, Role, Test, Version};
 use crate::measure::target::{self, Host, is_link_local, without_scope};
+
+pub use digest::settings_digest;
+pub use dscp::dscp;
+use http::http;
+use url::host_port;
+pub(in crate::config) use url::split_url;
+
+mod digest;
+mod dscp;
+mod http;
+mod url;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -329,41 +336,6 @@ fn target(section: &Section<'_>, written: &Written) -> Option<String> {
     written.target.clone()
 }
 
-fn http(section: &Section<'_>, written: &Written) -> Option<Http> {
-    if written.url.is_none() && !section.has("url") {
-        section.fault("url is missing");
-    }
-    let url = written.url.clone()?;
-    let parts = match split_url(&url) {
-        Ok(parts) => parts,
-        Err(what) => {
-            section.fault(format_args!("url {url:?}: {what}"));
-            return None;
-        }
-    };
-    let unchecked = written.insecure_tls.unwrap_or(false);
-    if unchecked && written.ca.is_some() {
-        section.fault("insecure_tls checks no certificate, so ca means nothing beside it");
-    }
-    let tls = match (parts.secure, unchecked) {
-        (false, _) => Tls::None,
-        (true, true) => Tls::Unchecked,
-        (true, false) => Tls::Checked { roots: written.ca.clone() },
-    };
-    Some(Http {
-        host: parts.host,
-        port: parts.port,
-        tls,
-        method: written.method.clone().unwrap_or_else(|| "GET".to_owned()),
-        expect_status: written.expect_status.clone().unwrap_or_default(),
-        expect_body: written.expect_body.clone(),
-        max_body: written.max_body.unwrap_or(1 << 20),
-        follow_redirects: written.follow_redirects.unwrap_or(0),
-        version: written.http_version.unwrap_or_default(),
-        url,
-    })
-}
-
 /// The interface that the packets leave by: that of the circuit, or the one that a link-local
 /// target names. Such an address means nothing without one: which of several links has it nobody
 /// could tell, and a link that is added later would change what is measured.
@@ -430,155 +402,5 @@ fn literal(test: &Test) -> Option<IpAddr> {
     }
 }
 
-/// What a URL names.
-pub(in crate::config) struct UrlParts {
-    /// Whether it is `https`.
-    pub(in crate::config) secure: bool,
-    host: String,
-    port: u16,
-}
-
-impl UrlParts {
-    /// Whether its host is a link-local address with the interface behind it.
-    pub(in crate::config) fn has_scope(&self) -> bool {
-        target::scope(&self.host).is_some()
-    }
-
-    /// Whether it never leaves this host.
-    pub(in crate::config) fn is_loopback(&self) -> bool {
-        self.host == "localhost"
-            || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-}
-
-/// Takes an `http` or `https` URL apart.
-pub(in crate::config) fn split_url(url: &str) -> Result<UrlParts, String> {
-    let (secure, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
-        (Some(rest), _) => (true, rest),
-        (_, Some(rest)) => (false, rest),
-        _ => return Err("expected http:// or https://".to_owned()),
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        return Err("a user name in a URL is not supported".to_owned());
-    }
-    if rest.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("it holds white space".to_owned());
-    }
-    let usual = if secure { 443 } else { 80 };
-    let bare = authority.rsplit_once(':').is_none_or(|(_, port)| port.ends_with(']'));
-    let (host, port) = if bare {
-        (authority, usual)
-    } else {
-        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
-        let port = port.parse().ok().filter(|port| *port != 0);
-        (host, port.ok_or_else(|| "its port is not a number from 1 to 65535".to_owned())?)
-    };
-    if host.is_empty() {
-        return Err("it names no host".to_owned());
-    }
-    let host = match bracketed(host) {
-        // RFC 6874, section 2: the % before the interface is itself written %25.
-        Some(inner) => inner.replacen("%25", "%", 1),
-        None => host.to_owned(),
-    };
-    match target::host(&host) {
-        Ok(_) => Ok(UrlParts { secure, host, port }),
-        Err(fault) => Err(format!("its host {host:?}: {fault}")),
-    }
-}
-
-/// What stands between brackets, where only an IPv6 address may.
-fn bracketed(host: &str) -> Option<&str> {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']'))
-}
-
-fn host_port(text: &str) -> Result<(String, u16), String> {
-    let expected = || "expected a host and a port, such as \"hq.example.net:443\"".to_owned();
-    if text.contains("://") {
-        return Err(target::NotAHost::Url.to_string());
-    }
-    let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
-    let port: u16 = port.parse().ok().filter(|port| *port != 0).ok_or_else(expected)?;
-    let (inner, in_brackets) = bracketed(host).map_or((host, false), |inner| (inner, true));
-    let is_v6 = match target::host(inner).map_err(|fault| format!("its host {inner:?}: {fault}"))? {
-        Host::Address(address) => address.is_ipv6(),
-        Host::Scoped(..) => true,
-        Host::Name(_) => false,
-    };
-    match (is_v6, in_brackets) {
-        (true, false) => {
-            Err(format!("an IPv6 address with a port stands in brackets: [{inner}]:{port}"))
-        }
-        (false, true) => Err("only an IPv6 address stands in brackets".to_owned()),
-        _ => Ok((inner.to_owned(), port)),
-    }
-}
-
-/// A DSCP by its name (RFC 2474, 2597, 3246, 5865, 8622) or its number; [`None`] for what is
-/// neither.
-#[must_use]
-pub fn dscp(written: Result<&str, i64>) -> Option<u8> {
-    let name = match written {
-        Err(number) => return u8::try_from(number).ok().filter(|code| *code <= 63),
-        Ok(name) => name.to_ascii_lowercase(),
-    };
-    let names: [(&str, u8); 5] = [("be", 0), ("default", 0), ("le", 1), ("va", 44), ("ef", 46)];
-    if let Some((_, code)) = names.iter().find(|(known, _)| *known == name) {
-        return Some(*code);
-    }
-    let digits: Vec<u8> = name
-        .chars()
-        .skip(2)
-        .filter_map(|c| c.to_digit(10).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
-    match (name.get(..2)?, digits.as_slice()) {
-        ("cs", [class @ 0..=7]) if name.len() == 3 => Some(class * 8),
-        ("af", [class @ 1..=4, drop @ 1..=3]) if name.len() == 4 => Some(class * 8 + drop * 2),
-        _ => None,
-    }
-}
-
-/// The digest of a probe's checked settings: when it changes, another interval begins.
-#[must_use]
-pub fn settings_digest(probe: &Probe) -> String {
-    let hash = Sha256::digest(format!("{probe:?}").as_bytes());
-    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dscp_names_are_the_registered_ones() {
-        assert_eq!(
-            ["ef", "EF", "cs6", "af43", "be"].map(|name| dscp(Ok(name))),
-            [46, 46, 48, 38, 0].map(Some)
-        );
-        assert_eq!(["af44", "cs8", "af5", "", "é", "efx"].map(|name| dscp(Ok(name))), [None; 6]);
-        assert_eq!((dscp(Err(63)), dscp(Err(64)), dscp(Err(-1))), (Some(63), None, None));
-    }
-
-    #[test]
-    fn the_digest_of_settings_is_what_it_always_was() {
-        let digest = |keys: &str| {
-            let text = format!("site = \"s\"\ndata_dir = \"d\"\n[[probe]]\nname = \"p\"\n{keys}");
-            let config = crate::config::agent::parse(&text, "agent.toml", Path::new("/")).unwrap();
-            settings_digest(&config.probes[0])
-        };
-        let kinds = [
-            "kind = \"icmp\"\ntarget = \"192.0.2.1\"\nservice = \"x\"\ninterface = \"wan0\"\n",
-            "kind = \"http\"\nurl = \"https://a.example/\"\n",
-            "kind = \"tcp\"\ntarget = \"a.example:443\"\n",
-            "kind = \"dns\"\ntarget = \"192.0.2.53:53\"\nquery = \"a.example\"\n",
-        ];
-        let digests = [
-            "fe742b64620c5dd022fe028e8d975313",
-            "6c443a09a5e697fd71d84d64e2dc98ad",
-            "9d9a21367ade965fde0a659de04bbf83",
-            "b3645328153d313a52b9ef4ca1730d51",
-        ];
-        assert_eq!(kinds.map(digest), digests);
-    }
-}
+mod tests;

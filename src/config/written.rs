@@ -38,11 +38,11 @@ pub struct Section<'a> {
     /// How the table is called in a fault: empty for the file itself, `[store]`, `probe "hq-icmp"`.
     place: String,
     asked: RefCell<BTreeSet<&'a str>>,
-    faults: Rc<Desk>,
+    faults: Rc<Report>,
 }
 
 #[derive(Debug)]
-struct Desk {
+struct Report {
     file: String,
     faults: RefCell<Vec<String>>,
 }
@@ -61,7 +61,7 @@ pub fn read<T>(
         Ok(table) => table,
         Err(error) => return Err(Faults(vec![format!("{file}: {}", not_toml(text, &error))])),
     };
-    let desk = Rc::new(Desk { file: file.to_owned(), faults: RefCell::default() });
+    let desk = Rc::new(Report { file: file.to_owned(), faults: RefCell::default() });
     let root = Section {
         table: &table,
         place: String::new(),

@@ -5,24 +5,23 @@
 //! it. It never blocks: requests are handed over in batches, and what came in is read in batches,
 //! when the caller chooses to. It knows nothing of timeouts or loss.
 
-use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use nix::errno::Errno;
-
 use crate::base::time::Wall;
-use crate::measure::outcome::{Outcome, Reason};
 use crate::measure::probe::Circuit;
-use crate::net::socket::Fault;
 
 pub mod error_queue;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod kernel;
+mod open_error;
 pub mod packet;
 pub mod portable;
+mod unsent;
 
+pub use open_error::OpenError;
 pub use packet::Token;
+pub use unsent::Unsent;
 
 /// The protocol's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,77 +130,6 @@ pub enum Whose {
     Seq(IpAddr, u16),
 }
 
-/// Why a request was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsent {
-    /// No route leads there.
-    NoRoute,
-    /// The interface is down or gone.
-    LinkDown,
-    /// This host's packet filter or routes forbid it.
-    Filtered,
-    /// The send buffer or the interface's queue is full.
-    Buffer,
-    /// The packet is larger than the path takes, and must not be fragmented.
-    TooBig,
-    /// The source address is none of this host's any more.
-    Source,
-    /// It was taken, and had not come to the device when nobody waited for it any more: this host's
-    /// packet filter or a queue dropped it, or holds it.
-    Held,
-    /// The engine cannot send what the circuit asks for.
-    Unsupported,
-    /// Anything else; the number is the system's.
-    Other(i32),
-}
-
-impl Unsent {
-    /// The reason, as `not-sent/…`.
-    #[must_use]
-    pub const fn reason(self) -> Reason {
-        let kind = match self {
-            Self::NoRoute => "no-route",
-            Self::LinkDown => "link-down",
-            Self::Filtered => "filtered",
-            Self::Buffer => "buffer",
-            Self::TooBig => "too-big",
-            Self::Source => "source",
-            Self::Held => "held-back",
-            Self::Unsupported => "unsupported",
-            Self::Other(_) => "error",
-        };
-        Reason::new(Outcome::NotSent, kind)
-    }
-
-    /// What an ICMP error means that this very host sent about a packet of its own; [`None`] when
-    /// it means that the next hop did not say its hardware address, which is silence and no refusal
-    /// (RFC 1122 section 2.3.2.2).
-    #[must_use]
-    pub fn said_by_this_host(kind: &str) -> Option<Self> {
-        match kind {
-            "host-unreachable" => None,
-            "net-unreachable" => Some(Self::NoRoute),
-            "fragmentation-needed" | "packet-too-big" => Some(Self::TooBig),
-            _ => Some(Self::Filtered),
-        }
-    }
-
-    /// What an error of a send call means.
-    #[must_use]
-    pub fn of(errno: Errno) -> Self {
-        match errno {
-            // EINVAL is how Linux names a blackhole route.
-            Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EINVAL => Self::NoRoute,
-            Errno::ENETDOWN | Errno::ENODEV | Errno::ENXIO => Self::LinkDown,
-            Errno::EPERM | Errno::EACCES => Self::Filtered,
-            Errno::ENOBUFS | Errno::EAGAIN | Errno::ENOMEM => Self::Buffer,
-            Errno::EMSGSIZE => Self::TooBig,
-            Errno::EADDRNOTAVAIL => Self::Source,
-            other => Self::Other(other as i32),
-        }
-    }
-}
-
 /// By what means a port sends and stamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Means {
@@ -295,60 +223,6 @@ pub trait Engine {
         circuit: &Circuit,
         largest: u16,
     ) -> Result<Box<dyn Port>, OpenError>;
-}
-
-/// Why a port could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// This user may have neither kind of ICMP socket.
-    #[error("{}", remedies())]
-    Permission,
-    /// The circuit is not to be had.
-    #[error(transparent)]
-    Circuit(#[from] Fault),
-    /// The engine has no means for an option of the circuit.
-    #[error(
-        "the portable engine cannot set {0}: use a system with kernel stamps, or take the option \
-            away"
-    )]
-    Unsupported(&'static str),
-    /// The kernel has no stamps to give.
-    #[error("the kernel refuses to stamp packets: {0}")]
-    Unstamped(#[source] io::Error),
-    /// Anything else.
-    #[error("no ICMP socket could be opened: {0}")]
-    Other(#[source] io::Error),
-}
-
-impl OpenError {
-    /// What stands in an interval's reasons: `not-sent/…`.
-    #[must_use]
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Circuit(fault) => fault.reason(),
-            Self::Permission => Reason::new(Outcome::NotSent, "permission"),
-            Self::Unsupported(_) => Unsent::Unsupported.reason(),
-            Self::Unstamped(_) | Self::Other(_) => Reason::new(Outcome::NotSent, "socket"),
-        }
-    }
-}
-
-/// The two remedies for a user who may open no ICMP socket, ready to be typed.
-fn remedies() -> String {
-    let group = nix::unistd::getegid();
-    let program = std::env::current_exe()
-        .map_or_else(|_| "wanproof".to_owned(), |path| path.display().to_string());
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ping_group_range").unwrap_or_default();
-    let range = range.split_whitespace().collect::<Vec<_>>().join(" ");
-    format!(
-        "this user may not send ICMP echo requests: the process has no CAP_NET_RAW, and its group \
-            {group} is not within \
-         net.ipv4.ping_group_range ({}). Do one of the two, as root:\n  \
-         sysctl -w net.ipv4.ping_group_range=\"{group} {group}\"\n  \
-         setcap cap_net_raw+ep {program}\n\
-         (for a service: AmbientCapabilities=CAP_NET_RAW in its systemd unit)",
-        if range.is_empty() { "not readable here" } else { &range },
-    )
 }
 
 /// The best engine of this system: kernel stamps where the kernel gives them, else the portable

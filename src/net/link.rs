@@ -3,7 +3,7 @@
 //! `/proc`, without privilege; where that is missing, nothing is known.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -13,15 +13,18 @@ use nix::errno::Errno;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
-use crate::base::time::{Clock, Mono, SystemClock, Wall};
-use crate::evidence::summary::{CarrierChange, LinkPart};
+use crate::base::time::{Clock, Mono, SystemClock};
 use crate::measure::address_kind::AddressKind;
 use crate::measure::carrier::Carrier;
 use crate::measure::probe::Circuit;
-use crate::net::hop;
-use crate::net::socket;
+use crate::net::{hop, socket};
 
+mod changes;
+mod counters;
 mod routes;
+
+pub use changes::Links;
+pub use counters::{Counters, Cpu};
 
 use routes::Route;
 
@@ -161,256 +164,5 @@ impl Way {
     }
 }
 
-/// What is told of links in a summary: looked at often, cut at each span's end.
-#[derive(Debug, Default)]
-pub struct Links {
-    kept: BTreeMap<String, Kept>,
-    cpu: Option<Cpu>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    carrier: Carrier,
-    changes: Vec<CarrierChange>,
-    counters: Option<Counters>,
-}
-
-/// What an interface has counted since it was made. An interface that was made anew counts from
-/// zero again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Bytes received.
-    pub rx_bytes: u64,
-    /// Packets that were received damaged.
-    pub rx_errors: u64,
-    /// Packets that were received, and for which this host had no room.
-    pub rx_dropped: u64,
-    /// Bytes sent.
-    pub tx_bytes: u64,
-    /// Packets that could not be sent.
-    pub tx_errors: u64,
-    /// Packets that were to be sent, and that this host dropped, as a full queue does.
-    pub tx_dropped: u64,
-}
-
-/// More changes of one interface in a span are not told one by one; a flapping link shows by as
-/// many.
-const MOST_CHANGES: usize = 100;
-
-impl Links {
-    /// Looks at these interfaces and notes what changed; gives the changes. Interfaces that are not
-    /// named any more are forgotten.
-    pub fn look<'a>(
-        &mut self,
-        interfaces: impl IntoIterator<Item = &'a str>,
-        at: Wall,
-    ) -> Vec<(String, Carrier)> {
-        let wanted: BTreeSet<&str> = interfaces.into_iter().collect();
-        self.kept.retain(|name, _| wanted.contains(name.as_str()));
-        self.cpu = self.cpu.or_else(Cpu::read);
-        wanted.into_iter().filter_map(|name| self.note(name, carrier(name), at)).collect()
-    }
-
-    fn note(&mut self, name: &str, carrier: Carrier, at: Wall) -> Option<(String, Carrier)> {
-        let Some(kept) = self.kept.get_mut(name) else {
-            let kept = Kept { carrier, changes: Vec::new(), counters: Counters::read(name) };
-            self.kept.insert(name.to_owned(), kept);
-            return None;
-        };
-        if kept.carrier == carrier {
-            return None;
-        }
-        kept.carrier = carrier;
-        if kept.changes.len() < MOST_CHANGES {
-            kept.changes.push(CarrierChange { at, carrier });
-        }
-        Some((name.to_owned(), carrier))
-    }
-
-    /// What changed did so much later: the clock that labelled it was wrong by that.
-    pub fn shift(&mut self, by_ns: i64) {
-        for change in self.kept.values_mut().flat_map(|kept| &mut kept.changes) {
-            change.at = change.at.shifted(by_ns);
-        }
-    }
-
-    /// Ends a span: what happened since the last one ended, one part for each interface.
-    pub fn cut(&mut self) -> Vec<LinkPart> {
-        let cpu = Cpu::read();
-        let cpu_percent = self.cpu.zip(cpu).and_then(|(before, now)| now.busy_since(before));
-        self.cpu = cpu;
-        let part = |(name, kept): (&String, &mut Kept)| {
-            let now = Counters::read(name);
-            let moved = now.map(|now| now.since(kept.counters));
-            kept.counters = now;
-            LinkPart {
-                interface: name.clone(),
-                carrier: kept.carrier,
-                changes: std::mem::take(&mut kept.changes),
-                rx_bytes: moved.map_or(0, |moved| moved.rx_bytes),
-                tx_bytes: moved.map_or(0, |moved| moved.tx_bytes),
-                cpu_percent,
-            }
-        };
-        self.kept.iter_mut().map(part).collect()
-    }
-}
-
-impl Counters {
-    /// Reads those of an interface of this thread's network namespace; [`None`] when there is none
-    /// of that name, or the system does not tell.
-    #[must_use]
-    pub fn read(interface: &str) -> Option<Self> {
-        Self::parse(&fs::read_to_string(format!("{NET}/dev")).ok()?, interface)
-    }
-
-    /// From `/proc/net/dev`: two lines of headings; then of each interface eight figures of
-    /// receiving and eight of sending, the first of each being bytes.
-    fn parse(text: &str, interface: &str) -> Option<Self> {
-        let line = text
-            .lines()
-            .find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
-        // bytes packets errs drop fifo frame compressed multicast, then bytes packets errs drop …
-        let figures: Vec<u64> =
-            line.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
-        let figure = |at: usize| figures.get(at).copied();
-        Some(Self {
-            rx_bytes: figure(0)?,
-            rx_errors: figure(2)?,
-            rx_dropped: figure(3)?,
-            tx_bytes: figure(8)?,
-            tx_errors: figure(10)?,
-            tx_dropped: figure(11)?,
-        })
-    }
-
-    /// What was counted since an earlier reading; all of it where there was none, or the interface
-    /// was made anew.
-    #[must_use]
-    pub fn since(self, before: Option<Self>) -> Self {
-        let Some(before) = before else { return self };
-        let moved = |of: fn(&Self) -> u64| of(&self).checked_sub(of(&before)).unwrap_or(of(&self));
-        Self {
-            rx_bytes: moved(|all| all.rx_bytes),
-            rx_errors: moved(|all| all.rx_errors),
-            rx_dropped: moved(|all| all.rx_dropped),
-            tx_bytes: moved(|all| all.tx_bytes),
-            tx_errors: moved(|all| all.tx_errors),
-            tx_dropped: moved(|all| all.tx_dropped),
-        }
-    }
-}
-
-/// How the processors of this host have spent their time since its boot, in ticks (proc_stat(5)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cpu {
-    total: u64,
-    idle: u64,
-}
-
-impl Cpu {
-    /// Reads it; [`None`] where the system does not tell.
-    #[must_use]
-    pub fn read() -> Option<Self> {
-        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
-        // user nice system idle iowait irq softirq steal; guest time is within user's.
-        let ticks: Vec<u64> =
-            line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
-        let idle = ticks.get(3)?.checked_add(ticks.get(4).copied().unwrap_or(0))?;
-        Some(Self { total: ticks.iter().try_fold(0u64, |sum, &each| sum.checked_add(each))?, idle })
-    }
-
-    /// How busy they were since an earlier reading, of 100, to a tenth; [`None`] when no time
-    /// passed. What a hypervisor took away counts as busy: this host could not use it.
-    #[must_use]
-    pub fn busy_since(self, before: Self) -> Option<f64> {
-        let total = self.total.checked_sub(before.total).filter(|&total| total > 0)?;
-        let idle = self.idle.saturating_sub(before.idle).min(total);
-        let tenths = u32::try_from(u128::from(total - idle) * 1000 / u128::from(total)).ok()?;
-        Some(f64::from(tenths) / 10.0)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_loopback_interface_has_a_carrier_and_an_unknown_one_none_that_is_known() {
-        assert_eq!(carrier("lo"), Carrier::Up);
-        for name in ["nosuch0", "", "..", "../net/lo", "a/b"] {
-            assert_eq!(carrier(name), Carrier::Unknown, "{name:?}");
-        }
-    }
-
-    #[test]
-    fn a_change_of_carrier_is_noted_once_and_told_with_its_span() {
-        let mut links = Links::default();
-        let at = Wall::from_secs;
-        assert_eq!(links.note("wan0", Carrier::Up, at(1)), None);
-        assert_eq!(
-            links.note("wan0", Carrier::Down, at(2)),
-            Some(("wan0".to_owned(), Carrier::Down))
-        );
-        assert_eq!(links.note("wan0", Carrier::Down, at(3)), None);
-        let told = links.cut().remove(0);
-        assert_eq!(told.changes, [CarrierChange { at: at(2), carrier: Carrier::Down }]);
-        assert_eq!(told.carrier, Carrier::Down);
-        assert_eq!(links.cut().remove(0).changes, []);
-    }
-
-    #[test]
-    fn what_is_looked_at_is_what_is_named() {
-        let mut links = Links::default();
-        links.look(["lo", "nosuch0"], Wall::default());
-        links.look(["lo"], Wall::default());
-        let told = links.cut();
-        assert_eq!(told.iter().map(|part| part.interface.as_str()).collect::<Vec<_>>(), ["lo"]);
-        assert_eq!(told[0].carrier, Carrier::Up);
-    }
-
-    #[test]
-    fn bytes_are_those_of_the_span_and_a_new_interface_counts_from_zero() {
-        let at = |rx_bytes, tx_bytes| Counters { rx_bytes, tx_bytes, ..Counters::default() };
-        assert_eq!(at(150, 20).since(Some(at(100, 20))), at(50, 0));
-        assert_eq!(at(7, 5).since(Some(at(100, 2))), at(7, 3));
-        assert_eq!(at(7, 5).since(None), at(7, 5));
-    }
-
-    #[test]
-    fn the_counters_are_those_of_the_interface_of_that_name() {
-        let text = "Inter-|   Receive  |  Transmit\n face |bytes packets errs\n\
-            wan0: 7 1 0 0 0 0 0 0 9 2 0 0 0 0 0 0\n  wan:123456 1 2 3 0 0 0 0 654321 2 4 5 0 0 0 \
-            0\n cut: 1 2 3\n";
-        let wan = Counters {
-            rx_bytes: 123_456,
-            rx_errors: 2,
-            rx_dropped: 3,
-            tx_bytes: 654_321,
-            tx_errors: 4,
-            tx_dropped: 5,
-        };
-        assert_eq!(Counters::parse(text, "wan"), Some(wan));
-        let wan0 = Counters { rx_bytes: 7, tx_bytes: 9, ..Counters::default() };
-        assert_eq!(Counters::parse(text, "wan0"), Some(wan0));
-        for name in ["cut", "lan0", "", "face |bytes packets errs"] {
-            assert_eq!(Counters::parse(text, name), None, "{name:?}");
-        }
-    }
-
-    #[test]
-    fn the_processors_share_of_busy_time_is_told_to_a_tenth() {
-        let before = Cpu::parse("cpu  100 0 50 800 50 0 0 0 30 0\ncpu0 1 2 3 4\n").unwrap();
-        let now = Cpu::parse("cpu  200 0 100 1600 100 0 0 0 30 0\n").unwrap();
-        assert_eq!(now.busy_since(before), Some(15.0));
-        assert_eq!(before.busy_since(before), None);
-        assert_eq!(before.busy_since(now), None);
-        for text in ["", "cpu", "cpu  a b c d", "cpu  1 2 3", "intr 5"] {
-            assert_eq!(Cpu::parse(text), None, "{text:?}");
-        }
-    }
-}
+mod tests;

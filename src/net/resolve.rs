@@ -34,7 +34,6 @@ use tokio::task::AbortHandle;
 
 use crate::base::time::{Clock, Mono, SystemClock};
 use crate::measure::address_kind::AddressKind;
-use crate::measure::outcome::Reason;
 use crate::measure::probe::Family;
 use crate::net::hop;
 use crate::net::socket::source_towards;
@@ -42,12 +41,15 @@ use crate::net::socket::source_towards;
 mod hosts;
 mod lookup;
 pub(in crate::net) mod name;
+mod resolution;
 mod resolv_conf;
 mod rule;
 mod servers;
 
+pub use resolution::{Failure, Resolution};
+
 use lookup::Source;
-use rule::Held;
+use rule::NameState;
 
 /// A name is not looked up again sooner, however short its TTL.
 pub const SHORTEST: Duration = Duration::from_secs(5);
@@ -61,57 +63,6 @@ pub const STALE: Duration = Duration::from_secs(3 * 24 * 3600);
 pub const DENIED: Duration = Duration::from_secs(10 * 60);
 /// A name that nobody has asked for or watched for so long is forgotten.
 const IDLE: Duration = Duration::from_secs(24 * 3600);
-
-/// What is known of a name now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resolution {
-    /// This is its address.
-    Known(IpAddr),
-    /// The first look-up is under way.
-    Pending,
-    /// It has none, or none was found.
-    Failed(Failure),
-}
-
-/// Why a name has no address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The text is neither an address nor a name.
-    #[error("it is neither an address nor a host name")]
-    NotAName,
-    /// The name servers say that there is no such name.
-    #[error("the name servers know no such name")]
-    NoSuchName,
-    /// The name exists, without an address of the wanted family.
-    #[error("it has no address of the wanted family")]
-    NoAddress,
-    /// No name server answered.
-    #[error("no name server answered; /etc/resolv.conf names those that are asked")]
-    NoAnswer,
-    /// A name server answered that it cannot say (SERVFAIL, REFUSED, …).
-    #[error("the name server could not say")]
-    ServerFailed,
-    /// All addresses that it has are none of another host.
-    #[error("it leads to no other host: {0}")]
-    NoHost(AddressKind),
-}
-
-impl Failure {
-    /// Whether it is a definite answer, and not the want of one.
-    #[must_use]
-    pub const fn is_definite(self) -> bool {
-        matches!(self, Self::NotAName | Self::NoSuchName | Self::NoAddress | Self::NoHost(_))
-    }
-
-    /// What stands in an interval's reasons: `not-sent/…`.
-    #[must_use]
-    pub fn reason(self) -> Reason {
-        match self {
-            Self::NoHost(place) => place.reason().unwrap_or(Reason::NAME),
-            _ => Reason::NAME,
-        }
-    }
-}
 
 /// What a name's task says.
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +149,7 @@ impl Resolver {
         }
         let answer =
             self.0.source.look_up(name, family).await.of_hosts(|address| led_to(name, address));
-        let mut held = Held::default();
+        let mut held = NameState::default();
         held.take(answer, SystemClock.now().mono, has_route);
         held.resolution()
     }
@@ -314,7 +265,7 @@ async fn keep_looking_up(
     family: Family,
     sender: Arc<watch::Sender<State>>,
 ) {
-    let mut held = Held::default();
+    let mut held = NameState::default();
     loop {
         let begun = SystemClock.now().mono;
         let answer = source.look_up(&name, family).await.of_hosts(|address| led_to(&name, address));

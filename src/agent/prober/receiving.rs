@@ -1,6 +1,7 @@
 //! What comes in: replies, stamps and errors find the send that they belong to, and what nothing
 //! came for is given up.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::base::time::{Mono, Wall};
@@ -81,22 +82,7 @@ impl Prober {
                     Whose::Token(token) => self.whose(token)?,
                     Whose::Seq(to, seq) => self.outlets.by_seq(to, seq, &self.flight)?,
                 };
-                let now = self.timeline.seen().at;
-                let target = self.lane(probe).and_then(|lane| lane.address.flatten());
-                let refusal = match from.filter(|from| Some(*from) != target) {
-                    // This very host's word of its own packet: nobody on the path has said
-                    // anything.
-                    Some(from) if self.hops.is_own(from, now) => {
-                        match Unsent::said_by_this_host(kind) {
-                            Some(why) => (why.reason(), None),
-                            None => {
-                                self.hops.is_silent(probe, now);
-                                return None;
-                            }
-                        }
-                    }
-                    _ => (Reason::new(Outcome::Refused, kind), from),
-                };
+                let refusal = self.refusal(probe, kind, from)?;
                 self.flight.refuse(probe, send, refusal, events);
             }
             Arrival::Unsent { token, why } => {
@@ -116,6 +102,28 @@ impl Prober {
             }
         }
         None
+    }
+
+    /// Why a send was refused, and by whom. This very host's word of its own packet counts as its
+    /// own: nobody on the path has said anything.
+    fn refusal(
+        &mut self,
+        probe: ProbeId,
+        kind: &'static str,
+        from: Option<IpAddr>,
+    ) -> Option<(Reason, Option<IpAddr>)> {
+        let now = self.timeline.seen().at;
+        let target = self.lane(probe).and_then(|lane| lane.address.flatten());
+        match from.filter(|from| Some(*from) != target) {
+            Some(from) if self.hops.is_own(from, now) => {
+                let Some(why) = Unsent::said_by_this_host(kind) else {
+                    self.hops.is_silent(probe, now);
+                    return None;
+                };
+                Some((why.reason(), None))
+            }
+            _ => Some((Reason::new(Outcome::Refused, kind), from)),
+        }
     }
 
     /// Gives up what was waited for long enough. What did not leave this host was not sent: its

@@ -162,14 +162,14 @@ fn probe(name: &str, period: Duration) -> Probe {
 }
 
 /// A prober and its world.
-struct Desk {
+struct Fixture {
     net: Rc<Net>,
     prober: Prober,
     events: Vec<Event>,
     untils: Vec<Now>,
 }
 
-impl Desk {
+impl Fixture {
     fn new(probes: Vec<Probe>) -> Self {
         Self::within(Net::new(), probes)
     }
@@ -266,12 +266,12 @@ async fn each_send_is_due_once_and_settled_once() {
         3 => &[2500],
         _ => &[24],
     });
-    let mut desk = Desk::within(net, probes);
-    desk.run(MS * 60_000);
-    desk.check();
-    let outcomes: HashSet<_> = desk.settled().map(|settled| settled.outcome.letter()).collect();
+    let mut fixture = Fixture::within(net, probes);
+    fixture.run(MS * 60_000);
+    fixture.check();
+    let outcomes: HashSet<_> = fixture.settled().map(|settled| settled.outcome.letter()).collect();
     assert_eq!(outcomes, HashSet::from(['a', 't', 'l']));
-    for settled in desk.settled().filter(|settled| settled.outcome.has_rtt()) {
+    for settled in fixture.settled().filter(|settled| settled.outcome.has_rtt()) {
         let expected = if settled.send % 7 == 1 { 20 } else { 24 };
         let expected = if settled.outcome == Outcome::Late { 1500 } else { expected };
         assert_eq!(
@@ -280,27 +280,29 @@ async fn each_send_is_due_once_and_settled_once() {
         );
     }
     assert!(
-        desk.events
+        fixture
+            .events
             .iter()
             .any(|event| matches!(event, Event::Duplicate { send, .. } if send % 7 == 1))
     );
     assert!(
-        desk.events
+        fixture
+            .events
             .iter()
             .all(|event| !matches!(event, Event::Duplicate { send, .. } if send % 7 != 1))
     );
     let late = |event: &Event| matches!(event, Event::Lag { send, .. } if !send.is_zero());
-    assert!(!desk.events.iter().any(late), "it was never late");
+    assert!(!fixture.events.iter().any(late), "it was never late");
 }
 
 #[tokio::test]
 async fn a_target_that_answers_is_read_without_a_wake_up_of_its_own() {
-    let mut desk =
-        Desk::new((0..1000).map(|index| probe(&format!("p{index}"), MS * 1000)).collect());
-    desk.run(MS * 20_000);
-    desk.check();
-    assert!(desk.settled().all(|settled| settled.outcome == Outcome::Answered));
-    assert!(desk.untils.len() <= 20 * 52, "{} passes in 20 s", desk.untils.len());
+    let mut fixture =
+        Fixture::new((0..1000).map(|index| probe(&format!("p{index}"), MS * 1000)).collect());
+    fixture.run(MS * 20_000);
+    fixture.check();
+    assert!(fixture.settled().all(|settled| settled.outcome == Outcome::Answered));
+    assert!(fixture.untils.len() <= 20 * 52, "{} passes in 20 s", fixture.untils.len());
 }
 
 #[tokio::test]
@@ -309,63 +311,64 @@ async fn after_a_standstill_nothing_is_sent_in_a_burst_and_nothing_is_called_los
     // Every third request is never answered, the others take 3 s at a time when the process stands
     // still.
     net.fate.set(|echo| if echo.token.send % 3 == 0 { &[] } else { &[700] });
-    let mut desk =
-        Desk::within(net, (0..20).map(|index| probe(&format!("p{index}"), MS * 1000)).collect());
-    desk.run(MS * 1300);
-    desk.check();
-    let (sent, lost) = (desk.net.sent.borrow().len(), desk.count("lost/timeout"));
-    desk.stall(MS * 30_000);
-    desk.pass();
-    assert_eq!(desk.net.sent.borrow().len(), sent, "nothing is sent at once");
-    desk.check();
-    assert_eq!(desk.count("not-observed/late"), 600);
-    assert!(desk.count("not-observed/gap") > 0);
-    assert_eq!(desk.count("lost/timeout"), lost, "what nobody waited for is not lost");
-    let answered: Vec<_> = desk.settled().filter(|settled| settled.outcome.has_rtt()).collect();
+    let mut fixture =
+        Fixture::within(net, (0..20).map(|index| probe(&format!("p{index}"), MS * 1000)).collect());
+    fixture.run(MS * 1300);
+    fixture.check();
+    let (sent, lost) = (fixture.net.sent.borrow().len(), fixture.count("lost/timeout"));
+    fixture.stall(MS * 30_000);
+    fixture.pass();
+    assert_eq!(fixture.net.sent.borrow().len(), sent, "nothing is sent at once");
+    fixture.check();
+    assert_eq!(fixture.count("not-observed/late"), 600);
+    assert!(fixture.count("not-observed/gap") > 0);
+    assert_eq!(fixture.count("lost/timeout"), lost, "what nobody waited for is not lost");
+    let answered: Vec<_> = fixture.settled().filter(|settled| settled.outcome.has_rtt()).collect();
     assert!(
         answered.iter().all(|settled| settled.rtt_ns == Some(700_000_000)),
         "the kernel stamped it meanwhile"
     );
-    desk.run(MS * 10_000);
-    desk.check();
-    assert!(desk.count("lost/timeout") > lost, "from here on it is observed again");
+    fixture.run(MS * 10_000);
+    fixture.check();
+    assert!(fixture.count("lost/timeout") > lost, "from here on it is observed again");
 }
 
 #[tokio::test]
 async fn a_long_backlog_is_told_in_parts_and_in_order() {
-    let mut desk = Desk::new((0..10).map(|index| probe(&format!("p{index}"), MS * 100)).collect());
-    desk.run(MS * 500);
-    desk.stall(MS * 600_000);
-    let before = desk.untils.len();
-    desk.run(MS * 2000);
-    desk.check();
-    assert!(desk.untils.len() > before + 10, "in parts");
+    let mut fixture =
+        Fixture::new((0..10).map(|index| probe(&format!("p{index}"), MS * 100)).collect());
+    fixture.run(MS * 500);
+    fixture.stall(MS * 600_000);
+    let before = fixture.untils.len();
+    fixture.run(MS * 2000);
+    fixture.check();
+    assert!(fixture.untils.len() > before + 10, "in parts");
     assert!(
-        (60_000 - 100..=60_000).contains(&desk.count("not-observed/late")),
+        (60_000 - 100..=60_000).contains(&fixture.count("not-observed/late")),
         "{}",
-        desk.count("not-observed/late")
+        fixture.count("not-observed/late")
     );
 }
 
 #[tokio::test]
 async fn a_clock_stepped_by_an_hour_changes_no_rtt() {
     for by in [3600 * NANOS, -3600 * NANOS] {
-        let mut desk =
-            Desk::new((0..50).map(|index| probe(&format!("p{index}"), MS * 100)).collect());
+        let mut fixture =
+            Fixture::new((0..50).map(|index| probe(&format!("p{index}"), MS * 100)).collect());
         for step in 0..20 {
-            desk.run(MS * 333);
-            desk.net.offset.set(desk.net.offset.get() + if step % 2 == 0 { by } else { -by });
+            fixture.run(MS * 333);
+            fixture.net.offset.set(fixture.net.offset.get() + if step % 2 == 0 { by } else { -by });
         }
-        desk.check();
-        assert!(desk.settled().count() > 3000);
-        for settled in desk.settled() {
+        fixture.check();
+        assert!(fixture.settled().count() > 3000);
+        for settled in fixture.settled() {
             assert_eq!(
                 (settled.outcome, settled.rtt_ns),
                 (Outcome::Answered, Some(24_000_000)),
                 "{settled:?}"
             );
         }
-        assert!(desk.settled().any(|settled| settled.stamp == Some(Stamp::User)));
+        assert!(fixture.settled().any(|settled| settled.stamp == Some(Stamp::User)));
     }
 }
 
@@ -387,22 +390,22 @@ fn booked(steps: &[i64]) -> Vec<Booked> {
         _ => &[24],
     });
     let period = MS * 100;
-    let mut desk =
-        Desk::within(net, (0..50).map(|index| probe(&format!("p{index}"), period)).collect());
-    let start = Handle(Rc::clone(&desk.net), 0).now();
+    let mut fixture =
+        Fixture::within(net, (0..50).map(|index| probe(&format!("p{index}"), period)).collect());
+    let start = Handle(Rc::clone(&fixture.net), 0).now();
     let mut ledger = Ledger::new(vec![period; 50], Duration::from_secs(60), start);
     let mut seen = 0;
     for by in steps.iter().chain(&[0; 9]) {
-        desk.run(MS * 333);
-        desk.events[seen..].iter().for_each(|event| ledger.apply(event, &mut Vec::new()));
-        seen = desk.events.len();
-        ledger.advance(Handle(Rc::clone(&desk.net), 0).now());
-        desk.net.offset.set(desk.net.offset.get() + by);
+        fixture.run(MS * 333);
+        fixture.events[seen..].iter().for_each(|event| ledger.apply(event, &mut Vec::new()));
+        seen = fixture.events.len();
+        ledger.advance(Handle(Rc::clone(&fixture.net), 0).now());
+        fixture.net.offset.set(fixture.net.offset.get() + by);
     }
-    desk.prober.stop_sending();
-    desk.run(MS * 3000);
-    desk.events[seen..].iter().for_each(|event| ledger.apply(event, &mut Vec::new()));
-    ledger.close(Handle(Rc::clone(&desk.net), 0).now());
+    fixture.prober.stop_sending();
+    fixture.run(MS * 3000);
+    fixture.events[seen..].iter().for_each(|event| ledger.apply(event, &mut Vec::new()));
+    ledger.close(Handle(Rc::clone(&fixture.net), 0).now());
     let mut all = vec![(String::new(), 0, Histogram::new()); 50];
     for closed in ledger.finished().into_iter().flatten() {
         let (outcomes, sum, rtts) = &mut all[closed.probe.0 as usize];
@@ -443,15 +446,17 @@ async fn a_host_that_is_slow_to_begin_leaves_no_send_before_its_interval() {
     for begins_ms in [20, 500, 750, 850, 990] {
         let net = Net::new();
         net.mono.set(net.mono.get() + begins_ms * 1_000_000);
-        let mut desk =
-            Desk::within(net, (0..100).map(|index| probe(&format!("p{index}"), period)).collect());
+        let mut fixture = Fixture::within(
+            net,
+            (0..100).map(|index| probe(&format!("p{index}"), period)).collect(),
+        );
         // Until the book is made, and longer.
-        desk.stall(MS * 300);
-        let clock = Handle(Rc::clone(&desk.net), 0);
+        fixture.stall(MS * 300);
+        let clock = Handle(Rc::clone(&fixture.net), 0);
         let mut ledger =
-            Ledger::new(vec![period; 100], minute, clock.now().at(desk.prober.begun()));
-        desk.run(minute * 2);
-        desk.events.iter().for_each(|event| ledger.apply(event, &mut Vec::new()));
+            Ledger::new(vec![period; 100], minute, clock.now().at(fixture.prober.begun()));
+        fixture.run(minute * 2);
+        fixture.events.iter().for_each(|event| ledger.apply(event, &mut Vec::new()));
         ledger.advance(clock.now());
         let closed: Vec<_> = ledger.finished().into_iter().flatten().collect();
         assert!(closed.len() >= 100, "{}", closed.len());
@@ -469,34 +474,34 @@ async fn a_host_that_is_slow_to_begin_leaves_no_send_before_its_interval() {
 async fn an_overflow_makes_silence_unknown_and_a_full_buffer_is_not_sent() {
     let net = Net::new();
     net.fate.set(|echo| if echo.token.send % 2 == 0 { &[] } else { &[24] });
-    let mut desk = Desk::within(net, vec![probe("p", MS * 300)]);
-    desk.run(MS * 650);
-    desk.net.queue.borrow_mut().push_back((0, Arrival::Overflow));
-    desk.run(MS * 4000);
-    desk.check();
-    let overflown = desk.count("not-observed/overflow");
+    let mut fixture = Fixture::within(net, vec![probe("p", MS * 300)]);
+    fixture.run(MS * 650);
+    fixture.net.queue.borrow_mut().push_back((0, Arrival::Overflow));
+    fixture.run(MS * 4000);
+    fixture.check();
+    let overflown = fixture.count("not-observed/overflow");
     assert!((1..=2).contains(&overflown), "{overflown}");
-    assert!(desk.count("lost/timeout") > 0);
-    desk.net.full.set(true);
-    desk.run(MS * 3000);
-    desk.check();
-    assert_eq!(desk.count("not-sent/buffer"), 10);
+    assert!(fixture.count("lost/timeout") > 0);
+    fixture.net.full.set(true);
+    fixture.run(MS * 3000);
+    fixture.check();
+    assert_eq!(fixture.count("not-sent/buffer"), 10);
 }
 
 #[tokio::test]
 async fn the_link_is_looked_at_after_every_send_that_failed_and_after_no_other() {
-    let trouble = |desk: &Desk| desk.prober.lanes[0].as_ref().unwrap().trouble;
-    let mut desk = Desk::new(vec![probe("p", MS * 300)]);
-    desk.run(MS * 1000);
-    assert!(!trouble(&desk));
+    let trouble = |fixture: &Fixture| fixture.prober.lanes[0].as_ref().unwrap().trouble;
+    let mut fixture = Fixture::new(vec![probe("p", MS * 300)]);
+    fixture.run(MS * 1000);
+    assert!(!trouble(&fixture));
     // It fails at once, in the same pass in which it is due, while nothing is in the air.
-    desk.net.full.set(true);
-    desk.run(MS * 600);
-    assert_eq!(desk.count("not-sent/buffer"), 2);
-    assert!(trouble(&desk));
-    desk.net.full.set(false);
-    desk.run(MS * 600);
-    assert!(!trouble(&desk));
+    fixture.net.full.set(true);
+    fixture.run(MS * 600);
+    assert_eq!(fixture.count("not-sent/buffer"), 2);
+    assert!(trouble(&fixture));
+    fixture.net.full.set(false);
+    fixture.run(MS * 600);
+    assert!(!trouble(&fixture));
 }
 
 #[tokio::test]
@@ -505,16 +510,16 @@ async fn a_missing_interface_is_tried_again_with_pauses_and_used_once_it_is_ther
     net.missing.set(true);
     let mut one = probe("p", MS * 100);
     one.circuit.interface = Some("ppp0".to_owned());
-    let mut desk = Desk::within(net, vec![one, probe("q", MS * 100)]);
-    desk.run(MS * 60_000);
-    desk.check();
-    assert_eq!(desk.count("not-sent/interface"), 600);
-    assert!(desk.net.opened.get() < 10, "{} tries", desk.net.opened.get());
-    assert!(matches!(&desk.prober.ports()[0].state, Err(shut) if shut.why.contains("\"ppp0\"")));
-    desk.net.missing.set(false);
-    desk.run(MS * 31_000);
-    desk.check();
-    let last = desk.settled().filter(|settled| settled.probe == ProbeId(0)).last().unwrap();
+    let mut fixture = Fixture::within(net, vec![one, probe("q", MS * 100)]);
+    fixture.run(MS * 60_000);
+    fixture.check();
+    assert_eq!(fixture.count("not-sent/interface"), 600);
+    assert!(fixture.net.opened.get() < 10, "{} tries", fixture.net.opened.get());
+    assert!(matches!(&fixture.prober.ports()[0].state, Err(shut) if shut.why.contains("\"ppp0\"")));
+    fixture.net.missing.set(false);
+    fixture.run(MS * 31_000);
+    fixture.check();
+    let last = fixture.settled().filter(|settled| settled.probe == ProbeId(0)).last().unwrap();
     assert_eq!(last.outcome, Outcome::Answered);
 }
 
@@ -522,52 +527,56 @@ async fn a_missing_interface_is_tried_again_with_pauses_and_used_once_it_is_ther
 async fn after_a_run_of_losses_another_identifier_is_tried() {
     let net = Net::new();
     net.dead.set(1);
-    let mut desk = Desk::within(net, vec![probe("p", MS * 500), probe("q", MS * 500)]);
-    desk.run(MS * 20_000);
-    desk.check();
-    assert_eq!(desk.net.opened.get(), 2, "both move to the same other port");
-    let outcomes: String =
-        desk.settled().filter(|each| each.probe.0 == 1).map(|each| each.outcome.letter()).collect();
+    let mut fixture = Fixture::within(net, vec![probe("p", MS * 500), probe("q", MS * 500)]);
+    fixture.run(MS * 20_000);
+    fixture.check();
+    assert_eq!(fixture.net.opened.get(), 2, "both move to the same other port");
+    let outcomes: String = fixture
+        .settled()
+        .filter(|each| each.probe.0 == 1)
+        .map(|each| each.outcome.letter())
+        .collect();
     let (lost, answered) = outcomes.split_at(outcomes.find('a').unwrap());
     assert!(
         lost.len() <= 15 && answered.chars().all(|letter| letter == 'a' || letter == 'l'),
         "{outcomes}"
     );
     assert!(outcomes.ends_with("aaaaaaaaaa"), "{outcomes}");
-    desk.net.dead.set(u32::MAX);
-    desk.run(MS * 120_000);
-    desk.check();
-    assert_eq!(desk.net.opened.get(), u32::from(IDENTS), "no more than so many");
+    fixture.net.dead.set(u32::MAX);
+    fixture.run(MS * 120_000);
+    fixture.check();
+    assert_eq!(fixture.net.opened.get(), u32::from(IDENTS), "no more than so many");
 }
 
 #[tokio::test]
 async fn at_the_end_what_is_in_the_air_is_waited_for_and_then_not_observed() {
     let net = Net::new();
     net.fate.set(|_| &[]);
-    let mut desk = Desk::within(net, vec![probe("p", MS * 500)]);
-    desk.run(MS * 1200);
-    assert!(desk.prober.in_air() > 0);
-    let sent = desk.net.sent.borrow().len();
+    let mut fixture = Fixture::within(net, vec![probe("p", MS * 500)]);
+    fixture.run(MS * 1200);
+    assert!(fixture.prober.in_air() > 0);
+    let sent = fixture.net.sent.borrow().len();
     let mut events = Vec::new();
-    desk.prober.part(Duration::ZERO, &mut events).await;
-    desk.events.append(&mut events);
-    desk.check();
-    assert_eq!((desk.prober.in_air(), desk.net.sent.borrow().len()), (0, sent));
-    assert!(desk.count("not-observed/stopped") > 0);
-    assert!(desk.prober.is_done());
+    fixture.prober.part(Duration::ZERO, &mut events).await;
+    fixture.events.append(&mut events);
+    fixture.check();
+    assert_eq!((fixture.prober.in_air(), fixture.net.sent.borrow().len()), (0, sent));
+    assert!(fixture.count("not-observed/stopped") > 0);
+    assert!(fixture.prober.is_done());
 }
 
 #[tokio::test]
 async fn a_reload_keeps_what_is_unchanged_and_settles_what_is_gone() {
     let net = Net::new();
     net.fate.set(|_| &[900]);
-    let mut desk = Desk::within(net, ["a", "b", "c"].map(|name| probe(name, MS * 500)).to_vec());
-    desk.run(MS * 1200);
+    let mut fixture =
+        Fixture::within(net, ["a", "b", "c"].map(|name| probe(name, MS * 500)).to_vec());
+    fixture.run(MS * 1200);
     let mut changed = probe("b", MS * 500);
     changed.timeout = MS * 1000;
     let mut events = Vec::new();
     let probes = [probe("c", MS * 500), changed, probe("d", MS * 500)].map(Arc::new).to_vec();
-    let ids = desk.prober.reload(probes, |_| false, &mut events);
+    let ids = fixture.prober.reload(probes, |_| false, &mut events);
     assert_eq!(ids[0], ProbeId(2), "unchanged");
     assert_eq!(
         HashSet::from([ids[1], ids[2]]),
@@ -577,19 +586,19 @@ async fn a_reload_keeps_what_is_unchanged_and_settles_what_is_gone() {
     assert!(!events.is_empty(), "what was in the air of the others is settled");
     let removed = |event: &Event| matches!(event, Event::Settled(settled) if settled.outcome == Outcome::NotObserved);
     assert!(events.iter().all(removed), "{events:?}");
-    desk.events.clear();
-    desk.run(MS * 5000);
+    fixture.events.clear();
+    fixture.run(MS * 5000);
     // The sends of what has a place anew are numbered anew; replies to what was there before settle
     // nothing.
     let mut first = HashMap::new();
-    for event in &desk.events {
+    for event in &fixture.events {
         if let Event::Due { probe, send, .. } = event {
             first.entry(*probe).or_insert(*send);
         }
     }
     assert!(first[&ProbeId(2)] > 0, "its numbers go on");
     assert_eq!((first[&ProbeId(0)], first[&ProbeId(1)]), (0, 0));
-    assert!(desk.settled().all(|settled| settled.rtt_ns == Some(900_000_000)));
+    assert!(fixture.settled().all(|settled| settled.rtt_ns == Some(900_000_000)));
 }
 
 #[tokio::test]
@@ -598,7 +607,7 @@ async fn a_probe_begins_at_the_eighth_of_the_numbers_that_the_fewest_of_its_targ
         names.map(|name| Arc::new(probe(&format!("p{name}"), MS * 500))).collect::<Vec<_>>()
     };
     let mut prober =
-        Desk::new(named(0..10).iter().map(|probe| Probe::clone(probe)).collect()).prober;
+        Fixture::new(named(0..10).iter().map(|probe| Probe::clone(probe)).collect()).prober;
     let eighth = |prober: &Prober, id| match prober.lane(id).unwrap().kind {
         Kind::Echo { seq_base, .. } => seq_base >> 13,
         Kind::Request(_) => panic!("it is an echo"),
@@ -621,19 +630,20 @@ async fn a_probe_begins_at_the_eighth_of_the_numbers_that_the_fewest_of_its_targ
 async fn an_error_that_quotes_only_a_sequence_number_finds_its_probe() {
     let net = Net::new();
     net.fate.set(|_| &[]);
-    let mut desk = Desk::within(net, vec![probe("a", MS * 500), probe("b", MS * 500)]);
-    desk.run(MS * 1200);
-    let sent = desk.net.sent.borrow().clone();
+    let mut fixture = Fixture::within(net, vec![probe("a", MS * 500), probe("b", MS * 500)]);
+    fixture.run(MS * 1200);
+    let sent = fixture.net.sent.borrow().clone();
     let ours: Vec<_> = sent.iter().filter(|echo| echo.token.lane & PLACES == 1).collect();
     let whose = Whose::Seq(ours[1].to, ours[1].seq);
     let router = Some(IpAddr::from([10, 98, 0, 1]));
-    desk.net
+    fixture
+        .net
         .queue
         .borrow_mut()
         .push_back((0, Arrival::Refused { whose, kind: "ttl-exceeded", from: router }));
-    desk.run(MS * 200);
-    desk.check();
-    let settled = desk.settled().next().unwrap();
+    fixture.run(MS * 200);
+    fixture.check();
+    let settled = fixture.settled().next().unwrap();
     assert_eq!((settled.probe, settled.send, settled.outcome), (ProbeId(1), 1, Outcome::Refused));
     assert_eq!(
         (settled.from, settled.reason.as_ref().unwrap().to_string()),

@@ -4,7 +4,8 @@
 
 use std::convert::Infallible;
 
-use crate::measure::histogram::{Form, HEADER, Histogram, NotAHistogram, Packed, SLOTS, zigzag};
+use super::figures::{SLOTS, zigzag};
+use super::{Form, HEADER, Histogram, NotAHistogram, Packed};
 
 const UNREADABLE: NotAHistogram = NotAHistogram::Form("its counts cannot be read");
 

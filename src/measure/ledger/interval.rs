@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::base::time::{Mono, Wall};
-use crate::measure::histogram::{Recorded, Values};
+use crate::measure::histogram::{Packed, Recorded, Values};
 use crate::measure::interval::{Interval, Phase, Spread};
 use crate::measure::jitter::Jitter;
 use crate::measure::lag;
@@ -42,6 +42,19 @@ pub(super) struct Extra {
 }
 
 impl Extra {
+    /// The histogram of each phase that was seen.
+    fn phases(&self, scratch: &mut Values, clamped: &mut u32) -> BTreeMap<Phase, Packed> {
+        let mut phases = BTreeMap::new();
+        for phase in Phase::ALL {
+            let values =
+                self.phases.iter().filter(|&&(of, _)| of == phase).map(|&(_, nanos)| nanos);
+            if let Some(all) = spread(values, scratch, clamped) {
+                phases.insert(phase, all.histogram);
+            }
+        }
+        phases
+    }
+
     /// Counts one more send that was not answered for this reason; gives the place of the reason,
     /// which stays.
     pub(super) fn count(&mut self, reason: &Reason) -> usize {
@@ -141,14 +154,7 @@ impl EndedInterval {
         let ipdv = spread(neighbours(), scratch, &mut clamped);
         let mut jitter = Jitter::default();
         let rfc3550_max_ns = neighbours().map(|difference| jitter.add(difference)).max();
-        let mut phases = BTreeMap::new();
-        for phase in Phase::ALL {
-            let values =
-                extra.phases.iter().filter(|&&(of, _)| of == phase).map(|&(_, nanos)| nanos);
-            if let Some(all) = spread(values, scratch, &mut clamped) {
-                phases.insert(phase, all.histogram);
-            }
-        }
+        let phases = extra.phases(scratch, &mut clamped);
         let mut reasons: BTreeMap<String, u32> =
             extra.reasons.iter().map(|(reason, count)| (reason.to_string(), *count)).collect();
         if clamped > 0 {
