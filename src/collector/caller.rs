@@ -10,8 +10,8 @@ use axum::http::Extensions;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-use crate::collector::Fault;
 use crate::collector::connections::{Peer, Repute};
+use crate::collector::fault::Fault;
 use crate::collector::memory_budget::{Holder, MemoryBudget, Reservation};
 use crate::evidence::problem::{Kind, Problem};
 

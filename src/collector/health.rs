@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify, watch};
 
 use crate::base::time::{Clock, Mono, SystemClock};
+use crate::collector::Collector;
 use crate::collector::archive::Ill;
-use crate::collector::{Collector, Fault};
+use crate::collector::fault::Fault;
 use crate::config::collector::Database;
 use crate::store::damaged;
 

@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::base::time::Wall;
+use crate::collector::Collector;
 use crate::collector::archive::accept::Verified;
 use crate::collector::archive::agents::{KnownKey, Standing};
 use crate::collector::archive::{Archive, ArchiveError, packed};
 use crate::collector::body::{self, Encoding, Line, Plan, Type};
 use crate::collector::caller::Caller;
 use crate::collector::concurrency::Work;
+use crate::collector::fault::Fault;
 use crate::collector::memory_budget::Reservation;
-use crate::collector::{Collector, Fault};
 use crate::evidence::digest::Digest;
 use crate::evidence::jws::{self, Typ};
 use crate::evidence::key::{Kid, PublicKey};

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::base::time::{Now, Wall, format_duration};
 use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::fault::Fault;
 use crate::collector::findings::finding::{Finding, FindingKind};
 use crate::collector::lease::watch::{Held, LEASE, Watch, was_ahead};
-use crate::collector::{Collector, Fault, troubles};
+use crate::collector::{Collector, troubles};
 use crate::evidence::base64url;
 
 pub(super) mod watch;

@@ -1,7 +1,7 @@
 //! What the collector does for operators beside the API's own work: tokens, the page of metrics,
 //! certificates that were renewed.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -12,9 +12,10 @@ use crate::base::time::{Clock, SystemClock, Wall};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::caller::Caller;
 use crate::collector::concurrency::Work;
+use crate::collector::fault::Fault;
 use crate::collector::operations::tokens::{self, Scope};
 use crate::collector::writer::NotWritten;
-use crate::collector::{Collector, Fault, fleet, listener};
+use crate::collector::{Collector, fleet, listener};
 use crate::config::collector::Tls;
 use crate::config::collector::tokens::admin;
 use crate::config::secret;

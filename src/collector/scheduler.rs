@@ -14,13 +14,15 @@ use crate::collector::agent_state::CLOCKS_DIFFER;
 use crate::collector::alerts::{self, Setting};
 use crate::collector::archive::Archive;
 use crate::collector::archive::ledger::Page;
+use crate::collector::ending::last_orders;
+use crate::collector::fault::Fault;
 use crate::collector::findings::finding::Finding;
 use crate::collector::lease::watch::{LEASE, Watch};
 use crate::collector::lease::{hold, holder, release};
 use crate::collector::operations::agreements::Book;
 use crate::collector::scheduler::did::Did;
 use crate::collector::verdicts::Fleet;
-use crate::collector::{Collector, Fault, findings, last_orders, troubles};
+use crate::collector::{Collector, findings, troubles};
 use crate::evidence::key::Kid;
 
 mod changes;

@@ -12,8 +12,10 @@ use crate::collector::alerts::channel::Listener;
 use crate::collector::alerts::rule::{self, Message, Setting};
 use crate::collector::alerts::{self, Receiver};
 use crate::collector::archive::ledger::Page;
+use crate::collector::ending::last_orders;
+use crate::collector::fault::Fault;
 use crate::collector::lease::watch::Watch;
-use crate::collector::{Collector, Fault, last_orders, lease};
+use crate::collector::{Collector, lease};
 use crate::config::collector::{Alerts, Rate};
 
 /// Everybody who may be told.

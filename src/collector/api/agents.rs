@@ -9,15 +9,16 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::base::time::{Clock, SystemClock};
+use crate::collector::Collector;
 use crate::collector::api::extract::{
     Admin, Asked, Json, Named, Paging, Perhaps, Reader, done, json, limit, page, part,
 };
 use crate::collector::archive::agents::Standing;
+use crate::collector::fault::Fault;
 use crate::collector::fleet::{self, AgentView};
 use crate::collector::operations::DeskError;
 use crate::collector::operations::pending::{self, RejectWanted, Rejected};
 use crate::collector::operations::sites::{self, AgentChange, Revocation, SiteView};
-use crate::collector::{Collector, Fault};
 use crate::evidence::key::Kid;
 
 /// The addresses.

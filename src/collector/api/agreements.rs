@@ -15,6 +15,7 @@ use crate::base::time::{Clock, SystemClock, Wall};
 use crate::collector::api::extract::{
     Admin, Asked, Json, Named, Paging, Reader, Toml, json, limit, made, page, part,
 };
+use crate::collector::fault::Fault;
 use crate::collector::http::answer::answered;
 use crate::collector::operations::DeskError;
 use crate::collector::operations::agreements::{
@@ -22,7 +23,7 @@ use crate::collector::operations::agreements::{
 };
 use crate::collector::operations::facts::{self, Source};
 use crate::collector::verdicts::Fleet;
-use crate::collector::{Collector, Fault, marks};
+use crate::collector::{Collector, marks};
 use crate::evidence::key::Kid;
 
 /// The addresses.

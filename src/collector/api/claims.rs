@@ -13,6 +13,7 @@ use crate::collector::api::extract::{
     Admin, Asked, Json, Named, Paging, Reader, json, limit, page, part,
 };
 use crate::collector::archive::ledger::{Kind, Page};
+use crate::collector::fault::Fault;
 use crate::collector::operations::agreements::Step;
 use crate::collector::operations::claims::attachments::{self, Attach};
 use crate::collector::operations::claims::{self, ClaimView};
@@ -21,7 +22,7 @@ use crate::collector::operations::invoices::{self, Invoice, Reconciled};
 use crate::collector::operations::key;
 use crate::collector::operations::rights::{self, RightView};
 use crate::collector::verdicts::Judgement;
-use crate::collector::{Collector, Fault, marks};
+use crate::collector::{Collector, marks};
 
 /// Duties of so long ago are shown: thirteen months.
 const MONTHS: std::time::Duration = std::time::Duration::from_secs(396 * 86_400);

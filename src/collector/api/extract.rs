@@ -14,14 +14,15 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use crate::base::time::{Clock, SystemClock};
+use crate::collector::Collector;
 use crate::collector::archive::Archive;
 use crate::collector::archive::audit::Via;
 use crate::collector::caller::Caller;
+use crate::collector::fault::Fault;
 use crate::collector::http::answer::{answered, text};
 use crate::collector::http::request::{self, bearer, only};
 use crate::collector::operations::tokens::Scope;
 use crate::collector::operations::{Actor, DeskError};
-use crate::collector::{Collector, Fault};
 use crate::evidence::json::strict;
 use crate::evidence::problem::{Kind, Problem};
 

@@ -8,9 +8,10 @@ use axum::http::Uri;
 use axum::response::Response;
 use axum::routing::{get, post};
 
+use crate::collector::Collector;
 use crate::collector::api::extract::{Admin, Asked, Json, Paging, Reader, done, limit, page, part};
+use crate::collector::fault::Fault;
 use crate::collector::operations::late::{self, Accept, LateView};
-use crate::collector::{Collector, Fault};
 
 /// The addresses.
 pub fn router() -> Router<Arc<Collector>> {

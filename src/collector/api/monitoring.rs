@@ -11,15 +11,16 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::base::time::{Clock, SystemClock};
+use crate::collector::Collector;
 use crate::collector::alerts::{self, Alert};
 use crate::collector::api::extract::{
     Admin, Asked, Json, Named, Paging, Reader, done, limit, made, page, part,
 };
 use crate::collector::archive::audit::Audited;
 use crate::collector::archive::ledger::Page;
+use crate::collector::fault::Fault;
 use crate::collector::findings::finding::Finding;
 use crate::collector::operations::tokens::{self, TokenMade, TokenView, TokenWanted};
-use crate::collector::{Collector, Fault};
 use crate::evidence::problem::{Kind as ProblemKind, Problem};
 
 /// The addresses.

@@ -5,7 +5,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTIC
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::collector::Fault;
+use crate::collector::fault::Fault;
 use crate::evidence::problem::Kind;
 
 /// A value as JSON.

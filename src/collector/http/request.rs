@@ -9,9 +9,9 @@ use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::{Instant, timeout_at};
 
-use crate::collector::Fault;
 use crate::collector::body::Encoding;
 use crate::collector::caller::Caller;
+use crate::collector::fault::Fault;
 use crate::collector::memory_budget::Reservation;
 use crate::evidence::problem::{Kind, Problem};
 

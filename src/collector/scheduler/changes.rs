@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use crate::base::time::Wall;
+use crate::collector::Collector;
 use crate::collector::agent_state::refold;
 use crate::collector::amend::{self, Amendment, LeavesOut};
 use crate::collector::archive::Archive;
 use crate::collector::archive::ledger::{Kind, Record};
+use crate::collector::fault::Fault;
 use crate::collector::marks::mark_because;
 use crate::collector::scheduler::Rounds;
 use crate::collector::scheduler::did::Did;
-use crate::collector::{Collector, Fault};
 
 impl Rounds {
     /// Carries out what waits. Each step is a transaction, and done again it does the same.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::collector::archive::Archive;
+use crate::collector::fault::Fault;
 use crate::collector::findings::finding::{Finding, FindingKind};
 use crate::collector::marks::mark;
 use crate::collector::operations::agreements::Book;
@@ -11,7 +12,7 @@ use crate::collector::periods::months_in;
 use crate::collector::scheduler::Rounds;
 use crate::collector::scheduler::did::Did;
 use crate::collector::verdicts::Fleet;
-use crate::collector::{Collector, Fault, agent_state, troubles};
+use crate::collector::{Collector, agent_state, troubles};
 use crate::evidence::key::Kid;
 use crate::sla::span::Span;
 

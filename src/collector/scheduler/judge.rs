@@ -7,6 +7,7 @@ use crate::base::effort::Effort;
 use crate::base::time::{Wall, format_duration};
 use crate::collector::archive::ledger::{Kind, Page, Record};
 use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::fault::Fault;
 use crate::collector::findings::finding::{Finding, FindingKind};
 use crate::collector::marks::{Asked, Case, mark_later};
 use crate::collector::operations::agreements::Book;
@@ -16,7 +17,7 @@ use crate::collector::periods::{has_begun, is_frozen, period_log};
 use crate::collector::scheduler::Rounds;
 use crate::collector::scheduler::did::Did;
 use crate::collector::verdicts::{Evaluator, Fleet, Judgement, id_of, outcome};
-use crate::collector::{Collector, Fault, amend, troubles};
+use crate::collector::{Collector, amend, troubles};
 use crate::sla::calendar::Period;
 use crate::sla::lifecycle::{Entry, PeriodState};
 

@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use crate::base::time::Wall;
+use crate::collector::Collector;
 use crate::collector::agent_state::refold;
 use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::fault::Fault;
 use crate::collector::scheduler::{Rounds, repair};
-use crate::collector::{Collector, Fault};
 use crate::evidence::key::Kid;
 
 impl Rounds {

@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::time::Wall;
+use crate::collector::Collector;
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
+use crate::collector::fault::Fault;
 use crate::collector::marks::{Ended, mark};
 use crate::collector::operations::agreements::{Agreed, Book};
 use crate::collector::operations::{lapses, months};
 use crate::collector::scheduler::Rounds;
 use crate::collector::verdicts::{SETTLED, id_of};
-use crate::collector::{Collector, Fault};
 use crate::sla::calendar::{Every, Period, Stretch};
 use crate::sla::span::Span;
 use crate::sla::terms::Service;
