@@ -85,7 +85,8 @@ fn row(verdict: &Verdict, currency: &str) -> [String; 6] {
 #[must_use]
 pub fn csv(reports: &[Report]) -> String {
     let mut text = String::from(
-        "contract,version,service,period,objective,result,provisional,actual,exact,target,unit,coverage,downtime_s,excluded_s,credit,currency\r\n",
+        "contract,version,service,period,objective,result,provisional,actual,exact,target,unit,\
+         coverage,downtime_s,excluded_s,credit,currency\r\n",
     );
     for report in reports {
         for verdict in &report.objectives {

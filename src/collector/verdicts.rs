@@ -20,10 +20,12 @@ use crate::evidence::{register, told};
 use crate::sla;
 use crate::sla::as_text::word;
 use crate::sla::calendar::{Period, Stretch};
-use crate::sla::evaluate::{Asked, Earlier};
+use crate::sla::evaluate::{Asked, Earlier, Evaluated};
+use crate::sla::facts::Facts;
 use crate::sla::judge::{InForce, Measured, judge_by, judging};
-use crate::sla::letter;
+use crate::sla::letter::{self, Draft};
 use crate::sla::printed::Printed;
+use crate::sla::report::Report;
 use crate::sla::span::Span;
 use crate::sla::terms::{Contract, Service, Side};
 
@@ -323,36 +325,41 @@ impl Evaluator<'_> {
         };
         let evaluated = evaluated.pop().expect("one service was asked for");
         judgement.grounds.facts = text(&evaluated.previous);
-        let report = match &evaluated.report {
-            Ok(report) => report,
-            Err(faults) => {
-                judgement.faults = faults.iter().map(ToString::to_string).collect();
-                return Ok(Some(judgement));
+        match &evaluated.report {
+            Ok(report) => {
+                let asked = Asked { facts: &evaluated.facts, ..asked };
+                judgement.letter = letter_of(contract, report, &evaluated.facts);
+                self.conclude(&mut archived, &asked, (&evaluated, report), &mut judgement)?;
             }
-        };
-        judgement.outages = evaluated.outages.iter().map(OutageView::of).collect();
-        judgement.differs = witnesses::differs(self.fleet, &judgement.agents, report);
-        let asked = Asked { facts: &evaluated.facts, ..asked };
-        judgement.witnesses = witnesses::beside(&mut archived, &asked, report)?;
-        judgement.histograms = archived.sources.histograms(archived.stretch.span);
-        let theirs = facts::kept(self.archive, id, service, Source::Provider)?;
-        if theirs.imported.is_some() {
-            let log = facts::text(&theirs, service, month, as_of, &evaluated.previous);
-            judgement.by_provider = Some(by_provider(&agreed, &log));
-            judgement.grounds.provider = Some(log);
+            Err(faults) => judgement.faults = faults.iter().map(ToString::to_string).collect(),
         }
-        judgement.letter = letter::claim(contract, report, &evaluated.facts).ok().map(|draft| {
-            format!(
-                "To: {}\nFrom: {}\nSubject: {}\n\n{}",
-                draft.to, draft.from, draft.subject, draft.text
-            )
-        });
-        judgement.report = Some(Printed::from(report));
         Ok(Some(judgement))
     }
 
-    /// The versions that judge a period, the first in force first, with the probes that name their
-    /// services themselves.
+    /// Enters a report, with what is laid beside it.
+    fn conclude(
+        &self,
+        archived: &mut Archived<'_, '_>,
+        asked: &Asked<'_>,
+        (evaluated, report): (&Evaluated, &Report),
+        judgement: &mut Judgement,
+    ) -> Result<(), ArchiveError> {
+        judgement.outages = evaluated.outages.iter().map(OutageView::of).collect();
+        judgement.differs = witnesses::differs(self.fleet, &judgement.agents, report);
+        judgement.witnesses = witnesses::beside(archived, asked, report)?;
+        judgement.histograms = archived.sources.histograms(archived.stretch.span);
+        let Judgement { contract, service, as_of, .. } = &*judgement;
+        let theirs = facts::kept(self.archive, contract, service, Source::Provider)?;
+        if theirs.imported.is_some() {
+            let log = facts::text(&theirs, service, asked.period, *as_of, &evaluated.previous);
+            judgement.by_provider = Some(by_provider(asked.versions, &log));
+            judgement.grounds.provider = Some(log);
+        }
+        judgement.report = Some(Printed::from(report));
+        Ok(())
+    }
+
+    /// The versions that judge a period, the first in force first.
     fn versions(&self, id: &str, service: &str, month: Period) -> Vec<InForce> {
         let own = self.book.all.iter().filter(|agreed| agreed.kept.id == id);
         let of_service = own.filter_map(|agreed| {
@@ -401,6 +408,12 @@ impl Evaluator<'_> {
 /// The sites of a service and its members.
 fn sites<'a>(versions: &'a [InForce], service: &str) -> BTreeSet<&'a str> {
     register::places(versions, service).iter().map(|place| place.service.site.as_str()).collect()
+}
+
+/// The draft of the letter that claims the credit, where one is due.
+fn letter_of(contract: &Contract, report: &Report, facts: &Facts) -> Option<String> {
+    let Draft { to, from, subject, text } = letter::claim(contract, report, facts).ok()?;
+    Some(format!("To: {to}\nFrom: {from}\nSubject: {subject}\n\n{text}"))
 }
 
 /// The verdict by the provider's own log.

@@ -467,10 +467,19 @@ fn resolve<'a>(
     if !chosen.iter().any(|version| asked(&version.contract)) {
         chosen = vec![InForce::alone(contract.clone())];
     }
+    let files = files_of(&chosen, &contracts, all);
+    Ok(Resolved { contract, versions: chosen, files })
+}
+
+/// The files of the versions that judge and of those above them, each once; `contracts` have their
+/// places among all.
+fn files_of<'a>(
+    judging: &[InForce],
+    contracts: &[(Contract, Vec<usize>)],
+    all: Vec<(Written, &'a String)>,
+) -> Vec<(Written, &'a String)> {
     let judges = |contract: &Contract| {
-        chosen
-            .iter()
-            .any(|version| version.contract.agreement.version == contract.agreement.version)
+        judging.iter().any(|version| version.contract.version() == contract.version())
     };
     let mut met: BTreeSet<usize> = BTreeSet::new();
     let lines = contracts
@@ -479,8 +488,7 @@ fn resolve<'a>(
         .flat_map(|(_, line)| line.iter().copied());
     let places: Vec<usize> = lines.filter(|at| met.insert(*at)).collect();
     let mut files: Vec<Option<(Written, &String)>> = all.into_iter().map(Some).collect();
-    let files = places.into_iter().filter_map(|at| files[at].take()).collect();
-    Ok(Resolved { contract, versions: chosen, files })
+    places.into_iter().filter_map(|at| files[at].take()).collect()
 }
 
 /// The versions that a collector judged by, when it says that they were in force.

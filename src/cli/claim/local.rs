@@ -14,6 +14,7 @@ use crate::cli::{Exit, Failure, print, report};
 use crate::evidence::digest::Digest;
 use crate::sla::Contract;
 use crate::sla::calendar::Period;
+use crate::sla::deadline::{Deadline, DeadlineKind};
 use crate::sla::facts::{self, Facts};
 use crate::sla::letter::{self, Draft};
 use crate::sla::lifecycle::{ClaimAction, CycleWord, Entry, Subject};
@@ -158,11 +159,12 @@ pub fn list(source: &Source, json: bool) -> Result<Exit, Failure> {
         let one = |due: &&Due| {
             let Report { contract, version, service, period, credit, currency, claim, .. } =
                 &due.report;
+            let deadline = |each: &Deadline| json!({"deadline": each, "left": each.left(now)});
+            let deadlines: Vec<_> = due.deadlines(now).map(deadline).collect();
             json!({
-                "contract": contract, "version": version, "service": service, "period": period.to_string(),
-                "credit": credit, "currency": currency, "state": due.state, "claim": claim,
-                "deadlines": due.deadlines(now).map(|each| json!({"deadline": each, "left": each.left(now)}))
-                    .collect::<Vec<_>>(),
+                "contract": contract, "version": version, "service": service,
+                "period": period.to_string(), "credit": credit, "currency": currency,
+                "state": due.state, "claim": claim, "deadlines": deadlines,
             })
         };
         print::json(&all.iter().map(one).collect::<Vec<_>>())?;
@@ -177,9 +179,7 @@ pub fn list(source: &Source, json: bool) -> Result<Exit, Failure> {
         .iter()
         .map(|due| {
             let Report { service, period, credit, currency, claim, .. } = &due.report;
-            let deadline = due
-                .deadlines(now)
-                .find(|each| each.kind == crate::sla::deadline::DeadlineKind::Claim);
+            let deadline = due.deadlines(now).find(|each| each.kind == DeadlineKind::Claim);
             let by = match (claim.by, deadline) {
                 (Some(by), Some(deadline)) => format!("{by} ({})", deadline.left(now)),
                 (Some(by), None) => by.to_string(),

@@ -226,34 +226,7 @@ impl Rest<'_> {
             self.basis(basis, versions, &summaries, verdict);
         }
         let page = page_text(contract, case, &report, &summaries);
-        let mut digests = self.digests.clone();
-        digests.remove("claim.json");
-        let own = claim(&report, basis, digests);
-        if !self
-            .text("report.html")
-            .is_some_and(|page| page.contains(&report_page::written_by(&said.software)))
-        {
-            verdict.find(&self.at("claim.json"), "it names another program than wrote report.html");
-        }
-        if own.software != said.software {
-            verdict.not_proved.push(format!(
-                "what report.html says: {} wrote it, and this is {}; verdict.json is what was \
-                    recomputed",
-                said.software, own.software
-            ));
-        } else if self.members.get("report.html") != Some(&page) {
-            verdict.find(
-                &self.at("report.html"),
-                "it does not say what follows from the summaries, contracts and facts",
-            );
-        }
-        let same = Claim { software: said.software.clone(), members: said.members.clone(), ..own };
-        if same != *said {
-            verdict.find(
-                &self.at("claim.json"),
-                "it claims something else than verdict.json concludes",
-            );
-        }
+        self.same_claim(said, &report, &page, verdict);
         verdict.proved.push(format!(
             "verdict.json follows from the summaries, the contract {} version {} and the facts: \
                 {} {} for {} in {}",
@@ -266,6 +239,38 @@ impl Rest<'_> {
         ));
         self.digests(judgeable, &summaries, verdict);
         trusted_facts(self.text(FACTS).unwrap_or_default(), verdict);
+    }
+
+    /// Whether page and claim are what follows.
+    fn same_claim(&self, said: &Claim, report: &Report, page: &[u8], verdict: &mut Verdict) {
+        let mut digests = self.digests.clone();
+        digests.remove("claim.json");
+        let own = claim(report, said.basis.as_ref(), digests);
+        if !self
+            .text("report.html")
+            .is_some_and(|page| page.contains(&report_page::written_by(&said.software)))
+        {
+            verdict.find(&self.at("claim.json"), "it names another program than wrote report.html");
+        }
+        if own.software != said.software {
+            verdict.not_proved.push(format!(
+                "what report.html says: {} wrote it, and this is {}; verdict.json is what was \
+                    recomputed",
+                said.software, own.software
+            ));
+        } else if self.members.get("report.html").map(Vec::as_slice) != Some(page) {
+            verdict.find(
+                &self.at("report.html"),
+                "it does not say what follows from the summaries, contracts and facts",
+            );
+        }
+        let same = Claim { software: said.software.clone(), members: said.members.clone(), ..own };
+        if same != *said {
+            verdict.find(
+                &self.at("claim.json"),
+                "it claims something else than verdict.json concludes",
+            );
+        }
     }
 
     /// What counts of the summaries: all, where no register says what each agent may speak for.

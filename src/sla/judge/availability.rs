@@ -8,7 +8,7 @@ use crate::sla::judge::{
     Compared, Evaluation, Ground, Growth, Judged, claims, compare, coverage, grown,
 };
 use crate::sla::report::{Budget, Outcome};
-use crate::sla::span::Span;
+use crate::sla::span::{Span, Spans};
 use crate::sla::terms::{Definition, Objective, OutageTerms, Unit, UnknownIs};
 use crate::sla::words;
 
@@ -37,19 +37,9 @@ pub(super) fn judge<'a>(
     let now = evaluation.now(window);
     let mut happened: Vec<Happening> = all.into_iter().filter_map(|each| each.cut(now)).collect();
     let known = evaluation.timelines.get(objective).map(super::Timeline::known);
-    let mut unknown = evaluation.unknown(known.as_ref(), &ground, &happened, now);
+    let unknown = evaluation.unknown(known.as_ref(), &ground, &happened, now);
     let mut steps = Vec::new();
-    if !unknown.is_empty() && terms.unknown_is != UnknownIs::Unknown {
-        steps.push(format!(
-            "{} are unknown and count as {}",
-            words::seconds(unknown.nanos()),
-            terms.unknown_is
-        ));
-        if terms.unknown_is == UnknownIs::Down {
-            happened.extend(unknown.iter().map(Happening::unknown));
-        }
-        unknown = super::Spans::none();
-    }
+    let unknown = still_unknown(terms, unknown, &mut happened, &mut steps);
     let coverage = coverage(&ground.base, &unknown);
     let tally = tally(evaluation, objective, terms, &ground, window, &happened);
     tell(&tally, &ground, window, &mut steps);
@@ -64,7 +54,9 @@ pub(super) fn judge<'a>(
         return judged;
     };
     let computed = share_up(tally.downtime, &length, objective.unit);
-    let (exact, text) = match evaluation.facts.values.get(&objective.id) {
+    let value = evaluation.facts.values.get(&objective.id);
+    let given = value.is_some();
+    let (exact, text) = match value {
         Some(value) => {
             steps.push(format!(
                 "the facts give {} {}, which wins over the events",
@@ -78,7 +70,6 @@ pub(super) fn judge<'a>(
             (computed, text)
         }
     };
-    let given = evaluation.facts.values.contains_key(&objective.id);
     let compared = compare(objective, &exact);
     steps.extend(compared.steps.iter().cloned());
     let at_worst = now.filter(|_| !given).map(|now| {
@@ -89,15 +80,7 @@ pub(super) fn judge<'a>(
     let enough = least.is_none_or(|least| coverage >= *least);
     let outcome = settle(&compared, &Certain { now, given, at_worst, enough }, &mut steps);
     if let Some(least) = least.filter(|_| !enough) {
-        let coverage = coverage.fixed(6, Rounding::Down);
-        steps.push(match outcome {
-            Outcome::Breached => {
-                format!(
-                    "coverage is {coverage} %, below {least} %; the target is missed all the same"
-                )
-            }
-            _ => format!("coverage is {coverage} %, below {least} %: {outcome}"),
-        });
+        steps.push(too_little(&coverage, least, outcome));
     }
     let budget =
         (now.is_some() && !given).then(|| budget(objective, &length, tally.downtime, &mut steps));
@@ -120,6 +103,36 @@ pub(super) fn judge<'a>(
         earned: None,
         credit: Exact::zero(),
         steps,
+    }
+}
+
+/// What of the unknown time stays unknown, where the contract does not say that it counts as up or
+/// as down.
+fn still_unknown(
+    terms: &OutageTerms,
+    unknown: Spans,
+    happened: &mut Vec<Happening>,
+    steps: &mut Vec<String>,
+) -> Spans {
+    if unknown.is_empty() || terms.unknown_is == UnknownIs::Unknown {
+        return unknown;
+    }
+    let length = words::seconds(unknown.nanos());
+    steps.push(format!("{length} are unknown and count as {}", terms.unknown_is));
+    if terms.unknown_is == UnknownIs::Down {
+        happened.extend(unknown.iter().map(Happening::unknown));
+    }
+    Spans::none()
+}
+
+/// That less is known than the contract asks for.
+fn too_little(coverage: &Exact, least: &Exact, outcome: Outcome) -> String {
+    let coverage = coverage.fixed(6, Rounding::Down);
+    match outcome {
+        Outcome::Breached => {
+            format!("coverage is {coverage} %, below {least} %; the target is missed all the same")
+        }
+        _ => format!("coverage is {coverage} %, below {least} %: {outcome}"),
     }
 }
 

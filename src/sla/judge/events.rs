@@ -1,6 +1,7 @@
 //! Times to restore and to notify: each outage belongs whole to the period in which it begins.
 
 use crate::base::decimal::Exact;
+use crate::base::time::Wall;
 use crate::sla::calendar::Stretch;
 use crate::sla::judge::outages::{self, Happening, Outage};
 use crate::sla::judge::{Evaluation, Ground, Grown, Growth, Judged, compare, coverage, grown};
@@ -39,21 +40,7 @@ pub(super) fn judge<'a>(
     judged.growth.count = Exact::from(beyond as u64);
     judged.matter = outages;
 
-    if let Some(value) = evaluation.facts.values.get(&objective.id) {
-        judged.steps.push(format!("the facts give {} {}", value.written, objective.unit));
-        let compared = compare(objective, &value.value);
-        judged.steps.extend(compared.steps);
-        judged.exact = Some(value.written.clone());
-        judged.actual = Some(compared.actual);
-        judged.outcome = if now.is_some() { Outcome::NotDetermined } else { compared.outcome };
-        return judged;
-    }
-    if judged.matter.is_empty() {
-        judged.steps.push("nothing happened".to_owned());
-        judged.exact = Some("0".to_owned());
-        judged.actual = Some(Exact::zero());
-        judged.outcome = if now.is_some() { Outcome::NotDetermined } else { Outcome::Met };
-        judged.steps.push(format!("0 {}: {}", objective.unit, judged.outcome));
+    if given_or_none(evaluation, objective, now, &mut judged) {
         return judged;
     }
     let verb = if objective.metric == Metric::TimeToRestore { "restored" } else { "notified" };
@@ -64,6 +51,46 @@ pub(super) fn judge<'a>(
         judged.steps.push(format!("{missing} without a notice: {}", Outcome::NotDetermined));
         return judged;
     }
+    by_times(objective, (&known, beyond), now, &mut judged);
+    judged
+}
+
+/// Judges by the value that the facts give, or what needs none since nothing happened; false where
+/// the times decide.
+fn given_or_none(
+    evaluation: &Evaluation<'_>,
+    objective: &Objective,
+    now: Option<Wall>,
+    judged: &mut Judged<'_>,
+) -> bool {
+    if let Some(value) = evaluation.facts.values.get(&objective.id) {
+        judged.steps.push(format!("the facts give {} {}", value.written, objective.unit));
+        let compared = compare(objective, &value.value);
+        judged.steps.extend(compared.steps);
+        judged.exact = Some(value.written.clone());
+        judged.actual = Some(compared.actual);
+        judged.outcome = if now.is_some() { Outcome::NotDetermined } else { compared.outcome };
+        return true;
+    }
+    if judged.matter.is_empty() {
+        judged.steps.push("nothing happened".to_owned());
+        judged.exact = Some("0".to_owned());
+        judged.actual = Some(Exact::zero());
+        judged.outcome = if now.is_some() { Outcome::NotDetermined } else { Outcome::Met };
+        judged.steps.push(format!("0 {}: {}", objective.unit, judged.outcome));
+        return true;
+    }
+    false
+}
+
+/// Judges by how long each took, in the objective's unit; there is one at least, and so many are
+/// beyond the target.
+fn by_times(
+    objective: &Objective,
+    (known, beyond): (&[Exact], usize),
+    now: Option<Wall>,
+    judged: &mut Judged<'_>,
+) {
     let statistic = objective.aggregate.statistic.unwrap_or(EventStatistic::Each);
     let exact = match statistic {
         EventStatistic::Mean => {
@@ -104,7 +131,6 @@ pub(super) fn judge<'a>(
         });
         judged.steps.push(format!("{why}: {}", judged.outcome));
     }
-    judged
 }
 
 /// The outages of the provider's or of nobody's side that begin in the window, are not excluded

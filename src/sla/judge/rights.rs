@@ -4,6 +4,8 @@
 //! fulfilled it does not accrue again. For outages count the sides provider and unknown, after
 //! exclusions and before they have to qualify.
 
+use std::time::Duration;
+
 use crate::base::time::{Wall, nanos_of};
 use crate::sla::calendar::{Day, Stretch};
 use crate::sla::judge::outages::{self, Happening, Outage};
@@ -62,6 +64,31 @@ fn outages(evaluation: &Evaluation<'_>) -> Vec<Outage> {
         .collect()
 }
 
+/// The days on which so many outages that were longer than a time came to lie within so many days.
+fn frequent(
+    evaluation: &Evaluation<'_>,
+    outages: &[Outage],
+    (count, longer_than, within_days): (usize, Duration, u32),
+) -> Vec<(Day, String)> {
+    let least = i128::from(nanos_of(longer_than));
+    let long: Vec<&Outage> =
+        outages.iter().filter(|outage| !outage.lasts && outage.nanos() > least).collect();
+    let begins = |at: usize| evaluation.zone.day(long[at].begins());
+    let fulfilled = |end: usize| {
+        let Some(start) = (end + 1).checked_sub(count) else { return false };
+        begins(end).since(begins(start)) < i64::from(within_days)
+    };
+    let came = (0..long.len())
+        .filter(|&end| fulfilled(end) && (end == 0 || count == 1 || !fulfilled(end - 1)));
+    let (told, least) = (words::counted(count, "outage"), words::seconds(least));
+    let why = format!("{told} longer than {least} within {within_days} days");
+    came.map(|end| {
+        let day = long[end].parts.hull().map_or(long[end].event.to, |hull| hull.to);
+        (evaluation.zone.day(day), why.clone())
+    })
+    .collect()
+}
+
 /// The days on which a condition came to be fulfilled, and why.
 fn accruals(
     evaluation: &Evaluation<'_>,
@@ -71,35 +98,8 @@ fn accruals(
 ) -> Vec<(Day, String)> {
     match condition {
         Condition::Events { events, longer_than, within_days } => {
-            let long: Vec<&Outage> = outages
-                .iter()
-                .filter(|outage| {
-                    !outage.lasts && outage.nanos() > i128::from(nanos_of(*longer_than))
-                })
-                .collect();
-            let count = *events as usize;
-            let fulfilled = |end: usize| {
-                let Some(start) = (end + 1).checked_sub(count) else { return false };
-                let apart = evaluation
-                    .zone
-                    .day(long[end].begins())
-                    .since(evaluation.zone.day(long[start].begins()));
-                apart < i64::from(*within_days)
-            };
-            let came = (0..long.len())
-                .filter(|&end| fulfilled(end) && (end == 0 || count == 1 || !fulfilled(end - 1)));
-            came.map(|end| {
-                let day = long[end].parts.hull().map_or(long[end].event.to, |hull| hull.to);
-                let told = words::counted(count, "outage");
-                (
-                    evaluation.zone.day(day),
-                    format!(
-                        "{told} longer than {} within {within_days} days",
-                        words::seconds(i128::from(nanos_of(*longer_than)))
-                    ),
-                )
-            })
-            .collect()
+            let of = (*events as usize, *longer_than, *within_days);
+            frequent(evaluation, outages, of)
         }
         Condition::DowntimeOver { limit, period } => {
             passed(evaluation, outages, i128::from(nanos_of(*limit)), *period)
