@@ -61,7 +61,8 @@ impl Session {
                     self.live.clock(clock_word(health().discipline), self.labels());
                     self.look_at_links(now);
                     self.tell_changes(now);
-                    let interfaces = self.exits.iter().flatten().filter_map(|exit| exit.interface.as_deref());
+                    let exits = self.exits.iter().flatten();
+                    let interfaces = exits.filter_map(|exit| exit.interface.as_deref());
                     let news = self.outages.tick(now, interfaces);
                     self.report(news);
                     self.end_minutes(reading);

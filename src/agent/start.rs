@@ -104,9 +104,7 @@ impl Session {
             config,
         };
         session.seat(places, now);
-        for (boot, anchor, why) in labels {
-            session.label(boot, anchor, why);
-        }
+        labels.into_iter().for_each(|(boot, anchor, why)| session.label(boot, anchor, why));
         Ok(session)
     }
 }
