@@ -17,6 +17,7 @@ use crate::evidence::key::Kid;
 use crate::evidence::register::{self, Place, Rank};
 use crate::evidence::told::{day_of, span_of as span_of_days};
 use crate::measure::histogram::Histogram;
+use crate::measure::outcome::Reason;
 use crate::sla::judge::InForce;
 use crate::sla::observed::{Seen, is_cut};
 use crate::sla::span::{Span, Spans};
@@ -403,10 +404,15 @@ fn covers(spans: &Spans, span: Span) -> bool {
     if span.is_empty() { spans.holds(span.from) } else { spans.covers(span) }
 }
 
-/// Pieces of a folded day.
-pub fn decoded(bytes: &[u8]) -> Result<Vec<Segment>, ArchiveError> {
-    compaction::decode(bytes)
-        .map_err(|fault| ArchiveError::Damaged(format!("a folded day: {fault}")))
+/// Pieces of a folded day, with the one reason that a verdict looks at.
+fn decoded(bytes: &[u8]) -> Result<Vec<Segment>, ArchiveError> {
+    let mut pieces = compaction::decode(bytes)
+        .map_err(|fault| ArchiveError::Damaged(format!("a folded day: {fault}")))?;
+    let carrier = Reason::CARRIER.to_string();
+    pieces
+        .iter_mut()
+        .for_each(|piece| piece.interval.reasons.retain(|reason, _| *reason == carrier));
+    Ok(pieces)
 }
 
 #[cfg(test)]
