@@ -551,3 +551,16 @@ fn the_shipped_configuration_is_right() {
     let config = CollectorConfig::parse(text, "collector.toml", at.path()).unwrap();
     assert_eq!(config.enrolment, Enrolment::Token(at.path().join("tokens")));
 }
+
+#[test]
+fn it_gives_the_allocator_few_arenas_and_stays_the_same_process() {
+    let desk = Desk::new("");
+    let (running, _) = desk.serve();
+    let of = |file: &str| {
+        let bytes = std::fs::read(format!("/proc/{}/{file}", running.pid())).unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    assert!(of("environ").split('\0').any(|each| each == "MALLOC_ARENA_MAX=2"));
+    assert_eq!(of("comm"), "wanproof\n");
+    assert!(of("cmdline").contains("\0collector\0serve\0--config\0"));
+}
