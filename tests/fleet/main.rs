@@ -15,7 +15,7 @@ use std::time::Duration;
 use kit::postgres;
 use serde_json::{Map, Value, json};
 use wanproof::base::time::Wall;
-use wanproof::collector::agent_state;
+use wanproof::collector::agent_state::gather;
 use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
 use wanproof::collector::archive::agents::Standing;
 use wanproof::collector::archive::audit::Via;
@@ -343,12 +343,11 @@ impl Desk {
             if chains.is_empty() {
                 return folded;
             }
-            let news = agent_state::gather(&self.archive, &chains, self.now, late::AFTER)
-                .unwrap()
-                .unwrap();
+            let news =
+                gather::gather(&self.archive, &chains, self.now, late::AFTER).unwrap().unwrap();
             folded += news.count;
             let now = self.now;
-            assert!(self.archive.write(|archive| agent_state::write(archive, &news, now)).unwrap());
+            assert!(self.archive.write(|archive| gather::write(archive, &news, now)).unwrap());
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use wanproof::base::time::{Clock as _, Wall};
-use wanproof::collector::agent_state;
+use wanproof::collector::agent_state::gather;
 use wanproof::collector::archive::Archive;
 use wanproof::collector::archive::accept::Accepted;
 use wanproof::collector::archive::audit::Via;
@@ -521,13 +521,12 @@ async fn summaries_are_folded_so_many_bytes_at_once(place: Place) {
     loop {
         let mut archive = world.archive();
         let chains = archive.unfolded_of(agent.kid(), 64).unwrap();
-        let Some(news) = agent_state::gather(&archive, &chains, start(), late::AFTER).unwrap()
-        else {
+        let Some(news) = gather::gather(&archive, &chains, start(), late::AFTER).unwrap() else {
             break;
         };
         assert_eq!(news.goes_on(), turns.iter().sum::<u64>() + news.count < 12);
         turns.push(news.count);
-        assert!(archive.write(|archive| agent_state::write(archive, &news, start())).unwrap());
+        assert!(archive.write(|archive| gather::write(archive, &news, start())).unwrap());
     }
     // Some 850 kB each: 4 MiB are full with the fifth.
     assert_eq!(turns, [5, 5, 2]);

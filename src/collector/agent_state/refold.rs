@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::time::Wall;
-use crate::collector::agent_state::{Fold, month_of, pieces, read};
+use crate::collector::agent_state::folds::{Fold, pieces};
+use crate::collector::agent_state::outages::month_of;
+use crate::collector::agent_state::read;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::compaction::Segment;

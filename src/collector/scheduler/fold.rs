@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::collector::agent_state::gather;
 use crate::collector::archive::Archive;
 use crate::collector::fault::Fault;
 use crate::collector::findings::finding::{Finding, FindingKind};
@@ -12,7 +13,7 @@ use crate::collector::periods::months_in;
 use crate::collector::scheduler::Rounds;
 use crate::collector::scheduler::did::Did;
 use crate::collector::verdicts::Fleet;
-use crate::collector::{Collector, agent_state, troubles};
+use crate::collector::{Collector, troubles};
 use crate::evidence::key::Kid;
 use crate::sla::span::Span;
 
@@ -71,7 +72,7 @@ impl Rounds {
         agent: Kid,
     ) -> Result<Folded, Fault> {
         let now = self.clock.now().wall;
-        for at_most in [agent_state::AT_ONCE, 1] {
+        for at_most in [gather::AT_ONCE, 1] {
             match self.fold_some(collector, book, agent, at_most).await? {
                 Ok(folded) => return Ok(folded),
                 Err(why) => tracing::warn!(%agent, at_most, "what came cannot be folded: {why}"),
@@ -80,7 +81,7 @@ impl Rounds {
         let why = "it cannot be folded into what was measured";
         let left_out = move |archive: &Archive| {
             let chains = archive.unfolded_of(agent, CHAINS)?;
-            let Some((chain, seq)) = agent_state::first(archive, &chains)? else {
+            let Some((chain, seq)) = gather::first(archive, &chains)? else {
                 return Ok(false);
             };
             archive.quarantine((agent, chain), seq, why, now)?;
@@ -120,7 +121,7 @@ impl Rounds {
         let late_after = collector.config().evidence.late_after;
         let read = move |archive: &Archive| {
             let chains = archive.unfolded_of(agent, CHAINS)?;
-            match agent_state::gather_some(archive, &chains, at_most, (now, late_after)) {
+            match gather::gather_some(archive, &chains, at_most, (now, late_after)) {
                 Ok(news) => {
                     let news = news.map(|news| {
                         let touched = enter(&book, &mut fleet, &news);
@@ -149,7 +150,7 @@ impl Rounds {
         };
         let folded = Folded { count: news.count, goes_on: news.goes_on() };
         let write = move |archive: &Archive| {
-            if agent_state::write(archive, &news, now)? {
+            if gather::write(archive, &news, now)? {
                 let mut all = touched.iter();
                 all.try_for_each(|(contract, service, month)| {
                     mark(archive, contract, service, month, now)
@@ -180,7 +181,7 @@ struct Folded {
 fn enter(
     book: &Book,
     fleet: &mut Arc<Fleet>,
-    news: &agent_state::News,
+    news: &gather::News,
 ) -> Vec<(String, String, String)> {
     if news.count == 0 {
         return Vec::new();
@@ -190,7 +191,7 @@ fn enter(
 }
 
 /// What news of an agent touch: contract, service and month.
-fn touched(book: &Book, fleet: &Fleet, news: &agent_state::News) -> Vec<(String, String, String)> {
+fn touched(book: &Book, fleet: &Fleet, news: &gather::News) -> Vec<(String, String, String)> {
     let mut all = Vec::new();
     for contract in book.all.iter().filter_map(|agreed| agreed.contract.as_ref().ok()) {
         let months = months_in(contract, &news.spans);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::time::Wall;
-use crate::collector::agent_state;
+use crate::collector::agent_state::outages;
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::verdicts::sources::{self, Sources};
@@ -126,7 +126,7 @@ impl<'a, 'e> Archived<'a, 'e> {
     pub(super) fn told_by(&self, agent: Kid) -> Result<Vec<(Span, Side)>, ArchiveError> {
         let (mut sides, service) = (Vec::new(), self.service);
         let span = told::span_of(self.days);
-        for said in agent_state::outages_of(self.evaluator.archive, agent, span, self.as_of)? {
+        for said in outages::outages_of(self.evaluator.archive, agent, span, self.as_of)? {
             if said.service.as_deref() != Some(service) {
                 continue;
             }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use crate::base::effort::Effort;
 use crate::base::time::Wall;
+use crate::collector::agent_state::{self, outages};
 use crate::collector::archive::folds::Depth;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::compaction::{self, Segment, Told};
+use crate::collector::removed_months;
 use crate::collector::verdicts::{Evaluator, Fleet, Histograms};
-use crate::collector::{agent_state, removed_months};
 use crate::evidence::key::Kid;
 use crate::evidence::register::{self, Place, Rank};
 use crate::evidence::told::{day_of, span_of as span_of_days};
@@ -107,11 +108,7 @@ impl<'a> Sources<'a> {
                 pieces.extend(own);
             }
             if let Entry::Vacant(entry) = carrier_down.entry(agent) {
-                entry.insert(agent_state::carrier_down(
-                    evaluator.archive,
-                    agent,
-                    span_of_days(days),
-                )?);
+                entry.insert(outages::carrier_down(evaluator.archive, agent, span_of_days(days))?);
             }
             let service =
                 evaluator.fleet.get(agent).and_then(|said| said.probes.get(&probe)?.clone());
