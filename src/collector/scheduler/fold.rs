@@ -139,13 +139,9 @@ impl Rounds {
         };
         let (news, touched) = match news {
             Ok(Some(news)) => news,
-            Ok(None) => {
+            nothing => {
                 self.fleet = Some(fleet);
-                return Ok(Ok(Folded::default()));
-            }
-            Err(why) => {
-                self.fleet = Some(fleet);
-                return Ok(Err(why));
+                return Ok(nothing.map(|_| Folded::default()));
             }
         };
         let folded = Folded { count: news.count, goes_on: news.goes_on() };
