@@ -10,7 +10,7 @@ use wanproof::base::time::Wall;
 use wanproof::collector::agent_state::{AgentState, Ever};
 use wanproof::collector::api::report;
 use wanproof::collector::archive::accept::{Arrival, Verified};
-use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::agents::AgentStatus;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::ledger::Kind;
 use wanproof::collector::archive::{Archive, ArchiveError, packed};
@@ -206,7 +206,7 @@ fn main() {
                         ever: Ever::default(),
                     };
                     let key = agent(number);
-                    archive.add_agent(key.public(), &statement.site, Standing::Approved, now)?;
+                    archive.add_agent(key.public(), &statement.site, AgentStatus::Approved, now)?;
                     archive.put_record(Kind::Agent, &key.kid().to_string(), &statement, now)?;
                     let (days, edges) = &lines[number % lines.len()];
                     for (day, whole, hours) in days {

@@ -121,19 +121,19 @@ pub enum Order {
 pub async fn run(
     config: AgentConfig,
     mut orders: mpsc::Receiver<Order>,
-    init: impl Fn(Standing),
+    init: impl Fn(ServiceState),
 ) -> Result<(), AgentError> {
     let mut session = Session::begin(config)?;
-    init(Standing::Ready);
+    init(ServiceState::Ready);
     info!(probes = session.config.probes.len(), site = session.config.site, "measuring");
     session.work(&mut orders, &init).await;
-    init(Standing::Stopping);
+    init(ServiceState::Stopping);
     session.end().await
 }
 
 /// How the agent stands, for the system's service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ServiceState {
     /// It measures; once more after each reload.
     Ready,
     /// It reads its configuration again.

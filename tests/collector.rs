@@ -12,7 +12,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wanproof::base::time::{Clock as _, SystemClock};
-use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::agents::AgentStatus;
 use wanproof::collector::archive::{Archive, ArchiveError};
 use wanproof::collector::{self, Central};
 use wanproof::config::collector::Database;
@@ -590,7 +590,7 @@ async fn a_revoked_agent_is_out_for_good() {
     // By another process, while the collector runs.
     assert!(
         archive
-            .write(|archive| archive.set_standing(kid, Standing::Revoked))
+            .write(|archive| archive.set_standing(kid, AgentStatus::Revoked))
             .map_err(|e: ArchiveError| e)
             .unwrap()
     );

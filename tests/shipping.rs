@@ -19,7 +19,7 @@ use wanproof::agent::shipper::{Answer, Outbox, OutboxFault, Round, Shipper, Ship
 use wanproof::agent::summariser::Summariser;
 use wanproof::base::time::Wall;
 use wanproof::collector::archive::Archive;
-use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::agents::AgentStatus;
 use wanproof::collector::archive::gaps::Missing;
 use wanproof::collector::{self, Central};
 use wanproof::config::collector::Database;
@@ -382,7 +382,7 @@ async fn an_agent_that_is_not_let_in_keeps_all_and_asks_again_slowly() {
         Archive::open_existing(&Database::Sqlite(at.path().join("collector.db"))).unwrap();
     let kid = agent.key.kid();
     archive
-        .write(|archive| archive.set_standing(kid, Standing::Revoked))
+        .write(|archive| archive.set_standing(kid, AgentStatus::Revoked))
         .map_err(|error: collector::archive::ArchiveError| error)
         .unwrap();
     let mut agent = agent;

@@ -18,7 +18,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout, timeout_at};
 use wanproof::collector::archive::Archive;
-use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::agents::AgentStatus;
 use wanproof::config::collector::Database;
 
 use super::agent::Agent;
@@ -240,7 +240,7 @@ impl Honest {
         line.enrol(agent.enrolment()).await?;
         let (kid, database): (_, &Database) = (agent.key.kid(), &central.database);
         let mut archive = Archive::open_existing(database)?;
-        archive.write(|archive| archive.set_standing(kid, Standing::Approved).map(drop))?;
+        archive.write(|archive| archive.set_standing(kid, AgentStatus::Approved).map(drop))?;
         let mut honest =
             Self { agent, script: Script::new(), to: central.address, line: Some(line) };
         // From its first receipt on it is known.

@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use tokio::time::{sleep, timeout};
 use wanproof::base::time::{Clock as _, SystemClock, Wall};
 use wanproof::collector::archive::Archive;
-use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::agents::AgentStatus;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::operations::agreements::{self, Step};
 use wanproof::collector::operations::{Actor, DeskError};
@@ -81,7 +81,7 @@ fn sign_contract(central: &Central, key: &SecretKey, now: Wall) -> Result<(), Br
         .replace("probes = [\"hq\"]", "probes = [\"p0\", \"p1\", \"p2\", \"p3\", \"p4\"]");
     let actor = Actor { who: "bench".to_owned(), via: Via::Command, now };
     Archive::open_existing(&central.database)?.write(|archive| {
-        archive.set_standing(key.kid(), Standing::Approved)?;
+        archive.set_standing(key.kid(), AgentStatus::Approved)?;
         agreements::import(archive, None, &toml, &actor)?;
         for action in ["propose", "sign", "take_effect"] {
             let step = Step { at: Some(long_ago), ..Step::now() };

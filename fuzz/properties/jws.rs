@@ -3,7 +3,7 @@
 
 use wanproof::base::time::Wall;
 use wanproof::evidence::key::{PublicKey, SecretKey};
-use wanproof::evidence::request::{self, Asked};
+use wanproof::evidence::request::{self, ReadRequest};
 use wanproof::evidence::{answer, enrol, receipt, rotation};
 use wanproof::evidence::{chain::ChainId, verify::Verifier};
 
@@ -13,7 +13,7 @@ pub fn holds(data: &[u8]) {
     assert!(receipt::verify(data, key.public()).is_err());
     assert!(answer::verify_contracts(data, key.public()).is_err());
     assert!(answer::verify_keys(data, key.public()).is_err());
-    let asked = Asked { collector: key.kid(), method: "GET", path: "/v1/contracts" };
+    let asked = ReadRequest { collector: key.kid(), method: "GET", path: "/v1/contracts" };
     assert!(request::verify(data, key.public(), asked, Wall::from_secs(1_800_000_000)).is_err());
     // An enrolment and a rotation bring their own key, so a valid one is possible, and must then be
     // whole.

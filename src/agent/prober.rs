@@ -41,7 +41,7 @@ mod tests;
 mod unsent;
 
 pub use environment::{Pace, World};
-pub use sockets::{Shut, Standing};
+pub use sockets::{OpenPort, Shut};
 
 use hops::Hops;
 use interfaces::Ways;
@@ -228,7 +228,7 @@ impl Prober {
 
     /// How the ICMP ports stand.
     #[must_use]
-    pub fn ports(&self) -> Vec<Standing> {
+    pub fn ports(&self) -> Vec<OpenPort> {
         self.outlets.standings()
     }
 

@@ -10,7 +10,7 @@ use crate::measure::interval::Interval;
 use crate::sla;
 use crate::sla::calendar::{Every, Period};
 use crate::sla::contract::{self, Written};
-use crate::sla::evaluate::{Asked, Earlier, Evaluated, Measurements};
+use crate::sla::evaluate::{Earlier, Evaluated, EvaluationRequest, Measurements};
 use crate::sla::facts::Facts;
 use crate::sla::fault::Fault;
 use crate::sla::judge::{self, InForce};
@@ -285,7 +285,7 @@ impl<'a> History<'a> {
         period: Period,
         facts: &Facts,
     ) -> Result<Vec<Evaluated>, ReviewError> {
-        let asked = Asked { versions: &self.judged.versions, services, period, facts };
+        let asked = EvaluationRequest { versions: &self.judged.versions, services, period, facts };
         sla::evaluate(self, &asked, &Effort::unlimited())
     }
 }
@@ -334,7 +334,7 @@ impl Measurements for History<'_> {
 
     fn observe(
         &mut self,
-        asked: &Asked<'_>,
+        asked: &EvaluationRequest<'_>,
         span: Span,
     ) -> Result<BTreeMap<String, Seen>, ReviewError> {
         let (wanted, figured) = wanted(asked);
@@ -406,7 +406,7 @@ fn refine(
 
 /// The probes of the services, and those of them of which a figure is asked: the others' outcomes
 /// are enough.
-fn wanted<'a>(asked: &Asked<'a>) -> (BTreeSet<&'a str>, BTreeSet<&'a str>) {
+fn wanted<'a>(asked: &EvaluationRequest<'a>) -> (BTreeSet<&'a str>, BTreeSet<&'a str>) {
     let (mut wanted, mut figured) = (BTreeSet::new(), BTreeSet::new());
     let contracts: Vec<&Contract> =
         judge::judging(asked.versions, asked.period).map(|version| &version.contract).collect();

@@ -13,7 +13,7 @@ use crate::measure::event::{Event, Settled};
 use crate::net::clock::health;
 
 use super::labels::clock_word;
-use super::{Order, Session, Standing};
+use super::{Order, ServiceState, Session};
 
 /// Logs what became of a send.
 fn show(live: &Live, settled: &Settled) {
@@ -29,7 +29,7 @@ impl Session {
     pub(super) async fn work(
         &mut self,
         orders: &mut mpsc::Receiver<Order>,
-        init: &impl Fn(Standing),
+        init: &impl Fn(ServiceState),
     ) {
         // Minutes end in time even when nothing happens.
         let mut tick = tokio::time::interval(Duration::from_millis(500));
@@ -43,7 +43,7 @@ impl Session {
                 }
                 order = orders.recv() => match order {
                     Some(Order::Reload(path)) => {
-                        init(Standing::Reloading);
+                        init(ServiceState::Reloading);
                         self.read_again(path);
                     }
                     Some(Order::Stop) | None => return,
@@ -51,7 +51,7 @@ impl Session {
                 read = read(&mut self.reading) => {
                     self.reading = None;
                     self.swap(read);
-                    init(Standing::Ready);
+                    init(ServiceState::Ready);
                 }
                 now = self.prober.next(&mut events) => self.take(&mut events, now),
                 news = self.outages.next() => self.report(news),
@@ -67,7 +67,7 @@ impl Session {
                     self.report(news);
                     self.end_minutes(reading);
                     if self.liveness.beats(now.mono) && !self.writer.is_finished() {
-                        init(Standing::Alive);
+                        init(ServiceState::Alive);
                     }
                 }
             }

@@ -15,7 +15,7 @@ use crate::sla::Fault;
 use crate::store::keyfile;
 
 mod local;
-use local::{Paper, Told, Which as WhichClaim};
+use local::{GivenFacts, Paper, Which as WhichClaim};
 
 /// What is claimed.
 #[derive(Clone, Debug, clap::Args)]
@@ -130,7 +130,7 @@ enum Command {
         #[command(flatten)]
         which: WhichClaim,
         #[command(flatten)]
-        told: Told,
+        told: GivenFacts,
         #[command(flatten)]
         source: Source,
     },
@@ -139,7 +139,7 @@ enum Command {
         #[command(flatten)]
         which: WhichClaim,
         #[command(flatten)]
-        told: Told,
+        told: GivenFacts,
         #[command(flatten)]
         source: Source,
     },

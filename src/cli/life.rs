@@ -9,7 +9,7 @@ use crate::cli::given::{TIME, instant};
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure, print};
 use crate::evidence::digest::Digest;
-use crate::sla::lifecycle::{Entry, Standing, Subject};
+use crate::sla::lifecycle::{CurrentState, Entry, Subject};
 use crate::store::lifecycle_log::{NotRecorded, Step};
 use crate::store::{Store, StoreError};
 
@@ -113,7 +113,7 @@ pub fn take(
 ///
 /// # Errors
 /// When the life cycle refuses it, with the reason, or it cannot be written.
-pub fn record(store: &mut Store, step: &Step) -> Result<Standing, Failure> {
+pub fn record(store: &mut Store, step: &Step) -> Result<CurrentState, Failure> {
     store.record(step).map_err(|error| match error {
         NotRecorded::Refused(refused) => {
             Failure::Usage(format!("{}: refused: {refused}", step.subject))
@@ -171,7 +171,7 @@ pub fn print_logs(
     Ok(Exit::Done)
 }
 
-fn shown(subject: &Subject, standing: &Standing, log: &[Entry]) -> Value {
+fn shown(subject: &Subject, standing: &CurrentState, log: &[Entry]) -> Value {
     let part = |text: &String| if text.is_empty() { Value::Null } else { json!(text) };
     json!({
         "cycle": subject.cycle.to_string(),

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-use crate::agent::{self, AgentError, Order, Standing};
+use crate::agent::{self, AgentError, Order, ServiceState};
 use crate::cli::source::named_or_usual;
 use crate::cli::{Exit, Failure, ending};
 use crate::config::agent::load;
@@ -55,15 +55,15 @@ impl Watchdog {
         Self { every: sd_notify::watchdog_enabled().map(|within| within / 3), fed: Cell::new(None) }
     }
 
-    fn tell(&self, standing: Standing) {
+    fn tell(&self, standing: ServiceState) {
         match standing {
-            Standing::Ready => notify(&[NotifyState::Ready]),
-            Standing::Stopping => notify(&[NotifyState::Stopping]),
-            Standing::Reloading => match NotifyState::monotonic_usec_now() {
+            ServiceState::Ready => notify(&[NotifyState::Ready]),
+            ServiceState::Stopping => notify(&[NotifyState::Stopping]),
+            ServiceState::Reloading => match NotifyState::monotonic_usec_now() {
                 Ok(now) => notify(&[NotifyState::Reloading, now]),
                 Err(_) => notify(&[NotifyState::Reloading]),
             },
-            Standing::Alive => {
+            ServiceState::Alive => {
                 if let Some(every) = self.every
                     && self.fed.get().is_none_or(|fed| fed.elapsed() >= every)
                 {

@@ -64,19 +64,19 @@ impl Caller {
 
 /// An answer's body that keeps something until it is sent.
 #[derive(Debug)]
-pub struct Held<T> {
+pub struct HeldBody<T> {
     body: Body,
     _held: T,
 }
 
-impl<T> Held<T> {
+impl<T> HeldBody<T> {
     /// A body, and what is kept with it.
     pub const fn new(body: Body, held: T) -> Self {
         Self { body, _held: held }
     }
 }
 
-impl<T: Unpin> HttpBody for Held<T> {
+impl<T: Unpin> HttpBody for HeldBody<T> {
     type Data = Bytes;
     type Error = axum::Error;
 

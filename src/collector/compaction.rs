@@ -32,14 +32,14 @@ pub struct Segment {
     /// The digest of the settings; opaque. Pieces share it, and what was told.
     pub settings: Arc<str>,
     /// What its summary said that it is about; absent of what was folded before that was kept.
-    pub told: Option<Arc<Told>>,
+    pub told: Option<Arc<Attribution>>,
     /// The interval; merged, it may be as long as a day.
     pub interval: Interval,
 }
 
 /// What a summary says that an interval is about. Whether it may say so, the register knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Told {
+pub struct Attribution {
     /// The site.
     pub site: String,
     /// The service that the probe names.
@@ -66,7 +66,7 @@ pub enum NotPieces {
 struct Written<'a> {
     settings: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    told: Option<&'a Told>,
+    told: Option<&'a Attribution>,
     from: i64,
     millis: u32,
     first: u32,
@@ -105,9 +105,9 @@ impl<'a> Written<'a> {
 
 /// As a piece is read.
 #[derive(Deserialize)]
-struct Kept {
+struct StoredSegment {
     settings: String,
-    told: Option<Told>,
+    told: Option<Attribution>,
     from: i64,
     millis: u32,
     first: u32,
@@ -164,11 +164,11 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Segment>, NotPieces> {
     if text.len() > MOST {
         return Err(NotPieces::TooMuch);
     }
-    let kept: Vec<Kept> = serde_json::from_slice(&text)?;
+    let kept: Vec<StoredSegment> = serde_json::from_slice(&text)?;
     let spread =
         |of: Option<(Packed, u64)>| of.map(|(histogram, sum_ns)| Spread { histogram, sum_ns });
     let (mut settings, mut told) = (Arc::from(""), None);
-    let piece = |kept: Kept| Segment {
+    let piece = |kept: StoredSegment| Segment {
         settings: shared(&mut settings, kept.settings),
         told: kept.told.map(|one| shared_told(&mut told, one)),
         interval: Interval {
@@ -198,7 +198,7 @@ fn shared(last: &mut Arc<str>, text: String) -> Arc<str> {
     Arc::clone(last)
 }
 
-fn shared_told(last: &mut Option<Arc<Told>>, told: Told) -> Arc<Told> {
+fn shared_told(last: &mut Option<Arc<Attribution>>, told: Attribution) -> Arc<Attribution> {
     match last {
         Some(last) if **last == told => Arc::clone(last),
         _ => Arc::clone(last.insert(Arc::new(told))),
@@ -355,7 +355,7 @@ mod tests {
             rfc3550_max_ns: Some(micros),
             phases: BTreeMap::new(),
         };
-        let told = Some(Arc::new(Told { site: "x".to_owned(), service: None }));
+        let told = Some(Arc::new(Attribution { site: "x".to_owned(), service: None }));
         Segment { settings: "s".into(), told, interval }
     }
 
@@ -390,7 +390,7 @@ mod tests {
         other.settings = "t".into();
         assert_eq!(whole(vec![minute(0, "60a", 1), other]), 2);
         let mut moved = minute(1, "60a", 1);
-        moved.told = Some(Arc::new(Told { site: "y".to_owned(), service: None }));
+        moved.told = Some(Arc::new(Attribution { site: "y".to_owned(), service: None }));
         assert_eq!(
             whole(vec![minute(0, "60a", 1), moved]),
             2,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::time::{Clock, SystemClock, Wall};
-use crate::collector::archive::agents::{KnownKey, Standing};
+use crate::collector::archive::agents::{AgentStatus, KnownKey};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::body::{self, Encoding, Plan};
 use crate::collector::caller::Caller;
@@ -69,7 +69,7 @@ fn tokens_of(path: &Path) -> Vec<Token> {
 }
 
 fn is_settled(known: &KnownKey) -> bool {
-    known.standing != Standing::Pending || known.last.is_some()
+    known.standing != AgentStatus::Pending || known.last.is_some()
 }
 
 impl Collector {
@@ -166,37 +166,37 @@ pub fn enrol(
     archive.lock(kid.bytes())?;
     let known = archive.key(kid)?;
     match &known {
-        Some(known) if known.standing == Standing::Revoked || known.last.is_some() => {
+        Some(known) if known.standing == AgentStatus::Revoked || known.last.is_some() => {
             return Ok(Err(Refused::Other(Problem::new(
                 Kind::Revoked,
                 "this key was revoked or replaced, and is never enrolled again",
             ))));
         }
-        Some(known) if known.standing == Standing::Approved => return Ok(Ok(State::Approved)),
+        Some(known) if known.standing == AgentStatus::Approved => return Ok(Ok(State::Approved)),
         _ => {}
     }
     let standing = match asking.mode {
-        Mode::Open => Standing::Approved,
-        Mode::Operator => Standing::Pending,
+        Mode::Open => AgentStatus::Approved,
+        Mode::Operator => AgentStatus::Pending,
         Mode::Token(_) => match by_token(archive, said, asking)? {
-            Ok(()) => Standing::Approved,
+            Ok(()) => AgentStatus::Approved,
             Err(refused) => return Ok(Err(refused)),
         },
     };
     match known {
-        Some(known) if standing == Standing::Approved => {
+        Some(known) if standing == AgentStatus::Approved => {
             archive.set_standing(known.agent, standing)?;
         }
         Some(known) => archive.asked(known.agent, &asking.from.to_string(), asking.now)?,
         None => {
-            if standing == Standing::Pending {
+            if standing == AgentStatus::Pending {
                 make_room(archive, asking)?;
             }
             archive.add_agent(&said.jwk, &said.site, standing, asking.now)?;
             archive.asked(kid, &asking.from.to_string(), asking.now)?;
         }
     }
-    Ok(Ok(if standing == Standing::Approved { State::Approved } else { State::Pending }))
+    Ok(Ok(if standing == AgentStatus::Approved { State::Approved } else { State::Pending }))
 }
 
 /// Whether the token that an agent brings lets it in; then it is used.
@@ -350,19 +350,22 @@ mod tests {
         let agent = said(1, "x", None).jwk.kid();
         assert_eq!(desk.enrol(&said(1, "x", None)), Ok(State::Pending));
         assert_eq!(desk.enrol(&said(1, "x", None)), Ok(State::Pending));
-        assert!(desk.archive.set_standing(agent, Standing::Approved).unwrap());
+        assert!(desk.archive.set_standing(agent, AgentStatus::Approved).unwrap());
         assert_eq!(desk.enrol(&said(1, "x", None)), Ok(State::Approved));
-        assert!(desk.archive.set_standing(agent, Standing::Revoked).unwrap());
+        assert!(desk.archive.set_standing(agent, AgentStatus::Revoked).unwrap());
         for mode in [Mode::Operator, Mode::Open, Mode::Token("tokens".into())] {
             desk.mode = mode;
             assert_eq!(desk.enrol(&said(1, "x", Some("second"))), Err(Some(Kind::Revoked)));
         }
         assert!(
-            !desk.archive.set_standing(agent, Standing::Approved).unwrap(),
+            !desk.archive.set_standing(agent, AgentStatus::Approved).unwrap(),
             "revoked is for good"
         );
         assert!(
-            !desk.archive.set_standing(said(9, "x", None).jwk.kid(), Standing::Approved).unwrap()
+            !desk
+                .archive
+                .set_standing(said(9, "x", None).jwk.kid(), AgentStatus::Approved)
+                .unwrap()
         );
     }
 
@@ -418,11 +421,11 @@ mod tests {
         // Who was let go and asks again waits again; who was approved stays whatever comes.
         ask(1, "2001:db8::1", 1007);
         let agent = said(1, "x", None).jwk.kid();
-        assert!(desk.archive.set_standing(agent, Standing::Approved).unwrap());
+        assert!(desk.archive.set_standing(agent, AgentStatus::Approved).unwrap());
         for seed in 10..30 {
             ask(seed, "2001:db8::1", 1010 + i64::from(seed));
         }
-        assert_eq!(desk.archive.key(agent).unwrap().unwrap().standing, Standing::Approved);
+        assert_eq!(desk.archive.key(agent).unwrap().unwrap().standing, AgentStatus::Approved);
         assert_eq!(
             desk.waiting(),
             [8, 27, 28, 29],

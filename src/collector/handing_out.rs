@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use crate::base::time::{Clock, SystemClock};
 use crate::collector::Collector;
 use crate::collector::archive::Archive;
-use crate::collector::archive::agents::Standing;
+use crate::collector::archive::agents::AgentStatus;
 use crate::collector::caller::Caller;
 use crate::collector::concurrency::Work;
 use crate::collector::fault::Fault;
@@ -13,7 +13,7 @@ use crate::collector::limits::Counted;
 use crate::collector::operations::agreements::Book;
 use crate::evidence::answer;
 use crate::evidence::problem::{Kind, Problem};
-use crate::evidence::request::{self, Asked, NotGranted, Request};
+use crate::evidence::request::{self, NotGranted, ReadRequest, Request};
 
 impl Collector {
     /// The collector's keys, signed.
@@ -32,7 +32,8 @@ impl Collector {
     ) -> Result<String, Fault> {
         let (collector, method, path) = (Arc::clone(self), method.to_owned(), path.to_owned());
         let admitting = self.read_for(caller.repute(), Work::Short, move |archive| {
-            let asked = Asked { collector: collector.key.kid(), method: &method, path: &path };
+            let asked =
+                ReadRequest { collector: collector.key.kid(), method: &method, path: &path };
             collector.admit(archive, bearer.as_bytes(), asked)
         });
         let (site, Request { agent, jti, exp, .. }) = admitting.await?;
@@ -56,7 +57,7 @@ impl Collector {
         &self,
         archive: &Archive,
         bearer: &[u8],
-        asked: Asked<'_>,
+        asked: ReadRequest<'_>,
     ) -> Result<(String, Request), Fault> {
         let now = SystemClock.now();
         let refused = |fault: NotGranted| {
@@ -73,13 +74,13 @@ impl Collector {
             Problem::new(Kind::UnknownAgent, format_args!("no agent has the key {kid}"))
         })?;
         match known.standing {
-            Standing::Approved => {}
-            Standing::Pending => {
+            AgentStatus::Approved => {}
+            AgentStatus::Pending => {
                 return Err(
                     Problem::new(Kind::Pending, "an operator has to approve it first").into()
                 );
             }
-            Standing::Revoked => {
+            AgentStatus::Revoked => {
                 return Err(Problem::new(Kind::Revoked, "this agent was revoked").into());
             }
         }

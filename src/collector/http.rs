@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::collector::api::extract::Reader;
 use crate::collector::body::Type;
-use crate::collector::caller::{Answer, Caller, Held};
+use crate::collector::caller::{Answer, Caller, HeldBody};
 use crate::collector::connections::Underway;
 use crate::collector::fault::Fault;
 use crate::collector::http::answer::answered;
@@ -67,7 +67,7 @@ async fn counted(
         Fault::from(Problem::new(Kind::Malformed, "an address holds no zero bytes")).into_response()
     } else {
         match begin(&collector, head_of(&request), Caller::of(request.extensions())).await {
-            Ok(held) => next.run(request).await.map(|body| Body::new(Held::new(body, held))),
+            Ok(held) => next.run(request).await.map(|body| Body::new(HeldBody::new(body, held))),
             Err(fault) => fault.into_response(),
         }
     };

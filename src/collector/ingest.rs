@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::base::time::Wall;
 use crate::collector::Collector;
 use crate::collector::archive::accept::Verified;
-use crate::collector::archive::agents::{KnownKey, Standing};
+use crate::collector::archive::agents::{AgentStatus, KnownKey};
 use crate::collector::archive::{Archive, ArchiveError, packed};
 use crate::collector::body::{self, Encoding, Line, Plan, Type};
 use crate::collector::caller::Caller;
@@ -114,7 +114,7 @@ impl KeyCache {
     }
 
     fn keep(&self, kid: Kid, known: &KnownKey) {
-        if known.standing == Standing::Approved && known.last.is_none() {
+        if known.standing == AgentStatus::Approved && known.last.is_none() {
             let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
             if all.len() >= KEYS {
                 all.clear();
@@ -234,14 +234,14 @@ fn examine_one(line: &[u8], keys: &mut Keys<'_>, now: Wall) -> Result<Examined, 
         Some(known) => known.clone(),
     };
     match known.standing {
-        Standing::Approved => {}
-        Standing::Pending => {
+        AgentStatus::Approved => {}
+        AgentStatus::Pending => {
             return Ok(refused(Problem::new(
                 Kind::Pending,
                 "an operator has to approve this agent first",
             )));
         }
-        Standing::Revoked => {
+        AgentStatus::Revoked => {
             return Ok(refused(Problem::new(Kind::Revoked, "this agent was revoked")));
         }
     }

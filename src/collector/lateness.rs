@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::Wall;
 use crate::collector::archive::folds::Progress;
-use crate::collector::archive::late::{Change, Held};
+use crate::collector::archive::late::{Change, LateSummary};
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::operations::key;
@@ -163,7 +163,7 @@ pub fn sort(
             if room == 0 {
                 sorted.bad.push((arrived.seq, too_many()));
             } else {
-                sorted.change.new.push(Held { arrived, why });
+                sorted.change.new.push(LateSummary { arrived, why });
                 room -= 1;
             }
         }
@@ -180,7 +180,7 @@ fn fill(
     (after, accepted): (Duration, &dyn Fn(&Arrived) -> bool),
     (sorted, late): (&mut Sorted, &mut Vec<(Arrived, Why)>),
 ) -> Result<(), ArchiveError> {
-    let known = |Held { arrived, .. }: Held| (arrived.seq, (arrived, None));
+    let known = |LateSummary { arrived, .. }: LateSummary| (arrived.seq, (arrived, None));
     let mut all: BTreeMap<u64, (Arrived, Option<Read>)> =
         archive.held(of)?.into_iter().map(known).collect();
     let new: BTreeSet<u64> = read.iter().map(|read| read.summary.seq).collect();

@@ -6,7 +6,7 @@ use crate::base::time::{Now, Wall, format_duration};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::fault::Fault;
 use crate::collector::findings::finding::{Finding, FindingKind};
-use crate::collector::lease::watch::{Held, LEASE, Watch, was_ahead};
+use crate::collector::lease::watch::{LEASE, LeaseRecord, Watch, was_ahead};
 use crate::collector::{Collector, troubles};
 use crate::evidence::base64url;
 
@@ -48,7 +48,7 @@ pub(super) async fn hold(
     };
     let (leased, other) = collector.change(asked).await?;
     let Some((other, until)) = other else { return Ok(leased) };
-    let held = Held { holder: other, until };
+    let held = LeaseRecord { holder: other, until };
     if !watch.is_over(held.clone(), now.mono) {
         return Ok(false);
     }

@@ -28,14 +28,14 @@ pub(super) struct Case {
     pub(super) why: Option<String>,
     /// Whether somebody asked for a new revision of it. Left out where nobody did: so an earlier
     /// version of this program wrote it, and what is done with is found by how it is written.
-    #[serde(default, skip_serializing_if = "Asked::is_nothing")]
-    pub(super) asked: Asked,
+    #[serde(default, skip_serializing_if = "Mark::is_nothing")]
+    pub(super) asked: Mark,
 }
 
 /// Whether a new revision was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Asked {
+pub(super) enum Mark {
     /// No: what is frozen stays.
     #[default]
     Nothing,
@@ -43,7 +43,7 @@ pub(super) enum Asked {
     Revision,
 }
 
-impl Asked {
+impl Mark {
     fn is_nothing(&self) -> bool {
         *self == Self::Nothing
     }
@@ -64,7 +64,7 @@ pub fn mark(
     // Why it was said before is not forgotten.
     let (why, asked) = archive
         .record::<Case>(Kind::Dirty, &id)?
-        .map_or((None, Asked::Nothing), |case| (case.why, case.asked));
+        .map_or((None, Mark::Nothing), |case| (case.why, case.asked));
     put_case(archive, (contract, service, period), (why, asked), now)
 }
 
@@ -78,7 +78,7 @@ pub fn mark_because(
     why: &str,
     now: Wall,
 ) -> Result<(), ArchiveError> {
-    put_case(archive, of, (Some(why.to_owned()), Asked::Nothing), now)
+    put_case(archive, of, (Some(why.to_owned()), Mark::Nothing), now)
 }
 
 /// Says that a service in a period is to be judged again although its verdict is frozen: a new
@@ -93,13 +93,13 @@ pub fn revise(
     period: &str,
     now: Wall,
 ) -> Result<(), ArchiveError> {
-    put_case(archive, (contract, service, period), (None, Asked::Revision), now)
+    put_case(archive, (contract, service, period), (None, Mark::Revision), now)
 }
 
 fn put_case(
     archive: &Archive,
     of: (&str, &str, &str),
-    (why, asked): (Option<String>, Asked),
+    (why, asked): (Option<String>, Mark),
     now: Wall,
 ) -> Result<(), ArchiveError> {
     let (contract, service, period) = of;

@@ -20,7 +20,7 @@ use crate::evidence::{register, told};
 use crate::sla;
 use crate::sla::as_text::word;
 use crate::sla::calendar::{Period, Stretch};
-use crate::sla::evaluate::{Asked, Earlier, Evaluated};
+use crate::sla::evaluate::{Earlier, Evaluated, EvaluationRequest};
 use crate::sla::facts::Facts;
 use crate::sla::judge::{InForce, Measured, judge_by, judging};
 use crate::sla::letter::{self, Draft};
@@ -316,8 +316,12 @@ impl Evaluator<'_> {
         judgement.grounds.basis = self.basis(&agreed, &archived)?;
         judgement.grounds.register = Some(register::Written::of(&part));
         judgement.grounds.texts = self.texts(&agreed);
-        let asked =
-            Asked { versions: &agreed, services: &services, period: month, facts: &case.facts };
+        let asked = EvaluationRequest {
+            versions: &agreed,
+            services: &services,
+            period: month,
+            facts: &case.facts,
+        };
         let mut evaluated = match sla::evaluate(&mut archived, &asked, effort) {
             Ok(all) => all,
             Err(Stopped::Gone(missing)) => return Ok(Some(judgement.gone(missing))),
@@ -327,7 +331,7 @@ impl Evaluator<'_> {
         judgement.grounds.facts = text(&evaluated.previous);
         match &evaluated.report {
             Ok(report) => {
-                let asked = Asked { facts: &evaluated.facts, ..asked };
+                let asked = EvaluationRequest { facts: &evaluated.facts, ..asked };
                 judgement.letter = letter_of(contract, report, &evaluated.facts);
                 self.conclude(&mut archived, &asked, (&evaluated, report), &mut judgement)?;
             }
@@ -340,7 +344,7 @@ impl Evaluator<'_> {
     fn conclude(
         &self,
         archived: &mut Archived<'_, '_>,
-        asked: &Asked<'_>,
+        asked: &EvaluationRequest<'_>,
         (evaluated, report): (&Evaluated, &Report),
         judgement: &mut Judgement,
     ) -> Result<(), ArchiveError> {

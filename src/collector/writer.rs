@@ -34,8 +34,8 @@ pub enum NotWritten {
 
 /// What to do in a transaction, unless none could be begun; it gives what is to be told once that
 /// is over, and whether it holds.
-type Act = Box<dyn FnOnce(Option<&Archive>) -> Told + Send>;
-type Told = Box<dyn FnOnce(Result<(), (String, Ill)>) + Send>;
+type Act = Box<dyn FnOnce(Option<&Archive>) -> Reply + Send>;
+type Reply = Box<dyn FnOnce(Result<(), (String, Ill)>) + Send>;
 
 /// The summaries of a request.
 struct Batch {

@@ -158,9 +158,9 @@ pub struct Gap {
 
 /// What an agent says that it dropped, to be asked of many gaps: each costs a search, not a walk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told(BTreeMap<ChainId, Vec<(u64, u64)>>);
+pub struct DroppedRanges(BTreeMap<ChainId, Vec<(u64, u64)>>);
 
-impl FromIterator<Dropped> for Told {
+impl FromIterator<Dropped> for DroppedRanges {
     fn from_iter<I: IntoIterator<Item = Dropped>>(dropped: I) -> Self {
         let mut all: Vec<Dropped> = dropped.into_iter().collect();
         all.sort_unstable();
@@ -177,7 +177,7 @@ impl FromIterator<Dropped> for Told {
     }
 }
 
-impl Told {
+impl DroppedRanges {
     /// The ranges, none of which touches another of its chain, in order.
     pub fn ranges(&self) -> impl Iterator<Item = Dropped> + '_ {
         let of = |(chain, own): (&ChainId, &Vec<(u64, u64)>)| (*chain, own.clone());
@@ -304,11 +304,13 @@ mod tests {
         let gap = Gap { from_seq: 4, to_seq: 9 };
         let told = |ranges: &[(u64, u64)]| {
             let dropped = |&(from_seq, to_seq)| Dropped { chain, from_seq, to_seq };
-            ranges.iter().map(dropped).collect::<Told>().has(chain, gap)
+            ranges.iter().map(dropped).collect::<DroppedRanges>().has(chain, gap)
         };
         assert!(told(&[(4, 9)]) && told(&[(7, 20), (0, 6)]) && told(&[(0, u64::MAX)]));
         assert!(!told(&[]) && !told(&[(5, 9)]) && !told(&[(4, 8)]) && !told(&[(4, 6), (8, 9)]));
-        assert!(!Told::from_iter([Dropped { chain, from_seq: 4, to_seq: 9 }]).has(other, gap));
+        assert!(
+            !DroppedRanges::from_iter([Dropped { chain, from_seq: 4, to_seq: 9 }]).has(other, gap)
+        );
     }
 
     /// Each gap beside each range, or each of one number beside each of the one before, would be
@@ -317,7 +319,7 @@ mod tests {
     fn hundreds_of_thousands_of_gaps_ranges_and_summaries_of_one_number_are_examined() {
         const MANY: u64 = 200_000;
         let chain = ChainId::from_bytes([1; 16]);
-        let told: Told =
+        let told: DroppedRanges =
             (0..MANY).map(|n| Dropped { chain, from_seq: 4 * n + 1, to_seq: 4 * n + 2 }).collect();
         let gaps = (0..MANY).map(|n| Gap { from_seq: 4 * n + 1, to_seq: 4 * n + 2 + n % 2 });
         assert_eq!(gaps.filter(|gap| told.has(chain, *gap)).count() as u64, MANY / 2);

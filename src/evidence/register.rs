@@ -149,7 +149,7 @@ pub fn places<'a>(versions: &'a [InForce], service: &str) -> Vec<Place<'a>> {
 
 /// What an agent says that it measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
+pub struct Assertion<'a> {
     /// Who says so.
     pub agent: Kid,
     /// The probe.
@@ -209,7 +209,7 @@ impl Register {
     /// When what an agent says counts for the service of any of these places: it is at that place's
     /// site, says so itself, and the contract names the probe, or the probe the service.
     #[must_use]
-    pub fn counts(&self, places: &[Place<'_>], told: Told<'_>) -> Spans {
+    pub fn counts(&self, places: &[Place<'_>], told: Assertion<'_>) -> Spans {
         let Some(enrolled) = self.agents.get(&told.agent) else { return Spans::none() };
         let own = places.iter().filter(|place| is_meant(place, told));
         own.flat_map(|place| {
@@ -366,7 +366,7 @@ impl<'a> Counting<'a> {
 }
 
 /// Whether the contract means a probe with a service.
-fn is_meant(place: &Place<'_>, told: Told<'_>) -> bool {
+fn is_meant(place: &Place<'_>, told: Assertion<'_>) -> bool {
     let here = told.site.is_none_or(|site| site == place.service.site);
     let named = place.service.probes.iter().any(|name| name == told.probe);
     here && (named || told.service == Some(place.service.id.as_str()))
@@ -582,7 +582,7 @@ mod tests {
             for (seed, site) in (0..3).flat_map(|seed| SITES.map(|site| (seed, site))) {
                 let agent = agent(seed);
                 prop_assert_eq!(counting.rank(agent), register.rank(&places, agent));
-                let told = Told { agent, probe, site: Some(site), service };
+                let told = Assertion { agent, probe, site: Some(site), service };
                 let counts = register.counts(&places, told);
                 let covers = if span.is_empty() { counts.holds(span.from) } else { counts.covers(span) };
                 prop_assert_eq!(counting.covers(agent, site, (probe, service), span), covers);

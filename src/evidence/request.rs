@@ -35,7 +35,7 @@ pub struct Request {
 
 /// What is asked of whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked<'a> {
+pub struct ReadRequest<'a> {
     /// The collector.
     pub collector: Kid,
     /// The HTTP method.
@@ -69,7 +69,7 @@ pub enum NotGranted {
 
 /// Signs a request that is good for a minute from now.
 #[must_use]
-pub fn sign(agent: Kid, asked: Asked<'_>, now: Wall, jti: &str, key: &SecretKey) -> String {
+pub fn sign(agent: Kid, asked: ReadRequest<'_>, now: Wall, jti: &str, key: &SecretKey) -> String {
     let request = Request {
         v: 1,
         agent,
@@ -99,7 +99,7 @@ pub fn signer(request: &[u8]) -> Result<Kid, NotGranted> {
 pub fn verify(
     request: &[u8],
     key: &PublicKey,
-    asked: Asked<'_>,
+    asked: ReadRequest<'_>,
     now: Wall,
 ) -> Result<Request, NotGranted> {
     let payload = jws::parse(request, Typ::Request)?.verify(key)?;
@@ -129,7 +129,7 @@ mod tests {
     fn a_request_is_granted_once_here_and_now() {
         let (key, collector) =
             (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]).kid());
-        let asked = Asked { collector, method: "GET", path: "/v1/contracts" };
+        let asked = ReadRequest { collector, method: "GET", path: "/v1/contracts" };
         let now = Wall::from_secs(1_000_000);
         let jws = sign(key.kid(), asked, now, "x", &key);
         let granted = |asked, now| verify(jws.as_bytes(), key.public(), asked, now);
@@ -139,9 +139,9 @@ mod tests {
         assert_eq!(granted(asked, Wall::from_secs(1_000_060)), Err(NotGranted::Time));
         assert_eq!(granted(asked, Wall::from_secs(999_969)), Err(NotGranted::Time));
         for other in [
-            Asked { collector: key.kid(), ..asked },
-            Asked { method: "POST", ..asked },
-            Asked { path: "/v1/keys", ..asked },
+            ReadRequest { collector: key.kid(), ..asked },
+            ReadRequest { method: "POST", ..asked },
+            ReadRequest { path: "/v1/keys", ..asked },
         ] {
             assert_eq!(granted(other, now), Err(NotGranted::Other));
         }
@@ -151,7 +151,7 @@ mod tests {
     fn a_request_that_is_good_for_longer_is_refused() {
         let (key, collector) =
             (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]).kid());
-        let asked = Asked { collector, method: "GET", path: "/v1/contracts" };
+        let asked = ReadRequest { collector, method: "GET", path: "/v1/contracts" };
         let now = Wall::from_secs(1_000_000);
         for (iat, exp) in
             [(1_000_000, 1_000_061), (1_000_000, 999_999), (i64::MIN, i64::MAX), (0, i64::MAX)]

@@ -29,7 +29,7 @@ pub const BUSY_PERCENT: f64 = 95.0;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
     /// What the probe asked for.
-    pub asked: Asked,
+    pub asked: ProbeSubject,
     /// What became of its sends since the outage began.
     pub sends: Tally,
     /// The carrier of the interface that it leaves by: down when it was at any time since.
@@ -62,7 +62,7 @@ pub struct NextHop {
 
 /// What a probe asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum ProbeSubject {
     /// An echo: any host that is reached answers.
     Echo,
     /// A service, which may fail although its host is reached.
@@ -171,7 +171,7 @@ pub const TABLE: [Row; 12] = [
         why: "the target answered a trace: the path carried, and the service failed",
         applies: |seen| {
             seen.references() == Reference::Answered
-                && seen.asked == Asked::Service
+                && seen.asked == ProbeSubject::Service
                 && seen.reached()
         },
     },
@@ -385,7 +385,7 @@ mod tests {
     /// An echo probe that lost three, with nothing else known.
     fn lost() -> Seen {
         Seen {
-            asked: Asked::Echo,
+            asked: ProbeSubject::Echo,
             sends: tally(0, 3, 0),
             carrier: Carrier::Up,
             silent_hop: None,
@@ -473,7 +473,7 @@ mod tests {
         }
         if row < 7 {
             all.push(Seen {
-                asked: Asked::Service,
+                asked: ProbeSubject::Service,
                 traced: traced(true, &["192.0.2.1"]),
                 ..seen.clone()
             });
@@ -512,7 +512,7 @@ mod tests {
 
     #[test]
     fn row_3_where_the_target_itself_refuses_the_path_is_not_what_failed() {
-        for asked in [Asked::Echo, Asked::Service] {
+        for asked in [ProbeSubject::Echo, ProbeSubject::Service] {
             for by_target in [1, 3] {
                 let sends = Tally { by_target, ..tally(0, 3, 0) };
                 decides(3, Side::Unknown, &Seen { asked, sends, ..lost() });
@@ -559,7 +559,7 @@ mod tests {
     #[test]
     fn row_7_a_service_whose_host_answers_the_trace_failed_by_itself() {
         let reached = Seen { traced: traced(true, &[]), ..with(&[GOOD]) };
-        decides(7, Side::Unknown, &Seen { asked: Asked::Service, ..reached.clone() });
+        decides(7, Side::Unknown, &Seen { asked: ProbeSubject::Service, ..reached.clone() });
         assert_eq!(
             row(&reached),
             8,
@@ -571,7 +571,7 @@ mod tests {
     fn row_8_where_the_references_answer_it_is_beyond_them() {
         decides(8, Side::Provider, &with(&[GOOD, GOOD]));
         decides(8, Side::Provider, &Seen { cpu_percent: Some(100.0), ..with(&[GOOD]) });
-        decides(8, Side::Provider, &Seen { asked: Asked::Service, ..with(&[GOOD]) });
+        decides(8, Side::Provider, &Seen { asked: ProbeSubject::Service, ..with(&[GOOD]) });
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::base::time::{Wall, format_duration};
-use crate::evidence::chain::{self, Break, ChainId, Dropped, Link, Told};
+use crate::evidence::chain::{self, Break, ChainId, Dropped, DroppedRanges, Link};
 use crate::evidence::digest::Digest;
 use crate::evidence::jws::{self, Typ};
 use crate::evidence::key::{Kid, PublicKey};
@@ -381,7 +381,7 @@ impl Verifier {
             chains.entry((one.summary.agent, one.summary.chain)).or_default().push(one);
             dropped.entry(one.summary.agent).or_default().extend(&one.summary.dropped);
         }
-        let told: BTreeMap<Kid, Told> = dropped
+        let told: BTreeMap<Kid, DroppedRanges> = dropped
             .into_iter()
             .map(|(agent, dropped)| (agent, dropped.into_iter().collect()))
             .collect();

@@ -60,12 +60,12 @@ pub struct Answer {
     /// How long after the request, by this program's clock.
     pub after: Duration,
     /// What it says.
-    pub said: Said,
+    pub said: HopReply,
 }
 
 /// What a hop says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum HopReply {
     /// The request's hop limit ended here: a router on the way.
     Passing,
     /// The target's own reply.
@@ -78,7 +78,7 @@ impl Trace {
     /// Whether the target itself answered.
     #[must_use]
     pub fn reached(&self) -> bool {
-        self.answers().any(|answer| answer.said == Said::Target)
+        self.answers().any(|answer| answer.said == HopReply::Target)
     }
 
     /// The answers, nearest first.
@@ -89,8 +89,9 @@ impl Trace {
     /// The same, as what an outage's side is judged by.
     #[must_use]
     pub fn seen(&self) -> Traced {
-        let routers =
-            self.answers().filter(|answer| answer.said != Said::Target && answer.from != self.to);
+        let routers = self
+            .answers()
+            .filter(|answer| answer.said != HopReply::Target && answer.from != self.to);
         Traced {
             lines: self.lines(),
             reached: self.reached(),
@@ -106,8 +107,8 @@ impl Trace {
             Some(Answer { from, after, said }) => {
                 let micros = after.as_micros();
                 let said = match said {
-                    Said::Passing | Said::Target => String::new(),
-                    Said::Refused(kind) => format!(" {kind}"),
+                    HopReply::Passing | HopReply::Target => String::new(),
+                    HopReply::Refused(kind) => format!(" {kind}"),
                 };
                 format!("{} {from} {}.{:03} ms{said}", hop.ttl, micros / 1000, micros % 1000)
             }
@@ -225,20 +226,21 @@ struct Sent {
 
 /// Which request of this trace an arrival answers, who sent it, and what it says. `first` is the
 /// trace's first number.
-fn understood(arrival: Arrival, to: IpAddr, first: u16) -> Option<(usize, IpAddr, Said)> {
+fn understood(arrival: Arrival, to: IpAddr, first: u16) -> Option<(usize, IpAddr, HopReply)> {
     let by_token = |token: Token| {
         let place = u16::try_from(token.lane).ok()?;
         (token.send == u32::from(first.wrapping_add(place))).then_some(usize::from(place))
     };
     match arrival {
-        Arrival::Reply { token, from, .. } => Some((by_token(token)?, from, Said::Target)),
+        Arrival::Reply { token, from, .. } => Some((by_token(token)?, from, HopReply::Target)),
         Arrival::Refused { whose, kind, from } => {
             let place = match whose {
                 Whose::Token(token) => by_token(token)?,
                 Whose::Seq(asked, seq) if asked == to => usize::from(seq.wrapping_sub(first)),
                 Whose::Seq(..) => return None,
             };
-            let said = if kind == "ttl-exceeded" { Said::Passing } else { Said::Refused(kind) };
+            let said =
+                if kind == "ttl-exceeded" { HopReply::Passing } else { HopReply::Refused(kind) };
             Some((place, from?, said))
         }
         Arrival::Departed { .. } | Arrival::Unsent { .. } | Arrival::Overflow => None,

@@ -70,7 +70,7 @@ pub trait Measurements {
     /// When it cannot be read.
     fn observe(
         &mut self,
-        asked: &Asked<'_>,
+        asked: &EvaluationRequest<'_>,
         span: Span,
     ) -> Result<BTreeMap<String, Seen>, Self::Error>;
 
@@ -91,7 +91,7 @@ pub trait Measurements {
 
 /// What is asked: how some services of a contract stand in a period.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct EvaluationRequest<'a> {
     /// The versions of the contract, the first in force first.
     pub versions: &'a [InForce],
     /// The services, which are read together.
@@ -122,13 +122,13 @@ pub struct Evaluated {
 /// When the measurements cannot be read.
 pub fn evaluate<M: Measurements>(
     measurements: &mut M,
-    asked: &Asked<'_>,
+    asked: &EvaluationRequest<'_>,
     effort: &Effort<'_>,
 ) -> Result<Vec<Evaluated>, M::Error> {
     let previous = earlier::of(measurements, asked, effort)?;
     let span = looked_at(measurements, asked)?;
     let versions = with_naming(measurements, asked, span)?;
-    let asked = Asked { versions: &versions, ..*asked };
+    let asked = EvaluationRequest { versions: &versions, ..*asked };
     let mut observed = Observed { probes: measurements.observe(&asked, span)?, sides: Vec::new() };
     let mut all = Vec::new();
     for (service, previous) in asked.services.iter().zip(previous) {
@@ -139,8 +139,11 @@ pub fn evaluate<M: Measurements>(
 }
 
 /// All the time that judging the services looks at, by the outages that were recorded.
-fn looked_at<M: Measurements>(measurements: &mut M, asked: &Asked<'_>) -> Result<Span, M::Error> {
-    let Asked { versions, services, period, .. } = *asked;
+fn looked_at<M: Measurements>(
+    measurements: &mut M,
+    asked: &EvaluationRequest<'_>,
+) -> Result<Span, M::Error> {
+    let EvaluationRequest { versions, services, period, .. } = *asked;
     let reach = |outages: &[Span]| reach::by_versions(judging(versions, period), period, outages);
     let least = reach(&[]);
     let mut recorded = Vec::new();
@@ -153,7 +156,7 @@ fn looked_at<M: Measurements>(measurements: &mut M, asked: &Asked<'_>) -> Result
 /// The versions, with the probes that name the services and their members themselves.
 fn with_naming<'a, M: Measurements>(
     measurements: &mut M,
-    asked: &Asked<'a>,
+    asked: &EvaluationRequest<'a>,
     span: Span,
 ) -> Result<Cow<'a, [InForce]>, M::Error> {
     let mut services: BTreeSet<&str> = asked.services.iter().map(String::as_str).collect();
@@ -177,7 +180,7 @@ fn with_naming<'a, M: Measurements>(
 
 fn one<M: Measurements>(
     measurements: &mut M,
-    asked: &Asked<'_>,
+    asked: &EvaluationRequest<'_>,
     (service, previous): (&str, Vec<Earlier>),
     observed: &mut Observed,
     effort: &Effort<'_>,

@@ -16,7 +16,7 @@ use crate::sla::reader::Word;
 mod cycles;
 mod subject;
 pub use cycles::*;
-pub use subject::{CycleWord, Standing, Subject, follow};
+pub use subject::{CurrentState, CycleWord, Subject, follow};
 
 /// Who acts where nobody did.
 pub const CLOCK: &str = "the collector's clock";

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::base::time::Wall;
-use crate::sla::lifecycle::{CycleWord, Entry, Refused, Standing, Subject, follow};
+use crate::sla::lifecycle::{CurrentState, CycleWord, Entry, Refused, Subject, follow};
 use crate::sla::reader::Word;
 use crate::store::{Store, StoreError};
 
@@ -34,7 +34,7 @@ impl Store {
     ///
     /// # Errors
     /// When the life cycles refuse it, or the database fails; then nothing is stored.
-    pub fn record(&mut self, step: &Step) -> Result<Standing, NotRecorded> {
+    pub fn record(&mut self, step: &Step) -> Result<CurrentState, NotRecorded> {
         self.together(|store| {
             let stored = store.life(Some(&step.subject.contract))?;
             let standing = follow(&stored, &step.subject, step.entry.clone())?;

@@ -14,7 +14,7 @@ use kit::postgres;
 use serde_json::json;
 use wanproof::base::time::Wall;
 use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
-use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::agents::AgentStatus;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::{Archive, ArchiveError, packed};
 use wanproof::collector::operations::pending::{self, RejectWanted};
@@ -119,7 +119,7 @@ impl Agent {
         let agent = Self::new(seed);
         let site = format!("site-{seed}");
         write(archive, |archive| {
-            archive.add_agent(agent.key.public(), &site, Standing::Approved, at(5))
+            archive.add_agent(agent.key.public(), &site, AgentStatus::Approved, at(5))
         });
         agent
     }
@@ -253,7 +253,7 @@ fn what_fails_is_undone_whole_and_in_part(place: &Place) {
     let mut archive = place.open();
     let (one, two) = (Agent::new(1), Agent::new(2));
     let add = |agent: &Agent, archive: &Archive| {
-        archive.add_agent(agent.key.public(), "x", Standing::Approved, at(0))
+        archive.add_agent(agent.key.public(), "x", AgentStatus::Approved, at(0))
     };
     write(&mut archive, |archive| {
         archive.part(|archive| add(&one, archive))?;
@@ -500,7 +500,7 @@ fn who_may_not_sign_is_refused_by_what_the_database_says_now(place: &Place) {
     let (agent, stranger, waiting) =
         (Agent::enrolled(1, &mut archive), Agent::new(2), Agent::new(3));
     write(&mut archive, |archive| {
-        archive.add_agent(waiting.key.public(), "x", Standing::Pending, at(0))
+        archive.add_agent(waiting.key.public(), "x", AgentStatus::Pending, at(0))
     });
     assert_eq!(archive.pending(None).unwrap(), 1);
     let of_another = Verified { kid: agent.kid(), ..waiting.summary(0, None, "") };
@@ -518,19 +518,21 @@ fn who_may_not_sign_is_refused_by_what_the_database_says_now(place: &Place) {
         kinds,
         [Some(Kind::UnknownAgent), Some(Kind::Pending), Some(Kind::BadSignature), None]
     );
-    assert!(write(&mut archive, |archive| archive.set_standing(waiting.kid(), Standing::Approved)));
+    assert!(
+        write(&mut archive, |archive| archive.set_standing(waiting.kid(), AgentStatus::Approved))
+    );
     assert!(is_new(&accept_one(&mut archive, &waiting.summary(0, None, ""))));
-    assert!(write(&mut archive, |archive| archive.set_standing(agent.kid(), Standing::Revoked)));
+    assert!(write(&mut archive, |archive| archive.set_standing(agent.kid(), AgentStatus::Revoked)));
     for summary in agent.summaries(2) {
         assert_eq!(refused(&accept_one(&mut archive, &summary)), Some(Kind::Revoked));
     }
     assert!(
-        !write(&mut archive, |archive| archive.set_standing(agent.kid(), Standing::Approved)),
+        !write(&mut archive, |archive| archive.set_standing(agent.kid(), AgentStatus::Approved)),
         "it is for good"
     );
-    assert!(write(&mut archive, |archive| archive.set_standing(agent.kid(), Standing::Revoked)));
+    assert!(write(&mut archive, |archive| archive.set_standing(agent.kid(), AgentStatus::Revoked)));
     assert!(
-        !write(&mut archive, |archive| archive.set_standing(stranger.kid(), Standing::Approved))
+        !write(&mut archive, |archive| archive.set_standing(stranger.kid(), AgentStatus::Approved))
     );
 }
 
@@ -587,7 +589,7 @@ fn who_waits_is_counted_by_network_and_forgotten_without_a_trace(place: &Place) 
     for (agent, second) in all.iter().zip(1..) {
         let from = if second < 4 { "192.0.2.1" } else { "2001:db8::" };
         write(&mut archive, |archive| {
-            archive.add_agent(agent.key.public(), "x", Standing::Pending, at(0))?;
+            archive.add_agent(agent.key.public(), "x", AgentStatus::Pending, at(0))?;
             archive.asked(agent.kid(), from, at(second))
         });
     }
@@ -596,7 +598,7 @@ fn who_waits_is_counted_by_network_and_forgotten_without_a_trace(place: &Place) 
     assert_eq!(archive.longest_waiting(None).unwrap(), Some(all[0].kid()));
     assert_eq!(archive.longest_waiting(Some("2001:db8::")).unwrap(), Some(all[3].kid()));
     assert_eq!(archive.given_up(at(3)).unwrap(), [all[0].kid(), all[1].kid()]);
-    write(&mut archive, |archive| archive.set_standing(all[1].kid(), Standing::Approved));
+    write(&mut archive, |archive| archive.set_standing(all[1].kid(), AgentStatus::Approved));
     assert!(write(&mut archive, |archive| archive.forget_pending(all[0].kid())));
     assert!(
         !write(&mut archive, |archive| archive.forget_pending(all[1].kid())),
@@ -612,7 +614,7 @@ fn who_waits_is_counted_by_network_and_forgotten_without_a_trace(place: &Place) 
     );
     // As if it had never asked: it may ask again.
     write(&mut archive, |archive| {
-        archive.add_agent(all[0].key.public(), "y", Standing::Pending, at(9))
+        archive.add_agent(all[0].key.public(), "y", AgentStatus::Pending, at(9))
     });
     let waiting: Vec<Kid> = archive.waiting().unwrap().iter().map(|each| each.agent).collect();
     assert_eq!(waiting, [all[2].kid(), all[3].kid(), all[0].kid()], "by when they asked last");
@@ -628,11 +630,11 @@ fn whoever_waits_and_fits_a_pattern_is_turned_away_and_that_is_written_down(plac
         ("x-3", "192.0.2.9"),
     ]) {
         write(&mut archive, |archive| {
-            archive.add_agent(agent.key.public(), site, Standing::Pending, at(0))?;
+            archive.add_agent(agent.key.public(), site, AgentStatus::Pending, at(0))?;
             archive.asked(agent.kid(), from, at(1))
         });
     }
-    write(&mut archive, |archive| archive.set_standing(all[3].kid(), Standing::Approved));
+    write(&mut archive, |archive| archive.set_standing(all[3].kid(), AgentStatus::Approved));
     let actor = Actor { who: "anna".to_owned(), via: Via::Command, now: at(2) };
     let fitting = |site: &str, from: Option<&str>, dry_run| RejectWanted {
         site: Some(site.to_owned()),
@@ -653,7 +655,7 @@ fn whoever_waits_and_fits_a_pattern_is_turned_away_and_that_is_written_down(plac
     assert_eq!(waiting, [all[1].kid(), all[2].kid()]);
     assert_eq!(
         archive.agent(all[3].kid()).unwrap().unwrap().standing,
-        Standing::Approved,
+        AgentStatus::Approved,
         "it waits no more"
     );
     let written = archive.audit(None, 9).unwrap();
@@ -697,7 +699,7 @@ fn agents_are_shown_by_site_with_what_came_of_them(place: &Place) {
     let sites: Vec<&str> = rows.iter().map(|row| row.site.as_str()).collect();
     assert_eq!(sites, ["site-3", "site-7"]);
     assert_eq!((rows[0].agent, rows[0].last, rows[0].span), (early.kid(), None, Duration::ZERO));
-    assert_eq!((rows[1].enrolled, rows[1].standing), (at(5), Standing::Approved));
+    assert_eq!((rows[1].enrolled, rows[1].standing), (at(5), AgentStatus::Approved));
     let last = rows[1].last.unwrap();
     assert_eq!((last.chain, last.seq, last.received), (late.chain, 2, at(4000)));
     assert_eq!(rows[1].span, Duration::from_secs(60));
@@ -871,7 +873,7 @@ fn five_thousand_agents_are_read_by_so_many_queries_as_one() {
             .collect();
         write(&mut archive, |archive| {
             all.iter().try_for_each(|agent| {
-                archive.add_agent(agent.key.public(), "x", Standing::Approved, at(0))
+                archive.add_agent(agent.key.public(), "x", AgentStatus::Approved, at(0))
             })
         });
         for part in all.chunks(500) {

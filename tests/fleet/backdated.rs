@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use wanproof::base::time::Wall;
 use wanproof::collector::archive::accept::Verified;
-use wanproof::collector::archive::late::{Change, Held};
+use wanproof::collector::archive::late::{Change, LateSummary};
 use wanproof::collector::archive::packed;
 use wanproof::collector::operations::late::{self, Accept};
 use wanproof::collector::operations::{DeskError, rulings};
@@ -149,7 +149,7 @@ fn beyond_a_months_worth_what_came_too_late_is_left_out_for_good() {
     desk.fold();
     desk.now = "2026-12-30T09:00:00Z".parse().unwrap();
     let (kid, from) = (desk.agent.kid(), minute(0, "60a").from);
-    let held = |seq| Held {
+    let held = |seq| LateSummary {
         arrived: Arrived { seq, from, to: from, received: desk.now, boot: "b".to_owned() },
         why: Why::AfterLate,
     };

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use wanproof::base::time::Wall;
 use wanproof::collector::agent_state::gather;
 use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
-use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::agents::AgentStatus;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::ledger::{Kind, Page};
 use wanproof::collector::archive::{Archive, packed};
@@ -299,7 +299,7 @@ impl Desk {
         let now: Wall = "2026-12-02T09:00:00Z".parse().unwrap();
         archive
             .write(|archive| {
-                archive.add_agent(agent.key.public(), "pune-01", Standing::Approved, start())?;
+                archive.add_agent(agent.key.public(), "pune-01", AgentStatus::Approved, start())?;
                 agreements::import(archive, None, contract, &actor(start()))?;
                 for (action, at) in [("propose", 1), ("sign", 2), ("take_effect", 3)] {
                     let at =
@@ -459,9 +459,14 @@ fn in_which_order_summaries_come_changes_no_verdict(place: &Place) {
         probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(),
         sides: Vec::new(),
     };
-    let case =
-        facts::case(&facts::text(&facts::Kept::default(), "ckt-1", november(), after.as_of, &[]))
-            .unwrap();
+    let case = facts::case(&facts::text(
+        &facts::StoredFacts::default(),
+        "ckt-1",
+        november(),
+        after.as_of,
+        &[],
+    ))
+    .unwrap();
     let by_minutes = judge(&desk.contract(), "ckt-1", november(), &observed, &case.facts).unwrap();
     assert_eq!(json!(after.report), json!(by_minutes));
 }

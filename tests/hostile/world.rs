@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use wanproof::base::time::{Clock, Mono, Now, Wall};
 use wanproof::collector::Collector;
 use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
-use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::agents::AgentStatus;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::folds::{Depth, FoldedDay};
 use wanproof::collector::archive::ledger::{Kind, Page};
@@ -214,7 +214,7 @@ impl World {
                     archive.add_agent(
                         agent.key.public(),
                         &format!("site-{number}"),
-                        Standing::Approved,
+                        AgentStatus::Approved,
                         start(),
                     )?;
                 }

@@ -16,7 +16,7 @@ use wanproof::measure::probe::{Attempt, Circuit, Dns, Fragment, Probe, Test};
 use wanproof::net::icmp::kernel::{Kernel, Order};
 use wanproof::net::icmp::{Arrival, Echo, Engine, Family, Token, Unsent};
 use wanproof::net::link;
-use wanproof::net::trace::{Said, Trace, Tracer};
+use wanproof::net::trace::{HopReply, Trace, Tracer};
 
 use crate::dns::{NameServer, Says, addresses};
 use crate::servers::{self, ok};
@@ -566,18 +566,23 @@ fn a_trace_tells_the_target_a_router_and_a_refusal_apart() {
             let trace = traced(target).await;
             assert_eq!(
                 (said(&trace), trace.hops.len()),
-                (vec![(target.to_owned(), Said::Target)], 1)
+                (vec![(target.to_owned(), HopReply::Target)], 1)
             );
         }
         // What the far end sends back here is not answered: a way that breaks behind its first
         // router.
         for (target, router) in [("10.9.8.1", "10.7.0.2"), ("fd09:0:0:8::1", "fd07::2")] {
             let trace = traced(target).await;
-            assert_eq!(said(&trace), [(router.to_owned(), Said::Passing)], "{:?}", trace.lines());
+            assert_eq!(
+                said(&trace),
+                [(router.to_owned(), HopReply::Passing)],
+                "{:?}",
+                trace.lines()
+            );
             assert_eq!((trace.reached(), trace.hops.len()), (false, 2));
         }
         let trace = traced("10.9.9.9").await;
-        assert_eq!(said(&trace), [("10.7.0.2".to_owned(), Said::Refused("host-unreachable"))]);
+        assert_eq!(said(&trace), [("10.7.0.2".to_owned(), HopReply::Refused("host-unreachable"))]);
         let trace = traced("fd99::1").await;
         assert_eq!(trace.lines(), ["1 *", "not-sent/no-route"]);
         drop(lab);

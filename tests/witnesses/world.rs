@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wanproof::base::time::{Clock as _, SystemClock, Wall};
 use wanproof::collector::Collector;
 use wanproof::collector::archive::accept::{Accepted, Arrival, Verified};
-use wanproof::collector::archive::agents::Standing;
+use wanproof::collector::archive::agents::AgentStatus;
 use wanproof::collector::archive::audit::Via;
 use wanproof::collector::archive::{Archive, packed};
 use wanproof::collector::findings::{self, finding::Finding};
@@ -183,7 +183,7 @@ impl World {
     /// Lets an agent in at an instant.
     pub fn enrol(&mut self, agent: &Agent, site: &str, when: Wall) {
         self.desk(|archive| {
-            Ok(archive.add_agent(agent.key.public(), site, Standing::Approved, when)?)
+            Ok(archive.add_agent(agent.key.public(), site, AgentStatus::Approved, when)?)
         });
     }
 

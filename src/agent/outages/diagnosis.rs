@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::agent::live::Live;
 use crate::base::time::{Clock, Now, SystemClock, Wall};
-use crate::evidence::side::{Asked, Seen};
+use crate::evidence::side::{ProbeSubject, Seen};
 use crate::measure::carrier::Carrier;
 use crate::measure::event::{Event, ProbeId, Settled};
 use crate::measure::ledger::SettledSend;
@@ -119,7 +119,7 @@ impl Diagnosis {
         }) = event
             && let (Some(Some(subject)), Some(from)) =
                 (self.subjects.get_mut(probe.0 as usize), *from)
-            && subject.asked() == Asked::Echo
+            && subject.asked() == ProbeSubject::Echo
         {
             subject.refusals.heard(from, &reason.kind, SystemClock.now().wall);
         }

@@ -27,7 +27,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 
 /// A port and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct OpenPort {
     /// Its family.
     pub family: Family,
     /// The circuit that it leaves by.
@@ -64,7 +64,7 @@ struct Outlet {
     ident: u8,
     largest: u16,
     state: State,
-    told: Told,
+    told: LastReport,
     /// Everything that had come by then has been read.
     dry: Mono,
     turns: Vec<Turn>,
@@ -73,9 +73,9 @@ struct Outlet {
 
 /// What was said last of a port: only what is new is said, however often the port is opened anew.
 #[derive(Debug, Default)]
-struct Told(Option<Result<Means, String>>);
+struct LastReport(Option<Result<Means, String>>);
 
-impl Told {
+impl LastReport {
     fn is_new(&mut self, state: Result<Means, String>) -> bool {
         let is_new = self.0.as_ref() != Some(&state);
         self.0 = Some(state);
@@ -94,8 +94,8 @@ impl Outlets {
         self.all.len()
     }
 
-    pub(super) fn standings(&self) -> Vec<Standing> {
-        let standing = |outlet: &Outlet| Standing {
+    pub(super) fn standings(&self) -> Vec<OpenPort> {
+        let standing = |outlet: &Outlet| OpenPort {
             family: outlet.family,
             circuit: outlet.circuit.clone(),
             state: match &outlet.state {
@@ -142,7 +142,7 @@ impl Outlets {
                     again: now,
                     pause: Duration::ZERO,
                 },
-                told: Told::default(),
+                told: LastReport::default(),
                 dry: now,
                 turns: Vec::new(),
                 batch: Vec::new(),
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_becomes_of_a_port_is_said_once_for_each_change() {
-        let mut told = Told::default();
+        let mut told = LastReport::default();
         let shut = || Err("there is no interface \"wan0\" on this host".to_owned());
         let open = |socket| Ok(Means { socket, stamps: Stamps::Kernel });
         let (one, other) = (open(Kind::Datagram), open(Kind::Raw));

@@ -6,7 +6,7 @@ use crate::base::time::{Clock, SystemClock};
 use crate::evidence::answer;
 use crate::evidence::base64url;
 use crate::evidence::key::PublicKey;
-use crate::evidence::request::{self, Asked};
+use crate::evidence::request::{self, ReadRequest};
 
 use super::trouble::Trouble;
 use super::{CONTRACTS, CONTRACTS_AGAIN, Outbox, Shipper, client};
@@ -36,7 +36,8 @@ impl<O: Outbox> Shipper<O> {
         // Without its keys its contracts are as good as before.
         let looked = self.look_at_keys(collector).await;
         let collector = looked.as_ref().unwrap_or(collector);
-        let asked = Asked { collector: collector.kid(), method: "GET", path: client::CONTRACTS };
+        let asked =
+            ReadRequest { collector: collector.kid(), method: "GET", path: client::CONTRACTS };
         let jti = base64url::encode(&rand::random::<[u8; 16]>());
         let request = request::sign(
             self.shipping.agent,

@@ -39,7 +39,7 @@ pub struct Which {
 
 /// What is judged with, beside what was measured.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Told {
+pub struct GivenFacts {
     /// What does not come from measurement, as for `report`: exclusions, tickets, the provider's
     /// log, earlier periods
     #[arg(long, value_name = "FILE")]
@@ -206,7 +206,12 @@ pub enum Paper {
 ///
 /// # Errors
 /// When there is nothing to write, the data cannot be read, or contract or facts have faults.
-pub fn draft(paper: Paper, which: &Which, told: &Told, source: &Source) -> Result<Exit, Failure> {
+pub fn draft(
+    paper: Paper,
+    which: &Which,
+    told: &GivenFacts,
+    source: &Source,
+) -> Result<Exit, Failure> {
     let config = source.configured()?;
     let store = source.store()?;
     let now = life::now();

@@ -4,7 +4,7 @@ use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::collector::listing::actor;
 use crate::cli::collector::source::Source;
 use crate::cli::{Failure, print};
-use crate::collector::archive::agents::Standing;
+use crate::collector::archive::agents::AgentStatus;
 use crate::collector::fleet;
 use crate::collector::operations::sites::{self, Revocation};
 use crate::evidence::key::Kid;
@@ -23,7 +23,7 @@ pub(super) fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for agent in &all {
         let mut state = match &agent.asked_from {
-            Some(from) if agent.state == Standing::Pending.word() => {
+            Some(from) if agent.state == AgentStatus::Pending.word() => {
                 format!("{} (from {from})", agent.state)
             }
             _ => agent.state.to_owned(),
@@ -48,7 +48,8 @@ pub(super) fn agents(source: &Source, as_json: bool) -> Result<(), Failure> {
 
 pub(super) fn approve(source: &Source, agent: Kid) -> Result<(), Failure> {
     let (_, mut archive) = source.archive()?;
-    archive.write(|archive| sites::set_standing(archive, agent, Standing::Approved, &actor()))?;
+    archive
+        .write(|archive| sites::set_standing(archive, agent, AgentStatus::Approved, &actor()))?;
     print::line(format_args!("{agent} is approved"))
 }
 

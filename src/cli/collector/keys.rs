@@ -12,7 +12,7 @@ use crate::cli::collector::listing::actor;
 use crate::cli::collector::source::Source;
 use crate::cli::{Failure, print};
 use crate::collector::archive::Archive;
-use crate::collector::archive::agents::Standing;
+use crate::collector::archive::agents::AgentStatus;
 use crate::collector::fleet::{self, AgentView};
 use crate::collector::{self, CREDENTIAL, left_behind};
 use crate::config::collector::CollectorConfig;
@@ -197,7 +197,7 @@ fn unaware(
     let heard = Wall::from_secs(0) + made + HEARD;
     let all = fleet::all(archive, config.alerts.silent_after, SystemClock.now().wall)?;
     let unaware = all.into_iter().filter(|agent| {
-        agent.state == Standing::Approved.word()
+        agent.state == AgentStatus::Approved.word()
             && agent.last.as_ref().is_none_or(|last| last.received < heard)
     });
     Ok(unaware.collect())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::collector::agent_state::read;
 use crate::collector::archive::folds::Depth;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::compaction::{self, DAY, HOUR, NotPieces, Segment, Told};
+use crate::collector::compaction::{self, Attribution, DAY, HOUR, NotPieces, Segment};
 use crate::evidence::key::Kid;
 use crate::evidence::summary::{ProbePart, Summary};
 use crate::evidence::told::day_of;
@@ -18,7 +18,7 @@ pub(super) fn pieces<'a>(
 ) -> impl Iterator<Item = Segment> + 'a {
     // Each histogram was read when the summary was checked.
     let intervals = probe.intervals().filter_map(Result::ok);
-    let told = Arc::new(Told { site: summary.site.clone(), service: probe.service.clone() });
+    let told = Arc::new(Attribution { site: summary.site.clone(), service: probe.service.clone() });
     let settings: Arc<str> = probe.settings.as_str().into();
     intervals.map(move |interval| Segment {
         settings: Arc::clone(&settings),

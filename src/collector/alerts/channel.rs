@@ -65,7 +65,7 @@ impl Listener {
     /// # Errors
     /// Why it could not be told; it is tried again later.
     pub async fn tell(&self, message: &Message, dropped: u64) -> Result<(), String> {
-        let told = Told::of(message, dropped);
+        let told = Payload::of(message, dropped);
         within(async {
             match self {
                 Self::Webhook(url) => post(url, &told).await,
@@ -85,7 +85,7 @@ async fn within(telling: impl Future<Output = Result<(), String>>) -> Result<(),
 /// A message as a webhook gets it. Of one alert it is that alert; of many it is the first, with
 /// what they have in common.
 #[derive(Debug, Serialize)]
-struct Told<'a> {
+struct Payload<'a> {
     event: Event,
     kind: FindingKind,
     subject: &'a str,
@@ -111,7 +111,7 @@ struct Of<'a> {
     ended: Option<Wall>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> Payload<'a> {
     fn of(message: &'a Message, dropped: u64) -> Self {
         let Message { event, alerts } = message;
         let all = || alerts.iter();
@@ -147,7 +147,7 @@ impl<'a> Of<'a> {
     }
 }
 
-async fn post(url: &str, told: &Told<'_>) -> Result<(), String> {
+async fn post(url: &str, told: &Payload<'_>) -> Result<(), String> {
     let body = serde_json::to_string(told).expect("a message can be written");
     let header = (reqwest::header::CONTENT_TYPE, "application/json");
     ask(url, |client| client.post(url).header(header.0, header.1).body(body)).await
@@ -173,13 +173,13 @@ async fn ask(
     if status.is_success() { Ok(()) } else { Err(format!("it answered {status}")) }
 }
 
-async fn send(mail: &Mail, told: &Told<'_>) -> Result<(), String> {
+async fn send(mail: &Mail, told: &Payload<'_>) -> Result<(), String> {
     let message = letter(mail, told)?;
     let transport = transport(mail)?;
     transport.send(message).await.map(drop).map_err(|error| web::told(&error))
 }
 
-fn letter(mail: &Mail, told: &Told<'_>) -> Result<lettre::Message, String> {
+fn letter(mail: &Mail, told: &Payload<'_>) -> Result<lettre::Message, String> {
     let mailbox = |address: &String| -> Result<Mailbox, String> {
         address.parse().map_err(|error| format!("{address:?} is no e-mail address: {error}"))
     };
@@ -198,7 +198,7 @@ fn letter(mail: &Mail, told: &Told<'_>) -> Result<lettre::Message, String> {
 }
 
 /// The text of an e-mail.
-fn text(told: &Told<'_>) -> String {
+fn text(told: &Payload<'_>) -> String {
     let kind = told.kind.word();
     let mut body = String::new();
     if told.count > 1 {

@@ -11,9 +11,9 @@ use axum::routing::{get, post};
 use crate::base::time::{Clock, SystemClock};
 use crate::collector::Collector;
 use crate::collector::api::extract::{
-    Admin, Asked, Json, Named, Paging, Perhaps, Reader, done, json, limit, page, part,
+    Admin, Json, Named, Paging, Perhaps, QueryParams, Reader, done, json, limit, page, part,
 };
-use crate::collector::archive::agents::Standing;
+use crate::collector::archive::agents::AgentStatus;
 use crate::collector::fault::Fault;
 use crate::collector::fleet::{self, AgentView};
 use crate::collector::operations::DeskError;
@@ -56,7 +56,7 @@ pub async fn list(
     State(collector): State<Arc<Collector>>,
     _: Reader,
     uri: Uri,
-    Asked(paging): Asked<Paging>,
+    QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
     let silent_after = collector.config().alerts.silent_after;
@@ -112,7 +112,7 @@ pub async fn approve(
 ) -> Result<Response, Fault> {
     collector
         .desk(move |archive| {
-            sites::set_standing(archive, kid(&agent)?, Standing::Approved, &admin.actor)
+            sites::set_standing(archive, kid(&agent)?, AgentStatus::Approved, &admin.actor)
         })
         .await?;
     Ok(done())
@@ -151,7 +151,7 @@ pub async fn sites(
     State(collector): State<Arc<Collector>>,
     _: Reader,
     uri: Uri,
-    Asked(paging): Asked<Paging>,
+    QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
     let all = sites::sites(&all(&collector).await?);

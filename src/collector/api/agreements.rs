@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::collector::api::extract::{
-    Admin, Asked, Json, Named, Paging, Reader, Toml, json, limit, made, page, part,
+    Admin, Json, Named, Paging, QueryParams, Reader, Toml, json, limit, made, page, part,
 };
 use crate::collector::fault::Fault;
 use crate::collector::http::answer::answered;
@@ -48,7 +48,7 @@ pub async fn list(
     State(collector): State<Arc<Collector>>,
     _: Reader,
     uri: Uri,
-    Asked(paging): Asked<Paging>,
+    QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
     let book = collector.book().await?;
@@ -160,7 +160,7 @@ pub async fn differences(
     State(collector): State<Arc<Collector>>,
     _: Reader,
     uri: Uri,
-    Asked(paging): Asked<Paging>,
+    QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
     let book = collector.book().await?;
@@ -198,7 +198,7 @@ pub struct FactsView {
     by: String,
 }
 
-fn view(kept: facts::Kept) -> FactsView {
+fn view(kept: facts::StoredFacts) -> FactsView {
     FactsView { facts: kept.facts, sha256: kept.digest, imported: kept.imported, by: kept.by }
 }
 

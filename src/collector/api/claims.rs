@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 
 use crate::base::time::{Clock, SystemClock};
 use crate::collector::api::extract::{
-    Admin, Asked, Json, Named, Paging, Reader, json, limit, page, part,
+    Admin, Json, Named, Paging, QueryParams, Reader, json, limit, page, part,
 };
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::fault::Fault;
@@ -48,7 +48,7 @@ pub async fn list(
     State(collector): State<Arc<Collector>>,
     _: Reader,
     uri: Uri,
-    Asked(paging): Asked<Paging>,
+    QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
     let all = collector
@@ -123,7 +123,7 @@ pub async fn rights(
     State(collector): State<Arc<Collector>>,
     _: Reader,
     uri: Uri,
-    Asked(paging): Asked<Paging>,
+    QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
     let all = collector
@@ -166,7 +166,7 @@ pub async fn duties(
     State(collector): State<Arc<Collector>>,
     _: Reader,
     uri: Uri,
-    Asked(paging): Asked<Paging>,
+    QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
     // Identifiers begin with the month.

@@ -88,9 +88,9 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Collector>> for Named<T> {
 }
 
 /// The query.
-pub struct Asked<T>(pub T);
+pub struct QueryParams<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequestParts<Arc<Collector>> for Asked<T> {
+impl<T: DeserializeOwned> FromRequestParts<Arc<Collector>> for QueryParams<T> {
     type Rejection = Fault;
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Collector>) -> Result<Self, Fault> {
         let Query(query) = Query::try_from_uri(&parts.uri)

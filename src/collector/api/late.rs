@@ -9,7 +9,9 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::collector::Collector;
-use crate::collector::api::extract::{Admin, Asked, Json, Paging, Reader, done, limit, page, part};
+use crate::collector::api::extract::{
+    Admin, Json, Paging, QueryParams, Reader, done, limit, page, part,
+};
 use crate::collector::fault::Fault;
 use crate::collector::operations::late::{self, Accept, LateView};
 
@@ -25,7 +27,7 @@ pub async fn list(
     State(collector): State<Arc<Collector>>,
     _: Reader,
     uri: Uri,
-    Asked(paging): Asked<Paging>,
+    QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
     let all = collector.read(|archive| Ok(late::all(archive)?)).await?;

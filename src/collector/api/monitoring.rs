@@ -14,7 +14,7 @@ use crate::base::time::{Clock, SystemClock};
 use crate::collector::Collector;
 use crate::collector::alerts::{self, Alert};
 use crate::collector::api::extract::{
-    Admin, Asked, Json, Named, Paging, Reader, done, limit, made, page, part,
+    Admin, Json, Named, Paging, QueryParams, Reader, done, limit, made, page, part,
 };
 use crate::collector::archive::audit::Audited;
 use crate::collector::archive::ledger::Page;
@@ -40,7 +40,7 @@ pub async fn findings(
     State(collector): State<Arc<Collector>>,
     _: Reader,
     uri: Uri,
-    Asked(paging): Asked<Paging>,
+    QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
     let all = collector.findings(SystemClock.now().wall).await?;
@@ -69,7 +69,7 @@ pub async fn alerts(
     State(collector): State<Arc<Collector>>,
     _: Reader,
     uri: Uri,
-    Asked(which): Asked<Which>,
+    QueryParams(which): QueryParams<Which>,
 ) -> Result<Response, Fault> {
     let limit = limit(which.limit)?;
     let (ended, paging) =
@@ -94,7 +94,7 @@ pub async fn audit(
     State(collector): State<Arc<Collector>>,
     _: Admin,
     uri: Uri,
-    Asked(paging): Asked<Paging>,
+    QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
     let number =
@@ -112,7 +112,7 @@ pub async fn tokens(
     State(collector): State<Arc<Collector>>,
     _: Admin,
     uri: Uri,
-    Asked(paging): Asked<Paging>,
+    QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Response, Fault> {
     let limit = limit(paging.limit)?;
     let all = collector.read(|archive| Ok(tokens::all(archive)?)).await?;

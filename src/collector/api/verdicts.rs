@@ -13,7 +13,9 @@ use serde_json::json as object;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::base::time::{Clock, SystemClock, Wall};
-use crate::collector::api::extract::{Admin, Asked, Json, Named, Reader, done, json, limit, page};
+use crate::collector::api::extract::{
+    Admin, Json, Named, QueryParams, Reader, done, json, limit, page,
+};
 use crate::collector::archive::Archive;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::fault::Fault;
@@ -117,7 +119,7 @@ pub async fn list(
     State(collector): State<Arc<Collector>>,
     _: Reader,
     uri: Uri,
-    Asked(wanted): Asked<Wanted>,
+    QueryParams(wanted): QueryParams<Wanted>,
 ) -> Result<Response, Fault> {
     let limit = limit(wanted.limit)?;
     let all = collector.look(move |archive| wanted.read(archive, limit)).await?;
@@ -165,7 +167,7 @@ pub fn report(
 pub async fn summary(
     State(collector): State<Arc<Collector>>,
     _: Reader,
-    Asked(grouped): Asked<Grouped>,
+    QueryParams(grouped): QueryParams<Grouped>,
 ) -> Result<Response, Fault> {
     let all =
         collector.look(move |archive| report(archive, grouped.period.as_ref(), grouped.by)).await?;
@@ -316,7 +318,7 @@ pub fn lay_beside(
 }
 
 /// The events of the provider's own log, which had no faults when it was imported.
-fn told(log: &facts::Kept, judged: &Judgement) -> Vec<Event> {
+fn told(log: &facts::StoredFacts, judged: &Judgement) -> Vec<Event> {
     let Ok(period) = judged.period.parse() else { return Vec::new() };
     let text = facts::text(log, &judged.service, period, judged.as_of, &[]);
     facts::case(&text).map(|case| case.facts.events).unwrap_or_default()

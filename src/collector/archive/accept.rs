@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::base::time::Wall;
-use crate::collector::archive::agents::{Right, Standing};
+use crate::collector::archive::agents::{AgentStatus, Right};
 use crate::collector::archive::db::{Db, Row};
 use crate::collector::archive::postgres::Postgres;
 use crate::collector::archive::value::args;
@@ -309,19 +309,19 @@ impl<'a> Group<'a> {
         };
         let replaced = right.last.is_some_and(|(chain, seq)| chain != of.chain || of.seq > seq);
         match right.standing {
-            Standing::Pending => {
+            AgentStatus::Pending => {
                 Some(Problem::new(Kind::Pending, "an operator has to approve this agent first"))
             }
-            Standing::Revoked => Some(Problem::new(Kind::Revoked, "this agent was revoked")),
-            Standing::Approved if right.agent != of.agent => {
+            AgentStatus::Revoked => Some(Problem::new(Kind::Revoked, "this agent was revoked")),
+            AgentStatus::Approved if right.agent != of.agent => {
                 Some(Problem::new(Kind::BadSignature, "this key belongs to another agent"))
             }
-            Standing::Approved if replaced && !self.has(of) => {
+            AgentStatus::Approved if replaced && !self.has(of) => {
                 let detail =
                     "this key was replaced by the agent's next one, and signs nothing after that";
                 Some(Problem::new(Kind::UnknownAgent, detail))
             }
-            Standing::Approved => None,
+            AgentStatus::Approved => None,
         }
     }
 

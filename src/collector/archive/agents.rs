@@ -14,7 +14,7 @@ use crate::evidence::register::{Assignment, Enrolled, Register};
 
 /// Whether an agent may ship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum AgentStatus {
     /// An operator has to approve it first.
     Pending,
     /// It may.
@@ -23,7 +23,7 @@ pub enum Standing {
     Revoked,
 }
 
-impl Standing {
+impl AgentStatus {
     /// Its word in JSON and in the database.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -52,7 +52,7 @@ pub struct KnownKey {
     /// Whose it is.
     pub agent: Kid,
     /// Whether that agent may ship.
-    pub standing: Standing,
+    pub standing: AgentStatus,
     /// The site that it is at now.
     pub site: String,
     /// When the agent was enrolled.
@@ -67,7 +67,7 @@ pub struct Right {
     /// Whose it is.
     pub agent: Kid,
     /// Whether that agent may ship.
-    pub standing: Standing,
+    pub standing: AgentStatus,
     /// The last summary that it may sign: that which named its successor.
     pub last: Option<(ChainId, u64)>,
 }
@@ -77,7 +77,7 @@ impl Right {
     pub(super) fn of(row: &Row<'_>) -> Result<Self, ArchiveError> {
         Ok(Self {
             agent: row.get(0)?,
-            standing: Standing::of(&row.get::<String>(1)?)?,
+            standing: AgentStatus::of(&row.get::<String>(1)?)?,
             last: row.get::<Option<ChainId>>(2)?.zip(row.get(3)?),
         })
     }
@@ -89,7 +89,7 @@ impl KnownKey {
         Ok(Self {
             key: public_key(row.get(0)?)?,
             agent: row.get(1)?,
-            standing: Standing::of(&row.get::<String>(2)?)?,
+            standing: AgentStatus::of(&row.get::<String>(2)?)?,
             site: row.get(3)?,
             enrolled: row.get(6)?,
             last: row.get::<Option<ChainId>>(4)?.zip(row.get(5)?),
@@ -165,7 +165,7 @@ impl Archive {
         &self,
         key: &PublicKey,
         site: &str,
-        standing: Standing,
+        standing: AgentStatus,
         now: Wall,
     ) -> Result<(), ArchiveError> {
         let agent = key.kid();
@@ -203,7 +203,7 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn set_standing(&self, agent: Kid, standing: Standing) -> Result<bool, ArchiveError> {
+    pub fn set_standing(&self, agent: Kid, standing: AgentStatus) -> Result<bool, ArchiveError> {
         self.lock(agent.bytes())?;
         let sql =
             "UPDATE agent SET state = ?2 WHERE agent = ?1 AND (state <> 'revoked' OR state = ?2)";

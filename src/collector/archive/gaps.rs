@@ -8,7 +8,7 @@ use crate::collector::archive::db::Row;
 use crate::collector::archive::query::{about, asking};
 use crate::collector::archive::value::{Value, args};
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::evidence::chain::{ChainId, Dropped, Follows, Gap, Told};
+use crate::evidence::chain::{ChainId, Dropped, DroppedRanges, Follows, Gap};
 use crate::evidence::key::Kid;
 
 /// So many ranges are kept of what an agent dropped: of one that tells of more, the rest is missing
@@ -98,7 +98,7 @@ impl Archive {
             iter::once(Value::from(&agent)).chain(chains.iter().map(Value::from)).collect();
         let known: BTreeSet<Dropped> = self.db.all(&sql, &args, range)?.into_iter().collect();
         let all: BTreeSet<Dropped> =
-            known.iter().chain(dropped).copied().collect::<Told>().ranges().collect();
+            known.iter().chain(dropped).copied().collect::<DroppedRanges>().ranges().collect();
         let new: Vec<&Dropped> = all.difference(&known).collect();
         if new.is_empty() {
             return Ok(());
@@ -175,7 +175,7 @@ impl Archive {
             Ok::<(), ArchiveError>(())
         })?;
         for (agent, missing) in &mut all {
-            let told: Told = told.remove(agent).unwrap_or_default().into_iter().collect();
+            let told: DroppedRanges = told.remove(agent).unwrap_or_default().into_iter().collect();
             missing
                 .first
                 .iter_mut()

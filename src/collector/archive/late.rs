@@ -6,7 +6,7 @@ use crate::collector::archive::db::Row;
 use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::evidence::bundle::Numbers;
-use crate::evidence::chain::{ChainId, Dropped, Gap, Told};
+use crate::evidence::chain::{ChainId, Dropped, DroppedRanges, Gap};
 use crate::evidence::key::Kid;
 use crate::evidence::late::{Arrived, Why};
 use crate::sla::span::Span;
@@ -18,7 +18,7 @@ const AFTER: u32 = 1_000;
 
 /// A summary that does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct LateSummary {
     /// What of it bounds when it was made.
     pub arrived: Arrived,
     /// Why it does not count.
@@ -31,7 +31,7 @@ pub struct Change {
     /// Those that count now.
     pub gone: Vec<u64>,
     /// Those that do not, and were not known or were so for another reason.
-    pub new: Vec<Held>,
+    pub new: Vec<LateSummary>,
 }
 
 /// Numbers of a chain that do not count for one reason.
@@ -52,7 +52,7 @@ fn why(word: &str) -> Result<Why, ArchiveError> {
     known.ok_or_else(|| ArchiveError::Damaged(format!("a late summary's reason is {word:?}")))
 }
 
-fn held_of(row: &Row<'_>) -> Result<Held, ArchiveError> {
+fn held_of(row: &Row<'_>) -> Result<LateSummary, ArchiveError> {
     let arrived = Arrived {
         seq: row.get(0)?,
         from: row.get(1)?,
@@ -60,7 +60,7 @@ fn held_of(row: &Row<'_>) -> Result<Held, ArchiveError> {
         received: row.get(3)?,
         boot: row.get(4)?,
     };
-    Ok(Held { arrived, why: why(&row.get::<String>(5)?)? })
+    Ok(LateSummary { arrived, why: why(&row.get::<String>(5)?)? })
 }
 
 impl Archive {
@@ -68,7 +68,7 @@ impl Archive {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn held(&self, of: (Kid, ChainId)) -> Result<Vec<Held>, ArchiveError> {
+    pub fn held(&self, of: (Kid, ChainId)) -> Result<Vec<LateSummary>, ArchiveError> {
         let sql = "SELECT seq, from_ns, to_ns, received_ns, boot, why FROM held WHERE agent = ?1 \
             AND chain = ?2 ORDER BY seq";
         self.db.all(sql, args![&of.0, &of.1], held_of)
@@ -98,7 +98,7 @@ impl Archive {
         }
         let sql = "INSERT INTO held (agent, chain, seq, from_ns, to_ns, received_ns, boot, why)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        for Held { arrived, why } in &change.new {
+        for LateSummary { arrived, why } in &change.new {
             let Arrived { seq, from, to, received, boot } = arrived;
             self.db
                 .execute(sql, args![&of.0, &of.1, *seq, *from, *to, *received, boot, why.word()])?;
@@ -129,7 +129,8 @@ impl Archive {
         let mut all: Vec<HeldRange> = Vec::new();
         self.db.each(sql, args![], |row| {
             let (agent, chain) = (row.get(6)?, row.get(7)?);
-            let Held { arrived: Arrived { seq, from, to, received, .. }, why } = held_of(row)?;
+            let LateSummary { arrived: Arrived { seq, from, to, received, .. }, why } =
+                held_of(row)?;
             match all.last_mut() {
                 Some(last)
                     if last.numbers.goes_on_with(agent, chain, seq)
@@ -234,6 +235,6 @@ impl Archive {
             |row: &Row<'_>| Ok(Dropped { chain, from_seq: row.get(0)?, to_seq: row.get(1)? });
         let told =
             self.db.all(sql, args![&agent, &chain, gap.to_seq, gap.from_seq, DROPPED], dropped)?;
-        Ok(Some((gap, Told::from_iter(told).has(chain, gap))))
+        Ok(Some((gap, DroppedRanges::from_iter(told).has(chain, gap))))
     }
 }

@@ -2,7 +2,7 @@
 //! in all, and for how long.
 
 use crate::base::time::Wall;
-use crate::collector::archive::agents::Standing;
+use crate::collector::archive::agents::AgentStatus;
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::value::args;
 use crate::collector::archive::{Archive, ArchiveError};
@@ -93,7 +93,7 @@ impl Archive {
     /// When the database fails.
     pub fn forget_pending(&self, agent: Kid) -> Result<bool, ArchiveError> {
         let sql = "DELETE FROM agent WHERE agent = ?1 AND state = ?2";
-        if self.db.execute(sql, args![&agent, Standing::Pending.word()])? == 0 {
+        if self.db.execute(sql, args![&agent, AgentStatus::Pending.word()])? == 0 {
             return Ok(false);
         }
         self.db.execute("DELETE FROM agent_key WHERE agent = ?1", args![&agent])?;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::base::time::Wall;
-use crate::collector::archive::agents::Standing;
+use crate::collector::archive::agents::AgentStatus;
 use crate::collector::archive::db::Row;
 use crate::collector::archive::gaps::Missing;
 use crate::collector::archive::query::{about, asking};
@@ -47,7 +47,7 @@ pub struct AgentRow {
     /// Its site.
     pub site: String,
     /// Whether it may ship.
-    pub standing: Standing,
+    pub standing: AgentStatus,
     /// When it was enrolled.
     pub enrolled: Wall,
     /// The network that it last asked to be enrolled from, where that was written down.
@@ -68,7 +68,7 @@ impl AgentRow {
     /// Whether it may ship.
     #[must_use]
     pub fn may_ship(&self) -> bool {
-        self.standing == Standing::Approved
+        self.standing == AgentStatus::Approved
     }
 }
 
@@ -139,7 +139,7 @@ impl Archive {
             Ok(AgentRow {
                 agent,
                 site: row.get(1)?,
-                standing: Standing::of(&row.get::<String>(2)?)?,
+                standing: AgentStatus::of(&row.get::<String>(2)?)?,
                 enrolled: row.get(3)?,
                 asked_from: row.get(4)?,
                 last: last.map(|(last, _)| last),

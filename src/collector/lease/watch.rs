@@ -12,7 +12,7 @@ pub const LEASE: Duration = Duration::from_secs(60);
 
 /// A lease, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct LeaseRecord {
     /// Who holds it.
     pub holder: String,
     /// Until when.
@@ -21,11 +21,11 @@ pub struct Held {
 
 /// What was seen of a lease that another holds.
 #[derive(Debug, Default)]
-pub struct Watch(Option<(Held, Mono)>);
+pub struct Watch(Option<(LeaseRecord, Mono)>);
 
 impl Watch {
     /// Whether it has stood unchanged for as long as a lease lasts.
-    pub fn is_over(&mut self, held: Held, now: Mono) -> bool {
+    pub fn is_over(&mut self, held: LeaseRecord, now: Mono) -> bool {
         match &self.0 {
             Some((seen, since)) if *seen == held => now.since(*since) > LEASE,
             _ => {
@@ -38,7 +38,7 @@ impl Watch {
 
 /// What is to be said of a lease that was taken over before it ended by its own word.
 #[must_use]
-pub fn was_ahead(held: &Held, now: Wall) -> Option<Duration> {
+pub fn was_ahead(held: &LeaseRecord, now: Wall) -> Option<Duration> {
     let ahead = held.until.nanos_since(now + LEASE);
     u64::try_from(ahead).ok().filter(|nanos| *nanos > 0).map(Duration::from_nanos)
 }
@@ -47,8 +47,8 @@ pub fn was_ahead(held: &Held, now: Wall) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn held(until: i64) -> Held {
-        Held { holder: "a".to_owned(), until: Wall::from_secs(until) }
+    fn held(until: i64) -> LeaseRecord {
+        LeaseRecord { holder: "a".to_owned(), until: Wall::from_secs(until) }
     }
 
     fn at(secs: u64) -> Mono {

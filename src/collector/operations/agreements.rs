@@ -29,7 +29,7 @@ pub mod signatures;
 
 /// A version of a contract, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct StoredVersion {
     /// The agreement's id.
     pub id: String,
     /// Its version.
@@ -48,7 +48,7 @@ pub struct Kept {
     pub signatures: Vec<KeptSignature>,
 }
 
-impl Kept {
+impl StoredVersion {
     /// When it takes effect by its own word.
     fn effective_from(&self) -> Option<Wall> {
         let file: toml::Table = self.toml.parse().ok()?;
@@ -217,7 +217,7 @@ fn id_of(id: &str, version: u32) -> String {
 #[derive(Clone, Debug)]
 pub struct Agreed {
     /// As it is kept.
-    pub kept: Kept,
+    pub kept: StoredVersion,
     /// Its terms, where it can be read together with its parents.
     pub contract: Result<Contract, Vec<String>>,
     /// What happened to it.
@@ -297,11 +297,12 @@ impl Book {
     /// # Errors
     /// When the database fails.
     pub fn load(archive: &Archive, directory: Option<&Path>) -> Result<Self, ArchiveError> {
-        let mut all: BTreeMap<(String, u32), (Kept, Log<Version>, &'static str)> = BTreeMap::new();
+        let mut all: BTreeMap<(String, u32), (StoredVersion, Log<Version>, &'static str)> =
+            BTreeMap::new();
         for (id, version, toml) in directory.map(from_files).unwrap_or_default() {
             let sha256 = Digest::of(toml.as_bytes()).hex();
             let (imported, by) = (Wall::default(), "file".to_owned());
-            let kept = Kept {
+            let kept = StoredVersion {
                 id: id.clone(),
                 version,
                 sha256,
@@ -312,14 +313,14 @@ impl Book {
             };
             all.insert((id, version), (kept, Log::default(), "file"));
         }
-        for record in archive.records::<Kept>(Kind::Version, Page::default())? {
+        for record in archive.records::<StoredVersion>(Kind::Version, Page::default())? {
             let log = replay(archive, &record.id)?;
             all.insert(
                 (record.body.id.clone(), record.body.version),
                 (record.body, log, "imported"),
             );
         }
-        let name = |kept: &Kept| format!("{} version {}", kept.id, kept.version);
+        let name = |kept: &StoredVersion| format!("{} version {}", kept.id, kept.version);
         let written: Vec<Option<Written>> =
             all.values().map(|(kept, ..)| Written::read(&kept.toml, &name(kept)).ok()).collect();
         let others: Vec<Written> = written.iter().flatten().cloned().collect();
@@ -483,7 +484,7 @@ pub fn import(
     let subject = format!("{id}/{version}");
     let detail = json!({"sha256": &sha256});
     let (toml, by) = (toml.to_owned(), actor.who.clone());
-    let kept = Kept {
+    let kept = StoredVersion {
         id: id.clone(),
         version,
         sha256,
@@ -527,7 +528,7 @@ pub fn act_beside(
     actor: &Actor,
 ) -> Result<VersionState, DeskError> {
     let id = id_of(of.0, of.1);
-    let Some(mut kept) = archive.record::<Kept>(Kind::Version, &id)? else {
+    let Some(mut kept) = archive.record::<StoredVersion>(Kind::Version, &id)? else {
         return Err(DeskError::NotFound(format!(
             "version {} of {:?} was not imported here",
             of.1, of.0
@@ -551,8 +552,8 @@ pub fn act_beside(
         archive.put_record(Kind::Version, &id, &kept, actor.now)?;
     }
     if state == VersionState::InForce {
-        for other in
-            archive.records::<Kept>(Kind::Version, Page::of(&format!("{}/", key(&[of.0]))))?
+        for other in archive
+            .records::<StoredVersion>(Kind::Version, Page::of(&format!("{}/", key(&[of.0]))))?
         {
             let mut log = replay(archive, &other.id)?;
             if other.id == id || log.state() != VersionState::InForce {
@@ -584,7 +585,7 @@ pub fn act_beside(
 }
 
 /// From when what is done holds, where that is a decision of its own and not the time of doing it.
-fn effect(action: &str, step: &Step, kept: &Kept) -> Option<Wall> {
+fn effect(action: &str, step: &Step, kept: &StoredVersion) -> Option<Wall> {
     use VersionAction::{End, Supersede, TakeEffect, Void};
     match VersionAction::ALL.iter().find(|each| each.word() == action)? {
         TakeEffect => step.at.or_else(|| kept.effective_from()),

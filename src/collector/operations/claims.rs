@@ -24,7 +24,7 @@ pub mod follow;
 
 /// A claim, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct StoredClaim {
     pub(super) contract: String,
     pub(super) version: u32,
     pub(super) service: String,
@@ -116,7 +116,7 @@ pub fn id_of(contract: &str, service: &str, period: &str) -> String {
     key(&[contract, service, period])
 }
 
-impl Kept {
+impl StoredClaim {
     /// The identifier of its verdict.
     fn verdict(&self) -> String {
         key(&[&self.period, &self.contract, &self.service])
@@ -137,7 +137,7 @@ pub(super) fn step_on(
         return Ok(());
     }
     let Some(mut kept) =
-        archive.record::<Kept>(Kind::Claim, id)?.filter(|kept| kept.ruling.is_none())
+        archive.record::<StoredClaim>(Kind::Claim, id)?.filter(|kept| kept.ruling.is_none())
     else {
         return Ok(());
     };
@@ -154,7 +154,7 @@ pub(super) const fn waits(state: ClaimState) -> bool {
 pub(super) fn view(
     archive: &Archive,
     id: &str,
-    kept: Kept,
+    kept: StoredClaim,
     now: Wall,
 ) -> Result<ClaimView, ArchiveError> {
     let log: Log<Claim> = replay(archive, Kind::Claim, id)?;
@@ -197,7 +197,7 @@ pub(super) fn view(
 /// # Errors
 /// When the database fails.
 pub fn all(archive: &Archive, page: Page<'_>, now: Wall) -> Result<Vec<ClaimView>, ArchiveError> {
-    let all = archive.records::<Kept>(Kind::Claim, page)?;
+    let all = archive.records::<StoredClaim>(Kind::Claim, page)?;
     all.into_iter().map(|record| view(archive, &record.id, record.body, now)).collect()
 }
 
@@ -218,7 +218,7 @@ pub fn one(archive: &Archive, id: &str, now: Wall) -> Result<ClaimView, DeskErro
 /// # Errors
 /// When the database fails.
 pub fn ruling_of(archive: &Archive, id: &str) -> Result<Option<u32>, ArchiveError> {
-    Ok(archive.record::<Kept>(Kind::Claim, id)?.and_then(|kept| kept.ruling))
+    Ok(archive.record::<StoredClaim>(Kind::Claim, id)?.and_then(|kept| kept.ruling))
 }
 
 /// Does something with a claim: submit, acknowledge, accept, accept_partly, reject, credit,
@@ -233,7 +233,7 @@ pub fn act(
     step: &Step,
     actor: &Actor,
 ) -> Result<ClaimView, DeskError> {
-    let mut kept: Kept = archive
+    let mut kept: StoredClaim = archive
         .record(Kind::Claim, id)?
         .ok_or_else(|| DeskError::NotFound(format!("there is no claim {id:?}")))?;
     let mut log: Log<Claim> = replay(archive, Kind::Claim, id)?;

@@ -48,7 +48,7 @@ impl std::str::FromStr for Source {
 
 /// Facts as they are kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Kept {
+pub struct StoredFacts {
     /// As they were written, without period and service.
     pub facts: Map<String, Value>,
     /// The digest of what was imported.
@@ -72,7 +72,7 @@ pub fn kept(
     contract: &str,
     service: &str,
     source: Source,
-) -> Result<Kept, ArchiveError> {
+) -> Result<StoredFacts, ArchiveError> {
     Ok(archive.record(Kind::Fact, &id_of(contract, service, source))?.unwrap_or_default())
 }
 
@@ -86,7 +86,7 @@ pub fn import(
     of: (&str, &str, Source),
     written: Map<String, Value>,
     actor: &Actor,
-) -> Result<Kept, DeskError> {
+) -> Result<StoredFacts, DeskError> {
     let (contract, service, source) = of;
     let known = book
         .all
@@ -118,7 +118,7 @@ pub fn import(
     // Any period will do to find the faults of its form.
     case(&whole(written.clone(), service, "2000-01", actor.now, &[]))
         .map_err(DeskError::Invalid)?;
-    let kept = Kept {
+    let kept = StoredFacts {
         facts: written,
         digest: Digest::of(text.as_bytes()).hex(),
         imported: Some(actor.now),
@@ -156,7 +156,7 @@ pub fn add(
 /// The facts that a service is judged with, as a facts file.
 #[must_use]
 pub fn text(
-    kept: &Kept,
+    kept: &StoredFacts,
     service: &str,
     period: Period,
     as_of: Wall,

@@ -8,7 +8,7 @@ use crate::base::decimal::{Exact, Rounding};
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::operations::agreements::Step;
-use crate::collector::operations::claims::{Kept, amount_of, id_of, step_on};
+use crate::collector::operations::claims::{StoredClaim, amount_of, id_of, step_on};
 use crate::collector::operations::logs::replay;
 use crate::collector::operations::{Actor, DeskError, check_texts, key};
 use crate::evidence::digest::Digest;
@@ -143,7 +143,7 @@ fn reconcile_line(
         state: None,
         what: "no-claim".to_owned(),
     };
-    let Some(kept) = archive.record::<Kept>(Kind::Claim, &id)? else { return Ok(base) };
+    let Some(kept) = archive.record::<StoredClaim>(Kind::Claim, &id)? else { return Ok(base) };
     let due = kept.granted.clone().unwrap_or_else(|| kept.credit.clone());
     let asked = Exact::parse(&due)
         .map_err(|_| ArchiveError::Damaged(format!("the claim {id}: {due:?} is no amount")))?;

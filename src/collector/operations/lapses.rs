@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::base::time::Wall;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::operations::claims::{Kept, step_on, waits};
+use crate::collector::operations::claims::{StoredClaim, step_on, waits};
 use crate::collector::operations::logs::{by_clock, replay, today};
 use crate::collector::operations::rights::{self, KeptRight};
 use crate::evidence::digest::Digest;
@@ -18,7 +18,7 @@ use crate::sla::reader::Word as _;
 /// # Errors
 /// When the database fails.
 pub fn lapse(archive: &Archive, now: Wall) -> Result<(), ArchiveError> {
-    for record in archive.records::<Kept>(Kind::Claim, Page::default())? {
+    for record in archive.records::<StoredClaim>(Kind::Claim, Page::default())? {
         let by = record.body.by.as_deref().and_then(|by| by.parse::<Day>().ok());
         let past = by.zip(today(&record.body.timezone, now)).is_some_and(|(by, today)| today > by);
         let mut log = replay::<Claim>(archive, Kind::Claim, &record.id)?;
@@ -55,7 +55,7 @@ pub struct Reinstated {
 /// When the database fails.
 pub fn reinstate(archive: &Archive, after: Wall, now: Wall) -> Result<Reinstated, ArchiveError> {
     let mut all = Reinstated::default();
-    for record in archive.records::<Kept>(Kind::Claim, Page::default())? {
+    for record in archive.records::<StoredClaim>(Kind::Claim, Page::default())? {
         let mut log = replay::<Claim>(archive, Kind::Claim, &record.id)?;
         let Some(undo) = undo_lapse(&log, after, now) else { continue };
         let was_claimable = log
@@ -73,7 +73,7 @@ pub fn reinstate(archive: &Archive, after: Wall, now: Wall) -> Result<Reinstated
             }
         }
         // It follows its verdict again.
-        let kept = Kept { ruling: None, lapsed: false, ..record.body };
+        let kept = StoredClaim { ruling: None, lapsed: false, ..record.body };
         archive.put_record(Kind::Claim, &record.id, &kept, now)?;
         all.claims.push((kept.contract, kept.service, kept.period));
     }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::base::time::Wall;
 use crate::collector::amend::{self, Amendment, LeavesOut};
 use crate::collector::archive::Archive;
-use crate::collector::archive::agents::Standing;
+use crate::collector::archive::agents::AgentStatus;
 use crate::collector::archive::ledger::Kind;
 use crate::collector::fleet::AgentView;
 use crate::collector::operations::labels::{Labels, labels};
@@ -69,7 +69,7 @@ pub struct SiteView {
 pub fn set_standing(
     archive: &Archive,
     agent: Kid,
-    standing: Standing,
+    standing: AgentStatus,
     actor: &Actor,
 ) -> Result<(), DeskError> {
     stand(archive, agent, standing, None, actor)
@@ -78,7 +78,7 @@ pub fn set_standing(
 fn stand(
     archive: &Archive,
     agent: Kid,
-    standing: Standing,
+    standing: AgentStatus,
     since: Option<Wall>,
     actor: &Actor,
 ) -> Result<(), DeskError> {
@@ -89,7 +89,7 @@ fn stand(
                 .to_owned(),
         ));
     }
-    let action = if standing == Standing::Approved { "agent.approve" } else { "agent.revoke" };
+    let action = if standing == AgentStatus::Approved { "agent.approve" } else { "agent.revoke" };
     actor.did(archive, action, &agent.to_string(), json!({"since": since}))?;
     Ok(())
 }
@@ -107,7 +107,7 @@ pub fn revoke(
     if how.since.is_some_and(|since| since > actor.now) {
         return Err(DeskError::Invalid(vec!["since: it lies ahead of now".to_owned()]));
     }
-    stand(archive, agent, Standing::Revoked, how.since, actor)?;
+    stand(archive, agent, AgentStatus::Revoked, how.since, actor)?;
     let (Some(since), Some(enrolled)) = (how.since, archive.enrolled(agent)?) else {
         return Ok(());
     };
@@ -241,7 +241,7 @@ fn relabel(labels: &mut Labels, change: &AgentChange, faults: &mut Vec<String>) 
 #[must_use]
 pub fn sites(agents: &[AgentView]) -> Vec<SiteView> {
     let mut all: BTreeMap<&str, SiteView> = BTreeMap::new();
-    for agent in agents.iter().filter(|agent| agent.state != Standing::Revoked.word()) {
+    for agent in agents.iter().filter(|agent| agent.state != AgentStatus::Revoked.word()) {
         let site = all.entry(&agent.site).or_insert_with(|| SiteView {
             site: agent.site.clone(),
             agents: Vec::new(),

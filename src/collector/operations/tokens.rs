@@ -38,7 +38,7 @@ impl std::str::FromStr for Scope {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredToken {
     name: String,
     scope: Scope,
     digest: Digest,
@@ -110,7 +110,7 @@ pub fn make(
         return Err(DeskError::Invalid(vec!["until: it is over already".to_owned()]));
     }
     let until = until.or_else(|| (*scope == Scope::Admin).then(|| actor.now + USUAL));
-    if archive.record::<Kept>(Kind::Token, &key(&[name]))?.is_some() {
+    if archive.record::<StoredToken>(Kind::Token, &key(&[name]))?.is_some() {
         return Err(DeskError::Conflict(format!(
             "there is a token {name:?} already: revoke it first"
         )));
@@ -121,7 +121,7 @@ pub fn make(
     })?;
     let token = base64url::encode(&bytes);
     let digest = Digest::of(token.as_bytes());
-    let kept = Kept {
+    let kept = StoredToken {
         name: name.clone(),
         scope: *scope,
         digest,
@@ -151,7 +151,7 @@ pub fn revoke(archive: &Archive, name: &str, actor: &Actor) -> Result<(), DeskEr
 /// # Errors
 /// When the database fails.
 pub fn all(archive: &Archive) -> Result<Vec<TokenView>, ArchiveError> {
-    let view = |Kept { name, scope, made, by, until, .. }: Kept| TokenView {
+    let view = |StoredToken { name, scope, made, by, until, .. }: StoredToken| TokenView {
         name,
         scope,
         made,
@@ -159,7 +159,7 @@ pub fn all(archive: &Archive) -> Result<Vec<TokenView>, ArchiveError> {
         until,
     };
     Ok(archive
-        .records::<Kept>(Kind::Token, Page::default())?
+        .records::<StoredToken>(Kind::Token, Page::default())?
         .into_iter()
         .map(|record| view(record.body))
         .collect())
@@ -175,7 +175,8 @@ pub fn find(
     given: &Digest,
     now: Wall,
 ) -> Result<Option<(String, Scope)>, ArchiveError> {
-    let all = archive.records::<Kept>(Kind::Token, Page::default())?;
-    let good = |kept: &Kept| kept.digest == *given && kept.until.is_none_or(|until| now < until);
+    let all = archive.records::<StoredToken>(Kind::Token, Page::default())?;
+    let good =
+        |kept: &StoredToken| kept.digest == *given && kept.until.is_none_or(|until| now < until);
     Ok(all.into_iter().map(|record| record.body).find(good).map(|kept| (kept.name, kept.scope)))
 }

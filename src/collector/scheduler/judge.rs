@@ -9,7 +9,7 @@ use crate::collector::archive::ledger::{Kind, Page, Record};
 use crate::collector::archive::{Archive, ArchiveError};
 use crate::collector::fault::Fault;
 use crate::collector::findings::finding::{Finding, FindingKind};
-use crate::collector::marks::{Asked, Case, mark_later};
+use crate::collector::marks::{Case, Mark, mark_later};
 use crate::collector::operations::agreements::Book;
 use crate::collector::operations::claims::follow;
 use crate::collector::operations::months;
@@ -151,7 +151,7 @@ fn judge_case(
     let month = case.period.parse::<Period>().ok().filter(|month| has_begun(*month, now));
     let Some(month) = month else { return Ok(Judged::Done(None)) };
     let id = id_of(month, &case.contract, &case.service);
-    let frozen = case.asked == Asked::Nothing && is_frozen(evaluator.archive, &id)?;
+    let frozen = case.asked == Mark::Nothing && is_frozen(evaluator.archive, &id)?;
     if frozen && case.why.is_none() {
         return Ok(Judged::Done(None));
     }

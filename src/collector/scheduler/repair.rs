@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::collector::agent_state::Placed;
-    use crate::collector::archive::agents::Standing;
+    use crate::collector::archive::agents::AgentStatus;
     use crate::collector::archive::ledger::Page;
     use crate::config::collector::Database;
     use crate::evidence::chain::ChainId;
@@ -177,7 +177,7 @@ mod tests {
         let of_later = AgentState { heard: received, place: Some(place), ..sound.clone() };
         let healed = archive.write(|archive| {
             for key in [&bad, &good, &later] {
-                archive.add_agent(key.public(), "york", Standing::Approved, now)?;
+                archive.add_agent(key.public(), "york", AgentStatus::Approved, now)?;
             }
             let far = Wall::from_secs(8_000_000_000);
             archive.put_record(

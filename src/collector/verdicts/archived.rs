@@ -12,7 +12,7 @@ use crate::collector::verdicts::{Evaluator, Judgement, Known, SETTLED, id_of};
 use crate::evidence::key::Kid;
 use crate::evidence::told;
 use crate::sla::calendar::{Period, Stretch};
-use crate::sla::evaluate::{Asked, Earlier, Measurements};
+use crate::sla::evaluate::{Earlier, EvaluationRequest, Measurements};
 use crate::sla::judge::InForce;
 use crate::sla::observed::Seen;
 use crate::sla::reach;
@@ -194,7 +194,7 @@ impl Measurements for Archived<'_, '_> {
 
     fn observe(
         &mut self,
-        _asked: &Asked<'_>,
+        _asked: &EvaluationRequest<'_>,
         span: Span,
     ) -> Result<BTreeMap<String, Seen>, Stopped> {
         self.widen(span)?;

@@ -59,7 +59,7 @@ impl By {
 
 /// How many objectives stand how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Standing {
+pub struct ObjectiveCounts {
     /// Met.
     pub met: u32,
     /// Breached.
@@ -113,7 +113,7 @@ pub struct GroupView {
     /// How many services.
     pub services: u32,
     /// How their objectives stand.
-    pub objectives: Standing,
+    pub objectives: ObjectiveCounts,
     /// How many services have at least one breached objective.
     pub breached_services: u32,
     /// What is due, by currency.
@@ -152,7 +152,7 @@ impl Group {
         let view = self.view.get_or_insert_with(|| GroupView {
             name: name.to_owned(),
             services: 0,
-            objectives: Standing::default(),
+            objectives: ObjectiveCounts::default(),
             breached_services: 0,
             credit: BTreeMap::new(),
             outages: 0,

@@ -11,7 +11,7 @@ use crate::base::time::Wall;
 use crate::collector::agent_state::{self, outages};
 use crate::collector::archive::folds::Depth;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::compaction::{self, Segment, Told};
+use crate::collector::compaction::{self, Attribution, Segment};
 use crate::collector::removed_months;
 use crate::collector::verdicts::{Evaluator, Fleet, Histograms};
 use crate::evidence::key::Kid;
@@ -239,7 +239,7 @@ impl<'a> Sources<'a> {
     /// When what an agent says of a service's outages counts.
     pub fn speaks(&self, agent: Kid, probe: &str, told: (Option<&str>, &str)) -> Spans {
         let (site, service) = told;
-        let told = register::Told { agent, probe, site, service: Some(service) };
+        let told = register::Assertion { agent, probe, site, service: Some(service) };
         let own: Vec<Place<'_>> =
             self.places.iter().filter(|place| place.service.id == service).copied().collect();
         self.fleet.register().counts(&own, told)
@@ -286,7 +286,11 @@ impl<'a> Sources<'a> {
 
 impl Source {
     /// When what it says counts, by what it says that it is about.
-    fn counts(&self, fleet: &Fleet, places: &[Place<'_>]) -> BTreeMap<Option<Arc<Told>>, Spans> {
+    fn counts(
+        &self,
+        fleet: &Fleet,
+        places: &[Place<'_>],
+    ) -> BTreeMap<Option<Arc<Attribution>>, Spans> {
         let mut all = BTreeMap::new();
         for piece in &self.pieces {
             if all.contains_key(&piece.told) {
@@ -296,7 +300,7 @@ impl Source {
                 Some(told) => (Some(told.site.as_str()), told.service.as_deref()),
                 None => (None, self.service.as_deref()),
             };
-            let told = register::Told { agent: self.agent, probe: &self.probe, site, service };
+            let told = register::Assertion { agent: self.agent, probe: &self.probe, site, service };
             all.insert(piece.told.clone(), fleet.register().counts(places, told));
         }
         all

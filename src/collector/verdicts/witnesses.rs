@@ -12,7 +12,7 @@ use crate::collector::verdicts::{Differs, Fleet};
 use crate::evidence::key::Kid;
 use crate::evidence::told;
 use crate::sla;
-use crate::sla::evaluate::{Asked, Measurements};
+use crate::sla::evaluate::{EvaluationRequest, Measurements};
 use crate::sla::judge::InForce;
 use crate::sla::observed::Seen;
 use crate::sla::reader::Word;
@@ -42,7 +42,7 @@ impl Measurements for Witness<'_, '_> {
 
     fn observe(
         &mut self,
-        _asked: &Asked<'_>,
+        _asked: &EvaluationRequest<'_>,
         _span: Span,
     ) -> Result<BTreeMap<String, Seen>, ArchiveError> {
         Ok(self.sources.seen_by(self.agent))
@@ -66,7 +66,7 @@ impl Measurements for Witness<'_, '_> {
 /// Where another witness than the one that binds comes to another result.
 pub(super) fn beside(
     archived: &mut Archived<'_, '_>,
-    asked: &Asked<'_>,
+    asked: &EvaluationRequest<'_>,
     ours: &Report,
 ) -> Result<Vec<Differs>, ArchiveError> {
     let mut all = Vec::new();

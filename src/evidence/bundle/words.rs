@@ -10,7 +10,7 @@ use crate::evidence::summary::Summary;
 use crate::evidence::told::{self, CarrierDown, OutageSaid, Places};
 use crate::measure::interval::Interval;
 use crate::sla;
-use crate::sla::evaluate::{Asked, Measurements};
+use crate::sla::evaluate::{EvaluationRequest, Measurements};
 use crate::sla::facts::Case;
 use crate::sla::fault::Fault;
 use crate::sla::judge::InForce;
@@ -37,7 +37,12 @@ pub(super) fn judged(
 ) -> Result<Report, Vec<Fault>> {
     let mut words = Words { summaries, outages: outages(case, summaries), looked };
     let services = [case.service.clone()];
-    let asked = Asked { versions, services: &services, period: case.period, facts: &case.facts };
+    let asked = EvaluationRequest {
+        versions,
+        services: &services,
+        period: case.period,
+        facts: &case.facts,
+    };
     let Ok(mut evaluated) = sla::evaluate(&mut words, &asked, &Effort::unlimited());
     evaluated.pop().expect("one service was asked for").report
 }
@@ -64,7 +69,7 @@ impl Measurements for Words<'_> {
 
     fn observe(
         &mut self,
-        asked: &Asked<'_>,
+        asked: &EvaluationRequest<'_>,
         span: Span,
     ) -> Result<BTreeMap<String, Seen>, Infallible> {
         let mut all = observed(asked, self.summaries);
@@ -95,7 +100,7 @@ fn outages(case: &Case, summaries: &[Summary]) -> Vec<(Span, Side)> {
 }
 
 /// What the summaries say of the services and their members.
-fn observed(asked: &Asked<'_>, summaries: &[Summary]) -> BTreeMap<String, Seen> {
+fn observed(asked: &EvaluationRequest<'_>, summaries: &[Summary]) -> BTreeMap<String, Seen> {
     let contracts = || asked.versions.iter().map(|version| &version.contract);
     let wanted: BTreeSet<(&str, &str)> = asked
         .services

@@ -1,7 +1,7 @@
 //! Which hops a trace asks next, by what has answered: first outwards, some hops at a time, then
 //! once more those that were silent.
 
-use crate::net::trace::{Answer, Hop, MOST_HOPS, Said};
+use crate::net::trace::{Answer, Hop, HopReply, MOST_HOPS};
 
 /// Hops that are asked together.
 const WINDOW: u8 = 6;
@@ -86,7 +86,7 @@ impl Survey {
     /// The nearest hop at which the way ends.
     fn end(&self) -> Option<u8> {
         (1..=MOST_HOPS)
-            .find(|&ttl| self.answer(ttl).is_some_and(|answer| answer.said != Said::Passing))
+            .find(|&ttl| self.answer(ttl).is_some_and(|answer| answer.said != HopReply::Passing))
     }
 
     /// The farthest hop that answered; zero when none did.
@@ -102,13 +102,13 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    fn says(said: Said) -> Answer {
+    fn says(said: HopReply) -> Answer {
         Answer { from: [192, 0, 2, 1].into(), after: Duration::ZERO, said }
     }
 
     /// Asks a way whose hops answer so, each at its given time of asking; gives the windows and the
     /// hops.
-    fn walk(way: impl Fn(u8, u8) -> Option<Said>) -> (Vec<Vec<u8>>, Vec<Hop>) {
+    fn walk(way: impl Fn(u8, u8) -> Option<HopReply>) -> (Vec<Vec<u8>>, Vec<Hop>) {
         let mut survey = Survey::default();
         let mut asked = [0u8; 256];
         let mut windows = Vec::new();
@@ -127,19 +127,19 @@ mod tests {
     #[test]
     fn a_whole_way_is_asked_once_and_ends_at_the_target() {
         let (windows, hops) =
-            walk(|ttl, _| Some(if ttl < 8 { Said::Passing } else { Said::Target }));
+            walk(|ttl, _| Some(if ttl < 8 { HopReply::Passing } else { HopReply::Target }));
         assert_eq!(windows, [(1..=6).collect::<Vec<_>>(), (7..=12).collect()]);
         assert_eq!(hops.len(), 8);
-        assert_eq!(hops[7].answer, Some(says(Said::Target)));
+        assert_eq!(hops[7].answer, Some(says(HopReply::Target)));
     }
 
     #[test]
     fn a_silent_hop_is_asked_once_more() {
         let (windows, hops) = walk(|ttl, time| match ttl {
-            2 => (time == 2).then_some(Said::Passing),
+            2 => (time == 2).then_some(HopReply::Passing),
             3 => None,
-            4 => Some(Said::Target),
-            _ => Some(Said::Passing),
+            4 => Some(HopReply::Target),
+            _ => Some(HopReply::Passing),
         });
         assert_eq!(windows, [vec![1, 2, 3, 4, 5, 6], vec![2, 3]]);
         assert_eq!(
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_broken_way_is_not_followed_for_ever() {
-        let (windows, hops) = walk(|ttl, _| (ttl <= 2).then_some(Said::Passing));
+        let (windows, hops) = walk(|ttl, _| (ttl <= 2).then_some(HopReply::Passing));
         assert_eq!(
             windows.concat().len(),
             18 + 6,
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_router_that_refuses_ends_the_way() {
         let (_, hops) = walk(|ttl, _| {
-            Some(if ttl < 3 { Said::Passing } else { Said::Refused("host-unreachable") })
+            Some(if ttl < 3 { HopReply::Passing } else { HopReply::Refused("host-unreachable") })
         });
         assert_eq!(hops.len(), 3);
     }
@@ -175,8 +175,8 @@ mod tests {
         fn whatever_answers_a_trace_ends_within_its_packets(answers in prop::collection::vec(0u8..4, 60)) {
             let (windows, hops) = walk(|ttl, time| {
                 match answers[usize::from(ttl - 1) * 2 + usize::from(time.min(2) - 1)] {
-                    0 => Some(Said::Target),
-                    1 => Some(Said::Passing),
+                    0 => Some(HopReply::Target),
+                    1 => Some(HopReply::Passing),
                     _ => None,
                 }
             });

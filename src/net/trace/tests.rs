@@ -12,9 +12,12 @@ fn a_hop_is_a_line_and_what_kept_it_from_leaving_is_one_too() {
     let trace = Trace {
         to: ip("192.0.2.9"),
         hops: vec![
-            Hop { ttl: 1, answer: answer("10.0.0.1", 412, Said::Passing) },
+            Hop { ttl: 1, answer: answer("10.0.0.1", 412, HopReply::Passing) },
             Hop { ttl: 2, answer: None },
-            Hop { ttl: 3, answer: answer("192.0.2.1", 12_345, Said::Refused("host-unreachable")) },
+            Hop {
+                ttl: 3,
+                answer: answer("192.0.2.1", 12_345, HopReply::Refused("host-unreachable")),
+            },
         ],
         unsent: Some(Unsent::NoRoute.reason()),
     };

@@ -9,7 +9,7 @@ use crate::base::decimal::Exact;
 use crate::base::effort::Effort;
 use crate::sla::as_text::text;
 use crate::sla::calendar::{Day, Period};
-use crate::sla::evaluate::{Asked, Measurements};
+use crate::sla::evaluate::{EvaluationRequest, Measurements};
 use crate::sla::facts::{Event, Previous};
 use crate::sla::judge::{InForce, Measured, judging};
 use crate::sla::printed::Printed;
@@ -107,10 +107,10 @@ impl Earlier {
 /// say of one themselves holds instead.
 pub(super) fn of<M: Measurements>(
     measurements: &mut M,
-    asked: &Asked<'_>,
+    asked: &EvaluationRequest<'_>,
     effort: &Effort<'_>,
 ) -> Result<Vec<Vec<Earlier>>, M::Error> {
-    let Asked { versions, services, period, facts } = *asked;
+    let EvaluationRequest { versions, services, period, facts } = *asked;
     let told: BTreeSet<Period> = facts.previous.iter().map(|previous| previous.period).collect();
     let mut wanted: Vec<BTreeSet<(Day, Period)>> = Vec::new();
     for service in services {
@@ -135,7 +135,7 @@ pub(super) fn of<M: Measurements>(
 /// The earlier periods that a service's terms look at, as far as anything is kept of them.
 fn by_terms<M: Measurements>(
     measurements: &mut M,
-    asked: &Asked<'_>,
+    asked: &EvaluationRequest<'_>,
     service: &str,
 ) -> Result<BTreeSet<(Day, Period)>, M::Error> {
     let mut wanted = BTreeSet::new();

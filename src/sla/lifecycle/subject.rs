@@ -99,7 +99,7 @@ impl fmt::Display for Subject {
 
 /// Where a thing stands by its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct CurrentState {
     /// The state's word.
     pub state: &'static str,
     /// The words of what may be done next.
@@ -113,7 +113,7 @@ impl CycleWord {
     ///
     /// # Errors
     /// At the first entry that may not follow those before it.
-    pub fn replay(self, entries: impl IntoIterator<Item = Entry>) -> Result<Standing, Refused> {
+    pub fn replay(self, entries: impl IntoIterator<Item = Entry>) -> Result<CurrentState, Refused> {
         match self {
             Self::Version => standing::<Version>(entries),
             Self::Agreement => standing::<Agreement>(entries),
@@ -125,11 +125,11 @@ impl CycleWord {
     }
 }
 
-fn standing<C: Cycle>(entries: impl IntoIterator<Item = Entry>) -> Result<Standing, Refused> {
+fn standing<C: Cycle>(entries: impl IntoIterator<Item = Entry>) -> Result<CurrentState, Refused> {
     let log = Log::<C>::replay(entries)?;
     let allowed = log.allowed().into_iter().map(Word::word).collect();
     let revisions = log.entries().iter().filter(|entry| entry.action == "revise").count();
-    Ok(Standing { state: log.state().word(), allowed, revisions })
+    Ok(CurrentState { state: log.state().word(), allowed, revisions })
 }
 
 /// Whether an entry may follow what is stored, and where its subject stands then. `stored` are all
@@ -142,7 +142,7 @@ pub fn follow(
     stored: &[(Subject, Entry)],
     subject: &Subject,
     entry: Entry,
-) -> Result<Standing, Refused> {
+) -> Result<CurrentState, Refused> {
     guard(stored, subject, &entry)?;
     let own = stored.iter().filter(|(of, _)| of == subject).map(|(_, entry)| entry.clone());
     subject.cycle.replay(own.chain([entry]))

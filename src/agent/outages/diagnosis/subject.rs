@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::evidence::side::Asked;
+use crate::evidence::side::ProbeSubject;
 use crate::measure::probe::{Probe, Test};
 
 use super::circuit;
@@ -37,7 +37,11 @@ impl Subject {
         as_large && circuit(&self.probe) == circuit(&other.probe)
     }
 
-    pub(super) fn asked(&self) -> Asked {
-        if matches!(self.probe.test, Test::Icmp { .. }) { Asked::Echo } else { Asked::Service }
+    pub(super) fn asked(&self) -> ProbeSubject {
+        if matches!(self.probe.test, Test::Icmp { .. }) {
+            ProbeSubject::Echo
+        } else {
+            ProbeSubject::Service
+        }
     }
 }

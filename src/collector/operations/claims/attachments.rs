@@ -8,7 +8,7 @@ use crate::base::time::Wall;
 use crate::collector::archive::Archive;
 use crate::collector::archive::ledger::Kind;
 use crate::collector::operations::agreements::Book;
-use crate::collector::operations::claims::{ClaimView, Kept, view};
+use crate::collector::operations::claims::{ClaimView, StoredClaim, view};
 use crate::collector::operations::{Actor, DeskError, check_texts, facts, rulings};
 use crate::evidence::digest::Digest;
 
@@ -81,7 +81,7 @@ pub fn attach(
     what: &Attach,
     actor: &Actor,
 ) -> Result<ClaimView, DeskError> {
-    let mut kept: Kept = archive
+    let mut kept: StoredClaim = archive
         .record(Kind::Claim, id)?
         .ok_or_else(|| DeskError::NotFound(format!("there is no claim {id:?}")))?;
     check_texts(&[("ticket", what.ticket.as_deref(), 200)])?;

@@ -3,7 +3,7 @@
 use crate::base::time::Wall;
 use crate::collector::archive::ledger::Kind;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::operations::claims::{Kept, id_of, step_on, waits};
+use crate::collector::operations::claims::{StoredClaim, id_of, step_on, waits};
 use crate::collector::operations::logs::{by_clock, replay};
 use crate::collector::operations::rights;
 use crate::collector::verdicts::Judgement;
@@ -41,7 +41,7 @@ fn follow_claim(
 ) -> Result<(), ArchiveError> {
     let id = id_of(&of.contract, &of.service, &of.period);
     let positive = report.money().is_positive();
-    let before: Option<Kept> = archive.record(Kind::Claim, &id)?;
+    let before: Option<StoredClaim> = archive.record(Kind::Claim, &id)?;
     if !positive && before.is_none() {
         return Ok(());
     }
@@ -53,7 +53,7 @@ fn follow_claim(
         Some(_) if !waits(log.state()) => {}
         Some(before) => {
             let revision = before.revision + u32::from(before.credit != new.credit);
-            archive.put_record(Kind::Claim, &id, &Kept { revision, ..new.clone() }, now)?;
+            archive.put_record(Kind::Claim, &id, &StoredClaim { revision, ..new.clone() }, now)?;
         }
         None => {
             archive.put_record(Kind::Claim, &id, &new, now)?;
@@ -88,11 +88,11 @@ fn claim_of(
     contract: &Contract,
     of: &Judgement,
     report: &Printed,
-    before: Option<&Kept>,
+    before: Option<&StoredClaim>,
     now: Wall,
-) -> Kept {
+) -> StoredClaim {
     let earned = report.objectives.iter().filter(|verdict| verdict.is_credited());
-    Kept {
+    StoredClaim {
         contract: of.contract.clone(),
         version: of.version,
         service: of.service.clone(),
