@@ -10,7 +10,7 @@ use crate::base::time::Wall;
 use crate::sla::calendar::{Day, Period};
 use crate::sla::fault::Fault;
 use crate::sla::reader::{self, Faults, Need, Node, Reader};
-use crate::sla::terms::{Agreement, Combine, Contract, Era, Level};
+use crate::sla::terms::{Agreement, Claim, Combine, Contract, Era, Level};
 
 mod money;
 mod objective;
@@ -258,6 +258,54 @@ fn ancestry<'a>(
 }
 
 fn assemble(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<Contract> {
+    let agreement = agreement(own, ancestry, faults);
+    // A contract above the services is only a template; what it lacks, those below it bring.
+    let judged = agreement.as_ref().is_none_or(|agreement| agreement.level == Level::Service)
+        || ancestry.holder("service").is_some();
+    if judged {
+        check_there_is_what_to_judge(own, ancestry, faults);
+    }
+    let elements = |section: &'static str| Elements::of(ancestry.holder(section), section, faults);
+    let services = elements("service").read(sections::service);
+    let exclusions = elements("exclusion").read(sections::exclusion);
+    let objectives = elements("objective").read(objective::objective);
+    let combines: Vec<Combine> = elements("combine").read_unnamed(sections::combine);
+    let mut caps = elements("cap").read_unnamed(sections::cap);
+    caps.sort_by_key(|cap| cap.per);
+    let terminations = elements("termination").read(sections::termination);
+    let duties = elements("duty").read(sections::duty);
+    let claim = claim(ancestry, faults);
+    let has_remedy = objectives.all.iter().any(|objective| objective.remedy.is_some());
+    if judged && has_remedy && ancestry.holder("claim").is_none() {
+        faults.add(missing(own, ancestry, "claim", "a contract with a remedy"));
+    }
+    let files =
+        SECTIONS.map(|section| (section, ancestry.holder(section).unwrap_or(own).file.as_str()));
+    let parts = references::Parts {
+        services: &services,
+        objectives: &objectives,
+        combines: &combines,
+        terminations: &terminations.all,
+        judged,
+    };
+    references::check(&parts, &files, faults);
+    Some(Contract {
+        agreement: agreement?,
+        services: services.all,
+        exclusions: exclusions.all,
+        objectives: objectives.all,
+        combines,
+        caps,
+        claim,
+        terminations: terminations.all,
+        duties: duties.all,
+        eras: Vec::new(),
+    })
+}
+
+/// The contract's own agreement, with the holidays of the nearest in its line that has some. Each
+/// in the line must be of a higher level than the one below it.
+fn agreement(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<Agreement> {
     let mut level_below: Option<Level> = None;
     let mut agreement: Option<Agreement> = None;
     let mut holidays: Option<Vec<Day>> = None;
@@ -284,70 +332,37 @@ fn assemble(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) -> Option<C
     if let (Some(agreement), Some(holidays)) = (&mut agreement, holidays) {
         agreement.holidays = holidays;
     }
-    // A contract above the services is only a template; what it lacks, those below it bring.
-    let judged = agreement.as_ref().is_none_or(|agreement| agreement.level == Level::Service)
-        || ancestry.holder("service").is_some();
-    let missing = |section: &str, why: &str| {
-        let what = match ancestry.lost {
-            Some(parent) => {
-                format!("missing: {why} needs it, and its parent {parent:?} was not found")
-            }
-            None => format!("missing: {why} needs it"),
-        };
-        faults.add(Fault::new(&own.file, section, what));
-    };
+    agreement
+}
+
+/// A contract that judges has services, and objectives for them.
+fn check_there_is_what_to_judge(own: &Written, ancestry: &Ancestry<'_>, faults: &Faults) {
     for section in ["service", "objective"] {
         match ancestry.holder(section).map(|holder| (holder, &holder.table[section])) {
-            None if judged => missing(section, "a contract that judges services"),
-            Some((holder, Node::List(all))) if judged && all.is_empty() => {
+            None => faults.add(missing(own, ancestry, section, "a contract that judges services")),
+            Some((holder, Node::List(all))) if all.is_empty() => {
                 faults.add(Fault::new(&holder.file, section, "is empty: nothing could be judged"));
             }
-            _ => {}
+            Some(_) => {}
         }
     }
-    let elements = |section: &'static str| Elements::of(ancestry.holder(section), section, faults);
-    let services = elements("service").read(sections::service);
-    let exclusions = elements("exclusion").read(sections::exclusion);
-    let objectives = elements("objective").read(objective::objective);
-    let combines: Vec<Combine> = elements("combine").read_unnamed(sections::combine);
-    let mut caps = elements("cap").read_unnamed(sections::cap);
-    caps.sort_by_key(|cap| cap.per);
-    let terminations = elements("termination").read(sections::termination);
-    let duties = elements("duty").read(sections::duty);
-    let claim = match ancestry.holder("claim") {
-        Some(holder) => {
-            let top = Reader::top(&holder.table, &holder.file, faults);
-            top.table("claim", Need::Optional).and_then(sections::claim)
+}
+
+/// A section that neither the contract nor any above it has.
+fn missing(own: &Written, ancestry: &Ancestry<'_>, section: &str, why: &str) -> Fault {
+    let what = match ancestry.lost {
+        Some(parent) => {
+            format!("missing: {why} needs it, and its parent {parent:?} was not found")
         }
-        None => {
-            if judged && objectives.all.iter().any(|objective| objective.remedy.is_some()) {
-                missing("claim", "a contract with a remedy");
-            }
-            None
-        }
+        None => format!("missing: {why} needs it"),
     };
-    let files =
-        SECTIONS.map(|section| (section, ancestry.holder(section).unwrap_or(own).file.as_str()));
-    let parts = references::Parts {
-        services: &services,
-        objectives: &objectives,
-        combines: &combines,
-        terminations: &terminations.all,
-        judged,
-    };
-    references::check(&parts, &files, faults);
-    Some(Contract {
-        agreement: agreement?,
-        services: services.all,
-        exclusions: exclusions.all,
-        objectives: objectives.all,
-        combines,
-        caps,
-        claim,
-        terminations: terminations.all,
-        duties: duties.all,
-        eras: Vec::new(),
-    })
+    Fault::new(&own.file, section, what)
+}
+
+fn claim(ancestry: &Ancestry<'_>, faults: &Faults) -> Option<Claim> {
+    let holder = ancestry.holder("claim")?;
+    let top = Reader::top(&holder.table, &holder.file, faults);
+    top.table("claim", Need::Optional).and_then(sections::claim)
 }
 
 /// A file's own words: its schema, its agreement, and that it has no section that nobody knows.

@@ -115,31 +115,47 @@ pub fn claim(contract: &Contract, report: &Report, facts: &Facts) -> Result<Draf
 pub fn ticket(contract: &Contract, report: &Report) -> Result<Draft, NoLetter> {
     let contract = contract.of(report.period).unwrap_or(contract);
     let parts = parts(contract, report)?;
-    let all = || {
-        report
-            .objectives
-            .iter()
-            .flat_map(|verdict| verdict.outages.iter().map(move |outage| (verdict, outage)))
-    };
-    // Nobody opens a ticket for time of which nothing is known.
-    let all = || all().filter(|(_, outage)| outage.known.is_some());
-    let open = all()
-        .filter(|(_, outage)| outage.tickets.is_empty())
-        .min_by_key(|(_, outage)| outage.event.from);
-    let Some((verdict, outage)) =
-        open.or_else(|| all().max_by_key(|(_, outage)| outage.event.from))
-    else {
+    let Some((verdict, outage)) = to_report(report) else {
         let (service, period) = (report.service.clone(), report.period.to_string());
         return Err(NoLetter::NoOutage { service, period });
     };
     let Report { contract: id, version, service, .. } = report;
-    let Span { from, to } = outage.known.unwrap_or(outage.event);
+    let from = outage.known.unwrap_or(outage.event).from;
     let mut text = String::new();
     let _ = writeln!(
         text,
         "Circuit {service}{} is reported down under agreement {id} version {version}.\n",
         parts.site
     );
+    when(&mut text, outage);
+    agreed(&mut text, contract, report, verdict, from);
+    text.push_str(
+        "\nPlease tell us the ticket's number and when it was opened, and keep us informed until \
+            it is closed.\n",
+    );
+    let still = if outage.lasts { "down since" } else { "was down from" };
+    let subject = format!("Outage of circuit {service}: {still} {from}");
+    Ok(parts.draft(subject, text))
+}
+
+/// The outage that a ticket is to be opened for: the first that has none, else the last. Nobody
+/// opens one for time of which nothing is known.
+fn to_report(report: &Report) -> Option<(&Verdict, &Down)> {
+    let all = || {
+        report
+            .objectives
+            .iter()
+            .flat_map(|verdict| verdict.outages.iter().map(move |outage| (verdict, outage)))
+            .filter(|(_, outage)| outage.known.is_some())
+    };
+    let open = all().filter(|(_, outage)| outage.tickets.is_empty());
+    open.min_by_key(|(_, outage)| outage.event.from)
+        .or_else(|| all().max_by_key(|(_, outage)| outage.event.from))
+}
+
+/// When the outage began and ended, as far as it is known, and how long it is.
+fn when(text: &mut String, outage: &Down) {
+    let Span { from, to } = outage.known.unwrap_or(outage.event);
     let _ = writeln!(text, "Began:   {from}");
     match outage.lasts {
         true => {
@@ -153,6 +169,10 @@ pub fn ticket(contract: &Contract, report: &Report) -> Result<Draft, NoLetter> {
             let _ = writeln!(text, "Ended:   {to}, after {} by our clock", lasted(outage.event));
         }
     }
+}
+
+/// What the contract says of the outage, and by when it wants a ticket.
+fn agreed(text: &mut String, contract: &Contract, report: &Report, verdict: &Verdict, from: Wall) {
     if let Some(objective) = contract.objective(&verdict.id) {
         let _ = writeln!(text, "Clause:  {}", clause(objective));
         if let Some(how) = definition(objective) {
@@ -168,13 +188,6 @@ pub fn ticket(contract: &Contract, report: &Report) -> Result<Draft, NoLetter> {
             counted_down(by, report.as_of)
         );
     }
-    text.push_str(
-        "\nPlease tell us the ticket's number and when it was opened, and keep us informed until \
-            it is closed.\n",
-    );
-    let still = if outage.lasts { "down since" } else { "was down from" };
-    let subject = format!("Outage of circuit {service}: {still} {from}");
-    Ok(parts.draft(subject, text))
 }
 
 /// Who writes to whom, and about what.

@@ -26,24 +26,13 @@ pub(super) fn objective(table: &Reader<'_>) -> Option<Objective> {
 
     let is_availability = metric == Some(Metric::Availability);
     let metric_name = metric.map_or(String::new(), |metric| format!("metric \"{metric}\""));
-    let outage = table.table("outage", Need::when(is_availability, &metric_name));
-    let (definition, outage) = match (is_availability, outage) {
-        (true, Some(outage)) => outage_terms(outage),
-        (_, outage) => {
-            outage.map(idle_outage);
-            (None, None)
-        }
-    };
-    let samples = matches!(
-        metric,
-        Some(Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos)
-    );
-    let by_probes = definition.is_some_and(|definition| definition != DefinitionWord::Ticket);
+    let (definition, outage) = outage(table, is_availability, &metric_name);
+    let needed = needs_probes(metric, definition);
     // Where no definition can be read, nobody knows whether probes are needed; the terms of a table
     // that is there are.
-    let measured = samples || (is_availability && definition.is_none_or(|_| by_probes));
+    let measured = needed || is_availability && definition.is_none();
     let measure = table
-        .table("measure", Need::when(samples || by_probes, &metric_name))
+        .table("measure", Need::when(needed, &metric_name))
         .and_then(|measure| measure_terms(measure, metric.filter(|_| measured), &metric_name))
         .filter(|_| measured);
     if let (Some(metric), Some(unit)) = (metric, unit) {
@@ -82,6 +71,31 @@ pub(super) fn objective(table: &Reader<'_>) -> Option<Objective> {
         aggregate: aggregate?,
         remedy,
     })
+}
+
+/// `[objective.outage]`, which only availability has.
+fn outage(
+    table: &Reader<'_>,
+    is_availability: bool,
+    name: &str,
+) -> (Option<DefinitionWord>, Option<OutageTerms>) {
+    let outage = table.table("outage", Need::when(is_availability, name));
+    match outage {
+        Some(outage) if is_availability => outage_terms(outage),
+        outage => {
+            outage.map(idle_outage);
+            (None, None)
+        }
+    }
+}
+
+/// Whether probes measure the metric: a figure of samples, or outages but by ticket.
+fn needs_probes(metric: Option<Metric>, definition: Option<DefinitionWord>) -> bool {
+    let samples = matches!(
+        metric,
+        Some(Metric::Rtt | Metric::Loss | Metric::Delivery | Metric::Jitter | Metric::Mos)
+    );
+    samples || definition.is_some_and(|definition| definition != DefinitionWord::Ticket)
 }
 
 /// A unit that the metric has, and a target that lies within it.
