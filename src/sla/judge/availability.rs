@@ -7,6 +7,7 @@ use crate::sla::judge::outages::{self, Counting, Happening, Outage};
 use crate::sla::judge::{
     Compared, Evaluation, Ground, Growth, Judged, claims, compare, coverage, grown,
 };
+use crate::sla::reader::Figure;
 use crate::sla::report::{Budget, Outcome};
 use crate::sla::span::{Span, Spans};
 use crate::sla::terms::{Definition, Objective, OutageTerms, Unit, UnknownIs};
@@ -32,55 +33,32 @@ pub(super) fn judge<'a>(
     let Some(terms) = &objective.outage else {
         return Judged::nothing(objective, stretch, "no outage is defined".to_owned());
     };
-    let all = evaluation.happenings(objective);
-    let ground = evaluation.ground(objective, &stretch, window, &all);
-    let now = evaluation.now(window);
-    let mut happened: Vec<Happening> = all.into_iter().filter_map(|each| each.cut(now)).collect();
-    let known = evaluation.timelines.get(objective).map(super::Timeline::known);
-    let unknown = evaluation.unknown(known.as_ref(), &ground, &happened, now);
     let mut steps = Vec::new();
-    let unknown = still_unknown(terms, unknown, &mut happened, &mut steps);
-    let coverage = coverage(&ground.base, &unknown);
-    let tally = tally(evaluation, objective, terms, &ground, window, &happened);
-    tell(&tally, &ground, window, &mut steps);
+    let seen = seen(evaluation, objective, terms, &stretch, window, &mut steps);
+    let Seen { ground, now, happened, coverage } = &seen;
+    let tally = tally(evaluation, objective, terms, ground, window, happened);
+    tell(&tally, ground, window, &mut steps);
 
-    let Some(length) = length(objective, &ground) else {
-        let mut judged = Judged::nothing(
-            objective,
-            stretch,
-            "exclusions and hours leave nothing of the period".to_owned(),
-        );
-        judged.provisional = now.is_some();
-        return judged;
+    let Some(length) = length(objective, ground) else {
+        let why = "exclusions and hours leave nothing of the period".to_owned();
+        let nothing = Judged::nothing(objective, stretch, why);
+        return Judged { provisional: now.is_some(), ..nothing };
     };
-    let computed = share_up(tally.downtime, &length, objective.unit);
-    let value = evaluation.facts.values.get(&objective.id);
-    let given = value.is_some();
-    let (exact, text) = match value {
-        Some(value) => {
-            steps.push(format!(
-                "the facts give {} {}, which wins over the events",
-                value.written, objective.unit
-            ));
-            (value.value.clone(), value.written.clone())
-        }
-        None => {
-            let text = computed.fixed(6, Rounding::Down);
-            steps.push(arithmetic(&tally, &length, &stretch, objective, &text));
-            (computed, text)
-        }
+    let given = evaluation.facts.values.get(&objective.id);
+    let (exact, text) = match given {
+        Some(value) => taken(value, objective, &mut steps),
+        None => worked_out(&tally, &length, &stretch, objective, &mut steps),
     };
+    let given = given.is_some();
     let compared = compare(objective, &exact);
     steps.extend(compared.steps.iter().cloned());
-    let at_worst = now.filter(|_| !given).map(|now| {
-        let worst = worst(evaluation, objective, terms, &ground, window, &happened, now);
-        compare(objective, &share_up(worst, &length, objective.unit)).outcome
-    });
+    let at_worst =
+        if given { None } else { worst(evaluation, objective, terms, window, &seen, &length) };
     let least = objective.measure.as_ref().map(|measure| &measure.min_coverage);
-    let enough = least.is_none_or(|least| coverage >= *least);
-    let outcome = settle(&compared, &Certain { now, given, at_worst, enough }, &mut steps);
+    let enough = least.is_none_or(|least| coverage >= least);
+    let outcome = settle(&compared, &Certain { now: *now, given, at_worst, enough }, &mut steps);
     if let Some(least) = least.filter(|_| !enough) {
-        steps.push(too_little(&coverage, least, outcome));
+        steps.push(too_little(coverage, least, outcome));
     }
     let budget =
         (now.is_some() && !given).then(|| budget(objective, &length, tally.downtime, &mut steps));
@@ -93,7 +71,7 @@ pub(super) fn judge<'a>(
         provisional: now.is_some(),
         actual: Some(compared.actual),
         exact: Some(text),
-        coverage,
+        coverage: seen.coverage,
         downtime: Some(tally.downtime),
         excluded: Some(tally.removed),
         beyond: None,
@@ -104,6 +82,56 @@ pub(super) fn judge<'a>(
         credit: Exact::zero(),
         steps,
     }
+}
+
+/// What was seen up to now.
+struct Seen {
+    ground: Ground,
+    /// While the period runs: where it stands.
+    now: Option<Wall>,
+    happened: Vec<Happening>,
+    /// Known time in percent.
+    coverage: Exact,
+}
+
+fn seen(
+    evaluation: &Evaluation<'_>,
+    objective: &Objective,
+    terms: &OutageTerms,
+    stretch: &Stretch,
+    window: Span,
+    steps: &mut Vec<String>,
+) -> Seen {
+    let all = evaluation.happenings(objective);
+    let ground = evaluation.ground(objective, stretch, window, &all);
+    let now = evaluation.now(window);
+    let mut happened: Vec<Happening> = all.into_iter().filter_map(|each| each.cut(now)).collect();
+    let known = evaluation.timelines.get(objective).map(super::Timeline::known);
+    let unknown = evaluation.unknown(known.as_ref(), &ground, &happened, now);
+    let unknown = still_unknown(terms, unknown, &mut happened, steps);
+    let coverage = coverage(&ground.base, &unknown);
+    Seen { ground, now, happened, coverage }
+}
+
+/// The actual that the facts give, and as it is written there.
+fn taken(value: &Figure, objective: &Objective, steps: &mut Vec<String>) -> (Exact, String) {
+    let Figure { value, written } = value;
+    steps.push(format!("the facts give {written} {}, which wins over the events", objective.unit));
+    (value.clone(), written.clone())
+}
+
+/// The actual that the downtime gives, and as text.
+fn worked_out(
+    tally: &Tally,
+    length: &Exact,
+    stretch: &Stretch,
+    objective: &Objective,
+    steps: &mut Vec<String>,
+) -> (Exact, String) {
+    let computed = share_up(tally.downtime, length, objective.unit);
+    let text = computed.fixed(6, Rounding::Down);
+    steps.push(arithmetic(tally, length, stretch, objective, &text));
+    (computed, text)
 }
 
 /// What of the unknown time stays unknown, where the contract does not say that it counts as up or
@@ -238,19 +266,19 @@ fn tally(
     Tally { outages, downtime, removed, before }
 }
 
-/// The downtime of the window if everything from `now` on is bad.
+/// While the period runs: how it ends if everything from now on is bad.
 fn worst(
     evaluation: &Evaluation<'_>,
     objective: &Objective,
     terms: &OutageTerms,
-    ground: &Ground,
     window: Span,
-    happened: &[Happening],
-    now: Wall,
-) -> i128 {
-    let rest = Happening::unknown(Span::new(now.max(window.from), window.to));
-    let all: Vec<Happening> = happened.iter().cloned().chain([rest]).collect();
-    tally(evaluation, objective, terms, ground, window, &all).downtime
+    seen: &Seen,
+    length: &Exact,
+) -> Option<Outcome> {
+    let rest = Happening::unknown(Span::new(seen.now?.max(window.from), window.to));
+    let all: Vec<Happening> = seen.happened.iter().cloned().chain([rest]).collect();
+    let downtime = tally(evaluation, objective, terms, &seen.ground, window, &all).downtime;
+    Some(compare(objective, &share_up(downtime, length, objective.unit)).outcome)
 }
 
 /// What availability is a share of, in seconds; absent when that is nothing.
