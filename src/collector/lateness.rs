@@ -157,18 +157,30 @@ pub fn sort(
     if !others.is_empty() {
         fill(archive, of, others, (after, &accepted), (&mut sorted, &mut late))?;
     }
-    if !late.is_empty() {
-        let mut room = HELD.saturating_sub(archive.held_by(of.0)?);
-        for (arrived, why) in late {
-            if room == 0 {
-                sorted.bad.push((arrived.seq, too_many()));
-            } else {
-                sorted.change.new.push(LateSummary { arrived, why });
-                room -= 1;
-            }
+    hold(archive, of, late, &mut sorted)?;
+    Ok(sorted)
+}
+
+/// Holds back what came too late, as far as so many more of an agent may be held.
+fn hold(
+    archive: &Archive,
+    (agent, _): (Kid, ChainId),
+    late: Vec<(Arrived, Why)>,
+    sorted: &mut Sorted,
+) -> Result<(), ArchiveError> {
+    if late.is_empty() {
+        return Ok(());
+    }
+    let mut room = HELD.saturating_sub(archive.held_by(agent)?);
+    for (arrived, why) in late {
+        if room == 0 {
+            sorted.bad.push((arrived.seq, too_many()));
+        } else {
+            sorted.change.new.push(LateSummary { arrived, why });
+            room -= 1;
         }
     }
-    Ok(sorted)
+    Ok(())
 }
 
 /// Sorts what came after later numbers of its chain, with those beside it that do not count: a

@@ -77,88 +77,91 @@ impl Metrics {
         let mut page = Page::new(form);
         page.family(Kind::Info, "wanproof_build", "The program.");
         page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-        page.family(
-            Kind::Counter,
-            "wanproof_collector_requests",
-            "Requests by address and status.",
-        );
-        for ((address, status), count) in &counts.requests {
-            page.sample(&[("address", address), ("status", &status.to_string())], count);
-        }
-        page.family(
-            Kind::Histogram,
-            "wanproof_collector_request_seconds",
-            "From a request's head to its answer.",
-        );
-        for (address, spread) in &counts.seconds {
-            page.histogram(&[("address", address)], spread);
-        }
-        page.family(
-            Kind::Counter,
-            "wanproof_collector_summaries",
-            "Summaries by what came of them.",
-        );
-        for (result, count) in &counts.summaries {
-            page.sample(&[("result", result)], count);
-        }
-        page.family(Kind::Gauge, "wanproof_collector_agents", "Agents by their state.");
-        for state in ["pending", "approved", "revoked"] {
-            page.sample(
-                &[("state", state)],
-                agents.iter().filter(|agent| agent.state == state).count(),
-            );
-        }
-        page.family(
-            Kind::Gauge,
-            "wanproof_collector_silent_agents",
-            "Agents that should have been heard of.",
-        );
-        page.sample(&[], agents.iter().filter(|agent| agent.silent).count());
-        page.family(
-            Kind::Gauge,
-            "wanproof_collector_missing_summaries",
-            "Numbers that did not come.",
-        );
-        let missing = agents.iter().map(|agent| agent.missing).fold(0, u64::saturating_add);
-        page.sample(&[], missing);
-        page.family(
-            Kind::Gauge,
-            "wanproof_collector_unfolded_chains",
-            "Chains in which something waits to be judged.",
-        );
-        page.sample(&[], unfolded);
-        page.family(
-            Kind::Counter,
-            "wanproof_collector_folded_summaries",
-            "Summaries folded by this replica.",
-        );
-        page.sample(&[], counts.folded);
-        page.family(
-            Kind::Counter,
-            "wanproof_collector_judged_services",
-            "Services judged by this replica.",
-        );
-        page.sample(&[], counts.judged);
-        if let Some(round) = counts.round {
-            page.family(
-                Kind::Gauge,
-                "wanproof_collector_last_round_seconds",
-                "When this replica last went round, in Unix time.",
-            );
-            page.sample(&[], round.secs());
-        }
-        page.family(
-            Kind::Gauge,
-            "wanproof_collector_findings",
-            "What is missing or wrong, as the last round found it.",
-        );
-        for (kind, count) in &counts.findings {
-            page.sample(&[("kind", kind)], count);
-        }
-        page.family(Kind::Counter, "wanproof_collector_alerts_told", "Alerts that were told.");
-        for (whom, count) in &counts.told {
-            page.sample(&[("to", whom)], count);
-        }
+        requests(&mut page, &counts);
+        fleet(&mut page, agents);
+        rounds(&mut page, &counts, unfolded);
         page.end()
+    }
+}
+
+/// What was asked of this replica.
+fn requests(page: &mut Page, counts: &Counts) {
+    page.family(Kind::Counter, "wanproof_collector_requests", "Requests by address and status.");
+    for ((address, status), count) in &counts.requests {
+        page.sample(&[("address", address), ("status", &status.to_string())], count);
+    }
+    page.family(
+        Kind::Histogram,
+        "wanproof_collector_request_seconds",
+        "From a request's head to its answer.",
+    );
+    for (address, spread) in &counts.seconds {
+        page.histogram(&[("address", address)], spread);
+    }
+    page.family(Kind::Counter, "wanproof_collector_summaries", "Summaries by what came of them.");
+    for (result, count) in &counts.summaries {
+        page.sample(&[("result", result)], count);
+    }
+}
+
+/// How the agents stand.
+fn fleet(page: &mut Page, agents: &[AgentView]) {
+    page.family(Kind::Gauge, "wanproof_collector_agents", "Agents by their state.");
+    for state in ["pending", "approved", "revoked"] {
+        page.sample(
+            &[("state", state)],
+            agents.iter().filter(|agent| agent.state == state).count(),
+        );
+    }
+    page.family(
+        Kind::Gauge,
+        "wanproof_collector_silent_agents",
+        "Agents that should have been heard of.",
+    );
+    page.sample(&[], agents.iter().filter(|agent| agent.silent).count());
+    page.family(Kind::Gauge, "wanproof_collector_missing_summaries", "Numbers that did not come.");
+    let missing = agents.iter().map(|agent| agent.missing).fold(0, u64::saturating_add);
+    page.sample(&[], missing);
+}
+
+/// What the rounds of this replica did and found.
+fn rounds(page: &mut Page, counts: &Counts, unfolded: u64) {
+    page.family(
+        Kind::Gauge,
+        "wanproof_collector_unfolded_chains",
+        "Chains in which something waits to be judged.",
+    );
+    page.sample(&[], unfolded);
+    page.family(
+        Kind::Counter,
+        "wanproof_collector_folded_summaries",
+        "Summaries folded by this replica.",
+    );
+    page.sample(&[], counts.folded);
+    page.family(
+        Kind::Counter,
+        "wanproof_collector_judged_services",
+        "Services judged by this replica.",
+    );
+    page.sample(&[], counts.judged);
+    if let Some(round) = counts.round {
+        page.family(
+            Kind::Gauge,
+            "wanproof_collector_last_round_seconds",
+            "When this replica last went round, in Unix time.",
+        );
+        page.sample(&[], round.secs());
+    }
+    page.family(
+        Kind::Gauge,
+        "wanproof_collector_findings",
+        "What is missing or wrong, as the last round found it.",
+    );
+    for (kind, count) in &counts.findings {
+        page.sample(&[("kind", kind)], count);
+    }
+    page.family(Kind::Counter, "wanproof_collector_alerts_told", "Alerts that were told.");
+    for (whom, count) in &counts.told {
+        page.sample(&[("to", whom)], count);
     }
 }

@@ -552,27 +552,7 @@ pub fn act_beside(
         archive.put_record(Kind::Version, &id, &kept, actor.now)?;
     }
     if state == VersionState::InForce {
-        for other in archive
-            .records::<StoredVersion>(Kind::Version, Page::of(&format!("{}/", key(&[of.0]))))?
-        {
-            let mut log = replay(archive, &other.id)?;
-            if other.id == id || log.state() != VersionState::InForce {
-                continue;
-            }
-            if log.since(VersionState::InForce).is_some_and(|from| from > at)
-                || other.body.version > of.1
-            {
-                return Err(DeskError::Conflict(format!(
-                    "version {} of {} is in force since a later instant: end it first",
-                    other.body.version, of.0
-                )));
-            }
-            let superseded =
-                Entry { action: VersionAction::Supersede.word().to_owned(), ..entry.clone() };
-            let superseded = log.in_order(superseded);
-            log.append(superseded.clone())?;
-            archive.append(Kind::Version, &other.id, &superseded, actor.now)?;
-        }
+        supersede_others(archive, of, &entry, actor)?;
     }
     archive.append(Kind::Version, &id, &entry, actor.now)?;
     let proven: Vec<&SignatureView> = kept.signatures.iter().map(|each| &each.view).collect();
@@ -582,6 +562,37 @@ pub fn act_beside(
     }
     actor.did(archive, &format!("contract.{action}"), &format!("{}/{}", of.0, of.1), detail)?;
     Ok(state)
+}
+
+/// Supersedes the versions of an agreement that are in force, by the entry that brings another
+/// into force.
+fn supersede_others(
+    archive: &Archive,
+    of: (&str, u32),
+    entry: &Entry,
+    actor: &Actor,
+) -> Result<(), DeskError> {
+    let below = format!("{}/", key(&[of.0]));
+    for other in archive.records::<StoredVersion>(Kind::Version, Page::of(&below))? {
+        let mut log = replay(archive, &other.id)?;
+        if other.id == id_of(of.0, of.1) || log.state() != VersionState::InForce {
+            continue;
+        }
+        if log.since(VersionState::InForce).is_some_and(|from| from > entry.at)
+            || other.body.version > of.1
+        {
+            return Err(DeskError::Conflict(format!(
+                "version {} of {} is in force since a later instant: end it first",
+                other.body.version, of.0
+            )));
+        }
+        let superseded =
+            Entry { action: VersionAction::Supersede.word().to_owned(), ..entry.clone() };
+        let superseded = log.in_order(superseded);
+        log.append(superseded.clone())?;
+        archive.append(Kind::Version, &other.id, &superseded, actor.now)?;
+    }
+    Ok(())
 }
 
 /// From when what is done holds, where that is a decision of its own and not the time of doing it.
