@@ -5,11 +5,12 @@
 //! Files are read elsewhere; here come their names and bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::base::time::{Wall, format_duration};
-use crate::evidence::chain::{self, Break, ChainId, Dropped, DroppedRanges, Link};
+use crate::evidence::chain::{self, Break, ChainId, Dropped, DroppedRanges, Gap, Link};
 use crate::evidence::digest::Digest;
 use crate::evidence::jws::{self, Typ};
 use crate::evidence::key::{Kid, PublicKey};
@@ -375,9 +376,10 @@ impl Verifier {
 
     /// The order of each chain, and what is missing of it.
     fn check_chains(&mut self) -> (u64, Vec<Missing>) {
+        let summaries = std::mem::take(&mut self.summaries);
         let mut chains: BTreeMap<(Kid, ChainId), Vec<&Verified>> = BTreeMap::new();
         let mut dropped: BTreeMap<Kid, Vec<Dropped>> = BTreeMap::new();
-        for one in &self.summaries {
+        for one in &summaries {
             chains.entry((one.summary.agent, one.summary.chain)).or_default().push(one);
             dropped.entry(one.summary.agent).or_default().extend(&one.summary.dropped);
         }
@@ -386,80 +388,85 @@ impl Verifier {
             .map(|(agent, dropped)| (agent, dropped.into_iter().collect()))
             .collect();
         let mut gaps = Vec::new();
-        let mut found = Vec::new();
-        for (&(agent, chain), members) in &chains {
+        for (&(agent, id), members) in &chains {
+            let chain = Chain::new(agent, id, members);
             let links: Vec<Link> = members.iter().map(|one| link(one)).collect();
-            let first = links.iter().map(|link| link.seq).min().unwrap_or(0);
             let examined = chain::examine(&links);
-            // Of several of one number, the last names the file, and the first says where its span
-            // ends.
-            let numbered: BTreeMap<u64, &Verified> =
-                members.iter().map(|one| (one.summary.seq, *one)).collect();
-            let firsts: BTreeMap<u64, &Verified> =
-                members.iter().rev().map(|one| (one.summary.seq, *one)).collect();
-            let file = |seq: u64| numbered.get(&seq).map(|one| one.file.clone());
-            for fault in examined.breaks {
-                let (seq, what) = match fault {
-                    Break::Twice { seq } => {
-                        (seq, format!("number {seq} of chain {chain} is there twice, and differs"))
-                    }
-                    Break::Prev { seq } => (
-                        seq,
-                        format!(
-                            "number {seq} of chain {chain} does not name the digest of the one \
-                                before it"
-                        ),
-                    ),
-                };
-                found.push((file(seq).unwrap_or_default(), what));
-            }
-            let mut seen = BTreeMap::new();
-            for one in members {
-                if let Some(other) = seen.insert(one.digest, &one.file) {
-                    found.push((
-                        one.file.clone(),
-                        format!("the same summary is there twice, also as {other}"),
-                    ));
-                }
-            }
-            if first > 0 {
-                self.not_proved.push(format!(
-                    "what came before number {first} of chain {chain}: it is not here"
-                ));
-            }
-            for gap in examined.gaps.iter().filter(|gap| gap.from_seq >= first) {
-                let before = gap.from_seq.checked_sub(1).and_then(|seq| firsts.get(&seq));
-                if before.is_some_and(|one| self.since.is_some_and(|since| one.summary.to < since))
-                {
-                    self.not_proved.push(format!(
-                        "what numbers {} to {} of chain {chain} said: they lie before what this \
-                            is about",
-                        gap.from_seq, gap.to_seq
-                    ));
-                    continue;
-                }
-                let all_told = told.get(&agent).is_some_and(|told| told.has(chain, *gap));
-                let numbers =
-                    format!("numbers {} to {} of chain {chain}", gap.from_seq, gap.to_seq);
-                if all_told {
-                    self.not_proved.push(format!(
-                        "what {numbers} said: the agent's outbox had to drop them, as it says"
-                    ));
-                } else {
-                    found.push((
-                        file(gap.to_seq + 1).unwrap_or_default(),
-                        format!("{numbers}, before this one, are missing"),
-                    ));
-                }
-                let (from_seq, to_seq) = (gap.from_seq, gap.to_seq);
-                gaps.push(Missing { agent, chain, from_seq, to_seq, dropped: all_told });
-            }
+            self.check_order(&chain, examined.breaks);
+            self.check_twice(members);
+            gaps.extend(self.missing_of(&chain, &examined.gaps, told.get(&agent)));
         }
         let count = chains.len() as u64;
-        for (file, what) in found {
-            self.find(&file, what);
-        }
+        self.summaries = summaries;
         (count, gaps)
+    }
+
+    /// Each number is there once, and names the digest of the one before it.
+    fn check_order(&mut self, chain: &Chain<'_>, breaks: Vec<Break>) {
+        let id = chain.id;
+        for fault in breaks {
+            let (seq, what) = match fault {
+                Break::Twice { seq } => {
+                    (seq, format!("number {seq} of chain {id} is there twice, and differs"))
+                }
+                Break::Prev { seq } => (
+                    seq,
+                    format!(
+                        "number {seq} of chain {id} does not name the digest of the one before it"
+                    ),
+                ),
+            };
+            self.find(chain.file(seq), what);
+        }
+    }
+
+    /// No summary is there in two files.
+    fn check_twice(&mut self, members: &[&Verified]) {
+        let mut seen = BTreeMap::new();
+        for one in members {
+            if let Some(other) = seen.insert(one.digest, &one.file) {
+                let what = format_args!("the same summary is there twice, also as {other}");
+                self.find(&one.file, what);
+            }
+        }
+    }
+
+    /// What is missing of a chain from the first of its numbers that is here. It is no fault where
+    /// it lies before the time that matters, or the agent told that it dropped it.
+    fn missing_of(
+        &mut self,
+        chain: &Chain<'_>,
+        gaps: &[Gap],
+        told: Option<&DroppedRanges>,
+    ) -> Vec<Missing> {
+        let Chain { agent, id, .. } = *chain;
+        let first = chain.first();
+        if first > 0 {
+            self.not_proved
+                .push(format!("what came before number {first} of chain {id}: it is not here"));
+        }
+        let mut missing = Vec::new();
+        for gap in gaps.iter().filter(|gap| gap.from_seq >= first) {
+            let Gap { from_seq, to_seq } = *gap;
+            let numbers = format!("numbers {from_seq} to {to_seq} of chain {id}");
+            let begins = chain.end_before(from_seq);
+            if begins.is_some_and(|begins| self.since.is_some_and(|since| begins < since)) {
+                self.not_proved
+                    .push(format!("what {numbers} said: they lie before what this is about"));
+                continue;
+            }
+            let dropped = told.is_some_and(|told| told.has(id, *gap));
+            if dropped {
+                self.not_proved.push(format!(
+                    "what {numbers} said: the agent's outbox had to drop them, as it says"
+                ));
+            } else {
+                let what = format_args!("{numbers}, before this one, are missing");
+                self.find(chain.file(to_seq + 1), what);
+            }
+            missing.push(Missing { agent, chain: id, from_seq, to_seq, dropped });
+        }
+        missing
     }
 
     /// Each receipt is by a collector and for a summary that is here.
@@ -540,44 +547,54 @@ impl Verifier {
                 counted(checked.summaries, "summary", "summaries")
             ));
         }
-        let mut late: Option<(std::time::Duration, Wall)> = None;
-        let mut early = 0u64;
-        let mut without = 0u64;
         let received: BTreeMap<Digest, Wall> =
             self.receipts.iter().map(|(_, receipt)| (receipt.digest, receipt.received)).collect();
-        for one in &self.summaries {
-            match received.get(&one.digest).map(|received| received.nanos_since(one.summary.to)) {
-                None => without += 1,
-                Some(nanos) => match u64::try_from(nanos) {
-                    Ok(nanos) => {
-                        let delay = std::time::Duration::from_nanos(nanos);
-                        late = late.max(Some((delay, one.summary.to)));
-                    }
-                    Err(_) => early += 1,
-                },
-            }
-        }
-        if let Some((delay, to)) = late {
+        let delays = self.delays(&received);
+        if let Some((delay, to)) = delays.longest {
             let step = if delay.as_secs() == 0 { 1_000_000 } else { 1_000_000_000 };
             let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
-            let delay = format_duration(std::time::Duration::from_nanos(nanos / step * step));
+            let delay = format_duration(Duration::from_nanos(nanos / step * step));
             proved.push(format!(
                 "each of those with a receipt was made before the collector received it; the \
-                    latest, for the span that \
-                 ended at {to}, {delay} after its end"
+                    latest, for the span that ended at {to}, {delay} after its end"
             ));
         }
         self.late_words(&received, &mut proved, &mut not);
-        if early > 0 {
+        self.doubts(&delays, &mut not);
+        (proved, not)
+    }
+
+    /// How long after its span's end each summary was received.
+    fn delays(&self, received: &BTreeMap<Digest, Wall>) -> Delays {
+        let mut delays = Delays::default();
+        for one in &self.summaries {
+            let end = one.summary.to;
+            match received.get(&one.digest).map(|received| received.nanos_since(end)) {
+                None => delays.without += 1,
+                Some(nanos) => match u64::try_from(nanos) {
+                    Ok(nanos) => {
+                        let delay = Duration::from_nanos(nanos);
+                        delays.longest = delays.longest.max(Some((delay, end)));
+                    }
+                    Err(_) => delays.early += 1,
+                },
+            }
+        }
+        delays
+    }
+
+    /// What nothing here proves: the clocks, and the agent's own word.
+    fn doubts(&self, delays: &Delays, not: &mut Vec<String>) {
+        if delays.early > 0 {
             not.push(format!(
                 "which clock was wrong: {} received before its span had ended, by the two clocks",
-                counted(early, "summary was", "summaries were")
+                counted(delays.early, "summary was", "summaries were")
             ));
         }
-        if without > 0 {
+        if delays.without > 0 {
             not.push(format!(
                 "when {} made: there is no receipt, so their time is the agent's own word",
-                counted(without, "summary was", "summaries were")
+                counted(delays.without, "summary was", "summaries were")
             ));
         }
         let unsynchronised = self
@@ -599,7 +616,51 @@ impl Verifier {
                     .to_owned(),
             );
         }
-        (proved, not)
+    }
+}
+
+/// How long after their spans' ends summaries were received.
+#[derive(Default)]
+struct Delays {
+    /// The longest, and the end of that span.
+    longest: Option<(Duration, Wall)>,
+    /// How many were received before their span had ended.
+    early: u64,
+    /// How many have no receipt.
+    without: u64,
+}
+
+/// The summaries of one chain by their numbers.
+struct Chain<'a> {
+    agent: Kid,
+    id: ChainId,
+    /// Of several of one number, the first and the last.
+    numbered: BTreeMap<u64, (&'a Verified, &'a Verified)>,
+}
+
+impl<'a> Chain<'a> {
+    fn new(agent: Kid, id: ChainId, members: &[&'a Verified]) -> Self {
+        let mut numbered = BTreeMap::new();
+        for &one in members {
+            numbered.entry(one.summary.seq).or_insert((one, one)).1 = one;
+        }
+        Self { agent, id, numbered }
+    }
+
+    /// The lowest number that is here.
+    fn first(&self) -> u64 {
+        self.numbered.first_key_value().map_or(0, |(seq, _)| *seq)
+    }
+
+    /// The file of a number; of several, the last names it.
+    fn file(&self, seq: u64) -> &'a str {
+        self.numbered.get(&seq).map_or("", |(_, last)| &last.file)
+    }
+
+    /// Where the span before a number ends; of several, the first says it.
+    fn end_before(&self, seq: u64) -> Option<Wall> {
+        let (first, _) = self.numbered.get(&seq.checked_sub(1)?)?;
+        Some(first.summary.to)
     }
 }
 
