@@ -154,7 +154,13 @@ enum Command {
         #[arg(long, requires = "change")]
         anyway: bool,
         /// Without the agents that were not heard of since then, in UTC, such as 2026-11-30
-        #[arg(long, requires = "change", conflicts_with = "anyway", value_name = TIME, value_parser = instant)]
+        #[arg(
+            long,
+            requires = "change",
+            conflicts_with = "anyway",
+            value_name = TIME,
+            value_parser = instant
+        )]
         not_heard_since: Option<Wall>,
         /// As JSON
         #[arg(long)]

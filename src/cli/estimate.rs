@@ -107,7 +107,10 @@ impl Estimate {
     #[must_use]
     pub fn json(&self) -> Value {
         let Self { a_day, minutes, hours, days } = self;
-        json!({"bytes_a_day": a_day, "days_kept": {"minutes": minutes, "hours": hours, "days": days}})
+        json!({
+            "bytes_a_day": a_day,
+            "days_kept": {"minutes": minutes, "hours": hours, "days": days},
+        })
     }
 
     /// In words, each line short.

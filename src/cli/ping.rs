@@ -41,7 +41,13 @@ pub struct Args {
     #[arg(short = 'W', long, value_name = "TIME", default_value = "2s", value_parser = timeout)]
     timeout: Duration,
     /// Payload bytes, the cookie included
-    #[arg(short, long, value_name = "BYTES", default_value_t = 56, value_parser = clap::value_parser!(u16).range(24..=65_000))]
+    #[arg(
+        short,
+        long,
+        value_name = "BYTES",
+        default_value_t = 56,
+        value_parser = clap::value_parser!(u16).range(24..=65_000)
+    )]
     size: u16,
     /// Leave by this interface
     #[arg(short = 'I', long, value_name = "NAME")]

@@ -1,6 +1,6 @@
 //! The operators' API under /v1, and its description. What a request may be and what it is answered
-//! stands beside each function, and the description is made of that; `tests/api.rs` holds the
-//! running server against it.
+//! stands beside each function, and the description is made of that; `tests/api/main.rs`
+//! holds the running server against it.
 
 use std::sync::Arc;
 
@@ -105,7 +105,9 @@ pub fn router() -> Router<Arc<Collector>> {
 
 /// This description
 #[utoipa::path(get, path = "/v1/openapi.json", security(()),
-    responses((status = 200, body = Object, content_type = "application/json", description = "OpenAPI 3.1.")))]
+    responses((
+        status = 200, body = Object, content_type = "application/json", description = "OpenAPI 3.1."
+    )))]
 async fn description(State(_): State<Arc<Collector>>) -> Response {
     answered("application/json", describe())
 }

@@ -74,7 +74,10 @@ const STATEMENTS: usize = 128;
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The directory cannot be made.
-    #[error("{path}: {source}: make it, and give it to the user that the collector runs as", path = .path.display())]
+    #[error(
+        "{path}: {source}: make it, and give it to the user that the collector runs as",
+        path = .path.display()
+    )]
     Directory {
         /// Which.
         path: PathBuf,

@@ -163,7 +163,8 @@ fn short(body: &[u8], limit: usize) -> Option<usize> {
 /// for any other body.
 fn at_once(body: &[u8], limit: usize) -> Option<Vec<u8>> {
     thread_local! {
-        static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+        static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+            const { RefCell::new(None) };
     }
     let length = short(body, limit)?;
     DECOMPRESSOR.with_borrow_mut(|decompressor| {
@@ -566,24 +567,36 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_are_the_same_at_once_and_piece_by_piece(parts in prop::collection::vec("[a\\r\\n]{0,4}", 0..60), ndjson: bool) {
-            let (body, of) = (parts.concat().into_bytes(), if ndjson { Type::Ndjson } else { Type::Jose });
-            let at_once = lines(&body, of).map(|lines| lines.into_iter().map(|line| Ok(line.to_vec())).collect::<Vec<_>>());
+        fn lines_are_the_same_at_once_and_piece_by_piece(
+            parts in prop::collection::vec("[a\\r\\n]{0,4}", 0..60),
+            ndjson: bool,
+        ) {
+            let (body, of) =
+                (parts.concat().into_bytes(), if ndjson { Type::Ndjson } else { Type::Jose });
+            let at_once = lines(&body, of)
+                .map(|lines| lines.into_iter().map(|line| Ok(line.to_vec())).collect::<Vec<_>>());
             let packed = zstd::stream::encode_all(body.as_slice(), 1).unwrap();
             prop_assert_eq!(&by_pieces(&packed, Encoding::Zstd, of), &at_once);
             prop_assert_eq!(&by_pieces(&gzip(&body), Encoding::Gzip, of), &at_once);
         }
 
         #[test]
-        fn any_body_is_planned_without_a_panic(mut body in prop::collection::vec(any::<u8>(), 0..60), zstd: bool) {
+        fn any_body_is_planned_without_a_panic(
+            mut body in prop::collection::vec(any::<u8>(), 0..60),
+            zstd: bool,
+        ) {
             if zstd {
                 body.splice(0..0, [0x28, 0xb5, 0x2f, 0xfd]);
             }
-            let _ = (Plan::of(&body, Encoding::Zstd), by_pieces(&body, Encoding::Zstd, Type::Ndjson));
+            let _ =
+                (Plan::of(&body, Encoding::Zstd), by_pieces(&body, Encoding::Zstd, Type::Ndjson));
         }
 
         #[test]
-        fn any_body_expands_or_is_refused_without_a_panic(body in prop::collection::vec(any::<u8>(), 0..200), gz in any::<bool>()) {
+        fn any_body_expands_or_is_refused_without_a_panic(
+            body in prop::collection::vec(any::<u8>(), 0..200),
+            gz in any::<bool>(),
+        ) {
             let _ = expand(body, if gz { Encoding::Gzip } else { Encoding::Zstd }, 1000);
         }
     }

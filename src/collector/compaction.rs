@@ -417,8 +417,10 @@ mod tests {
             // Over the end of an hour.
             order in Just((48..72i64).collect::<Vec<_>>()).prop_shuffle(), cut in 0usize..24,
         ) {
-            let pieces: Vec<Segment> =
-                order.iter().map(|&number| minute(number, "40a1l19a", 500 + number.unsigned_abs())).collect();
+            let pieces: Vec<Segment> = order
+                .iter()
+                .map(|&number| minute(number, "40a1l19a", 500 + number.unsigned_abs()))
+                .collect();
             let at_once = merge(pieces.clone(), DAY);
             let mut in_turn = merge(pieces[..cut].to_vec(), HOUR);
             in_turn.extend(pieces[cut..].to_vec());

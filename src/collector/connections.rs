@@ -490,13 +490,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_and_goes_the_bounds_hold(steps in prop::collection::vec((0u8..6, 0u8..5, any::<prop::sample::Index>()), 0..300)) {
+        fn whatever_comes_and_goes_the_bounds_hold(
+            steps in prop::collection::vec((0u8..6, 0u8..5, any::<prop::sample::Index>()), 0..300),
+        ) {
             let bounds = Bounds::new(8, 3);
             let mut all = Register::new(bounds);
             for (second, (what, source, which)) in (0..).zip(steps) {
                 let numbers: Vec<u64> = all.open.keys().copied().collect();
                 let now = at(second);
-                let number = if numbers.is_empty() { 0 } else { numbers[which.index(numbers.len())] };
+                let number =
+                    if numbers.is_empty() { 0 } else { numbers[which.index(numbers.len())] };
                 match what {
                     0 | 1 => drop(all.admit(host(source), now)),
                     2 => all.change(number, now, |open| open.working += 1),
@@ -504,7 +507,8 @@ mod tests {
                     4 => all.know(number, now),
                     _ => drop(all.remove(number)),
                 }
-                let strangers = all.open.values().filter(|open| open.repute == Repute::Stranger).count();
+                let strangers =
+                    all.open.values().filter(|open| open.repute == Repute::Stranger).count();
                 prop_assert_eq!(all.strangers, strangers);
                 prop_assert!(all.open.len() <= bounds.all && strangers <= bounds.strangers);
                 prop_assert!(

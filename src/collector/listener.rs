@@ -141,7 +141,9 @@ impl Listener {
             };
             tokio::select! {
                 () = serve => {}
-                () = peer.asked_to_close() => tracing::debug!(%from, "an idle connection made room for another"),
+                () = peer.asked_to_close() => {
+                    tracing::debug!(%from, "an idle connection made room for another");
+                }
             }
         }
     }

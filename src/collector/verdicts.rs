@@ -440,8 +440,8 @@ struct Known<'a> {
     effort: &'a Effort<'a>,
 }
 
-/// What of its own period a report says that later ones need: the objectives that were breached, and
-/// what is paid.
+/// What of its own period a report says that later ones need: the objectives that were breached,
+/// and what is paid.
 #[must_use]
 pub fn outcome(report: &Printed) -> (Vec<String>, String) {
     let Earlier { breached, credit, .. } = Earlier::of_printed(report, Vec::new());

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `a`, `t` | everything that was asked for came, before the cut-off or after it |
 //! | `l` | it was incomplete at the timeout |
-//! | `u` | somebody refused: a reset, an ICMP error, a TLS fault, another status or body than expected |
+//! | `u` | somebody refused: a reset, an ICMP error, a TLS fault, an unexpected status or body |
 //! | `n` | this host did not send it: no address, route, interface, source, permission or carrier |
 //! | `x` | this process was itself stopped or suspended meanwhile |
 //!

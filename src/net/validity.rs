@@ -93,7 +93,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn damaged_certificates_are_read_or_refused_without_a_panic(at in any::<prop::sample::Index>(), to in any::<u8>()) {
+        fn damaged_certificates_are_read_or_refused_without_a_panic(
+            at in any::<prop::sample::Index>(),
+            to in any::<u8>(),
+        ) {
             let mut bytes = certificate(2031);
             let at = at.index(bytes.len());
             bytes[at] = to;
@@ -102,7 +105,9 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        fn any_bytes_are_refused_without_a_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+        ) {
             let _ = of(&bytes);
         }
     }

@@ -296,11 +296,14 @@ pub mod tests {
             all in prop::collection::vec((any::<i64>(), intervals()), 0..5),
             start in 0i64..4_000_000_000_000,
         ) {
-            let body = write(start, all.iter().map(|(series, interval)| (*series, interval))).unwrap();
+            let body =
+                write(start, all.iter().map(|(series, interval)| (*series, interval))).unwrap();
             let back = read(start, &body, |_| true).unwrap();
             prop_assert_eq!(&back, &all);
             for ((_, written), (_, read)) in all.iter().zip(&back) {
-                let bytes = |interval: &Interval| interval.rtt.as_ref().map(|rtt| rtt.histogram.bytes().into_owned());
+                let bytes = |interval: &Interval| {
+                    interval.rtt.as_ref().map(|rtt| rtt.histogram.bytes().into_owned())
+                };
                 prop_assert_eq!(bytes(written), bytes(read));
             }
             let one = all.first().map(|(series, _)| *series).unwrap_or_default();
@@ -309,7 +312,9 @@ pub mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_read_or_refused_without_a_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
             let body = bytes::shut(VERSION, &[&[0], &bytes[..]].concat(), &[]).unwrap();
             let _ = read(0, &body, |_| true);
         }

@@ -226,7 +226,8 @@ fn reference(gathered: &Gathered, wanted: &BTreeSet<SeriesId>) -> Vec<u8> {
             put(
                 &mut text,
                 format_args!(
-                    ",\"period_ms\":{period_ms},\"timeout_ms\":{timeout_ms},\"cutoff_ms\":{cutoff_ms},\"settings\":{},\"intervals\":[",
+                    ",\"period_ms\":{period_ms},\"timeout_ms\":{timeout_ms},\
+                     \"cutoff_ms\":{cutoff_ms},\"settings\":{},\"intervals\":[",
                     quoted(&series.settings)
                 ),
             );
@@ -256,8 +257,9 @@ fn one(text: &mut String, interval: &Interval) {
     put(
         text,
         format_args!(
-            ",\"first_ms\":{first_ms},\"outcomes\":\"{}\",\"reasons\":{reasons},\"duplicates\":{duplicates},\
-             \"reordered\":{reordered},\"kernel_stamped\":{kernel_stamped}",
+            ",\"first_ms\":{first_ms},\"outcomes\":\"{}\",\"reasons\":{reasons},\
+             \"duplicates\":{duplicates},\"reordered\":{reordered},\
+             \"kernel_stamped\":{kernel_stamped}",
             interval.outcomes
         ),
     );

@@ -584,7 +584,10 @@ async fn a_reload_keeps_what_is_unchanged_and_settles_what_is_gone() {
         "places are given out again"
     );
     assert!(!events.is_empty(), "what was in the air of the others is settled");
-    let removed = |event: &Event| matches!(event, Event::Settled(settled) if settled.outcome == Outcome::NotObserved);
+    let removed = |event: &Event| {
+        let Event::Settled(settled) = event else { return false };
+        settled.outcome == Outcome::NotObserved
+    };
     assert!(events.iter().all(removed), "{events:?}");
     fixture.events.clear();
     fixture.run(MS * 5000);

@@ -51,7 +51,10 @@ fn nothing_is_divided_by_zero() {
 
 proptest! {
     #[test]
-    fn what_is_written_with_all_its_decimals_is_read_back(whole in -1_000_000_000i64..1_000_000_000, scale in 0u32..9) {
+    fn what_is_written_with_all_its_decimals_is_read_back(
+        whole in -1_000_000_000i64..1_000_000_000,
+        scale in 0u32..9,
+    ) {
         let value = Exact::ratio(whole, 10i128.pow(scale)).unwrap();
         prop_assert_eq!(exact(&value.fixed(scale, Rounding::Down)), value.clone());
         prop_assert_eq!(exact(&value.trimmed(9)), value);

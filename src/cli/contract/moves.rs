@@ -23,7 +23,12 @@ pub struct Move {
     #[arg(long, value_name = "N", required_if_eq("cycle", "version"))]
     contract_version: Option<u32>,
     /// Of a service, period or right: the service
-    #[arg(long, allow_hyphen_values = true, value_name = "ID", required_if_eq_any([("cycle", "service"), ("cycle", "period"), ("cycle", "right")]))]
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "ID",
+        required_if_eq_any([("cycle", "service"), ("cycle", "period"), ("cycle", "right")])
+    )]
     service: Option<String>,
     /// Of a period: its name, such as 2026-11
     #[arg(long, value_name = "PERIOD", required_if_eq("cycle", "period"))]

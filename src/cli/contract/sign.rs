@@ -145,8 +145,8 @@ fn tell(
     let party = Party::from(args.party);
     if args.json {
         print::json(&json!({
-            "contract": id, "version": version, "sha256": sha256, "parents": files.parents, "party": party.to_string(),
-            "signature": shown(out), "kid": key.kid().to_string(),
+            "contract": id, "version": version, "sha256": sha256, "parents": files.parents,
+            "party": party.to_string(), "signature": shown(out), "kid": key.kid().to_string(),
         }))?;
         return Ok(Exit::Done);
     }
@@ -186,9 +186,12 @@ pub(super) fn signatures(args: &Signatures) -> Result<Exit, Failure> {
     match proven {
         Ok(both) => {
             if args.json {
-                let party = |at: usize| json!({"party": both[at].party.to_string(), "name": both[at].name, "at": both[at].at});
+                let parties = both
+                    .each_ref()
+                    .map(|of| json!({"party": of.party.to_string(), "name": of.name, "at": of.at}));
                 print::json(&json!({
-                    "ok": true, "contract": id, "version": version, "sha256": sha256, "signatures": [party(0), party(1)],
+                    "ok": true, "contract": id, "version": version, "sha256": sha256,
+                    "signatures": parties,
                 }))?;
             } else {
                 let [a, b] = &both;
@@ -204,9 +207,9 @@ pub(super) fn signatures(args: &Signatures) -> Result<Exit, Failure> {
         Err(why) => {
             if args.json {
                 let why = why.to_string();
-                print::json(
-                    &json!({"ok": false, "contract": id, "version": version, "sha256": sha256, "why": why}),
-                )?;
+                print::json(&json!({
+                    "ok": false, "contract": id, "version": version, "sha256": sha256, "why": why,
+                }))?;
             } else {
                 print::line(format_args!("NOT proven to be the same for both parties: {why}"))?;
             }

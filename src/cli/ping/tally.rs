@@ -445,8 +445,8 @@ mod tests {
         tally.settle(&first);
         assert_eq!(
             serde_json::to_string(&tally.reply(&first)).unwrap(),
-            "{\"target\":\"10.99.1.1\",\"address\":\"10.99.1.1\",\"seq\":0,\"outcome\":\"a\",\"rtt_us\":24012.4,\
-             \"stamp\":\"kernel\",\"ttl\":57,\"bytes\":64}"
+            "{\"target\":\"10.99.1.1\",\"address\":\"10.99.1.1\",\"seq\":0,\"outcome\":\"a\",\
+             \"rtt_us\":24012.4,\"stamp\":\"kernel\",\"ttl\":57,\"bytes\":64}"
         );
         let summary = serde_json::to_value(tally.summary()).unwrap();
         assert_eq!((&summary["sent"], &summary["outcomes"]), (&3.into(), &"2a1l".into()));
@@ -512,7 +512,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_time_is_shown_to_the_nearest_microsecond(all in proptest::collection::vec(0u64..60_000_000_000, 1..9)) {
+        fn a_time_is_shown_to_the_nearest_microsecond(
+            all in proptest::collection::vec(0u64..60_000_000_000, 1..9),
+        ) {
             let time = Time::mean(all.iter().copied()).unwrap();
             let micros: u128 = time.to_string().replace('.', "").parse().unwrap();
             let parts = 1000 * all.len() as u128;

@@ -399,15 +399,21 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_comes_and_goes_beginnings_and_ends_take_turns_for_each_receiver(
-            rounds in prop::collection::vec((any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()), 1..60)
+            rounds in prop::collection::vec(any::<(bool, bool, bool, bool)>(), 1..60)
         ) {
             let mut world = World::default();
             let both = ["webhook", "mail"];
             for (number, (a, b, webhook, mail)) in (0..).zip(&rounds) {
-                let found: Vec<Finding> =
-                    [(a, "a"), (b, "b")].into_iter().filter(|(is, _)| **is).map(|(_, name)| silent(name)).collect();
-                let works: Vec<&'static str> =
-                    [(webhook, both[0]), (mail, both[1])].into_iter().filter(|(is, _)| **is).map(|(_, name)| name).collect();
+                let found: Vec<Finding> = [(a, "a"), (b, "b")]
+                    .into_iter()
+                    .filter(|(is, _)| **is)
+                    .map(|(_, name)| silent(name))
+                    .collect();
+                let works: Vec<&'static str> = [(webhook, both[0]), (mail, both[1])]
+                    .into_iter()
+                    .filter(|(is, _)| **is)
+                    .map(|(_, name)| name)
+                    .collect();
                 world.look(&found, number * 45, &both, &works);
             }
             // Everything comes to its end, and everybody hears of it: as much began as ended.
@@ -417,8 +423,12 @@ mod tests {
             prop_assert!(world.open.is_empty(), "{:?}", world.open);
             for subject in ["a", "b"] {
                 for whom in both {
-                    let heard: Vec<Event> = world.heard.iter()
-                        .filter(|(of, to, _)| of == subject && *to == whom).map(|(_, _, event)| *event).collect();
+                    let heard: Vec<Event> = world
+                        .heard
+                        .iter()
+                        .filter(|(of, to, _)| of == subject && *to == whom)
+                        .map(|(_, _, event)| *event)
+                        .collect();
                     prop_assert_eq!(heard.len() % 2, 0, "{:?}", heard);
                     for (at, event) in heard.iter().enumerate() {
                         prop_assert_eq!(

@@ -51,7 +51,9 @@ fn kid(name: &str) -> Result<Kid, DeskError> {
 
 /// The agents: who is let in, who fell silent, what is missing
 #[utoipa::path(get, path = "/v1/agents", params(Paging), security(("bearer" = [])),
-    responses((status = 200, body = Vec<AgentView>, description = "By site; the next page is in Link.")))]
+    responses((
+        status = 200, body = Vec<AgentView>, description = "By site; the next page is in Link."
+    )))]
 pub async fn list(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -70,7 +72,8 @@ pub async fn list(
 }
 
 /// One agent
-#[utoipa::path(get, path = "/v1/agents/{agent}", params(("agent" = String, Path)), security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/agents/{agent}", params(("agent" = String, Path)),
+    security(("bearer" = [])),
     responses((status = 200, body = AgentView, description = "The agent.")))]
 pub async fn one(
     State(collector): State<Arc<Collector>>,
@@ -88,8 +91,9 @@ pub async fn one(
 }
 
 /// Put an agent to a site, or label it
-#[utoipa::path(patch, path = "/v1/agents/{agent}", params(("agent" = String, Path)), request_body = AgentChange,
-    security(("bearer" = [])), responses((status = 204, description = "Done.")))]
+#[utoipa::path(patch, path = "/v1/agents/{agent}", params(("agent" = String, Path)),
+    request_body = AgentChange, security(("bearer" = [])),
+    responses((status = 204, description = "Done.")))]
 pub async fn change(
     State(collector): State<Arc<Collector>>,
     admin: Admin,
@@ -103,8 +107,8 @@ pub async fn change(
 }
 
 /// Let an agent ship that waits for it
-#[utoipa::path(post, path = "/v1/agents/{agent}/approve", params(("agent" = String, Path)), security(("bearer" = [])),
-    responses((status = 204, description = "Done.")))]
+#[utoipa::path(post, path = "/v1/agents/{agent}/approve", params(("agent" = String, Path)),
+    security(("bearer" = [])), responses((status = 204, description = "Done.")))]
 pub async fn approve(
     State(collector): State<Arc<Collector>>,
     admin: Admin,
@@ -120,7 +124,8 @@ pub async fn approve(
 
 /// Take nothing from an agent any more, for good; with `since`, leave out what it said from then on
 #[utoipa::path(post, path = "/v1/agents/{agent}/revoke", params(("agent" = String, Path)),
-    request_body = Option<Revocation>, security(("bearer" = [])), responses((status = 204, description = "Done.")))]
+    request_body = Option<Revocation>, security(("bearer" = [])),
+    responses((status = 204, description = "Done.")))]
 pub async fn revoke(
     State(collector): State<Arc<Collector>>,
     admin: Admin,
@@ -132,7 +137,8 @@ pub async fn revoke(
 }
 
 /// Turn agents away that wait, by a pattern of their sites or addresses
-#[utoipa::path(post, path = "/v1/pending/reject", request_body = RejectWanted, security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/pending/reject", request_body = RejectWanted,
+    security(("bearer" = [])),
     responses((status = 200, body = Rejected, description = "Who was turned away, or would be.")))]
 pub async fn reject(
     State(collector): State<Arc<Collector>>,
@@ -146,7 +152,9 @@ pub async fn reject(
 
 /// The sites, and who is there
 #[utoipa::path(get, path = "/v1/sites", params(Paging), security(("bearer" = [])),
-    responses((status = 200, body = Vec<SiteView>, description = "By name; the next page is in Link.")))]
+    responses((
+        status = 200, body = Vec<SiteView>, description = "By name; the next page is in Link."
+    )))]
 pub async fn sites(
     State(collector): State<Arc<Collector>>,
     _: Reader,

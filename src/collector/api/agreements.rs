@@ -43,7 +43,11 @@ fn unknown(id: &str, version: u32) -> DeskError {
 
 /// The contracts: each version of each, and how it stands
 #[utoipa::path(get, path = "/v1/agreements", params(Paging), security(("bearer" = [])),
-    responses((status = 200, body = Vec<AgreementView>, description = "By id and version; the next page is in Link.")))]
+    responses((
+        status = 200,
+        body = Vec<AgreementView>,
+        description = "By id and version; the next page is in Link.",
+    )))]
 pub async fn list(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -58,8 +62,9 @@ pub async fn list(
 }
 
 /// One version of a contract
-#[utoipa::path(get, path = "/v1/agreements/{id}/{version}", params(("id" = String, Path), ("version" = u32, Path)),
-    security(("bearer" = [])), responses((status = 200, body = AgreementView, description = "The version.")))]
+#[utoipa::path(get, path = "/v1/agreements/{id}/{version}",
+    params(("id" = String, Path), ("version" = u32, Path)), security(("bearer" = [])),
+    responses((status = 200, body = AgreementView, description = "The version.")))]
 pub async fn one(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -73,8 +78,11 @@ pub async fn one(
 }
 
 /// The file of a version, byte by byte
-#[utoipa::path(get, path = "/v1/agreements/{id}/{version}/text", params(("id" = String, Path), ("version" = u32, Path)),
-    security(("bearer" = [])), responses((status = 200, body = String, content_type = "application/toml", description = "The file.")))]
+#[utoipa::path(get, path = "/v1/agreements/{id}/{version}/text",
+    params(("id" = String, Path), ("version" = u32, Path)), security(("bearer" = [])),
+    responses((
+        status = 200, body = String, content_type = "application/toml", description = "The file."
+    )))]
 pub async fn text(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -88,8 +96,10 @@ pub async fn text(
 }
 
 /// Import a contract as a draft, after it was checked
-#[utoipa::path(post, path = "/v1/agreements", request_body(content((String = "application/toml"), (String = "text/plain"))),
-    security(("bearer" = [])), responses((status = 201, body = AgreementView, description = "It is here.")))]
+#[utoipa::path(post, path = "/v1/agreements",
+    request_body(content((String = "application/toml"), (String = "text/plain"))),
+    security(("bearer" = [])),
+    responses((status = 201, body = AgreementView, description = "It is here.")))]
 pub async fn import(
     State(collector): State<Arc<Collector>>,
     admin: Admin,
@@ -109,8 +119,9 @@ pub async fn import(
 
 /// Move a version: propose, counter, sign, `take_effect`, supersede, end, withdraw, reject, void
 #[utoipa::path(post, path = "/v1/agreements/{id}/{version}/{action}",
-    params(("id" = String, Path), ("version" = u32, Path), ("action" = String, Path)), request_body = Step,
-    security(("bearer" = [])), responses((status = 200, body = AgreementView, description = "As it stands now.")))]
+    params(("id" = String, Path), ("version" = u32, Path), ("action" = String, Path)),
+    request_body = Step, security(("bearer" = [])),
+    responses((status = 200, body = AgreementView, description = "As it stands now.")))]
 pub async fn act(
     State(collector): State<Arc<Collector>>,
     admin: Admin,
@@ -155,7 +166,11 @@ pub struct AgentDifferences {
 
 /// The agents that do not judge by the contracts in force, by the digests that they report
 #[utoipa::path(get, path = "/v1/differences", params(Paging), security(("bearer" = [])),
-    responses((status = 200, body = Vec<AgentDifferences>, description = "By agent; the next page is in Link.")))]
+    responses((
+        status = 200,
+        body = Vec<AgentDifferences>,
+        description = "By agent; the next page is in Link.",
+    )))]
 pub async fn differences(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -209,7 +224,8 @@ fn source(word: &str) -> Result<Source, DeskError> {
 /// The customer's facts about a service, or the provider's own log
 #[utoipa::path(get, path = "/v1/facts/{contract}/{service}/{source}",
     params(("contract" = String, Path), ("service" = String, Path), ("source" = Source, Path)),
-    security(("bearer" = [])), responses((status = 200, body = FactsView, description = "As they were imported.")))]
+    security(("bearer" = [])),
+    responses((status = 200, body = FactsView, description = "As they were imported.")))]
 pub async fn facts(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -233,8 +249,8 @@ pub async fn facts(
 /// that are here
 #[utoipa::path(put, path = "/v1/facts/{contract}/{service}/{source}",
     params(("contract" = String, Path), ("service" = String, Path), ("source" = Source, Path)),
-    request_body(content = Object, content_type = "application/json"),
-    security(("bearer" = [])), responses((status = 200, body = FactsView, description = "As they are kept.")))]
+    request_body(content = Object, content_type = "application/json"), security(("bearer" = [])),
+    responses((status = 200, body = FactsView, description = "As they are kept.")))]
 pub async fn import_facts(
     State(collector): State<Arc<Collector>>,
     admin: Admin,

@@ -63,7 +63,8 @@ pub async fn list(
 /// One claim
 #[utoipa::path(get, path = "/v1/claims/{contract}/{service}/{period}",
     params(("contract" = String, Path), ("service" = String, Path), ("period" = String, Path)),
-    security(("bearer" = [])), responses((status = 200, body = ClaimView, description = "The claim.")))]
+    security(("bearer" = [])),
+    responses((status = 200, body = ClaimView, description = "The claim.")))]
 pub async fn one(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -78,8 +79,14 @@ pub async fn one(
 /// Move a claim: submit, acknowledge, accept, `accept_partly`, reject, credit, reconcile, dispute,
 /// lapse, waive
 #[utoipa::path(post, path = "/v1/claims/{contract}/{service}/{period}/{action}",
-    params(("contract" = String, Path), ("service" = String, Path), ("period" = String, Path), ("action" = String, Path)),
-    request_body = Step, security(("bearer" = [])), responses((status = 200, body = ClaimView, description = "As it stands now.")))]
+    params(
+        ("contract" = String, Path),
+        ("service" = String, Path),
+        ("period" = String, Path),
+        ("action" = String, Path),
+    ),
+    request_body = Step, security(("bearer" = [])),
+    responses((status = 200, body = ClaimView, description = "As it stands now.")))]
 pub async fn act(
     State(collector): State<Arc<Collector>>,
     admin: Admin,
@@ -96,7 +103,8 @@ pub async fn act(
 /// Attach a ticket, the provider's answer or a note to a claim; a ticket goes into the next verdict
 #[utoipa::path(post, path = "/v1/claims/{contract}/{service}/{period}/attachments",
     params(("contract" = String, Path), ("service" = String, Path), ("period" = String, Path)),
-    request_body = Attach, security(("bearer" = [])), responses((status = 200, body = ClaimView, description = "With what belongs to it.")))]
+    request_body = Attach, security(("bearer" = [])),
+    responses((status = 200, body = ClaimView, description = "With what belongs to it.")))]
 pub async fn attach(
     State(collector): State<Arc<Collector>>,
     admin: Admin,
@@ -137,9 +145,15 @@ pub async fn rights(
 
 /// Exercise or waive a right to terminate
 #[utoipa::path(post, path = "/v1/rights/{contract}/{service}/{right}/{accrued}/{action}",
-    params(("contract" = String, Path), ("service" = String, Path), ("right" = String, Path), ("accrued" = String, Path),
-        ("action" = String, Path)),
-    request_body = Step, security(("bearer" = [])), responses((status = 200, body = RightView, description = "As it stands now.")))]
+    params(
+        ("contract" = String, Path),
+        ("service" = String, Path),
+        ("right" = String, Path),
+        ("accrued" = String, Path),
+        ("action" = String, Path),
+    ),
+    request_body = Step, security(("bearer" = [])),
+    responses((status = 200, body = RightView, description = "As it stands now.")))]
 pub async fn act_on_right(
     State(collector): State<Arc<Collector>>,
     admin: Admin,
@@ -161,7 +175,11 @@ pub async fn act_on_right(
 
 /// What the parties had to do in the last thirteen months, by when it was due
 #[utoipa::path(get, path = "/v1/duties", params(Paging), security(("bearer" = [])),
-    responses((status = 200, body = Vec<DutyView>, description = "By when it is due; the next page is in Link.")))]
+    responses((
+        status = 200,
+        body = Vec<DutyView>,
+        description = "By when it is due; the next page is in Link.",
+    )))]
 pub async fn duties(
     State(collector): State<Arc<Collector>>,
     _: Reader,

@@ -22,7 +22,11 @@ pub fn router() -> Router<Arc<Collector>> {
 
 /// Evidence that came too late to count
 #[utoipa::path(get, path = "/v1/late", params(Paging), security(("bearer" = [])),
-    responses((status = 200, body = Vec<LateView>, description = "By agent and chain; the next page is in Link.")))]
+    responses((
+        status = 200,
+        body = Vec<LateView>,
+        description = "By agent and chain; the next page is in Link.",
+    )))]
 pub async fn list(
     State(collector): State<Arc<Collector>>,
     _: Reader,

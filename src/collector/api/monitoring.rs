@@ -35,7 +35,11 @@ pub fn router() -> Router<Arc<Collector>> {
 
 /// What is missing or wrong now
 #[utoipa::path(get, path = "/v1/findings", params(Paging), security(("bearer" = [])),
-    responses((status = 200, body = Vec<Finding>, description = "By kind and subject; the next page is in Link.")))]
+    responses((
+        status = 200,
+        body = Vec<Finding>,
+        description = "By kind and subject; the next page is in Link.",
+    )))]
 pub async fn findings(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -64,7 +68,9 @@ pub struct Which {
 
 /// The alerts, with who was told
 #[utoipa::path(get, path = "/v1/alerts", params(Which), security(("bearer" = [])),
-    responses((status = 200, body = Vec<Alert>, description = "In order; the next page is in Link.")))]
+    responses((
+        status = 200, body = Vec<Alert>, description = "In order; the next page is in Link."
+    )))]
 pub async fn alerts(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -89,7 +95,9 @@ pub async fn alerts(
 
 /// What operators did, by the API and by command: the last first
 #[utoipa::path(get, path = "/v1/audit", params(Paging), security(("bearer" = [])),
-    responses((status = 200, body = Vec<Audited>, description = "The last first; the next page is in Link.")))]
+    responses((
+        status = 200, body = Vec<Audited>, description = "The last first; the next page is in Link."
+    )))]
 pub async fn audit(
     State(collector): State<Arc<Collector>>,
     _: Admin,
@@ -107,7 +115,9 @@ pub async fn audit(
 
 /// The tokens of this API, without themselves
 #[utoipa::path(get, path = "/v1/tokens", params(Paging), security(("bearer" = [])),
-    responses((status = 200, body = Vec<TokenView>, description = "By name; the next page is in Link.")))]
+    responses((
+        status = 200, body = Vec<TokenView>, description = "By name; the next page is in Link."
+    )))]
 pub async fn tokens(
     State(collector): State<Arc<Collector>>,
     _: Admin,
@@ -133,8 +143,8 @@ pub async fn make_token(
 }
 
 /// Take a token away
-#[utoipa::path(delete, path = "/v1/tokens/{name}", params(("name" = String, Path)), security(("bearer" = [])),
-    responses((status = 204, description = "Done.")))]
+#[utoipa::path(delete, path = "/v1/tokens/{name}", params(("name" = String, Path)),
+    security(("bearer" = [])), responses((status = 204, description = "Done.")))]
 pub async fn revoke_token(
     State(collector): State<Arc<Collector>>,
     admin: Admin,

@@ -189,7 +189,8 @@ fn find(
 /// The verdict of a service in a month
 #[utoipa::path(get, path = "/v1/verdicts/{period}/{contract}/{service}",
     params(("period" = String, Path), ("contract" = String, Path), ("service" = String, Path)),
-    security(("bearer" = [])), responses((status = 200, body = Judgement, description = "The verdict.")))]
+    security(("bearer" = [])),
+    responses((status = 200, body = Judgement, description = "The verdict.")))]
 pub async fn one(
     State(collector): State<Arc<Collector>>,
     _: Reader,
@@ -201,8 +202,14 @@ pub async fn one(
 
 /// Move the verdict of a service in a month: freeze, settle, dispute, revise
 #[utoipa::path(post, path = "/v1/verdicts/{period}/{contract}/{service}/{action}",
-    params(("period" = String, Path), ("contract" = String, Path), ("service" = String, Path), ("action" = String, Path)),
-    request_body = Step, security(("bearer" = [])), responses((status = 204, description = "Done.")))]
+    params(
+        ("period" = String, Path),
+        ("contract" = String, Path),
+        ("service" = String, Path),
+        ("action" = String, Path),
+    ),
+    request_body = Step, security(("bearer" = [])),
+    responses((status = 204, description = "Done.")))]
 pub async fn act(
     State(collector): State<Arc<Collector>>,
     admin: Admin,
@@ -272,7 +279,8 @@ pub struct Beside {
 /// What was measured of a service in a month, beside the provider's own log
 #[utoipa::path(get, path = "/v1/verdicts/{period}/{contract}/{service}/beside",
     params(("period" = String, Path), ("contract" = String, Path), ("service" = String, Path)),
-    security(("bearer" = [])), responses((status = 200, body = Beside, description = "Outage by outage.")))]
+    security(("bearer" = [])),
+    responses((status = 200, body = Beside, description = "Outage by outage.")))]
 pub async fn beside(
     State(collector): State<Arc<Collector>>,
     _: Reader,

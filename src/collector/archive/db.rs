@@ -75,7 +75,8 @@ macro_rules! columns {
 
 columns! {
     i64, i64, value => Ok(value);
-    u64, i64, value => u64::try_from(value).map_err(|_| ArchiveError::Damaged(format!("{value} where a count is")));
+    u64, i64, value => u64::try_from(value)
+        .map_err(|_| ArchiveError::Damaged(format!("{value} where a count is")));
     String, String, value => Ok(value);
     Vec<u8>, Vec<u8>, value => Ok(value);
     Kid, Vec<u8>, value => Ok(Self::from_bytes(bytes(&value)?));

@@ -45,7 +45,8 @@ fn parts(jws: &str, payload: &[u8]) -> Option<Vec<u8>> {
 fn compress(plain: &[u8]) -> Option<Vec<u8>> {
     thread_local! {
         // Its tables are made once for each thread, not for each summary.
-        static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+        static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> =
+            const { RefCell::new(None) };
     }
     COMPRESSOR.with_borrow_mut(|compressor| {
         if compressor.is_none() {
@@ -87,8 +88,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_packed_comes_out_the_same(header in prop::collection::vec(any::<u8>(), 1..80), payload in prop::collection::vec(any::<u8>(), 0..3000), other in "[ -~]{0,50}") {
-            let jws = [&header, &payload, &vec![7; 64]].map(|part| base64url::encode(part)).join(".");
+        fn what_was_packed_comes_out_the_same(
+            header in prop::collection::vec(any::<u8>(), 1..80),
+            payload in prop::collection::vec(any::<u8>(), 0..3000),
+            other in "[ -~]{0,50}",
+        ) {
+            let jws =
+                [&header, &payload, &vec![7; 64]].map(|part| base64url::encode(part)).join(".");
             let packed = pack(&jws);
             prop_assert_eq!(&pack_read(&jws, &payload), &packed);
             prop_assert!(packed.starts_with(&MAGIC));
@@ -97,7 +103,10 @@ mod tests {
         }
 
         #[test]
-        fn damaged_bytes_are_no_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200), packed in any::<bool>()) {
+        fn damaged_bytes_are_no_panic(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..200),
+            packed in any::<bool>(),
+        ) {
             if packed {
                 bytes = compress(&bytes).unwrap();
             }

@@ -328,7 +328,8 @@ impl Salvage<'_> {
                     .iter()
                     .position(|column| column == "body")
                     .and_then(|at| row.get(at));
-                let is_json = matches!(body, Some(Value::Text(text)) if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
+                let is_json = matches!(body, Some(Value::Text(text))
+                    if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
                 is_json.then_some(row)
             }
             row => row,
@@ -375,7 +376,8 @@ impl Salvage<'_> {
         if let Some(key) = self.key {
             let whole = matches!(row.get(receipt)?, Value::Text(text)
                 if receipt::signer(text.as_bytes()).is_ok_and(|kid| kid != key.kid())
-                    || receipt::verify(text.as_bytes(), key.public()).is_ok_and(|said| said.is_for(&subject).is_ok()));
+                    || receipt::verify(text.as_bytes(), key.public())
+                        .is_ok_and(|said| said.is_for(&subject).is_ok()));
             if !whole {
                 let received = Wall::from_nanos(number(&row, "received_ns")?);
                 row[receipt] = Value::Text(receipt::sign(subject, received, key));

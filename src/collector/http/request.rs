@@ -80,7 +80,9 @@ pub(in crate::collector) async fn read(
     loop {
         let next = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
         let next = tokio::select! {
-            next = timeout_at(until.min(Instant::now() + PART_TIME), next) => next.map_err(|_| slow())?,
+            next = timeout_at(until.min(Instant::now() + PART_TIME), next) => {
+                next.map_err(|_| slow())?
+            }
             () = memory.asked_to_leave() => return Err(slow()),
         };
         let Some(frame) = next else { break };

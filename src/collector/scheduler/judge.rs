@@ -226,10 +226,12 @@ mod tests {
 
     /// A verdict of a month, with a step of its arithmetic.
     fn judged(period: &str, result: &str, credit: &str, step: &str) -> Judgement {
-        let objective = json!({"id": "avail", "result": result, "actual": null, "target": "99.9", "coverage": "100", "credit": credit,
-            "steps": [step]});
-        let report = json!({"contract": "T", "version": 1, "service": "s", "period": period, "objectives": [objective], "credit": credit,
-            "currency": "GBP", "claim": {"by": null, "ticket_by": null, "lapsed": false}, "terminations": [], "duties": []});
+        let objective = json!({"id": "avail", "result": result, "actual": null, "target": "99.9",
+            "coverage": "100", "credit": credit, "steps": [step]});
+        let report = json!({"contract": "T", "version": 1, "service": "s", "period": period,
+            "objectives": [objective], "credit": credit, "currency": "GBP",
+            "claim": {"by": null, "ticket_by": null, "lapsed": false}, "terminations": [],
+            "duties": []});
         Judgement {
             contract: "T".to_owned(),
             version: 1,

@@ -204,7 +204,9 @@ mod tests {
         let mut archive = Archive::open(&Database::Sqlite(at.path().join("c.db"))).unwrap();
         let now = Wall::from_secs(1_800_000_000);
         let marked = archive.write(|archive| {
-            let of = |period: &str| serde_json::json!({"contract": "C", "service": "s", "period": period});
+            let of = |period: &str| {
+                serde_json::json!({"contract": "C", "service": "s", "period": period})
+            };
             archive.put_record(Kind::Verdict, "2026-12/C/s", &of("2026-12"), now)?;
             archive.put_record(Kind::Verdict, "2027-01/C/s", &of("2027-01"), now + AHEAD)?;
             heal(archive, now)?;

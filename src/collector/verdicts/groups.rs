@@ -231,9 +231,11 @@ mod tests {
             histogram.record_us(micros);
         });
         let result = if credit == "0.00" { "met" } else { "breached" };
-        let objective = json!({"id": "a", "result": result, "actual": null, "target": "1", "coverage": "100", "credit": credit});
-        let report = json!({"contract": "C", "version": 1, "service": service, "period": "2026-11", "objectives": [objective],
-            "credit": credit, "currency": "GBP", "claim": {"by": null, "ticket_by": null, "lapsed": false}, "terminations": [],
+        let objective = json!({"id": "a", "result": result, "actual": null, "target": "1",
+            "coverage": "100", "credit": credit});
+        let report = json!({"contract": "C", "version": 1, "service": service, "period": "2026-11",
+            "objectives": [objective], "credit": credit, "currency": "GBP",
+            "claim": {"by": null, "ticket_by": null, "lapsed": false}, "terminations": [],
             "duties": []});
         Judgement {
             contract: "C".to_owned(),

@@ -203,9 +203,15 @@ proptest! {
         let (mut next, mut clock) = (0u64, 0u64);
         for (what, number, ms) in script {
             match what {
-                0 | 1 => { fixture.sent(next, clock); next += 1; }
+                0 | 1 => {
+                    fixture.sent(next, clock);
+                    next += 1;
+                }
                 2 | 3 => fixture.answer(number, clock),
-                4 => { clock += ms; fixture.flight.expire(at(clock).at, |_, _| None, &mut fixture.events); }
+                4 => {
+                    clock += ms;
+                    fixture.flight.expire(at(clock).at, |_, _| None, &mut fixture.events);
+                }
                 _ => {
                     let reason = Reason::new(Outcome::Refused, "ttl-exceeded");
                     fixture.flight.refuse(PROBE, number, (reason, None), &mut fixture.events);
@@ -217,7 +223,9 @@ proptest! {
         for event in &fixture.events {
             match event {
                 Event::Settled(each) => settled[usize::try_from(each.send).unwrap()] += 1,
-                Event::Duplicate { send, .. } | Event::Reordered { send, .. } => prop_assert!(*send < next),
+                Event::Duplicate { send, .. } | Event::Reordered { send, .. } => {
+                    prop_assert!(*send < next)
+                }
                 _ => {}
             }
         }

@@ -66,7 +66,11 @@ fn another_shape_and_a_wrong_length_are_refused() {
 
 proptest! {
     #[test]
-    fn figures_are_those_of_the_histogram(values in prop::collection::vec(0u64..70_000_000, 0..60), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+    fn figures_are_those_of_the_histogram(
+        values in prop::collection::vec(0u64..70_000_000, 0..60),
+        at in any::<prop::sample::Index>(),
+        to in any::<u8>(),
+    ) {
         let Some(packed) = of(&values).pack() else { return Ok(()) };
         let mut plain = packed.plain().unwrap();
         // As it is, and with one byte changed and compressed again.
@@ -79,28 +83,44 @@ proptest! {
             std::io::Write::write_all(&mut zlib, &plain).unwrap();
             let body = zlib.finish().unwrap();
             let length = u32::try_from(body.len()).unwrap();
-            let again = Packed::from_bytes([&COMPRESSED.to_be_bytes()[..], &length.to_be_bytes(), &body].concat());
+            let again = Packed::from_bytes(
+                [&COMPRESSED.to_be_bytes()[..], &length.to_be_bytes(), &body].concat(),
+            );
             match (again.unpack(), again.figures()) {
                 (Ok(histogram), Ok(figures)) => {
                     let sum = |of: fn(&hdrhistogram::Histogram<u64>, u64) -> u64| -> u128 {
-                        histogram.0.iter_recorded().map(|value| u128::from(value.count_at_value()) * u128::from(of(&histogram.0, value.value_iterated_to()))).sum()
+                        histogram
+                            .0
+                            .iter_recorded()
+                            .map(|value| {
+                                u128::from(value.count_at_value())
+                                    * u128::from(of(&histogram.0, value.value_iterated_to()))
+                            })
+                            .sum()
                     };
                     prop_assert_eq!(figures.count, histogram.count());
                     prop_assert_eq!(
-                        figures.lowest_us, sum(hdrhistogram::Histogram::lowest_equivalent)
+                        figures.lowest_us,
+                        sum(hdrhistogram::Histogram::lowest_equivalent)
                     );
                     prop_assert_eq!(
-                        figures.highest_us, sum(hdrhistogram::Histogram::highest_equivalent)
+                        figures.highest_us,
+                        sum(hdrhistogram::Histogram::highest_equivalent)
                     );
                 }
                 (Err(_), Err(_)) => {}
-                (unpacked, figures) => prop_assert!(false, "{:?} {:?}", unpacked.map(|one| one.count()), figures),
+                (unpacked, figures) => {
+                    prop_assert!(false, "{:?} {:?}", unpacked.map(|one| one.count()), figures)
+                }
             }
         }
     }
 
     #[test]
-    fn a_percentile_by_rank_is_the_librarys_percentile(values in prop::collection::vec(1u64..60_000_000, 1..300), tenths in 1u32..=1000) {
+    fn a_percentile_by_rank_is_the_librarys_percentile(
+        values in prop::collection::vec(1u64..60_000_000, 1..300),
+        tenths in 1u32..=1000,
+    ) {
         let all = of(&values);
         let float = all.percentile_us(f64::from(tenths) / 10.0);
         let exact = all.value_at_us(u64::from(tenths), 1000);
@@ -111,14 +131,21 @@ proptest! {
     }
 
     #[test]
-    fn merging_two_is_recording_all(a in prop::collection::vec(0u64..100_000_000, 0..50), b in prop::collection::vec(0u64..100_000_000, 0..50)) {
+    fn merging_two_is_recording_all(
+        a in prop::collection::vec(0u64..100_000_000, 0..50),
+        b in prop::collection::vec(0u64..100_000_000, 0..50),
+    ) {
         let mut merged = of(&a);
         merged.merge(&of(&b));
         prop_assert_eq!(merged, of(&[a, b].concat()));
     }
 
     #[test]
-    fn damaged_bytes_are_read_or_refused_without_a_panic(values in prop::collection::vec(1u64..60_000_000, 1..20), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+    fn damaged_bytes_are_read_or_refused_without_a_panic(
+        values in prop::collection::vec(1u64..60_000_000, 1..20),
+        at in any::<prop::sample::Index>(),
+        to in any::<u8>(),
+    ) {
         let mut bytes = of(&values).pack().unwrap().bytes().into_owned();
         let at = at.index(bytes.len());
         bytes[at] = to;

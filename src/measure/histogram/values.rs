@@ -57,7 +57,10 @@ mod tests {
     proptest! {
         #[test]
         fn they_are_packed_to_the_very_bytes_of_their_histogram(
-            values in prop::collection::vec(prop_oneof![0u64..3_000_000, 0u64..70_000_000_000], 0..80),
+            values in prop::collection::vec(
+                prop_oneof![0u64..3_000_000, 0u64..70_000_000_000],
+                0..80,
+            ),
         ) {
             let (mut all, mut counted) = (Values::default(), Histogram::new());
             for &nanos in &values {

@@ -78,7 +78,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_compressed_expands_to_itself_and_not_when_it_is_cut_or_followed_or_too_large(
-            plain in prop::collection::vec(prop_oneof![4 => Just(0u8), 1 => any::<u8>()], 0..5000), cut in any::<prop::sample::Index>(),
+            plain in prop::collection::vec(prop_oneof![4 => Just(0u8), 1 => any::<u8>()], 0..5000),
+            cut in any::<prop::sample::Index>(),
         ) {
             let mut stream = Vec::new();
             compress(&plain, &mut stream);
@@ -92,23 +93,29 @@ mod tests {
                 prop_assert_eq!(expand(&stream, less), Err(NotAHistogram::TooLarge));
             }
             prop_assert_eq!(
-                expand(&stream[..cut.index(stream.len())], 5000), Err(NotAHistogram::Form("it does not expand"))
+                expand(&stream[..cut.index(stream.len())], 5000),
+                Err(NotAHistogram::Form("it does not expand"))
             );
             stream.push(0);
             prop_assert_eq!(
-                expand(&stream, 5000), Err(NotAHistogram::Form("something follows it"))
+                expand(&stream, 5000),
+                Err(NotAHistogram::Form("something follows it"))
             );
         }
 
         #[test]
-        fn what_cannot_be_compressed_becomes_hardly_longer(plain in prop::collection::vec(any::<u8>(), 0..60_000)) {
+        fn what_cannot_be_compressed_becomes_hardly_longer(
+            plain in prop::collection::vec(any::<u8>(), 0..60_000),
+        ) {
             let mut stream = Vec::new();
             compress(&plain, &mut stream);
             prop_assert!(stream.len() <= at_most(plain.len()));
         }
 
         #[test]
-        fn foreign_bytes_never_expand_beyond_the_limit(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn foreign_bytes_never_expand_beyond_the_limit(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
             if let Ok(plain) = expand(&bytes, 1000) {
                 prop_assert!(plain.len() <= 1000);
             }

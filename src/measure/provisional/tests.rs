@@ -70,35 +70,45 @@ proptest! {
     /// The wrong clock's minutes lie anywhere in the true ones; what was measured does not
     /// depend on where.
     #[test]
-    fn what_is_labelled_later_is_what_a_right_clock_would_have_given(sends in sends(), wrong in 0i64..60_000, true_ms in 0i64..60_000) {
+    fn what_is_labelled_later_is_what_a_right_clock_would_have_given(
+        sends in sends(),
+        wrong in 0i64..60_000,
+        true_ms in 0i64..60_000,
+    ) {
         let mono = Mono::from_nanos(77_000_000_000);
         let wrong = Now { wall: Wall::from_millis(wrong), mono };
         let right = Now { wall: Wall::from_millis(1_780_000_000_000 + true_ms), mono };
         let held = book(wrong, &sends, true);
-        let labelled: Vec<Interval> =
-            held.iter().flat_map(|closed| closed.provisional.as_ref().unwrap().label(right, MINUTE)).collect();
-        let expected: Vec<Interval> = book(right, &sends, false).into_iter().map(|closed| closed.interval).collect();
+        let labelled: Vec<Interval> = held
+            .iter()
+            .flat_map(|closed| closed.provisional.as_ref().unwrap().label(right, MINUTE))
+            .collect();
+        let expected: Vec<Interval> =
+            book(right, &sends, false).into_iter().map(|closed| closed.interval).collect();
         // Each lies within a minute, and one begins where another ends.
         for pair in labelled.windows(2) {
             prop_assert_eq!(pair[0].to(), pair[1].from);
         }
         for interval in &labelled {
-            prop_assert!(
-                interval.from.floor(MINUTE) + MINUTE >= interval.to(), "{:?}", interval
-            );
+            prop_assert!(interval.from.floor(MINUTE) + MINUTE >= interval.to(), "{:?}", interval);
         }
         // Every send is due when it would have been, with the same end, and every figure but
         // those of neighbours adds up.
-        let sends = |all: &[Interval]| all.iter().flat_map(|one| one.sends().collect::<Vec<_>>()).collect::<Vec<_>>();
+        let sends = |all: &[Interval]| {
+            all.iter().flat_map(|one| one.sends().collect::<Vec<_>>()).collect::<Vec<_>>()
+        };
         prop_assert_eq!(sends(&labelled), sends(&expected));
         let count = |all: &[Interval]| {
-            let mut minutes: BTreeMap<Wall, (u64, u32, u32, BTreeMap<String, u32>)> = BTreeMap::new();
+            let mut minutes: BTreeMap<Wall, (u64, u32, u32, BTreeMap<String, u32>)> =
+                BTreeMap::new();
             for one in all {
                 let minute = minutes.entry(one.from.floor(MINUTE)).or_default();
                 minute.0 += one.rtt.as_ref().map_or(0, |rtt| rtt.sum_ns);
                 minute.1 += one.kernel_stamped;
                 minute.2 += one.duplicates;
-                one.reasons.iter().for_each(|(reason, count)| *minute.3.entry(reason.clone()).or_default() += count);
+                one.reasons.iter().for_each(|(reason, count)| {
+                    *minute.3.entry(reason.clone()).or_default() += count
+                });
             }
             minutes
         };

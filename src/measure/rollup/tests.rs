@@ -132,7 +132,9 @@ proptest! {
             one.first_ms += amiss * 5;
             all.push(one);
         }
-        let sends = |all: &[Interval]| all.iter().flat_map(|one| one.sends().collect::<Vec<_>>()).collect::<Vec<_>>();
+        let sends = |all: &[Interval]| {
+            all.iter().flat_map(|one| one.sends().collect::<Vec<_>>()).collect::<Vec<_>>()
+        };
         let joined = all_of(all.clone()).unwrap();
         let (before, after) = (sends(&all), sends(&joined));
         prop_assert_eq!(before.len(), after.len());
@@ -141,7 +143,10 @@ proptest! {
             prop_assert!(due.nanos_since(*joined_due).unsigned_abs() <= 10_000_000);
         }
         let values = |all: &[Interval]| -> u64 {
-            all.iter().filter_map(|one| one.rtt.as_ref()).map(|rtt| rtt.histogram.unpack().unwrap().count()).sum()
+            all.iter()
+                .filter_map(|one| one.rtt.as_ref())
+                .map(|rtt| rtt.histogram.unpack().unwrap().count())
+                .sum()
         };
         prop_assert_eq!(values(&all), values(&joined));
     }

@@ -96,12 +96,15 @@ mod tests {
         }
 
         #[test]
-        fn both_kinds_of_buckets_have_every_time_once(all in proptest::collection::vec(any::<u64>(), 0..100)) {
+        fn both_kinds_of_buckets_have_every_time_once(
+            all in proptest::collection::vec(any::<u64>(), 0..100),
+        ) {
             let mut spread = Spread::default();
             all.iter().for_each(|&nanos| spread.record_ns(nanos));
             prop_assert_eq!(spread.count(), all.len() as u64);
             prop_assert_eq!(
-                spread.native().iter().map(|(_, count)| count).sum::<u64>(), all.len() as u64
+                spread.native().iter().map(|(_, count)| count).sum::<u64>(),
+                all.len() as u64
             );
             prop_assert!(spread.native().is_sorted_by(|a, b| a.0 < b.0));
             prop_assert_eq!(spread.up_to().last().unwrap(), (None, all.len() as u64));

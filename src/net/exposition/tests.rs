@@ -13,7 +13,8 @@ fn page(form: Form) -> String {
 
 #[test]
 fn whoever_asks_gets_the_form_that_they_want_most() {
-    let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+        encoding=delimited";
     for (accept, form) in [
         ("", Form::Text),
         ("*/*", Form::Text),

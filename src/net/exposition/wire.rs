@@ -1,6 +1,6 @@
-//! A page of metrics in Prometheus's protobuf: `io.prometheus.client`
-//! of <https://github.com/prometheus/client_model>. The messages are declared here with the numbers of
-//! `metrics.proto`, as far as they are written; prost writes them.
+//! A page of metrics in Prometheus's protobuf: `io.prometheus.client` of
+//! <https://github.com/prometheus/client_model>. The messages are declared here with the numbers
+//! of `metrics.proto`, as far as they are written; prost writes them.
 
 use prost::Message;
 

@@ -45,7 +45,9 @@ fn a_neighbour_is_silent_while_it_was_only_asked_for() {
 
 proptest! {
     #[test]
-    fn any_answer_is_read_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+    fn any_answer_is_read_or_refused_without_a_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..120),
+    ) {
         let _ = (read_answer(&bytes, 24), read_route(&bytes), read_neighbour(&bytes));
     }
 }

@@ -200,7 +200,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_datagram_is_read_or_passed_over_without_a_panic(mut bytes in prop::collection::vec(any::<u8>(), 3..80)) {
+        fn any_datagram_is_read_or_passed_over_without_a_panic(
+            mut bytes in prop::collection::vec(any::<u8>(), 3..80),
+        ) {
             bytes[..2].copy_from_slice(&7u16.to_be_bytes());
             bytes[2] |= 0x80;
             let _ = question().answered_by(&bytes);

@@ -172,7 +172,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_answers_a_trace_ends_within_its_packets(answers in prop::collection::vec(0u8..4, 60)) {
+        fn whatever_answers_a_trace_ends_within_its_packets(
+            answers in prop::collection::vec(0u8..4, 60),
+        ) {
             let (windows, hops) = walk(|ttl, time| {
                 match answers[usize::from(ttl - 1) * 2 + usize::from(time.min(2) - 1)] {
                     0 => Some(HopReply::Target),

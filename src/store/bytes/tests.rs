@@ -32,7 +32,9 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+    fn any_bytes_are_read_or_refused_without_a_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
         let _ = open(&bytes, &[]);
         let mut reader = Reader::new(&bytes);
         while reader.number().is_ok() && reader.bytes().is_ok() {}
@@ -47,7 +49,8 @@ proptest! {
         let bytes = writer.finish();
         let mut reader = Reader::new(&bytes);
         prop_assert_eq!(
-            (reader.number(), reader.signed(), reader.text()), (Ok(a), Ok(b), Ok(text.as_str()))
+            (reader.number(), reader.signed(), reader.text()),
+            (Ok(a), Ok(b), Ok(text.as_str()))
         );
         prop_assert!(reader.is_empty());
     }

@@ -192,7 +192,11 @@ mod tests {
 
         #[test]
         fn every_row_is_found_as_it_was_written(
-            rows in prop::collection::btree_map(any::<i64>(), (values(), values(), values()), 1..40),
+            rows in prop::collection::btree_map(
+                any::<i64>(),
+                (values(), values(), values()),
+                1..40,
+            ),
             page in prop_oneof![Just(512u32), Just(1024), Just(4096)],
         ) {
             let dir = tempfile::tempdir().unwrap();
@@ -201,21 +205,27 @@ mod tests {
             db.pragma_update(None, "page_size", page).unwrap();
             db.execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c)").unwrap();
             for (id, (a, b, c)) in &rows {
-                db.execute("INSERT INTO t VALUES (?1, ?2, ?3, ?4)", rusqlite::params![id, a, b, c]).unwrap();
+                db.execute("INSERT INTO t VALUES (?1, ?2, ?3, ?4)", rusqlite::params![id, a, b, c])
+                    .unwrap();
             }
             drop(db);
             let carver = Carver::open(&path, 1024).unwrap();
             // The first page has the schema.
-            let found: std::collections::BTreeMap<i64, _> = (1..carver.pages()).flat_map(|page| carver.rows(page)).collect();
-            let wanted = rows.into_iter().map(|(id, (a, b, c))| (id, vec![Value::Null, a, b, c])).collect();
+            let found: std::collections::BTreeMap<i64, _> =
+                (1..carver.pages()).flat_map(|page| carver.rows(page)).collect();
+            let wanted =
+                rows.into_iter().map(|(id, (a, b, c))| (id, vec![Value::Null, a, b, c])).collect();
             prop_assert_eq!(found, wanted);
         }
 
         #[test]
-        fn any_page_is_read_or_passed_by_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 1024..4096)) {
+        fn any_page_is_read_or_passed_by_without_a_panic(
+            bytes in prop::collection::vec(any::<u8>(), 1024..4096),
+        ) {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("db");
-            let leaf: Vec<u8> = bytes.chunks(1024).flat_map(|page| [&[LEAF], &page[1..]].concat()).collect();
+            let leaf: Vec<u8> =
+                bytes.chunks(1024).flat_map(|page| [&[LEAF], &page[1..]].concat()).collect();
             std::fs::write(&path, leaf).unwrap();
             let carver = Carver::open(&path, 1024).unwrap();
             (0..carver.pages()).for_each(|page| drop(carver.rows(page)));

@@ -45,7 +45,12 @@ proptest! {
         for ((outcome, kind), second) in sends.into_iter().zip(1_800_000_000..) {
             let (outcome, due) = (Outcome::ALL[outcome], Wall::from_secs(second));
             let reason = Reason::new(outcome, kinds[kind]);
-            let seen = Seen { due, outcome, carrier: Carrier::Up, reason: (!outcome.has_rtt()).then_some(&reason) };
+            let seen = Seen {
+                due,
+                outcome,
+                carrier: Carrier::Up,
+                reason: (!outcome.has_rtt()).then_some(&reason),
+            };
             let counted = seen.reason_by(&rule).cloned();
             all.push((due, counted.clone()));
             let edges = watcher.push(&seen, counted.as_ref(), SECOND);
@@ -53,15 +58,21 @@ proptest! {
                 let Edge::Down { from } = edge else { continue };
                 let mut expected = Reasons::default();
                 let since = all.iter().filter(|(due, _)| *due >= from);
-                since.filter_map(|(_, reason)| reason.as_ref()).for_each(|reason| expected.add(reason));
-                let known = watcher.failing.as_ref().map(|failing| failing.reasons.ranked()).unwrap_or_default();
+                since
+                    .filter_map(|(_, reason)| reason.as_ref())
+                    .for_each(|reason| expected.add(reason));
+                let known = watcher
+                    .failing
+                    .as_ref()
+                    .map(|failing| failing.reasons.ranked())
+                    .unwrap_or_default();
                 prop_assert_eq!(known, expected.ranked());
             }
-            if watcher.detector.state() == State::Up && matches!(rule.definition, Definition::Misses { .. })
-                && rule.class(outcome, Carrier::Up) == Class::Good {
-                prop_assert!(
-                    watcher.failing.is_none(), "a probe that is answered holds no memory"
-                );
+            if watcher.detector.state() == State::Up
+                && matches!(rule.definition, Definition::Misses { .. })
+                && rule.class(outcome, Carrier::Up) == Class::Good
+            {
+                prop_assert!(watcher.failing.is_none(), "a probe that is answered holds no memory");
             }
         }
     }

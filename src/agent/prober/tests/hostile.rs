@@ -241,7 +241,9 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (events, truth) = runtime.block_on(async { events(acts) });
-        let key = |probe: ProbeId, send: u64| (address(u8::try_from(probe.0).unwrap()), u32::try_from(send).unwrap());
+        let key = |probe: ProbeId, send: u64| {
+            (address(u8::try_from(probe.0).unwrap()), u32::try_from(send).unwrap())
+        };
         let mut settled = HashMap::new();
         let (mut duplicates, mut stragglers) = (HashMap::new(), HashMap::new());
         for event in &events {
@@ -250,8 +252,12 @@ proptest! {
                     let first = settled.insert(key(each.probe, each.send), each).is_none();
                     prop_assert!(first, "settled twice: {each:?}");
                 }
-                Event::Duplicate { probe, send } => *duplicates.entry(key(*probe, *send)).or_insert(0) += 1,
-                Event::Straggler { probe, send } => *stragglers.entry(key(*probe, *send)).or_insert(0) += 1,
+                Event::Duplicate { probe, send } => {
+                    *duplicates.entry(key(*probe, *send)).or_insert(0) += 1
+                }
+                Event::Straggler { probe, send } => {
+                    *stragglers.entry(key(*probe, *send)).or_insert(0) += 1
+                }
                 _ => {}
             }
         }

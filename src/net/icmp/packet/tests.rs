@@ -77,11 +77,18 @@ fn whatever_an_icmp_error_says_is_known_to_be_one() {
 
 proptest! {
     #[test]
-    fn foreign_bytes_are_nobodys_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn foreign_bytes_are_nobodys_and_never_a_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
         let mint = Mint::default();
         prop_assert_eq!(mint.read(&bytes, home()), None);
         prop_assert_eq!(mint.find(&bytes), None);
-        let _ = (Echo::reply(&bytes), Echo::request(&bytes), behind_ipv4_header(&bytes), checksum(&bytes));
+        let _ = (
+            Echo::reply(&bytes),
+            Echo::request(&bytes),
+            behind_ipv4_header(&bytes),
+            checksum(&bytes),
+        );
     }
 
     #[test]

@@ -67,7 +67,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_is_found_however_the_body_is_cut(parts in prop::collection::vec("[ab]{0,4}", 0..8), wanted in "[ab]{1,5}") {
+        fn a_text_is_found_however_the_body_is_cut(
+            parts in prop::collection::vec("[ab]{0,4}", 0..8),
+            wanted in "[ab]{1,5}",
+        ) {
             let mut check = Check::new(100, Some(&wanted));
             for part in &parts {
                 check.take(part.as_bytes()).unwrap();
