@@ -68,8 +68,7 @@ fn not_the_hosts() -> Result<(), String> {
     if four + six > 0 {
         return Err(
             "this network namespace has routes already, so it may be the host's; leave out \
-                --here, and one is \
-                    made"
+             --here, and one is made"
                 .to_owned(),
         );
     }

@@ -336,12 +336,11 @@ fn bind(
         let Loaded { contract, file } = loaded;
         if file.source == COLLECTOR && !disagreements.is_empty() {
             let (id, version) = (&file.id, file.version);
-            notes.extend(disagreements.iter().map(|what| {
-                format!(
-                    "contract {id} version \
-                {version}{NOT_JUDGED}{what}"
-                )
-            }));
+            notes.extend(
+                disagreements
+                    .iter()
+                    .map(|what| format!("contract {id} version {version}{NOT_JUDGED}{what}")),
+            );
             return false;
         }
         faults.extend(disagreements);

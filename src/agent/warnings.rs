@@ -127,8 +127,7 @@ pub fn of_coverage(store: &Store, all: &[Judged], now: Wall) -> Result<Vec<Strin
                     months.iter().zip(&had).rev().map(|(month, had)| format!("{had} % in {month}"));
                 warnings.push(format!(
                     "objective {objective:?} of {} for {service} needs {} % of the time known, \
-                        and had {}: until more is measured, it is \
-                     not determined",
+                     and had {}: until more is measured, it is not determined",
                     contract.id(),
                     measure.min_coverage.trimmed(3),
                     told.collect::<Vec<_>>().join(", "),

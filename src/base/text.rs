@@ -18,8 +18,7 @@ pub enum NotAName {
     /// It holds a character that nobody sees, or that changes how others are seen.
     #[error(
         "it holds U+{:04X}, which is no printable character: a name has neither control \
-            characters nor such as change the \
-         direction of what follows",
+         characters nor such as change the direction of what follows",
         u32::from(*.0)
     )]
     Unprintable(char),

@@ -145,8 +145,7 @@ fn of_this_host(path: &Path, config: &AgentConfig) -> Vec<String> {
             .filter(|&address| hop::place_by(&probe.circuit, address) == AddressKind::Own)?;
         Some(format!(
             "{}: probe {:?}: the target {address} is an address of this host, which would answer \
-                itself: name the host at the \
-             other end",
+             itself: name the host at the other end",
             path.display(),
             probe.name,
         ))

@@ -60,8 +60,7 @@ fn give_up() {
     let tell = move || {
         tracing::error!(
             "it was to end {} s ago and something holds it up, such as a disk or a file that does \
-                not answer: it ends now, and \
-             what was not written yet is lost",
+             not answer: it ends now, and what was not written yet is lost",
             LIMIT.as_secs()
         );
         drop(told);

@@ -74,8 +74,7 @@ impl Source {
         let Some(path) = self.config.clone().or_else(usual) else {
             return Err(Failure::Usage(format!(
                 "where is the agent's data? {} and ./{} are not there: name one with --config \
-                    FILE, or the directory with \
-                 --data DIR",
+                 FILE, or the directory with --data DIR",
                 USUAL[0], USUAL[1]
             )));
         };
@@ -123,9 +122,8 @@ pub fn read(dir: &Path) -> Result<Store, Failure> {
         Failure::Could(match error.is_damage() {
             true => format!(
                 "{} is damaged ({error}): its agent sets it aside at its next start, begins a new \
-                    one, and keeps what can be \
-                 read of it; a copy that is damaged has to be made again, of agent.db and \
-                    agent.db-wal together",
+                 one, and keeps what can be read of it; a copy that is damaged has to be made \
+                 again, of agent.db and agent.db-wal together",
                 dir.join(FILE).display()
             ),
             false => error.to_string(),

@@ -106,9 +106,8 @@ pub enum ArchiveError {
     /// It belongs to another key.
     #[error(
         "the key file holds {found}, but the receipts in this database are by {expected}: give \
-            the collector its own key file \
-         again (a backup of it, or that of another replica); with another key no agent would \
-            believe it"
+         the collector its own key file again (a backup of it, or that of another replica); with \
+         another key no agent would believe it"
     )]
     OtherKey {
         /// The key that the database belongs to.
@@ -119,8 +118,8 @@ pub enum ArchiveError {
     /// Its key is lost.
     #[error(
         "the receipts in this database are by {expected}, but the key file is missing: put it \
-            back from a backup or from another \
-         replica; a new key is not made, since no agent would believe it"
+         back from a backup or from another replica; a new key is not made, since no agent would \
+         believe it"
     )]
     NoKey {
         /// The key that the database belongs to.

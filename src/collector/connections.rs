@@ -87,8 +87,7 @@ impl Bounds {
         if most < connections {
             tracing::warn!(
                 "this process may have {files} files open, so there are at most {most} \
-                    connections, not {connections}: \
-                 raise LimitNOFILE= of its unit, or ulimit -n"
+                 connections, not {connections}: raise LimitNOFILE= of its unit, or ulimit -n"
             );
         }
         Self::new(connections.min(most), connections_per_address)

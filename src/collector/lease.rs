@@ -68,8 +68,7 @@ pub(super) async fn hold(
 fn told_of_clock(archive: &Archive, ahead: Duration, now: Wall) -> Result<(), ArchiveError> {
     let detail = format!(
         "the collector's clock, or another replica's, was {} ahead of what it says here now, and \
-            nothing was judged until this \
-         was seen; see that the clocks are synchronised",
+         nothing was judged until this was seen; see that the clocks are synchronised",
         format_duration(Duration::from_secs(ahead.as_secs()))
     );
     let subject = "collector".to_owned();

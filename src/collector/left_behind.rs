@@ -35,8 +35,8 @@ impl LeftBehind {
             site: Some(site.clone()),
             detail: format!(
                 "agent {agent} at {site} has not heard that the collector's key changed to {key} \
-                    at {changed}: should it come back, \
-                 give it that key by `[collector] key`, or revoke it"
+                 at {changed}: should it come back, give it that key by `[collector] key`, or \
+                 revoke it"
             ),
         }
     }

@@ -39,7 +39,6 @@ pub fn missing_of(
 pub fn words(missing: u64) -> String {
     format!(
         "{missing} of the summaries that it rests on were let go: what was judged stays as it \
-            was, and nothing is judged anew without \
-         them"
+         was, and nothing is judged anew without them"
     )
 }

@@ -94,8 +94,8 @@ pub fn clock_is_behind(archive: &Archive, now: Wall) -> Result<Option<Finding>, 
     let Some(until) = archive.clock_is_behind(now)? else { return Ok(None) };
     let detail = format!(
         "the collector's clock says {now}, and agents shipped what they measured until later, \
-            which was received until {until}: \
-         nothing is folded, judged or looked for until the clock is right; set it"
+         which was received until {until}: nothing is folded, judged or looked for until the \
+         clock is right; set it"
     );
     Ok(Some(Finding {
         kind: FindingKind::ClockBehind,

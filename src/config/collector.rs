@@ -233,10 +233,9 @@ impl CollectorConfig {
                         --config FILE"
                     )
                 }
-                ErrorKind::PermissionDenied => format!(
-                    "{file}: this user may not read it; try \
-                    again with sudo"
-                ),
+                ErrorKind::PermissionDenied => {
+                    format!("{file}: this user may not read it; try again with sudo")
+                }
                 // What is no text says so itself.
                 ErrorKind::InvalidData | ErrorKind::IsADirectory | ErrorKind::FileTooLarge => {
                     format!("{file}: {error}")

@@ -365,8 +365,7 @@ fn interface(
             {
                 section.fault(format_args!(
                     "the target {address} is link-local, and each link may have one: say which \
-                        link, \
-                     such as {address}%wan0, or interface = \"wan0\""
+                     link, such as {address}%wan0, or interface = \"wan0\""
                 ));
             }
             interface

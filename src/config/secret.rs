@@ -31,9 +31,8 @@ pub enum NoSecret {
     /// Others have access.
     #[error(
         "{path}: everybody on this host can read it, or others can change it (mode {mode:04o}), \
-            so it may be no secret any more: \
-         `chmod 640` it, with the group of whoever runs this, or 600; replace what is in it if \
-            somebody had access",
+         so it may be no secret any more: `chmod 640` it, with the group of whoever runs this, or \
+         600; replace what is in it if somebody had access",
         path = .path.display()
     )]
     Exposed {

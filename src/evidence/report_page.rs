@@ -380,8 +380,7 @@ fn verdicts(to: &mut String, report: &Report) {
         let _ = writeln!(
             to,
             "<tr><td>{}<td class=\"{class}\">{}{}<td class=\"n\">{}<td class=\"n\">{promised} \
-                {}{unit}\
-             <td class=\"n\">{} %<td class=\"n\">{} {}</tr>",
+             {}{unit}<td class=\"n\">{} %<td class=\"n\">{} {}</tr>",
             esc(&verdict.name()),
             class.replace("open", "not determined").replace("breached", "missed"),
             if verdict.provisional { " so far" } else { "" },

@@ -528,8 +528,7 @@ impl Verifier {
             self.find(
                 &format!("keys/{kid}.jwk"),
                 "untrusted-key: this key only came with the files, so they are shown to be \
-                    consistent, not whose they are; \
-                 confirm it with --key",
+                 consistent, not whose they are; confirm it with --key",
             );
         }
     }
@@ -695,15 +694,14 @@ impl Verifier {
             if run.named {
                 proved.push(format!(
                     "{what}, were made by {} at the latest: their own receipts are later, but \
-                        numbers after them that were received \
-                     by then name them",
+                     numbers after them that were received by then name them",
                     run.by
                 ));
             } else {
                 not.push(format!(
                     "that {what}, were made when they say: they are late, received more than \
-                        {after} after, and by {} at the latest; \
-                     whoever holds the agent's key could have made them up until then",
+                     {after} after, and by {} at the latest; whoever holds the agent's key could \
+                     have made them up until then",
                     run.by
                 ));
             }

@@ -28,8 +28,7 @@ pub fn drop_for_good() {
     match linux::reduce_to(CapabilitySet::empty()) {
         Ok(()) if nix::unistd::geteuid().is_root() => tracing::warn!(
             "capabilities were given up: from here on root opens only what is its own, so run the \
-                collector as the user \
-             whose files these are"
+             collector as the user whose files these are"
         ),
         Ok(()) => tracing::info!("capabilities were given up"),
         Err(error) => tracing::warn!(%error, "capabilities could not be given up"),
@@ -78,8 +77,8 @@ pub fn drop_all(keep: Keep) {
         let group = nix::unistd::getegid();
         tracing::warn!(
             "CAP_NET_RAW is kept: without it this host opens no ICMP socket for this user; to do \
-                without, run \
-             sysctl -w net.ipv4.ping_group_range=\"{group} {group}\" and restart the agent"
+             without, run sysctl -w net.ipv4.ping_group_range=\"{group} {group}\" and restart the \
+             agent"
         );
     }
     match linux::reduce_to(kept & had) {

@@ -77,8 +77,7 @@ pub fn claim(contract: &Contract, report: &Report, facts: &Facts) -> Result<Draf
     let _ = writeln!(
         text,
         "Under agreement {id} version {version}, signed {}, we claim a credit of {credit} \
-            {currency} for circuit {service}{} \
-         in {period}.",
+         {currency} for circuit {service}{} in {period}.",
         agreement.signed, parts.site
     );
     for verdict in &earning {
@@ -340,8 +339,7 @@ fn definition(objective: &Objective) -> Option<String> {
         }
         Definition::Mef { dt, n, threshold } => format!(
             "from the first of {n} intervals in a row of {} with a loss ratio above {threshold} \
-                until the first of {n} \
-             that are not (MEF 10.4)",
+             until the first of {n} that are not (MEF 10.4)",
             format_duration(*dt)
         ),
         Definition::TotalLoss { interval } => {

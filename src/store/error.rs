@@ -47,8 +47,7 @@ pub enum StoreError {
     /// change it.
     #[error(
         "the database has schema {found}, this program needs {known}: the agent that runs on it, \
-            or ran last, is of an earlier \
-         version; start the agent of this version on it first"
+         or ran last, is of an earlier version; start the agent of this version on it first"
     )]
     Older {
         /// The schema's number found.
@@ -59,10 +58,9 @@ pub enum StoreError {
     /// It is of an earlier version, or a copy that lacks what was written last.
     #[error(
         "{path}: the database has schema {found}, this program needs {known}, and there is no \
-            agent.db-wal beside it: if this is \
-         a copy, copy agent.db and agent.db-wal together; if it is the agent's own, its agent is \
-            of an earlier version: \
-         start the agent of this version on it first"
+         agent.db-wal beside it: if this is a copy, copy agent.db and agent.db-wal together; if \
+         it is the agent's own, its agent is of an earlier version: start the agent of this \
+         version on it first"
     )]
     Behind {
         /// Which.
@@ -75,17 +73,15 @@ pub enum StoreError {
     /// There is nothing in it, since what was written is in a log that is not there.
     #[error(
         "{0} is empty: what its agent wrote is still in agent.db-wal, which is not beside it: \
-            copy agent.db and agent.db-wal \
-         together, or agent.db alone once the agent has stopped"
+         copy agent.db and agent.db-wal together, or agent.db alone once the agent has stopped"
     )]
     Empty(PathBuf),
     /// It lies where nothing can be written, with a log beside it, and there is no room to read the
     /// two together.
     #[error(
         "{path}: the newest of it is in agent.db-wal beside it, and both can only be read \
-            together from a private copy, for which \
-         there is no room in {room} ({source}): name another place with TMPDIR, or copy both \
-            files to where they can be written"
+         together from a private copy, for which there is no room in {room} ({source}): name \
+         another place with TMPDIR, or copy both files to where they can be written"
     )]
     Unread {
         /// Which.

@@ -40,8 +40,7 @@ pub enum KeyFault {
     /// Others than its owner may read or write it.
     #[error(
         "{path}: others can read or change this private key (mode {mode:04o}), so it may no \
-            longer be only yours: \
-         if nobody had access, `chmod 600` it, else replace it",
+         longer be only yours: if nobody had access, `chmod 600` it, else replace it",
         path = .path.display()
     )]
     Exposed {

@@ -37,8 +37,7 @@ fn a_claims_letter_names_circuit_clause_money_deadline_and_each_outage_by_both_c
         "  2. from 2026-06-09T01:00:00Z to 2026-06-09T04:40:00Z\n     by our clock 3 h 40 min \
             (13200 s), which counts whole\n     no ticket",
         "to be claimed within 30 days of the period end, and settled by next invoice. The last \
-            day to claim it is 2026-07-30 \
-         (in 28 days).",
+         day to claim it is 2026-07-30 (in 28 days).",
     ] {
         assert!(draft.text.contains(part), "{part}\nin\n{}", draft.text);
     }

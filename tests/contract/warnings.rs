@@ -136,8 +136,7 @@ fn a_probe_that_is_sent_less_often_than_the_outages_that_count_last_is_warned_of
         "[objective.qualify]\nlonger_than = \"60s\"\nsplit_at = \"none\"\n",
     );
     let said = "probe \"p\" is sent every 30s, and objective \"avail\" of T counts outages longer \
-        than 1m, of which it sees those \
-                of 1m30s for sure: shorten its period";
+        than 1m, of which it sees those of 1m30s for sure: shorten its period";
     assert_eq!(Site::new("30s", "UTC", &qualified).warnings(), [said]);
     assert_eq!(Site::new("20s", "UTC", &qualified).warnings(), Vec::<String>::new());
     let interval = availability("99.9", "", "").replace(
@@ -145,8 +144,7 @@ fn a_probe_that_is_sent_less_often_than_the_outages_that_count_last_is_warned_of
         "definition = \"total_loss\"\ninterval = \"30s\"",
     );
     let said = "probe \"p\" is sent every 1m, and objective \"avail\" of T looks at intervals of \
-        30s, in most of which nothing is \
-                sent: shorten its period";
+        30s, in most of which nothing is sent: shorten its period";
     assert_eq!(Site::new("1m", "UTC", &interval).warnings(), [said]);
     assert_eq!(Site::new("30s", "UTC", &interval).warnings(), Vec::<String>::new());
 }

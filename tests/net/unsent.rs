@@ -265,9 +265,8 @@ fn what_this_host_s_own_filter_stops_is_not_sent() {
                     (format!("type filter hook {hook} priority 0;"), "{ icmp, icmpv6 }");
                 let rules = format!(
                     "add table inet t; add chain inet t o {{ {chain} }}; add rule inet t o meta \
-                        l4proto {protocols} \
-                     icmp type echo-request {verdict}; add rule inet t o icmpv6 type echo-request \
-                        {verdict}"
+                     l4proto {protocols} icmp type echo-request {verdict}; add rule inet t o \
+                     icmpv6 type echo-request {verdict}"
                 );
                 for order in ORDERS {
                     let test = filtered_while_probing(order, target, &rules).await;
@@ -324,9 +323,9 @@ async fn filtered_while_probing(order: Order, target: &str, rules: &str) -> Opti
 fn an_echo_reply_with_a_broken_checksum_is_no_answer_by_any_socket() {
     between(async |lab| {
         let rules = "add table inet t; add chain inet t i \
-            { type filter hook prerouting priority -150; }; \
-                     add rule inet t i icmp type echo-reply icmp checksum set 0xbeef; \
-                     add rule inet t i icmpv6 type echo-reply icmpv6 checksum set 0xbeef";
+            { type filter hook prerouting priority -150; }; add rule inet t i icmp type \
+            echo-reply icmp checksum set 0xbeef; add rule inet t i icmpv6 type echo-reply icmpv6 \
+            checksum set 0xbeef";
         if !nft(rules) {
             return;
         }

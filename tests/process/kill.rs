@@ -241,8 +241,7 @@ fn whoever_is_killed_nothing_committed_is_lost_nothing_is_there_twice_and_no_out
     }
     println!(
         "killed: agent {} times, collector {} times; {} summaries, each once at the collector; \
-            {letters} outcomes in {} \
-         intervals; no outage",
+         {letters} outcomes in {} intervals; no outage",
         killed[0],
         killed[1],
         there.len(),

@@ -358,12 +358,11 @@ fn who_may_not_ping_is_told_the_two_remedies() {
 #[test]
 fn a_link_without_a_carrier_is_told_apart_from_a_dead_path() {
     let script = format!(
-        "mount -t sysfs none /sys || exit 77; \
-         ip link add wan0 type veth peer name far0 && ip addr add 10.99.0.1/24 dev wan0 && ip \
-            link set wan0 up && \
-         ip link set far0 up && {WANPROOF} ping --json -q -c 1 -W 100ms 10.99.0.9; \
-         ip link set far0 down; {WANPROOF} ping --json -c 2 -i 10ms 10.99.0.9; \
-         {WANPROOF} ping --json -c 2 -i 10ms -I wan0 10.99.0.9; exit 0"
+        "mount -t sysfs none /sys || exit 77; ip link add wan0 type veth peer name far0 && ip \
+         addr add 10.99.0.1/24 dev wan0 && ip link set wan0 up && ip link set far0 up && \
+         {WANPROOF} ping --json -q -c 1 -W 100ms 10.99.0.9; ip link set far0 down; {WANPROOF} \
+         ping --json -c 2 -i 10ms 10.99.0.9; {WANPROOF} ping --json -c 2 -i 10ms -I wan0 \
+         10.99.0.9; exit 0"
     );
     let mut unshare = Command::new("unshare");
     let output = unshare
@@ -392,12 +391,11 @@ fn what_a_full_queue_does_not_take_is_not_sent_and_never_lost() {
         // A line of a kilobyte a second whose queue holds two packets; nobody answers at its end.
         let script = format!(
             "ip link set lo up && ip link add wan0 type veth peer name far0 && ip addr add \
-                10.99.0.1/24 dev wan0 && \
-             ip link set wan0 up && ip link set far0 up && ip neigh add 10.99.0.9 lladdr \
-                02:00:00:00:00:09 dev wan0 && \
-             tc qdisc add dev wan0 root tbf rate 8kbit burst 1600 limit 2500 || exit 77; \
-             echo {range} > /proc/sys/net/ipv4/ping_group_range; \
-             {WANPROOF} ping --json -c 12 -i 10ms -s 1000 -W 200ms 10.99.0.9; exit 0"
+             10.99.0.1/24 dev wan0 && ip link set wan0 up && ip link set far0 up && ip neigh add \
+             10.99.0.9 lladdr 02:00:00:00:00:09 dev wan0 && tc qdisc add dev wan0 root tbf rate \
+             8kbit burst 1600 limit 2500 || exit 77; echo {range} > \
+             /proc/sys/net/ipv4/ping_group_range; {WANPROOF} ping --json -c 12 -i 10ms -s 1000 -W \
+             200ms 10.99.0.9; exit 0"
         );
         let output =
             Command::new("unshare").args(["-r", "-n", "sh", "-c", &script]).output().unwrap();

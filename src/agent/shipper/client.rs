@@ -37,8 +37,7 @@ pub enum ClientFault {
     /// TLS cannot be set up.
     #[error(
         "TLS to the collector cannot be set up: {0}; are there certificates to trust on this host \
-            (the package \
-         ca-certificates), or should [collector] ca name one?"
+         (the package ca-certificates), or should [collector] ca name one?"
     )]
     Tls(#[source] reqwest::Error),
 }

@@ -96,8 +96,7 @@ impl<O: Outbox> Shipper<O> {
         if let Some(known) = known.filter(|known| *known != enrolled.jwk && !announced) {
             return Err(Trouble::slow(format!(
                 "the collector's key is {}, but {} is trusted here: if that is right, take it out \
-                    of the configuration or \
-                 give the new one there; else somebody is in between",
+                 of the configuration or give the new one there; else somebody is in between",
                 enrolled.jwk.kid(),
                 known.kid()
             )));

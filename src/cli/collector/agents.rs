@@ -62,8 +62,7 @@ pub(super) fn revoke(source: &Source, agent: Kid, since: Option<Wall>) -> Result
         }
         Some(since) => print::line(format_args!(
             "{agent} is revoked; what it said from {} on is left out, and what that touches is \
-                judged anew by the running \
-             collector",
+             judged anew by the running collector",
             print::instant(since)
         )),
     }

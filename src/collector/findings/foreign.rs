@@ -57,10 +57,9 @@ pub(super) fn find(
             site,
             format!(
                 "agent {name} was put to {}, and says in {} that it is at {site}: nothing of that \
-                    counts. If it was moved, \
-                 say since when: `wanproof collector assign {name} {site} --from TIME`; if not, \
-                    mend `site` in its agent.toml, \
-                 and see who has its key",
+                 counts. If it was moved, say since when: `wanproof collector assign {name} \
+                 {site} --from TIME`; if not, mend `site` in its agent.toml, and see who has its \
+                 key",
                 agent.site,
                 told(times)
             ),
@@ -77,9 +76,8 @@ pub(super) fn find(
                 service,
                 format!(
                     "agent {name} at {} measures for {service} in {}, which its contract has at \
-                        {site}: nothing of that \
-                     counts for {service}. Mend `service` in its agent.toml, or the contract's \
-                        `site`",
+                     {site}: nothing of that counts for {service}. Mend `service` in its \
+                     agent.toml, or the contract's `site`",
                     agent.site,
                     told(times)
                 ),

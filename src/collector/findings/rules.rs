@@ -151,9 +151,8 @@ fn of_late(site: Option<&str>, late: &LateView) -> Finding {
         site: site.map(str::to_owned),
         detail: format!(
             "numbers {from_seq} to {to_seq} of chain {chain} of agent {agent}, which tell of \
-                {from} to {to}, came at {received} and do \
-             not count ({why}): `wanproof collector accept {agent} {chain} {from_seq}-{to_seq} \
-                --why …` where something speaks for them"
+             {from} to {to}, came at {received} and do not count ({why}): `wanproof collector \
+             accept {agent} {chain} {from_seq}-{to_seq} --why …` where something speaks for them"
         ),
     }
 }

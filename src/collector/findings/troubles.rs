@@ -37,8 +37,7 @@ pub fn findings(
             if count == 1 { "summary is".to_owned() } else { "summaries are".to_owned() };
         let detail = format!(
             "{count} {summaries} left out of what agent {} measured, the first number {} of chain \
-                {}: {}; stored and receipted \
-             as they are, they count for nothing",
+             {}: {}; stored and receipted as they are, they count for nothing",
             first.agent, first.seq, first.chain, first.why
         );
         let subject = first.agent.to_string();
@@ -54,8 +53,7 @@ pub fn findings(
         let by = Duration::from_nanos(u64::try_from(said.heard.nanos_since(received)).unwrap_or(0));
         let detail = format!(
             "the clock of agent {agent} is {} ahead of the collector's: it shipped what it says \
-                it measured until {} at {received}; \
-             set the one that is wrong",
+             it measured until {} at {received}; set the one that is wrong",
             format_duration(Duration::from_secs(by.as_secs())),
             said.heard
         );

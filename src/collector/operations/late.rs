@@ -108,8 +108,7 @@ pub fn accept(archive: &Archive, what: &Accept, actor: &Actor) -> Result<u64, De
     if count == 0 {
         return Err(DeskError::NotFound(format!(
             "none of the numbers {from_seq} to {to_seq} of chain {chain} of agent {agent} is \
-                late: `wanproof collector findings` \
-             names those that are"
+             late: `wanproof collector findings` names those that are"
         )));
     }
     let entry = Acceptance {

@@ -63,9 +63,8 @@ pub fn present(
     let grounds = archive.record(Kind::Grounds, &id)?.ok_or_else(|| {
         DeskError::Conflict(format!(
             "the verdict of {service} of {contract} in {period} was worked out by an earlier \
-                version, which did not keep what it \
-             rests on: judge it anew (`revise` where it is frozen, else the collector does so \
-                when something comes for it)"
+             version, which did not keep what it rests on: judge it anew (`revise` where it is \
+             frozen, else the collector does so when something comes for it)"
         ))
     })?;
     Ok(Ruling { judgement, grounds, kept: None })
@@ -154,8 +153,7 @@ pub fn bundle(
     }
     Err(DeskError::Conflict(format!(
         "no bundle is made: the verdict of {} in {} says {} {}, and what it rests on gives {} {} \
-            by this version of the program \
-         ({}); judge it anew first",
+         by this version of the program ({}); judge it anew first",
         of.service,
         of.period,
         said.credit,
@@ -256,8 +254,8 @@ fn evidence(
         if (stored.len() as u64) < numbers.count() {
             return Err(DeskError::Conflict(format!(
                 "{} of the {} summaries {} to {} of chain {} of agent {} that the verdict rests \
-                    on are not stored any more: they \
-                 were let go; put them back, or make the bundle from where they were taken to",
+                 on are not stored any more: they were let go; put them back, or make the bundle \
+                 from where they were taken to",
                 numbers.count() - stored.len() as u64,
                 numbers.count(),
                 numbers.from_seq,

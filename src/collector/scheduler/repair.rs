@@ -92,8 +92,7 @@ fn judge_anew(archive: &Archive, id: &str, now: Wall) -> Result<(), ArchiveError
 fn told_of_verdicts(archive: &Archive, count: usize, now: Wall) -> Result<(), ArchiveError> {
     let detail = format!(
         "the collector's clock was ahead when it reached {count} verdicts, by what it says now: \
-            they are reached anew; see that it \
-         is synchronised"
+         they are reached anew; see that it is synchronised"
     );
     let subject = "collector/verdicts".to_owned();
     troubles::put_past(
@@ -110,8 +109,8 @@ fn told_of_lapses(
 ) -> Result<(), ArchiveError> {
     let detail = format!(
         "the collector's clock was ahead when it let {} claims and {rights} rights lapse, by what \
-            it says now: they are as they were \
-         before, and their logs say so; see that it is synchronised",
+         it says now: they are as they were before, and their logs say so; see that it is \
+         synchronised",
         claims.len()
     );
     let subject = "collector/claims".to_owned();
@@ -126,8 +125,8 @@ fn told_of_lapses(
 pub fn told_of_evidence(archive: &Archive, count: u64, now: Wall) -> Result<(), ArchiveError> {
     let detail = format!(
         "the collector's clock was behind when it left {count} summaries out as of a time to \
-            come: they were not when they were \
-         received, and count again; see that it is synchronised"
+         come: they were not when they were received, and count again; see that it is \
+         synchronised"
     );
     let subject = "collector/evidence".to_owned();
     troubles::put_past(

@@ -68,8 +68,7 @@ pub fn check(file: &str, bytes: &[u8], mut verifier: Verifier) -> Verdict {
     if let Some(name) = zip::out_of_order(bytes) {
         verdict.not_proved.push(format!(
             "that this is the very file that was made: {} does not lie in the order of the names; \
-                of what the members say \
-             that changes nothing",
+             of what the members say that changes nothing",
             at(&name)
         ));
     }

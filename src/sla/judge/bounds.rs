@@ -34,8 +34,8 @@ pub(super) fn check(contract: &Contract, service: &str, facts: &Facts) -> Option
     if judged > STEPS {
         let what = format!(
             "{all} events, exclusions and other stretches by {objectives} objectives, \
-                {conditions} conditions and {members} \
-             services are too much to be judged at once: split the file by period or by service"
+             {conditions} conditions and {members} services are too much to be judged at once: \
+             split the file by period or by service"
         );
         return fault("events", what);
     }

@@ -87,8 +87,7 @@ impl Entry {
 }
 
 pub(in crate::store) const COLUMNS: &str = "chain, seq, from_ns, to_ns, digest, bytes, state, \
-    problem, receipt, received, sum, jws, first_block, \
-    last_block";
+    problem, receipt, received, sum, jws, first_block, last_block";
 
 /// Where the body stands in these.
 pub(in crate::store) const BODY: usize = 11;

@@ -10,9 +10,8 @@ use crate::measure::interval::{Interval, Phase, Spread};
 use crate::store::{StoreError, block};
 
 const COLUMNS: &str = "i.id, i.series, i.start_ms, i.millis, i.first_ms, s.period_ms, i.outcomes, \
-    i.reasons, i.duplicates, \
-    i.reordered, i.kernel_stamped, i.rtt, i.rtt_sum_ns, i.ipdv, i.ipdv_sum_ns, i.rfc3550_max_ns, \
-    i.phases";
+    i.reasons, i.duplicates, i.reordered, i.kernel_stamped, i.rtt, i.rtt_sum_ns, i.ipdv, \
+    i.ipdv_sum_ns, i.rfc3550_max_ns, i.phases";
 
 /// Makes blocks of all intervals, in the order of writing, and drops their table. A block has the
 /// number of its last interval, so that what was summarised before still is.

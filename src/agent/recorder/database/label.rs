@@ -62,8 +62,7 @@ fn note_labelled(
         LabelledFor::OtherBoot => (
             Noted::ClockGuessed,
             "the host started anew before its clock was set: what was measured is labelled by the \
-                time since that boot, as \
-             if it had been at 1970-01-01T00:00:00Z",
+             time since that boot, as if it had been at 1970-01-01T00:00:00Z",
         ),
     };
     let lost = if lost == 0 { String::new() } else { format!("; {lost} more could not be read") };
