@@ -44,6 +44,9 @@ pub struct Options {
     /// Only what an enrolled agent ships
     #[arg(long)]
     enrolled: bool,
+    /// Of so many probes the enrolled agent ships; each has one summary an hour
+    #[arg(long, default_value_t = 5)]
+    probes: usize,
 }
 
 /// The honest agent ships so often.
@@ -207,7 +210,7 @@ pub async fn attack(options: &Options) -> Result<(), Broken> {
         }
     }
     central.forget_peak()?;
-    let receipted = shards::ship(&central).await?;
+    let receipted = shards::ship(&central, options.probes).await?;
     let memory = central.peak_memory()?;
     println!("| an agent's intervals of 1 ms | {receipted} | | | {:.0} MB |", memory as f64 / 1e6);
     if memory > MEMORY {
