@@ -15,9 +15,11 @@ use crate::measure::histogram::{Histogram, Packed};
 use crate::measure::interval::{Interval, Spread};
 use crate::measure::outcome::{Outcome, Outcomes, Reason};
 
-/// A day of one probe is never more, in bytes before it is compressed: a probe each 10 ms with a
-/// loss each second makes 500 kB.
-const MOST: usize = 4 * 1024 * 1024;
+/// A day of one probe is never more, in bytes before it is compressed: a probe each 10 ms of which
+/// every second send is lost at random makes 9 MB.
+const MOST: usize = 16 * 1024 * 1024;
+/// Nor is it ever in more pieces: an agent that starts anew every ten seconds makes 8,640.
+const MOST_PIECES: usize = 10_000;
 /// What each allocation takes beside what is asked for, at most.
 const ALLOCATED: usize = 16;
 /// An hour.
@@ -56,6 +58,9 @@ pub enum NotPieces {
     /// They are more than is kept of a day.
     #[error("a day of one probe is more than {MOST} bytes: its outcomes change too often")]
     TooMuch,
+    /// They are more pieces than are kept of a day.
+    #[error("a day of one probe is in more than {MOST_PIECES} pieces that do not merge")]
+    TooMany,
     /// They are not of the form.
     #[error("it is not of the form: {0}")]
     Form(#[from] serde_json::Error),
@@ -144,6 +149,9 @@ impl std::io::Write for Day {
 /// # Errors
 /// When they are more than is kept of a day.
 pub fn encode(pieces: &[Segment]) -> Result<Vec<u8>, NotPieces> {
+    if pieces.len() > MOST_PIECES {
+        return Err(NotPieces::TooMany);
+    }
     let mut day = Day::default();
     serde_json::Serializer::new(&mut day)
         .collect_seq(pieces.iter().map(Written::of))
@@ -357,6 +365,17 @@ mod tests {
         };
         let told = Some(Arc::new(Attribution { site: "x".to_owned(), service: None }));
         Segment { settings: "s".into(), told, interval }
+    }
+
+    #[test]
+    fn a_day_of_a_bad_line_at_the_shortest_period_is_kept_and_one_in_splinters_is_not() {
+        let mut day = minute(0, &"2a1l".repeat(2_880_000), 1000);
+        (day.interval.millis, day.interval.period_ms) = (86_400_000, 10);
+        let read = decode(&encode(std::slice::from_ref(&day)).unwrap()).unwrap();
+        assert!(read == [day]);
+        let splinters = vec![minute(0, "1l", 1000); MOST_PIECES + 1];
+        assert!(matches!(encode(&splinters), Err(NotPieces::TooMany)));
+        assert!(encode(&splinters[1..]).is_ok());
     }
 
     #[test]

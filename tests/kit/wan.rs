@@ -131,11 +131,10 @@ pub fn program() -> &'static Path {
             path.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
         };
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let sources = std::fs::read_dir(root.join("examples/fakewan"))
-            .expect("its source is there")
-            .flatten()
-            .map(|entry| entry.path());
-        let newest = sources.map(|path| changed(&path)).max();
+        let files =
+            |folder| std::fs::read_dir(root.join(folder)).expect("its source is there").flatten();
+        let sources = files("examples/fakewan").chain(files("tests/kit"));
+        let newest = sources.map(|entry| changed(&entry.path())).max();
         if newest > Some(changed(&program)) {
             let mut cargo = Command::new(env!("CARGO"));
             // What cargo told this test about its package would make build scripts run again.

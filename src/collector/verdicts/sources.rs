@@ -29,7 +29,7 @@ use crate::sla::span::{Span, Spans};
 const MOST_RUNS: usize = 8_000_000;
 /// Nor one of which so many bytes are read beside its outcomes: a year of ten probes takes some 40
 /// MB.
-const MOST_BYTES: usize = 96 * 1024 * 1024;
+const MOST_BYTES: usize = 256 * 1024 * 1024;
 
 /// What one probe of one agent measured.
 #[derive(Debug)]
