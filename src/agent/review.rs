@@ -2,6 +2,7 @@
 //! contract.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::base::effort::Effort;
 use crate::base::time::Wall;
@@ -346,8 +347,8 @@ impl Measurements for History<'_> {
         };
         // Which sends were not made for want of a carrier, this agent's intervals count themselves.
         let seen = |(probe, intervals)| {
-            let merged = merged.remove(&probe);
-            (probe, Seen { intervals, merged, ..Seen::default() })
+            let merged = merged.remove(&probe).map(shared);
+            (probe, Seen { intervals: shared(intervals), merged, ..Seen::default() })
         };
         Ok(all.into_iter().map(seen).collect())
     }
@@ -383,21 +384,26 @@ fn probes_of<'a>(versions: &'a [InForce], service: &'a str) -> impl Iterator<Ite
     members.flat_map(|each| each.probes.iter().map(String::as_str))
 }
 
+fn shared(intervals: Vec<Interval>) -> Vec<Arc<Interval>> {
+    intervals.into_iter().map(Arc::new).collect()
+}
+
 /// Reads the minutes of what was merged over a boundary, as far as they are kept.
 fn refine(
     store: &Store,
     probe: &str,
-    merged: &mut Vec<Interval>,
+    merged: &mut Vec<Arc<Interval>>,
     boundaries: &BTreeSet<Wall>,
 ) -> Result<(), StoreError> {
     if !merged.iter().any(|piece| is_cut(piece, boundaries)) {
         return Ok(());
     }
-    let (cut, mut all): (Vec<Interval>, Vec<Interval>) =
+    let (cut, mut all): (Vec<Arc<Interval>>, Vec<Arc<Interval>>) =
         std::mem::take(merged).into_iter().partition(|piece| is_cut(piece, boundaries));
     for piece in cut {
         let minutes = store.intervals(probe, piece.from, piece.to())?.into_iter();
-        all.extend(minutes.filter(|minute| minute.from >= piece.from && minute.from < piece.to()));
+        let within = minutes.filter(|minute| minute.from >= piece.from && minute.from < piece.to());
+        all.extend(within.map(Arc::new));
     }
     all.sort_by_key(|interval| interval.from);
     *merged = all;

@@ -37,6 +37,7 @@ use crate::base::time::Wall;
 use crate::collector::archive::db::Db;
 use crate::collector::archive::postgres::Postgres;
 use crate::collector::archive::value::args;
+use crate::collector::compaction::NotPieces;
 use crate::config::collector::{Address, Database};
 use crate::evidence::digest::Digest;
 use crate::evidence::key::{Kid, PublicKey};
@@ -128,6 +129,9 @@ pub enum ArchiveError {
     /// A row is not as it was written.
     #[error("the collector's database is damaged: {0}")]
     Damaged(String),
+    /// What an agent ships is more than is kept of it.
+    #[error("what came is more than is kept of it: {0}")]
+    TooMuch(String),
     /// It is of an earlier version, which only the collector itself brings up to date.
     #[error("the collector's database has schema {found}, this program knows {known}: start \
         `wanproof collector serve` once, which brings it up to date", known = schema::VERSION)]
@@ -194,6 +198,17 @@ impl Ill {
     }
 }
 
+impl From<NotPieces> for ArchiveError {
+    fn from(fault: NotPieces) -> Self {
+        match fault {
+            NotPieces::TooMuch | NotPieces::TooMany => Self::TooMuch(fault.to_string()),
+            NotPieces::Zstd(_) | NotPieces::Form(_) => {
+                Self::Damaged(format!("a folded day: {fault}"))
+            }
+        }
+    }
+}
+
 impl ArchiveError {
     /// Why the database cannot be used.
     #[must_use]
@@ -218,7 +233,7 @@ impl ArchiveError {
     pub fn is_of_a_row(&self) -> bool {
         use rusqlite::{Error, ErrorCode};
         match self {
-            Self::Damaged(_) => true,
+            Self::Damaged(_) | Self::TooMuch(_) => true,
             Self::Sqlite(Error::SqliteFailure(failure, _)) => {
                 matches!(
                     failure.code,

@@ -19,9 +19,7 @@ use crate::measure::outcome::{Outcome, Outcomes, Reason};
 /// every second send is lost at random makes 9 MB.
 const MOST: usize = 16 * 1024 * 1024;
 /// Nor is it ever in more pieces: an agent that starts anew every ten seconds makes 8,640.
-const MOST_PIECES: usize = 10_000;
-/// What each allocation takes beside what is asked for, at most.
-const ALLOCATED: usize = 16;
+pub const MOST_PIECES: usize = 10_000;
 /// An hour.
 pub const HOUR: Duration = Duration::from_secs(3600);
 /// A day, in UTC.
@@ -210,22 +208,6 @@ fn shared_told(last: &mut Option<Arc<Attribution>>, told: Attribution) -> Arc<At
     match last {
         Some(last) if **last == told => Arc::clone(last),
         _ => Arc::clone(last.insert(Arc::new(told))),
-    }
-}
-
-impl Segment {
-    /// How many bytes it takes in memory, at most, beside its outcomes.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        let Self { interval, .. } = self;
-        let spreads = [&interval.rtt, &interval.ipdv].into_iter().flatten();
-        let reasons = interval.reasons.keys().map(|reason| ALLOCATED + reason.len());
-        // A map has places for eleven in each of its nodes, of which five are filled at least.
-        let nodes = interval.reasons.len().div_ceil(5) * (11 * size_of::<(String, u32)>());
-        size_of::<Self>()
-            + spreads.map(|spread| spread.histogram.base64_at_most()).sum::<usize>()
-            + reasons.sum::<usize>()
-            + nodes
     }
 }
 

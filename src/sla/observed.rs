@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::decimal::Exact;
@@ -35,17 +36,17 @@ pub struct Observed {
 pub struct Seen {
     /// Its intervals, in order. They may be longer than a minute where nothing but outcomes is
     /// asked of them.
-    pub intervals: Vec<Interval>,
+    pub intervals: Vec<Arc<Interval>>,
     /// When its interface had no carrier. Where this says nothing, an `n` is loss of carrier as far
     /// as the interval counts `not-sent/carrier`.
     pub carrier_down: Spans,
     /// What figures are taken from, where that is not the intervals: the same with minutes merged
     /// to hours, say. Of one that touches what may be left out, the minutes must be here.
-    pub merged: Option<Vec<Interval>>,
+    pub merged: Option<Vec<Arc<Interval>>>,
 }
 
 impl Seen {
-    fn for_figures(&self) -> &[Interval] {
+    fn for_figures(&self) -> &[Arc<Interval>] {
         self.merged.as_deref().unwrap_or(&self.intervals)
     }
 }
@@ -128,7 +129,11 @@ fn one_probe(seen: &Seen, rule: &Rule, effort: &Effort<'_>) -> Timeline {
                 let reach = next
                     .filter(|next| next.nanos_since(run.to()) <= run.step / 2)
                     .unwrap_or(run.to());
-                known.push(Span::new(run.from, reach.max(run.from)));
+                let span = Span::new(run.from, reach.max(run.from));
+                match known.last_mut() {
+                    Some(last) if last.to == span.from => last.to = span.to,
+                    _ => known.push(span),
+                }
             }
             for edge in detector.push_run(run) {
                 follow(edge, since, down);
@@ -261,7 +266,7 @@ pub(super) fn figure(
                     // Outcomes are exact at whatever length: of what was rolled up, each minute
                     // counts by itself.
                     let minutes =
-                        cut(interval.clone(), Duration::from_millis(u64::from(MINUTE_MS)));
+                        cut(Interval::clone(interval), Duration::from_millis(u64::from(MINUTE_MS)));
                     minutes.iter().filter(|part| within(part)).for_each(|part| {
                         samples.add(part, measure.late_is, objective.metric);
                     });

@@ -259,14 +259,15 @@ impl FromIterator<Span> for Spans {
     fn from_iter<I: IntoIterator<Item = Span>>(spans: I) -> Self {
         let mut all: Vec<Span> = spans.into_iter().filter(|span| !span.is_empty()).collect();
         all.sort_unstable();
-        let mut joined: Vec<Span> = Vec::with_capacity(all.len());
-        for span in all {
-            match joined.last_mut() {
-                Some(last) if span.from <= last.to => last.to = last.to.max(span.to),
-                _ => joined.push(span),
+        all.dedup_by(|next, last| {
+            let touch = next.from <= last.to;
+            if touch {
+                last.to = last.to.max(next.to);
             }
-        }
-        Self(joined)
+            touch
+        });
+        all.shrink_to_fit();
+        Self(all)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What was measured, judged: outages by every definition, figures from histograms, coverage.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::support::{Terms, availability, delay, remedy, service, verdict};
@@ -77,6 +78,7 @@ fn june(minutes: &[(&str, &str)]) -> Vec<Interval> {
 }
 
 fn seen(intervals: Vec<Interval>) -> Seen {
+    let intervals = intervals.into_iter().map(Arc::new).collect();
     Seen { intervals, ..Seen::default() }
 }
 

@@ -10,6 +10,7 @@ mod evaluators;
 mod kit;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kit::postgres;
@@ -180,6 +181,12 @@ fn minute(number: i64, outcomes: &str) -> Interval {
         rfc3550_max_ns: Some(number.unsigned_abs() * 10),
         phases: BTreeMap::new(),
     }
+}
+
+/// What one probe saw.
+fn seen(line: Vec<Interval>) -> Seen {
+    let intervals = line.into_iter().map(Arc::new).collect();
+    Seen { intervals, ..Seen::default() }
 }
 
 /// Most of a day: single losses, outages within an hour, over an hour's, a day's and the month's
@@ -411,7 +418,7 @@ fn a_fleet_is_judged_as_its_minutes_are(place: &Place) {
     assert_eq!(judged.faults, Vec::<String>::new());
 
     let observed = Observed {
-        probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(),
+        probes: [("hq".to_owned(), seen(line))].into(),
         sides: vec![(
             wanproof::sla::span::Span::new(
                 "2026-11-29T23:40:00.412Z".parse().unwrap(),
@@ -455,10 +462,7 @@ fn in_which_order_summaries_come_changes_no_verdict(place: &Place) {
     let after = desk.judge(november());
     assert_ne!(before.report, after.report);
 
-    let observed = Observed {
-        probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(),
-        sides: Vec::new(),
-    };
+    let observed = Observed { probes: [("hq".to_owned(), seen(line))].into(), sides: Vec::new() };
     let case = facts::case(&facts::text(
         &facts::StoredFacts::default(),
         "ckt-1",
@@ -509,10 +513,7 @@ fn a_month_in_which_the_version_changes_is_judged_by_both(place: &Place) {
             InForce { contract: agreed.contract.clone().unwrap(), span }
         })
         .collect();
-    let observed = Observed {
-        probes: [("hq".to_owned(), Seen { intervals: line, ..Seen::default() })].into(),
-        sides: Vec::new(),
-    };
+    let observed = Observed { probes: [("hq".to_owned(), seen(line))].into(), sides: Vec::new() };
     let kept = facts::kept(&desk.archive, "FLEET", "ckt-1", Source::Customer).unwrap();
     let case = facts::case(&facts::text(&kept, "ckt-1", november(), judged.as_of, &[])).unwrap();
     let by_minutes =

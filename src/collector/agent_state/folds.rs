@@ -1,12 +1,12 @@
 //! The intervals of an agent's summaries, folded by day.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::collector::agent_state::read;
 use crate::collector::archive::folds::Depth;
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::compaction::{self, Attribution, DAY, HOUR, NotPieces, Segment};
+use crate::collector::compaction::{self, Attribution, DAY, HOUR, MOST_PIECES, Segment};
 use crate::evidence::key::Kid;
 use crate::evidence::summary::{ProbePart, Summary};
 use crate::evidence::told::day_of;
@@ -27,10 +27,10 @@ pub(super) fn pieces<'a>(
     })
 }
 
-/// The intervals of a probe that lie within a span, as its agent's summaries hold them.
+/// The intervals of a probe that lie within an hour or less, as its agent's summaries hold them.
 ///
 /// # Errors
-/// When the database fails.
+/// When the database fails, or they are more than are kept of a day.
 pub fn minutes(
     archive: &Archive,
     agent: Kid,
@@ -38,14 +38,19 @@ pub fn minutes(
     span: Span,
 ) -> Result<Vec<Segment>, ArchiveError> {
     let mut all = Vec::new();
-    for jws in archive.summaries_at(agent, day_of(span.from), span.from, span.to)? {
-        let summary = read(&jws)?;
+    archive.each_at(agent, day_of(span.from), span, |jws| {
+        let summary = read(jws)?;
         let parts = summary.probes.iter().filter(|part| part.name == probe);
         let own = parts.flat_map(|part| pieces(&summary, part));
         all.extend(
             own.filter(|piece| piece.interval.from >= span.from && piece.interval.to() <= span.to),
         );
-    }
+        if all.len() > MOST_PIECES {
+            let what = format!("probe {probe} has more than {MOST_PIECES} intervals in an hour");
+            return Err(ArchiveError::TooMuch(what));
+        }
+        Ok(())
+    })?;
     Ok(all)
 }
 
@@ -64,28 +69,48 @@ pub(super) fn fold(
     agent: Kid,
     summaries: &[&Summary],
 ) -> Result<Vec<Fold>, ArchiveError> {
-    let mut new: BTreeMap<(&str, i64), Vec<Segment>> = BTreeMap::new();
-    for summary in summaries {
-        for probe in &summary.probes {
-            for piece in pieces(summary, probe) {
-                new.entry((&probe.name, day_of(piece.interval.from))).or_default().push(piece);
-            }
-        }
-    }
     let mut all = Vec::new();
-    for ((probe, day), mut pieces) in new {
-        for folded in archive.folded_days(agent, probe, (day, day), Depth::Hours)? {
-            pieces.extend(
-                compaction::decode(folded.hours.as_deref().unwrap_or_default()).map_err(damaged)?,
-            );
+    for (probe, parts) in by_probe(summaries.iter().copied()) {
+        let days = parts.iter().flat_map(|(_, part)| &part.intervals).map(|each| day_of(each.from));
+        // One day after the other: those of all probes together may be far more.
+        for day in days.collect::<BTreeSet<i64>>() {
+            let mut pieces = of_day(&parts, day);
+            for folded in archive.folded_days(agent, probe, (day, day), Depth::Hours)? {
+                pieces.extend(read_hours(folded.hours.as_deref().unwrap_or_default())?);
+            }
+            all.push(Fold::of(probe, day, pieces)?);
         }
-        all.push(Fold::of(probe, day, pieces)?);
     }
     Ok(all)
 }
 
-pub(super) fn damaged(fault: NotPieces) -> ArchiveError {
-    ArchiveError::Damaged(format!("a folded day: {fault}"))
+/// A probe's part of a summary, with that.
+type Part<'a> = (&'a Summary, &'a ProbePart);
+
+pub(super) fn by_probe<'a>(
+    summaries: impl IntoIterator<Item = &'a Summary>,
+) -> BTreeMap<&'a str, Vec<Part<'a>>> {
+    let mut all: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
+    for summary in summaries {
+        for part in &summary.probes {
+            all.entry(&part.name).or_default().push((summary, part));
+        }
+    }
+    all
+}
+
+/// What of a probe's parts lies in a UTC day.
+pub(super) fn of_day(parts: &[Part<'_>], day: i64) -> Vec<Segment> {
+    let all = parts.iter().flat_map(|(summary, part)| pieces(summary, part));
+    all.filter(|piece| day_of(piece.interval.from) == day).collect()
+}
+
+/// Reads the hours of a folded day.
+///
+/// # Errors
+/// When they cannot be read.
+pub(super) fn read_hours(bytes: &[u8]) -> Result<Vec<Segment>, ArchiveError> {
+    Ok(compaction::decode(bytes)?)
 }
 
 impl Fold {
@@ -93,7 +118,7 @@ impl Fold {
     pub(super) fn of(probe: &str, day: i64, pieces: Vec<Segment>) -> Result<Self, ArchiveError> {
         let hours = compaction::merge(pieces, HOUR);
         let whole = compaction::merge(hours.clone(), DAY);
-        let written = |pieces: &[Segment]| compaction::encode(pieces).map_err(damaged);
-        Ok(Self { probe: probe.to_owned(), day, whole: written(&whole)?, hours: written(&hours)? })
+        let (whole, hours) = (compaction::encode(&whole)?, compaction::encode(&hours)?);
+        Ok(Self { probe: probe.to_owned(), day, whole, hours })
     }
 }

@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::time::Wall;
-use crate::collector::agent_state::folds::{Fold, pieces};
+use crate::collector::agent_state::folds::{Fold, by_probe, of_day, read_hours};
 use crate::collector::agent_state::outages::month_of;
 use crate::collector::agent_state::read;
+use crate::collector::agent_state::unfolded::BYTES_AT_ONCE;
 use crate::collector::archive::ledger::{Kind, Page};
 use crate::collector::archive::{Archive, ArchiveError};
-use crate::collector::compaction::Segment;
 use crate::evidence::key::Kid;
-use crate::evidence::told::{OutageSaid, Places, day_of};
+use crate::evidence::summary::Summary;
+use crate::evidence::told::{OutageSaid, Places, day_of, span_of};
 
 /// The UTC days that have something of what came from an instant on; absent while not all that came
 /// is folded.
@@ -51,21 +52,38 @@ pub struct Day {
 /// # Errors
 /// When the database fails.
 pub fn day(archive: &Archive, agent: Kid, day: i64) -> Result<Day, ArchiveError> {
-    let mut probes: BTreeMap<String, Vec<Segment>> = BTreeMap::new();
-    let (from, to) = (Wall::from_secs(day * 86_400), Wall::from_secs((day + 1) * 86_400));
-    for jws in archive.summaries_at(agent, day, from, to)? {
-        let summary = read(&jws)?;
-        for probe in &summary.probes {
-            let own = pieces(&summary, probe).filter(|piece| day_of(piece.interval.from) == day);
-            probes.entry(probe.name.clone()).or_default().extend(own);
+    let mut folds: BTreeMap<String, Fold> = BTreeMap::new();
+    let (mut waiting, mut bytes) = (Vec::new(), 0);
+    archive.each_at(agent, day, span_of((day, day)), |jws| {
+        waiting.push(read(jws)?);
+        bytes += jws.len();
+        if bytes >= BYTES_AT_ONCE {
+            add(&mut folds, day, &waiting)?;
+            (waiting, bytes) = (Vec::new(), 0);
         }
+        Ok(())
+    })?;
+    add(&mut folds, day, &waiting)?;
+    Ok(Day { agent, day, folds: folds.into_values().collect() })
+}
+
+/// Adds what some summaries have of a day to what others had.
+fn add(
+    folds: &mut BTreeMap<String, Fold>,
+    day: i64,
+    summaries: &[Summary],
+) -> Result<(), ArchiveError> {
+    for (probe, parts) in by_probe(summaries) {
+        let mut pieces = of_day(&parts, day);
+        if pieces.is_empty() {
+            continue;
+        }
+        if let Some(before) = folds.get(probe) {
+            pieces.extend(read_hours(&before.hours)?);
+        }
+        folds.insert(probe.to_owned(), Fold::of(probe, day, pieces)?);
     }
-    probes.retain(|_, pieces| !pieces.is_empty());
-    let folds = probes
-        .into_iter()
-        .map(|(probe, pieces)| Fold::of(&probe, day, pieces))
-        .collect::<Result<_, _>>()?;
-    Ok(Day { agent, day, folds })
+    Ok(())
 }
 
 impl Day {

@@ -11,7 +11,7 @@ use crate::evidence::late::Front;
 
 /// … and no further one once they have so many bytes: what is read of them takes several times as
 /// much memory.
-const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
+pub(super) const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 /// So many are read in one query.
 const PART: u32 = 8;
 

@@ -11,6 +11,7 @@ use crate::evidence::bundle::Numbers;
 use crate::evidence::chain::ChainId;
 use crate::evidence::key::Kid;
 use crate::evidence::late::Front;
+use crate::sla::span::Span;
 
 /// A chain, how far it was folded, and how far it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,18 +175,18 @@ impl Archive {
         })
     }
 
-    /// The compact JWS of an agent's summaries that were folded into a UTC day and touch a span of
-    /// time; what is left out of a revoked agent's is not among them.
+    /// Gives the compact JWS of each summary of an agent that was folded into a UTC day and touches
+    /// a span of time to `take`; what is left out of a revoked agent's is not among them.
     ///
     /// # Errors
-    /// When the database fails.
-    pub fn summaries_at(
+    /// When the database fails, or what `take` returns.
+    pub fn each_at(
         &self,
         agent: Kid,
         day: i64,
-        from: Wall,
-        to: Wall,
-    ) -> Result<Vec<String>, ArchiveError> {
+        span: Span,
+        mut take: impl FnMut(&str) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
         let until = self.until(agent)?.unwrap_or(Wall::from_nanos(i64::MAX));
         let sql = "SELECT chain, from_seq, to_seq FROM folded_day WHERE agent = ?1 AND day = ?2 \
             ORDER BY chain";
@@ -203,12 +204,11 @@ impl Archive {
                                      WHERE h.agent = summary.agent AND h.chain = summary.chain \
             AND h.seq = summary.seq)
                    ORDER BY seq";
-        let mut all = Vec::new();
         for (chain, first, last) in chains {
-            let args = args![&agent, &chain, first, last, from, to, until];
-            all.extend(self.db.all(sql, args, |row| packed::unpack(row.get(0)?))?);
+            let args = args![&agent, &chain, first, last, span.from, span.to, until];
+            self.db.each(sql, args, |row| take(&packed::unpack(row.get(0)?)?))?;
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Whether all that came of an agent is folded.

@@ -18,7 +18,8 @@ use crate::evidence::key::Kid;
 use crate::evidence::register::{self, Place, Rank};
 use crate::evidence::told::{day_of, span_of as span_of_days};
 use crate::measure::histogram::Histogram;
-use crate::measure::outcome::Reason;
+use crate::measure::interval::Interval;
+use crate::measure::outcome::{Outcome, Reason};
 use crate::sla::judge::InForce;
 use crate::sla::observed::{Seen, is_cut};
 use crate::sla::span::{Span, Spans};
@@ -27,9 +28,11 @@ use crate::sla::span::{Span, Spans};
 /// change takes memory, and no line that anybody pays for does so. A probe each second of which
 /// every other one is lost makes 2.7 million in a month.
 const MOST_RUNS: usize = 8_000_000;
-/// Nor one of which so many bytes are read beside its outcomes: a year of ten probes takes some 40
-/// MB.
-const MOST_BYTES: usize = 256 * 1024 * 1024;
+/// Nor one of which so many bytes are in memory at once: a year of ten probes takes some 40 MB, a
+/// month of a group of 1,000 some 60.
+const MOST_BYTES: usize = 128 * 1024 * 1024;
+/// What an allocation takes beside what is asked for, and a shared one before what is in it.
+const ALLOCATED: usize = 16;
 
 /// What one probe of one agent measured.
 #[derive(Debug)]
@@ -40,12 +43,44 @@ struct Source {
     /// The service that the probe named last, for what was folded before that was kept with it.
     service: Option<String>,
     /// What counts and binds.
-    pieces: Vec<Segment>,
+    pieces: Vec<Measured>,
     /// What counts, and another witness's binds.
-    beside: Vec<Segment>,
+    beside: Vec<Measured>,
 }
 
-/// How much was read of a service.
+/// An interval, shared with the judge, and what its summary said that it is about.
+#[derive(Debug)]
+struct Measured {
+    told: Option<Arc<Attribution>>,
+    interval: Arc<Interval>,
+}
+
+impl Measured {
+    /// With the one reason that a verdict looks at.
+    fn of(Segment { told, mut interval, .. }: Segment) -> Self {
+        let carrier = Reason::CARRIER.to_string();
+        let count = interval.reasons.remove(&carrier);
+        interval.reasons = count.map(|count| (carrier, count)).into_iter().collect();
+        Self { told, interval: Arc::new(interval) }
+    }
+
+    /// How many bytes it takes in memory, at most.
+    fn weight(&self) -> usize {
+        let Interval { outcomes, reasons, rtt, ipdv, .. } = &*self.interval;
+        let histograms = [rtt, ipdv].into_iter().flatten().map(|spread| &spread.histogram);
+        // A map's node has room for eleven.
+        let reason = ALLOCATED + 11 * size_of::<(String, u32)>() + 2 * ALLOCATED;
+        size_of::<Self>()
+            + 2 * ALLOCATED
+            + size_of::<Interval>()
+            + ALLOCATED
+            + outcomes.runs().len() * size_of::<(u32, Outcome)>()
+            + reasons.len() * reason
+            + histograms.map(|each| ALLOCATED + each.base64_at_most()).sum::<usize>()
+    }
+}
+
+/// How much of a service is in memory.
 #[derive(Debug, Default)]
 struct Load {
     runs: usize,
@@ -53,16 +88,31 @@ struct Load {
 }
 
 impl Load {
-    /// Adds what was read; where it is too much, says of what.
-    fn add(&mut self, pieces: &[Segment]) -> Result<(), String> {
-        self.runs += pieces.iter().map(|piece| piece.interval.outcomes.runs().len()).sum::<usize>();
-        self.bytes += pieces.iter().map(Segment::weight).sum::<usize>();
-        match self {
-            Self { runs: ..=MOST_RUNS, bytes: ..=MOST_BYTES } => Ok(()),
-            Self { bytes: ..=MOST_BYTES, .. } => {
-                Err(format!("more than {MOST_RUNS} changes of outcome"))
-            }
-            _ => Err(format!("more than {MOST_BYTES} bytes of intervals that stand apart")),
+    /// Adds what was read.
+    ///
+    /// # Errors
+    /// When it is too much.
+    fn add(&mut self, pieces: &[Measured]) -> Result<(), ArchiveError> {
+        let Self { runs, bytes } = Self::of(pieces);
+        (self.runs, self.bytes) = (self.runs + runs, self.bytes + bytes);
+        let what = match self {
+            Self { runs: ..=MOST_RUNS, bytes: ..=MOST_BYTES } => return Ok(()),
+            Self { bytes: ..=MOST_BYTES, .. } => format!("{MOST_RUNS} changes of outcome"),
+            _ => format!("{MOST_BYTES} bytes of intervals that stand apart"),
+        };
+        Err(ArchiveError::TooMuch(format!("the service has more than {what} to judge")))
+    }
+
+    /// Takes away what is let go.
+    fn take(&mut self, pieces: &[Measured]) {
+        let Self { runs, bytes } = Self::of(pieces);
+        (self.runs, self.bytes) = (self.runs - runs, self.bytes - bytes);
+    }
+
+    fn of(pieces: &[Measured]) -> Self {
+        Self {
+            runs: pieces.iter().map(|piece| piece.interval.outcomes.runs().len()).sum(),
+            bytes: pieces.iter().map(Measured::weight).sum(),
         }
     }
 }
@@ -74,6 +124,7 @@ pub struct Sources<'a> {
     places: Vec<Place<'a>>,
     /// By probe, and for each the witness that binds first.
     all: Vec<Source>,
+    load: Load,
     effort: &'a Effort<'a>,
     carrier_down: BTreeMap<Kid, Spans>,
     /// Of the single minutes that had to be read, so many summaries were let go.
@@ -99,9 +150,7 @@ impl<'a> Sources<'a> {
             let mut pieces = Vec::new();
             for day in evaluator.archive.folded_days(agent, &probe, days, Depth::Days)? {
                 let own = decoded(&day.whole)?;
-                load.add(&own).map_err(|what| {
-                    ArchiveError::Damaged(format!("{service} has {what} to judge"))
-                })?;
+                load.add(&own)?;
                 if effort.is_spent() {
                     break;
                 }
@@ -116,7 +165,7 @@ impl<'a> Sources<'a> {
         }
         all.sort_by(|one, two| (&one.probe, one.rank).cmp(&(&two.probe, two.rank)));
         let mut sources =
-            Self { fleet: evaluator.fleet, places, all, effort, carrier_down, gone: 0 };
+            Self { fleet: evaluator.fleet, places, all, load, effort, carrier_down, gone: 0 };
         sources.settle(evaluator.archive, &BTreeSet::new())?;
         Ok(sources)
     }
@@ -149,21 +198,21 @@ impl<'a> Sources<'a> {
             self.gone += source.refine(
                 archive,
                 &edges.chain(boundaries.iter().copied()).collect(),
-                self.effort,
+                (&mut self.load, self.effort),
             )?;
             let counts = source.counts(self.fleet, &self.places);
-            source.pieces.retain(|piece| {
+            source.keep(&mut self.load, |piece| {
                 counts.get(&piece.told).is_some_and(|spans| covers(spans, span_of(piece)))
             });
             let enrolled = self.fleet.register().get(source.agent);
-            let site = |piece: &Segment| match &piece.told {
+            let site = |piece: &Measured| match &piece.told {
                 Some(told) => told.site.clone(),
                 None => enrolled
                     .and_then(|own| own.site_at(piece.interval.from))
                     .unwrap_or_default()
                     .to_owned(),
             };
-            let taken = |piece: &Segment| {
+            let taken = |piece: &Measured| {
                 covered.get(&site(piece)).is_some_and(|spans| spans.touches(span_of(piece)))
             };
             let pieces = std::mem::take(&mut source.pieces);
@@ -217,7 +266,7 @@ impl<'a> Sources<'a> {
     /// The probes that name a service themselves.
     pub fn naming(&self, service: &str) -> BTreeSet<String> {
         let names = |source: &&Source| {
-            let told = |piece: &Segment| match &piece.told {
+            let told = |piece: &Measured| match &piece.told {
                 Some(told) => told.service.as_deref() == Some(service),
                 None => source.service.as_deref() == Some(service),
             };
@@ -306,6 +355,17 @@ impl Source {
         all
     }
 
+    /// Keeps some of its pieces.
+    fn keep(&mut self, load: &mut Load, mut keep: impl FnMut(&Measured) -> bool) {
+        self.pieces.retain(|piece| {
+            let kept = keep(piece);
+            if !kept {
+                load.take(std::slice::from_ref(piece));
+            }
+            kept
+        });
+    }
+
     fn has_cut(&self, boundaries: &BTreeSet<Wall>) -> bool {
         self.pieces.iter().chain(&self.beside).any(|piece| is_cut(&piece.interval, boundaries))
     }
@@ -316,7 +376,7 @@ impl Source {
         &mut self,
         archive: &Archive,
         boundaries: &BTreeSet<Wall>,
-        effort: &Effort<'_>,
+        (load, effort): (&mut Load, &Effort<'_>),
     ) -> Result<u64, ArchiveError> {
         let mut gone = 0;
         let cut: BTreeSet<i64> = self
@@ -325,15 +385,16 @@ impl Source {
             .filter(|piece| is_cut(&piece.interval, boundaries))
             .map(|piece| day_of(piece.interval.from))
             .collect();
-        self.pieces.retain(|piece| !cut.contains(&day_of(piece.interval.from)));
+        self.keep(load, |piece| !cut.contains(&day_of(piece.interval.from)));
         for &day in &cut {
             if effort.is_spent() {
                 break;
             }
             for folded in archive.folded_days(self.agent, &self.probe, (day, day), Depth::Hours)? {
                 let hours = decoded(folded.hours.as_deref().unwrap_or_default())?;
-                let (cut, whole): (Vec<Segment>, Vec<Segment>) =
+                let (cut, whole): (Vec<Measured>, Vec<Measured>) =
                     hours.into_iter().partition(|piece| is_cut(&piece.interval, boundaries));
+                load.add(&whole)?;
                 self.pieces.extend(whole);
                 if !cut.is_empty() {
                     gone += removed_months::missing_of(archive, &[self.agent], (day, day))?;
@@ -341,6 +402,8 @@ impl Source {
                 for piece in cut {
                     let minutes =
                         agent_state::minutes(archive, self.agent, &self.probe, span_of(&piece))?;
+                    let minutes: Vec<Measured> = minutes.into_iter().map(Measured::of).collect();
+                    load.add(&minutes)?;
                     self.pieces.extend(minutes);
                 }
             }
@@ -353,14 +416,14 @@ impl Source {
 }
 
 fn seen<'a>(
-    sources: impl Iterator<Item = (&'a Source, Vec<&'a Vec<Segment>>)>,
+    sources: impl Iterator<Item = (&'a Source, Vec<&'a Vec<Measured>>)>,
     carrier_down: &BTreeMap<Kid, Spans>,
 ) -> BTreeMap<String, Seen> {
     let mut all: BTreeMap<String, Seen> = BTreeMap::new();
     for (source, pieces) in sources {
         let seen = all.entry(source.probe.clone()).or_default();
         seen.intervals.extend(
-            pieces.iter().flat_map(|pieces| pieces.iter()).map(|piece| piece.interval.clone()),
+            pieces.iter().flat_map(|pieces| pieces.iter()).map(|piece| Arc::clone(&piece.interval)),
         );
         if let Some(down) = carrier_down.get(&source.agent).filter(|down| !down.is_empty()) {
             let own: Spans = pieces.into_iter().flatten().map(span_of).collect();
@@ -396,7 +459,7 @@ fn probes(fleet: &Fleet, places: &[Place<'_>]) -> BTreeSet<(Kid, String)> {
     all.map(|(agent, probe)| (agent, probe.to_owned())).collect()
 }
 
-fn span_of(piece: &Segment) -> Span {
+fn span_of(piece: &Measured) -> Span {
     Span::new(piece.interval.from, piece.interval.to())
 }
 
@@ -405,21 +468,14 @@ fn covers(spans: &Spans, span: Span) -> bool {
     if span.is_empty() { spans.holds(span.from) } else { spans.covers(span) }
 }
 
-/// Pieces of a folded day, with the one reason that a verdict looks at.
-fn decoded(bytes: &[u8]) -> Result<Vec<Segment>, ArchiveError> {
-    let mut pieces = compaction::decode(bytes)
-        .map_err(|fault| ArchiveError::Damaged(format!("a folded day: {fault}")))?;
-    let carrier = Reason::CARRIER.to_string();
-    pieces
-        .iter_mut()
-        .for_each(|piece| piece.interval.reasons.retain(|reason, _| *reason == carrier));
-    Ok(pieces)
+/// The intervals of a folded day.
+fn decoded(bytes: &[u8]) -> Result<Vec<Measured>, ArchiveError> {
+    Ok(compaction::decode(bytes)?.into_iter().map(Measured::of).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::interval::Interval;
 
     #[test]
     fn so_much_is_read_of_a_service_however_little_each_interval_says() {
@@ -438,10 +494,13 @@ mod tests {
             rfc3550_max_ns: None,
             phases: BTreeMap::new(),
         };
-        let day = vec![Segment { settings: "s".into(), told: None, interval }; 3_400];
+        let one = || Measured { told: None, interval: Arc::new(interval.clone()) };
+        let day: Vec<Measured> = std::iter::repeat_with(one).take(3_400).collect();
         let mut load = Load::default();
         let days = (0..).take_while(|_| load.add(&day).is_ok()).count();
         assert!(days > 31, "a month of one probe that has an interval each 25 seconds");
-        assert!(days * 3_400 * size_of::<Segment>() <= MOST_BYTES);
+        assert!(days * 3_400 * size_of::<Interval>() <= MOST_BYTES);
+        load.take(&day);
+        assert!(load.add(&[]).is_ok(), "what is let go makes room");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use crate::base::effort::Effort;
 use crate::evidence::key::Kid;
@@ -130,7 +131,7 @@ fn observed(asked: &EvaluationRequest<'_>, summaries: &[Summary]) -> BTreeMap<St
                         intervals.iter().map(|each| Span::new(each.from, each.to())).collect();
                     seen.carrier_down = seen.carrier_down.or(&carrier_down.and(&own));
                 }
-                seen.intervals.extend(intervals);
+                seen.intervals.extend(intervals.into_iter().map(Arc::new));
             }
         }
     }
