@@ -24,6 +24,7 @@ use crate::collector::keys::{next_key, open_both};
 use crate::collector::limits::{Counted, Limiter};
 use crate::collector::memory_budget::{MemoryBudget, Shares};
 use crate::collector::metrics::Metrics;
+use crate::collector::rounds_thread::RoundsThread;
 use crate::collector::writer::Writer;
 use crate::config::collector::{CollectorConfig, Database};
 use crate::evidence::key::{Kid, PublicKey, SecretKey};
@@ -64,7 +65,8 @@ pub mod operations;
 mod operators;
 pub mod periods;
 pub mod removed_months;
-pub mod scheduler;
+mod rounds_thread;
+mod scheduler;
 mod serve;
 mod summaries;
 mod throttle;
@@ -111,6 +113,7 @@ pub struct Collector {
     /// [`None`] only while it is dropped.
     writer: Option<Writer>,
     thread: Option<JoinHandle<()>>,
+    rounds: RoundsThread,
     readers: Mutex<Vec<Archive>>,
     memory: Arc<MemoryBudget>,
     connections: Arc<Connections>,
@@ -149,6 +152,7 @@ impl Collector {
             tls: watch::Sender::new(tls),
             writer: Some(writer),
             thread: Some(thread),
+            rounds: RoundsThread::start()?,
             readers: Mutex::default(),
             memory: MemoryBudget::new(MEMORY),
             connections: Connections::new(bounds),

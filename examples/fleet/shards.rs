@@ -1,5 +1,5 @@
-//! The worst that an enrolled agent can ship: intervals of one millisecond that do not merge, of
-//! probes that a contract's service is judged by.
+//! The worst that an enrolled agent can ship, of probes that a contract's service is judged by:
+//! intervals of one millisecond that do not merge, and outcomes that change with each send.
 
 use std::time::{Duration, Instant};
 
@@ -21,29 +21,127 @@ use wanproof::measure::outcome::{Outcome, Outcomes};
 use super::central::Central;
 use super::line::{Broken, Line};
 
-/// Hours that it tells of, the last ones: what is older comes too late to count.
-const HOURS: u32 = 40;
 /// Intervals of each summary: as many as fit into its mebibyte.
 const INTERVALS: u32 = 3_400;
+/// Hours of intervals that stand apart: what is older comes too late to count.
+const HOURS: u32 = 40;
+/// Hours of outcomes that change: a service with eight million changes is not judged.
+const CHANGING_HOURS: u32 = 22;
 /// Rounds are over when the collector did nothing for so long, …
 const STILL: Duration = Duration::from_secs(5);
 /// … and they end in this time.
 const END: Duration = Duration::from_secs(600);
 
-/// Ships them, and waits until the collector has worked them off; how many were receipted.
-pub async fn ship(central: &Central, probes: usize) -> Result<usize, Broken> {
-    let key = SecretKey::from_seed(&[15; 32]);
+/// What is shipped.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// Intervals of one millisecond, a second apart, of so many probes.
+    Apart(usize),
+    /// Outcomes of one probe, each 10 ms another than the one before.
+    Changing,
+}
+
+impl Kind {
+    /// What it is called, also by its site, its contract and its service.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Apart(_) => "an agent's intervals of 1 ms",
+            Self::Changing => "outcomes that change each 10 ms",
+        }
+    }
+
+    const fn seed(self) -> u8 {
+        match self {
+            Self::Apart(_) => 15,
+            Self::Changing => 16,
+        }
+    }
+
+    const fn site(self) -> &'static str {
+        match self {
+            Self::Apart(_) => "site-apart",
+            Self::Changing => "site-changing",
+        }
+    }
+
+    const fn contract(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Apart(_) => ("APART", "ckt-apart"),
+            Self::Changing => ("CHANGING", "ckt-changing"),
+        }
+    }
+
+    const fn probes(self) -> usize {
+        match self {
+            Self::Apart(probes) => probes,
+            Self::Changing => 1,
+        }
+    }
+
+    const fn hours(self) -> u32 {
+        match self {
+            Self::Apart(_) => HOURS,
+            Self::Changing => CHANGING_HOURS,
+        }
+    }
+
+    /// From one due send to the next, in milliseconds.
+    const fn period_ms(self) -> u32 {
+        match self {
+            Self::Apart(_) => 1000,
+            Self::Changing => 10,
+        }
+    }
+
+    fn intervals(self, from: Wall) -> Vec<IntervalPart> {
+        let interval = |from, millis, outcomes: Outcomes| IntervalPart {
+            from,
+            millis,
+            first_ms: 0,
+            reasons: [("lost/timeout".to_owned(), outcomes.count(Outcome::Lost) as u32)].into(),
+            outcomes,
+            duplicates: 0,
+            reordered: 0,
+            kernel_stamped: 0,
+            rtt_us: None,
+            rtt_sum_ns: None,
+            ipdv_us: None,
+            ipdv_sum_ns: None,
+            rfc3550_max_ns: None,
+            phases_us: None,
+        };
+        match self {
+            Self::Apart(_) => (0..INTERVALS)
+                .map(|second| {
+                    let lost = std::iter::once(Outcome::Lost).collect();
+                    interval(from + Duration::from_secs(1) * second, 1, lost)
+                })
+                .collect(),
+            Self::Changing => (0..60)
+                .map(|minute| {
+                    let both = [Outcome::Lost, Outcome::NotObserved];
+                    let outcomes = both.into_iter().cycle().take(6000).collect();
+                    interval(from + Duration::from_secs(60) * minute, 60_000, outcomes)
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Ships it, and waits until the collector has worked it off; how many summaries were receipted.
+pub async fn ship(central: &Central, kind: Kind) -> Result<usize, Broken> {
+    let key = SecretKey::from_seed(&[kind.seed(); 32]);
     let now = SystemClock.now().wall;
     let mut line = Line::open(central.address).await?;
-    line.enrol(enrol::sign("site-shards", None, &key)).await?;
-    sign_contract(central, &key, now, probes)?;
-    let begin = now.floor(Duration::from_secs(3600)) - Duration::from_secs(3600) * HOURS;
-    let mut head = Head::new(ChainId::from_bytes([15; 16]), None);
+    line.enrol(enrol::sign(kind.site(), None, &key)).await?;
+    sign_contract(central, &key, now, kind)?;
+    let begin = now.floor(Duration::from_secs(3600)) - Duration::from_secs(3600) * kind.hours();
+    let mut head = Head::new(ChainId::from_bytes([kind.seed(); 16]), None);
     let mut receipted = 0;
-    for hour in 0..HOURS {
-        for probe in 0..probes {
+    for hour in 0..kind.hours() {
+        for probe in 0..kind.probes() {
             let from = begin + Duration::from_secs(3600) * hour;
-            let signed = head.sign(summary(&key, from, probe), &key)?;
+            let signed = head.sign(summary(&key, from, kind, probe), &key)?;
             let body = Bytes::from(zstd::bulk::compress(signed.jws.as_bytes(), 3)?);
             let said = timeout(Duration::from_secs(30), line.ship(body)).await??;
             receipted += usize::from(said.body.windows(11).any(|part| part == b"\"receipt\":\""));
@@ -72,16 +170,14 @@ async fn rest(central: &Central) -> Result<(), Broken> {
 }
 
 /// A contract whose service is judged by whatever probe names it.
-fn sign_contract(
-    central: &Central,
-    key: &SecretKey,
-    now: Wall,
-    probes: usize,
-) -> Result<(), Broken> {
-    let probes: Vec<String> = (0..probes).map(|probe| format!("\"p{probe}\"")).collect();
+fn sign_contract(central: &Central, key: &SecretKey, now: Wall, kind: Kind) -> Result<(), Broken> {
+    let (contract, service) = kind.contract();
+    let probes: Vec<String> = (0..kind.probes()).map(|probe| format!("\"p{probe}\"")).collect();
     let long_ago: Wall = "2026-02-01T00:00:00Z".parse()?;
     let toml = include_str!("../../tests/fleet/contract.toml")
-        .replace("\"pune-01\"", "\"site-shards\"")
+        .replace("\"pune-01\"", &format!("\"{}\"", kind.site()))
+        .replace("\"FLEET\"", &format!("\"{contract}\""))
+        .replace("\"ckt-1\"", &format!("\"{service}\""))
         .replace("probes = [\"hq\"]", &format!("probes = [{}]", probes.join(", ")));
     let actor = Actor { who: "bench".to_owned(), via: Via::Command, now };
     Archive::open_existing(&central.database)?.write(|archive| {
@@ -89,39 +185,19 @@ fn sign_contract(
         agreements::import(archive, None, &toml, &actor)?;
         for action in ["propose", "sign", "take_effect"] {
             let step = Step { at: Some(long_ago), ..Step::now() };
-            agreements::act(archive, ("FLEET", 1), action, &step, &actor)?;
+            agreements::act(archive, (contract, 1), action, &step, &actor)?;
         }
         Ok::<(), DeskError>(())
     })?;
     Ok(())
 }
 
-fn summary(key: &SecretKey, from: Wall, probe: usize) -> Summary {
-    let interval = |second: u32| {
-        let mut outcomes = Outcomes::default();
-        outcomes.push(Outcome::Lost);
-        IntervalPart {
-            from: from + Duration::from_secs(1) * second,
-            millis: 1,
-            first_ms: 0,
-            outcomes,
-            reasons: [("lost/timeout".to_owned(), 1)].into(),
-            duplicates: 0,
-            reordered: 0,
-            kernel_stamped: 0,
-            rtt_us: None,
-            rtt_sum_ns: None,
-            ipdv_us: None,
-            ipdv_sum_ns: None,
-            rfc3550_max_ns: None,
-            phases_us: None,
-        }
-    };
+fn summary(key: &SecretKey, from: Wall, kind: Kind, probe: usize) -> Summary {
     Summary {
         v: 1,
         agent: key.kid(),
-        site: "site-shards".to_owned(),
-        chain: ChainId::from_bytes([15; 16]),
+        site: kind.site().to_owned(),
+        chain: ChainId::from_bytes([kind.seed(); 16]),
         seq: 0,
         prev: None,
         follows: None,
@@ -138,15 +214,15 @@ fn summary(key: &SecretKey, from: Wall, probe: usize) -> Summary {
         contracts: Vec::new(),
         probes: vec![ProbePart {
             name: format!("p{probe}"),
-            service: Some("ckt-1".to_owned()),
+            service: Some(kind.contract().1.to_owned()),
             kind: "icmp".to_owned(),
             target: "hq.example.net".to_owned(),
             address: None,
-            period_ms: 1000,
+            period_ms: kind.period_ms(),
             timeout_ms: 2000,
             cutoff_ms: 1000,
             settings: "s".repeat(199),
-            intervals: (0..INTERVALS).map(interval).collect(),
+            intervals: kind.intervals(from),
         }],
         own_lag_us: None,
         link: Vec::new(),

@@ -3,12 +3,15 @@
 //! setting, a step) stays apart, so that a contract judges the merged intervals of a month as it
 //! would judge its minutes. Pure: it reads and writes nothing.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize, Serializer as _};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer as _, Serialize, Serializer as _};
 
 use crate::base::time::Wall;
 use crate::measure::histogram::{Histogram, Packed};
@@ -108,9 +111,10 @@ impl<'a> Written<'a> {
 
 /// As a piece is read.
 #[derive(Deserialize)]
-struct StoredSegment {
-    settings: String,
-    told: Option<Attribution>,
+struct StoredSegment<'a> {
+    #[serde(borrow)]
+    settings: Cow<'a, str>,
+    told: Option<StoredAttribution<'a>>,
     from: i64,
     millis: u32,
     first: u32,
@@ -123,6 +127,80 @@ struct StoredSegment {
     rtt: Option<(Packed, u64)>,
     ipdv: Option<(Packed, u64)>,
     jitter: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct StoredAttribution<'a> {
+    #[serde(borrow)]
+    site: Cow<'a, str>,
+    #[serde(borrow)]
+    service: Option<Cow<'a, str>>,
+}
+
+/// What neighbouring pieces share.
+struct Shared {
+    settings: Arc<str>,
+    told: Option<Arc<Attribution>>,
+}
+
+impl Shared {
+    fn segment(&mut self, stored: StoredSegment<'_>) -> Segment {
+        if *self.settings != *stored.settings {
+            self.settings = stored.settings.into();
+        }
+        let told = stored.told.map(|told| match &self.told {
+            Some(last) if told.is(last) => Arc::clone(last),
+            _ => Arc::clone(self.told.insert(Arc::new(told.owned()))),
+        });
+        let spread =
+            |of: Option<(Packed, u64)>| of.map(|(histogram, sum_ns)| Spread { histogram, sum_ns });
+        let interval = Interval {
+            from: Wall::from_nanos(stored.from),
+            millis: stored.millis,
+            first_ms: stored.first,
+            period_ms: stored.period,
+            outcomes: stored.outcomes,
+            reasons: stored.reasons,
+            duplicates: stored.counts.0,
+            reordered: stored.counts.1,
+            kernel_stamped: stored.counts.2,
+            rtt: spread(stored.rtt),
+            ipdv: spread(stored.ipdv),
+            rfc3550_max_ns: stored.jitter,
+            phases: BTreeMap::new(),
+        };
+        Segment { settings: Arc::clone(&self.settings), told, interval }
+    }
+}
+
+impl StoredAttribution<'_> {
+    fn is(&self, told: &Attribution) -> bool {
+        self.site == told.site && self.service.as_deref() == told.service.as_deref()
+    }
+
+    fn owned(self) -> Attribution {
+        Attribution { site: self.site.into_owned(), service: self.service.map(Cow::into_owned) }
+    }
+}
+
+/// Reads a list of pieces, each of which becomes something else at once.
+struct Each<F>(F);
+
+impl<'de, T, F: FnMut(Segment) -> T> Visitor<'de> for Each<F> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of pieces")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut shared = Shared { settings: Arc::from(""), told: None };
+        let mut all = Vec::new();
+        while let Some(stored) = list.next_element::<StoredSegment<'de>>()? {
+            all.push(self.0(shared.segment(stored)));
+        }
+        Ok(all)
+    }
 }
 
 /// A text that ends where a day's would be too long.
@@ -165,50 +243,27 @@ pub fn encode(pieces: &[Segment]) -> Result<Vec<u8>, NotPieces> {
 /// # Errors
 /// When the bytes are none.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Segment>, NotPieces> {
+    decode_as(bytes, |segment| segment)
+}
+
+/// Reads pieces, each of which becomes something else before the next one is read: what is let go
+/// of each leaves no holes among what is kept of all.
+///
+/// # Errors
+/// When the bytes are none.
+pub fn decode_as<T>(
+    bytes: &[u8],
+    become_other: impl FnMut(Segment) -> T,
+) -> Result<Vec<T>, NotPieces> {
     let mut text = Vec::new();
     zstd::stream::Decoder::new(bytes)?.take(MOST as u64 + 1).read_to_end(&mut text)?;
     if text.len() > MOST {
         return Err(NotPieces::TooMuch);
     }
-    let kept: Vec<StoredSegment> = serde_json::from_slice(&text)?;
-    let spread =
-        |of: Option<(Packed, u64)>| of.map(|(histogram, sum_ns)| Spread { histogram, sum_ns });
-    let (mut settings, mut told) = (Arc::from(""), None);
-    let piece = |kept: StoredSegment| Segment {
-        settings: shared(&mut settings, kept.settings),
-        told: kept.told.map(|one| shared_told(&mut told, one)),
-        interval: Interval {
-            from: Wall::from_nanos(kept.from),
-            millis: kept.millis,
-            first_ms: kept.first,
-            period_ms: kept.period,
-            outcomes: kept.outcomes,
-            reasons: kept.reasons,
-            duplicates: kept.counts.0,
-            reordered: kept.counts.1,
-            kernel_stamped: kept.counts.2,
-            rtt: spread(kept.rtt),
-            ipdv: spread(kept.ipdv),
-            rfc3550_max_ns: kept.jitter,
-            phases: BTreeMap::new(),
-        },
-    };
-    Ok(kept.into_iter().map(piece).collect())
-}
-
-/// A text, the same one as the last where it is as that.
-fn shared(last: &mut Arc<str>, text: String) -> Arc<str> {
-    if **last != *text {
-        *last = text.into();
-    }
-    Arc::clone(last)
-}
-
-fn shared_told(last: &mut Option<Arc<Attribution>>, told: Attribution) -> Arc<Attribution> {
-    match last {
-        Some(last) if **last == told => Arc::clone(last),
-        _ => Arc::clone(last.insert(Arc::new(told))),
-    }
+    let mut json = serde_json::Deserializer::from_slice(&text);
+    let all = json.deserialize_seq(Each(become_other))?;
+    json.end()?;
+    Ok(all)
 }
 
 /// Merges pieces that follow on each other within the same `cell` of time since the epoch; in order

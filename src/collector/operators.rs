@@ -14,6 +14,7 @@ use crate::collector::caller::Caller;
 use crate::collector::concurrency::Work;
 use crate::collector::fault::Fault;
 use crate::collector::operations::tokens::{self, Scope};
+use crate::collector::rounds_thread::Unfinished;
 use crate::collector::writer::NotWritten;
 use crate::collector::{Collector, fleet, listener};
 use crate::config::collector::Tls;
@@ -57,22 +58,21 @@ impl Collector {
         }
     }
 
-    /// Does something of the rounds with a reading connection, on a thread where it may take its
-    /// time and takes nobody's place who asks. Of what lies with a row, and of a bug, the reason is
+    /// Does something of the rounds with a reading connection, on their own thread, where it takes
+    /// nobody's place who asks. Of what lies with a row, and of a bug, the reason is
     /// given.
     pub(super) async fn try_read<T: Send + 'static>(
         self: &Arc<Self>,
         act: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,
     ) -> Result<Result<T, String>, Fault> {
         let collector = Arc::clone(self);
-        let done = tokio::task::spawn_blocking(move || collector.reading(act));
-        match done.await {
+        match self.rounds.run(move || collector.reading(act)).await {
             Ok(Ok(value)) => Ok(Ok(value)),
             Ok(Err(error)) if error.is_of_a_row() => Ok(Err(error.to_string())),
             Ok(Err(error)) => Err(error.into()),
-            Err(error) => Ok(Err(format!(
-                "it failed by a fault of this program, which is worth a report: {error}"
-            ))),
+            Err(Unfinished) => {
+                Ok(Err("it failed by a fault of this program, which is worth a report".to_owned()))
+            }
         }
     }
 

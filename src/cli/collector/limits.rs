@@ -7,6 +7,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// How glibc is told into how many arenas it may divide what it allocates (mallopt(3)).
 const ARENAS: &str = "MALLOC_ARENA_MAX";
+/// What it is told: two arenas; what is larger than a mebibyte goes back to the system as soon as it
+/// is freed, and so does more than four at the end of the heap. By itself glibc raises both bounds
+/// after the first large body.
+const ALLOCATOR: [(&str, &str); 3] =
+    [(ARENAS, "2"), ("MALLOC_MMAP_THRESHOLD_", "1048576"), ("MALLOC_TRIM_THRESHOLD_", "4194304")];
 
 /// More is never needed: there are at most 65,536 connections.
 const FILES: u64 = 131_072;
@@ -27,8 +32,7 @@ pub fn of_the_process() {
 
 /// Starts this process anew, with its number and its arguments, where nothing says how many arenas
 /// glibc may have: it reads that once, before any of this program runs. By itself it takes eight
-/// for each processor, and each keeps what one burst of work once took: the worst that an enrolled
-/// agent can ship then takes 600 MB instead of 220.
+/// for each processor, and each keeps what one burst of work once took.
 pub fn of_the_allocator() {
     if std::env::var_os(ARENAS).is_some() {
         return;
@@ -40,5 +44,5 @@ pub fn of_the_allocator() {
         again.arg0(name);
     }
     // It returns only where it fails; then this process goes on as it is.
-    let _ = again.args(arguments).env(ARENAS, "2").exec();
+    let _ = again.args(arguments).envs(ALLOCATOR).exec();
 }

@@ -470,7 +470,7 @@ fn covers(spans: &Spans, span: Span) -> bool {
 
 /// The intervals of a folded day.
 fn decoded(bytes: &[u8]) -> Result<Vec<Measured>, ArchiveError> {
-    Ok(compaction::decode(bytes)?.into_iter().map(Measured::of).collect())
+    Ok(compaction::decode_as(bytes, Measured::of)?)
 }
 
 #[cfg(test)]
