@@ -7,6 +7,7 @@
 mod kit;
 use kit::secret;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -126,4 +127,96 @@ fn init_writes_what_check_accepts_and_never_overwrites_it() {
     let before = std::fs::read(dir.path().join("agent.toml")).unwrap();
     assert_eq!(init().status.code(), Some(2));
     assert_eq!(std::fs::read(dir.path().join("agent.toml")).unwrap(), before);
+}
+
+fn init(dir: &Path, options: &[&str]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_wanproof"));
+    program.arg("init").arg(dir).args(options).output().unwrap()
+}
+
+#[test]
+fn init_with_a_collector_and_targets_writes_what_works_at_once_and_says_what_to_type() {
+    let dir = tempfile::tempdir().unwrap();
+    let targets = ["192.0.2.1", "2001:db8::1", "hq.example.net", "tcp://192.0.2.1:443"];
+    let mut options = vec!["--collector", "https://c.example.net:8443", "--token", "-one\"time"];
+    options.push("--target");
+    options.extend(targets);
+    options.extend(["--site", "leeds-02", "--target", "https://portal.example.net/"]);
+    let output = init(dir.path(), &options);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let config = dir.path().join("agent.toml");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let next = format!(
+        "next:\n  wanproof check --config {0}\n  wanproof run --config {0}\n",
+        config.display()
+    );
+    assert!(said.ends_with(&next) && said.contains("fingerprint: "), "{said}");
+
+    let output = check(&config);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for name in ["192.0.2.1", "2001-db8-1", "hq.example.net", "tcp-192.0.2.1-443"] {
+        assert!(said.contains(&format!("probe {name}")), "{name}: {said}");
+    }
+    assert!(said.contains("probe https-portal.example.net"), "{said}");
+    assert!(!said.contains("loopback"), "{said}");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text: toml::Table = text.parse().unwrap();
+    assert_eq!(text["collector"]["token"].as_str(), Some("-one\"time"));
+    let mode = std::fs::metadata(&config).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode & 0o007, 0, "the token is there for everybody: {mode:o}");
+}
+
+#[test]
+fn init_tells_every_fault_before_it_writes_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("new");
+    for (options, told) in [
+        (&["--collector", "c.example.net"][..], "--collector \"c.example.net\": expected http://"),
+        (&["--collector", "http://c.example.net"], "is not encrypted: use https://"),
+        (&["--collector", "https://"], "it names no host"),
+        (&["--collector", "https://c.example.net", "--token", "a b"], "--token: it is empty or"),
+        (&["--token", "t"], "--collector"),
+        (&["--target", "hq example"], "--target \"hq example\": it holds white space"),
+        (&["--target", "192.0.2.1", "192.0.2.1"], "is there twice"),
+        (&["--target"], "a value is required for '--target"),
+        (&["--site", "leeds 02"], "site: expected 1 to 64 letters"),
+    ] {
+        let output = init(&place, options);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{options:?}: {said}");
+        assert!(said.contains(told), "{options:?}: {said}");
+        assert!(!place.exists(), "{options:?}");
+    }
+    let options = ["--collector", "http://c.example.net", "--target", "a b", "c d"];
+    let said = String::from_utf8(init(&place, &options).stderr).unwrap();
+    assert_eq!(said.lines().filter(|line| line.contains("--")).count(), 3, "{said}");
+}
+
+#[test]
+fn init_takes_a_collector_on_loopback_without_encryption() {
+    let dir = tempfile::tempdir().unwrap();
+    for (at, url) in
+        ["http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost:8080"].iter().enumerate()
+    {
+        let place = dir.path().join(at.to_string());
+        let output = init(&place, &["--collector", url, "--target", "::1"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = check(&place.join("agent.toml"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn init_fills_in_the_example_that_nobody_changed_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("agent.toml");
+    std::fs::copy(here("config/agent.toml"), &config).unwrap();
+    assert!(init(dir.path(), &["--target", "192.0.2.1"]).status.success());
+    let filled = std::fs::read_to_string(&config).unwrap();
+    assert!(filled.contains("target = \"192.0.2.1\""), "{filled}");
+    assert!(!dir.path().join("agent.toml.new").exists());
+    let output = init(dir.path(), &["--target", "192.0.2.2"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), filled);
 }

@@ -262,24 +262,29 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
+/// Checks a collector's address; `insecure` allows one that is not encrypted.
+///
+/// # Errors
+/// The address, and what is wrong with it.
+pub fn collector_url(url: &str, insecure: bool) -> Result<(), String> {
+    match split_url(url) {
+        Ok(parts) if parts.has_scope() => Err(format!("{url:?}: {NO_LINK}")),
+        Ok(parts) if parts.secure || insecure || parts.is_loopback() => Ok(()),
+        Ok(_) => Err(format!(
+            "{url:?} is not encrypted: use https://, or say insecure = true if the way there is \
+             trusted"
+        )),
+        Err(what) => Err(format!("{url:?}: {what}")),
+    }
+}
+
 fn collector(section: &Section<'_>, beside: &Path) -> Option<Collector> {
     let url = section.needed_text("url").map(|url| url.trim_end_matches('/').to_owned());
     let insecure = section.truth("insecure").unwrap_or(false);
-    let url = url.filter(|url| match split_url(url) {
-        Ok(parts) if parts.has_scope() => {
-            section.fault(format_args!("url {url:?}: {NO_LINK}"));
-            false
-        }
-        Ok(parts) if parts.secure || insecure || parts.is_loopback() => true,
-        Ok(_) => {
-            section.fault(format_args!(
-                "url {url:?} is not encrypted: use https://, or say insecure = true if the way \
-                    there is trusted"
-            ));
-            false
-        }
+    let url = url.filter(|url| match collector_url(url, insecure) {
+        Ok(()) => true,
         Err(what) => {
-            section.fault(format_args!("url {url:?}: {what}"));
+            section.fault(format_args!("url {what}"));
             false
         }
     });
