@@ -66,7 +66,7 @@ mod operators;
 pub mod periods;
 pub mod removed_months;
 mod rounds_thread;
-mod scheduler;
+pub mod scheduler;
 mod serve;
 mod summaries;
 mod throttle;
