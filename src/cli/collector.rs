@@ -26,6 +26,7 @@ mod late;
 mod limits;
 mod listing;
 mod oversee;
+mod ready;
 mod report;
 mod serve;
 mod source;
@@ -43,6 +44,9 @@ pub struct Args {
 enum Command {
     /// Run the collector
     Serve(Source),
+    /// Whether the collector of this configuration is ready, as its /readyz says: for what watches
+    /// it without a program of its own, such as a container's health check
+    Ready(Source),
     /// The agents: who is let in, who fell silent, what is missing
     Agents {
         #[command(flatten)]
@@ -175,6 +179,7 @@ enum Command {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
         Command::Serve(source) => serve::serve(source)?,
+        Command::Ready(source) => return ready::ready(source),
         Command::Agents { source, json } => agents::agents(source, *json)?,
         Command::Approve { named, source } => agents::approve(source, named.agent)?,
         Command::Revoke { named, since, source } => agents::revoke(source, named.agent, *since)?,

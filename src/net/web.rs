@@ -32,7 +32,15 @@ pub fn client(url: &str) -> ClientBuilder {
 /// # Errors
 /// When they cannot be used.
 pub fn client_trusting(url: &str, ca: &str) -> Result<ClientBuilder, NoTrust> {
-    let mut config = trust::client(&Trust::Authority(ca.to_owned()))?;
+    client_by(url, &Trust::Authority(ca.to_owned()))
+}
+
+/// A client for one URL whose server is believed by these rules.
+///
+/// # Errors
+/// When the authorities cannot be used.
+pub fn client_by(url: &str, trust: &Trust) -> Result<ClientBuilder, NoTrust> {
+    let mut config = trust::client(trust)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(client(url).tls_backend_preconfigured(config))
 }

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use crate::kit::foreign;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -360,6 +362,45 @@ async fn tls_is_spoken_and_the_configuration_is_read_again() {
     assert_eq!(enrol(&http, &url, &two, None).await["state"], "approved");
     // The client's half of the connection has to go on meanwhile, to be told goodbye.
     assert!(tokio::task::spawn_blocking(move || running.terminate()).await.unwrap().success());
+}
+
+#[test]
+fn its_own_command_says_whether_it_is_ready() {
+    let tls = "[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[enrolment]\nmode = \"open\"\n";
+    let desk = Desk::new(tls);
+    let made = rcgen::generate_simple_self_signed(["collector.example.net".to_owned()]).unwrap();
+    secret::write(desk.at.path().join("cert.pem"), made.cert.pem());
+    secret::write(desk.at.path().join("key.pem"), made.signing_key.serialize_pem());
+    let (mut running, address) = desk.serve();
+    desk.configure(&address, tls);
+    let said = desk.ask(&["ready"]);
+    assert_eq!((said.status.code(), said.stdout.as_slice()), (Some(0), b"ready\n".as_slice()));
+    assert!(running.terminate().success());
+    let said = desk.ask(&["ready"]);
+    assert_eq!(said.status.code(), Some(3), "{said:?}");
+    let told = String::from_utf8(said.stderr).unwrap();
+    assert!(told.contains(&format!("https://{address}/readyz does not answer: ")), "{told}");
+}
+
+#[test]
+fn its_own_command_says_why_it_is_not_ready() {
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let desk = Desk::new("");
+    desk.configure(&collector.local_addr().unwrap().to_string(), "");
+    let answering = std::thread::spawn(move || {
+        let (mut asked, _) = collector.accept().unwrap();
+        let mut lines = BufReader::new(asked.try_clone().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "GET /readyz HTTP/1.1");
+        assert!(lines.any(|line| line.unwrap().is_empty()), "the head ends");
+        let body = json!({"detail": "the disk is full"}).to_string();
+        let length = body.len();
+        write!(asked, "HTTP/1.1 503 Service Unavailable\r\ncontent-length: {length}\r\n\r\n{body}")
+            .unwrap();
+    });
+    let said = desk.ask(&["ready"]);
+    answering.join().unwrap();
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    assert_eq!(said.stdout, b"not ready: the disk is full\n");
 }
 
 #[tokio::test]
