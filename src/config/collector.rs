@@ -295,6 +295,7 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
         Some(section) => alerts(&section, beside),
         None => Some(Alerts::default()),
     };
+    let evidence = root.section("evidence").map(|section| evidence(&section)).unwrap_or_default();
     Some(CollectorConfig {
         listen: listen?,
         database: database?,
@@ -313,7 +314,7 @@ fn read(root: &Section<'_>, beside: &Path) -> Option<CollectorConfig> {
         },
         limits,
         alerts: alerts?,
-        evidence: root.section("evidence").map(|section| evidence(&section)).unwrap_or_default(),
+        evidence,
     })
 }
 

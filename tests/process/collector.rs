@@ -591,6 +591,12 @@ fn the_shipped_configuration_is_right() {
     let text = include_str!("../../config/collector.toml");
     let config = CollectorConfig::parse(text, "collector.toml", at.path()).unwrap();
     assert_eq!(config.enrolment, Enrolment::Token(at.path().join("tokens")));
+    // As it is shipped it lacks those files, and nothing else.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let faults = CollectorConfig::parse(text, "collector.toml", elsewhere.path()).unwrap_err();
+    let faults = faults.to_string();
+    assert_eq!(faults.lines().count(), 4, "{faults}");
+    assert_eq!(faults.matches("cannot be read").count(), 4, "{faults}");
 }
 
 #[test]
