@@ -74,7 +74,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     tell_of(args, &config)?;
     let config = config.display();
     let Some((key, key_file)) = key else {
-        return tell_next("sudo systemctl restart wanproof-agent", "wanproof status");
+        return tell_next("sudo systemctl restart wanproof-agent", "sudo wanproof status");
     };
     print::line(format_args!(
         "{}: this device's private key; it never leaves this host",
@@ -189,15 +189,15 @@ fn replace(path: &Path, text: &str, secret: bool) -> Result<(), Failure> {
 fn tell_of(args: &Args, config: &Path) -> Result<(), Failure> {
     let config = config.display();
     let shipping = match &args.collector {
-        Some(url) => format!(", and is shipped to {url}"),
+        Some(url) => format!(", and ships to {url}"),
         None => String::new(),
     };
     match args.target.len() {
         0 => print::line(format_args!(
             "{config}: a configuration that measures loopback until you name your probes{shipping}"
         ))?,
-        1 => print::line(format_args!("{config}: what is measured of 1 target{shipping}"))?,
-        all => print::line(format_args!("{config}: what is measured of {all} targets{shipping}"))?,
+        1 => print::line(format_args!("{config}: measures 1 target{shipping}"))?,
+        all => print::line(format_args!("{config}: measures {all} targets{shipping}"))?,
     }
     if args.collector.is_some() && args.token.is_none() {
         print::line(

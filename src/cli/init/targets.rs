@@ -98,6 +98,8 @@ fn name(typed: &str) -> String {
     let (scheme, rest) =
         typed.split_once("://").map_or(("", typed), |(scheme, rest)| (scheme, rest));
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // "::1" has nothing to begin with.
+    let scheme = if host.starts_with(':') { "v6" } else { scheme };
     let mut name = scheme.to_owned();
     for c in host.chars() {
         if c.is_ascii_alphanumeric() || "._".contains(c) {
@@ -136,6 +138,7 @@ mod tests {
         for (typed, expected) in [
             ("192.0.2.1", "192.0.2.1"),
             ("2001:db8::1", "2001-db8-1"),
+            ("::1", "v6-1"),
             ("fe80::1%wan0", "fe80-1-wan0"),
             ("hq.example.net.", "hq.example.net"),
             ("my_host", "my_host"),
