@@ -32,7 +32,11 @@ pub(super) fn open(family: Family, circuit: &Circuit, order: Order) -> Result<Op
     let interface =
         circuit.interface.as_ref().map(|name| (name.clone(), index_of(name).unwrap_or(0)));
     socket::set(&socket, circuit, family.unspecified())?;
-    hear(&socket, family).map_err(|error| OpenError::Other(error.into()))?;
+    hear(&socket, family).map_err(|error| match error {
+        // An emulated kernel (qemu-user, gVisor) has not all of them: the portable engine does without.
+        Errno::ENOPROTOOPT => OpenError::Unstamped(error.into()),
+        _ => OpenError::Other(error.into()),
+    })?;
     let stamps = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE;
