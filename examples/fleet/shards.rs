@@ -94,11 +94,11 @@ impl Kind {
     }
 
     fn intervals(self, from: Wall) -> Vec<IntervalPart> {
-        let interval = |from, millis, outcomes: Outcomes| IntervalPart {
+        let interval = |from, millis, lost: u32, outcomes: Outcomes| IntervalPart {
             from,
             millis,
             first_ms: 0,
-            reasons: [("lost/timeout".to_owned(), outcomes.count(Outcome::Lost) as u32)].into(),
+            reasons: [("lost/timeout".to_owned(), lost)].into(),
             outcomes,
             duplicates: 0,
             reordered: 0,
@@ -114,14 +114,14 @@ impl Kind {
             Self::Apart(_) => (0..INTERVALS)
                 .map(|second| {
                     let lost = std::iter::once(Outcome::Lost).collect();
-                    interval(from + Duration::from_secs(1) * second, 1, lost)
+                    interval(from + Duration::from_secs(1) * second, 1, 1, lost)
                 })
                 .collect(),
             Self::Changing => (0..60)
                 .map(|minute| {
                     let both = [Outcome::Lost, Outcome::NotObserved];
                     let outcomes = both.into_iter().cycle().take(6000).collect();
-                    interval(from + Duration::from_secs(60) * minute, 60_000, outcomes)
+                    interval(from + Duration::from_secs(60) * minute, 60_000, 3000, outcomes)
                 })
                 .collect(),
         }
