@@ -59,8 +59,7 @@ impl Collector {
     }
 
     /// Does something of the rounds with a reading connection, on their own thread, where it takes
-    /// nobody's place who asks. Of what lies with a row, and of a bug, the reason is
-    /// given.
+    /// nobody's place who asks. Of what lies with a row, and of a bug, the reason is given.
     pub(super) async fn try_read<T: Send + 'static>(
         self: &Arc<Self>,
         act: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,

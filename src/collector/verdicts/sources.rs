@@ -58,9 +58,11 @@ struct Measured {
 impl Measured {
     /// With the one reason that a verdict looks at.
     fn of(Segment { told, mut interval, .. }: Segment) -> Self {
-        let carrier = Reason::CARRIER.to_string();
-        let count = interval.reasons.remove(&carrier);
-        interval.reasons = count.map(|count| (carrier, count)).into_iter().collect();
+        // Most have none: they need no text to look for.
+        if !interval.reasons.is_empty() {
+            let carrier = interval.reasons.remove_entry(&Reason::CARRIER.to_string());
+            interval.reasons = carrier.into_iter().collect();
+        }
         Self { told, interval: Arc::new(interval) }
     }
 
