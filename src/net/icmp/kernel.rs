@@ -131,7 +131,7 @@ struct KernelPort {
     /// How many packets the last reading of the receive queue found, and how many that of the error
     /// queue.
     usual: [usize; 2],
-    /// The kernel's count of packets dropped from the receive queue.
+    /// The kernel's count of packets that the receive queue had no room for.
     dropped: u32,
 }
 
@@ -173,6 +173,11 @@ impl Port for KernelPort {
         };
         arrivals.append(&mut replies);
         self.replies = replies;
+        let dropped = open::dropped(&self.socket).unwrap_or(self.dropped);
+        if dropped != self.dropped {
+            self.dropped = dropped;
+            arrivals.push(Arrival::Overflow);
+        }
         if heard == Drained::Dry && told == Drained::Dry { Drained::Dry } else { Drained::More }
     }
 
@@ -273,8 +278,7 @@ impl KernelPort {
 
     fn read_replies<S: Address>(&mut self, replies: &mut Vec<Arrival>) -> Drained {
         let (mint, family, kind, ident) = (self.mint.clone(), self.family, self.kind, self.ident);
-        let mut dropped = self.dropped;
-        let drained = self.read::<S>(MsgFlags::empty(), |message, bytes| {
+        self.read::<S>(MsgFlags::empty(), |message, bytes| {
             let mut stamp = None;
             let mut ttl = None;
             for control in message.control {
@@ -283,10 +287,6 @@ impl KernelPort {
                     ControlMessageOwned::Ipv4Ttl(hops)
                     | ControlMessageOwned::Ipv6HopLimit(hops) => {
                         ttl = u8::try_from(hops).ok();
-                    }
-                    ControlMessageOwned::RxqOvfl(count) if count != dropped => {
-                        dropped = count;
-                        replies.push(Arrival::Overflow);
                     }
                     _ => {}
                 }
@@ -303,9 +303,7 @@ impl KernelPort {
             let bytes = u32::try_from(packet.len()).unwrap_or(u32::MAX);
             replies.push(Arrival::Reply { token, heard: Heard::At(stamp), ttl, bytes, from });
             Some(())
-        });
-        self.dropped = dropped;
-        drained
+        })
     }
 
     fn read_errors<S: Address>(&mut self, arrivals: &mut Vec<Arrival>) -> Drained {
@@ -418,13 +416,7 @@ struct Message<'a> {
 
 /// Room for every control message that may come with one packet.
 fn control_space() -> Vec<u8> {
-    nix::cmsg_space!(
-        nix::sys::socket::Timestamps,
-        libc::sock_extended_err,
-        libc::sockaddr_in6,
-        i32,
-        u32
-    )
+    nix::cmsg_space!(nix::sys::socket::Timestamps, libc::sock_extended_err, libc::sockaddr_in6, i32)
 }
 
 trait Address: SockaddrLike + Copy {

@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
-use nix::sys::socket::{TimestampingFlag, setsockopt, sockopt};
+use nix::sys::socket::{TimestampingFlag, getsockopt, setsockopt, sockopt};
+use nix::{getsockopt_impl, libc, sockopt_impl};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use crate::measure::probe::Circuit;
@@ -89,8 +90,27 @@ fn create(family: Family, order: Order) -> Result<(Socket, Kind), OpenError> {
     })
 }
 
-/// Asks for ICMP errors, the TTL of replies, and the count of packets that the queue had no room
-/// for.
+/// How many packets the socket's receive queue had no room for, since it was opened (`SO_MEMINFO`).
+///
+/// `SO_RXQ_OVFL` would tell it with the next packet, but not on ICMP datagram sockets, whose receive
+/// call leaves it out (`ping_recvmsg`).
+///
+/// # Errors
+/// Fails where the kernel does not keep the count: before Linux 4.12, and where it is emulated.
+pub(super) fn dropped(socket: &Socket) -> nix::Result<u32> {
+    Ok(getsockopt(socket, Memory)?[libc::SK_MEMINFO_DROPS as usize])
+}
+
+sockopt_impl!(
+    /// The memory that a socket uses, and what it dropped, in the order of `linux/sock_diag.h`.
+    Memory,
+    GetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_MEMINFO,
+    [u32; libc::SK_MEMINFO_DROPS as usize + 1]
+);
+
+/// Asks for ICMP errors and the TTL of replies; sees that dropped packets are counted.
 fn hear(socket: &Socket, family: Family) -> nix::Result<()> {
     match family {
         Family::V4 => {
@@ -102,7 +122,7 @@ fn hear(socket: &Socket, family: Family) -> nix::Result<()> {
             setsockopt(socket, sockopt::Ipv6RecvHopLimit, &true)?;
         }
     }
-    setsockopt(socket, sockopt::RxqOvfl, &1)
+    dropped(socket).map(drop)
 }
 
 /// Binds the socket to its source, and gives the identifier that its requests carry: for a datagram

@@ -25,7 +25,7 @@ fn echo(send: u32) -> Echo {
 }
 
 #[test]
-fn a_receive_queue_that_overflowed_is_told_with_the_next_packet() {
+fn a_receive_queue_that_overflowed_is_told_once() {
     for order in [Order::Datagram, Order::Raw] {
         let Some(mut port) = port(order) else { continue };
         port.socket.set_recv_buffer_size(20_000).unwrap();
@@ -37,9 +37,6 @@ fn a_receive_queue_that_overflowed_is_told_with_the_next_packet() {
         while port.drain(&mut arrivals) == Drained::More {}
         let replies = arrivals.iter().filter(|each| matches!(each, Arrival::Reply { .. })).count();
         assert!(replies < 100, "{order:?}: all fitted into the queue");
-        // Loopback answers within the call that sends.
-        port.send(&[echo(200)], &mut faults);
-        while port.drain(&mut arrivals) == Drained::More {}
         let told = arrivals.iter().filter(|each| matches!(each, Arrival::Overflow)).count();
         assert_eq!((told, &faults[..]), (1, &[][..]), "{order:?}: {replies} replies");
         port.send(&[echo(201)], &mut faults);
@@ -52,6 +49,7 @@ fn a_receive_queue_that_overflowed_is_told_with_the_next_packet() {
 #[test]
 fn a_dscp_is_on_the_wire() {
     use std::io::Read as _;
+    const LANE: u32 = 0x00d5_c946;
     let circuit = Circuit { dscp: Some(46), ..Circuit::default() };
     let Ok(spy) =
         Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(socket2::Protocol::ICMPV4))
@@ -59,14 +57,21 @@ fn a_dscp_is_on_the_wire() {
         eprintln!("skipped: this user may not look at packets");
         return;
     };
+    // The other tests' packets do not fill its queue: it takes the requests of this lane alone.
+    // Classic BPF: the word at 36, behind an IPv4 header, ICMP's and half a record.
+    let of = socket2::SockFilter::new;
+    let its_lane =
+        [of(0x20, 0, 0, 36), of(0x15, 0, 1, LANE), of(0x06, 0, 0, u32::MAX), of(0x06, 0, 0, 0)];
+    spy.attach_filter(&its_lane).unwrap();
     spy.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let mut port = Kernel::default().port(Family::V4, &circuit, 1400).unwrap();
-    port.send(&[Echo { token: Token { lane: 0x00d5_c946, send: 3 }, ..echo(3) }], &mut Vec::new());
+    let request = Echo { token: Token { lane: LANE, send: 3 }, ..echo(3) };
+    port.send(&[request], &mut Vec::new());
     let mut buffer = [0; 2000];
     loop {
         let length = (&spy).read(&mut buffer).unwrap();
         let packet = packet::behind_ipv4_header(&buffer[..length]).unwrap();
-        if packet.first() == Some(&8) && packet.get(16..20) == Some(&[0x00, 0xd5, 0xc9, 0x46]) {
+        if packet.first() == Some(&8) {
             break;
         }
     }
