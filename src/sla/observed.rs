@@ -92,6 +92,7 @@ pub(super) fn timeline(
     effort: &Effort<'_>,
 ) -> Timeline {
     let mut known: BTreeMap<&str, Timeline> = BTreeMap::new();
+    let mut stretches = 0;
     // Members come before what they are members of; each is looked at once.
     for each in contract.members_of(service).unwrap_or_default() {
         let own: Vec<Timeline> = each
@@ -100,7 +101,11 @@ pub(super) fn timeline(
             .filter(|name| probes.contains(name))
             .filter_map(|name| observed.probes.get(name))
             .filter(|seen| !seen.intervals.is_empty())
-            .map(|seen| one_probe(seen, rule, effort))
+            .map(|seen| {
+                let timeline = one_probe(seen, rule, (effort, stretches));
+                stretches += timeline.up.len() + timeline.down.len();
+                timeline
+            })
             .collect();
         let own = (!own.is_empty()).then(|| Timeline::of_probes(&own));
         let timeline = if each.members.is_empty() {
@@ -115,8 +120,8 @@ pub(super) fn timeline(
     known.remove(service).unwrap_or_default()
 }
 
-/// One probe's time by a rule.
-fn one_probe(seen: &Seen, rule: &Rule, effort: &Effort<'_>) -> Timeline {
+/// One probe's time by a rule; of the service's other probes there are so many stretches already.
+fn one_probe(seen: &Seen, rule: &Rule, (effort, others): (&Effort<'_>, usize)) -> Timeline {
     let mut detector = Detector::new(rule);
     let mut known: Vec<Span> = Vec::new();
     let mut down: Vec<Span> = Vec::new();
@@ -138,19 +143,20 @@ fn one_probe(seen: &Seen, rule: &Rule, effort: &Effort<'_>) -> Timeline {
             for edge in detector.push_run(run) {
                 follow(edge, since, down);
             }
+            effort.allows_list_of(others + known.len() + down.len())
         };
     runs(seen, rule, effort, |run| match &mut last {
         Some(open) if open.class == run.class && open.step == run.step && open.to() == run.from => {
             open.count += run.count;
+            true
         }
         _ => {
-            if let Some(done) = last.replace(run) {
-                take(done, Some(run.from), &mut since, &mut down);
-            }
+            let next = Some(run.from);
+            last.replace(run).is_none_or(|done| take(done, next, &mut since, &mut down))
         }
     });
     if let Some(done) = last {
-        take(done, None, &mut since, &mut down);
+        let _ = take(done, None, &mut since, &mut down);
         for edge in detector.finish() {
             follow(edge, &mut since, &mut down);
         }
@@ -173,8 +179,8 @@ fn follow(edge: Edge, since: &mut Option<Wall>, down: &mut Vec<Span>) {
     }
 }
 
-/// Tells a probe's outcomes as runs of one class, in order.
-fn runs(seen: &Seen, rule: &Rule, effort: &Effort<'_>, mut tell: impl FnMut(Run)) {
+/// Tells a probe's outcomes as runs of one class, in order, as long as more is wanted.
+fn runs(seen: &Seen, rule: &Rule, effort: &Effort<'_>, mut tell: impl FnMut(Run) -> bool) {
     for interval in &seen.intervals {
         let unsent = interval.outcomes.count(Outcome::NotSent);
         if !effort.allows(unsent.saturating_add(interval.outcomes.runs().count() as u64)) {
@@ -187,12 +193,10 @@ fn runs(seen: &Seen, rule: &Rule, effort: &Effort<'_>, mut tell: impl FnMut(Run)
             let from = interval.due(index);
             index += u64::from(count);
             if outcome != Outcome::NotSent {
-                tell(Run {
-                    from,
-                    count: u64::from(count),
-                    step,
-                    class: rule.class(outcome, Carrier::Up),
-                });
+                let class = rule.class(outcome, Carrier::Up);
+                if !tell(Run { from, count: u64::from(count), step, class }) {
+                    return;
+                }
                 continue;
             }
             // Each one that is not sent is told apart by itself; there are few of them.
@@ -207,7 +211,10 @@ fn runs(seen: &Seen, rule: &Rule, effort: &Effort<'_>, mut tell: impl FnMut(Run)
                     Carrier::Up
                 };
                 left = left.saturating_sub(1);
-                tell(Run { from: due, count: 1, step, class: rule.class(outcome, carrier) });
+                let class = rule.class(outcome, carrier);
+                if !tell(Run { from: due, count: 1, step, class }) {
+                    return;
+                }
             }
             carrier_left = Some(left);
         }
@@ -456,3 +463,6 @@ pub(super) fn knowing() -> Rule {
         carrier_loss_is: CarrierLoss::Unknown,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::base::effort::Effort;
+use crate::base::effort::{Effort, Spent};
 use crate::base::time::{Wall, format_duration};
 use crate::collector::archive::ledger::{Kind, Page, Record};
 use crate::collector::archive::{Archive, ArchiveError};
@@ -23,6 +23,10 @@ use crate::sla::lifecycle::{Entry, PeriodState};
 
 /// So many services are judged in a round.
 const CASES: u32 = 256;
+/// A service is judged by timelines of at most so many stretches each, of 16 bytes, of which a judge
+/// holds several at once. A probe each second reaches it when every tenth send of two months, apart
+/// from all others, is down or not known.
+const MOST_STRETCHES: usize = 500_000;
 
 impl Rounds {
     /// Judges, and follows claims and rights. What cannot be judged, or not in time, is said, stays
@@ -82,8 +86,8 @@ fn due(archive: &Archive, now: Wall) -> Result<(Vec<Record<Case>>, bool), Archiv
 enum Judged {
     /// There is a verdict, and why it may undermine a frozen one; or there is none to be had.
     Done(Option<Box<(String, Judgement, Option<String>)>>),
-    /// It took longer than it may.
-    TooLong,
+    /// It took more than it may.
+    GivenUp(Spent),
 }
 
 /// Judges one service in one period, in the time that it may take; true when there is a new
@@ -102,7 +106,8 @@ async fn judge_one(
             let began = Instant::now();
             let is_enough = || began.elapsed() >= limit || ending.is_stopping();
             let evaluator = Evaluator { archive, book: &terms, fleet: &fleet };
-            judge_case(&evaluator, case, now, &Effort::until(&is_enough))
+            let effort = Effort::until(&is_enough).with_lists_of(MOST_STRETCHES);
+            judge_case(&evaluator, case, now, &effort)
         })
         .await?;
     if collector.is_stopping() {
@@ -124,7 +129,11 @@ async fn judge_one(
                 Err(why) => why,
             }
         }
-        Ok(Judged::TooLong) => format!(
+        Ok(Judged::GivenUp(Spent::TooLong)) => format!(
+            "by one objective it was down, or not known, more than {MOST_STRETCHES} times apart: \
+             look at what its agents say of it, and at the objective's rule for an outage"
+        ),
+        Ok(Judged::GivenUp(Spent::Enough)) => format!(
             "it took longer than {}, and was given up: what agents measured of it is more than \
              can be, or its facts and exclusions are; [limits] judging says how long it may take",
             format_duration(limit)
@@ -158,7 +167,7 @@ fn judge_case(
     let judged = evaluator.judge_within(&case.contract, &case.service, month, now, effort)?;
     // What is not judged to its end is nothing.
     if effort.is_spent() {
-        return Ok(Judged::TooLong);
+        return Ok(Judged::GivenUp(effort.spent().unwrap_or(Spent::Enough)));
     }
     Ok(Judged::Done(judged.map(|judged| Box::new((id, judged, case.why.filter(|_| frozen))))))
 }
