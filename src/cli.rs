@@ -50,6 +50,8 @@ mod snapshot;
 pub mod source;
 #[cfg(feature = "agent")]
 pub mod status;
+#[cfg(feature = "agent")]
+pub mod tail;
 pub mod verdict;
 pub mod verify;
 
@@ -93,6 +95,9 @@ enum Command {
     /// When was the line bad? Outages with side and definition
     #[cfg(feature = "agent")]
     Outages(outages::Args),
+    /// Outages, the journal and claims as they come, a line each, until Ctrl-C
+    #[cfg(feature = "agent")]
+    Tail(tail::Args),
     /// What happened to the agent itself and to the paths: clock steps, carriers, addresses,
     /// refusals, outages
     #[cfg(feature = "agent")]
@@ -166,6 +171,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Report(args) => report::run(&args),
         #[cfg(feature = "agent")]
         Command::Outages(args) => outages::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Tail(args) => tail::run(&args),
         #[cfg(feature = "agent")]
         Command::Journal(args) => journal::run(&args),
         #[cfg(feature = "agent")]

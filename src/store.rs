@@ -15,6 +15,7 @@ mod bytes;
 pub mod contracts;
 pub mod damaged;
 mod error;
+pub mod following;
 pub mod hourly_histograms;
 pub mod hourly_outcomes;
 pub mod intervals;

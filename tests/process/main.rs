@@ -24,5 +24,6 @@ mod soak;
 mod start;
 #[cfg(all(feature = "agent", feature = "collector"))]
 mod successor;
+mod tail;
 mod watchdog;
 mod why;
