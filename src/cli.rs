@@ -13,6 +13,7 @@ pub mod check;
 pub mod claim;
 #[cfg(feature = "collector")]
 pub mod collector;
+pub mod color;
 pub mod contract;
 #[cfg(any(feature = "agent", feature = "collector"))]
 mod ending;
@@ -23,6 +24,8 @@ mod failure;
 mod given;
 #[cfg(feature = "agent")]
 pub mod histogram;
+#[cfg(feature = "agent")]
+pub mod history;
 #[cfg(feature = "agent")]
 pub mod identity;
 #[cfg(feature = "agent")]
@@ -67,6 +70,16 @@ static VERSION: LazyLock<String> =
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Whether to show colours, which only repeat what is said without them
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "auto|always|never"
+    )]
+    color: color::Color,
 }
 
 #[derive(Debug, Subcommand)]
@@ -105,6 +118,9 @@ enum Command {
     /// The percentiles of a probe's RTT, and their picture
     #[cfg(feature = "agent")]
     Histogram(histogram::Args),
+    /// When was it slow? Time against latency: a heat map, JSON or CSV
+    #[cfg(feature = "agent")]
+    History(history::Args),
     /// What waits to be shipped to the collector
     #[cfg(feature = "agent")]
     Outbox(outbox::Args),
@@ -150,6 +166,7 @@ pub enum Failure {
 /// Runs the command of the arguments and gives the exit code: 0 done; 1 done, and the answer is
 /// bad; 2 wrong usage or configuration; 3 could not do it.
 pub fn run(cli: Cli) -> ExitCode {
+    color::choose(cli.color);
     let result = match cli.command {
         #[cfg(all(feature = "agent", feature = "collector"))]
         Command::Quickstart(args) => quickstart::run(&args),
@@ -177,6 +194,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Journal(args) => journal::run(&args),
         #[cfg(feature = "agent")]
         Command::Histogram(args) => histogram::run(&args),
+        #[cfg(feature = "agent")]
+        Command::History(args) => history::run(&args),
         #[cfg(feature = "collector")]
         Command::Collector(args) => collector::run(&args),
         #[cfg(feature = "agent")]

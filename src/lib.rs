@@ -11,12 +11,13 @@
 //! | 5 | [`cli`] | one file for each subcommand; what is printed for people and as JSON |
 //! | 4 | `agent`, `collector` | the two programs: they wire things together and do not know each other |
 //! | 3 | `net`, [`store`], `config` | the edges: sockets, the edge database, TOML files; they do not know each other |
-//! | 2 | [`measure`], then [`sla`], then [`evidence`] | the rules: pure functions, no socket, file, clock, sleep or `async`; each may use those before it |
+//! | 2 | [`measure`], then [`sla`] and [`draw`], then [`evidence`] | the rules: pure functions, no socket, file, clock, sleep or `async`; each may use those before it |
 //! | 1 | [`base`] | the words: time and exact numbers |
 
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod draw;
 pub mod evidence;
 pub mod measure;
 pub mod sla;

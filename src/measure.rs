@@ -6,6 +6,7 @@ pub mod clock_state;
 pub mod event;
 pub mod flight;
 pub mod histogram;
+pub mod history;
 pub mod interval;
 pub mod jitter;
 pub mod lag;

@@ -16,6 +16,7 @@ pub mod contracts;
 pub mod damaged;
 mod error;
 pub mod following;
+mod history;
 pub mod hourly_histograms;
 pub mod hourly_outcomes;
 pub mod intervals;
@@ -38,6 +39,7 @@ mod tier;
 
 pub use error::StoreError;
 pub use open::{Found, make_dir};
+pub use tier::Grain;
 
 /// The name of the database's file in the data directory.
 pub const FILE: &str = "agent.db";

@@ -46,6 +46,40 @@ pub fn since(text: &str) -> Result<Wall, String> {
     }
 }
 
+/// A time that was given by itself, or by how long it is before another.
+#[cfg(feature = "agent")]
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    /// So long before.
+    Before(std::time::Duration),
+    /// Then.
+    At(Wall),
+}
+
+#[cfg(feature = "agent")]
+impl When {
+    /// The time, where it is counted back from an end.
+    #[must_use]
+    pub fn before(self, end: Wall) -> Wall {
+        match self {
+            Self::Before(length) => end - length,
+            Self::At(at) => at,
+        }
+    }
+}
+
+/// An instant, a day alone, or how long before another time.
+///
+/// # Errors
+/// When it is none of them, with what is expected.
+#[cfg(feature = "agent")]
+pub fn when(text: &str) -> Result<When, String> {
+    match parse_duration(text) {
+        Ok(length) => Ok(When::Before(length)),
+        Err(_) => since(text).map(When::At),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

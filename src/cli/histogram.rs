@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::given::since;
-use crate::cli::source::Source;
+use crate::cli::source::{Source, known_probe};
 use crate::cli::{Exit, Failure, print};
 use crate::measure::histogram::{Histogram, Packed};
 use crate::measure::interval::Interval;
@@ -65,14 +65,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let from = args.since;
     let to = SystemClock.now().wall;
     let store = args.source.store()?;
-    let known = store.probes()?;
-    if !known.contains(&args.probe) {
-        let known = if known.is_empty() { "none yet".to_owned() } else { known.join(", ") };
-        return Err(Failure::Usage(format!(
-            "no probe {:?} was measured here; known: {known}",
-            args.probe
-        )));
-    }
+    known_probe(&store, &args.probe)?;
     let intervals = store.intervals(&args.probe, from, to)?;
     let (all, sum_ns) = merged(&intervals)?;
     let figures = figures(&all, sum_ns);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::base::time::Wall;
-use crate::cli::Failure;
+use crate::cli::{Failure, color};
+use crate::draw::heat::{Line, Tone};
 
 /// Whether a character is none that others may put onto somebody's terminal: it moves the cursor,
 /// begins an escape sequence, or changes the direction or the order in which what follows is read
@@ -66,6 +67,38 @@ pub fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     write(&lines(&text.to_string()))
 }
 
+/// Writes a picture for people, in colours where they are shown.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn picture(all: &[Line]) -> Result<(), Failure> {
+    let mut text = String::new();
+    for line in all {
+        for piece in line {
+            let shown = one(&piece.text);
+            match code(piece.tone).filter(|_| color::is_shown()) {
+                Some(code) => _ = write!(text, "\x1b[{code}m{shown}\x1b[0m"),
+                None => text.push_str(&shown),
+            }
+        }
+        text.push('\n');
+    }
+    write(text.trim_end_matches('\n'))
+}
+
+/// The colour of a tone, by ECMA-48.
+const fn code(tone: Tone) -> Option<u8> {
+    match tone {
+        Tone::Plain => None,
+        Tone::Answered => Some(36),
+        Tone::Bad => Some(31),
+        Tone::Late => Some(33),
+        Tone::NotSent => Some(35),
+        Tone::Unseen => Some(90),
+        Tone::Excluded => Some(34),
+    }
+}
+
 /// Writes lines again, over so many that were drawn before; standard output is a terminal.
 ///
 /// # Errors
@@ -81,6 +114,22 @@ pub fn again(drawn: usize, text: &str) -> Result<(), Failure> {
 pub fn csv(text: &str) -> Result<(), Failure> {
     let all: Vec<Cow<'_, str>> = text.split("\r\n").map(lines).collect();
     write(&all.join("\r\n"))
+}
+
+/// A cell of comma-separated values, in quotes where it needs them; one that a spreadsheet would take for a formula is told
+/// apart by an apostrophe.
+#[must_use]
+pub fn cell(cell: &str) -> String {
+    let is_number =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let negative = cell.strip_prefix('-').is_some_and(is_number);
+    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && !negative;
+    let cell = if formula { format!("'{cell}") } else { cell.to_owned() };
+    if cell.contains(['"', ',', '\r', '\n']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell
+    }
 }
 
 fn write(text: &str) -> Result<(), Failure> {

@@ -130,3 +130,16 @@ pub fn read(dir: &Path) -> Result<Store, Failure> {
         })
     })
 }
+
+/// Whether a probe was ever measured here.
+///
+/// # Errors
+/// When it was not, with those that were, or the database fails.
+pub fn known_probe(store: &Store, name: &str) -> Result<(), Failure> {
+    let known = store.probes()?;
+    if known.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let known = if known.is_empty() { "none yet".to_owned() } else { known.join(", ") };
+    Err(Failure::Usage(format!("no probe {name:?} was measured here; known: {known}")))
+}

@@ -109,26 +109,11 @@ pub fn csv(reports: &[Report]) -> String {
                 verdict.credit.clone(),
                 report.currency.clone(),
             ];
-            let _ = write!(text, "{}\r\n", cells.map(|cell| quoted(&cell)).join(","));
+            let _ = write!(text, "{}\r\n", cells.map(|cell| print::cell(&cell)).join(","));
         }
     }
     text.truncate(text.trim_end().len());
     text
-}
-
-/// A cell, in quotes where it needs them; one that a spreadsheet would take for a formula is told
-/// apart by an apostrophe.
-fn quoted(cell: &str) -> String {
-    let is_number =
-        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
-    let negative = cell.strip_prefix('-').is_some_and(is_number);
-    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && !negative;
-    let cell = if formula { format!("'{cell}") } else { cell.to_owned() };
-    if cell.contains(['"', ',', '\r', '\n']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell
-    }
 }
 
 #[cfg(test)]
@@ -137,10 +122,16 @@ mod tests {
 
     #[test]
     fn a_cell_that_a_spreadsheet_would_run_or_split_is_quoted() {
-        assert_eq!(quoted("=1+1"), "'=1+1");
-        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
-        assert_eq!((quoted("99.9").as_str(), quoted("-5").as_str()), ("99.9", "-5"));
-        assert_eq!((quoted("-5.25").as_str(), quoted("-2+3").as_str()), ("-5.25", "'-2+3"));
-        assert_eq!((quoted("@SUM(A1)").as_str(), quoted("\t=1").as_str()), ("'@SUM(A1)", "'\t=1"));
+        assert_eq!(print::cell("=1+1"), "'=1+1");
+        assert_eq!(print::cell("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!((print::cell("99.9").as_str(), print::cell("-5").as_str()), ("99.9", "-5"));
+        assert_eq!(
+            (print::cell("-5.25").as_str(), print::cell("-2+3").as_str()),
+            ("-5.25", "'-2+3")
+        );
+        assert_eq!(
+            (print::cell("@SUM(A1)").as_str(), print::cell("\t=1").as_str()),
+            ("'@SUM(A1)", "'\t=1")
+        );
     }
 }

@@ -11,11 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use serde::{Deserialize, Deserializer as From, Serialize, Serializer as To};
 
+mod counts;
 mod figures;
 mod runs;
 mod values;
 mod zlib;
 
+pub use counts::{Board, Counts};
 pub use figures::Figures;
 pub use values::Values;
 

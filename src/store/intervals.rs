@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::base::time::Wall;
 use crate::measure::interval::Interval;
-use crate::store::tier::Tier;
+use crate::store::tier::{Grain, Tier};
 use crate::store::{Store, StoreError, block};
 
 mod series;
@@ -88,52 +88,13 @@ impl Store {
         from: Wall,
         to: Wall,
     ) -> Result<BTreeMap<String, Vec<Interval>>, StoreError> {
-        let series = self.all_series()?;
-        let probe = |id: i64| series.get(&SeriesId(id)).map(|series| series.probe.as_str());
         let mut all: BTreeMap<String, Vec<Interval>> = BTreeMap::new();
-        let mut take = |start_ms: i64, body: &[u8]| {
-            let wanted = |id| probe(id).is_some_and(|probe| probes.contains(&probe));
-            match block::read(start_ms, body, wanted) {
-                Ok(rows) => {
-                    for (id, interval) in
-                        rows.into_iter().filter(|(_, one)| one.from < to && one.to() > from)
-                    {
-                        if let Some(probe) = probe(id) {
-                            all.entry(probe.to_owned()).or_default().push(interval);
-                        }
-                    }
-                }
-                Err(error) => {
-                    warn!(
-                        from = %Wall::from_millis(start_ms),
-                        %error,
-                        "a block is damaged and left out"
-                    )
-                }
+        self.each_of(probes, (from, to), Grain::Stored, |probe, interval| {
+            match all.get_mut(probe) {
+                Some(known) => known.push(interval),
+                None => drop(all.insert(probe.to_owned(), vec![interval])),
             }
-        };
-        let (from_ms, to_ms) = (from.millis(), to.millis());
-        for tier in [Tier::Days, Tier::Hours] {
-            let (table, length) = (tier.table(), tier.millis());
-            let mut rolled = self.db.prepare_cached(&format!(
-                "SELECT id, body FROM {table} WHERE id >= ?1 AND id * {length} < ?2 ORDER BY id"
-            ))?;
-            let mut rows = rolled.query(params![from_ms.div_euclid(length), to_ms])?;
-            while let Some(row) = rows.next()? {
-                take(
-                    row.get::<_, i64>(0)?.saturating_mul(length),
-                    row.get_ref(1)?.as_blob().unwrap_or_default(),
-                );
-            }
-        }
-        let mut blocks = self.db.prepare_cached(
-            "SELECT start_ms, body FROM block WHERE start_ms > ?1 AND start_ms < ?2 ORDER BY \
-                start_ms, id",
-        )?;
-        let mut rows = blocks.query(params![from_ms.saturating_sub(LONGEST_MS), to_ms])?;
-        while let Some(row) = rows.next()? {
-            take(row.get(0)?, row.get_ref(1)?.as_blob().unwrap_or_default());
-        }
+        })?;
         // A clock that was set back wrote what is later in time first.
         all.values_mut().for_each(|intervals| intervals.sort_by_key(|interval| interval.from));
         Ok(all)

@@ -33,3 +33,13 @@ impl Tier {
         }
     }
 }
+
+/// How fine what is read has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grain {
+    /// As it is stored.
+    Stored,
+    /// To the hour: where the minutes of an hour were merged beside them, that alone is read. It
+    /// has no phases.
+    Hours,
+}

@@ -7,10 +7,11 @@ mod typed;
 use std::path::{Path, PathBuf};
 
 /// The rooms, each with its floor; a file imports from its own room and from lower floors only.
-const FLOORS: [(&str, u8); 10] = [
+const FLOORS: [(&str, u8); 11] = [
     ("base", 1),
     ("measure", 2),
     ("sla", 3),
+    ("draw", 3),
     ("evidence", 4),
     ("net", 5),
     ("store", 5),
@@ -20,7 +21,7 @@ const FLOORS: [(&str, u8); 10] = [
     ("cli", 7),
 ];
 
-/// What the rules (measure, sla, evidence) have no part in: sockets, files, clocks, sleep, async.
+/// What the rules (measure, sla, draw, evidence) have no part in: sockets, files, clocks, sleep, async.
 const IMPURE: [&str; 22] = [
     "async",
     "await",
@@ -213,8 +214,9 @@ fn a_file_imports_from_its_own_room_and_from_lower_floors_only() {
 #[test]
 fn the_rules_touch_no_socket_file_or_clock_and_do_not_wait() {
     let mut faults = Vec::new();
-    for source in
-        sources().iter().filter(|source| ["measure", "sla", "evidence"].contains(&source.room()))
+    for source in sources()
+        .iter()
+        .filter(|source| ["measure", "sla", "draw", "evidence"].contains(&source.room()))
     {
         for impure in IMPURE {
             let found = if impure.contains(':') {
@@ -231,10 +233,10 @@ fn the_rules_touch_no_socket_file_or_clock_and_do_not_wait() {
 }
 
 #[test]
-fn a_contract_is_judged_without_floats() {
+fn a_contract_is_judged_and_a_picture_drawn_without_floats() {
     let sources = sources();
     let mut judging = sources.iter().filter(|source| {
-        ["sla"].contains(&source.room()) || source.path == Path::new("base/decimal")
+        ["sla", "draw"].contains(&source.room()) || source.path == Path::new("base/decimal")
     });
     let fault =
         judging.find(|source| words(&source.code).any(|word| matches!(word, "f32" | "f64")));

@@ -173,6 +173,11 @@ impl Site {
             outages: self.json("outages --json --config agent.toml"),
             identity: self.json("identity --json --config agent.toml"),
             kept: exported(&self.wan.path("kept")),
+            histories: PINGED
+                .map(|(name, ..)| {
+                    self.json(&format!("history {name} --by 1m --json --config agent.toml"))
+                })
+                .into(),
         }
     }
 
@@ -246,13 +251,15 @@ struct Said {
     outages: Value,
     identity: Value,
     kept: Files,
+    histories: Vec<Value>,
 }
 
 impl Said {
     fn is_true(&self, truth: &Truth) {
         let summaries = chained(&self.kept, &self.identity);
-        for (name, target, period) in PINGED {
+        for ((name, target, period), history) in PINGED.into_iter().zip(&self.histories) {
             let told = told(&summaries, name);
+            history_is_true(name, history, &told, truth, target);
             outcomes_are_true(name, &told, truth, target);
             rtts_are_true(name, &told, truth, target);
             if name.starts_with("outage") {
@@ -335,16 +342,7 @@ fn agree(told: &[u8], truth: &[u8]) -> bool {
 }
 
 fn outcomes_are_true(name: &str, told: &Told, truth: &Truth, target: &str) {
-    let expected: String = probed(truth, target)
-        .iter()
-        .map(|line| match (line.what, line.held) {
-            (What::Answered, Some(held)) if held > 200_000_000 => 't',
-            (What::Answered, _) => 'a',
-            (What::Lost | What::Outage, _) => 'l',
-            (What::Refused, _) => 'u',
-            _ => '?',
-        })
-        .collect();
+    let expected: String = probed(truth, target).iter().map(|line| letter(line)).collect();
     // Where this host stood still, the agent says so of what was due; that is rare, or there is
     // nothing to compare.
     let unobserved = told.outcomes.matches('x').count();
@@ -369,6 +367,69 @@ fn outcomes_are_true(name: &str, told: &Told, truth: &Truth, target: &str) {
         "{name}: {:?}",
         told.reasons
     );
+}
+
+/// What the network did to a packet, as a letter.
+fn letter(line: &Line) -> char {
+    match (line.what, line.held) {
+        (What::Answered, Some(held)) if held > 200_000_000 => 't',
+        (What::Answered, _) => 'a',
+        (What::Lost | What::Outage, _) => 'l',
+        (What::Refused, _) => 'u',
+        _ => '?',
+    }
+}
+
+/// Whether each minute has the outcomes and the RTTs of its packets.
+fn history_is_true(name: &str, history: &Value, told: &Told, truth: &Truth, target: &str) {
+    let lines = probed(truth, target);
+    let all = array(&history["buckets"]);
+    let count = |bucket: &Value, letter: char| {
+        bucket["outcomes"][letter.to_string()].as_u64().expect("each letter has a number")
+    };
+    for letter in "atlunx".chars() {
+        let counted: u64 = all.iter().map(|bucket| count(bucket, letter)).sum();
+        assert_eq!(counted, told.outcomes.matches(letter).count() as u64, "{name}: {letter}");
+    }
+    if told.outcomes.contains('x') {
+        // What this host missed has no packet by which the others could be told apart.
+        return;
+    }
+    let mut lines = lines.into_iter().peekable();
+    for bucket in all {
+        let from: Wall = bucket["from"].as_str().expect("a time").parse().expect("RFC 3339");
+        let due = "atlu".chars().map(|letter| count(bucket, letter)).sum::<u64>();
+        let own: Vec<&Line> = (0..due).filter_map(|_| lines.next()).collect();
+        // A packet is some milliseconds after it was due.
+        let slack = Duration::from_millis(50);
+        let (first, end) = (from - slack, from + Duration::from_secs(60) + slack);
+        let within = |line: &&Line| (first..end).contains(&Wall::from_nanos(line.wall));
+        assert!(own.iter().all(|line| within(&line)), "{name}: {bucket}");
+        for each in "atlu".chars() {
+            let true_count = own.iter().filter(|line| letter(line) == each).count() as u64;
+            assert_eq!(count(bucket, each), true_count, "{name}: {each} of {bucket}");
+        }
+        let answered: Vec<&&Line> = own.iter().filter(|line| line.what == What::Answered).collect();
+        assert_eq!(bucket["rtt_us"].is_null(), answered.is_empty(), "{name}: {bucket}");
+        let held = |line: &&&Line| line.held.unwrap_or(0);
+        let took = |line: &&&Line| held(line) + line.unread.unwrap_or(0) + line.took.unwrap_or(0);
+        let mut least: Vec<u64> = answered.iter().map(held).collect();
+        let mut most: Vec<u64> = answered.iter().map(took).collect();
+        least.sort_unstable();
+        most.sort_unstable();
+        for (figure, percent) in [("min", 1), ("p50", 50), ("p90", 90), ("p99", 99), ("max", 100)] {
+            if let Some(measured) = bucket["rtt_us"][figure].as_u64() {
+                let place = (least.len() * percent).div_ceil(100) - 1;
+                let place = if percent == 1 { 0 } else { place };
+                let within = least[place].saturating_sub(1_000_000)..=most[place] + 1_000_000;
+                assert!(
+                    within.contains(&(measured * 1000)),
+                    "{name}: {figure} of {bucket}: {within:?}"
+                );
+            }
+        }
+    }
+    assert!(lines.next().is_none(), "{name}: a packet is in no bucket");
 }
 
 fn rtts_are_true(name: &str, told: &Told, truth: &Truth, target: &str) {

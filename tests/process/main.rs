@@ -12,6 +12,7 @@ mod end_to_end;
 #[cfg(all(feature = "agent", feature = "collector"))]
 mod ending;
 mod evidence;
+mod history;
 mod hooks;
 #[cfg(all(feature = "agent", feature = "collector"))]
 mod kill;
