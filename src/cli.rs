@@ -55,6 +55,8 @@ pub mod source;
 pub mod status;
 #[cfg(feature = "agent")]
 pub mod tail;
+#[cfg(feature = "agent")]
+pub mod top;
 pub mod verdict;
 pub mod verify;
 
@@ -102,6 +104,9 @@ enum Command {
     /// What is measured now, what waits to be shipped, and the verdicts so far
     #[cfg(feature = "agent")]
     Status(status::Args),
+    /// Every probe now, what is down and what is due: live on a terminal, or once as text
+    #[cfg(feature = "agent")]
+    Top(top::Args),
     /// Verdicts with their arithmetic, credits and deadlines
     #[cfg(feature = "agent")]
     Report(report::Args),
@@ -188,6 +193,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Report(args) => report::run(&args),
         #[cfg(feature = "agent")]
         Command::Outages(args) => outages::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Top(args) => top::run(&args),
         #[cfg(feature = "agent")]
         Command::Tail(args) => tail::run(&args),
         #[cfg(feature = "agent")]

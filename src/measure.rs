@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod probe;
 pub mod provisional;
 pub mod reasons;
+pub mod recent;
 pub mod rollup;
 pub mod rtt;
 pub mod schedule;

@@ -70,6 +70,9 @@ pub struct LiveProbe {
     /// How many of them were why as they were; see [`Interval::reasons`].
     #[serde(default)]
     pub reasons: BTreeMap<String, u32>,
+    /// The outcomes that were settled last, oldest first, of its interval that is open too.
+    #[serde(default, skip_serializing_if = "Outcomes::is_empty")]
+    pub recent: Outcomes,
     /// How much of that interval is known, in percent.
     pub coverage: Option<String>,
     /// How many of its sends say as much of this host as of the network; see [`Interval::limited`].
@@ -152,6 +155,7 @@ impl Live {
                 if let Some(row) = table.row(settled.probe.0 as usize) {
                     row.last_rtt_ns = settled.rtt_ns.or(row.last_rtt_ns);
                     row.failed(settled.reason.as_ref());
+                    row.recent.push(settled.outcome);
                 }
             }
             Event::Address { probe, address } => {

@@ -22,7 +22,7 @@ use crate::store::Store;
 mod page;
 mod so_far;
 
-pub use so_far::SoFar;
+pub use so_far::{SoFar, left as budget_left};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -174,18 +174,27 @@ pub fn contracts(
     config: Option<&AgentConfig>,
     now: Wall,
 ) -> Result<Vec<Judged>, Failure> {
+    contracts_noting(store, config, now, &mut |note| print::note(note))
+}
+
+fn contracts_noting(
+    store: &Store,
+    config: Option<&AgentConfig>,
+    now: Wall,
+    note: &mut impl FnMut(&str),
+) -> Result<Vec<Judged>, Failure> {
     if let Some(config) = config {
         let kept = store.contract_files().map_err(|error| Failure::Could(error.to_string()))?;
         let terms = Terms::with_received(config, &kept, now)
             .map_err(|faults| Failure::Usage(faults.to_string()))?;
-        terms.left_out().for_each(print::note);
+        terms.left_out().for_each(|left_out| note(left_out));
         return Ok(terms.judged());
     }
     let mut faults = Vec::new();
     let judged = review::stored(store, now, &mut faults)
         .map_err(|error| Failure::Could(error.to_string()))?;
     for fault in faults {
-        print::note(format_args!("left out, since it cannot be judged by: {fault}"));
+        note(&format!("left out, since it cannot be judged by: {fault}"));
     }
     Ok(judged)
 }
@@ -202,7 +211,21 @@ fn failure(error: &ReviewError) -> Failure {
 /// # Errors
 /// When the data cannot be read, or a contract has faults.
 pub fn due(store: &Store, config: Option<&AgentConfig>, now: Wall) -> Result<Vec<Due>, Failure> {
-    due_of(store, &contracts(store, config, now)?, now)
+    due_noting(store, config, now, |note| print::note(note))
+}
+
+/// As [`due`]; what keeps a contract from being judged by is told to `note`.
+///
+/// # Errors
+/// As [`due`].
+pub fn due_noting(
+    store: &Store,
+    config: Option<&AgentConfig>,
+    now: Wall,
+    mut note: impl FnMut(&str),
+) -> Result<Vec<Due>, Failure> {
+    let judged = contracts_noting(store, config, now, &mut note)?;
+    due_of_noting(store, &judged, now, &mut note)
 }
 
 /// As [`due`], of some contracts. One that cannot be judged by is left out, and said: it keeps
@@ -211,13 +234,22 @@ pub fn due(store: &Store, config: Option<&AgentConfig>, now: Wall) -> Result<Vec
 /// # Errors
 /// When the data cannot be read.
 pub fn due_of(store: &Store, judged: &[Judged], now: Wall) -> Result<Vec<Due>, Failure> {
+    due_of_noting(store, judged, now, &mut |note| print::note(note))
+}
+
+fn due_of_noting(
+    store: &Store,
+    judged: &[Judged],
+    now: Wall,
+    note: &mut impl FnMut(&str),
+) -> Result<Vec<Due>, Failure> {
     let mut all = Vec::new();
     for one in judged {
         match claims::due(store, std::slice::from_ref(one), now) {
             Ok(due) => all.extend(due),
             Err(error @ ReviewError::Faults(_)) => {
                 let id = one.contract.id();
-                print::note(format_args!(
+                note(&format!(
                     "{id} is left out, since it cannot be judged by: {}",
                     error.to_string().replace('\n', "; ")
                 ));

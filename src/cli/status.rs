@@ -15,6 +15,7 @@ use crate::cli::source::{self, Found, Source};
 use crate::cli::{Exit, Failure, print, report};
 use crate::config::agent::{AgentConfig, Keep};
 use crate::measure::interval::Interval;
+use crate::measure::outcome::Outcomes;
 use crate::measure::reasons::Reasons;
 use crate::store::outbox::Tally;
 use crate::store::{Store, keyfile};
@@ -204,6 +205,7 @@ fn from_store(store: &Store, dir: &Path) -> Result<Snapshot, Failure> {
                 .map(|interval| interval.outcomes.to_string())
                 .unwrap_or_default(),
             reasons: last.as_ref().map(|interval| interval.reasons.clone()).unwrap_or_default(),
+            recent: Outcomes::default(),
             coverage: last.as_ref().and_then(|interval| coverage(&interval.outcomes)),
             limited: last.as_ref().map_or(0, Interval::limited),
             certificate_until: None,
@@ -317,7 +319,9 @@ fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-fn outbox(tally: &Tally, ships: bool) -> String {
+/// The outbox in words.
+#[must_use]
+pub fn outbox(tally: &Tally, ships: bool) -> String {
     let mut text = format!("outbox  {} waiting ({})", tally.waiting, print::bytes(tally.bytes));
     if let Some(oldest) = tally.oldest {
         text.push_str(&format!(", the oldest of {}", print::instant(oldest)));
@@ -358,6 +362,7 @@ mod tests {
             reason: None,
             outcomes: "2a".to_owned(),
             reasons: BTreeMap::new(),
+            recent: Outcomes::default(),
             coverage: None,
             limited,
             certificate_until: certificate_until.map(Wall::from_secs),

@@ -26,5 +26,7 @@ mod start;
 #[cfg(all(feature = "agent", feature = "collector"))]
 mod successor;
 mod tail;
+#[cfg(feature = "top")]
+mod top;
 mod watchdog;
 mod why;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::base::time::Wall;
 use crate::measure::outcome::{Outcomes, Reason};
 use crate::measure::probe::Probe;
+use crate::measure::recent::Recent;
 
 use super::{LiveProbe, coverage};
 
@@ -19,6 +20,7 @@ pub(super) struct Row {
     pub(super) last_rtt_ns: Option<u64>,
     /// The outcomes of its last closed interval.
     pub(super) outcomes: Outcomes,
+    pub(super) recent: Recent,
     pub(super) limited: u32,
     pub(super) certificate_until: Option<Wall>,
     /// What most probes have nothing of.
@@ -42,6 +44,7 @@ impl Row {
             address: None,
             last_rtt_ns: None,
             outcomes: Outcomes::default(),
+            recent: Recent::default(),
             limited: 0,
             certificate_until: None,
             trouble: None,
@@ -87,6 +90,7 @@ impl Row {
                 .as_ref()
                 .map(|trouble| trouble.reasons.clone())
                 .unwrap_or_default(),
+            recent: self.recent.outcomes(),
             coverage: coverage(&self.outcomes),
             limited: self.limited,
             certificate_until: self.certificate_until,

@@ -91,7 +91,7 @@ impl SoFar {
 }
 
 /// What is left of the downtime that the target allows: `42m 30s`; `-3m 5s` once it is exceeded.
-fn left(budget: &Budget) -> String {
+pub fn left(budget: &Budget) -> String {
     let left = Exact::parse(&budget.left_s).expect("a report writes it as a decimal");
     let sign = if left.is_negative() { "-" } else { "" };
     let seconds = left.abs().floor().whole().and_then(|whole| u64::try_from(whole).ok());
