@@ -43,16 +43,24 @@ pub fn join(
 /// instants stays whole.
 #[must_use]
 pub fn cut(interval: Interval, length: Duration) -> Vec<Interval> {
-    let end = interval.to();
-    if interval.from.floor(length) + length >= end {
+    if interval.from.floor(length) + length >= interval.to() {
         return vec![interval];
     }
-    let carrier = Reason::CARRIER.to_string();
-    let mut lost = interval.reasons.get(&carrier).copied().unwrap_or(0);
+    parts(&interval, length).collect()
+}
+
+/// What an interval holds between each two multiples of `length` in UTC, one at a time: outcomes
+/// alone, and what tells loss of carrier.
+pub fn parts(interval: &Interval, length: Duration) -> impl Iterator<Item = Interval> + '_ {
+    let end = interval.to();
+    let mut lost = interval.reasons.get(&Reason::CARRIER.to_string()).copied().unwrap_or(0);
     let mut runs = interval.outcomes.runs();
     let mut rest = None;
-    let (mut parts, mut begin, mut sends) = (Vec::new(), interval.from, 0);
-    while begin < end {
+    let (mut begin, mut sends) = (interval.from, 0);
+    std::iter::from_fn(move || {
+        if begin >= end {
+            return None;
+        }
         let to = (begin.floor(length) + length).min(end);
         // The first send that is due at `to` or later belongs to the next part.
         let into = to.nanos_since(interval.due(0)).max(0).unsigned_abs();
@@ -90,12 +98,11 @@ pub fn cut(interval: Interval, length: Duration) -> Vec<Interval> {
             u32::try_from(part.outcomes.count(Outcome::NotSent)).unwrap_or(u32::MAX).min(lost);
         if unsent > 0 {
             lost -= unsent;
-            part.reasons.insert(carrier.clone(), unsent);
+            part.reasons.insert(Reason::CARRIER.to_string(), unsent);
         }
-        parts.push(part);
         begin = to;
-    }
-    parts
+        Some(part)
+    })
 }
 
 /// Whether `next` goes on where `last` ends, with its sends in step.

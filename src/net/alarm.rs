@@ -50,6 +50,7 @@ mod linux {
     use std::os::fd::OwnedFd;
     use std::time::Duration;
 
+    use rustix::io::Errno;
     use rustix::time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
         timerfd_settime,
@@ -91,13 +92,14 @@ mod linux {
         pub(super) async fn rings(&self) -> bool {
             while let Ok(mut ready) = self.0.readable().await {
                 let mut count = [0; 8];
-                // An earlier setting's readiness is cleared by an attempt to read.
-                match ready.try_io(|timer| {
-                    rustix::io::read(timer.get_ref(), &mut count).map_err(Into::into)
-                }) {
-                    Ok(Ok(_)) => return true,
-                    Ok(Err(_)) => return false,
-                    Err(_would_block) => {}
+                let read = rustix::io::read(self.0.get_ref(), &mut count);
+                // One reading empties it; an earlier setting's readiness ends likewise. What makes
+                // it ready after the reading is another event, and stays.
+                ready.clear_ready();
+                match read {
+                    Ok(_) => return true,
+                    Err(Errno::AGAIN | Errno::INTR) => {}
+                    Err(_) => return false,
                 }
             }
             false

@@ -61,6 +61,16 @@ const HAS_CARRIER: InterfaceFlags = InterfaceFlags::IFF_UP.union(InterfaceFlags:
 
 /// The flags of an interface of this thread's network namespace; [`None`] when there is no such
 /// interface. (`/sys` shows the namespace in which it was mounted, which need not be ours.)
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn flags(interface: &str) -> Result<Option<InterfaceFlags>, Errno> {
+    match crate::net::netlink::flags_by_name(interface) {
+        Ok(flags) => Ok(Some(InterfaceFlags::from_bits_truncate(flags.cast_signed()))),
+        Err(Errno::ENODEV) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn flags(interface: &str) -> Result<Option<InterfaceFlags>, Errno> {
     Ok(getifaddrs()?.find(|each| each.interface_name == interface).map(|each| each.flags))
 }

@@ -4,6 +4,7 @@
 //! A socket for each question: the kernel answers within the call that asks, and nobody else's
 //! messages come in between.
 
+use std::ffi::CString;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
@@ -131,11 +132,34 @@ pub(in crate::net) fn neighbour(address: IpAddr, interface: u32) -> Result<Neigh
 /// # Errors
 /// When there is no such interface, or the kernel cannot be asked.
 pub(in crate::net) fn flags(interface: u32) -> Result<u32, Errno> {
+    link(&link_header(interface))
+}
+
+/// The flags of the interface of a name; one question, whereas `getifaddrs` reads every interface
+/// and address that there is.
+///
+/// # Errors
+/// `ENODEV` when there is no such interface; or that the kernel cannot be asked.
+pub(in crate::net) fn flags_by_name(interface: &str) -> Result<u32, Errno> {
+    let mut body = link_header(0);
+    let name = CString::new(interface).map_err(|_| Errno::ENODEV)?;
+    if name.as_bytes_with_nul().len() > libc::IFNAMSIZ {
+        return Err(Errno::ENODEV);
+    }
+    attribute(&mut body, libc::IFLA_IFNAME, name.as_bytes_with_nul());
+    link(&body)
+}
+
+fn link_header(interface: u32) -> Vec<u8> {
     // ifinfomsg: family, padding, type, interface, flags, change.
     let mut body = vec![0; 4];
     body.extend(interface.to_ne_bytes());
     body.extend([0; 8]);
-    let answer = ask(libc::RTM_GETLINK, libc::RTM_NEWLINK, &body)?;
+    body
+}
+
+fn link(body: &[u8]) -> Result<u32, Errno> {
+    let answer = ask(libc::RTM_GETLINK, libc::RTM_NEWLINK, body)?;
     u32_at(&answer, 8).ok_or(Errno::EBADMSG)
 }
 

@@ -14,7 +14,7 @@ use crate::measure::carrier::Carrier;
 use crate::measure::histogram::Histogram;
 use crate::measure::interval::{Interval, Spread};
 use crate::measure::outcome::{Outcome, Reason};
-use crate::measure::rollup::cut;
+use crate::measure::rollup::parts;
 use crate::sla::mos;
 use crate::sla::outage::{Class, Detector, Edge, Rule, Run};
 use crate::sla::span::{Span, Spans};
@@ -272,10 +272,9 @@ pub(super) fn figure(
                 {
                     // Outcomes are exact at whatever length: of what was rolled up, each minute
                     // counts by itself.
-                    let minutes =
-                        cut(Interval::clone(interval), Duration::from_millis(u64::from(MINUTE_MS)));
-                    minutes.iter().filter(|part| within(part)).for_each(|part| {
-                        samples.add(part, measure.late_is, objective.metric);
+                    let minute = Duration::from_millis(u64::from(MINUTE_MS));
+                    parts(interval, minute).filter(|part| within(part)).for_each(|part| {
+                        samples.add(&part, measure.late_is, objective.metric);
                     });
                 }
             }

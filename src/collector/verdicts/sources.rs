@@ -30,7 +30,7 @@ use crate::sla::span::{Span, Spans};
 const MOST_RUNS: usize = 8_000_000;
 /// Nor one of which so many bytes are in memory at once: a year of ten probes takes some 40 MB, a
 /// month of a group of 1,000 some 60.
-const MOST_BYTES: usize = 128 * 1024 * 1024;
+const MOST_BYTES: usize = 96 * 1024 * 1024;
 /// What an allocation takes beside what is asked for, and a shared one before what is in it.
 const ALLOCATED: usize = 16;
 

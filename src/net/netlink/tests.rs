@@ -16,6 +16,14 @@ fn the_loopback_interface_is_one() {
     let lo = nix::net::if_::if_nametoindex("lo").unwrap();
     let loopback = u32::try_from(libc::IFF_LOOPBACK).unwrap();
     assert_eq!(flags(lo).unwrap() & loopback, loopback);
+    assert_eq!(flags_by_name("lo").unwrap(), flags(lo).unwrap());
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_told_from_a_kernel_that_cannot_be_asked() {
+    for name in ["nosuch0", "", "lo\0", "a-name-that-is-longer-than-any"] {
+        assert_eq!(flags_by_name(name), Err(Errno::ENODEV), "{name:?}");
+    }
 }
 
 #[test]
