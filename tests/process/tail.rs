@@ -1,8 +1,6 @@
 //! `wanproof tail` beside an agent: what it tells while the line fails, while the agent is killed,
 //! and when the database is another one.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
-
 use crate::kit;
 
 use std::io::{BufRead as _, BufReader};
