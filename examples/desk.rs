@@ -1,5 +1,5 @@
 //! Writes an agent's database with a made-up past that ends now, for the screens of docs/desk.md and to look at
-//! pictures: `desk DIR [DAYS]`. Equal seeds, equal pasts.
+//! pictures: `desk DIR [DAYS [LOSS]]`, LOSS in 10,000ths. Equal seeds, equal pasts.
 //!
 //! `hq-icmp` is slower each working day, loses a little, and was out for 40 minutes; `portal` answers late at times;
 //! nothing ran for two hours.
@@ -28,6 +28,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(days) => days.to_string_lossy().parse()?,
         None => 2,
     };
+    let loss: u64 = match arguments.next() {
+        Some(loss) => loss.to_string_lossy().parse()?,
+        None => 10,
+    };
     std::fs::create_dir_all(&dir)?;
     let end = SystemClock.now().wall.floor(MINUTE);
     let (mut store, _) = Store::open(&dir, end)?;
@@ -44,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         settings: "1".to_owned(),
     });
     let ids = [store.series(&series[0])?, store.series(&series[1])?];
-    let mut made = Made { random: 0x9e37_79b9 };
+    let mut made = Made { random: 0x9e37_79b9, loss };
     let minutes = days * 1440;
     store.together(|store| -> Result<(), Box<dyn std::error::Error>> {
         for minute in (0..minutes).filter(|minute| !OFF.contains(&(minutes - minute))) {
@@ -75,6 +79,8 @@ const DOWN: std::ops::Range<u64> = 300..340;
 
 struct Made {
     random: u64,
+    /// In 10,000ths.
+    loss: u64,
 }
 
 impl Made {
@@ -97,7 +103,7 @@ impl Made {
         let mut reasons = BTreeMap::new();
         for _ in 0..SENDS {
             let down = probe == 0 && DOWN.contains(&before);
-            let lost = self.draw() % 10_000 < 10 + busy * busy * 12;
+            let lost = self.draw() % 10_000 < self.loss + busy * busy * self.loss;
             if down || lost {
                 outcomes.push(Outcome::Lost);
                 *reasons.entry("lost/timeout".to_owned()).or_default() += 1;

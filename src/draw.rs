@@ -5,6 +5,7 @@
 pub mod axis;
 pub mod heat;
 pub mod scale;
+pub mod smoke;
 
 use crate::base::time::Wall;
 

@@ -1,12 +1,13 @@
 //! `wanproof history`: time against latency, from the local database alone.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::time::{Clock, SystemClock, Wall, parse_duration};
 use crate::cli::given::{When, instant, when};
 use crate::cli::source::{Source, known_probe};
-use crate::cli::{Exit, Failure, print};
+use crate::cli::{Exit, Failure, print, report};
 use crate::measure::history::{Bucket, History, NotAStep, Part, Step};
 use crate::store::outages::Outage;
 use crate::store::{Grain, Store, StoreError};
@@ -37,7 +38,8 @@ pub struct Args {
     #[arg(long, default_value = "auto", value_name = "STEP", value_parser = by)]
     by: By,
     /// Against the same span so much earlier, such as 7d: what is slower than it was
-    #[arg(long, value_name = "LENGTH", value_parser = parse_duration, conflicts_with = "csv")]
+    #[arg(long, value_name = "LENGTH", value_parser = parse_duration,
+        conflicts_with_all = ["csv", "svg"])]
     against: Option<Duration>,
     /// One JSON object for each probe, a line each
     #[arg(long)]
@@ -45,6 +47,12 @@ pub struct Args {
     /// Comma-separated values, a line for each bucket
     #[arg(long, conflicts_with = "json")]
     csv: bool,
+    /// The smoke graph as an SVG picture, into this file, or - for standard output
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "csv"])]
+    svg: Option<PathBuf>,
+    /// A facts file, whose exclusions are shown on the time axis
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "csv"])]
+    facts: Option<PathBuf>,
 }
 
 /// The step as it was asked for.
@@ -121,7 +129,15 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     } else if args.csv {
         print::csv(&figures::csv(&all))?;
     } else {
-        let screen = picture::Screen { until: until.min(now), by: args.against };
+        let excluded = match &args.facts {
+            Some(path) => picture::excluded(&report::facts_of(path)?.facts),
+            None => Vec::new(),
+        };
+        let screen = picture::Screen { until: until.min(now), by: args.against, excluded };
+        if let Some(file) = &args.svg {
+            screen.draw(&all, file)?;
+            return Ok(Exit::Done);
+        }
         for (at, shown) in all.iter().enumerate() {
             if at > 0 {
                 print::line("")?;

@@ -1,6 +1,6 @@
 //! `wanproof report`: verdicts with their arithmetic, credits and deadlines.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::cli::{Exit, Failure, print, snapshot, verdict};
 use crate::config::agent::AgentConfig;
 use crate::sla::calendar::Period;
 use crate::sla::deadline::Deadline;
-use crate::sla::facts::{self, Facts};
+use crate::sla::facts::{self, Case, Facts};
 use crate::sla::report::Report;
 use crate::store::Store;
 
@@ -152,15 +152,23 @@ fn given(args: &Args, now: Wall) -> Result<Given, Failure> {
             service: None,
         });
     };
-    let name = path.display().to_string();
-    let text = bounded::read_text(path)
-        .map_err(|error| Failure::Usage(format!("{name}: it cannot be read: {error}")))?;
-    let case = facts::parse(&text, &name).map_err(|faults| {
-        Failure::Usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })?;
+    let case = facts_of(path)?;
     let mut facts = case.facts;
     facts.as_of.get_or_insert(now);
     Ok(Given { facts, period: Some(case.period), service: Some(case.service) })
+}
+
+/// What a facts file says.
+///
+/// # Errors
+/// When it cannot be read, or has faults.
+pub fn facts_of(path: &Path) -> Result<Case, Failure> {
+    let name = path.display().to_string();
+    let text = bounded::read_text(path)
+        .map_err(|error| Failure::Usage(format!("{name}: it cannot be read: {error}")))?;
+    facts::parse(&text, &name).map_err(|faults| {
+        Failure::Usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })
 }
 
 /// The contracts, and which of their services are measured here: by the configuration where there

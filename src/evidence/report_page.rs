@@ -7,11 +7,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::base::time::{Wall, format_duration};
+use crate::draw::smoke;
 use crate::evidence::summary::{OutagePart, Summary};
 use crate::measure::clock_state::ClockState;
-use crate::measure::histogram::{Histogram, Packed};
-use crate::measure::interval::Interval;
-use crate::measure::outcome::{Outcome, Outcomes};
+use crate::measure::history::{Bucket, History, Part, Step, merged};
+use crate::measure::outcome::Outcome;
 use crate::sla::calendar::{Every, Period, Stretch};
 use crate::sla::deadline::DeadlineKind;
 use crate::sla::facts::Facts;
@@ -19,12 +19,9 @@ use crate::sla::report::{Outcome as Result, Report};
 use crate::sla::span::Span;
 use crate::sla::terms::{Contract, MeasuredBy, Op, Unit};
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#222}\
-table{border-collapse:collapse;width:100%;margin:1em 0}td,th{border-bottom:1px solid #ccc;padding:.3em .6em;text-align:left;\
-vertical-align:top}small{overflow-wrap:anywhere}th{border-color:#888}.n{text-align:right;font-variant-numeric:tabular-nums}\
-.met{color:#060}.breached{color:#a00}.lead{font-size:1.1em}.bar{background:#57a;height:.8em;display:inline-block}small{color:#555}\
-dt{font-weight:bold}h2{margin-top:2em}@media \
-    print{body{margin:0;max-width:none}h2,h3,tr{break-inside:avoid}}";
+mod graphs;
+
+const STYLE: &str = include_str!("report_page/style.css");
 
 /// What a page shows of one service in one period.
 #[derive(Clone, Copy, Debug)]
@@ -49,15 +46,44 @@ pub struct Seen {
     pub clocks: Option<(usize, usize)>,
     /// When the clock was set, and by how much.
     pub steps: Vec<(Wall, String)>,
-    probes: BTreeMap<String, Sum>,
+    /// What each probe saw, in the order of time.
+    pub probes: BTreeMap<String, Vec<Bucket>>,
 }
 
-/// What a probe saw in all.
-#[derive(Debug, Default)]
-struct Sum {
-    counts: BTreeMap<char, u64>,
-    rtt: Histogram,
-    millis: u64,
+/// What probes saw in a period, as it is added up.
+#[derive(Debug)]
+pub struct Measuring {
+    span: Span,
+    step: Step,
+    probes: BTreeMap<String, History>,
+}
+
+impl Measuring {
+    /// Of a period; what begins outside of it does not count.
+    #[must_use]
+    pub fn new(span: Span) -> Self {
+        Self { span, step: Step::auto(span.from, span.to), probes: BTreeMap::new() }
+    }
+
+    /// Adds what a probe saw in an interval.
+    pub fn add(&mut self, probe: &str, part: Part<'_>) {
+        if !self.probes.contains_key(probe) {
+            let history = History::new(self.span.from, self.span.to, self.step);
+            self.probes.insert(probe.to_owned(), history);
+        }
+        if let Some(history) = self.probes.get_mut(probe)
+            && self.span.holds(part.from)
+        {
+            // A histogram that cannot be read is told by who verifies, and has no values.
+            let _ = history.add(part);
+        }
+    }
+
+    /// The buckets of each probe.
+    #[must_use]
+    pub fn probes(self) -> BTreeMap<String, Vec<Bucket>> {
+        self.probes.into_iter().map(|(name, history)| (name, history.buckets())).collect()
+    }
 }
 
 impl Seen {
@@ -81,42 +107,28 @@ impl Seen {
             steps: steps.map(|step| (step.at, format!("by {} µs", step.by_us))).collect(),
             probes: BTreeMap::new(),
         };
-        let (names, span) = (probes_of(contract, &report.service), span(contract, report.period));
+        let names = probes_of(contract, &report.service);
+        let mut measuring = Measuring::new(span(contract, report.period));
         for probe in summaries.iter().flat_map(|summary| &summary.probes) {
             if !names.contains(probe.name.as_str())
                 && probe.service.as_deref() != Some(report.service.as_str())
             {
                 continue;
             }
-            let sum = seen.probes.entry(probe.name.clone()).or_default();
-            for interval in probe.intervals.iter().filter(|interval| span.holds(interval.from)) {
-                sum.add(interval.millis, &interval.outcomes, interval.rtt_us.as_ref());
+            for interval in &probe.intervals {
+                let rtt = interval.rtt_us.as_ref().zip(interval.rtt_sum_ns);
+                let part = Part {
+                    from: interval.from,
+                    millis: interval.millis,
+                    outcomes: &interval.outcomes,
+                    rtt,
+                    ipdv: None,
+                };
+                measuring.add(&probe.name, part);
             }
         }
+        seen.probes = measuring.probes();
         seen
-    }
-
-    /// Adds what a probe measured in an interval.
-    pub fn add(&mut self, probe: &str, interval: &Interval) {
-        let rtt = interval.rtt.as_ref().map(|rtt| &rtt.histogram);
-        self.probes.entry(probe.to_owned()).or_default().add(
-            interval.millis,
-            &interval.outcomes,
-            rtt,
-        );
-    }
-}
-
-impl Sum {
-    fn add(&mut self, millis: u32, outcomes: &Outcomes, rtt: Option<&Packed>) {
-        self.millis += u64::from(millis);
-        for outcome in Outcome::ALL {
-            *self.counts.entry(outcome.letter()).or_default() += outcomes.count(outcome);
-        }
-        if let Some(rtt) = rtt {
-            // One that cannot be read is told by who verifies, and has no values.
-            let _ = self.rtt.add(rtt);
-        }
     }
 }
 
@@ -148,7 +160,7 @@ pub fn span(contract: &Contract, period: Period) -> Span {
 pub fn of_bundle(shown: &Shown<'_>) -> String {
     let (service, period) = (&shown.report.service, shown.report.period);
     let mut to = head(&format!("{service}, {period}"));
-    section(&mut to, shown);
+    section(&mut to, 1, shown);
     to.push_str(WORDS);
     to.push_str(
         "<h2>How to check this</h2>\n<p>This page is for people. What it says follows from the \
@@ -176,7 +188,7 @@ pub fn of_reports(all: &[Shown<'_>]) -> String {
     }
     for (number, shown) in (1..).zip(all) {
         let _ = writeln!(to, "<section id=\"r{number}\">");
-        section(&mut to, shown);
+        section(&mut to, number, shown);
         to.push_str("</section>\n");
     }
     to.push_str(WORDS);
@@ -194,8 +206,9 @@ fn head(title: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
             content=\"width=device-width\">\
-         <title>{}</title><style>{STYLE}</style></head><body>\n",
-        esc(title)
+         <title>{}</title><style>{STYLE}{}</style></head><body>\n",
+        esc(title),
+        smoke::STYLE
     )
 }
 
@@ -225,8 +238,8 @@ fn overview(to: &mut String, all: &[Shown<'_>]) {
     to.push_str("</table>\n");
 }
 
-/// All about one service in one period.
-fn section(to: &mut String, shown: &Shown<'_>) {
+/// All about one service in one period; the number tells it from the others of the page.
+fn section(to: &mut String, number: usize, shown: &Shown<'_>) {
     let Shown { contract, facts, report, seen } = *shown;
     let agreement = &contract.agreement;
     let _ = write!(
@@ -253,6 +266,7 @@ fn section(to: &mut String, shown: &Shown<'_>) {
             MeasuredBy::Joint => "those figures bind that both parties hold",
         },
     );
+    graphs::draw(to, number, shown);
     verdicts(to, report);
     deadlines(to, report);
     outages(to, seen);
@@ -458,7 +472,9 @@ fn around(evidence: &serde_json::Map<String, serde_json::Value>) -> String {
 }
 
 fn measured(to: &mut String, seen: &Seen) {
-    let sums = &seen.probes;
+    let sum = |buckets: &Vec<Bucket>| merged(buckets).unwrap_or_default();
+    let sums: Vec<(&String, Bucket)> =
+        seen.probes.iter().map(|(name, buckets)| (name, sum(buckets))).collect();
     to.push_str(
         "<h2>What was measured in the period</h2>\n<table><tr><th>Probe<th \
         class=\"n\">Measured for",
@@ -467,19 +483,15 @@ fn measured(to: &mut String, seen: &Seen) {
         let _ = write!(to, "<th class=\"n\">{}", outcome.word().replace('-', " "));
     }
     to.push_str("</tr>\n");
-    for (name, sum) in sums {
+    for (name, sum) in &sums {
         let _ = write!(
             to,
             "<tr><td>{}<td class=\"n\">{}",
             esc(name),
-            format_duration(Duration::from_secs(sum.millis / 1000))
+            format_duration(Duration::from_secs(sum.covered.as_secs()))
         );
         for outcome in Outcome::ALL {
-            let _ = write!(
-                to,
-                "<td class=\"n\">{}",
-                sum.counts.get(&outcome.letter()).copied().unwrap_or(0)
-            );
+            let _ = write!(to, "<td class=\"n\">{}", sum.count(outcome));
         }
         to.push_str("</tr>\n");
     }
@@ -491,7 +503,8 @@ fn measured(to: &mut String, seen: &Seen) {
                 class=\"n\">took at most<th></tr>\n",
             esc(name)
         );
-        let highest = sum.rtt.value_at_us(1, 1).max(1);
+        let at = |part, of| sum.rtt.value_at_us(part, of).unwrap_or(0);
+        let highest = at(1, 1).max(1);
         for (part, of, label) in [
             (1, 2, "50%"),
             (9, 10, "90%"),
@@ -500,7 +513,7 @@ fn measured(to: &mut String, seen: &Seen) {
             (999, 1000, "99.9%"),
             (1, 1, "100%"),
         ] {
-            let value = sum.rtt.value_at_us(part, of);
+            let value = at(part, of);
             let _ = writeln!(
                 to,
                 "<tr><td class=\"n\">{label}<td class=\"n\">{}.{:03} ms<td \

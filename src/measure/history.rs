@@ -75,6 +75,23 @@ impl Bucket {
         self.covered.is_zero() || (self.due() > 0 && self.due() == self.count(Outcome::NotObserved))
     }
 
+    /// How much of its time between two instants is not known, and how much time that is, in
+    /// milliseconds: where there is no interval, and of the intervals as much as of their sends.
+    #[must_use]
+    pub fn unseen(&self, from: Wall, until: Wall) -> (u64, u64) {
+        let passed = self.to().min(until).nanos_since(self.from.max(from));
+        let whole = u64::try_from(passed / 1_000_000).unwrap_or(0);
+        if self.is_hole() {
+            return (whole, whole);
+        }
+        let covered = u64::try_from(self.covered.as_millis()).unwrap_or(whole).min(whole);
+        // Ends of intervals are some milliseconds beside the minute's.
+        let absent = if whole - covered <= 1000 { 0 } else { whole - covered };
+        let unseen = u128::from(covered) * u128::from(self.count(Outcome::NotObserved))
+            / u128::from(self.due().max(1));
+        (absent + u64::try_from(unseen).unwrap_or(0), whole)
+    }
+
     /// The mean RTT in microseconds, by the exact sum.
     #[must_use]
     pub fn mean_us(&self) -> Option<f64> {
@@ -283,6 +300,18 @@ pub fn merged(buckets: &[Bucket]) -> Option<Bucket> {
     }
     (all.rtt, all.ipdv) = (rtt.take(), ipdv.take());
     Some(all)
+}
+
+/// What was not yet written when it was read is no hole: minutes are written once they are settled.
+const YOUNG: Duration = Duration::from_secs(300);
+
+/// Up to when buckets can have anything, of which all up to an instant is asked for: what is newest
+/// is still to be written.
+#[must_use]
+pub fn settled_until(buckets: &[Bucket], until: Wall) -> Wall {
+    let last = buckets.iter().rev().find(|bucket| !bucket.covered.is_zero());
+    let newest = last.map(|last| (last.from + last.covered).min(last.to()));
+    newest.filter(|newest| *newest + YOUNG >= until).map_or(until, |newest| newest.min(until))
 }
 
 fn ceil(at: Wall, step: Duration) -> Wall {

@@ -175,9 +175,15 @@ fn a_report_is_one_page_that_needs_nothing_from_elsewhere() {
     ] {
         assert!(one.contains(&part), "{part:?} in {one}");
     }
-    for foreign in ["http", "<script", "src=", "<link", "url(", "@import"] {
+    for foreign in ["http", "<script", "src=", "<link", "@import"] {
         assert!(!one.contains(foreign), "{foreign:?} in {one}");
     }
+    // Hatches are on the page itself.
+    assert_eq!(one.matches("url(").count(), one.matches("url(#").count(), "{one}");
+    // The graph stands above the tables, and says in words what it shows.
+    let (graph, table) = (one.find("<svg class=\"smoke\""), one.find("<h2>Verdicts</h2>"));
+    assert!(graph.is_some() && graph < table, "{one}");
+    assert!(one.contains("Lost or refused were 3600 of 3900, late 0."), "{one}");
     assert_eq!(one.matches("<html").count(), 1);
     // What a contract calls itself is no markup, and of several reports there is an overview.
     let text = std::fs::read_to_string(edge.directory.path().join("t.toml")).unwrap();

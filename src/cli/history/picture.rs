@@ -1,5 +1,6 @@
 //! History on a terminal.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Shown, words};
@@ -7,19 +8,31 @@ use crate::base::time::{Wall, format_duration};
 use crate::cli::{Failure, color, print};
 use crate::draw::Band;
 use crate::draw::heat::{self, Glyphs, Heat};
-use crate::measure::history::merged;
+use crate::draw::smoke::{self, Smoke};
+use crate::measure::history::{merged, settled_until};
+use crate::sla::facts::{Excluded, Facts};
+use crate::store::outages::Outage;
 
 /// Rows of latency of one probe alone, and of each of several.
 const ROWS: [usize; 2] = [12, 7];
-/// What was not yet written when it was read is no hole: minutes are written once they are settled.
-const YOUNG: Duration = Duration::from_secs(300);
-
 /// What is the same for all probes.
 pub(super) struct Screen {
     /// What is later than this is still to come.
     pub until: Wall,
     /// How much earlier is what it is compared with.
     pub by: Option<Duration>,
+    /// What is excluded.
+    pub excluded: Vec<Band>,
+}
+
+/// The exclusions that facts claim.
+pub(super) fn excluded(facts: &Facts) -> Vec<Band> {
+    let band = |one: &Excluded| Band {
+        from: one.span.from,
+        to: one.span.to,
+        label: one.exclusion.clone(),
+    };
+    facts.excluded.iter().map(band).collect()
 }
 
 fn glyphs() -> Glyphs {
@@ -27,31 +40,53 @@ fn glyphs() -> Glyphs {
 }
 
 impl Screen {
+    /// Draws all probes into a file.
+    pub fn draw(&self, all: &[Shown], file: &Path) -> Result<(), Failure> {
+        let bands: Vec<(Wall, Vec<Band>)> = all
+            .iter()
+            .map(|shown| {
+                let until = settled_until(&shown.buckets, self.until);
+                (until, outages(shown, until))
+            })
+            .collect();
+        let keys: Vec<String> = (1..=all.len()).map(|number| format!("s{number}")).collect();
+        let graphs: Vec<Smoke<'_>> = all
+            .iter()
+            .zip(&bands)
+            .zip(&keys)
+            .map(|((shown, (until, outages)), key)| Smoke {
+                name: &shown.probe,
+                key,
+                buckets: &shown.buckets,
+                from: shown.from,
+                to: shown.to,
+                until: *until,
+                outages,
+                excluded: &self.excluded,
+            })
+            .collect();
+        let text = smoke::file(&graphs);
+        if file == Path::new("-") {
+            return print::line(text.trim_end());
+        }
+        std::fs::write(file, text).map_err(|error| {
+            Failure::Could(format!("{}: it cannot be written: {error}", file.display()))
+        })
+    }
+
     /// Shows one probe of so many.
     pub fn show(&self, shown: &Shown, then: Option<&Shown>, of: usize) -> Result<(), Failure> {
         let then = then.and_then(|then| merged(&then.buckets));
-        // What is newest is still to be written.
-        let seen = shown.buckets.iter().rev().find(|bucket| !bucket.covered.is_zero());
-        let newest =
-            seen.map_or(shown.from, |bucket| (bucket.from + bucket.covered).min(bucket.to()));
-        let until = if newest + YOUNG >= self.until { newest.min(self.until) } else { self.until };
+        let until = settled_until(&shown.buckets, self.until);
         let mut text = String::new();
         let said = words::headline(&shown.probe, &shown.buckets, until, then.as_ref());
         print::wrap(&mut text, "", "  ", &said);
-        let outages: Vec<Band> = shown
-            .outages
-            .iter()
-            .map(|outage| Band {
-                from: outage.from,
-                to: outage.to.unwrap_or(until),
-                label: outage.side.clone(),
-            })
-            .collect();
+        let outages = outages(shown, until);
         let heat = Heat {
             buckets: &shown.buckets,
             until,
             outages: &outages,
-            excluded: &[],
+            excluded: &self.excluded,
             width: print::width().min(200),
             rows: ROWS[usize::from(of > 1)],
             glyphs: glyphs(),
@@ -68,6 +103,15 @@ impl Screen {
         }
         Ok(())
     }
+}
+
+fn outages(shown: &Shown, until: Wall) -> Vec<Band> {
+    let band = |outage: &Outage| Band {
+        from: outage.from,
+        to: outage.to.unwrap_or(until),
+        label: outage.side.clone(),
+    };
+    shown.outages.iter().map(band).collect()
 }
 
 /// What the signs mean.

@@ -3,10 +3,11 @@
 
 use crate::agent::summariser::part;
 use crate::cli::Failure;
-use crate::evidence::report_page::{self, Seen, Shown};
+use crate::evidence::report_page::{self, Measuring, Seen, Shown};
+use crate::measure::history::Part;
 use crate::sla::facts::Facts;
 use crate::sla::{Contract, Report};
-use crate::store::{Store, StoreError};
+use crate::store::{Grain, Store, StoreError};
 
 /// So many lines of the journal are looked at for steps of the clock: as many as it keeps.
 const LINES: u32 = 10_000;
@@ -40,12 +41,11 @@ fn seen(store: &Store, contract: &Contract, report: &Report) -> Result<Seen, Sto
     let mut seen = Seen::default();
     seen.outages.extend(own.map(part));
     seen.steps.extend(steps.map(|line| (line.at, line.detail)));
-    for probe in report_page::probes_of(contract, &report.service) {
-        store
-            .intervals(probe, span.from, span.to)?
-            .iter()
-            .filter(|interval| span.holds(interval.from))
-            .for_each(|interval| seen.add(probe, interval));
-    }
+    let probes: Vec<&str> = report_page::probes_of(contract, &report.service).into_iter().collect();
+    let mut measuring = Measuring::new(span);
+    store.each_of(&probes, (span.from, span.to), Grain::Stored, |probe, interval| {
+        measuring.add(probe, Part::from(&interval));
+    })?;
+    seen.probes = measuring.probes();
     Ok(seen)
 }

@@ -60,8 +60,7 @@ impl Column {
         self.part(self.all.count(Outcome::NotSent), self.all.due())
     }
 
-    /// The share of its time of which nothing is known: where there is no interval, and of the
-    /// intervals as much as their sends.
+    /// The share of its time of which nothing is known.
     pub fn unseen(&self) -> Part {
         if self.is_to_come() {
             return Part::ToCome;
@@ -69,16 +68,8 @@ impl Column {
         if self.is_hole() {
             return Part::Unknown;
         }
-        let whole = self.passed.as_millis();
-        let covered = self.all.covered.as_millis().min(whole);
-        let due = u128::from(self.all.due()).max(1);
-        let unseen = u128::from(self.all.count(Outcome::NotObserved));
-        // Ends of intervals are some milliseconds beside the minute's.
-        let absent = match whole - covered {
-            beside if beside <= 1000 => 0,
-            absent => absent,
-        };
-        Part::Of(absent + covered * unseen / due, whole)
+        let (unseen, whole) = self.all.unseen(self.all.from, self.all.from + self.passed);
+        Part::Of(unseen.into(), whole.into())
     }
 
     pub fn min_us(&self) -> Option<u64> {
