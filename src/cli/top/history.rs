@@ -174,7 +174,9 @@ impl History {
     /// Forgets what ended an hour before an instant.
     pub fn forget(&mut self, now: Wall) {
         let since = now - HOUR;
-        while let Some(oldest) = self.minutes.pop_front_if(|oldest| oldest.to <= since) {
+        while self.minutes.front().is_some_and(|oldest| oldest.to <= since)
+            && let Some(oldest) = self.minutes.pop_front()
+        {
             self.rtt.take(&oldest.rtt);
             self.ipdv.take(&oldest.ipdv);
         }
@@ -240,7 +242,7 @@ mod tests {
 
     fn minute(at: i64, outcomes: &str, rtt_us: &[u64]) -> Interval {
         let mut histogram = Histogram::new();
-        rtt_us.iter().for_each(|&us| drop(histogram.record_us(us)));
+        rtt_us.iter().for_each(|&us| _ = histogram.record_us(us));
         let sum_ns = rtt_us.iter().sum::<u64>() * 1000;
         Interval {
             from: Wall::from_secs(1_700_000_040 + 60 * at),
