@@ -57,6 +57,8 @@ pub mod status;
 pub mod tail;
 #[cfg(feature = "agent")]
 pub mod top;
+#[cfg(all(feature = "agent", any(target_os = "linux", target_os = "android")))]
+pub mod trace;
 pub mod verdict;
 pub mod verify;
 
@@ -92,6 +94,9 @@ enum Command {
     /// Ping hosts with the agent's engine, without configuration
     #[cfg(feature = "agent")]
     Ping(ping::Args),
+    /// The path to a host, with loss and percentiles of each hop
+    #[cfg(all(feature = "agent", any(target_os = "linux", target_os = "android")))]
+    Trace(trace::Args),
     /// Write a commented starter configuration and a key
     #[cfg(feature = "agent")]
     Init(init::Args),
@@ -177,6 +182,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Quickstart(args) => quickstart::run(&args),
         #[cfg(feature = "agent")]
         Command::Ping(args) => ping::run(&args),
+        #[cfg(all(feature = "agent", any(target_os = "linux", target_os = "android")))]
+        Command::Trace(args) => trace::run(&args),
         #[cfg(feature = "agent")]
         Command::Init(args) => init::run(&args),
         #[cfg(feature = "agent")]

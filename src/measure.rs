@@ -12,6 +12,7 @@ pub mod jitter;
 pub mod lag;
 pub mod ledger;
 pub mod outcome;
+pub mod path;
 pub mod probe;
 pub mod provisional;
 pub mod reasons;

@@ -96,7 +96,11 @@ enum EngineKind {
     Portable,
 }
 
-fn period(text: &str) -> Result<Duration, String> {
+/// A period as it is given: with a unit, or as seconds.
+///
+/// # Errors
+/// When it is none, or shorter than a millisecond.
+pub fn period(text: &str) -> Result<Duration, String> {
     let length = seconds(text)
         .map_or_else(|| parse_duration(text).map_err(|error| error.to_string()), Ok)?;
     if length < Duration::from_millis(1) || length.subsec_nanos() % 1_000_000 != 0 {
@@ -125,7 +129,11 @@ fn seconds(text: &str) -> Option<Duration> {
     })
 }
 
-fn code_point(text: &str) -> Result<u8, String> {
+/// A DSCP by name or number.
+///
+/// # Errors
+/// When it is none.
+pub fn code_point(text: &str) -> Result<u8, String> {
     let written = text.parse::<i64>().map_or(Ok(text), Err);
     dscp(written)
         .ok_or_else(|| "expected a name such as ef or af41, or a number from 0 to 63".to_owned())

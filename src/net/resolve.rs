@@ -141,6 +141,12 @@ impl Resolver {
         })
     }
 
+    /// What an address is called, as its name servers say it; [`None`] where they do not within a
+    /// few seconds.
+    pub async fn name_of(&self, address: IpAddr) -> Option<String> {
+        self.0.source.name_of(address).await
+    }
+
     /// Looks a name up once, without a task that does it again: for a redirect's target, which a
     /// foreign server names.
     pub async fn once(&self, name: &str, family: Family) -> Resolution {

@@ -16,7 +16,10 @@ use crate::net::icmp::{
     Arrival, Best, Drained, Echo, Engine, Family, OpenError, Port, Token, Unsent, Whose, packet,
 };
 
+pub mod labels;
 mod survey;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod walk;
 
 use survey::Survey;
 

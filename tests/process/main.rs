@@ -28,5 +28,6 @@ mod successor;
 mod tail;
 #[cfg(feature = "top")]
 mod top;
+mod trace;
 mod watchdog;
 mod why;

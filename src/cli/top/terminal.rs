@@ -15,10 +15,10 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::Failure;
 use crate::cli::top::model::{Asked, Frame, Key, Screen};
 use crate::cli::top::reading::Reader;
 use crate::cli::top::view::{self, Paint};
+use crate::cli::{Failure, color};
 
 /// From one reading to the next.
 const EVERY: Duration = Duration::from_secs(1);
@@ -54,10 +54,7 @@ pub fn run(reader: Reader) -> Result<(), Failure> {
     thread("reading", move || read(reader, &reading.0.0, &reading.1, &again))?;
     let signals = inputs.clone();
     thread("signals", move || listen(&signals))?;
-    let paint = match std::env::var_os("NO_COLOR") {
-        Some(no) if !no.is_empty() => Paint::None,
-        _ => Paint::Colours,
-    };
+    let paint = if color::is_shown() { Paint::Colours } else { Paint::None };
     // It takes the terminal back when it panics, too.
     let terminal = ratatui::try_init().map_err(|error| unusable(&error))?;
     let keys = thread("keys", move || hear(&inputs));

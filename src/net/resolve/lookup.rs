@@ -14,7 +14,7 @@ use hickory_resolver::config::{
 };
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use crate::measure::probe::Family;
 use crate::net::resolve::rule::Answer;
@@ -82,6 +82,15 @@ impl Source {
         let valid =
             until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         Answer { families, valid }
+    }
+
+    /// What an address is called.
+    pub async fn name_of(&self, address: IpAddr) -> Option<String> {
+        let found = self.resolver()?.lookup(Name::from(address), RecordType::PTR).await.ok()?;
+        found.answers().iter().find_map(|answer| match &answer.data {
+            RData::PTR(name) => Some(name.0.to_utf8().trim_end_matches('.').to_owned()),
+            _ => None,
+        })
     }
 
     fn without_a_server(&self, name: &str, family: Family) -> Option<Answer> {
