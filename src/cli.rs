@@ -34,6 +34,7 @@ pub mod init;
 pub mod journal;
 #[cfg(feature = "agent")]
 pub mod life;
+pub mod manual;
 #[cfg(feature = "agent")]
 pub mod outages;
 #[cfg(feature = "agent")]
@@ -61,6 +62,8 @@ pub mod top;
 pub mod trace;
 pub mod verdict;
 pub mod verify;
+#[cfg(feature = "agent")]
+mod watch;
 
 /// What `--version` says: this program's version, and that of the time zone data by which it
 /// judges.
@@ -147,6 +150,10 @@ enum Command {
     Contract(contract::Args),
     /// Check summaries, chains, receipts and claim bundles offline
     Verify(verify::Args),
+    /// What a shell has to know to complete the commands
+    Completions(manual::CompletionsArgs),
+    /// Write the manual pages
+    Man(manual::ManArgs),
 }
 
 /// How a command that did its work ended.
@@ -216,6 +223,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Claim(args) => claim::run(&args),
         Command::Contract(args) => contract::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Completions(args) => manual::complete(&args),
+        Command::Man(args) => manual::man(&args),
     };
     match result {
         Ok(Exit::Done) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@ use crate::agent::live::Snapshot;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::given::since;
 use crate::cli::source::{self, Source};
+use crate::cli::watch::Watch;
 use crate::cli::{Exit, Failure, print, snapshot};
 use crate::store::outages::{Outage, Shown};
 use crate::store::{Store, StoreError};
@@ -15,6 +16,8 @@ use crate::store::{Store, StoreError};
 pub struct Args {
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    watch: Watch,
     /// How far back to look: how long ago, such as 24h or 30d, or since a time or a day in UTC,
     /// such as 2026-06-03
     #[arg(long, default_value = "30d", value_name = "WHEN", value_parser = since)]
@@ -29,6 +32,10 @@ pub struct Args {
 /// # Errors
 /// When the data cannot be read.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
+    args.watch.run(|| once(args))
+}
+
+fn once(args: &Args) -> Result<Exit, Failure> {
     let from = args.since;
     let places = args.source.found()?.places;
     let store = source::read(&places.data_dir)?;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::base::time::Wall;
 use crate::cli::source::Source;
+use crate::cli::watch::Watch;
 use crate::cli::{Exit, Failure, print};
 use crate::evidence::chain::ChainId;
 use crate::evidence::digest::Digest;
@@ -17,6 +18,8 @@ use crate::store::outbox::{Entry, State};
 pub struct Args {
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    watch: Watch,
     /// Write the kept summaries as DIR/<chain>/<seq>.jws, with their receipts beside them
     #[arg(long, value_name = "DIR")]
     export: Option<PathBuf>,
@@ -43,6 +46,10 @@ struct Shown<'a> {
 /// # Errors
 /// When the data cannot be read, or the files cannot be written.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
+    args.watch.run(|| once(args))
+}
+
+fn once(args: &Args) -> Result<Exit, Failure> {
     let store = args.source.store()?;
     let all = store.summaries()?;
     if let Some(dir) = &args.export {

@@ -1,6 +1,7 @@
 //! What the commands print: tables for people, JSON for programs.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Duration;
@@ -132,9 +133,76 @@ pub fn cell(cell: &str) -> String {
     }
 }
 
-fn write(text: &str) -> Result<(), Failure> {
+thread_local! {
+    /// What is written while it is kept.
+    static KEPT: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Does something, and keeps what it would have written.
+pub fn kept<T>(work: impl FnOnce() -> T) -> (T, String) {
+    KEPT.with(|kept| *kept.borrow_mut() = Some(String::new()));
+    let done = work();
+    (done, KEPT.with(RefCell::take).unwrap_or_default())
+}
+
+/// Puts a text aside where it is kept.
+fn keep(text: &str) -> bool {
+    KEPT.with(|kept| match kept.borrow_mut().as_mut() {
+        Some(all) => {
+            all.push_str(text);
+            all.push('\n');
+            true
+        }
+        None => false,
+    })
+}
+
+/// Writes a whole screen that was kept: on a terminal over the one before, as many lines of it as
+/// there is room for.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn in_place(text: &str, first: bool) -> Result<(), Failure> {
+    let Some(rows) = rows() else { return write(text.trim_end_matches('\n')) };
+    // The first time what stood there before stays in the terminal's history.
+    let mut screen = if first { "\n".repeat(rows) } else { String::new() };
+    screen.push_str("\x1b[H");
+    let lines: Vec<&str> = text.lines().collect();
+    let room = rows.saturating_sub(2).max(1);
+    let shown = if lines.len() > room + 1 { room } else { lines.len() };
+    for line in lines.iter().take(shown) {
+        let _ = writeln!(screen, "{line}\x1b[K");
+    }
+    if shown < lines.len() {
+        let _ = writeln!(screen, "({} more lines)\x1b[K", lines.len() - shown);
+    }
+    screen.push_str("\x1b[J");
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    written(out.write_all(screen.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// The lines of the terminal; none where there is none.
+fn rows() -> Option<usize> {
+    #[cfg(any(feature = "agent", feature = "collector"))]
+    if std::io::IsTerminal::is_terminal(&std::io::stdout())
+        && let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout())
+        && size.ws_row > 2
+    {
+        return Some(usize::from(size.ws_row));
+    }
+    None
+}
+
+fn write(text: &str) -> Result<(), Failure> {
+    if keep(text) {
+        return Ok(());
+    }
+    let mut out = std::io::stdout().lock();
+    written(writeln!(out, "{text}").and_then(|()| out.flush()))
+}
+
+fn written(result: std::io::Result<()>) -> Result<(), Failure> {
+    match result {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::Unread),
         Err(error) => Err(Failure::Could(format!("standard output cannot be written: {error}"))),
         Ok(()) => Ok(()),
@@ -147,7 +215,12 @@ fn write(text: &str) -> Result<(), Failure> {
     reason = "what is no answer stays out of the output that programs read"
 )]
 pub fn note(text: impl std::fmt::Display) {
-    eprintln!("{}", lines(&text.to_string()));
+    let text = text.to_string();
+    let text = lines(&text);
+    // A screen that is drawn in place has room for it, and the terminal has not.
+    if !(rows().is_some() && keep(&text)) {
+        eprintln!("{text}");
+    }
 }
 
 /// Writes a value as one line of JSON.

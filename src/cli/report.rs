@@ -11,6 +11,7 @@ use crate::agent::terms::Terms;
 use crate::base::bounded;
 use crate::base::time::{Clock, SystemClock, Wall};
 use crate::cli::source::Source;
+use crate::cli::watch::Watch;
 use crate::cli::{Exit, Failure, print, snapshot, verdict};
 use crate::config::agent::AgentConfig;
 use crate::sla::calendar::Period;
@@ -29,6 +30,8 @@ pub use so_far::{SoFar, left as budget_left};
 pub struct Args {
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    watch: Watch,
     /// Only this contract
     #[arg(long, allow_hyphen_values = true, value_name = "ID")]
     contract: Option<String>,
@@ -63,6 +66,10 @@ enum Format {
 /// # Errors
 /// When the data cannot be read, or contract or facts have faults.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
+    args.watch.run(|| once(args))
+}
+
+fn once(args: &Args) -> Result<Exit, Failure> {
     let config = args.source.configured()?;
     let store = args.source.store()?;
     let now = Wall::from_secs(SystemClock.now().wall.secs());

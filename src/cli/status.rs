@@ -12,6 +12,7 @@ use crate::cli::estimate::{self, Estimate};
 use crate::cli::report::SoFar;
 use crate::cli::snapshot::ask;
 use crate::cli::source::{self, Found, Source};
+use crate::cli::watch::Watch;
 use crate::cli::{Exit, Failure, print, report};
 use crate::config::agent::{AgentConfig, Keep};
 use crate::measure::interval::Interval;
@@ -25,6 +26,8 @@ use crate::store::{Store, keyfile};
 pub struct Args {
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    watch: Watch,
     /// One JSON object instead of tables
     #[arg(long)]
     json: bool,
@@ -49,6 +52,10 @@ struct Status {
 /// # Errors
 /// When the data cannot be read.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
+    args.watch.run(|| once(args))
+}
+
+fn once(args: &Args) -> Result<Exit, Failure> {
     let status = Status::read(&args.source)?;
     if args.json {
         print::json(&status.json())?

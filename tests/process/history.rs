@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic where it cannot go on")]
 
 use std::collections::BTreeMap;
+use std::io::BufRead as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -266,4 +267,37 @@ fn bad_input_is_told_with_what_to_do() {
     let later =
         told(&wanproof(dir.path(), "history hq --data . --since 2026-07-01 --until 2026-07-02"));
     assert!(later.starts_with("hq: nothing was observed in that time"), "{later}");
+}
+
+#[test]
+fn shells_and_people_get_what_the_commands_are_and_a_command_again_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(six_hours(dir.path()));
+    for (shell, part) in
+        [("bash", "complete -F"), ("zsh", "#compdef wanproof"), ("fish", "complete -c wanproof")]
+    {
+        let text = told(&wanproof(dir.path(), &format!("completions {shell}")));
+        assert!(text.contains(part) && text.contains("history"), "{text}");
+    }
+    told(&wanproof(dir.path(), "man pages/of/it"));
+    let page =
+        |name: &str| std::fs::read_to_string(dir.path().join("pages/of/it").join(name)).unwrap();
+    assert!(
+        page("wanproof.1").contains("history") && page("wanproof-history.1").contains("against")
+    );
+
+    // Each time is a line of JSON; who reads two has seen it again.
+    let mut watching = Command::new(env!("CARGO_BIN_EXE_wanproof"))
+        .current_dir(dir.path())
+        .args(["outages", "--data", ".", "--since", "2026-05-01", "--json", "--watch", "1"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(watching.stdout.take().unwrap()).lines();
+    let [one, other] = [(); 2].map(|()| lines.next().unwrap().unwrap());
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    assert!(one.starts_with('[') && one == other, "{one}");
+    let failed = wanproof(dir.path(), "status --data nowhere --watch");
+    assert_eq!(failed.status.code(), Some(3), "it does not go on where it never began");
 }
