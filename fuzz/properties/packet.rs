@@ -7,6 +7,7 @@ use wanproof::net::icmp::Family;
 use wanproof::net::icmp::packet::{
     Echo, Mint, RECORD, Request, Token, behind_ipv4_header, checksum, refusal,
 };
+use wanproof::net::trace::labels;
 
 const IDENT: u16 = 0x5a5a;
 
@@ -31,6 +32,8 @@ pub fn holds(data: &[u8]) {
         let _ = refusal(Family::V4, *kind, *code);
         let _ = refusal(Family::V6, *kind, *code);
     }
+    // Labels behind a quotation, whatever is there.
+    assert!(labels::read(data, 20).len() <= data.len() / 4);
     // A sum that is put in its place makes the whole sum nothing.
     if let Some((head, tail)) = data.split_at_checked(data.len() / 4 * 2) {
         let whole = [head, &checksum(data).to_be_bytes(), tail].concat();

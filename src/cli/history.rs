@@ -70,13 +70,13 @@ fn by(text: &str) -> Result<By, NotAStep> {
 const MOST: u128 = 100_000;
 
 /// What is shown of one probe.
-struct Shown {
+pub(super) struct Shown {
     probe: String,
     step: Step,
     from: Wall,
     to: Wall,
-    buckets: Vec<Bucket>,
-    outages: Vec<Outage>,
+    pub buckets: Vec<Bucket>,
+    pub outages: Vec<Outage>,
 }
 
 /// Runs it.
@@ -150,7 +150,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// Reads some probes at once, which costs hardly more than one.
-fn read(
+pub(super) fn read(
     store: &Store,
     probes: &[&str],
     (from, until): (Wall, Wall),

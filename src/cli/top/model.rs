@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 
 use crate::base::time::Wall;
 use crate::cli::top::history::{Loss, Minute};
+use crate::draw::Band;
+use crate::measure::history::Bucket;
 use crate::measure::outcome::Outcomes;
 
 /// A probe as it is shown.
@@ -47,12 +49,18 @@ pub struct Budget {
 }
 
 /// One probe, looked at closely.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Detail {
     /// Its name.
     pub name: String,
     /// Whom it asks.
     pub target: String,
+    /// Its last hour, by the minute, in the order of time.
+    pub buckets: Vec<Bucket>,
+    /// The outages of that hour.
+    pub bands: Vec<Band>,
+    /// What of it is later than this is still to come.
+    pub until: Wall,
     /// Its minutes, the last one first.
     pub minutes: Vec<Minute>,
     /// Its outages of the last 30 days in words, the last one first.
@@ -60,7 +68,7 @@ pub struct Detail {
 }
 
 /// All that is known at one time.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Frame {
     /// When.
     pub now: Wall,

@@ -13,8 +13,10 @@ use crate::cli::source::{self, Found};
 use crate::cli::top::history::{HOUR, History, Loss};
 use crate::cli::top::model::{Budget, Detail, Frame, Row};
 use crate::cli::top::words::since;
-use crate::cli::{Failure, print, report, snapshot, status};
+use crate::cli::{Failure, history, print, report, snapshot, status};
 use crate::config::agent::{AgentConfig, Places};
+use crate::draw::Band;
+use crate::measure::history::{Step, settled_until};
 use crate::measure::outcome::Outcomes;
 use crate::measure::recent::Recent;
 use crate::store::following::Mark;
@@ -201,7 +203,7 @@ impl Reader {
             deadlines: self.verdicts.deadlines.clone(),
             outbox: self.outbox(),
             notes,
-            detail: opened.and_then(|name| self.detail(name, now)),
+            detail: opened.and_then(|name| self.detail(name, now, last)),
         }
     }
 
@@ -340,7 +342,7 @@ impl Reader {
         }
     }
 
-    fn detail(&self, name: &str, now: Wall) -> Option<Detail> {
+    fn detail(&self, name: &str, now: Wall, last: Wall) -> Option<Detail> {
         let open = self.open.as_ref()?;
         let series = open.series.values().rev().find(|series| series.probe == name);
         let target = series.map(|series| {
@@ -361,9 +363,19 @@ impl Reader {
             let from = print::instant(outage.from);
             format!("{from}  {lasted}, side {}{why}, by {}", outage.side, outage.definition)
         };
+        let hour = history::read(&open.store, &[name], (last - HOUR, last), Step::Minute);
+        let hour = hour.ok().and_then(|mut all| all.pop());
+        let band = |outage: &Outage| Band {
+            from: outage.from,
+            to: outage.to.unwrap_or(last),
+            label: outage.side.clone(),
+        };
         Some(Detail {
             name: name.to_owned(),
             target: target.unwrap_or_default(),
+            bands: hour.iter().flat_map(|hour| &hour.outages).map(band).collect(),
+            until: hour.as_ref().map_or(last, |hour| settled_until(&hour.buckets, last)),
+            buckets: hour.map(|hour| hour.buckets).unwrap_or_default(),
             minutes: open
                 .histories
                 .get(name)

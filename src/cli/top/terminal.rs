@@ -17,8 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::top::model::{Asked, Frame, Key, Screen};
 use crate::cli::top::reading::Reader;
-use crate::cli::top::view::{self, Paint};
+use crate::cli::top::view::{self, Means, Paint};
 use crate::cli::{Failure, color};
+use crate::draw::heat::Glyphs;
 
 /// From one reading to the next.
 const EVERY: Duration = Duration::from_secs(1);
@@ -54,12 +55,15 @@ pub fn run(reader: Reader) -> Result<(), Failure> {
     thread("reading", move || read(reader, &reading.0.0, &reading.1, &again))?;
     let signals = inputs.clone();
     thread("signals", move || listen(&signals))?;
-    let paint = if color::is_shown() { Paint::Colours } else { Paint::None };
+    let means = Means {
+        paint: if color::is_shown() { Paint::Colours } else { Paint::None },
+        glyphs: if color::has_unicode() { Glyphs::Unicode } else { Glyphs::Ascii },
+    };
     // It takes the terminal back when it panics, too.
     let terminal = ratatui::try_init().map_err(|error| unusable(&error))?;
     let keys = thread("keys", move || hear(&inputs));
     let shown = keys.and_then(|()| {
-        show(terminal, &taken, paint, |open| {
+        show(terminal, &taken, means, |open| {
             if let Ok(mut opened) = opened.lock()
                 && opened.as_deref() != open
             {
@@ -167,7 +171,7 @@ fn key(pressed: KeyEvent) -> Option<Key> {
 fn show(
     mut terminal: DefaultTerminal,
     taken: &Receiver<Input>,
-    paint: Paint,
+    means: Means,
     open: impl Fn(Option<&str>),
 ) -> Result<(), Failure> {
     let mut screen = Screen::default();
@@ -204,7 +208,7 @@ fn show(
         }
         let drawn = execute!(stdout(), BeginSynchronizedUpdate)
             .and_then(|()| {
-                terminal.draw(|buffer| view::draw(&mut screen, frame, paint, buffer)).map(drop)
+                terminal.draw(|buffer| view::draw(&mut screen, frame, means, buffer)).map(drop)
             })
             .and_then(|()| execute!(stdout(), EndSynchronizedUpdate));
         drawn.map_err(|error| unusable(&error))?;

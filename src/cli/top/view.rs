@@ -11,6 +11,8 @@ use crate::cli::top::model::{Detail, Frame, Page, Row, Screen};
 use crate::cli::top::words::{
     HEADINGS, HELP, MINUTES, below, cells, headline, mark, minute, placed, strip, widths,
 };
+use crate::draw::heat::{self, Glyphs, Heat, Tone};
+use crate::measure::history::Bucket;
 use crate::measure::outcome::Outcome;
 
 /// Whether there are colours. They never say what no letter says.
@@ -22,7 +24,28 @@ pub enum Paint {
     None,
 }
 
+/// What the terminal shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Means {
+    /// Its colours.
+    pub paint: Paint,
+    /// Its characters.
+    pub glyphs: Glyphs,
+}
+
 impl Paint {
+    fn tone(self, tone: Tone) -> Style {
+        match tone {
+            Tone::Plain => Style::new(),
+            Tone::Answered => self.style(Color::Cyan),
+            Tone::Bad => self.style(Color::Red),
+            Tone::Late => self.style(Color::Yellow),
+            Tone::NotSent => self.style(Color::Magenta),
+            Tone::Unseen => self.style(Color::DarkGray),
+            Tone::Excluded => self.style(Color::Blue),
+        }
+    }
+
     fn style(self, colour: Color) -> Style {
         match self {
             Self::Colours => Style::new().fg(colour),
@@ -49,11 +72,14 @@ impl Paint {
 }
 
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+/// Rows of latency of a heat map.
+const ROWS: usize = 7;
 /// The lines below the table take so many rows at most.
 const BELOW: u16 = 8;
 
 /// Draws all of it.
-pub fn draw(screen: &mut Screen, frame: &Frame, paint: Paint, buffer: &mut Buffer<'_>) {
+pub fn draw(screen: &mut Screen, frame: &Frame, means: Means, buffer: &mut Buffer<'_>) {
+    let paint = means.paint;
     let area = buffer.area();
     let [top, middle, keys] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)])
@@ -66,7 +92,7 @@ pub fn draw(screen: &mut Screen, frame: &Frame, paint: Paint, buffer: &mut Buffe
         .render(top, buffer.buffer_mut());
     match (screen.page, &frame.detail) {
         (Page::Help, _) => Paragraph::new(HELP).render(middle, buffer.buffer_mut()),
-        (Page::Probe, Some(detail)) => probe(screen, detail, middle, buffer),
+        (Page::Probe, Some(detail)) => probe(screen, detail, means, middle, buffer),
         (Page::Probe, None) => Paragraph::new("…").render(middle, buffer.buffer_mut()),
         (Page::Table | Page::Filter, _) => table(screen, frame, paint, middle, buffer),
     }
@@ -154,13 +180,17 @@ fn line(row: &Row, widths: &[usize; 9], room: usize, paint: Paint) -> Line<'stat
     Line::from(spans)
 }
 
-fn probe(screen: &mut Screen, detail: &Detail, area: Rect, buffer: &mut Buffer<'_>) {
+fn probe(screen: &mut Screen, detail: &Detail, means: Means, area: Rect, buffer: &mut Buffer<'_>) {
     let mut lines = vec![
         Line::styled(print::one(&detail.name).into_owned(), BOLD),
         Line::raw(print::one(&detail.target).into_owned()),
         Line::raw(""),
-        Line::styled("OUTAGES of 30 days", BOLD),
     ];
+    if !detail.buckets.iter().all(Bucket::is_hole) {
+        lines.extend(map(detail, means, usize::from(area.width)));
+        lines.push(Line::raw(""));
+    }
+    lines.push(Line::styled("OUTAGES of 30 days", BOLD));
     if detail.outages.is_empty() {
         lines.push(Line::raw("none"));
     }
@@ -174,6 +204,26 @@ fn probe(screen: &mut Screen, detail: &Detail, area: Rect, buffer: &mut Buffer<'
     screen.first = screen.first.min(lines.len().saturating_sub(screen.room));
     let first = u16::try_from(screen.first).unwrap_or(u16::MAX);
     Paragraph::new(lines).scroll((first, 0)).render(area, buffer.buffer_mut());
+}
+
+/// The heat map of the last hour.
+fn map(detail: &Detail, means: Means, width: usize) -> Vec<Line<'static>> {
+    let heat = Heat {
+        buckets: &detail.buckets,
+        until: detail.until,
+        outages: &detail.bands,
+        excluded: &[],
+        width,
+        rows: ROWS,
+        glyphs: means.glyphs,
+    };
+    let line = |pieces: heat::Line| {
+        let span = |piece: heat::Piece| {
+            Span::styled(print::one(&piece.text).into_owned(), means.paint.tone(piece.tone))
+        };
+        Line::from(pieces.into_iter().map(span).collect::<Vec<_>>())
+    };
+    heat::draw(&heat).into_iter().map(line).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use crate::base::time::Wall;
 use crate::cli::top::history::Loss;
 use crate::cli::top::model::{Asked, Budget, Key, Sort};
 
+const MEANS: Means = Means { paint: Paint::Colours, glyphs: Glyphs::Unicode };
+
 fn row(name: &str, state: &str, recent: &str) -> Row {
     Row {
         name: name.to_owned(),
@@ -44,7 +46,7 @@ fn frame(rows: Vec<Row>) -> Frame {
 /// The screen's lines as they are on a terminal of this size, without spaces at their ends.
 fn drawn(screen: &mut Screen, frame: &Frame, (columns, rows): (u16, u16)) -> Vec<String> {
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
-    terminal.draw(|buffer| draw(screen, frame, Paint::Colours, buffer)).unwrap();
+    terminal.draw(|buffer| draw(screen, frame, MEANS, buffer)).unwrap();
     let text = terminal.backend().buffer();
     let line = |y: u16| (0..columns).map(|x| text[(x, y)].symbol()).collect::<String>();
     (0..rows).map(|y| line(y).trim_end().to_owned()).collect()
@@ -78,7 +80,9 @@ fn without_colours_it_says_the_same() {
     let frame = frame(vec![row("dc", "down", "3l")]);
     let text = |paint| {
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-        terminal.draw(|buffer| draw(&mut Screen::default(), &frame, paint, buffer)).unwrap();
+        terminal
+            .draw(|buffer| draw(&mut Screen::default(), &frame, Means { paint, ..MEANS }, buffer))
+            .unwrap();
         terminal.backend().buffer().clone()
     };
     let (with, without) = (text(Paint::Colours), text(Paint::None));
@@ -143,6 +147,9 @@ fn a_probe_is_opened_and_left_and_keys_are_explained() {
     frame.detail = Some(Detail {
         name: "b".to_owned(),
         target: "icmp 192.0.2.1, ckt-0042".to_owned(),
+        buckets: Vec::new(),
+        bands: Vec::new(),
+        until: Wall::from_secs(1_700_000_000),
         minutes: Vec::new(),
         outages: vec!["2023-11-14 22:00:00Z  12s, side provider, by builtin".to_owned()],
     });
