@@ -87,6 +87,8 @@ struct Open {
     outages: Vec<Outage>,
     tally: Option<Tally>,
     newest: Option<Wall>,
+    /// Until when the intervals that were read go.
+    until: Option<Wall>,
     site: String,
 }
 
@@ -102,6 +104,7 @@ impl Open {
             outages: Vec::new(),
             tally: None,
             newest: None,
+            until: None,
             site: String::new(),
         }
     }
@@ -121,11 +124,14 @@ impl Open {
             let (series, histories) = (&self.series, &mut self.histories);
             // A minute may be written some minutes later.
             let from = newest - HOUR;
+            let mut until = self.newest.max(self.until);
             self.last = self.store.intervals_after(self.last, from, |id, interval| {
+                until = until.max(Some(interval.to()));
                 if let Some(series) = series.get(&id) {
                     histories.entry(series.probe.clone()).or_default().add(interval);
                 }
             })?;
+            self.until = until;
         }
         self.mark = mark;
         Ok(())
@@ -178,7 +184,7 @@ impl Reader {
         self.look();
         self.judge_aside();
         let live = snapshot::ask(&self.places.status_socket);
-        let until = self.open.as_ref().and_then(|open| open.newest);
+        let until = self.open.as_ref().and_then(|open| open.until);
         let last = if live.is_some() { now } else { until.unwrap_or(now) };
         if let Some(open) = &mut self.open {
             open.histories.values_mut().for_each(|history| history.forget(last));
