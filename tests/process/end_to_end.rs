@@ -404,7 +404,7 @@ fn history_is_true(name: &str, history: &Value, told: &Told, truth: &Truth, targ
         let slack = Duration::from_millis(50);
         let (first, end) = (from - slack, from + Duration::from_secs(60) + slack);
         let within = |line: &&Line| (first..end).contains(&Wall::from_nanos(line.wall));
-        assert!(own.iter().all(|line| within(&line)), "{name}: {bucket}");
+        assert!(own.iter().all(within), "{name}: {bucket}");
         for each in "atlu".chars() {
             let true_count = own.iter().filter(|line| letter(line) == each).count() as u64;
             assert_eq!(count(bucket, each), true_count, "{name}: {each} of {bucket}");
