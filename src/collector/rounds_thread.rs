@@ -1,6 +1,5 @@
 //! The thread that works out what rounds ask for: folding and judging read more than anything else
-//! does. One thread after another would each leave an allocator's arena as large as the largest of
-//! these once was.
+//! does, and one thing of that kind at a time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};

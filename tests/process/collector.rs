@@ -598,16 +598,3 @@ fn the_shipped_configuration_is_right() {
     assert_eq!(faults.lines().count(), 4, "{faults}");
     assert_eq!(faults.matches("cannot be read").count(), 4, "{faults}");
 }
-
-#[test]
-fn it_gives_the_allocator_few_arenas_and_stays_the_same_process() {
-    let desk = Desk::new("");
-    let (running, _) = desk.serve();
-    let of = |file: &str| {
-        let bytes = std::fs::read(format!("/proc/{}/{file}", running.pid())).unwrap();
-        String::from_utf8(bytes).unwrap()
-    };
-    assert!(of("environ").split('\0').any(|each| each == "MALLOC_ARENA_MAX=2"));
-    assert_eq!(of("comm"), "wanproof\n");
-    assert!(of("cmdline").contains("\0collector\0serve\0--config\0"));
-}

@@ -19,7 +19,6 @@ use crate::net::privileges;
 
 /// Runs the collector until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 pub(super) fn serve(source: &Source) -> Result<(), Failure> {
-    limits::of_the_allocator();
     let config = source.load()?;
     log_to_stderr();
     let runtime = runtime()?;
