@@ -70,6 +70,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         store.open_outage(&outage)?;
         Ok(())
     })?;
+    // What is older is kept by the hour, as an agent keeps it by default.
+    if let Some((last, _)) = store.unsummarised()?.pop() {
+        store.set_summarised(last)?;
+    }
+    let kept = end - MINUTE * 1440 * 90;
+    while store.together(|store| store.roll_up_minutes(kept))?.is_some() {}
     Ok(())
 }
 
