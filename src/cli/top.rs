@@ -10,6 +10,8 @@ mod model;
 mod plain;
 mod reading;
 #[cfg(feature = "top")]
+mod screen;
+#[cfg(feature = "top")]
 mod terminal;
 #[cfg(feature = "top")]
 mod view;

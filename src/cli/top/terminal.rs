@@ -15,8 +15,9 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::top::model::{Asked, Frame, Key, Screen};
+use crate::cli::top::model::Frame;
 use crate::cli::top::reading::Reader;
+use crate::cli::top::screen::{Asked, Key, Screen};
 use crate::cli::top::view::{self, Means, Paint};
 use crate::cli::{Failure, color};
 use crate::draw::heat::Glyphs;

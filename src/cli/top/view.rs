@@ -7,13 +7,16 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget as _};
 
 use crate::cli::print;
-use crate::cli::top::model::{Detail, Frame, Page, Row, Screen};
-use crate::cli::top::words::{
-    HEADINGS, HELP, MINUTES, below, cells, headline, mark, minute, placed, strip, widths,
-};
+use crate::cli::top::model::{Detail, Frame, Row};
+use crate::cli::top::screen::{Page, Screen};
+use crate::cli::top::words::{HEADINGS, below, cells, headline};
 use crate::draw::heat::{self, Glyphs, Heat, Tone};
 use crate::measure::history::Bucket;
 use crate::measure::outcome::Outcome;
+
+mod words;
+
+use words::{HELP, MINUTES, mark, minute, placed, strip, widths};
 
 /// Whether there are colours. They never say what no letter says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use ratatui::backend::TestBackend;
 use super::*;
 use crate::base::time::Wall;
 use crate::cli::top::history::Loss;
-use crate::cli::top::model::{Asked, Budget, Key, Sort};
+use crate::cli::top::model::Budget;
+use crate::cli::top::screen::{Asked, Key, Sort};
 
 const MEANS: Means = Means { paint: Paint::Colours, glyphs: Glyphs::Unicode };
 
