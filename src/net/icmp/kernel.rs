@@ -131,7 +131,7 @@ struct KernelPort {
     /// How many packets the last reading of the receive queue found, and how many that of the error
     /// queue.
     usual: [usize; 2],
-    /// The kernel's count of packets that the receive queue had no room for.
+    /// The kernel's count of packets dropped from the receive queue.
     dropped: u32,
 }
 
@@ -160,6 +160,7 @@ impl Port for KernelPort {
     fn drain(&mut self, arrivals: &mut Vec<Arrival>) -> Drained {
         // Replies are taken from the kernel first and told last: the stamps of all their requests
         // are then on the error queue.
+        let overflowed = self.has_overflowed();
         let mut replies = std::mem::take(&mut self.replies);
         let (heard, told) = match self.family {
             Family::V4 => (
@@ -173,9 +174,7 @@ impl Port for KernelPort {
         };
         arrivals.append(&mut replies);
         self.replies = replies;
-        let dropped = open::dropped(&self.socket).unwrap_or(self.dropped);
-        if dropped != self.dropped {
-            self.dropped = dropped;
+        if overflowed {
             arrivals.push(Arrival::Overflow);
         }
         if heard == Drained::Dry && told == Drained::Dry { Drained::Dry } else { Drained::More }
@@ -230,6 +229,16 @@ fn may_be_older(errno: Errno) -> bool {
 }
 
 impl KernelPort {
+    /// Whether the receive queue had no room for a packet since this was asked last; asked before it
+    /// is read. Raw ICMPv6 sockets count as dropped what has a wrong checksum too: that was lost on
+    /// the path. A queue that overflowed is full until it is read, which tells the two apart.
+    fn has_overflowed(&mut self) -> bool {
+        let Ok(queue) = open::queue(&self.socket) else { return false };
+        let before = std::mem::replace(&mut self.dropped, queue.dropped);
+        let counts_checksums = self.family == Family::V6 && self.kind == Kind::Raw;
+        queue.dropped != before && (queue.is_full || !counts_checksums)
+    }
+
     /// Sends the packets that lie in `outgoing`, one after the other, to the addresses of `part`.
     fn send_all(&self, part: &[Echo], mut fault: impl FnMut(usize, Errno)) {
         let mut rest = &self.outgoing[..];

@@ -90,15 +90,27 @@ fn create(family: Family, order: Order) -> Result<(Socket, Kind), OpenError> {
     })
 }
 
-/// How many packets the socket's receive queue had no room for, since it was opened (`SO_MEMINFO`).
+/// What the kernel says of a socket's receive queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Queue {
+    /// How many packets it has dropped since the socket was opened.
+    pub(super) dropped: u32,
+    /// Whether it has no room for any packet until some are read.
+    pub(super) is_full: bool,
+}
+
+/// The receive queue (`SO_MEMINFO`).
 ///
-/// `SO_RXQ_OVFL` would tell it with the next packet, but not on ICMP datagram sockets, whose receive
-/// call leaves it out (`ping_recvmsg`).
+/// `SO_RXQ_OVFL` would tell what was dropped with the next packet, but not on ICMP datagram sockets,
+/// whose receive call leaves it out (`ping_recvmsg`).
 ///
 /// # Errors
-/// Fails where the kernel does not keep the count: before Linux 4.12, and where it is emulated.
-pub(super) fn dropped(socket: &Socket) -> nix::Result<u32> {
-    Ok(getsockopt(socket, Memory)?[libc::SK_MEMINFO_DROPS as usize])
+/// Fails where the kernel does not tell it: before Linux 4.12, and where it is emulated.
+pub(super) fn queue(socket: &Socket) -> nix::Result<Queue> {
+    let memory = getsockopt(socket, Memory)?;
+    let held = memory[libc::SK_MEMINFO_RMEM_ALLOC as usize];
+    let room = memory[libc::SK_MEMINFO_RCVBUF as usize];
+    Ok(Queue { dropped: memory[libc::SK_MEMINFO_DROPS as usize], is_full: held >= room })
 }
 
 sockopt_impl!(
@@ -122,7 +134,7 @@ fn hear(socket: &Socket, family: Family) -> nix::Result<()> {
             setsockopt(socket, sockopt::Ipv6RecvHopLimit, &true)?;
         }
     }
-    dropped(socket).map(drop)
+    queue(socket).map(drop)
 }
 
 /// Binds the socket to its source, and gives the identifier that its requests carry: for a datagram

@@ -2,14 +2,14 @@
 
 #![expect(clippy::print_stderr, reason = "a test that does not run says why")]
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::*;
 use crate::net::icmp::Token;
 
-fn port(order: Order) -> Option<KernelPort> {
-    match Kernel::with(order).port(Family::V4, &Circuit::default(), 1400) {
+fn port(order: Order, family: Family) -> Option<KernelPort> {
+    match Kernel::with(order).port(family, &Circuit::default(), 1400) {
         Ok(port) => Some(port),
         Err(OpenError::Permission) => {
             eprintln!("skipped: {order:?}: this user may not have such a socket");
@@ -26,8 +26,15 @@ fn echo(send: u32) -> Echo {
 
 #[test]
 fn a_receive_queue_that_overflowed_is_told_once() {
-    for order in [Order::Datagram, Order::Raw] {
-        let Some(mut port) = port(order) else { continue };
+    let all = [Order::Datagram, Order::Raw]
+        .map(|order| [(order, Family::V4), (order, Family::V6)])
+        .concat();
+    for (order, family) in all {
+        let Some(mut port) = port(order, family) else { continue };
+        let echo = |send| match family {
+            Family::V4 => echo(send),
+            Family::V6 => Echo { to: IpAddr::V6(Ipv6Addr::LOCALHOST), ..echo(send) },
+        };
         port.socket.set_recv_buffer_size(20_000).unwrap();
         let batch: Vec<_> = (0..100).map(echo).collect();
         let mut faults = Vec::new();
@@ -36,13 +43,13 @@ fn a_receive_queue_that_overflowed_is_told_once() {
         let mut arrivals = Vec::new();
         while port.drain(&mut arrivals) == Drained::More {}
         let replies = arrivals.iter().filter(|each| matches!(each, Arrival::Reply { .. })).count();
-        assert!(replies < 100, "{order:?}: all fitted into the queue");
+        assert!(replies < 100, "{order:?} {family:?}: all fitted into the queue");
         let told = arrivals.iter().filter(|each| matches!(each, Arrival::Overflow)).count();
-        assert_eq!((told, &faults[..]), (1, &[][..]), "{order:?}: {replies} replies");
+        assert_eq!((told, &faults[..]), (1, &[][..]), "{order:?} {family:?}: {replies} replies");
         port.send(&[echo(201)], &mut faults);
         arrivals.clear();
         port.drain(&mut arrivals);
-        assert!(!arrivals.contains(&Arrival::Overflow), "{order:?}: it is told once");
+        assert!(!arrivals.contains(&Arrival::Overflow), "{order:?} {family:?}: it is told once");
     }
 }
 
