@@ -92,13 +92,15 @@ mod linux {
         pub(super) async fn rings(&self) -> bool {
             while let Ok(mut ready) = self.0.readable().await {
                 let mut count = [0; 8];
-                let read = rustix::io::read(self.0.get_ref(), &mut count);
                 // One reading empties it; an earlier setting's readiness ends likewise. What makes
                 // it ready after the reading is another event, and stays.
-                ready.clear_ready();
-                match read {
-                    Ok(_) => return true,
-                    Err(Errno::AGAIN | Errno::INTR) => {}
+                match rustix::io::read(self.0.get_ref(), &mut count) {
+                    Ok(_) => {
+                        ready.clear_ready();
+                        return true;
+                    }
+                    Err(Errno::AGAIN) => ready.clear_ready(),
+                    Err(Errno::INTR) => {}
                     Err(_) => return false,
                 }
             }
